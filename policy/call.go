@@ -1,0 +1,150 @@
+package policy
+
+import (
+	"context"
+	"net/textproto"
+	"sync/atomic"
+	"time"
+)
+
+// A Call is what is known of one call while it travels: who serves it, and what
+// happened to it so far. The listener creates it, the stages add to it, and
+// telemetry reads it. Its counters may be read at any time.
+type Call struct {
+	Upstream string // name of the upstream
+	Rule     string // match text of the rule that applies; "" is the upstream itself
+	// Inform passes an informational response (1xx) on to the client. May be nil.
+	Inform func(code int, header textproto.MIMEHeader) error
+
+	sent     atomic.Int32
+	waited   atomic.Int64
+	upload   atomic.Int64 // when the last byte of a streamed body was read, Unix ns; 0: nothing is streaming
+	bodyFail atomic.Bool
+}
+
+type callKey struct{}
+
+// WithCall attaches c to a context.
+func WithCall(ctx context.Context, c *Call) context.Context {
+	return context.WithValue(ctx, callKey{}, c)
+}
+
+// CallFrom returns the call of a context, or nil.
+func CallFrom(ctx context.Context) *Call {
+	c, _ := ctx.Value(callKey{}).(*Call)
+	return c
+}
+
+// Attempts is the number of requests for this call that reached the wire.
+func (c *Call) Attempts() int { return int(c.sent.Load()) }
+
+// Waited is the time spent waiting for a turn or backing off.
+func (c *Call) Waited() time.Duration { return time.Duration(c.waited.Load()) }
+
+func (c *Call) addWait(d time.Duration) {
+	if c != nil && d > 0 {
+		c.waited.Add(int64(d))
+	}
+}
+
+// Uploading notes that a byte of a streamed request body came in just now:
+// while a body flows, the clocks that wait for the answer stand still.
+func (c *Call) Uploading() { c.upload.Store(time.Now().UnixNano()) }
+
+// Uploaded notes that the request body has ended. failed says that the client
+// broke it off, so that what follows is nobody else's fault.
+func (c *Call) Uploaded(failed bool) {
+	c.upload.Store(0)
+	if failed {
+		c.bodyFail.Store(true)
+	}
+}
+
+// uploadSilence is how long a body that is still being streamed has been silent.
+func (c *Call) uploadSilence() (time.Duration, bool) {
+	if c == nil {
+		return 0, false
+	}
+	last := c.upload.Load()
+	if last == 0 {
+		return 0, false
+	}
+	return time.Since(time.Unix(0, last)), true
+}
+
+// BodyFailed reports that the client broke off the body of its request.
+func (c *Call) BodyFailed() bool { return c != nil && c.bodyFail.Load() }
+
+// An Attempt is one pass of a call through the transport.
+type Attempt struct {
+	Start  time.Time // when the attempt began, before dialing
+	number atomic.Int32
+	reused atomic.Bool
+	remote atomic.Pointer[string]
+}
+
+type attemptKey struct{}
+
+// AttemptFrom returns the attempt of a context, or nil above the attempt stage.
+func AttemptFrom(ctx context.Context) *Attempt {
+	a, _ := ctx.Value(attemptKey{}).(*Attempt)
+	return a
+}
+
+// Number counts the requests of this call on the wire: 1 for the first. It is 0
+// while, or if, this attempt has put nothing on the wire.
+func (a *Attempt) Number() int { return int(a.number.Load()) }
+
+// Sent reports that the request has reached the wire.
+func (a *Attempt) Sent() bool { return a.number.Load() > 0 }
+
+// Reused reports that the attempt used a connection that had served before.
+func (a *Attempt) Reused() bool { return a.reused.Load() }
+
+// Remote is the network address that the attempt was sent to, "" when unknown.
+func (a *Attempt) Remote() string {
+	if p := a.remote.Load(); p != nil {
+		return *p
+	}
+	return ""
+}
+
+// Refusal is an answer that a stage of ours gave in place of the upstream: the
+// request was not sent. retryAfter says when a later try can succeed; zero when
+// that cannot be known. It is never retried inside the chain.
+type Refusal interface {
+	error
+	Refusal() (reason string, retryAfter time.Duration)
+}
+
+// unsent is implemented by errors of attempts that provably put no byte of the
+// request on the wire.
+type unsent interface {
+	error
+	Unsent() bool
+}
+
+// EventKind names what an Event tells.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventWait    EventKind = "wait"    // a call waited for its turn: Reason, Delay
+	EventRetry   EventKind = "retry"   // another attempt follows: Attempt, Reason, Delay
+	EventGiveUp  EventKind = "give-up" // no further attempt although the last one did not succeed: Attempt, Reason
+	EventGate    EventKind = "gate"    // the provider closed a quota until Until
+	EventCircuit EventKind = "circuit" // a circuit went From one state To another; open until Until
+)
+
+// An Event is a fact worth telling: telemetry turns it into span events,
+// metrics and log lines. Unused fields are zero.
+type Event struct {
+	Kind     EventKind
+	Upstream string
+	Key      string // the quota or circuit: host, and credential where there are several
+	Reason   string
+	Attempt  int
+	Delay    time.Duration
+	Until    time.Time
+	From, To string
+}

@@ -1,0 +1,64 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+)
+
+// Class says what the end of an attempt means. One table decides it for the
+// circuit, for telemetry and for the access log.
+type Class string
+
+// The classes.
+const (
+	ClassOK         Class = "ok"          // the upstream answered; also with its own 4xx
+	ClassThrottled  Class = "throttled"   // 429: alive, and asking for patience
+	ClassAuth       Class = "auth"        // 401, 403: alive, and refusing this credential
+	ClassFault      Class = "fault"       // the upstream failed, or could not be reached
+	ClassClientGone Class = "client-gone" // our client left: nobody's fault
+	ClassLocal      Class = "local"       // we refused it ourselves: nothing was sent
+)
+
+// statusClass holds the statuses whose class is not ok. 529 is "overloaded" at
+// several providers. 501 and 505 say that the request is wrong for a server
+// that is well.
+var statusClass = map[int]Class{
+	http.StatusUnauthorized:        ClassAuth,
+	http.StatusForbidden:           ClassAuth,
+	http.StatusTooManyRequests:     ClassThrottled,
+	http.StatusInternalServerError: ClassFault,
+	http.StatusBadGateway:          ClassFault,
+	http.StatusServiceUnavailable:  ClassFault,
+	http.StatusGatewayTimeout:      ClassFault,
+	529:                            ClassFault,
+}
+
+// Classify says what a response or an error means. ctx is the call's context.
+func Classify(ctx context.Context, resp *http.Response, err error) Class {
+	if err == nil {
+		if class, ok := statusClass[resp.StatusCode]; ok {
+			return class
+		}
+		return ClassOK
+	}
+	if _, ok := errors.AsType[Refusal](err); ok {
+		return ClassLocal
+	}
+	if CallFrom(ctx).BodyFailed() || ClientGone(ctx) {
+		return ClassClientGone
+	}
+	return ClassFault
+}
+
+// ClientGone reports that the context ended because the client left, and not
+// because one of our clocks ran out.
+func ClientGone(ctx context.Context) bool {
+	return ctx.Err() != nil && context.Cause(ctx) == context.Canceled
+}
+
+// connectFailed reports that err ended an attempt before a byte was sent.
+func connectFailed(err error) bool {
+	u, ok := errors.AsType[unsent](err)
+	return ok && u.Unsent()
+}

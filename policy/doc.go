@@ -1,0 +1,36 @@
+// Package policy decides what may happen to a call: which upstream it belongs
+// to, with which credential, when it may be sent, how often, and when to stop.
+// It owns no listener, no file and no goroutine, and it knows no logger.
+//
+// # The chain
+//
+// Every policy is a decorator of [net/http.RoundTripper]; that is the one
+// interface between our parts. Outermost first:
+//
+//	deadline(retry(auth(circuit(limit(attempt(transport))))))
+//
+// # Why this order
+//
+//   - deadline is outermost and attempt innermost: one deadline covers queue,
+//     backoff and every attempt, while waiting for a turn is not held against
+//     the provider, whose attempt has a clock of its own.
+//   - retry is outside circuit: the circuit judges attempts, and its opening
+//     stops the rest of this very loop.
+//   - circuit is outside limit: a refused call spends no turn, and never waits
+//     in line to be told no.
+//   - limit is inside retry: the provider counts requests, not intentions.
+//   - auth is inside retry, outside circuit and limit: every attempt carries a
+//     live credential, and quotas and circuits can be kept per credential.
+//   - the traced transport is under everything: a span is a request on the wire.
+//
+// A local refusal (circuit open, queue full, no credential) is an answer: it is
+// never retried inside the loop. See [Refusal].
+//
+// # What survives a reload
+//
+// [Compile] builds a new [Set] from a file and the previous Set. State is kept
+// by equality of settings: the quotas, circuits, budgets and connections of an
+// upstream are carried over, so that a reload neither refills a quota nor closes
+// an open circuit. Compile changes nothing of the previous Set: a failed reload
+// is no reload. [Live] publishes a Set; a call loads it exactly once.
+package policy

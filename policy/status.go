@@ -1,0 +1,31 @@
+package policy
+
+import "time"
+
+// UpstreamStatus is the state of one upstream at one moment, for people.
+type UpstreamStatus struct {
+	Name     string          `json:"name"`
+	URL      string          `json:"url"`
+	Hosts    []string        `json:"hosts,omitempty"`
+	Listen   string          `json:"listen,omitempty"`
+	Quotas   []QuotaStatus   `json:"quotas,omitempty"`
+	Circuits []CircuitStatus `json:"circuits,omitempty"`
+	Budget   float64         `json:"retry_budget"` // retries that may be spent at once
+}
+
+// QuotaStatus is the state of one quota.
+type QuotaStatus struct {
+	Key     string     `json:"key"`
+	Limit   string     `json:"limit"`          // as configured: "100/s"
+	Tokens  float64    `json:"tokens"`         // calls that may be sent at once; 0 without a rate
+	Active  int        `json:"active"`         // calls under way that hold a slot
+	Waiting int        `json:"waiting"`        // calls in line
+	Gate    *time.Time `json:"gate,omitempty"` // closed by the provider until then
+}
+
+// CircuitStatus is the state of one circuit.
+type CircuitStatus struct {
+	Key   string     `json:"key"`
+	State string     `json:"state"`           // closed, open, half-open
+	Until *time.Time `json:"until,omitempty"` // an open circuit lets no call through before
+}
