@@ -71,17 +71,15 @@ func until(at time.Time, h http.Header, now time.Time) time.Duration {
 	return min(max(at.Sub(now), 0), Max) // Sub saturates, so this holds for any year
 }
 
-// date reads an HTTP-date: IMF-fixdate, RFC 850 or asctime. All of them are
-// in GMT; another zone would be understood according to where we run.
+// date reads an HTTP-date: IMF-fixdate, RFC 850 or asctime. The first two must
+// say GMT: any other abbreviation is understood by the machine's time zone.
 func date(v string) (time.Time, bool) {
-	at, err := http.ParseTime(trim(v))
-	if err != nil {
+	v = trim(v)
+	if strings.Contains(v, ",") && !strings.HasSuffix(v, " GMT") {
 		return time.Time{}, false
 	}
-	if zone, _ := at.Zone(); zone != "GMT" && zone != "UTC" {
-		return time.Time{}, false
-	}
-	return at, true
+	at, err := http.ParseTime(v)
+	return at, err == nil
 }
 
 // list reads comma-separated numbers, the form into which an intermediary may
