@@ -1,0 +1,21 @@
+package retry
+
+import "context"
+
+// Controls are what a caller may say about the retries of its own call.
+type Controls struct {
+	Off        bool // never a second attempt
+	Idempotent bool // repeating this request does no harm, whatever its method
+}
+
+type controlsKey struct{}
+
+// WithControls attaches the caller's wishes to the context of its call.
+func WithControls(ctx context.Context, c Controls) context.Context {
+	return context.WithValue(ctx, controlsKey{}, c)
+}
+
+func controlsFrom(ctx context.Context) Controls {
+	c, _ := ctx.Value(controlsKey{}).(Controls)
+	return c
+}

@@ -1,0 +1,26 @@
+// Package retry sends a call again when that is safe and worth it.
+//
+// It is one decorator, outside of everything that an attempt goes through:
+//
+//	retry(auth(circuit(limit(attempt(transport)))))
+//
+// so every attempt gets a live credential, is judged by the circuit and pays
+// for its turn.
+//
+// An attempt is followed by another when all of these hold, asked in this
+// order; the first that does not is the reason that Settings.OnGiveUp gets:
+//
+//  1. The outcome is worth it: an error of the transport, a status of
+//     Settings.Statuses, or the server asks for it. What we refused ourselves
+//     is an answer, not a failure.
+//  2. The caller still waits, and has not turned retries off.
+//  3. It cannot do harm: see [Table].
+//  4. There are attempts left.
+//  5. The wait before it ends before the call's deadline does. Otherwise the
+//     caller is better served by the upstream's answer now.
+//  6. The body can be had again.
+//  7. The [Budget] that all calls to the host share has a retry left.
+//
+// What ends the loop is passed on as it is: a response with its body unread;
+// an error plain after one attempt, as an [ExhaustedError] after several.
+package retry

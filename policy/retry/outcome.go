@@ -1,0 +1,128 @@
+package retry
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// An ExhaustedError ends a call whose last attempt failed without a response,
+// after more than one attempt.
+type ExhaustedError struct {
+	Attempts int   // how many were made
+	Err      error // how the last one ended
+}
+
+func (e *ExhaustedError) Error() string {
+	return "after " + strconv.Itoa(e.Attempts) + " attempts: " + e.Err.Error()
+}
+
+// Unwrap returns the error of the last attempt.
+func (e *ExhaustedError) Unwrap() error { return e.Err }
+
+// refused reports an error of our own that stands for "nothing was sent, and
+// that is the answer".
+func refused(err error) bool {
+	_, ok := errors.AsType[interface {
+		error
+		Refusal() (reason string, retryAfter time.Duration)
+	}](err)
+	return ok
+}
+
+// permanent reports an error that the next attempt would meet again: it says
+// so itself, or the upstream's certificate is not good.
+func permanent(err error) bool {
+	if p, ok := errors.AsType[interface {
+		error
+		Permanent() bool
+	}](err); ok && p.Permanent() {
+		return true
+	}
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
+}
+
+// phase tells how far an attempt came that ended with err, nil for a response.
+func phase(err error) Phase {
+	if err == nil {
+		return Answered
+	}
+	u, ok := errors.AsType[interface {
+		error
+		Unsent() bool
+	}](err)
+	if ok && u.Unsent() {
+		return Unsent
+	}
+	return NoAnswer
+}
+
+// verdict reads what a response says about trying again.
+func (s *Stage) verdict(resp *http.Response) Verdict {
+	listed := slices.Contains(s.set.Statuses, resp.StatusCode)
+	if !listed && resp.StatusCode < 400 {
+		return Final // the common case; no word of the server makes a success worth repeating
+	}
+	switch yes, no := shouldRetry(resp.Header); {
+	case no:
+		return Forbidden
+	case listed:
+		return Listed
+	case yes:
+		return Asked
+	}
+	return Final
+}
+
+// shouldRetry reads the server's own word. Where it contradicts itself, the
+// caller of this takes the no.
+func shouldRetry(h http.Header) (yes, no bool) {
+	for _, field := range [...]string{"X-Should-Retry", "Stripe-Should-Retry"} {
+		for _, v := range h[field] {
+			v = strings.Trim(v, " \t")
+			yes = yes || strings.EqualFold(v, "true")
+			no = no || strings.EqualFold(v, "false")
+		}
+	}
+	return yes, no
+}
+
+// describe names an outcome in a few words, out of a small set.
+func describe(resp *http.Response, err error) string {
+	if resp != nil {
+		return "status " + strconv.Itoa(resp.StatusCode)
+	}
+	timeout, isTimeout := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connect refused"
+	case isTimeout && timeout.Timeout():
+		return "timeout"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "connection reset"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "connection closed"
+	case phase(err) == Unsent:
+		return "not sent"
+	}
+	return "no answer"
+}
+
+// ended names the reason for which the context of a call is done.
+func ended(ctx context.Context) string {
+	if context.Cause(ctx) == context.Canceled {
+		return ClientGone
+	}
+	return Deadline
+}
