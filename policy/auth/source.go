@@ -1,0 +1,43 @@
+package auth
+
+import (
+	"context"
+	"time"
+)
+
+// A Token is what a Source has injected into a request: a header field or a
+// query parameter. The zero Token changes nothing. Tokens can be compared.
+type Token struct {
+	Kind   string // of the credential, for people: "bearer"
+	Header string // the field to set, replacing every value that the caller gave it
+	Query  string // the parameter to set, likewise
+	Value  Secret // what to set, whole: with a scheme or prefix before it
+	Remove bool   // take the Header away, and put nothing in its place; Value is empty
+}
+
+// A Source gives tokens. It may be used concurrently.
+//
+// stale, if not zero, was just refused by the upstream: it is not handed out
+// again, and only a caller whose stale is still the current token causes a
+// refresh. A Source whose tokens come from configuration has nothing to
+// refresh, and gives what is configured now.
+type Source interface {
+	Token(ctx context.Context, stale Token) (Token, error)
+}
+
+// An UnavailableError ends a call for which there is no credential. Nothing
+// was sent.
+type UnavailableError struct {
+	Err error // why; it names no value
+}
+
+func (e *UnavailableError) Error() string { return "credential unavailable: " + e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// Refusal names the error for the stages above and for the answer to the
+// caller. When a credential will be available again is not known: it is zero.
+func (e *UnavailableError) Refusal() (reason string, retryAfter time.Duration) {
+	return "credential-unavailable", 0
+}

@@ -1,0 +1,175 @@
+package auth
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The kinds of credentials that come from configuration as they are.
+const (
+	None        = "none"        // the caller's Authorization is removed, nothing is put in its place
+	Passthrough = "passthrough" // the request is left as the caller made it
+	Bearer      = "bearer"      // Authorization: Bearer VALUE (RFC 6750)
+	Basic       = "basic"       // Authorization: Basic base64(USERNAME:VALUE) (RFC 7617)
+	Header      = "header"      // NAME: PREFIX VALUE, without a space between the two
+	Query       = "query"       // NAME=VALUE in the query
+)
+
+// Settings describe one credential.
+type Settings struct {
+	Type   string // one of the kinds above
+	Name   string // of the header field or query parameter; header and query need it, the others do not take it
+	Prefix string // put before the value as it is, with its own space if one belongs there: "Token "; header only
+
+	// Value and Username read the secret, for every attempt anew: a file may
+	// have changed. They must not put the value into an error. Value is needed
+	// by bearer, header and query; for basic it is the password. A part of basic
+	// that is nil is empty, as some providers want the one or the other; one that
+	// reads as empty is an error.
+	Value, Username func() (string, error)
+}
+
+// New returns the Source of a credential that comes from configuration. What
+// the value is wrong about is found when it is used, not here: it may change.
+func New(s Settings) (Source, error) {
+	switch s.Type {
+	case None:
+		return fixed{Token{Kind: None, Header: authorization, Remove: true}}, nil
+	case Passthrough:
+		return fixed{}, nil
+	case Bearer:
+		if s.Value == nil {
+			return nil, errors.New("bearer: needs a token")
+		}
+		s.Name, s.Prefix = authorization, "Bearer "
+	case Basic:
+		if s.Value == nil && s.Username == nil {
+			return nil, errors.New("basic: needs a username or a password")
+		}
+		if s.Username != nil { // one that cannot be read now may be at its first use
+			if name, err := s.Username(); err == nil && strings.Contains(name, ":") {
+				return nil, errColon
+			}
+		}
+		s.Name = authorization
+	case Header:
+		if err := checkField(s.Name); err != nil {
+			return nil, err
+		}
+		if s.Value == nil {
+			return nil, errors.New("header: needs a value")
+		}
+		if strings.ContainsFunc(s.Prefix, unicode.IsControl) {
+			return nil, errors.New("header: the prefix contains a control character")
+		}
+		s.Name = http.CanonicalHeaderKey(s.Name)
+	case Query:
+		if s.Name == "" {
+			return nil, errors.New("query: needs the name of the parameter")
+		}
+		if s.Value == nil {
+			return nil, errors.New("query: needs a value")
+		}
+	default:
+		return nil, fmt.Errorf("type %q: must be one of none, passthrough, bearer, basic, header, query", s.Type)
+	}
+	return static{s}, nil
+}
+
+const authorization = "Authorization"
+
+var errColon = errors.New("basic: the username contains a colon, which ends it (RFC 7617 §2)")
+
+// checkField refuses names that are no field, or whose field is not the
+// credential's to set: they frame the message or concern one connection.
+func checkField(name string) error {
+	if name == "" {
+		return errors.New("header: needs the name of the field")
+	}
+	if strings.ContainsFunc(name, func(r rune) bool {
+		return r > unicode.MaxASCII || !(unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
+	}) {
+		return fmt.Errorf("header: %q is not the name of a field (RFC 9110 §5.1)", name)
+	}
+	if slices.Contains([]string{"Host", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive",
+		"Proxy-Connection", "Te", "Trailer", "Upgrade", "Expect"}, http.CanonicalHeaderKey(name)) {
+		return fmt.Errorf("header: %s cannot carry a credential", name)
+	}
+	return nil
+}
+
+// fixed is a Source of a Token without a secret.
+type fixed struct{ token Token }
+
+func (f fixed) Token(context.Context, Token) (Token, error) { return f.token, nil }
+
+// static is a Source that reads its secret for each token. It holds no Secret,
+// only the way to it.
+type static struct{ Settings }
+
+func (s static) Token(context.Context, Token) (Token, error) {
+	t := Token{Kind: s.Type}
+	var value string
+	var err error
+	if s.Type == Basic {
+		value, err = s.basic()
+	} else {
+		value, err = s.read("the value", s.Value)
+		value = s.Prefix + value
+	}
+	if err != nil {
+		return Token{}, &UnavailableError{Err: fmt.Errorf("%s: %w", s.Type, err)}
+	}
+	if t.Value = Secret(value); s.Type == Query {
+		t.Query = s.Name
+	} else {
+		t.Header = s.Name
+	}
+	return t, nil
+}
+
+// basic makes the credentials of RFC 7617, in UTF-8.
+func (s static) basic() (string, error) {
+	var username, password string
+	var err error
+	if s.Username != nil {
+		if username, err = s.read("the username", s.Username); err != nil {
+			return "", err
+		}
+	}
+	if s.Value != nil {
+		if password, err = s.read("the password", s.Value); err != nil {
+			return "", err
+		}
+	}
+	if strings.Contains(username, ":") {
+		return "", errors.New("the username contains a colon")
+	}
+	if !utf8.ValidString(username) || !utf8.ValidString(password) {
+		return "", errors.New("username and password must be UTF-8")
+	}
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(username+":"+password)), nil
+}
+
+// read reads a part of the credential and checks that it can be sent. part
+// names it in errors.
+func (s static) read(part string, get func() (string, error)) (string, error) {
+	v, err := get()
+	if err != nil {
+		return "", fmt.Errorf("reading %s: %w", part, err)
+	}
+	if v == "" {
+		return "", fmt.Errorf("%s is empty", part)
+	}
+	if strings.ContainsFunc(v, unicode.IsControl) {
+		return "", fmt.Errorf("%s contains a control character, maybe a line end", part)
+	}
+	return v, nil
+}
