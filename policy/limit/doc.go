@@ -1,0 +1,68 @@
+// Package limit makes every call to a quota wait its turn.
+//
+// A quota is one limit of a provider as we understand it: so many calls per
+// time, so many at once, and nothing at all until a time that the provider
+// named. A Group is a set of quotas under the same Settings, one for each key
+// (a host and a credential, usually), and Wrap puts it around a RoundTripper:
+//
+//	retry(auth(circuit(limit(send))))
+//
+// It stands inside retry, because the provider counts requests and not our
+// callers' intentions, and inside the circuit, because a call that is going to
+// be refused shall spend no turn.
+//
+// # One dispatcher for each quota
+//
+// golang.org/x/time/rate is a good token bucket and a poor queue. A caller of
+// its Wait reserves a token far ahead of time, and whatever happens later does
+// not reach the reservation:
+//
+//   - the token of a caller that gives up is lost when somebody reserved after
+//     it (golang/go#56924, golang/go#69419);
+//   - SetLimit does not move those who sleep: after a change from 1/s to 100/s
+//     the tenth in line still waits ten seconds, and newcomers overtake it;
+//   - a 429 cannot stop anybody who has a reservation already;
+//   - a Cancel after SetLimit returns more than was taken.
+//
+// So nobody calls Wait here. A dispatcher keeps the line itself, first come,
+// first served, and asks the bucket for one token, for the head of the line,
+// at the moment when the head may go. Who gives up is taken out of the line
+// and has cost nothing; a new rate and a new gate hold for everyone at once.
+// It has no goroutine: one timer, set for the head, and the callers themselves
+// move the line.
+//
+// A call that finds no line and a token takes it and goes, without allocating.
+//
+// # Refused at once
+//
+// The time of a turn is known in advance from the place in line, the bucket
+// and the gate. A call whose turn lies beyond its deadline or Settings.MaxWait
+// is therefore refused when it arrives, with the time to try again, instead of
+// being held for nothing; and so is a call in line when a gate or a slower
+// rate moves its turn too far. Only the wait for a concurrency slot cannot be
+// known; it ends at MaxWait.
+//
+// # The gate
+//
+// A 429, or a 503, with a Retry-After (RFC 9110 section 10.2.3) closes the
+// gate of the quota: nothing is sent before that time, by anybody. A gate is
+// never early and never shortened by another answer. Behind it the calls go
+// out through the bucket as always. A quota that has no rate has no bucket to
+// slow it down; there one call goes first, and each good answer lets one more
+// be on its way than before, which doubles the number each round trip, until
+// the line is empty. A throttled answer starts again from one.
+//
+// # A reload
+//
+// New with a previous Group shares its quotas and changes nothing; Adopt puts
+// the new Settings in force, for the calls in line too. Whoever publishes the
+// new Group calls Adopt after it is published; the first call through the
+// Group does it otherwise, since a call cannot come through a Group that is
+// not published. Dispatchers are the same objects before and after, so the
+// line, the gate, the slots taken and the tokens left remain: a changed rate
+// starts with the tokens that were left, at most its own burst. A quota that
+// had no rate so far starts with a full bucket.
+//
+// Calls whose response bodies were being read while Concurrency was 0 are not
+// counted when a reload sets it.
+package limit
