@@ -1,0 +1,269 @@
+package breaker
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+// probeWait is when a call that found a probe under way is told to come again.
+// How long the probe takes cannot be known; most answer within this.
+const probeWait = time.Second
+
+// What we tell gobreaker of an attempt that was not good.
+var (
+	errFailed  = errors.New("failed")
+	errIgnored = errors.New("ignored")
+)
+
+// circuit is the breaker of one key. The lock of gobreaker is only ever taken
+// while mu is held, so its callbacks, which it makes under its own lock, find
+// mu held too: they use what mu guards and lock nothing.
+type circuit struct {
+	key     string
+	machine *gobreaker.TwoStepCircuitBreaker[struct{}]
+
+	mu    sync.Mutex
+	rules *Settings       // in force for what is being done under mu
+	state gobreaker.State // as last told by machine: asking would move it
+	life  uint64          // counts the changes of state
+	moved change          // what machine did that entered has not seen yet
+	used  time.Time       // when a call last came
+
+	// While closed.
+	recent  window
+	connect int       // ConnectFailures in a row
+	since   time.Time // when it closed
+
+	// While not closed.
+	until time.Time // the gate: nothing is sent before
+	cause string    // why it opened
+
+	hint   time.Time // until when 503s asked for patience
+	opened int       // openings that did not last, in a row
+}
+
+// change is a change of state that has yet to be told. The zero value is none.
+type change struct {
+	from, to gobreaker.State
+	until    time.Time
+}
+
+// permit lets one attempt pass, and has to be given back by settle.
+type permit struct {
+	life  uint64
+	probe func(error) // gives a probe's verdict to machine; nil while closed
+}
+
+// result is what an attempt's end was.
+type result struct {
+	outcome Outcome
+	slow    bool
+	hint    time.Time // until when a 503 asked for patience; zero: it did not
+	ended   time.Time
+}
+
+// counts reports whether the result says anything about the provider.
+func (r *result) counts() bool { return r.outcome == Success || r.failed() }
+
+func (r *result) failed() bool { return r.outcome == Failure || r.outcome == ConnectFailure }
+
+// bad reports whether the result can open a circuit.
+func (r *result) bad() bool { return r.failed() || r.outcome == Success && r.slow }
+
+// credit is where a success was counted, so that it can be taken back.
+type credit struct {
+	life uint64
+	at   time.Time
+}
+
+func newCircuit(key string, rules *Settings, now time.Time) *circuit {
+	c := &circuit{key: key, since: now}
+	c.recent.reset(rules.Window, now)
+	c.machine = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		Name: key,
+		// The gate, which is asked first, always holds for longer than this.
+		Timeout:       time.Nanosecond,
+		MaxRequests:   1,
+		IsExcluded:    func(err error) bool { return err == errIgnored },
+		ReadyToTrip:   func(gobreaker.Counts) bool { return c.tripped() },
+		OnStateChange: func(_ string, from, to gobreaker.State) { c.moved = change{from: from, to: to} },
+	})
+	return c
+}
+
+// allow lets an attempt pass, or says until when none will.
+//
+// While the circuit is closed machine would let everything through, and only a
+// bad result can move it; so it is not asked before there is one.
+func (c *circuit) allow(rules *Settings, replayable bool, now time.Time) (p permit, until time.Time, moved change) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rules, c.used = rules, now
+	if c.state == gobreaker.StateClosed {
+		return permit{life: c.life}, time.Time{}, change{}
+	}
+	gate := c.gate()
+	if now.Before(gate) {
+		return permit{}, gate, change{}
+	}
+	if anyone := gate.Add(rules.Open); !replayable && now.Before(anyone) {
+		return permit{}, earlier(anyone, now.Add(probeWait)), change{}
+	}
+	done, err := c.machine.Allow()
+	if err != nil { // a probe is under way
+		return permit{}, now.Add(probeWait), change{}
+	}
+	moved = c.entered(now)
+	return permit{life: c.life, probe: done}, time.Time{}, moved
+}
+
+// settle gives a permit back, with what became of its attempt.
+func (c *circuit) settle(p permit, rules *Settings, r result) (credit, change) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rules = rules
+	if r.hint.After(c.hint) {
+		c.hint = r.hint
+	}
+	switch {
+	case p.life != c.life:
+		// The attempt began before the circuit last changed, and says nothing about
+		// what it is now. (A probe's circuit cannot change but by the probe.)
+		return credit{life: p.life}, change{}
+	case p.probe == nil:
+		return credit{life: c.life, at: r.ended}, c.count(r)
+	case r.bad():
+		c.cause = "probe"
+		p.probe(errFailed)
+	case r.counts():
+		p.probe(nil)
+	default:
+		p.probe(errIgnored)
+	}
+	moved := c.entered(r.ended)
+	if c.state == gobreaker.StateClosed {
+		c.count(r) // it is the first attempt of the new window
+	}
+	return credit{life: c.life, at: r.ended}, moved
+}
+
+// revoke turns a success into a failure: its body broke off.
+func (c *circuit) revoke(was credit, rules *Settings, now time.Time) change {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rules = rules
+	if was.life != c.life || c.state != gobreaker.StateClosed {
+		return change{}
+	}
+	if t := c.recent.at(was.at); t != nil && t.ok > 0 {
+		t.ok--
+	}
+	return c.count(result{outcome: Failure, ended: now})
+}
+
+// count adds a result to those of a closed circuit, and opens it if it has to be.
+func (c *circuit) count(r result) change {
+	if width := c.rules.Window / buckets; c.recent.width != width {
+		c.recent.reset(c.rules.Window, r.ended)
+	}
+	t := c.recent.at(r.ended)
+	if t == nil || !r.counts() {
+		return change{}
+	}
+	if r.failed() {
+		t.failed++
+	} else {
+		t.ok++
+	}
+	if r.slow {
+		t.slow++
+	}
+	if r.outcome == ConnectFailure {
+		c.connect++
+	} else {
+		c.connect = 0
+	}
+	if !r.bad() {
+		return change{}
+	}
+	done, err := c.machine.Allow()
+	if err != nil {
+		return change{} // cannot be: machine is closed
+	}
+	done(errFailed)
+	return c.entered(r.ended)
+}
+
+// tripped tells machine, which holds its lock and has mu held for it, whether
+// the circuit has to open, and notes why.
+func (c *circuit) tripped() bool {
+	all := c.recent.sum(c.recent.head)
+	ended := float64(all.ended())
+	enough := all.ended() >= uint32(c.rules.MinCalls)
+	switch {
+	case c.rules.Consecutive > 0 && c.connect >= c.rules.Consecutive:
+		c.cause = "connect"
+	case enough && c.rules.FailureRatio > 0 && float64(all.failed)/ended >= c.rules.FailureRatio:
+		c.cause = "failures"
+	case enough && c.rules.SlowRatio > 0 && float64(all.slow)/ended >= c.rules.SlowRatio:
+		c.cause = "slow"
+	default:
+		return false
+	}
+	return true
+}
+
+// entered sets up the state that machine has just entered, if it has.
+func (c *circuit) entered(now time.Time) change {
+	moved := c.moved
+	c.moved = change{}
+	if moved.from == moved.to {
+		return moved
+	}
+	c.state = moved.to
+	c.life++
+	switch c.state {
+	case gobreaker.StateOpen:
+		if moved.from == gobreaker.StateClosed && now.Sub(c.since) >= c.rules.Window {
+			c.opened = 0
+		}
+		c.until = now.Add(c.rules.openFor(c.opened))
+		c.opened++
+		moved.until = c.gate()
+	case gobreaker.StateClosed:
+		c.since = now
+		c.connect = 0
+		c.hint = time.Time{} // it was wrong, or is over
+		c.recent.reset(c.rules.Window, now)
+	}
+	return moved
+}
+
+// idle reports whether the circuit keeps no call back and may be forgotten, and
+// when it was last used.
+func (c *circuit) idle(window time.Duration, now time.Time) (used time.Time, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == gobreaker.StateClosed {
+		return c.used, true
+	}
+	return c.used, !now.Before(c.gate()) && now.Sub(c.used) >= window
+}
+
+// gate is the time before which nothing is sent if the circuit is not closed.
+func (c *circuit) gate() time.Time {
+	if c.hint.After(c.until) {
+		return c.hint
+	}
+	return c.until
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

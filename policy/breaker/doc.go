@@ -1,0 +1,65 @@
+// Package breaker stops calling a provider that is down.
+//
+// A circuit is the breaker of one host and credential. It is closed while the
+// provider works; it opens when too many attempts fail, and refuses calls at
+// once; after a while it lets one call through to see, and closes or stays open
+// by what that call found. A Group is a set of circuits under the same
+// Settings, one for each key, and Wrap puts it around a RoundTripper:
+//
+//	retry(auth(circuit(limit(send))))
+//
+// It stands inside retry, because it judges attempts and its opening shall stop
+// the rest of that loop, and outside limit, because a call that is refused
+// shall neither spend a turn nor wait in line to be told no.
+//
+// # The state machine and the clock
+//
+// The states are those of a gobreaker TwoStepCircuitBreaker, and only it moves
+// them. What it has no notion of stands beside it:
+//
+//   - It stays open for one constant time. Ours escalates, is jittered, and obeys
+//     the Retry-After of a 503: a gate in front of it, asked first. Its own
+//     timeout is next to nothing, so that it never holds longer than the gate.
+//   - It counts requests that are under way or excluded among the requests, and
+//     knows of no slow calls. Its ReadyToTrip asks our rolling window instead.
+//   - A half-open probe that never reports blocks it for ever, and reporting twice
+//     counts twice. So every permit is given back by one deferred call within
+//     RoundTrip, when the headers, an error, a panic or runtime.Goexit end it:
+//     nothing depends on whether somebody closes a body.
+//   - Its State method moves it, and its callbacks run under its lock. Here nobody
+//     calls State, and the callback only takes a note.
+//
+// # What opens a circuit
+//
+// Any of three rules, each over attempts that ended, never over those under way:
+// the share of failures in the window, the share of slow answers in the window,
+// both from Settings.MinCalls on; and a run of attempts that could not connect.
+// What an attempt's end means is decided by Settings.Outcome at the response
+// headers. A body that breaks off later turns that attempt's success into a
+// failure, unless Outcome ignores the error because the client left.
+//
+// # How long
+//
+// Open the first time, and twice as long with each opening that follows, at most
+// OpenMax; spread evenly over half to one and a half of that, still at most
+// OpenMax, so that the clients of a provider do not come back together. When a
+// 503 of this time asked for more (RFC 9110 section 10.2.3), until then. A
+// circuit that has stayed closed for a whole Window begins again at Open.
+//
+// # The probe
+//
+// One request at a time, and one that may be sent again if it fails. If none
+// such comes for as long as Open, any request may be it: an upstream that is only
+// called with streamed bodies has to recover too. A probe that ends without a
+// verdict, because its client left or a later stage refused it, makes room for
+// the next.
+//
+// # A reload
+//
+// New with a previous Group shares its circuits and changes nothing; Adopt puts
+// the new Settings in force, and so does the first call through the new Group.
+// Circuits are the same objects before and after: what is open stays open until
+// its time, a probe under way decides, openings go on escalating, and what was
+// counted in the window still counts, against the new thresholds. Only a changed
+// Window starts counting afresh.
+package breaker

@@ -1,0 +1,169 @@
+package breaker
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+// maxCircuits bounds the circuits of a Group. A wildcard upstream has as many
+// hosts as its callers like to name.
+const maxCircuits = 4096
+
+// A Group is a set of circuits under the same Settings, one for each key. Its
+// methods may be called from many goroutines.
+type Group struct {
+	settings Settings
+	version  int // of the Settings in force for what is shared
+	shared   *shared
+}
+
+// shared is what a Group has in common with the Groups that it was built from.
+type shared struct {
+	owner atomic.Pointer[Group] // whose Settings are in force
+
+	mu       sync.RWMutex
+	circuits map[string]*circuit // key → circuit
+}
+
+// New returns a Group that shares the circuits of prev, if prev is not nil. It
+// changes nothing of prev: the circuits follow the new Settings from Adopt on.
+// The error lists everything that is wrong with s.
+func New(s Settings, prev *Group) (*Group, error) {
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("circuit settings: %w", err)
+	}
+	if prev != nil {
+		return &Group{settings: s, version: prev.version + 1, shared: prev.shared}, nil
+	}
+	g := &Group{settings: s, shared: &shared{circuits: make(map[string]*circuit)}}
+	g.shared.owner.Store(g)
+	return g, nil
+}
+
+// Adopt puts the Settings of g in force for the circuits that it shares with
+// the Group it was built from. Call it when g has been published; the first
+// call through g does it otherwise. It does nothing for a Group that a newer
+// one has followed.
+func (g *Group) Adopt() {
+	for {
+		owner := g.shared.owner.Load()
+		if owner.version >= g.version || g.shared.owner.CompareAndSwap(owner, g) {
+			return
+		}
+	}
+}
+
+// rules are the Settings in force.
+func (g *Group) rules() *Settings { return &g.shared.owner.Load().settings }
+
+// circuit gives the circuit of key. It is nil when there are too many and none
+// can be dropped, because every one of them keeps calls back at this moment.
+func (s *shared) circuit(key string, rules *Settings, now time.Time) *circuit {
+	s.mu.RLock()
+	c := s.circuits[key]
+	s.mu.RUnlock()
+	if c != nil {
+		return c
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.circuits[key]; c != nil {
+		return c
+	}
+	if len(s.circuits) >= maxCircuits && !s.makeRoom(rules.Window, now) {
+		return nil
+	}
+	c = newCircuit(key, rules, now)
+	s.circuits[key] = c
+	return c
+}
+
+// makeRoom drops a circuit that has not been used for long, and that keeps no
+// call back: a closed one, or one whose time is over and that nobody has probed
+// for a window. It looks at some, in the random order of the map, and at more
+// only while it finds none.
+func (s *shared) makeRoom(window time.Duration, now time.Time) bool {
+	const enough = 64
+	var oldest *circuit
+	var oldestUse time.Time
+	seen := 0
+	for _, c := range s.circuits {
+		if used, ok := c.idle(window, now); ok && (oldest == nil || used.Before(oldestUse)) {
+			oldest, oldestUse = c, used
+		}
+		if seen++; seen >= enough && oldest != nil {
+			break
+		}
+	}
+	if oldest == nil {
+		return false
+	}
+	delete(s.circuits, oldest.key)
+	return true
+}
+
+// State is what one circuit is like at one moment.
+type State struct {
+	Key   string `json:"key"`
+	State string `json:"state"` // "closed", "open", "half-open"
+
+	// Until is when an open circuit lets a probe through. It stays open after
+	// that until a request comes that may be it. Zero while closed.
+	Until time.Time `json:"until,omitzero"`
+
+	// Cause is why it opened last, while it is not closed: too large a share of
+	// "failures" or of "slow" answers, a run of failures to "connect", or a
+	// failed "probe".
+	Cause string `json:"cause,omitempty"`
+
+	Openings int `json:"openings"` // in a row, none of which has lasted
+	Ended    int `json:"ended"`    // attempts in the window, while closed
+	Failed   int `json:"failed"`   // of them
+	Slow     int `json:"slow"`     // of them
+}
+
+// Snapshot gives the state of every circuit, in the order of their keys. It is
+// passive: it never moves a circuit.
+func (g *Group) Snapshot() []State {
+	g.shared.mu.RLock()
+	circuits := make([]*circuit, 0, len(g.shared.circuits))
+	for _, c := range g.shared.circuits {
+		circuits = append(circuits, c)
+	}
+	g.shared.mu.RUnlock()
+
+	now := time.Now()
+	states := make([]State, len(circuits))
+	for i, c := range circuits {
+		states[i] = c.snapshot(now)
+	}
+	slices.SortFunc(states, func(a, b State) int { return strings.Compare(a.Key, b.Key) })
+	return states
+}
+
+func (c *circuit) snapshot(now time.Time) State {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := State{Key: c.key, State: c.state.String(), Openings: c.opened}
+	if c.state != gobreaker.StateClosed {
+		s.Until, s.Cause = c.gate(), c.cause
+		return s
+	}
+	all := c.recent.sum(c.recent.number(now))
+	s.Ended, s.Failed, s.Slow = int(all.ended()), int(all.failed), int(all.slow)
+	return s
+}
+
+// Wrap returns a decorator that puts each request under the circuit of its key.
+func (g *Group) Wrap(key func(*http.Request) string) func(http.RoundTripper) http.RoundTripper {
+	return func(next http.RoundTripper) http.RoundTripper {
+		return &stage{group: g, key: key, next: next}
+	}
+}

@@ -1,0 +1,150 @@
+package breaker
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"outrider/policy/hint"
+)
+
+// OpenError is the refusal of a call whose circuit is open, or half-open with
+// a probe under way. Nothing was sent.
+type OpenError struct {
+	Key   string    // names the circuit
+	Until time.Time // when asking again can have another answer
+}
+
+func (e *OpenError) Error() string {
+	return fmt.Sprintf("circuit of %s is open until %s", e.Key, e.Until.UTC().Format(time.RFC3339))
+}
+
+// Refusal gives the reason "circuit-open" and the time from now to Until. It
+// is never zero, which would say that Until is not known.
+func (e *OpenError) Refusal() (reason string, retryAfter time.Duration) {
+	return "circuit-open", max(time.Until(e.Until), time.Nanosecond)
+}
+
+// stage is the decorator.
+type stage struct {
+	group *Group
+	key   func(*http.Request) string
+	next  http.RoundTripper
+}
+
+// RoundTrip sends req, or refuses it with an *OpenError.
+func (s *stage) RoundTrip(req *http.Request) (*http.Response, error) {
+	s.group.Adopt()
+	rules, now := s.group.rules(), time.Now()
+	c := s.group.shared.circuit(s.key(req), rules, now)
+	if c == nil {
+		return s.next.RoundTrip(req)
+	}
+	replayable := s.group.settings.Replayable == nil || s.group.settings.Replayable(req)
+	p, until, moved := c.allow(rules, replayable, now)
+	if !until.IsZero() {
+		if req.Body != nil {
+			req.Body.Close()
+		}
+		return nil, &OpenError{Key: c.key, Until: until}
+	}
+	return s.send(req, c, p, moved)
+}
+
+// send passes req on under permit p, which it gives back however it ends.
+func (s *stage) send(req *http.Request, c *circuit, p permit, moved change) (resp *http.Response, err error) {
+	r := result{outcome: Ignored} // what a panic and runtime.Goexit leave
+	defer func() {
+		r.ended = time.Now()
+		was, moved := c.settle(p, s.group.rules(), r)
+		if r.outcome == Success {
+			s.watch(req, resp, c, was)
+		}
+		s.tell(req.Context(), c, moved)
+	}()
+	s.tell(req.Context(), c, moved)
+
+	begun, waited := time.Now(), s.waited(req)
+	resp, err = s.next.RoundTrip(req)
+	took := time.Since(begun) - (s.waited(req) - waited)
+	outcome := s.group.settings.Outcome(req, resp, err)
+
+	r.slow = s.group.rules().slow(took)
+	r.hint = patience(outcome, resp)
+	r.outcome = outcome
+	return resp, err
+}
+
+// patience is until when a failing provider asks to be left alone.
+func patience(outcome Outcome, resp *http.Response) time.Time {
+	if outcome != Failure || resp == nil || resp.StatusCode != http.StatusServiceUnavailable {
+		return time.Time{}
+	}
+	now := time.Now()
+	if d, ok := hint.RetryAfter(resp.Header, now); ok {
+		return now.Add(d)
+	}
+	return time.Time{}
+}
+
+func (s *stage) waited(req *http.Request) time.Duration {
+	if s.group.settings.Waited == nil {
+		return 0
+	}
+	return s.group.settings.Waited(req)
+}
+
+// tell reports a change. It is called without a lock, by the call that did it.
+func (s *stage) tell(ctx context.Context, c *circuit, moved change) {
+	if moved.from != moved.to && s.group.settings.OnChange != nil {
+		s.group.settings.OnChange(ctx, c.key, moved.from.String(), moved.to.String(), moved.until)
+	}
+}
+
+// watch has the circuit learn of it when the body of a good answer breaks off.
+// An upgraded connection is a conversation, which may end in any way: it was
+// judged by its headers.
+func (s *stage) watch(req *http.Request, resp *http.Response, c *circuit, was credit) {
+	if resp == nil || resp.Body == nil || resp.Body == http.NoBody {
+		return
+	}
+	if _, upgraded := resp.Body.(io.Writer); upgraded {
+		return
+	}
+	resp.Body = &body{ReadCloser: resp.Body, stage: s, circuit: c, req: req, was: was}
+}
+
+// body is that of a response which was counted as a success.
+type body struct {
+	io.ReadCloser
+	stage   *stage
+	circuit *circuit
+	req     *http.Request
+	was     credit
+	over    atomic.Bool // it ended, broke off, or was closed
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !b.over.Swap(true) && err != io.EOF {
+		b.broken(err)
+	}
+	return n, err
+}
+
+func (b *body) broken(err error) {
+	switch b.stage.group.settings.Outcome(b.req, nil, err) {
+	case Failure, ConnectFailure:
+		moved := b.circuit.revoke(b.was, b.stage.group.rules(), time.Now())
+		b.stage.tell(b.req.Context(), b.circuit, moved)
+	}
+}
+
+// Close ends the watch: what a read after it finds is the caller's doing.
+func (b *body) Close() error {
+	b.over.Store(true)
+	return b.ReadCloser.Close()
+}

@@ -1,0 +1,61 @@
+package breaker
+
+import "time"
+
+// buckets is how many parts a window has: it moves on by a tenth at a time.
+const buckets = 10
+
+// tally counts attempts that ended.
+type tally struct {
+	ok, failed uint32
+	slow       uint32 // among ok and failed
+}
+
+func (t *tally) ended() uint32 { return t.ok + t.failed }
+
+// window counts the attempts that ended within the last `width * buckets`.
+type window struct {
+	start   time.Time     // of bucket number 0
+	width   time.Duration // of one bucket
+	head    int64         // number of the newest bucket
+	buckets [buckets]tally
+}
+
+// reset makes the window empty and spans it over d from now on.
+func (w *window) reset(d time.Duration, now time.Time) {
+	*w = window{start: now, width: d / buckets}
+}
+
+// at gives the bucket of time t, moving on if t is past the newest. It is nil
+// for a time that the window has left behind.
+func (w *window) at(t time.Time) *tally {
+	number := w.number(t)
+	if t.Before(w.start) || number <= w.head-buckets {
+		return nil
+	}
+	if number >= w.head+buckets {
+		w.buckets = [buckets]tally{}
+		w.head = number
+	}
+	for ; w.head < number; w.head++ {
+		w.buckets[(w.head+1)%buckets] = tally{}
+	}
+	return &w.buckets[number%buckets]
+}
+
+// number is that of the bucket of time t.
+func (w *window) number(t time.Time) int64 { return int64(t.Sub(w.start) / w.width) }
+
+// sum adds up what counts when the newest bucket is the one of that number,
+// or of a greater one if there is. It changes nothing.
+func (w *window) sum(newest int64) tally {
+	var all tally
+	newest = max(newest, w.head)
+	for number := max(0, newest-buckets+1); number <= w.head; number++ {
+		t := &w.buckets[number%buckets]
+		all.ok += t.ok
+		all.failed += t.failed
+		all.slow += t.slow
+	}
+	return all
+}
