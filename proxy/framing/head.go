@@ -1,0 +1,242 @@
+package framing
+
+import (
+	"bytes"
+	"math"
+)
+
+// A head is what the lines of one request head have said so far about framing.
+type head struct {
+	begun   bool // the request line was read
+	blank   bool // an empty line came before it and was dropped
+	http10  bool
+	connect bool
+	chunked bool
+	sized   bool  // there is a Content-Length
+	length  int64 // its value, if sized
+	digits  int   // its length in bytes: with the value, tells "5" from "05"
+	hosts   int
+	fields  int
+}
+
+// first checks the first byte of a connection's or request's head, so that a
+// client that speaks another protocol is told at once, not at a time limit.
+func (h *head) first(b byte) *Error {
+	switch {
+	case b == '\r' || classes[b]&token != 0:
+		return nil
+	case b == 0x16:
+		return errTLS
+	case b == 0x04 || b == 0x05:
+		return errSOCKS
+	case b == '\n':
+		return errBareLF
+	case b == ' ':
+		return errRequestLine
+	}
+	return errMethod
+}
+
+// requestLine checks method SP request-target SP HTTP-version (RFC 9112 §3).
+func (h *head) requestLine(line []byte) *Error {
+	if string(line) == "PRI * HTTP/2.0" {
+		return errPreface
+	}
+	i, j := bytes.IndexByte(line, ' '), bytes.LastIndexByte(line, ' ')
+	if i <= 0 || j <= i+1 || j == len(line)-1 {
+		return errRequestLine
+	}
+	method, to, version := line[:i], line[i+1:j], line[j+1:]
+	if !all(method, token) {
+		return errMethod
+	}
+	switch string(version) {
+	case "HTTP/1.1":
+	case "HTTP/1.0":
+		h.http10 = true
+	default:
+		return checkVersion(version)
+	}
+	if !all(to, target) {
+		if bytes.IndexByte(to, ' ') >= 0 {
+			return errRequestLine
+		}
+		return errTarget
+	}
+	h.begun = true
+	h.connect = string(method) == "CONNECT"
+	switch {
+	case h.connect:
+		return checkConnect(to)
+	case to[0] == '/':
+		return checkPath(to)
+	case string(to) == "*":
+		if string(method) != "OPTIONS" {
+			return errAsterisk
+		}
+		return nil
+	}
+	return checkURL(to)
+}
+
+// checkVersion names what is wrong with an HTTP-version that is not ours.
+func checkVersion(b []byte) *Error {
+	if len(b) == 8 && string(b[:5]) == "HTTP/" && b[6] == '.' &&
+		'0' <= b[5] && b[5] <= '9' && '0' <= b[7] && b[7] <= '9' {
+		return errUnsupported
+	}
+	if bytes.IndexByte(b, '\r') >= 0 {
+		return errBareCR
+	}
+	return errVersion
+}
+
+// checkURL accepts absolute-form with scheme http or https (RFC 9112 §3.2.2).
+func checkURL(b []byte) *Error {
+	scheme, rest, ok := bytes.Cut(b, []byte("://"))
+	if !ok || !fold(scheme, "http") && !fold(scheme, "https") {
+		return errForm
+	}
+	end := bytes.IndexAny(rest, "/?")
+	if end < 0 {
+		end = len(rest)
+	}
+	if err := checkHost(rest[:end]); err != nil {
+		return err
+	}
+	return checkPath(rest[end:])
+}
+
+// checkPath accepts a path and query whose bytes are known to be in target. The
+// query is not looked at: servers read stray '%' there as they like, and so
+// does net/http.
+func checkPath(b []byte) *Error {
+	for i := 0; i < len(b) && b[i] != '?'; i++ {
+		if b[i] != '%' {
+			continue
+		}
+		if i+2 >= len(b) || classes[b[i+1]]&classes[b[i+2]]&hex == 0 {
+			return errEscape
+		}
+		i += 2
+	}
+	return nil
+}
+
+// splitField splits and checks a field line (RFC 9112 §5); the value comes
+// without its surrounding whitespace.
+func splitField(line []byte) (key, val []byte, err *Error) {
+	if line[0] == ' ' || line[0] == '\t' {
+		return nil, nil, errFold
+	}
+	colon := bytes.IndexByte(line, ':')
+	switch {
+	case colon < 0 && bytes.IndexByte(line, '\r') >= 0:
+		return nil, nil, errBareCR
+	case colon < 0:
+		return nil, nil, errNoColon
+	case colon == 0:
+		return nil, nil, errNoName
+	}
+	key, val = line[:colon], line[colon+1:]
+	if !all(key, token) {
+		if last := key[colon-1]; last == ' ' || last == '\t' {
+			return nil, nil, errNameSpace
+		}
+		return nil, nil, errName
+	}
+	if !all(val, value) {
+		if bytes.IndexByte(val, '\r') >= 0 {
+			return nil, nil, errBareCR
+		}
+		return nil, nil, errValue
+	}
+	return key, trim(val), nil
+}
+
+// field takes one header line.
+func (h *head) field(line []byte, limit int) *Error {
+	key, val, err := splitField(line)
+	if err != nil {
+		return err
+	}
+	if h.fields++; h.fields > limit {
+		return errFields
+	}
+	switch {
+	case fold(key, "host"):
+		return h.host(val)
+	case fold(key, "content-length"):
+		return h.contentLength(val)
+	case fold(key, "transfer-encoding"):
+		if h.chunked || !fold(val, "chunked") {
+			return errCoding
+		}
+		h.chunked = true
+	case fold(key, "trailer"):
+		return checkAnnounced(val)
+	case fold(key, "outrider-malformed"):
+		return errReserved
+	}
+	return nil
+}
+
+// host takes a Host field. An empty one is what a client must send when its
+// target has no authority (RFC 9110 §7.2).
+func (h *head) host(val []byte) *Error {
+	if h.hosts++; h.hosts > 1 {
+		return errHosts
+	}
+	if len(val) == 0 {
+		return nil
+	}
+	return checkHost(val)
+}
+
+// contentLength takes 1*DIGIT (RFC 9110 §8.6) that fits an int64.
+func (h *head) contentLength(val []byte) *Error {
+	if len(val) == 0 {
+		return errLength
+	}
+	var n int64
+	for _, x := range val {
+		if x < '0' || x > '9' || n > (math.MaxInt64-int64(x-'0'))/10 {
+			return errLength
+		}
+		n = n*10 + int64(x-'0')
+	}
+	if h.sized && (n != h.length || len(val) != h.digits) {
+		return errLengths
+	}
+	h.sized, h.length, h.digits = true, n, len(val)
+	return nil
+}
+
+// checkAnnounced refuses a Trailer field that names framing fields: net/http
+// refuses it as well, but without our answer.
+func checkAnnounced(val []byte) *Error {
+	for len(val) > 0 {
+		var key []byte
+		key, val, _ = bytes.Cut(val, []byte(","))
+		key = trim(key)
+		if fold(key, "content-length") || fold(key, "transfer-encoding") || fold(key, "trailer") {
+			return errTrailerKey
+		}
+	}
+	return nil
+}
+
+// end judges the head as a whole (RFC 9112 §3.2, §6).
+func (h *head) end() *Error {
+	switch {
+	case h.hosts == 0 && !h.http10:
+		return errNoHost
+	case h.chunked && h.http10:
+		return errCodingOld
+	case h.chunked && h.sized:
+		return errBoth
+	case h.connect && (h.chunked || h.length > 0):
+		return errConnBody
+	}
+	return nil
+}
