@@ -1,0 +1,65 @@
+package config
+
+import "time"
+
+// The defaults are those that config.toml shows; a test compares the two.
+
+// Default is what an empty document means: no upstreams, everything else as
+// config.toml says.
+func Default() *File {
+	return &File{
+		Listen:  "127.0.0.1:8080",
+		Admin:   "127.0.0.1:8081",
+		Forward: Forward{Unlisted: "tunnel"},
+		Telemetry: Telemetry{
+			ServiceName: "outrider",
+			Sample:      1,
+			LogFormat:   "json",
+			LogLevel:    "info",
+			AccessLog:   true,
+		},
+	}
+}
+
+func defaultPolicy() Policy {
+	return Policy{
+		Timeout:        60 * time.Second,
+		AttemptTimeout: 20 * time.Second,
+		IdleTimeout:    5 * time.Minute,
+		ReplayBody:     1 << 20,
+		Auth:           Auth{Type: "passthrough"},
+		Retry: Retry{
+			Attempts: 3,
+			Base:     100 * time.Millisecond,
+			Cap:      20 * time.Second,
+			Budget:   0.1,
+			Statuses: []int{408, 425, 429, 500, 502, 503, 504},
+		},
+	}
+}
+
+// defaultCircuit has the window that holds when nothing else asks for a longer
+// one: see fitWindow.
+func defaultCircuit() Circuit {
+	return Circuit{
+		Window:       30 * time.Second,
+		MinCalls:     20,
+		FailureRatio: 0.5,
+		Slow:         15 * time.Second,
+		SlowRatio:    0.8,
+		Consecutive:  5,
+		Open:         5 * time.Second,
+		OpenMax:      60 * time.Second,
+	}
+}
+
+// defaultLimit is what a limit table starts from. Without a table there is no limit.
+func defaultLimit() Limit {
+	return Limit{
+		MaxWait:  30 * time.Second,
+		MaxQueue: 10000,
+		Shape:    "auto",
+		Learn:    true,
+		Per:      "credential",
+	}
+}

@@ -1,0 +1,117 @@
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"time"
+)
+
+// A File is one configuration with every default filled in. It is not changed
+// after Parse returned it.
+type File struct {
+	Listen    string    // host:port for base URLs, HTTP_PROXY and CONNECT
+	Admin     string    // host:port for the page, metrics, health and reload
+	StateDir  string    // directory for what outlives the process; "": the place that the platform has for it
+	AccessKey Reference // what callers must present; "": nothing, and then every listener is on loopback
+	Forward   Forward
+	Telemetry Telemetry
+	Upstreams []Upstream // sorted by name
+	Warnings  []string   // what works but should not stay so: "upstream.x.auth.token: literal secret; …"
+}
+
+// Forward says what applications may reach that use us as their HTTP proxy.
+type Forward struct {
+	Unlisted     string         // hosts that no upstream names: "tunnel" or "deny"
+	AllowPrivate []netip.Prefix // networks that may be reached although they are private
+}
+
+// Telemetry says how we report. Endpoint and protocol are the defaults under
+// the standard OTEL_* environment variables.
+type Telemetry struct {
+	ServiceName string
+	Endpoint    string  // http(s) URL of an OTLP receiver; "": no export
+	Sample      float64 // share of traces that is kept when the caller did not decide, in [0, 1]
+	LogFormat   string  // "json" or "text"
+	LogLevel    string  // "debug", "info", "warn" or "error"
+	AccessLog   bool    // one line for each call
+}
+
+// An Upstream is one configured API.
+type Upstream struct {
+	Name   string   // the path prefix of its base URL
+	URL    *url.URL // where calls go; the host is in lower case, the path is the base path as written
+	Hosts  []string // names seen by proxy clients, in lower case: "host", "*.suffix" (any depth), each with an optional ":port"
+	Listen string   // host:port of its own, without path prefix; "": none
+
+	CAFile     string // PEM file with roots to trust besides the system's; "": none
+	ClientCert string // PEM file with the certificate that we present; "": none
+	ClientKey  string // PEM file with its key; set if and only if ClientCert is
+
+	Policy          // the settings for calls that no rule matches
+	Circuit Circuit // shared by all rules
+	Rules   []Rule  // in file order; the first that matches wins
+}
+
+// A Policy is what applies to a call.
+type Policy struct {
+	Timeout        time.Duration // whole call: queue, backoff, every attempt, until response headers
+	AttemptTimeout time.Duration // one attempt, until response headers; at most Timeout
+	IdleTimeout    time.Duration // silence inside a body
+	ReplayBody     int64         // bytes of a request body that are kept for a second attempt
+	Auth           Auth
+	Limits         []Limit
+	Retry          Retry
+}
+
+// A Rule changes the settings of its upstream for the calls that it matches.
+type Rule struct {
+	Match  Match
+	Source string // the match text as written; no two rules of an upstream share it
+	Policy        // effective, save Limits: those are the rule's own, on top of its upstream's
+}
+
+// Auth is the credential that is put on a call. Which fields are set follows
+// from Type.
+type Auth struct {
+	Type     string    // "none", "bearer", "basic", "header", "query" or "passthrough"
+	Token    Reference // bearer
+	Username Reference // basic
+	Password Reference // basic; may be empty
+	Value    Reference // header, query
+	Name     string    // name of the header or of the query parameter
+	Prefix   string    // header: stands before the value
+}
+
+// A Limit is one quota that we keep. At least one of Rate and Concurrency is set.
+type Limit struct {
+	Rate        Rate          // zero: no rate
+	Burst       int           // calls that may go at once; 0: what the rate gives in 200 ms, at least 1
+	Concurrency int           // calls under way; 0: unbounded
+	MaxWait     time.Duration // a longer wait is refused at once
+	MaxQueue    int           // calls that may wait
+	Shape       string        // "auto", "window" or "smooth"
+	Learn       bool          // follow what responses say about the quota
+	Per         string        // what has a quota of its own: "credential", "host" or "upstream"
+}
+
+// Retry says how often and when a call is sent again.
+type Retry struct {
+	Attempts          int           // in all, 1 to 10; 1: no retries
+	Base, Cap         time.Duration // of the exponential backoff
+	Budget            float64       // share of calls that may be retried, in [0, 1]
+	Statuses          []int         // answers that are worth another attempt
+	IdempotencyHeader string        // a POST that carries it may be sent again; "": none
+	MintKey           bool          // give a POST without that header one
+}
+
+// Circuit says when an upstream counts as down, and for how long.
+type Circuit struct {
+	Window       time.Duration // attempts of this long are judged; at least twice the longest AttemptTimeout
+	MinCalls     int           // fewer attempts in a window are not judged by ratio
+	FailureRatio float64       // of faults that opens the circuit, in (0, 1]
+	Slow         time.Duration // an attempt that took longer is slow
+	SlowRatio    float64       // of slow attempts that opens the circuit, in (0, 1]
+	Consecutive  int           // connections refused in a row that open the circuit
+	Open         time.Duration // first pause before a probe
+	OpenMax      time.Duration // longest pause, after probes that failed
+}
