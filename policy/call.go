@@ -18,8 +18,9 @@ type Call struct {
 
 	sent     atomic.Int32
 	waited   atomic.Int64
-	upload   atomic.Int64 // when the last byte of a streamed body was read, Unix ns; 0: nothing is streaming
+	upload   atomic.Int64 // when the last byte of a streamed body was read, Unix ns; 0: no body is streamed
 	bodyFail atomic.Bool
+	gaveUp   atomic.Bool
 }
 
 type callKey struct{}
@@ -47,21 +48,20 @@ func (c *Call) addWait(d time.Duration) {
 	}
 }
 
-// Uploading notes that a byte of a streamed request body came in just now:
-// while a body flows, the clocks that wait for the answer stand still.
+// Uploading notes that a byte of a streamed request body came in just now. The
+// clocks that wait for the answer start anew: a large upload is not a slow answer.
 func (c *Call) Uploading() { c.upload.Store(time.Now().UnixNano()) }
 
-// Uploaded notes that the request body has ended. failed says that the client
-// broke it off, so that what follows is nobody else's fault.
-func (c *Call) Uploaded(failed bool) {
-	c.upload.Store(0)
+// BodyEnded notes how a read of the request body ended. failed says that the
+// client broke it off, so that what follows is nobody else's fault.
+func (c *Call) BodyEnded(failed bool) {
 	if failed {
 		c.bodyFail.Store(true)
 	}
 }
 
-// uploadSilence is how long a body that is still being streamed has been silent.
-func (c *Call) uploadSilence() (time.Duration, bool) {
+// sinceUpload is how long ago the last byte of a streamed body came in.
+func (c *Call) sinceUpload() (time.Duration, bool) {
 	if c == nil {
 		return 0, false
 	}
@@ -74,6 +74,16 @@ func (c *Call) uploadSilence() (time.Duration, bool) {
 
 // BodyFailed reports that the client broke off the body of its request.
 func (c *Call) BodyFailed() bool { return c != nil && c.bodyFail.Load() }
+
+// GaveUp reports that our own retries ended without success, so that a caller
+// which retries too knows that it would only multiply them.
+func (c *Call) GaveUp() bool { return c.gaveUp.Load() }
+
+func (c *Call) giveUp() {
+	if c != nil {
+		c.gaveUp.Store(true)
+	}
+}
 
 // An Attempt is one pass of a call through the transport.
 type Attempt struct {

@@ -1,0 +1,90 @@
+package policy
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"time"
+)
+
+// attempt is the innermost stage: it counts what reaches the wire, gives each
+// attempt its own clock until the response headers, and watches for silence
+// inside the body afterwards.
+func attempt(timeout, idle time.Duration) Stage {
+	return Stage{Name: "attempt", Wrap: func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(req *http.Request) (*http.Response, error) {
+			call := CallFrom(req.Context())
+			ctx, end := context.WithCancelCause(req.Context())
+			a := &Attempt{Start: time.Now()}
+			ctx = httptrace.WithClientTrace(context.WithValue(ctx, attemptKey{}, a), a.trace(call))
+
+			clock := startClock(call, timeout, &TimeoutError{Clock: "attempt_timeout", Limit: timeout}, end)
+			resp, err := next.RoundTrip(req.WithContext(ctx))
+			clock.timer.Stop()
+			if err != nil {
+				end(nil)
+				return nil, err
+			}
+			resp.Body = watch(resp.Body, idle, end)
+			return resp, nil
+		})
+	}}
+}
+
+// trace lets the transport report to the attempt and its call.
+func (a *Attempt) trace(call *Call) *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) {
+			a.reused.Store(info.Reused)
+			if info.Conn != nil {
+				remote := info.Conn.RemoteAddr().String()
+				a.remote.Store(&remote)
+			}
+		},
+		WroteHeaders: func() {
+			number := int32(1)
+			if call != nil {
+				number = call.sent.Add(1)
+			}
+			a.number.Store(number)
+		},
+		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
+			if call == nil || call.Inform == nil {
+				return nil
+			}
+			return call.Inform(code, header)
+		},
+	}
+}
+
+// watch ends an attempt whose response body is silent for longer than idle. A
+// connection that was upgraded may be silent for as long as it likes: its two
+// ends have their own ways to find out.
+func watch(body io.ReadCloser, idle time.Duration, end context.CancelCauseFunc) io.ReadCloser {
+	if _, upgraded := body.(io.ReadWriteCloser); upgraded || body == http.NoBody {
+		return onClose(body, func() { end(nil) })
+	}
+	cause := &TimeoutError{Clock: "idle_timeout", Limit: idle}
+	timer := time.AfterFunc(idle, func() { end(cause) })
+	return onClose(&watchedBody{ReadCloser: body, timer: timer, idle: idle}, func() {
+		timer.Stop()
+		end(nil)
+	})
+}
+
+type watchedBody struct {
+	io.ReadCloser
+	timer *time.Timer
+	idle  time.Duration
+}
+
+// Read restarts the clock before each read, so that a slow client of ours,
+// which delays the next read, is not taken for a silent upstream.
+func (b *watchedBody) Read(p []byte) (int, error) {
+	b.timer.Reset(b.idle)
+	n, err := b.ReadCloser.Read(p)
+	b.timer.Stop()
+	return n, err
+}

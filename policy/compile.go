@@ -1,0 +1,340 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"outrider/policy/auth"
+	"outrider/policy/breaker"
+	"outrider/policy/config"
+	"outrider/policy/limit"
+	"outrider/policy/retry"
+)
+
+// Env is the outside world. The clock is package time: tests use synctest.
+type Env struct {
+	// Transport makes the network side of an upstream, traced and guarded.
+	Transport func(u *config.Upstream) (http.RoundTripper, error)
+	// Jitter is the only source of chance: evenly spread in [0, max).
+	Jitter func(max time.Duration) time.Duration
+	// NewKey mints an idempotency key.
+	NewKey func() string
+	// Secret gives the value of a reference, as it is now.
+	Secret func(ref config.Reference) (string, error)
+	// Observe is told what happens on the way. It must not block.
+	Observe func(ctx context.Context, e Event)
+}
+
+// Compile builds a Set from f, taking over prev's state where settings agree.
+// It starts no goroutine and does not modify prev: a failed reload is a no-op.
+// All errors are reported at once, each with the key that it belongs to.
+func Compile(f *config.File, env Env, prev *Set) (*Set, error) {
+	set := &Set{
+		File:     f,
+		byName:   make(map[string]*Upstream, len(f.Upstreams)),
+		byHost:   make(map[string]*Upstream, len(f.Upstreams)),
+		byDomain: make(map[string]*Upstream),
+	}
+	var errs []error
+	for i := range f.Upstreams {
+		c := &compiler{env: env, key: "upstream." + f.Upstreams[i].Name}
+		var old *Upstream
+		if prev != nil {
+			old = prev.byName[f.Upstreams[i].Name]
+		}
+		u := c.upstream(&f.Upstreams[i], old)
+		errs = append(errs, c.errs...)
+		set.add(u)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return set, nil
+}
+
+func (s *Set) add(u *Upstream) {
+	s.upstreams = append(s.upstreams, u)
+	s.byName[u.Config.Name] = u
+	for _, host := range u.Config.Hosts {
+		if domain, ok := strings.CutPrefix(host, "*"); ok {
+			name, _ := splitAuthority(domain)
+			s.byDomain[name] = u
+			continue
+		}
+		s.byHost[host] = u
+	}
+}
+
+// A compiler builds one upstream and collects what is wrong with it.
+type compiler struct {
+	env  Env
+	key  string // "upstream.github"
+	errs []error
+}
+
+func (c *compiler) fail(key string, err error) {
+	if err != nil {
+		c.errs = append(c.errs, fmt.Errorf("%s: %w", key, err))
+	}
+}
+
+func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
+	u := &Upstream{
+		Config: cfg,
+		alias:  !hostCovered(cfg.Hosts, cfg.URL),
+		limits: make(map[string]*limit.Group),
+	}
+	if old == nil {
+		old = &Upstream{Config: &config.Upstream{}}
+	}
+	u.transport = c.transport(u, old)
+	u.circuit = c.circuit(u, old)
+	u.budget = old.budget
+	if u.budget == nil || old.Config.Retry.Budget != cfg.Retry.Budget {
+		u.budget = retry.NewBudget(cfg.Retry.Budget, old.budget)
+	}
+
+	own := c.limits(u, old, c.key, "", cfg.Limits)
+	u.base = c.plan(u, c.key, "", "default", cfg.Policy, own, nil)
+	for i, rule := range cfg.Rules {
+		key := fmt.Sprintf("%s.rule[%d]", c.key, i)
+		extra := c.limits(u, old, key, rule.Source, rule.Limits)
+		credential := "default"
+		if rule.Auth != cfg.Auth {
+			credential = rule.Source
+		}
+		u.rules = append(u.rules, c.plan(u, key, rule.Source, credential, rule.Policy, own, extra))
+	}
+	return u
+}
+
+// transport keeps the open connections of an upstream whose TLS files are
+// named as before.
+func (c *compiler) transport(u, old *Upstream) http.RoundTripper {
+	now, before := u.Config, old.Config
+	if old.transport != nil && now.CAFile == before.CAFile && now.ClientCert == before.ClientCert && now.ClientKey == before.ClientKey {
+		return old.transport
+	}
+	transport, err := c.env.Transport(u.Config)
+	c.fail(c.key, err)
+	return transport
+}
+
+func (c *compiler) circuit(u, old *Upstream) *breaker.Group {
+	if old.circuit != nil && old.Config.Circuit == u.Config.Circuit {
+		return old.circuit
+	}
+	cfg, name := u.Config.Circuit, u.Config.Name
+	group, err := breaker.New(breaker.Settings{
+		Window: cfg.Window, MinCalls: cfg.MinCalls, FailureRatio: cfg.FailureRatio,
+		Slow: cfg.Slow, SlowRatio: cfg.SlowRatio, Consecutive: cfg.Consecutive,
+		Open: cfg.Open, OpenMax: cfg.OpenMax,
+		Jitter:     c.env.Jitter,
+		Outcome:    circuitOutcome,
+		Replayable: func(req *http.Request) bool { return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil },
+		OnChange: func(ctx context.Context, key, from, to string, until time.Time) {
+			c.env.Observe(ctx, Event{Kind: EventCircuit, Upstream: name, Key: key, From: from, To: to, Until: until})
+		},
+	}, old.circuit)
+	c.fail(c.key+".circuit", err)
+	return group
+}
+
+// circuitOutcome is the class of an attempt's end in the circuit's words: only
+// a fault counts, and what never was the upstream's to answer does not.
+func circuitOutcome(req *http.Request, resp *http.Response, err error) breaker.Outcome {
+	switch Classify(req.Context(), resp, err) {
+	case ClassFault:
+		if err != nil && connectFailed(err) {
+			return breaker.ConnectFailure
+		}
+		return breaker.Failure
+	case ClassClientGone, ClassLocal:
+		return breaker.Ignored
+	}
+	return breaker.Success
+}
+
+func (c *compiler) limits(u, old *Upstream, key, rule string, tables []config.Limit) []*limit.Group {
+	groups := make([]*limit.Group, 0, len(tables))
+	for i, table := range tables {
+		id := rule + " " + strconv.Itoa(i)
+		prev := old.limits[id]
+		group := prev
+		if prev == nil || old.limitTable(rule, i) != table {
+			var err error
+			group, err = limit.New(c.limitSettings(u.Config.Name, table), prev)
+			c.fail(fmt.Sprintf("%s.limit[%d]", key, i), err)
+		}
+		u.limits[id] = group
+		groups = append(groups, group)
+	}
+	return groups
+}
+
+// limitTable is the configuration behind u.limits[rule i].
+func (u *Upstream) limitTable(rule string, i int) config.Limit {
+	if rule == "" {
+		return u.Config.Limits[i]
+	}
+	for _, r := range u.Config.Rules {
+		if r.Source == rule && i < len(r.Limits) {
+			return r.Limits[i]
+		}
+	}
+	return config.Limit{}
+}
+
+func (c *compiler) limitSettings(upstream string, table config.Limit) limit.Settings {
+	observe := c.env.Observe
+	return limit.Settings{
+		Count: table.Rate.Count, Per: table.Rate.Per, Burst: table.Burst, Concurrency: table.Concurrency,
+		MaxWait: table.MaxWait, MaxQueue: table.MaxQueue,
+		Window: table.Shape == "window", Learn: table.Learn,
+		Jitter: c.env.Jitter,
+		OnWait: func(ctx context.Context, key string, waited time.Duration, reason string) {
+			CallFrom(ctx).addWait(waited)
+			observe(ctx, Event{Kind: EventWait, Upstream: upstream, Key: key, Delay: waited, Reason: reason})
+		},
+		OnGate: func(ctx context.Context, key string, until time.Time) {
+			observe(ctx, Event{Kind: EventGate, Upstream: upstream, Key: key, Until: until})
+		},
+	}
+}
+
+// plan builds the chain of one rule. own are the upstream's limits, extra the
+// rule's: a call that matches the rule has to pass both.
+func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Policy, own, extra []*limit.Group) *Plan {
+	source := c.source(key, p.Auth)
+	if p.Auth.Type == "passthrough" {
+		credential = "passthrough"
+	}
+	keys := u.keys(credential)
+	again := c.retry(u, key, p.Retry)
+
+	chain := Chain{deadline(p.Timeout)}
+	if again != nil {
+		chain = append(chain, Stage{"retry", again.Wrap})
+	}
+	chain = append(chain, Stage{"auth", auth.Wrap(source)}, Stage{"circuit", u.circuit.Wrap(keys.credential)})
+	for i, group := range own {
+		chain = append(chain, Stage{"limit", group.Wrap(keys.per(u.Config.Limits[i].Per))})
+	}
+	for i, group := range extra {
+		chain = append(chain, Stage{"limit", group.Wrap(keys.per(p.Limits[i].Per))})
+	}
+	chain = append(chain, attempt(p.AttemptTimeout, p.IdleTimeout))
+
+	plan := &Plan{Match: match, Policy: p, Stages: chain.Names(), Credential: credential, quotas: extra}
+	if match == "" {
+		plan.quotas = own
+	}
+	if len(c.errs) == 0 {
+		plan.RoundTripper = chain.Wrap(u.transport)
+	}
+	return plan
+}
+
+func (c *compiler) retry(u *Upstream, key string, cfg config.Retry) *retry.Stage {
+	name, observe := u.Config.Name, c.env.Observe
+	stage, err := retry.New(retry.Settings{
+		Attempts: cfg.Attempts, Base: cfg.Base, Cap: cfg.Cap, Statuses: cfg.Statuses,
+		IdempotencyHeader: cfg.IdempotencyHeader, MintKey: cfg.MintKey,
+		NewKey: c.env.NewKey, Jitter: c.env.Jitter, Budget: u.budget,
+		OnRetry: func(ctx context.Context, e retry.Event) {
+			CallFrom(ctx).addWait(e.Delay)
+			observe(ctx, Event{Kind: EventRetry, Upstream: name, Attempt: e.Attempt, Reason: e.Reason, Delay: e.Delay})
+		},
+		OnGiveUp: func(ctx context.Context, e retry.Event) {
+			if e.Reason == "attempts" || e.Reason == "budget" {
+				CallFrom(ctx).giveUp()
+			}
+			observe(ctx, Event{Kind: EventGiveUp, Upstream: name, Attempt: e.Attempt, Reason: e.Reason})
+		},
+	})
+	c.fail(key+".retry", err)
+	return stage
+}
+
+func (c *compiler) source(key string, cfg config.Auth) auth.Source {
+	settings := auth.Settings{Type: cfg.Type, Name: cfg.Name, Prefix: cfg.Prefix}
+	value := cfg.Value
+	valueKey := "value"
+	switch cfg.Type {
+	case "bearer":
+		value, valueKey = cfg.Token, "token"
+	case "basic":
+		value, valueKey = cfg.Password, "password"
+		settings.Username = c.secret(key+".auth.username", cfg.Username)
+	}
+	settings.Value = c.secret(key+".auth."+valueKey, value)
+	source, err := auth.New(settings)
+	c.fail(key+".auth", err)
+	return source
+}
+
+// secret gives the current value of a reference each time that it is called. It
+// is tried once now, so that a name that is missing is found before the first call.
+func (c *compiler) secret(key string, ref config.Reference) func() (string, error) {
+	if ref == "" {
+		return func() (string, error) { return "", nil }
+	}
+	_, err := c.env.Secret(ref)
+	c.fail(key, err)
+	return func() (string, error) { return c.env.Secret(ref) }
+}
+
+// keys name the quota and the circuit that an attempt belongs to.
+type keys struct {
+	upstream   string
+	credential func(*http.Request) string
+}
+
+func (k keys) per(per string) func(*http.Request) string {
+	switch per {
+	case "host":
+		return func(req *http.Request) string { return req.URL.Host }
+	case "upstream":
+		return func(*http.Request) string { return k.upstream }
+	}
+	return k.credential
+}
+
+// keySeed keeps the keys of callers' own credentials from being guessed back.
+var keySeed = maphash.MakeSeed()
+
+func (u *Upstream) keys(credential string) keys {
+	k := keys{upstream: u.Config.Name}
+	switch credential {
+	case "default":
+		k.credential = func(req *http.Request) string { return req.URL.Host }
+	case "passthrough":
+		k.credential = func(req *http.Request) string {
+			own := req.Header.Get("Authorization") + req.Header.Get("X-Api-Key")
+			if own == "" {
+				return req.URL.Host
+			}
+			return req.URL.Host + " caller-" + strconv.FormatUint(maphash.String(keySeed, own)>>32, 16)
+		}
+	default:
+		k.credential = func(req *http.Request) string { return req.URL.Host + " " + credential }
+	}
+	return k
+}
+
+func limitText(l config.Limit) string {
+	var parts []string
+	if l.Rate.Count > 0 {
+		parts = append(parts, l.Rate.String())
+	}
+	if l.Concurrency > 0 {
+		parts = append(parts, strconv.Itoa(l.Concurrency)+" at once")
+	}
+	return strings.Join(parts, ", ")
+}

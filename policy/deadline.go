@@ -1,0 +1,94 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// A TimeoutError says which of our clocks ended a call or an attempt.
+type TimeoutError struct {
+	Clock string        // "timeout", "attempt_timeout" or "idle_timeout", as in the configuration
+	Limit time.Duration // what the clock was set to
+}
+
+// Error names the clock, so that the operator knows which setting to look at.
+func (e *TimeoutError) Error() string {
+	return fmt.Sprintf("%s of %s passed", e.Clock, e.Limit)
+}
+
+// Timeout makes the error a timeout in the sense of net.Error.
+func (e *TimeoutError) Timeout() bool { return true }
+
+// Unwrap makes the error a context.DeadlineExceeded.
+func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
+
+// A clock ends a context when its limit has passed, counted from the last byte
+// of a request body that the client streams: a large upload is not a slow answer.
+type clock struct {
+	timer *time.Timer
+	limit time.Duration
+	call  *Call
+	end   context.CancelCauseFunc
+	cause *TimeoutError
+}
+
+func startClock(call *Call, limit time.Duration, cause *TimeoutError, end context.CancelCauseFunc) *clock {
+	c := &clock{limit: limit, call: call, end: end, cause: cause}
+	c.timer = time.AfterFunc(limit, c.fire)
+	return c
+}
+
+func (c *clock) fire() {
+	if passed, streamed := c.call.sinceUpload(); streamed && passed < c.limit {
+		c.timer.Reset(c.limit - passed)
+		return
+	}
+	c.end(c.cause)
+}
+
+// deadlineContext tells the stages below when the call ends. The ending itself
+// is the clock's, so that it can be lifted once the answer has begun.
+type deadlineContext struct {
+	context.Context
+	at time.Time
+}
+
+func (c deadlineContext) Deadline() (time.Time, bool) { return c.at, true }
+
+// timeoutKey carries Controls.Timeout.
+type timeoutKey struct{}
+
+// deadline bounds a whole call, queue and backoff and all attempts, until the
+// response headers are there. A body may take as long as it flows.
+func deadline(timeout time.Duration) Stage {
+	return Stage{Name: "deadline", Wrap: func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(req *http.Request) (*http.Response, error) {
+			ctx := req.Context()
+			limit := timeout
+			if asked, ok := ctx.Value(timeoutKey{}).(time.Duration); ok && asked < limit {
+				limit = asked
+			}
+			bounded, end := context.WithCancelCause(ctx)
+			at := time.Now().Add(limit)
+			if earlier, ok := ctx.Deadline(); ok && earlier.Before(at) {
+				at = earlier
+			}
+			clock := startClock(CallFrom(ctx), limit, &TimeoutError{Clock: "timeout", Limit: limit}, end)
+			resp, err := next.RoundTrip(req.WithContext(deadlineContext{bounded, at}))
+			clock.timer.Stop()
+			if err != nil {
+				end(nil)
+				return nil, err
+			}
+			resp.Body = onClose(resp.Body, func() { end(nil) })
+			return resp, nil
+		})
+	}}
+}
+
+// roundTripper makes a function an http.RoundTripper.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }

@@ -1,0 +1,228 @@
+package policy
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"outrider/policy/breaker"
+	"outrider/policy/config"
+	"outrider/policy/limit"
+	"outrider/policy/retry"
+)
+
+// A Set is one configuration, compiled. It never changes and owns no goroutine.
+type Set struct {
+	// File is what the Set was compiled from.
+	File *config.File
+
+	upstreams []*Upstream          // in the order of their names
+	byName    map[string]*Upstream // name → upstream
+	byHost    map[string]*Upstream // host, or host:port → upstream
+	byDomain  map[string]*Upstream // ".myshopify.com" for "*.myshopify.com" → upstream
+}
+
+// Live is the published Set. A call loads it exactly once.
+type Live struct{ set atomic.Pointer[Set] }
+
+// Load returns the published Set; nil before the first Publish.
+func (l *Live) Load() *Set { return l.set.Load() }
+
+// Publish makes next the Set of all calls that begin from now on, lets it take
+// over the state that it was compiled to carry, and gives back the connections
+// that only the previous Set used. Calls under way end as they began.
+func (l *Live) Publish(next *Set) {
+	prev := l.set.Swap(next)
+	next.adopt()
+	if prev != nil {
+		prev.release(next)
+	}
+}
+
+// An Upstream is one configured API. It owns what a reload must not reset; its
+// plans only refer to it, so that two rules cannot fight over one state.
+type Upstream struct {
+	Config *config.Upstream
+
+	alias     bool // hosts are other names for the host of url
+	transport http.RoundTripper
+	limits    map[string]*limit.Group // "0", "POST /x 0" → the quotas of that limit table
+	circuit   *breaker.Group
+	budget    *retry.Budget
+	base      *Plan
+	rules     []*Plan
+}
+
+// A Plan is what happens to the calls of one upstream that match one rule.
+type Plan struct {
+	Match      string        // the rule as written; "" for the upstream itself
+	Policy     config.Policy // effective settings
+	Stages     []string      // names, outermost first
+	Credential string        // names the credential that is injected; never its value
+	quotas     []*limit.Group
+	http.RoundTripper
+}
+
+// Upstreams lists the upstreams in the order of their names.
+func (s *Set) Upstreams() []*Upstream { return s.upstreams }
+
+// ByName finds the upstream of a base URL.
+func (s *Set) ByName(name string) (*Upstream, bool) {
+	u, ok := s.byName[name]
+	return u, ok
+}
+
+// ByHost finds the upstream that names a host, as seen by clients that use us
+// as their proxy. An exact name wins over a wildcard. The port has to be 80,
+// 443, the port of the upstream's url, or one that `hosts` gives: a credential
+// is bound to a service, not to everything that runs on a machine.
+func (s *Set) ByHost(authority string) (*Upstream, bool) {
+	host, port := splitAuthority(authority)
+	if u, ok := s.byHost[host+":"+port]; ok && port != "" {
+		return u, true
+	}
+	if u, ok := s.byHost[host]; ok && u.servesPort(port) {
+		return u, true
+	}
+	for domain := host; ; {
+		dot := strings.IndexByte(domain, '.')
+		if dot < 0 {
+			return nil, false
+		}
+		if u, ok := s.byDomain[domain[dot:]]; ok {
+			return u, u.servesPort(port)
+		}
+		domain = domain[dot+1:]
+	}
+}
+
+func (u *Upstream) servesPort(port string) bool {
+	switch port {
+	case "", "80", "443", u.Config.URL.Port():
+		return true
+	}
+	return false
+}
+
+// splitAuthority takes "Host:port" apart: the host in lower case, without the
+// brackets of IPv6 and without the dot that ends an absolute name.
+func splitAuthority(authority string) (host, port string) {
+	host, port, err := net.SplitHostPort(authority)
+	if err != nil {
+		host, port = authority, ""
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	return strings.ToLower(strings.TrimSuffix(host, ".")), port
+}
+
+// Origin is where calls to this upstream go: for the base URL, and for clients
+// that use us as their proxy when the host that they asked for is only another
+// name. Otherwise the host stays theirs and the scheme becomes the upstream's.
+func (u *Upstream) Origin(asked string) (scheme, authority string) {
+	if asked == "" || u.alias {
+		return u.Config.URL.Scheme, u.Config.URL.Host
+	}
+	host, _ := splitAuthority(asked)
+	if port := u.Config.URL.Port(); port != "" {
+		return u.Config.URL.Scheme, net.JoinHostPort(host, port)
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return u.Config.URL.Scheme, host
+}
+
+// BasePath is the path of the upstream's url, as written, without a slash at
+// its end. Calls by base URL get it in front of their path.
+func (u *Upstream) BasePath() string {
+	return strings.TrimSuffix(u.Config.URL.EscapedPath(), "/")
+}
+
+// Plan finds the plan for a call: the first rule that matches, or the upstream
+// itself. escapedPath is the path at the provider, as it goes out.
+func (u *Upstream) Plan(method, escapedPath string) *Plan {
+	for i, plan := range u.rules {
+		if u.Config.Rules[i].Match.Matches(method, escapedPath) {
+			return plan
+		}
+	}
+	return u.base
+}
+
+// Plans lists the upstream's own plan and those of its rules, in file order.
+func (u *Upstream) Plans() []*Plan { return append([]*Plan{u.base}, u.rules...) }
+
+// adopt lets carried state follow the settings of this Set.
+func (s *Set) adopt() {
+	for _, u := range s.upstreams {
+		for _, group := range u.limits {
+			group.Adopt()
+		}
+		u.circuit.Adopt()
+	}
+}
+
+// release gives back the idle connections of transports that next does not use.
+func (s *Set) release(next *Set) {
+	used := make(map[http.RoundTripper]bool, len(next.upstreams))
+	for _, u := range next.upstreams {
+		used[u.transport] = true
+	}
+	for _, u := range s.upstreams {
+		if closer, ok := u.transport.(interface{ CloseIdleConnections() }); ok && !used[u.transport] {
+			closer.CloseIdleConnections()
+		}
+	}
+}
+
+// hostCovered reports whether one of the hosts stands for the host of target.
+func hostCovered(hosts []string, target *url.URL) bool {
+	host, _ := splitAuthority(target.Host)
+	for _, h := range hosts {
+		name, _ := splitAuthority(h)
+		if name == host || strings.HasPrefix(name, "*.") && strings.HasSuffix(host, name[1:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// Status is the state of every upstream now.
+func (s *Set) Status() []UpstreamStatus {
+	status := make([]UpstreamStatus, 0, len(s.upstreams))
+	for _, u := range s.upstreams {
+		status = append(status, u.status())
+	}
+	return status
+}
+
+func (u *Upstream) status() UpstreamStatus {
+	status := UpstreamStatus{
+		Name: u.Config.Name, URL: u.Config.URL.String(), Hosts: u.Config.Hosts, Listen: u.Config.Listen,
+		Budget: u.budget.Level(),
+	}
+	for _, plan := range u.Plans() {
+		for i, group := range plan.quotas {
+			for _, q := range group.Snapshot() {
+				status.Quotas = append(status.Quotas, QuotaStatus{
+					Key: q.Key, Limit: limitText(plan.Policy.Limits[i]), Tokens: q.Tokens,
+					Active: q.Active, Waiting: q.Waiting, Gate: future(q.Gate),
+				})
+			}
+		}
+	}
+	for _, c := range u.circuit.Snapshot() {
+		status.Circuits = append(status.Circuits, CircuitStatus{Key: c.Key, State: c.State, Until: future(c.Until)})
+	}
+	return status
+}
+
+func future(t time.Time) *time.Time {
+	if !t.After(time.Now()) {
+		return nil
+	}
+	return &t
+}

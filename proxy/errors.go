@@ -1,0 +1,215 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"outrider/policy"
+	"outrider/proxy/egress"
+	"outrider/proxy/framing"
+)
+
+// A problem is an answer that we made ourselves, as RFC 9457 has it. It is also
+// an error, so that whoever finds one can return it.
+type problem struct {
+	slug       string
+	detail     string        // for the person at the client: what happened, and what to do
+	retryAfter time.Duration // when a later try can succeed; zero: unknown
+	status     int           // zero: as in the table
+}
+
+func (p *problem) Error() string { return p.slug + ": " + p.detail }
+
+// A kind is what all problems of one slug have in common.
+type kind struct {
+	status      int
+	title       string
+	proxyStatus string // error type of RFC 9209
+}
+
+// kinds is the one table of answers that we make: slug → kind.
+var kinds = map[string]kind{
+	"queue-timeout":          {429, "The wait for a turn would be too long", "http_request_denied"},
+	"queue-full":             {429, "Too many calls are waiting for a turn", "http_request_denied"},
+	"quota-exhausted":        {429, "The provider's quota is exhausted", "http_request_denied"},
+	"circuit-open":           {503, "The circuit of this upstream is open", "destination_unavailable"},
+	"credential-unavailable": {502, "No live credential for this upstream", "proxy_configuration_error"},
+	"upstream-unreachable":   {502, "The upstream cannot be reached", "destination_unavailable"},
+	"upstream-reset":         {502, "The upstream broke the connection off", "connection_terminated"},
+	"upstream-tls":           {502, "No trusted TLS connection to the upstream", "tls_protocol_error"},
+	"upstream-malformed":     {502, "The upstream's answer is not valid HTTP", "http_protocol_error"},
+	"upstream-timeout":       {504, "The upstream did not answer in time", "http_response_timeout"},
+	"deadline-exceeded":      {504, "The call's total time has passed", "http_response_timeout"},
+	"unknown-upstream":       {404, "No such upstream", "destination_not_found"},
+	"unknown-connection":     {404, "No such connection", "destination_not_found"},
+	"address-denied":         {403, "The address is not allowed", "destination_ip_prohibited"},
+	"authority-mismatch":     {421, "The Host does not belong here", "http_request_denied"},
+	"malformed-request":      {400, "The request is not valid HTTP", "http_request_error"},
+	"key-required":           {401, "An access key is required", "http_request_denied"},
+	"proxy-loop":             {508, "The call would come back to Outrider itself", "proxy_loop_detected"},
+	"internal-error":         {500, "A defect in Outrider", "proxy_internal_error"},
+}
+
+func malformed(detail string) *problem { return &problem{slug: "malformed-request", detail: detail} }
+
+func hostDenied(host string) *problem {
+	return &problem{slug: "unknown-upstream", status: http.StatusForbidden,
+		detail: fmt.Sprintf("no [upstream] names the host %s, and forward.unlisted is \"deny\"", quote(host))}
+}
+
+func foreignHost(host string) *problem {
+	return &problem{slug: "authority-mismatch", detail: fmt.Sprintf(
+		"Host %s is not an address of this port; call http://127.0.0.1:PORT/NAME/… or use Outrider as HTTP_PROXY", quote(host))}
+}
+
+func unknownUpstream(set *policy.Set, name string) *problem {
+	var names []string
+	for _, u := range set.Upstreams() {
+		names = append(names, u.Config.Name)
+	}
+	detail := "no upstreams are configured: add [upstream.NAME] to the configuration"
+	if len(names) > 0 {
+		detail = fmt.Sprintf("no [upstream.%s]; configured: %s", strings.Trim(quote(name), `"`), strings.Join(names, ", "))
+	}
+	return &problem{slug: "unknown-upstream", detail: detail}
+}
+
+func unknownConnection(name string) *problem {
+	return &problem{slug: "unknown-connection", detail: fmt.Sprintf("Outrider-Connection: no connection %s is configured for this upstream", quote(name))}
+}
+
+// quote shows foreign text, bounded, in a detail.
+func quote(s string) string {
+	if len(s) > 80 {
+		s = s[:80] + "…"
+	}
+	return strconv.QuoteToASCII(s)
+}
+
+// egressSlugs maps what went wrong outside to the slug of our answer.
+var egressSlugs = map[egress.Kind]string{
+	egress.DialFailed:     "upstream-unreachable",
+	egress.AddressDenied:  "address-denied",
+	egress.TLSFailed:      "upstream-tls",
+	egress.Reset:          "upstream-reset",
+	egress.Malformed:      "upstream-malformed",
+	egress.HeaderTooLarge: "upstream-malformed",
+	egress.Truncated:      "upstream-reset",
+}
+
+// problemOf turns what ended a call into our answer. It is nil when the client
+// has left: nobody is there to read one.
+func problemOf(ctx context.Context, err error) *problem {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	}
+	if bad, ok := errors.AsType[*framing.Error](err); ok {
+		return &problem{slug: "malformed-request", detail: bad.Reason, status: bad.Status}
+	}
+	if refusal, ok := errors.AsType[policy.Refusal](err); ok {
+		reason, after := refusal.Refusal()
+		return &problem{slug: reason, detail: refusal.Error(), retryAfter: after}
+	}
+	if timeout, ok := errors.AsType[*policy.TimeoutError](err); ok {
+		slug := "upstream-timeout"
+		if timeout.Clock == "timeout" {
+			slug = "deadline-exceeded"
+		}
+		return &problem{slug: slug, detail: err.Error()}
+	}
+	if policy.ClientGone(ctx) || policy.CallFrom(ctx).BodyFailed() {
+		return nil
+	}
+	if out, ok := errors.AsType[*egress.Error](err); ok {
+		if slug, known := egressSlugs[out.Kind]; known {
+			return &problem{slug: slug, detail: err.Error()}
+		}
+	}
+	return &problem{slug: "internal-error", detail: err.Error()}
+}
+
+// body is the document of RFC 9457, with the members of our own.
+type problemBody struct {
+	Type       string   `json:"type"`
+	Title      string   `json:"title"`
+	Status     int      `json:"status"`
+	Detail     string   `json:"detail"`
+	Upstream   string   `json:"upstream,omitempty"`
+	Attempts   int      `json:"attempts"`
+	Waited     float64  `json:"waited"`
+	RetryAfter *float64 `json:"retry_after,omitempty"`
+	TraceID    string   `json:"trace_id,omitempty"`
+}
+
+// respondProblem answers in our own name.
+func respondProblem(w http.ResponseWriter, r *http.Request, call *policy.Call, p *problem, traceID string) int {
+	k, known := kinds[p.slug]
+	if !known {
+		k = kinds["internal-error"]
+	}
+	if p.status != 0 {
+		k.status = p.status
+	}
+	doc := problemBody{
+		Type: "urn:outrider:problem:" + p.slug, Title: k.title, Status: k.status, Detail: p.detail, TraceID: traceID,
+	}
+	header := w.Header()
+	clear(header)
+	header.Set("Content-Type", "application/problem+json")
+	header.Set("Cache-Control", "no-store")
+	header.Set("Proxy-Status", "outrider; error="+k.proxyStatus+"; details="+structuredString(p.slug+": "+p.detail))
+	if p.retryAfter > 0 {
+		// A sender of whole seconds rounds up: earlier would be too early.
+		header.Set("Retry-After", strconv.FormatInt(int64(math.Ceil(p.retryAfter.Seconds())), 10))
+		after := p.retryAfter.Seconds()
+		doc.RetryAfter = &after
+	}
+	switch p.slug {
+	case "malformed-request":
+		header.Set("Connection", "close")
+	case "key-required":
+		if k.status == http.StatusProxyAuthRequired {
+			header.Set("Proxy-Authenticate", `Basic realm="outrider"`)
+		} else {
+			header.Set("WWW-Authenticate", `Bearer realm="outrider"`)
+		}
+	}
+	if call != nil {
+		doc.Upstream, doc.Attempts, doc.Waited = call.Upstream, call.Attempts(), call.Waited().Seconds()
+		ownResponseHeaders(header, call, traceID)
+	}
+	data, _ := json.Marshal(doc)
+	data = append(data, '\n')
+	header.Set("Content-Length", strconv.Itoa(len(data)))
+	w.WriteHeader(k.status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(data)
+	}
+	return k.status
+}
+
+// structuredString writes s as a string of RFC 9651: printable ASCII only.
+func structuredString(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, c := range s {
+		switch {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(c)
+		case c < ' ' || c > '~':
+			b.WriteByte('?')
+		default:
+			b.WriteRune(c)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}

@@ -1,0 +1,211 @@
+package proxy
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"sync"
+
+	"outrider/policy"
+)
+
+// copyBuffers are the buffers that bodies pass through.
+var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+// ownResponseHeaders says what it took to get the answer.
+func ownResponseHeaders(header http.Header, call *policy.Call, traceID string) {
+	if n := call.Attempts(); n > 1 {
+		header["Outrider-Attempts"] = []string{strconv.Itoa(n)}
+	}
+	if waited := call.Waited(); waited > 0 {
+		header["Outrider-Wait"] = []string{strconv.FormatFloat(waited.Seconds(), 'f', 3, 64)}
+	}
+	if traceID != "" {
+		header["Outrider-Trace"] = []string{traceID}
+	}
+}
+
+// inform passes informational responses on while the final one is awaited.
+func inform(w http.ResponseWriter, r *http.Request) func(int, textproto.MIMEHeader) error {
+	return func(code int, informational textproto.MIMEHeader) error {
+		if !r.ProtoAtLeast(1, 1) || code == http.StatusContinue && r.Header.Get("Expect") == "" {
+			return nil // RFC 9110 section 15.2: not to a 1.0 client, no 100 that was not asked for
+		}
+		header := w.Header()
+		for name, values := range informational {
+			header[name] = values
+		}
+		stripHop(header)
+		w.WriteHeader(code)
+		clear(header)
+		return nil
+	}
+}
+
+// respond passes an upstream's answer on, byte for byte. An error means that
+// the client did not get it whole.
+func respond(w http.ResponseWriter, resp *http.Response, call *policy.Call, traceID string) (written int64, err error) {
+	defer func() { _ = resp.Body.Close() }()
+	header := w.Header()
+	for name, values := range resp.Header {
+		header[name] = values
+	}
+	stripHop(header)
+	// What the upstream does not say is not ours to say: nil keeps net/http from
+	// adding a date, and from guessing a type.
+	for _, name := range []string{"Date", "Content-Type"} {
+		if _, ok := header[name]; !ok {
+			header[name] = nil
+		}
+	}
+	if call.GaveUp() {
+		header["X-Should-Retry"] = []string{"false"}
+	}
+	ownResponseHeaders(header, call, traceID)
+	announceTrailers(header, resp.Trailer)
+
+	sized := resp.ContentLength >= 0
+	bodyless := resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified
+	if bodyless {
+		keepLength(header)
+	}
+	w.WriteHeader(resp.StatusCode)
+	if bodyless || resp.Body == http.NoBody {
+		return 0, nil
+	}
+	written, err = copyBody(w, resp.Body, sized, resp.ContentLength)
+	if err != nil {
+		return written, err
+	}
+	for name, values := range resp.Trailer {
+		header[http.TrailerPrefix+name] = values
+	}
+	return written, nil
+}
+
+// announceTrailers names the trailers that will follow the body.
+func announceTrailers(header, trailer http.Header) {
+	for name := range trailer {
+		header.Add("Trailer", name)
+	}
+}
+
+// keepLength keeps the length and the type of a 304 or a 204, which net/http
+// would drop although RFC 9110 section 15.4.5 lets a 304 say them. It drops
+// them by their canonical names; field names mean the same in any case.
+func keepLength(header http.Header) {
+	for name, verbatim := range map[string]string{"Content-Length": "content-length", "Content-Type": "content-type"} {
+		if values := header[name]; len(values) > 0 {
+			header[verbatim] = values
+			delete(header, name)
+		}
+	}
+}
+
+// copyBody passes bytes on as they come: what the upstream sent is not held
+// back for more to follow.
+func copyBody(w http.ResponseWriter, body io.Reader, sized bool, length int64) (written int64, err error) {
+	flush := http.NewResponseController(w).Flush
+	if !sized {
+		if err := flush(); err != nil {
+			return 0, &clientError{err}
+		}
+	}
+	buffer := copyBuffers.Get().(*[32 << 10]byte)
+	defer copyBuffers.Put(buffer)
+	for {
+		n, readErr := body.Read(buffer[:])
+		if n > 0 {
+			m, err := w.Write(buffer[:n])
+			written += int64(m)
+			if err != nil {
+				return written, &clientError{err}
+			}
+		}
+		if readErr == io.EOF {
+			return written, nil
+		}
+		if readErr != nil {
+			return written, readErr
+		}
+		if n > 0 && (!sized || written < length) {
+			if err := flush(); err != nil {
+				return written, &clientError{err}
+			}
+		}
+	}
+}
+
+// clientError says that it was the client's side that broke.
+type clientError struct{ error }
+
+func (e *clientError) Unwrap() error { return e.error }
+
+// respondUpgrade passes a 101 on, and then bytes both ways until both sides
+// have finished.
+func respondUpgrade(w http.ResponseWriter, resp *http.Response, traceID string, call *policy.Call, tunnels *tunnels) (up, down int64, err error) {
+	upstream, ok := resp.Body.(io.ReadWriteCloser)
+	if !ok {
+		return 0, 0, errors.New("the transport gave no connection with its 101")
+	}
+	defer func() { _ = upstream.Close() }()
+	client, early, err := hijack(w)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer tunnels.add(client)()
+
+	upgrade := resp.Header["Upgrade"]
+	header := resp.Header.Clone()
+	stripHop(header)
+	header["Connection"] = []string{"Upgrade"}
+	header["Upgrade"] = upgrade
+	ownResponseHeaders(header, call, traceID)
+	head := bufio.NewWriter(client)
+	_, _ = head.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
+	_ = header.Write(head)
+	_, _ = head.WriteString("\r\n")
+	if err := head.Flush(); err != nil {
+		return 0, 0, &clientError{err}
+	}
+	up, down = relay(client, early, upstream)
+	return up, down, nil
+}
+
+// relay passes bytes both ways, each until its sender has finished, and closes
+// each direction when it has: a half-closed connection stays useful.
+func relay(client net.Conn, early []byte, upstream io.ReadWriteCloser) (up, down int64) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if len(early) > 0 {
+			n, err := upstream.Write(early)
+			up += int64(n)
+			if err != nil {
+				_ = upstream.Close()
+				return
+			}
+		}
+		n, err := io.Copy(upstream, client)
+		up += n
+		finish(upstream, err)
+	}()
+	down, err := io.Copy(client, upstream)
+	finish(client, err)
+	<-done
+	return up, down
+}
+
+// finish ends one direction: cleanly, or by closing the connection when its
+// source broke, so that nobody takes a broken stream for a whole one.
+func finish(to io.Closer, err error) {
+	if half, ok := to.(interface{ CloseWrite() error }); ok && err == nil {
+		_ = half.CloseWrite()
+		return
+	}
+	_ = to.Close()
+}
