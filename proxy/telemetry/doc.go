@@ -1,0 +1,25 @@
+// Package telemetry tells what happens to calls: one trace per call, metrics,
+// structured logs and a list of the latest calls. It is the only importer of
+// OpenTelemetry.
+//
+// # One call
+//
+//	ctx, span := t.StartCall(r, "base-url")   SERVER span, continues the caller's trace
+//	    t.Transport(wire).RoundTrip           CLIENT span, one for each request on the wire
+//	    t.Observe(ctx, event)                 waits, retries, give-ups: events on the SERVER span
+//	span.End(outcome)                         span, metrics, access log line, Recent
+//
+// # What is never recorded
+//
+// Header values, query values and bodies of calls are not read at all, so there
+// is nothing to mask. The text of an error is rebuilt from the parts that are
+// known to be harmless; see [errorText]. Metric labels are the method, the
+// upstream's name, the class of the status, and words of our own: their number
+// is bounded by the configuration.
+//
+// # Trust
+//
+// Nothing here can fail or delay a call: exporting happens behind a bounded
+// queue that drops, and an exporter's errors are logged once a minute at most.
+// The package keeps no global state, and sets none of OpenTelemetry's.
+package telemetry

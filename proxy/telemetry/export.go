@@ -1,0 +1,235 @@
+package telemetry
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/stdout/stdoutmetric"
+	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"google.golang.org/grpc"
+)
+
+// Which exporters there are follows the standard variables:
+// https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+//
+// The exporters are built here one by one, and not by a library that reads the
+// variables, for one reason: an exporter must never send through HTTP_PROXY.
+// Beside us that variable names us, and every export would be a call that is
+// exported again.
+
+// spanExporters are those that the environment or the endpoint ask for.
+func spanExporters(ctx context.Context, endpoint string) ([]sdktrace.SpanExporter, error) {
+	names := exporters("TRACES")
+	if names == nil && (endpoint != "" || endpointFromEnv("TRACES")) {
+		names = []string{"otlp"}
+	}
+	var list []sdktrace.SpanExporter
+	for _, name := range names {
+		var exporter sdktrace.SpanExporter
+		var err error
+		switch name {
+		case "none":
+			continue
+		case "otlp":
+			exporter, err = otlpSpans(ctx, endpoint)
+		case "console":
+			exporter, err = stdouttrace.New()
+		default:
+			return nil, fmt.Errorf("OTEL_TRACES_EXPORTER=%s: must be otlp, console or none", name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, exporter)
+	}
+	return list, nil
+}
+
+func otlpSpans(ctx context.Context, endpoint string) (sdktrace.SpanExporter, error) {
+	base, err := otlpEndpoint("TRACES", endpoint)
+	if err != nil {
+		return nil, err
+	}
+	switch protocol := otlpProtocol("TRACES"); protocol {
+	case "grpc":
+		opts := []otlptracegrpc.Option{otlptracegrpc.WithDialOption(grpc.WithNoProxy())}
+		if base != "" {
+			opts = append(opts, otlptracegrpc.WithEndpointURL(base))
+		}
+		return otlptracegrpc.New(ctx, opts...)
+	case "http/protobuf", "http/json":
+		opts := []otlptracehttp.Option{otlptracehttp.WithProxy(noProxy)}
+		if base != "" {
+			opts = append(opts, otlptracehttp.WithEndpointURL(base+"/v1/traces"))
+		}
+		return otlptracehttp.New(ctx, opts...)
+	default:
+		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL=%s: must be grpc, http/protobuf or http/json", protocol)
+	}
+}
+
+// metricReaders are those that the environment asks for; "prometheus" is there
+// already, as our own metrics page.
+func metricReaders(ctx context.Context, endpoint string, g *guard) ([]sdkmetric.Reader, error) {
+	var list []sdkmetric.Reader
+	for _, name := range exporters("METRICS") {
+		var exporter sdkmetric.Exporter
+		var err error
+		switch name {
+		case "none", "prometheus":
+			continue
+		case "otlp":
+			exporter, err = otlpMetrics(ctx, endpoint)
+		case "console":
+			exporter, err = stdoutmetric.New()
+		default:
+			return nil, fmt.Errorf("OTEL_METRICS_EXPORTER=%s: must be otlp, prometheus, console or none", name)
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, sdkmetric.NewPeriodicReader(&metricGuard{Exporter: exporter, guard: g}))
+	}
+	return list, nil
+}
+
+func otlpMetrics(ctx context.Context, endpoint string) (sdkmetric.Exporter, error) {
+	base, err := otlpEndpoint("METRICS", endpoint)
+	if err != nil {
+		return nil, err
+	}
+	switch protocol := otlpProtocol("METRICS"); protocol {
+	case "grpc":
+		opts := []otlpmetricgrpc.Option{otlpmetricgrpc.WithDialOption(grpc.WithNoProxy())}
+		if base != "" {
+			opts = append(opts, otlpmetricgrpc.WithEndpointURL(base))
+		}
+		return otlpmetricgrpc.New(ctx, opts...)
+	case "http/protobuf", "http/json":
+		opts := []otlpmetrichttp.Option{otlpmetrichttp.WithProxy(noProxy)}
+		if base != "" {
+			opts = append(opts, otlpmetrichttp.WithEndpointURL(base+"/v1/metrics"))
+		}
+		return otlpmetrichttp.New(ctx, opts...)
+	default:
+		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL=%s: must be grpc, http/protobuf or http/json", protocol)
+	}
+}
+
+// noProxy sends straight to the collector, whatever HTTP_PROXY says.
+func noProxy(*http.Request) (*url.URL, error) { return nil, nil }
+
+// exporters lists what OTEL_<signal>_EXPORTER names; nil when it is not set.
+func exporters(signal string) []string {
+	if strings.EqualFold(env("OTEL_SDK_DISABLED"), "true") {
+		return []string{"none"}
+	}
+	value := env("OTEL_" + signal + "_EXPORTER")
+	if value == "" {
+		return nil
+	}
+	var names []string
+	for name := range strings.SplitSeq(value, ",") {
+		names = append(names, strings.ToLower(strings.TrimSpace(name)))
+	}
+	return names
+}
+
+func endpointFromEnv(signal string) bool {
+	return env("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || env("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != ""
+}
+
+// otlpEndpoint is the base URL to hand to the exporter; "" leaves it to the
+// environment.
+func otlpEndpoint(signal, endpoint string) (string, error) {
+	if endpoint == "" || endpointFromEnv(signal) {
+		return "", nil
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" {
+		return "", fmt.Errorf(`telemetry.endpoint: must be a URL like "http://127.0.0.1:4318"`)
+	}
+	return strings.TrimRight(endpoint, "/"), nil
+}
+
+func otlpProtocol(signal string) string {
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_" + signal + "_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"} {
+		if value := env(name); value != "" {
+			return value
+		}
+	}
+	return "http/protobuf"
+}
+
+func env(name string) string { return strings.TrimSpace(os.Getenv(name)) }
+
+// guard stands between the SDK and its exporters: it ends exports when we end,
+// and keeps their errors from anything but our log.
+type guard struct {
+	running context.Context // ends when exporting must end
+	log     *slog.Logger
+
+	mu     sync.Mutex
+	last   time.Time // of the line logged last
+	missed int       // errors since
+}
+
+// export runs one export.
+func (g *guard) export(ctx context.Context, signal string, send func(context.Context) error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(g.running, cancel)()
+	if err := send(ctx); err != nil {
+		g.report(signal, err)
+	}
+}
+
+// report logs err unless another was logged within the last minute.
+func (g *guard) report(signal string, err error) {
+	g.mu.Lock()
+	now := time.Now()
+	if !g.last.IsZero() && now.Sub(g.last) < time.Minute {
+		g.missed++
+		g.mu.Unlock()
+		return
+	}
+	missed := g.missed
+	g.last, g.missed = now, 0
+	g.mu.Unlock()
+	g.log.Warn("telemetry could not be exported", "signal", signal,
+		"error", clip(stripURL(err).Error(), 300), "not_logged_before", missed)
+}
+
+type spanGuard struct {
+	sdktrace.SpanExporter
+	guard *guard
+}
+
+func (g *spanGuard) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	g.guard.export(ctx, "traces", func(ctx context.Context) error { return g.SpanExporter.ExportSpans(ctx, spans) })
+	return nil
+}
+
+type metricGuard struct {
+	sdkmetric.Exporter
+	guard *guard
+}
+
+func (g *metricGuard) Export(ctx context.Context, data *metricdata.ResourceMetrics) error {
+	g.guard.export(ctx, "metrics", func(ctx context.Context) error { return g.Exporter.Export(ctx, data) })
+	return nil
+}

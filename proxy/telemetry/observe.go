@@ -1,0 +1,131 @@
+package telemetry
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"outrider/policy"
+)
+
+// Observe tells an event of the policies: on the span of the call that it
+// happened to, in the metrics, and, where a state changed for everybody, in the
+// log. ctx is the call's context.
+func (t *Telemetry) Observe(ctx context.Context, e policy.Event) {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	now := time.Now()
+	e.Reason = clip(e.Reason, 64)
+	s := spanFrom(ctx)
+	switch e.Kind {
+	case policy.EventWait:
+		if e.Delay <= 0 {
+			return // it was its turn at once
+		}
+		s.addWait(now.Add(-e.Delay), e.Delay, "turn", e.Reason)
+		t.metrics.waited(ctx, e.Upstream, e.Reason, e.Delay)
+	case policy.EventRetry:
+		if e.Delay > 0 {
+			s.addWait(now, e.Delay, "backoff", e.Reason)
+			t.metrics.waited(ctx, e.Upstream, "backoff", e.Delay)
+		}
+		t.metrics.retries.add(ctx, e.Upstream, e.Reason, "")
+	case policy.EventGiveUp:
+		t.metrics.giveUps.add(ctx, e.Upstream, e.Reason, "")
+		t.log.LogAttrs(ctx, slog.LevelDebug, "no further attempt",
+			slog.String("upstream", e.Upstream), slog.String("reason", e.Reason), slog.Int("attempt", e.Attempt))
+	case policy.EventGate:
+		t.logGate(ctx, e, now)
+	case policy.EventCircuit:
+		t.metrics.transitions.add(ctx, e.Upstream, e.From, e.To)
+		t.logCircuit(ctx, e)
+	}
+	if s != nil && s.span.IsRecording() {
+		s.span.AddEvent("outrider."+string(e.Kind), trace.WithAttributes(eventAttributes(e)...))
+	}
+}
+
+// eventAttributes are the fields of e that are set.
+func eventAttributes(e policy.Event) []attribute.KeyValue {
+	attrs := make([]attribute.KeyValue, 0, 8)
+	for _, text := range [...]struct{ key, value string }{
+		{"outrider.reason", e.Reason},
+		{"outrider.key", clip(e.Key, 255)},
+		{"outrider.from", e.From},
+		{"outrider.to", e.To},
+	} {
+		if text.value != "" {
+			attrs = append(attrs, attribute.String(text.key, text.value))
+		}
+	}
+	if e.Attempt > 0 {
+		attrs = append(attrs, attribute.Int("outrider.attempt", e.Attempt))
+	}
+	if e.Delay > 0 {
+		attrs = append(attrs, attribute.Float64("outrider.delay", e.Delay.Seconds()))
+	}
+	if !e.Until.IsZero() {
+		attrs = append(attrs, attribute.String("outrider.until", e.Until.UTC().Format(time.RFC3339Nano)))
+	}
+	return attrs
+}
+
+func (t *Telemetry) logCircuit(ctx context.Context, e policy.Event) {
+	level := slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("upstream", e.Upstream), slog.String("circuit", e.Key),
+		slog.String("from", e.From), slog.String("to", e.To),
+	}
+	if e.To == "open" {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.Time("until", e.Until))
+	}
+	t.log.LogAttrs(ctx, level, "circuit changed", attrs...)
+}
+
+// logGate logs that a gate has closed. While it is closed, moving it is not
+// news: every response of a burst may move it a little.
+func (t *Telemetry) logGate(ctx context.Context, e policy.Event, now time.Time) {
+	level := slog.LevelDebug
+	if t.gates.closed(e.Upstream+" "+e.Key, e.Until, now) {
+		level = slog.LevelInfo
+	}
+	t.log.LogAttrs(ctx, level, "gate closed by the provider",
+		slog.String("upstream", e.Upstream), slog.String("quota", e.Key), slog.Time("until", e.Until))
+}
+
+// gateLog knows which gates are closed.
+type gateLog struct {
+	mu    sync.Mutex
+	until map[string]time.Time // upstream and quota → closed until
+}
+
+// maxGates bounds the gates that are known at a time.
+const maxGates = 1024
+
+// closed notes that a gate is closed until then, and reports that it was open.
+func (g *gateLog) closed(key string, until, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	wasOpen := !g.until[key].After(now)
+	if _, known := g.until[key]; !known && len(g.until) >= maxGates {
+		for k, end := range g.until {
+			if !end.After(now) {
+				delete(g.until, k)
+			}
+		}
+		if len(g.until) >= maxGates {
+			return false
+		}
+	}
+	if g.until == nil {
+		g.until = make(map[string]time.Time)
+	}
+	g.until[key] = until
+	return wasOpen
+}

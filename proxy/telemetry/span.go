@@ -1,0 +1,245 @@
+package telemetry
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"outrider/policy"
+)
+
+// Attributes of our own.
+const (
+	keyUpstream = attribute.Key("outrider.upstream")
+	keyRule     = attribute.Key("outrider.rule")
+	keyForm     = attribute.Key("outrider.form")     // how the call came in: base-url, forward, connect
+	keyClass    = attribute.Key("outrider.class")    // what the end means, a [policy.Class]
+	keyAttempts = attribute.Key("outrider.attempts") // requests on the wire
+	keyWait     = attribute.Key("outrider.wait")     // seconds spent waiting or backing off
+	keyProblem  = attribute.Key("outrider.problem")  // slug of an answer of our own
+	keyReused   = attribute.Key("outrider.connection.reused")
+)
+
+// A Span is one call under way.
+type Span struct {
+	t     *Telemetry
+	ctx   context.Context // carries span: exemplars and log lines find the trace through it
+	span  trace.Span
+	start time.Time
+
+	mu     sync.Mutex
+	ended  bool
+	record Record // complete, and never written again, once ended
+}
+
+// An Outcome is how a call ended.
+type Outcome struct {
+	Call   *policy.Call // nil when the call never came to an upstream
+	Method string
+	Host   string // where the call wanted to go
+	Path   string // without the query, never the query
+	Status int    // what the client got; 0 when it got no answer
+	Class  policy.Class
+	// Problem is the slug of an answer that we made ourselves, else "".
+	Problem string
+	// Err ended the call. Its kind is recorded, and of its text only what is
+	// known to be harmless.
+	Err           error
+	RequestBytes  int64 // of the body that the client sent
+	ResponseBytes int64 // of the body that the client got
+}
+
+type spanKey struct{}
+
+// spanFrom returns the call's span, or nil outside of a call.
+func spanFrom(ctx context.Context) *Span {
+	if ctx == nil {
+		return nil
+	}
+	s, _ := ctx.Value(spanKey{}).(*Span)
+	return s
+}
+
+// StartCall begins the SERVER span of a call, continuing the trace of a caller
+// that sent a traceparent (https://www.w3.org/TR/trace-context/). form says how
+// the call came in: "base-url", "forward" or "connect". The context goes with
+// the call; the span must be ended.
+func (t *Telemetry) StartCall(r *http.Request, form string) (context.Context, *Span) {
+	ctx := r.Context()
+	if len(r.Header["Traceparent"]) > 0 {
+		ctx = t.caller.Extract(ctx, propagation.HeaderCarrier(r.Header))
+	}
+	s := &Span{t: t, start: time.Now()}
+	ctx, s.span = t.tracer.Start(ctx, spanMethod(r.Method), serverKind...)
+	s.ctx = context.WithValue(ctx, spanKey{}, s)
+	s.record = Record{Time: s.start, TraceID: s.span.SpanContext().TraceID().String(), Form: form}
+	return s.ctx, s
+}
+
+// serverKind is shared by all calls, so that none has to build it.
+var serverKind = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
+
+// TraceID is the id of the call's trace, also when the trace is not sampled.
+func (s *Span) TraceID() string { return s.record.TraceID }
+
+// End finishes the call: it ends the span, records the metrics, writes the
+// access log line and remembers the call. Only the first End counts.
+func (s *Span) End(o Outcome) {
+	elapsed := time.Since(s.start)
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		return
+	}
+	s.fill(o, elapsed)
+	s.ended = true
+	s.mu.Unlock()
+
+	if s.span.IsRecording() {
+		s.describe(o)
+	}
+	s.span.End()
+	s.t.metrics.served(s.ctx, &s.record, elapsed)
+	s.t.logAccess(s.ctx, &s.record)
+	s.t.recent.add(&s.record)
+}
+
+// fill completes the record of the call. The caller holds s.mu.
+func (s *Span) fill(o Outcome, elapsed time.Duration) {
+	r := &s.record
+	r.Method = clip(o.Method, 32)
+	r.Host = clip(o.Host[strings.LastIndexByte(o.Host, '@')+1:], 255)
+	r.Path = clip(pathOnly(o.Path), 1024)
+	r.Status, r.Class, r.Problem = o.Status, o.Class, o.Problem
+	r.RequestBytes, r.ResponseBytes = o.RequestBytes, o.ResponseBytes
+	r.DurationMS = ms(elapsed)
+	if o.Err != nil {
+		r.Error = errorText(o.Err)
+	}
+	if c := o.Call; c != nil {
+		r.Upstream, r.Rule = c.Upstream, c.Rule
+		r.Attempts, r.WaitedMS = c.Attempts(), ms(c.Waited())
+	}
+	for i := range r.Tries {
+		if try := &r.Tries[i]; try.DurationMS == 0 {
+			try.DurationMS = max(0, r.DurationMS-try.StartMS)
+		}
+	}
+	for i := range r.Waits { // a backoff that was cut short was announced in full
+		wait := &r.Waits[i]
+		wait.DurationMS = max(0, min(wait.DurationMS, r.DurationMS-wait.StartMS))
+	}
+}
+
+// describe puts the outcome on the SERVER span.
+// https://opentelemetry.io/docs/specs/semconv/http/http-spans/
+func (s *Span) describe(o Outcome) {
+	r := &s.record
+	if r.Upstream != "" {
+		s.span.SetName(spanMethod(o.Method) + " " + r.Upstream)
+	}
+	attrs := make([]attribute.KeyValue, 0, 20)
+	attrs = append(attrs,
+		semconv.HTTPRequestMethodKey.String(method(o.Method)),
+		semconv.URLScheme("http"), // TLS to ourselves is not offered
+		semconv.URLPath(r.Path),
+		keyForm.String(r.Form),
+		keyAttempts.Int(r.Attempts),
+		keyWait.Float64(r.WaitedMS/1000),
+	)
+	attrs = appendServer(attrs, r.Host)
+	for _, own := range []struct {
+		key   attribute.Key
+		value string
+	}{{keyUpstream, r.Upstream}, {keyRule, r.Rule}, {keyClass, string(r.Class)}, {keyProblem, r.Problem}} {
+		if own.value != "" {
+			attrs = append(attrs, own.key.String(own.value))
+		}
+	}
+	if r.Status != 0 {
+		attrs = append(attrs, semconv.HTTPResponseStatusCode(r.Status))
+	}
+	if r.RequestBytes > 0 {
+		attrs = append(attrs, semconv.HTTPRequestBodySize(int(r.RequestBytes)))
+	}
+	if r.ResponseBytes > 0 {
+		attrs = append(attrs, semconv.HTTPResponseBodySize(int(r.ResponseBytes)))
+	}
+	if kind := serverError(o); kind != "" {
+		attrs = append(attrs, semconv.ErrorTypeKey.String(kind))
+		s.span.SetStatus(codes.Error, r.Error)
+	}
+	s.span.SetAttributes(attrs...)
+}
+
+// serverError is the error.type of a call, "" when it is no error of ours or of
+// the upstream: a 4xx is the caller's, and a client that left is nobody's.
+func serverError(o Outcome) string {
+	switch {
+	case o.Class == policy.ClassClientGone:
+		return ""
+	case o.Status >= 500 && o.Problem != "":
+		return o.Problem
+	case o.Status >= 500:
+		return strconv.Itoa(o.Status)
+	case o.Err != nil && (o.Status == 0 || o.Status < 400): // no answer, or one that broke off
+		return errorKind(o.Err)
+	}
+	return ""
+}
+
+// addTry remembers a try and returns its place, or -1 when the list is full or
+// the call has ended.
+func (s *Span) addTry(start time.Time, try Try) int {
+	if s == nil {
+		return -1
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || len(s.record.Tries) >= maxKept {
+		return -1
+	}
+	try.StartMS = ms(start.Sub(s.start))
+	s.record.Tries = append(s.record.Tries, try)
+	return len(s.record.Tries) - 1
+}
+
+// endTry tells how long the try at place i took, and what broke it off.
+func (s *Span) endTry(i int, d time.Duration, kind string) {
+	if s == nil || i < 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return
+	}
+	s.record.Tries[i].DurationMS = ms(d)
+	if kind != "" {
+		s.record.Tries[i].Error = kind
+	}
+}
+
+// addWait remembers a wait that began at start.
+func (s *Span) addWait(start time.Time, d time.Duration, kind, reason string) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended || len(s.record.Waits) >= maxKept {
+		return
+	}
+	s.record.Waits = append(s.record.Waits, Wait{
+		StartMS: max(0, ms(start.Sub(s.start))), DurationMS: ms(d), Kind: kind, Reason: reason,
+	})
+}

@@ -1,0 +1,246 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"outrider/policy"
+)
+
+// Transport makes a CLIENT span of each request that next puts on the wire. The
+// span lasts until the response's body has ended or is closed. A request that
+// never reached the wire makes no span: it becomes an event on the call's span.
+//
+// No trace context is added to the request: a provider has no part in our trace.
+func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
+	return &transport{t: t, next: next}
+}
+
+type transport struct {
+	t    *Telemetry
+	next http.RoundTripper
+}
+
+// clientKind is shared by all requests, so that none has to build it.
+var clientKind = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}
+
+func (x *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	w := &wire{t: x.t, call: spanFrom(req.Context()), req: req, start: time.Now()}
+	w.ctx, w.span = x.t.tracer.Start(req.Context(), spanMethod(req.Method), clientKind...)
+
+	resp, err := x.next.RoundTrip(req)
+	headers := time.Since(w.start)
+	if err != nil {
+		w.failed(err, headers)
+		return resp, err
+	}
+	w.try = w.call.addTry(w.start, Try{
+		HeadersMS: ms(headers), Status: resp.StatusCode, Sent: true, Reused: w.reused(),
+	})
+	w.status = resp.StatusCode
+	if w.span.IsRecording() {
+		w.describe(resp)
+	}
+	w.follow(resp)
+	return resp, nil
+}
+
+// wire is one request on its way.
+type wire struct {
+	t      *Telemetry
+	call   *Span           // nil outside of a call
+	ctx    context.Context // carries span: exemplars find the trace through it
+	span   trace.Span
+	req    *http.Request
+	start  time.Time
+	try    int // place in the call's record
+	status int
+	once   sync.Once
+}
+
+// sent reports that the request reached the wire. Without an attempt to ask,
+// the error itself may know better.
+func (w *wire) sent(err error) bool {
+	if a := policy.AttemptFrom(w.req.Context()); a != nil {
+		return a.Sent()
+	}
+	unsent, ok := errors.AsType[unsent](err)
+	return !ok || !unsent.Unsent()
+}
+
+// unsent is implemented by errors of requests that put no byte on the wire.
+type unsent interface {
+	error
+	Unsent() bool
+}
+
+func (w *wire) reused() bool {
+	a := policy.AttemptFrom(w.req.Context())
+	return a != nil && a.Reused()
+}
+
+// failed ends a request that got no response.
+func (w *wire) failed(err error, d time.Duration) {
+	kind := errorKind(err)
+	sent := w.sent(err)
+	w.try = w.call.addTry(w.start, Try{Error: kind, Sent: sent, Reused: w.reused()})
+	if sent {
+		if w.span.IsRecording() {
+			w.describe(nil)
+		}
+		w.end(err)
+		return
+	}
+	// The span is dropped without being ended: it is not exported.
+	w.call.endTry(w.try, d, kind)
+	if w.call != nil && w.call.span.IsRecording() {
+		w.call.span.AddEvent("outrider.attempt.unsent", trace.WithAttributes(
+			appendServer([]attribute.KeyValue{
+				semconv.ErrorTypeKey.String(kind),
+				attribute.String("outrider.error", errorText(err)),
+				attribute.Float64("outrider.duration", d.Seconds()),
+			}, w.req.URL.Host)...))
+	}
+}
+
+// describe puts request and response on the span; resp may be nil.
+// https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-client-span
+func (w *wire) describe(resp *http.Response) {
+	attrs := make([]attribute.KeyValue, 0, 16)
+	attrs = append(attrs,
+		semconv.HTTPRequestMethodKey.String(method(w.req.Method)),
+		semconv.URLFull(fullURL(w.req.URL)),
+	)
+	host, port := splitPort(w.req.URL.Host)
+	if port == 0 {
+		port = defaultPort(w.req.URL.Scheme)
+	}
+	attrs = append(attrs, semconv.ServerAddress(host), semconv.ServerPort(port))
+	if a := policy.AttemptFrom(w.req.Context()); a != nil {
+		attrs = append(attrs, keyReused.Bool(a.Reused()))
+		if n := a.Number(); n > 1 {
+			attrs = append(attrs, semconv.HTTPRequestResendCount(n-1))
+		}
+		if peer, port := splitPort(a.Remote()); peer != "" {
+			attrs = append(attrs, semconv.NetworkPeerAddress(peer), semconv.NetworkPeerPort(port))
+		}
+	}
+	if c := policy.CallFrom(w.req.Context()); c != nil {
+		attrs = append(attrs, keyUpstream.String(c.Upstream))
+		if c.Rule != "" {
+			attrs = append(attrs, keyRule.String(c.Rule))
+		}
+	}
+	if resp != nil {
+		attrs = append(attrs,
+			semconv.HTTPResponseStatusCode(resp.StatusCode),
+			semconv.NetworkProtocolVersion(protocolVersion(resp)))
+		if resp.StatusCode >= 400 {
+			attrs = append(attrs, semconv.ErrorTypeKey.String(strconv.Itoa(resp.StatusCode)))
+			w.span.SetStatus(codes.Error, "")
+		}
+	}
+	w.span.SetAttributes(attrs...)
+}
+
+// protocolVersion is "1.1" or "2".
+func protocolVersion(resp *http.Response) string {
+	return strings.TrimSuffix(strings.TrimPrefix(resp.Proto, "HTTP/"), ".0")
+}
+
+// end finishes span and metrics once; err broke the request or its body off.
+func (w *wire) end(err error) {
+	w.once.Do(func() {
+		d := time.Since(w.start)
+		kind := ""
+		if err != nil {
+			kind = errorKind(err)
+			w.span.SetAttributes(semconv.ErrorTypeKey.String(kind))
+			w.span.SetStatus(codes.Error, errorText(err))
+		}
+		w.span.End()
+		w.call.endTry(w.try, d, kind)
+		w.t.metrics.sent(w.ctx, method(w.req.Method), upstreamOf(w.req.Context()), w.status, d)
+	})
+}
+
+// upstreamOf is the label of the call's upstream.
+func upstreamOf(ctx context.Context) string {
+	if c := policy.CallFrom(ctx); c != nil {
+		return c.Upstream
+	}
+	return ""
+}
+
+// follow arranges for the end to come with the end of the response's body.
+func (w *wire) follow(resp *http.Response) {
+	body := resp.Body
+	if body == nil || body == http.NoBody {
+		w.end(nil)
+		return
+	}
+	stream, ok := body.(io.ReadWriteCloser)
+	if !ok {
+		resp.Body = &responseBody{ReadCloser: body, wire: w}
+		return
+	}
+	resp.Body = &streamBody{ReadWriteCloser: stream, wire: w}
+	if half, ok := body.(closeWriter); ok {
+		resp.Body = &halfStreamBody{streamBody{ReadWriteCloser: stream, wire: w}, half}
+	}
+}
+
+// responseBody ends the span at the end of the body, or when it is closed.
+type responseBody struct {
+	io.ReadCloser
+	wire *wire
+}
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.wire.end(nil)
+	} else if err != nil {
+		b.wire.end(err)
+	}
+	return n, err
+}
+
+func (b *responseBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.wire.end(nil)
+	return err
+}
+
+// streamBody is the connection behind a 101. One direction may end long before
+// the other, so only Close ends the span.
+type streamBody struct {
+	io.ReadWriteCloser
+	wire *wire
+}
+
+func (b *streamBody) Close() error {
+	err := b.ReadWriteCloser.Close()
+	b.wire.end(nil)
+	return err
+}
+
+// closeWriter can end its sending side alone.
+type closeWriter interface{ CloseWrite() error }
+
+// halfStreamBody is a streamBody that can.
+type halfStreamBody struct {
+	streamBody
+	closeWriter
+}
