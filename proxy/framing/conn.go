@@ -201,10 +201,7 @@ func (c *Conn) fetch(p []byte) (int, error) {
 	}
 	n, err := c.netConn.Read(to)
 	if n <= 0 {
-		if err == nil {
-			err = io.ErrNoProgress
-		}
-		return 0, err
+		return 0, c.ended(err)
 	}
 	c.later = err
 	if c.held != nil {
@@ -213,6 +210,20 @@ func (c *Conn) fetch(p []byte) (int, error) {
 		return 0, nil
 	}
 	return c.scanOutside(p[:n]), nil
+}
+
+// ended is called with an error of a read that gave nothing. A head of which the
+// server has the first bytes is refused when it breaks off: left alone, net/http
+// would take those bytes for a whole request line.
+func (c *Conn) ended(err error) error {
+	if err == nil {
+		return io.ErrNoProgress
+	}
+	if err == io.EOF && c.scanner.phase == inHead && c.out > c.ok+c.scanner.skip {
+		c.fail(errCutOff)
+		return nil
+	}
+	return err
 }
 
 // scanOutside scans p, which was read in place, and holds what it must not let

@@ -30,6 +30,7 @@ var (
 var (
 	errBareLF     = bad("line that ends in LF without CR")
 	errBareCR     = bad("CR without LF")
+	errCutOff     = bad("connection ended inside the request head")
 	errEmptyLines = bad("more than one empty line before the request line")
 	errFold       = bad("header line that begins with whitespace (obs-fold)")
 	errNoColon    = bad("header line without a colon")
