@@ -213,17 +213,26 @@ func (c *Conn) fetch(p []byte) (int, error) {
 }
 
 // ended is called with an error of a read that gave nothing. A head of which the
-// server has the first bytes is refused when it breaks off: left alone, net/http
-// would take those bytes for a whole request line.
+// server has the first bytes is refused when it breaks off or the deadline
+// passes: left alone, net/http would take those bytes for a whole request line.
+// (The deadline by which net/http stops its background read is no such case: that
+// read ends with the first byte.)
 func (c *Conn) ended(err error) error {
 	if err == nil {
 		return io.ErrNoProgress
 	}
-	if err == io.EOF && c.scanner.phase == inHead && c.out > c.ok+c.scanner.skip {
-		c.fail(errCutOff)
-		return nil
+	if c.scanner.phase != inHead || c.out <= c.ok+c.scanner.skip {
+		return err
 	}
-	return err
+	switch timeout, ok := err.(net.Error); {
+	case err == io.EOF:
+		c.fail(errCutOff)
+	case ok && timeout.Timeout():
+		c.fail(errSlow)
+	default:
+		return err
+	}
+	return nil
 }
 
 // scanOutside scans p, which was read in place, and holds what it must not let

@@ -7,8 +7,8 @@ import (
 
 // An Error is a violation of HTTP/1 syntax or of [Limits].
 type Error struct {
-	// Status is the answer that fits: 400, 414 (request line too long),
-	// 431 (head too large) or 505 (HTTP version).
+	// Status is the answer that fits: 400, 408 (head too slow), 414 (request
+	// line too long), 431 (head too large) or 505 (HTTP version).
 	Status int
 	// Reason says what is wrong, in words for the client's author.
 	// It is fixed text and never repeats bytes of the request.
@@ -83,6 +83,7 @@ var (
 
 // Limits exceeded.
 var (
+	errSlow     = &Error{http.StatusRequestTimeout, "request head took too long"}
 	errLineLong = &Error{http.StatusRequestURITooLong, "request line too long"}
 	errHeadLine = &Error{http.StatusRequestHeaderFieldsTooLarge, "header line too long"}
 	errHead     = &Error{http.StatusRequestHeaderFieldsTooLarge, "header section too large"}
