@@ -48,22 +48,25 @@ func FuzzConn(f *testing.F) {
 	})
 }
 
-// unchanged reads raw through a Conn and compares it with what came out.
+// unchanged reads raw through a Conn and compares what came out with raw, up to
+// a stand-in and passing over empty lines in front of heads.
 func unchanged(t *testing.T, raw string, good bool, cut func(int) int) {
 	out, _ := readAll(framing.NewConn(&wire{in: raw, cut: cut}, framing.Limits{}))
-	// The longest common prefix, passing over empty lines in front of a head.
-	i, j := 0, 0
-	for i < len(out) && j < len(raw) {
-		if out[i] == raw[j] {
-			i, j = i+1, j+1
-		} else if strings.HasPrefix(raw[j:], "\r\n") && (j == 0 || i > 0) {
-			j += 2
-		} else {
-			break
+	if i := strings.LastIndex(out, "/ HTTP/1.1\r\nHost: outrider.invalid\r\n"); i >= 0 && !good {
+		out = out[:max(0, i-len("HEAD "))]
+	}
+	for out != "" && raw != "" {
+		switch {
+		case out[0] == raw[0]:
+			out, raw = out[1:], raw[1:]
+		case strings.HasPrefix(raw, "\r\n"):
+			raw = raw[2:]
+		default:
+			raw = ""
 		}
 	}
-	if i < len(out) && (good || !strings.Contains(out[i:], " HTTP/1.1\r\nHost: outrider.invalid\r\n")) {
-		t.Fatalf("in %q, out %q", raw, out)
+	if out != "" {
+		t.Fatalf("not in the input: %q", out)
 	}
 }
 
