@@ -80,7 +80,7 @@ type credit struct {
 }
 
 func newCircuit(key string, rules *Settings, now time.Time) *circuit {
-	c := &circuit{key: key, since: now}
+	c := &circuit{key: key, used: now, since: now}
 	c.recent.reset(rules.Window, now)
 	c.machine = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		Name: key,

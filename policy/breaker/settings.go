@@ -105,9 +105,12 @@ func (s *Settings) slow(took time.Duration) bool {
 func (s *Settings) openFor(openings int) time.Duration {
 	d := s.Open
 	for ; openings > 0 && d < s.OpenMax; openings-- {
-		d = min(d, s.OpenMax/2+1) * 2 // the bound keeps the product from overflowing
+		if d > s.OpenMax/2 {
+			d = s.OpenMax
+		} else {
+			d *= 2
+		}
 	}
-	d = min(d, s.OpenMax)
 	if s.Jitter == nil {
 		return d
 	}

@@ -1,0 +1,173 @@
+package breaker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"outrider/policy/breaker"
+	"outrider/policy/policytest"
+)
+
+const target = "https://api.test/things"
+
+var errBroken = errors.New("connection reset")
+
+// The steps that the tests are made of.
+var (
+	fine    = policytest.Step{Body: "fine"}
+	failed  = policytest.Step{Status: 500}
+	refused = policytest.Step{Unsent: true}
+	slow    = policytest.Step{Delay: 15*time.Second + 1}
+)
+
+func times(n int, s policytest.Step) policytest.Step {
+	s.Times = n
+	return s
+}
+
+// settings are the documented defaults, with chance at its middle, where the
+// jittered time is the time itself.
+func settings() breaker.Settings {
+	return breaker.Settings{
+		Window: 30 * time.Second, MinCalls: 20, FailureRatio: 0.5,
+		Slow: 15 * time.Second, SlowRatio: 0.8, Consecutive: 5,
+		Open: 5 * time.Second, OpenMax: 60 * time.Second,
+		Jitter: policytest.Jitter(0.5),
+		Outcome: func(req *http.Request, resp *http.Response, err error) breaker.Outcome {
+			var unsent *policytest.UnsentError
+			switch {
+			case errors.Is(err, context.Canceled):
+				return breaker.Ignored
+			case errors.As(err, &unsent):
+				return breaker.ConnectFailure
+			case err != nil || resp.StatusCode >= 500:
+				return breaker.Failure
+			}
+			return breaker.Success
+		},
+		Replayable: func(req *http.Request) bool { return req.Body == nil || req.GetBody != nil },
+	}
+}
+
+// quick settings open at the first failure, for tests of what comes after.
+func quick() breaker.Settings {
+	s := settings()
+	s.MinCalls = 1
+	return s
+}
+
+// rig is one circuit over a scripted upstream.
+type rig struct {
+	*testing.T
+	*policytest.Upstream
+	group   *breaker.Group
+	rt      http.RoundTripper
+	begun   time.Time
+	changes []string // "3s closed→open until 8s"
+}
+
+func newRig(t *testing.T, s breaker.Settings, steps ...policytest.Step) *rig {
+	t.Helper()
+	r := &rig{T: t, Upstream: policytest.NewUpstream(t, steps...), begun: time.Now()}
+	s.OnChange = func(_ context.Context, key, from, to string, until time.Time) {
+		change := fmt.Sprintf("%v %s→%s", time.Since(r.begun), from, to)
+		if !until.IsZero() {
+			change += fmt.Sprintf(" until %v", until.Sub(r.begun))
+		}
+		r.changes = append(r.changes, change)
+	}
+	r.use(newGroup(t, s, nil))
+	return r
+}
+
+func newGroup(t testing.TB, s breaker.Settings, prev *breaker.Group) *breaker.Group {
+	t.Helper()
+	g, err := breaker.New(s, prev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+func byHost(req *http.Request) string { return req.URL.Host }
+
+func (r *rig) use(g *breaker.Group) {
+	r.group, r.rt = g, g.Wrap(byHost)(r.Upstream)
+}
+
+func (r *rig) get() *http.Request { return policytest.NewRequest(r.T, "GET", target, "") }
+
+func (r *rig) stream() *http.Request {
+	return policytest.Streamed(policytest.NewRequest(r.T, "POST", target, "body"))
+}
+
+func (r *rig) do() policytest.Answer { return policytest.Do(r.rt, r.get()) }
+
+// calls makes n calls, one after the other.
+func (r *rig) calls(n int) {
+	for range n {
+		r.do()
+	}
+}
+
+// open makes a circuit under quick settings open.
+func (r *rig) open() {
+	r.Helper()
+	r.do()
+	r.wantState("open")
+}
+
+func (r *rig) state() breaker.State {
+	states := r.group.Snapshot()
+	if len(states) != 1 {
+		r.Fatalf("%d circuits", len(states))
+	}
+	return states[0]
+}
+
+func (r *rig) wantState(want string) {
+	r.Helper()
+	if got := r.state(); got.State != want {
+		r.Errorf("at %v the circuit is %s, want %s: %+v", time.Since(r.begun), got.State, want, got)
+	}
+}
+
+// wantCounts checks what the window of a closed circuit holds.
+func (r *rig) wantCounts(ended, failed, slow int) {
+	r.Helper()
+	got := r.state()
+	if got.State != "closed" || got.Ended != ended || got.Failed != failed || got.Slow != slow {
+		r.Errorf("at %v the circuit is %+v, want %d ended, %d failed, %d slow", time.Since(r.begun), got, ended, failed, slow)
+	}
+}
+
+// wantRefused checks that an answer is a refusal until so long after now.
+func (r *rig) wantRefused(a policytest.Answer, wait time.Duration) {
+	r.Helper()
+	var open *breaker.OpenError
+	if !errors.As(a.Err, &open) {
+		r.Errorf("at %v: answer %+v, want a refusal", time.Since(r.begun), a)
+		return
+	}
+	if got := time.Until(open.Until); got != wait || open.Key != "api.test" {
+		r.Errorf("at %v: refused %s for %v, want %v", time.Since(r.begun), open.Key, got, wait)
+	}
+}
+
+func (r *rig) wantAnswer(a policytest.Answer, status int) {
+	r.Helper()
+	if a.Err != nil || a.Status != status {
+		r.Errorf("at %v: answer %+v, want %d", time.Since(r.begun), a, status)
+	}
+}
+
+func (r *rig) wantChanges(want ...string) {
+	r.Helper()
+	if fmt.Sprint(r.changes) != fmt.Sprint(want) {
+		r.Errorf("changes\n%q, want\n%q", r.changes, want)
+	}
+}
