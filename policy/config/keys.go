@@ -1,0 +1,110 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// These tables are everything that the decoder knows. config.toml shows the
+// same keys; a test compares the two.
+
+var fileKeys = table[File]{
+	text("listen", func(f *File) *string { return &f.Listen }, address),
+	text("admin", func(f *File) *string { return &f.Admin }, address),
+	text("state_dir", func(f *File) *string { return &f.StateDir }),
+	secret("access_key", func(f *File) *Reference { return &f.AccessKey }),
+	sub("forward", func(f *File) *Forward { return &f.Forward }, forwardKeys),
+	sub("telemetry", func(f *File) *Telemetry { return &f.Telemetry }, telemetryKeys),
+	upstreams("upstream"),
+}
+
+var forwardKeys = table[Forward]{
+	text("unlisted", func(f *Forward) *string { return &f.Unlisted }, oneOf("tunnel", "deny")),
+	flag("intercept", func(*Forward) *bool { return new(bool) }, notAvailable),
+	list("allow_private", func(f *Forward) *[]netip.Prefix { return &f.AllowPrivate }, readPrefix),
+}
+
+var telemetryKeys = table[Telemetry]{
+	text("service_name", func(t *Telemetry) *string { return &t.ServiceName }, notEmpty),
+	text("endpoint", func(t *Telemetry) *string { return &t.Endpoint }, endpoint),
+	share("sample", func(t *Telemetry) *float64 { return &t.Sample }, upToAll),
+	text("log_format", func(t *Telemetry) *string { return &t.LogFormat }, oneOf("json", "text")),
+	text("log_level", func(t *Telemetry) *string { return &t.LogLevel }, oneOf("debug", "info", "warn", "error")),
+	flag("access_log", func(t *Telemetry) *bool { return &t.AccessLog }),
+}
+
+var upstreamKeys = slices.Concat(
+	table[Upstream]{
+		baseURL("url"),
+		list("hosts", func(u *Upstream) *[]string { return &u.Hosts }, readHost),
+		text("listen", func(u *Upstream) *string { return &u.Listen }, optional(address)),
+		text("ca_file", func(u *Upstream) *string { return &u.CAFile }),
+		text("client_cert", func(u *Upstream) *string { return &u.ClientCert }),
+		text("client_key", func(u *Upstream) *string { return &u.ClientKey }),
+	},
+	inside(func(u *Upstream) *Policy { return &u.Policy }, policyKeys),
+	table[Upstream]{
+		sub("circuit", func(u *Upstream) *Circuit { return &u.Circuit }, circuitKeys, circuitAgrees),
+		rules("rule"),
+	},
+)
+
+var ruleKeys = slices.Concat(
+	table[Rule]{match("match")},
+	inside(func(r *Rule) *Policy { return &r.Policy }, policyKeys),
+	table[Rule]{noCircuit("circuit")},
+)
+
+// policyKeys may stand in an upstream and in its rules.
+var policyKeys = table[Policy]{
+	duration("timeout", func(p *Policy) *time.Duration { return &p.Timeout }),
+	duration("attempt_timeout", func(p *Policy) *time.Duration { return &p.AttemptTimeout }),
+	duration("idle_timeout", func(p *Policy) *time.Duration { return &p.IdleTimeout }),
+	value("replay_body", func(p *Policy) *int64 { return &p.ReplayBody }, readSize),
+	credential("auth"),
+	limits("limit"),
+	sub("retry", func(p *Policy) *Retry { return &p.Retry }, retryKeys, retryAgrees),
+}
+
+var authKeys = table[Auth]{
+	text("type", func(a *Auth) *string { return &a.Type }, authType),
+	secret("token", func(a *Auth) *Reference { return &a.Token }),
+	identity("username", func(a *Auth) *Reference { return &a.Username }),
+	secret("password", func(a *Auth) *Reference { return &a.Password }),
+	secret("value", func(a *Auth) *Reference { return &a.Value }),
+	text("name", func(a *Auth) *string { return &a.Name }, notEmpty),
+	value("prefix", func(a *Auth) *string { return &a.Prefix }, readHidden),
+}
+
+var limitKeys = table[Limit]{
+	value("rate", func(l *Limit) *Rate { return &l.Rate }, readRate, someCalls),
+	integer("burst", func(l *Limit) *int { return &l.Burst }, between(0, largest)),
+	integer("concurrency", func(l *Limit) *int { return &l.Concurrency }, between(0, largest)),
+	duration("max_wait", func(l *Limit) *time.Duration { return &l.MaxWait }),
+	integer("max_queue", func(l *Limit) *int { return &l.MaxQueue }, between(1, largest)),
+	text("shape", func(l *Limit) *string { return &l.Shape }, oneOf("auto", "window", "smooth")),
+	flag("learn", func(l *Limit) *bool { return &l.Learn }),
+	text("per", func(l *Limit) *string { return &l.Per }, oneOf("credential", "host", "upstream")),
+}
+
+var retryKeys = table[Retry]{
+	integer("attempts", func(r *Retry) *int { return &r.Attempts }, between(1, 10)),
+	duration("base", func(r *Retry) *time.Duration { return &r.Base }),
+	duration("cap", func(r *Retry) *time.Duration { return &r.Cap }),
+	share("budget", func(r *Retry) *float64 { return &r.Budget }, upToAll),
+	list("statuses", func(r *Retry) *[]int { return &r.Statuses }, readInt, between(400, 599)),
+	text("idempotency_header", func(r *Retry) *string { return &r.IdempotencyHeader }, optional(headerName)),
+	flag("mint_key", func(r *Retry) *bool { return &r.MintKey }),
+}
+
+var circuitKeys = table[Circuit]{
+	duration("window", func(c *Circuit) *time.Duration { return &c.Window }),
+	integer("min_calls", func(c *Circuit) *int { return &c.MinCalls }, between(1, largest)),
+	share("failure_ratio", func(c *Circuit) *float64 { return &c.FailureRatio }, someUpToAll),
+	duration("slow", func(c *Circuit) *time.Duration { return &c.Slow }),
+	share("slow_ratio", func(c *Circuit) *float64 { return &c.SlowRatio }, someUpToAll),
+	integer("consecutive", func(c *Circuit) *int { return &c.Consecutive }, between(1, largest)),
+	duration("open", func(c *Circuit) *time.Duration { return &c.Open }),
+	duration("open_max", func(c *Circuit) *time.Duration { return &c.OpenMax }),
+}

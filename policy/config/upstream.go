@@ -1,0 +1,211 @@
+package config
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"time"
+)
+
+var upstreamName = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]*$`)
+
+// reservedName would hide the outbox behind an upstream's path prefix.
+const reservedName = "outbox"
+
+// upstreams reads [upstream.NAME] for every NAME.
+func upstreams(key string) field[File] {
+	var below []string
+	for _, path := range upstreamKeys.paths() {
+		below = append(below, "NAME."+path)
+	}
+	return field[File]{key, func(n node, f *File) {
+		named, ok := n.raw.(map[string]any)
+		if !ok {
+			n.fail("must be a table for each upstream: [upstream.NAME]")
+			return
+		}
+		for _, name := range slices.Sorted(maps.Keys(named)) {
+			f.Upstreams = append(f.Upstreams, readUpstream(n.child(name), name))
+		}
+	}, below}
+}
+
+func readUpstream(n node, name string) Upstream {
+	u := Upstream{Name: name, Policy: defaultPolicy(), Circuit: defaultCircuit()}
+	switch {
+	case !upstreamName.MatchString(name):
+		n.deny("the name must be of lower-case letters, digits, - and _, and begin with a letter or digit: it becomes a path prefix")
+	case name == reservedName:
+		n.deny("this name is reserved; choose another")
+	}
+	if _, ok := n.raw.(map[string]any); !ok {
+		n.failf("must be a table: [%s]", n.path)
+		return u
+	}
+	upstreamKeys.read(n, &u)
+	if !n.has("url") {
+		n.child("url").fail(`is missing: where do calls go? Such as "https://api.example.com"`)
+	}
+	if !n.has("hosts") && u.URL != nil {
+		u.Hosts = []string{authorityOf(u.URL)}
+	}
+	pairAgrees(n, "client_cert", u.ClientCert, "client_key", u.ClientKey)
+	fitAttempt(n, &u.Policy)
+	readRules(n.child("rule"), &u)
+	fitWindow(n, &u)
+	return u
+}
+
+// pairAgrees reports the half that is missing of what only works together.
+func pairAgrees(n node, a, aValue, b, bValue string) {
+	if !n.sound(a, b) || (aValue == "") == (bValue == "") {
+		return
+	}
+	if aValue == "" {
+		a, b = b, a
+	}
+	n.child(b).failf("is missing: %s and %s come together", a, b)
+}
+
+// fitAttempt makes one attempt fit into the whole call. An attempt_timeout that
+// is only inherited gives way to a shorter timeout; one that is written does not.
+func fitAttempt(n node, p *Policy) {
+	if n.has("attempt_timeout") {
+		ordered(n, "attempt_timeout", p.AttemptTimeout, "timeout", p.Timeout)
+		return
+	}
+	p.AttemptTimeout = min(p.AttemptTimeout, p.Timeout)
+}
+
+// fitWindow makes the circuit's window hold two of the longest attempts: an
+// attempt that outlives the window is dropped by the window and never counts,
+// so a provider that only times out would never open its circuit.
+func fitWindow(n node, u *Upstream) {
+	longest := u.AttemptTimeout
+	for _, rule := range u.Rules {
+		longest = max(longest, rule.AttemptTimeout)
+	}
+	circuit := n.child("circuit")
+	if !circuit.has("window") {
+		u.Circuit.Window = max(u.Circuit.Window, 2*longest)
+		return
+	}
+	if u.Circuit.Window < 2*longest && circuit.sound("window") {
+		circuit.child("window").failf("must be at least %s, twice the longest attempt_timeout (%s): "+
+			"an attempt that takes longer than the window would not be counted", Duration(2*longest), Duration(longest))
+	}
+}
+
+// rules is known here and read by readRules, once the upstream is complete:
+// rules stand on its settings.
+func rules(key string) field[Upstream] {
+	return field[Upstream]{key, func(n node, _ *Upstream) {
+		switch n.raw.(type) {
+		case []any, []map[string]any:
+			return
+		}
+		n.failf("must be a list of tables: [[%s]]", n.path)
+	}, ruleKeys.paths()}
+}
+
+func readRules(list node, u *Upstream) {
+	first := map[string]string{} // match → path of the rule that has it
+	for _, n := range list.tables() {
+		rule := Rule{Policy: u.Policy}
+		rule.Limits = nil
+		ruleKeys.read(n, &rule)
+		if _, ok := n.raw.(map[string]any); !ok {
+			continue
+		}
+		fitAttempt(n, &rule.Policy)
+		switch earlier, taken := first[rule.Source]; {
+		case !n.has("match"):
+			n.child("match").fail(`is missing: which calls? Such as "POST /v1/charges/**"`)
+		case taken && n.sound("match"):
+			n.child("match").failf("is the match of %s already, and the first one wins", earlier)
+		default:
+			first[rule.Source] = n.path
+		}
+		u.Rules = append(u.Rules, rule)
+	}
+}
+
+func match(key string) field[Rule] {
+	return field[Rule]{key: key, read: func(n node, r *Rule) {
+		source, ok := readText(n)
+		if !ok {
+			return
+		}
+		m, problem := parseMatch(source)
+		if problem != "" {
+			n.fail(problem)
+			return
+		}
+		r.Match, r.Source = m, source
+	}}
+}
+
+func noCircuit(key string) field[Rule] {
+	return field[Rule]{key: key, read: func(n node, _ *Rule) {
+		n.deny("does not belong in a rule: one circuit guards the whole upstream; set it in [upstream.NAME.circuit]")
+	}}
+}
+
+// limits reads one table, or a list of them, in place of what was there.
+func limits(key string) field[Policy] {
+	return field[Policy]{key, func(n node, p *Policy) {
+		tables := n.tables()
+		if _, one := n.raw.(map[string]any); one {
+			tables = []node{n}
+		} else if tables == nil {
+			n.failf("must be a table, [%s], or several, [[%s]]", n.path, n.path)
+		}
+		p.Limits = nil
+		for _, table := range tables {
+			p.Limits = append(p.Limits, readLimit(table))
+		}
+	}, limitKeys.paths()}
+}
+
+func readLimit(n node) Limit {
+	l := defaultLimit()
+	limitKeys.read(n, &l)
+	if _, ok := n.raw.(map[string]any); !ok || !n.sound("rate", "concurrency") {
+		return l
+	}
+	switch {
+	case l.Rate.Count == 0 && l.Concurrency == 0:
+		n.fail(`needs a rate (such as rate = "100/s"), a concurrency, or both`)
+	case l.Rate.Count == 0 && n.has("burst"):
+		n.child("burst").fail("belongs to a rate, and there is none")
+	}
+	return l
+}
+
+func someCalls(r Rate) string {
+	if r.Count <= 0 || r.Count > largest {
+		return "must be more than 0 calls, and at most 1000000000"
+	}
+	return ""
+}
+
+func retryAgrees(n node, r *Retry) {
+	ordered(n, "base", r.Base, "cap", r.Cap)
+	if r.MintKey && r.IdempotencyHeader == "" && n.sound("idempotency_header") {
+		n.child("mint_key").fail("needs idempotency_header: in which header does the provider look for the key?")
+	}
+}
+
+func circuitAgrees(n node, c *Circuit) { ordered(n, "open", c.Open, "open_max", c.OpenMax) }
+
+// ordered reports a pair of durations that is the wrong way round, at the one
+// that is written.
+func ordered(n node, low string, lowValue time.Duration, high string, highValue time.Duration) {
+	switch {
+	case lowValue <= highValue || !n.sound(low, high):
+	case n.has(low):
+		n.child(low).failf("must not be longer than %s, which is %s", high, Duration(highValue))
+	default:
+		n.child(high).failf("must not be shorter than %s, which is %s", low, Duration(lowValue))
+	}
+}
