@@ -137,7 +137,7 @@ func (c *compiler) circuit(u, old *Upstream) *breaker.Group {
 		Open: cfg.Open, OpenMax: cfg.OpenMax,
 		Jitter:     c.env.Jitter,
 		Outcome:    circuitOutcome,
-		Replayable: func(req *http.Request) bool { return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil },
+		Replayable: retry.Replayable,
 		OnChange: func(ctx context.Context, key, from, to string, until time.Time) {
 			c.env.Observe(ctx, Event{Kind: EventCircuit, Upstream: name, Key: key, From: from, To: to, Until: until})
 		},
@@ -231,7 +231,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 	}
 	chain = append(chain, attempt(p.AttemptTimeout, p.IdleTimeout))
 
-	plan := &Plan{Match: match, Policy: p, Stages: chain.Names(), Credential: credential, quotas: extra}
+	plan := &Plan{Match: match, Policy: p, Stages: chain.Names(), Credential: credential, quotas: extra, retry: again}
 	if match == "" {
 		plan.quotas = own
 	}
@@ -252,7 +252,7 @@ func (c *compiler) retry(u *Upstream, key string, cfg config.Retry) *retry.Stage
 			observe(ctx, Event{Kind: EventRetry, Upstream: name, Attempt: e.Attempt, Reason: e.Reason, Delay: e.Delay})
 		},
 		OnGiveUp: func(ctx context.Context, e retry.Event) {
-			if e.Reason == "attempts" || e.Reason == "budget" {
+			if e.Reason == retry.AttemptsSpent || e.Reason == retry.BudgetSpent {
 				CallFrom(ctx).giveUp()
 			}
 			observe(ctx, Event{Kind: EventGiveUp, Upstream: name, Attempt: e.Attempt, Reason: e.Reason})
@@ -283,7 +283,7 @@ func (c *compiler) source(key string, cfg config.Auth) auth.Source {
 // is tried once now, so that a name that is missing is found before the first call.
 func (c *compiler) secret(key string, ref config.Reference) func() (string, error) {
 	if ref == "" {
-		return func() (string, error) { return "", nil }
+		return nil
 	}
 	_, err := c.env.Secret(ref)
 	c.fail(key, err)

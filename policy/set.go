@@ -63,6 +63,7 @@ type Plan struct {
 	Stages     []string      // names, outermost first
 	Credential string        // names the credential that is injected; never its value
 	quotas     []*limit.Group
+	retry      *retry.Stage
 	http.RoundTripper
 }
 

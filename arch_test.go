@@ -1,0 +1,144 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// A house rule says what one package of ours may import. Everything that is not
+// allowed is forbidden: of our own packages, and of the libraries that are named
+// in guarded.
+type houseRule struct {
+	may []string // packages of ours, and guarded libraries
+	why string   // said when the rule is broken
+}
+
+const (
+	otel = "go.opentelemetry.io/"
+	toml = "github.com/BurntSushi/toml"
+	slog = "log/slog"
+	osys = "os"
+)
+
+// guarded are the libraries that only some packages may use.
+var guarded = []string{otel, toml, slog, osys}
+
+// leaf is the rule of the policies that are decorators.
+var leaf = houseRule{
+	may: []string{"policy/hint"},
+	why: "a leaf knows nothing of other leaves, of the document, of logs and of spans: it reports through func fields",
+}
+
+// house maps package → rule. A package that is missing here is an error too:
+// whoever adds one says what it may see.
+var house = map[string]houseRule{
+	"":                  {may: []string{"proxy/cli", osys}, why: "main only hands over"},
+	"policy":            {may: []string{"policy/config", "policy/auth", "policy/breaker", "policy/limit", "policy/retry"}, why: "policy has no listener, no file, no logger"},
+	"policy/config":     {may: []string{toml, slog}, why: "the document knows nobody; slog only so that a secret prints as REDACTED"},
+	"policy/hint":       {why: "a parser that every leaf may use"},
+	"policy/auth":       {may: append([]string{slog}, leaf.may...), why: leaf.why + "; slog only so that a secret prints as REDACTED"},
+	"policy/breaker":    leaf,
+	"policy/limit":      leaf,
+	"policy/retry":      leaf,
+	"policy/policytest": {why: "the harness must not know what it tests"},
+	"proxy":             {may: []string{"policy", "policy/config", "proxy/egress", "proxy/framing", "proxy/telemetry", slog, osys}, why: "the way of a call uses policies as a Set, never leaf by leaf"},
+	"proxy/admin":       {may: []string{osys}, why: "the page shows views that it is handed"},
+	"proxy/egress":      {may: []string{osys}, why: "the network side knows nothing of policies"},
+	"proxy/framing":     {why: "the strict reader knows bytes only"},
+	"proxy/simulator":   {may: []string{osys}, why: "the simulator is somebody else's server"},
+	"proxy/telemetry":   {may: []string{"policy", otel, slog, osys}, why: "the only importer of OpenTelemetry sees calls and events, not leaves"},
+	"proxy/cli": {may: []string{"policy", "policy/config", "proxy", "proxy/admin", "proxy/egress", "proxy/simulator", "proxy/telemetry", slog, osys},
+		why: "the wiring sees the parts, not the leaves"},
+}
+
+// TestHouse keeps the import table, in the manner of the standard library's
+// go/build/deps_test.go: by parsing, so that a forbidden import fails with both
+// packages and the reason.
+func TestHouse(t *testing.T) {
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && path != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		checkFile(t, path)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func checkFile(t *testing.T, path string) {
+	importer := filepath.ToSlash(filepath.Dir(path))
+	if importer == "." {
+		importer = ""
+	}
+	rule, known := house[importer]
+	if !known {
+		t.Errorf("%s: package %q is not in the table of arch_test.go: say there what it may import", path, importer)
+		return
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	for _, spec := range file.Imports {
+		imported, _ := strconv.Unquote(spec.Path.Value)
+		if !rule.allows(imported) {
+			t.Errorf("%s: package %q must not import %q: %s", path, importer, imported, rule.why)
+		}
+	}
+}
+
+func (r houseRule) allows(imported string) bool {
+	own, ours := strings.CutPrefix(imported, "outrider/")
+	for _, may := range r.may {
+		if ours && own == may || !ours && matches(may, imported) {
+			return true
+		}
+	}
+	if ours {
+		return false
+	}
+	for _, library := range guarded {
+		if matches(library, imported) {
+			return false
+		}
+	}
+	return true
+}
+
+// matches compares an import with a path, or with a prefix that ends in a slash.
+func matches(library, imported string) bool {
+	return imported == library || strings.HasSuffix(library, "/") && strings.HasPrefix(imported, library)
+}
+
+// TestHouseFindsForbiddenImports keeps the check itself from rotting into one
+// that allows everything.
+func TestHouseFindsForbiddenImports(t *testing.T) {
+	for _, forbidden := range []struct{ importer, imported string }{
+		{"policy/limit", "outrider/policy/retry"},
+		{"policy/limit", "log/slog"},
+		{"policy/retry", "outrider/policy"},
+		{"policy", "github.com/BurntSushi/toml"},
+		{"policy", "os"},
+		{"proxy", "outrider/policy/limit"},
+		{"proxy", "go.opentelemetry.io/otel"},
+		{"proxy/egress", "outrider/policy"},
+	} {
+		if house[forbidden.importer].allows(forbidden.imported) {
+			t.Errorf("%s may import %s, and must not", forbidden.importer, forbidden.imported)
+		}
+	}
+}

@@ -1,0 +1,183 @@
+package policy
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"outrider/policy/retry"
+)
+
+// An Explanation says what would happen now to a call, and why.
+type Explanation struct {
+	Method     string          `json:"method"`
+	Target     string          `json:"target"`             // where it would be sent
+	Upstream   string          `json:"upstream,omitempty"` // "": no upstream names the host
+	Rule       string          `json:"rule,omitempty"`     // "": the upstream's own settings
+	Chain      []string        `json:"chain,omitempty"`    // stages, outermost first
+	Credential string          `json:"credential,omitempty"`
+	Quotas     []QuotaForecast `json:"quotas,omitempty"`
+	Circuit    *CircuitStatus  `json:"circuit,omitempty"`
+	Budget     float64         `json:"retry_budget"` // retries that may be spent at once
+	Retries    []RetryForecast `json:"retries,omitempty"`
+	Timeout    string          `json:"timeout,omitempty"`
+	Verdict    string          `json:"verdict"` // what would happen, in a sentence
+}
+
+// QuotaForecast is what a call would meet at one quota.
+type QuotaForecast struct {
+	Key   string  `json:"key"`
+	Limit string  `json:"limit"`
+	Wait  float64 `json:"wait"` // seconds until its turn
+}
+
+// RetryForecast says whether an end of an attempt would be followed by another.
+type RetryForecast struct {
+	When  string `json:"when"`
+	Retry bool   `json:"retry"`
+	Why   string `json:"why"`
+}
+
+// Explain says what would happen now to a call of method to target: a full URL
+// at the provider, or one of our base URLs, or only its path.
+func (s *Set) Explain(method, target string) (*Explanation, error) {
+	u, scheme, host, path, query, err := s.locate(target)
+	if err != nil {
+		return nil, err
+	}
+	e := &Explanation{Method: strings.ToUpper(method), Target: scheme + "://" + host + path}
+	if query != "" {
+		e.Target += "?…" // a query may hold a secret
+	}
+	if u == nil {
+		e.Verdict = "passed on as it is: no upstream names this host"
+		if s.File.Forward.Unlisted == "deny" {
+			e.Verdict = `refused with 403: no upstream names this host, and forward.unlisted is "deny"`
+		}
+		return e, nil
+	}
+	plan := u.Plan(e.Method, path)
+	e.Upstream, e.Rule, e.Chain, e.Credential = u.Config.Name, plan.Match, plan.Stages, plan.Policy.Auth.Type
+	e.Timeout, e.Budget = plan.Policy.Timeout.String(), u.budget.Level()
+	keys := u.keys(plan.Credential)
+	req := &http.Request{Method: e.Method, URL: &url.URL{Scheme: scheme, Host: host}, Header: http.Header{}}
+	key := keys.credential(req)
+
+	e.Quotas = u.forecast(plan, keys, req)
+	e.Circuit = &CircuitStatus{Key: key, State: "closed"}
+	for _, c := range u.circuit.Snapshot() {
+		if c.Key == key {
+			e.Circuit = &CircuitStatus{Key: key, State: c.State, Until: future(c.Until)}
+		}
+	}
+	e.Retries = forecastRetries(req, plan)
+	e.Verdict = e.verdict(plan)
+	return e, nil
+}
+
+// locate finds where a target goes, in any of the ways in which it can be written.
+func (s *Set) locate(target string) (u *Upstream, scheme, host, path, query string, err error) {
+	parsed, err := url.Parse(target)
+	if err != nil {
+		return nil, "", "", "", "", fmt.Errorf("the URL %q cannot be read: %w", target, err)
+	}
+	path, query = parsed.EscapedPath(), parsed.RawQuery
+	if path == "" {
+		path = "/"
+	}
+	if u, ok := s.ByHost(parsed.Host); ok && parsed.Host != "" {
+		scheme, host = u.Origin(parsed.Host)
+		return u, scheme, host, path, query, nil
+	}
+	name := ""
+	if label, ok := strings.CutSuffix(parsed.Hostname(), ".localhost"); ok {
+		name = label
+	} else if parsed.Host == "" || s.isBaseURL(parsed) {
+		var rest string
+		name, rest, _ = strings.Cut(strings.TrimPrefix(path, "/"), "/")
+		path = "/" + rest
+	}
+	if name == "" {
+		return nil, parsed.Scheme, parsed.Host, path, query, nil
+	}
+	u, ok := s.ByName(name)
+	if !ok {
+		return nil, "", "", "", "", fmt.Errorf("there is no [upstream.%s]", name)
+	}
+	scheme, host = u.Origin("")
+	return u, scheme, host, u.BasePath() + path, query, nil
+}
+
+// isBaseURL reports whether a URL is one of ours: on the port of `listen`.
+func (s *Set) isBaseURL(u *url.URL) bool {
+	_, port := splitAuthority(s.File.Listen)
+	return port != "" && u.Port() == port && (u.Hostname() == "localhost" || strings.HasPrefix(u.Hostname(), "127.") || u.Hostname() == "::1")
+}
+
+func (u *Upstream) forecast(plan *Plan, keys keys, req *http.Request) []QuotaForecast {
+	var forecast []QuotaForecast
+	add := func(p *Plan) {
+		for i, group := range p.quotas {
+			key := keys.per(p.Policy.Limits[i].Per)(req)
+			forecast = append(forecast, QuotaForecast{
+				Key: key, Limit: limitText(p.Policy.Limits[i]), Wait: group.Estimate(key).Seconds(),
+			})
+		}
+	}
+	add(u.base)
+	if plan != u.base {
+		add(plan)
+	}
+	return forecast
+}
+
+// forecastRetries reads the safety table for a call like req: without an
+// idempotency key of its own, and with one.
+func forecastRetries(req *http.Request, plan *Plan) []RetryForecast {
+	cfg := plan.Policy.Retry
+	if cfg.Attempts < 2 {
+		return []RetryForecast{{"always", false, "retry.attempts is 1"}}
+	}
+	class := plan.retry.Class(req)
+	if class == retry.Unsafe && cfg.MintKey {
+		class = retry.Keyed
+	}
+	forecast := func(when string, c retry.Class, p retry.Phase, v retry.Verdict) RetryForecast {
+		row := retry.Lookup(c, p, v)
+		return RetryForecast{when, row.Retry, row.Why}
+	}
+	statuses := strings.Trim(fmt.Sprint(cfg.Statuses), "[]")
+	list := []RetryForecast{
+		forecast("nothing was sent", class, retry.Unsent, ""),
+		forecast("no answer came", class, retry.NoAnswer, ""),
+		forecast("answered "+statuses, class, retry.Answered, retry.Listed),
+	}
+	if class == retry.Unsafe && cfg.IdempotencyHeader != "" {
+		list = append(list, forecast("any of these, with "+cfg.IdempotencyHeader, retry.Keyed, retry.NoAnswer, ""))
+	}
+	return list
+}
+
+// verdict puts the forecast in a sentence.
+func (e *Explanation) verdict(plan *Plan) string {
+	if e.Circuit.State == "open" && e.Circuit.Until != nil {
+		return fmt.Sprintf("refused with 503 circuit-open until %s", e.Circuit.Until.Format(time.RFC3339))
+	}
+	var wait float64
+	for _, q := range e.Quotas {
+		wait = max(wait, q.Wait)
+	}
+	longest := plan.Policy.Timeout
+	for _, l := range plan.Policy.Limits {
+		longest = min(longest, l.MaxWait)
+	}
+	switch {
+	case wait > longest.Seconds():
+		return fmt.Sprintf("refused with 429: its turn would come in %.3f s, and it may wait %s", wait, longest)
+	case wait > 0:
+		return fmt.Sprintf("sent in %.3f s, when its turn comes", wait)
+	}
+	return "sent at once"
+}

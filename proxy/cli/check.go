@@ -1,0 +1,173 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"outrider/policy"
+	"outrider/policy/config"
+
+	"github.com/spf13/cobra"
+)
+
+func (c *commands) checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "Check the configuration and print the compiled plan of every upstream",
+		Long: "check reads the configuration as run would, secrets included, reports everything that is\n" +
+			"wrong with it at once, and prints what would happen to the calls of every upstream.\n" +
+			"It connects to nothing. Values of secrets are never printed.",
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return c.check() },
+	}
+}
+
+func (c *commands) check() error {
+	path, _, file, err := c.file()
+	if err != nil {
+		return err
+	}
+	s := &sidecar{file: file, secrets: newSecrets()}
+	env := s.env()
+	env.Transport = plainTransport
+	set, err := policy.Compile(file, env, nil)
+	if err != nil {
+		return usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
+	}
+	if c.json {
+		return c.printJSON(plans(set))
+	}
+	fmt.Fprintf(c.Stdout, "%s is valid: %s\n", orBuiltIn(path), count(len(file.Upstreams), "upstream"))
+	for _, warning := range file.Warnings {
+		fmt.Fprintln(c.Stdout, "warning:", warning)
+	}
+	for _, u := range set.Upstreams() {
+		printUpstream(c.Stdout, file, u)
+	}
+	return nil
+}
+
+// planView is one plan, for programs.
+type planView struct {
+	Upstream   string   `json:"upstream"`
+	Match      string   `json:"match,omitempty"`
+	URL        string   `json:"url"`
+	Hosts      []string `json:"hosts"`
+	Chain      []string `json:"chain"`
+	Credential string   `json:"credential"`
+	Timeout    string   `json:"timeout"`
+	Quotas     []string `json:"quotas,omitempty"`
+	Retry      string   `json:"retry"`
+	Circuit    string   `json:"circuit"`
+}
+
+func plans(set *policy.Set) []planView {
+	views := []planView{}
+	for _, u := range set.Upstreams() {
+		for _, p := range u.Plans() {
+			views = append(views, planView{
+				Upstream: u.Config.Name, Match: p.Match, URL: u.Config.URL.String(), Hosts: u.Config.Hosts,
+				Chain: p.Stages, Credential: credentialText(p.Policy.Auth), Timeout: timeoutText(p.Policy),
+				Quotas: quotaTexts(p.Policy.Limits), Retry: retryText(p.Policy.Retry), Circuit: circuitText(u.Config.Circuit),
+			})
+		}
+	}
+	return views
+}
+
+func printUpstream(w io.Writer, file *config.File, u *policy.Upstream) {
+	cfg := u.Config
+	base := u.Plans()[0]
+	fmt.Fprintf(w, "\n%s → %s\n", cfg.Name, cfg.URL)
+	line := func(label, text string) { fmt.Fprintf(w, "  %-11s %s\n", label, text) }
+	_, port, _ := net.SplitHostPort(file.Listen)
+	line("base URL", fmt.Sprintf("http://%s/%s/…  or  http://%s.localhost:%s/…", file.Listen, cfg.Name, cfg.Name, port))
+	if cfg.Listen != "" {
+		line("own port", "http://"+cfg.Listen+"/…")
+	}
+	line("proxy", "HTTP_PROXY=http://"+file.Listen+" for "+strings.Join(cfg.Hosts, ", "))
+	line("chain", strings.Join(base.Stages, " → "))
+	printPolicy(line, base.Policy)
+	line("circuit", circuitText(cfg.Circuit))
+	for i, rule := range u.Plans()[1:] {
+		fmt.Fprintf(w, "  rule %d      %s\n", i+1, rule.Match)
+		printPolicy(func(label, text string) { line("  "+label, text) }, rule.Policy)
+	}
+}
+
+func printPolicy(line func(label, text string), p config.Policy) {
+	line("credential", credentialText(p.Auth))
+	line("time", timeoutText(p))
+	for _, text := range quotaTexts(p.Limits) {
+		line("quota", text)
+	}
+	line("retry", retryText(p.Retry))
+}
+
+func credentialText(a config.Auth) string {
+	switch a.Type {
+	case "bearer":
+		return "bearer, from " + a.Token.String()
+	case "basic":
+		return "basic, user from " + a.Username.String() + ", password from " + a.Password.String()
+	case "header", "query":
+		return a.Type + " " + a.Name + ", from " + a.Value.String()
+	case "none":
+		return "none; a caller's own Authorization is removed"
+	}
+	return "the caller's own, passed through"
+}
+
+func timeoutText(p config.Policy) string {
+	return fmt.Sprintf("%s for the call, %s for an attempt, %s of silence in a body; bodies up to %s can be sent again",
+		config.Duration(p.Timeout), config.Duration(p.AttemptTimeout), config.Duration(p.IdleTimeout), config.Size(p.ReplayBody))
+}
+
+func quotaTexts(limits []config.Limit) []string {
+	texts := make([]string, 0, len(limits))
+	for _, l := range limits {
+		var parts []string
+		if l.Rate.Count > 0 {
+			parts = append(parts, l.Rate.String())
+		}
+		if l.Burst > 0 {
+			parts = append(parts, fmt.Sprintf("burst %d", l.Burst))
+		}
+		if l.Concurrency > 0 {
+			parts = append(parts, fmt.Sprintf("%d at once", l.Concurrency))
+		}
+		texts = append(texts, fmt.Sprintf("%s per %s; waits up to %s, %d in line",
+			strings.Join(parts, ", "), l.Per, config.Duration(l.MaxWait), l.MaxQueue))
+	}
+	return texts
+}
+
+func retryText(r config.Retry) string {
+	if r.Attempts < 2 {
+		return "off"
+	}
+	text := fmt.Sprintf("%d attempts on transport errors and %s; jitter up to %s · 2ⁿ, at most %s; budget %s of calls; idempotent methods, and what was provably not sent",
+		r.Attempts, strings.Trim(fmt.Sprint(r.Statuses), "[]"), config.Duration(r.Base), config.Duration(r.Cap), config.Ratio(r.Budget))
+	switch {
+	case r.MintKey:
+		text += "; POST and PATCH under " + r.IdempotencyHeader + ", which is added where it is missing"
+	case r.IdempotencyHeader != "":
+		text += "; POST and PATCH that carry " + r.IdempotencyHeader
+	}
+	return text
+}
+
+func circuitText(c config.Circuit) string {
+	return fmt.Sprintf("opens at %s failures or %s slower than %s, of at least %d in %s, or %d refused connections in a row; for %s to %s",
+		config.Ratio(c.FailureRatio), config.Ratio(c.SlowRatio), config.Duration(c.Slow), c.MinCalls, config.Duration(c.Window),
+		c.Consecutive, config.Duration(c.Open), config.Duration(c.OpenMax))
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

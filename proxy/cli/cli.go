@@ -1,0 +1,124 @@
+// Package cli is the command line: it wires the parts and prints for people.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitFine    = 0
+	exitFailed  = 1 // it was tried, and failed
+	exitUsage   = 2 // usage or configuration: nothing was tried
+	defaultFile = "config.toml"
+)
+
+// Process is what the command line gets from its process.
+type Process struct {
+	Args           []string
+	Stdout, Stderr io.Writer
+	DefaultConfig  []byte // the configuration where there is no file
+}
+
+// usageError is wrong usage, or a wrong configuration.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// Main runs one command and returns its exit code.
+func Main(ctx context.Context, p Process) int {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot(p)
+	root.SetArgs(p.Args)
+	root.SetOut(p.Stdout)
+	root.SetErr(p.Stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitFine
+	}
+	fmt.Fprintf(p.Stderr, "outrider: %v\n", err)
+	if _, ok := errors.AsType[usageError](err); ok {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func newRoot(p Process) *cobra.Command {
+	c := &commands{Process: p}
+	root := &cobra.Command{
+		Use:   "outrider",
+		Short: "A local proxy sidecar for outbound API calls",
+		Long: "Outrider takes an application's API calls to their destination: with live credentials,\n" +
+			"paced to each provider's quota, retried where that is safe, and traced.",
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	flags := root.PersistentFlags()
+	flags.StringVarP(&c.config, "config", "c", "", "configuration file (default: $OUTRIDER_CONFIG, ./config.toml, /etc/outrider/config.toml)")
+	flags.StringVar(&c.admin, "admin", "", "address of a running Outrider's admin port (default: from the configuration)")
+	flags.BoolVar(&c.json, "json", false, "print JSON")
+
+	root.AddCommand(c.runCommand(), c.checkCommand(), c.statusCommand(), c.explainCommand(),
+		c.simulateCommand(), c.demoCommand(), c.versionCommand())
+	for _, command := range root.Commands() {
+		exact := command.Args
+		command.Args = func(cmd *cobra.Command, args []string) error {
+			if err := exact(cmd, args); err != nil {
+				return usageError{fmt.Errorf("%w; see outrider %s --help", err, cmd.Name())}
+			}
+			return nil
+		}
+	}
+	return root
+}
+
+// commands are the commands, with their flags.
+type commands struct {
+	Process
+	config string
+	admin  string
+	json   bool
+}
+
+func (c *commands) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if c.json {
+				return c.printJSON(map[string]string{"version": version()})
+			}
+			_, err := fmt.Fprintln(c.Stdout, "outrider", version())
+			return err
+		},
+	}
+}
+
+// version is what the build knows of itself.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && v == "(devel)" {
+			v = "devel-" + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return v
+}

@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"outrider/policy/config"
+)
+
+// adminTimeout bounds a question to a running Outrider.
+const adminTimeout = 5 * time.Second
+
+// ask gets a document from the admin port of a running Outrider. The way there
+// never leads through a proxy: the proxy is who we ask.
+func (c *commands) ask(ctx context.Context, path string, query url.Values, answer any) error {
+	address, key, err := c.adminAddress()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path+"?"+query.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	if key != "" {
+		req.Header.Set("Outrider-Key", key)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("no Outrider answers at %s (start it with outrider run, or name its port with --admin): %w", address, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		var problem struct{ Title, Detail string }
+		_ = json.Unmarshal(data, &problem)
+		return fmt.Errorf("%s answered %s: %s %s", address, resp.Status, problem.Title, problem.Detail)
+	}
+	return json.Unmarshal(data, answer)
+}
+
+// adminAddress is where a running Outrider listens for us, and its key.
+func (c *commands) adminAddress() (address, key string, err error) {
+	file := &config.File{}
+	if _, data, err := c.source(); err == nil {
+		if parsed, err := config.Parse("", data); err == nil {
+			file = parsed
+		}
+	}
+	address = c.admin
+	if address == "" {
+		address = os.Getenv("OUTRIDER_ADMIN")
+	}
+	if address == "" {
+		address = file.Admin
+	}
+	if address == "" {
+		address = config.Default().Admin
+	}
+	if host, port, err := net.SplitHostPort(address); err == nil && (host == "" || host == "0.0.0.0" || host == "::") {
+		address = net.JoinHostPort("127.0.0.1", port)
+	}
+	if file.AccessKey != "" {
+		if key, err = newSecrets().get(file.AccessKey); err != nil {
+			return "", "", usageError{fmt.Errorf("access_key: %w", err)}
+		}
+	}
+	return address, key, nil
+}

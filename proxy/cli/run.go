@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// grace is how long calls under way may take to end after SIGTERM. It is less
+// than the 30 seconds after which Kubernetes kills a pod.
+const grace = 25 * time.Second
+
+func (c *commands) runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Run the sidecar (the default command)",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
+	}
+}
+
+func (c *commands) run(ctx context.Context) error {
+	path, data, file, err := c.file()
+	if err != nil {
+		return err
+	}
+	s, err := start(ctx, path, data, file, c.Stderr)
+	if err != nil {
+		return err
+	}
+	log := s.telemetry.Logger()
+	log.Info("outrider is ready", "version", version(), "listen", s.addresses[""], "admin", s.adminAt,
+		"config", orBuiltIn(path), "upstreams", len(file.Upstreams))
+
+	watching := make(chan struct{})
+	go func() {
+		defer close(watching)
+		s.reloader.Watch(ctx, reloadSignals())
+	}()
+	<-ctx.Done()
+	<-watching
+	log.Info("outrider is draining", "grace", grace.String())
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	// A second signal ends at once: the handler of the first is gone.
+	drain, stop := signal.NotifyContext(drain, os.Interrupt)
+	defer stop()
+	if err := s.stop(drain); err != nil {
+		return fmt.Errorf("draining: %w", err)
+	}
+	return nil
+}
+
+func orBuiltIn(path string) string {
+	if path == "" {
+		return "built-in"
+	}
+	return path
+}
+
+// reloadSignals carries the signal that asks for a reload.
+func reloadSignals() <-chan os.Signal {
+	c := make(chan os.Signal, 1)
+	notifyReload(c)
+	return c
+}

@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"outrider/policy/config"
+)
+
+// Bounds of a reference that runs a command, and how long the value of a file
+// is taken as it is before the file is looked at again.
+const (
+	execTimeout = 10 * time.Second
+	fileFresh   = time.Second
+)
+
+// secrets resolve references. Values of files are read again when the file
+// changes; a command is run once.
+type secrets struct {
+	mu     sync.Mutex
+	values map[config.Reference]*secret
+}
+
+type secret struct {
+	value    string
+	checked  time.Time // when the file was looked at last
+	modified time.Time // of the file that was read
+	size     int64
+}
+
+func newSecrets() *secrets { return &secrets{values: make(map[config.Reference]*secret)} }
+
+// get gives the value of a reference. Its errors name the reference, never a value.
+func (s *secrets) get(ref config.Reference) (string, error) {
+	if ref.Literal() {
+		return string(ref), nil
+	}
+	_, rest, _ := strings.Cut(string(ref), ":")
+	switch ref.Scheme() {
+	case "env":
+		value, ok := os.LookupEnv(rest)
+		if !ok || value == "" {
+			return "", fmt.Errorf("the environment variable %s is not set", rest)
+		}
+		return value, nil
+	case "file":
+		return s.file(ref, rest)
+	case "exec":
+		return s.exec(ref, rest)
+	}
+	return "", fmt.Errorf("%s: not a reference; write env:NAME, file:/path or exec:command", ref)
+}
+
+func (s *secrets) file(ref config.Reference, path string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := s.values[ref]
+	now := time.Now()
+	if known != nil && now.Sub(known.checked) < fileFresh {
+		return known.value, nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if known != nil && known.modified.Equal(info.ModTime()) && known.size == info.Size() {
+		known.checked = now
+		return known.value, nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	value := strings.TrimRight(string(data), "\r\n")
+	if value == "" {
+		return "", fmt.Errorf("%s is empty", path)
+	}
+	s.values[ref] = &secret{value: value, checked: now, modified: info.ModTime(), size: info.Size()}
+	return value, nil
+}
+
+// exec runs a command without a shell: words are separated by spaces.
+func (s *secrets) exec(ref config.Reference, command string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.values[ref]; known != nil {
+		return known.value, nil
+	}
+	words := strings.Fields(command)
+	if len(words) == 0 {
+		return "", fmt.Errorf("%s names no command", ref)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), execTimeout)
+	defer cancel()
+	output, err := exec.CommandContext(ctx, words[0], words[1:]...).Output()
+	if err != nil {
+		return "", fmt.Errorf("running %s: %w", words[0], err)
+	}
+	value := string(bytes.TrimRight(output, "\r\n"))
+	if value == "" {
+		return "", fmt.Errorf("%s printed nothing", words[0])
+	}
+	s.values[ref] = &secret{value: value}
+	return value, nil
+}

@@ -1,0 +1,263 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"outrider/policy"
+	"outrider/policy/config"
+	"outrider/proxy"
+	"outrider/proxy/admin"
+	"outrider/proxy/egress"
+	"outrider/proxy/telemetry"
+
+	"github.com/google/uuid"
+)
+
+// A sidecar is a running Outrider: every part, wired.
+type sidecar struct {
+	file      *config.File
+	live      policy.Live
+	telemetry *telemetry.Telemetry
+	secrets   *secrets
+	server    *proxy.Server
+	reloader  *proxy.Reloader
+	admin     *http.Server
+	own       []netip.AddrPort  // what we listen on, so that no call comes back to us
+	addresses map[string]string // upstream → address of its port; "" is the main port
+	adminAt   string
+	draining  atomic.Bool
+}
+
+// opened are the listeners of a sidecar, before anything is served on them.
+type opened struct {
+	upstream string // "" for the main port
+	listen   string
+	net.Listener
+}
+
+// start brings a sidecar up: it answers when start returns.
+func start(ctx context.Context, path string, data []byte, file *config.File, log io.Writer) (*sidecar, error) {
+	s := &sidecar{file: file, secrets: newSecrets(), addresses: make(map[string]string)}
+	t := file.Telemetry
+	var err error
+	s.telemetry, err = telemetry.New(ctx, telemetry.Settings{
+		ServiceName: t.ServiceName, Version: version(), Endpoint: t.Endpoint, Sample: t.Sample,
+		LogFormat: t.LogFormat, LogLevel: t.LogLevel, AccessLog: t.AccessLog, LogOutput: log,
+	})
+	if err != nil {
+		return nil, usageError{fmt.Errorf("telemetry: %w", err)}
+	}
+	listeners, adminListener, err := s.listen()
+	if err != nil {
+		return nil, err
+	}
+	s.reloader = &proxy.Reloader{Path: path, Live: &s.live, Env: s.env(), Log: s.telemetry.Logger()}
+	if err := s.reloader.Load(data); err != nil {
+		closeAll(listeners, adminListener)
+		return nil, usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
+	}
+	s.telemetry.Watch(func() []policy.UpstreamStatus { return s.live.Load().Status() })
+
+	s.server = proxy.New(proxy.Settings{
+		Live: &s.live, Telemetry: s.telemetry, Outside: s.outside, Secret: s.secrets.get, Log: s.telemetry.Logger(),
+	})
+	for _, l := range listeners {
+		s.server.Serve(l.Listener, l.upstream, l.listen)
+	}
+	s.serveAdmin(adminListener)
+	return s, nil
+}
+
+// listen opens every address. They are all open before the first call is
+// taken, so that a port that is in use is an error at the start.
+func (s *sidecar) listen() (listeners []opened, adminListener net.Listener, err error) {
+	wanted := []opened{{listen: s.file.Listen}}
+	for _, u := range s.file.Upstreams {
+		if u.Listen != "" {
+			wanted = append(wanted, opened{upstream: u.Name, listen: u.Listen})
+		}
+	}
+	for _, l := range wanted {
+		if l.Listener, err = net.Listen("tcp", l.listen); err != nil {
+			closeAll(listeners, nil)
+			return nil, nil, fmt.Errorf("opening listen %s: %w", l.listen, err)
+		}
+		listeners = append(listeners, l)
+		s.addresses[l.upstream] = l.Addr().String()
+		s.owns(l.Listener)
+	}
+	if adminListener, err = net.Listen("tcp", s.file.Admin); err != nil {
+		closeAll(listeners, nil)
+		return nil, nil, fmt.Errorf("opening admin %s: %w", s.file.Admin, err)
+	}
+	s.adminAt = adminListener.Addr().String()
+	s.owns(adminListener)
+	return listeners, adminListener, nil
+}
+
+func (s *sidecar) owns(l net.Listener) {
+	if address, err := netip.ParseAddrPort(l.Addr().String()); err == nil {
+		s.own = append(s.own, address)
+	}
+}
+
+// ours reports whether an address is one that we listen on.
+func (s *sidecar) ours(address netip.AddrPort) bool {
+	ip := address.Addr().Unmap()
+	for _, own := range s.own {
+		if own.Port() != address.Port() {
+			continue
+		}
+		if at := own.Addr().Unmap(); at == ip || at.IsUnspecified() && (ip.IsLoopback() || ip.IsUnspecified() || onInterface(ip)) {
+			return true
+		}
+	}
+	return false
+}
+
+func onInterface(ip netip.Addr) bool {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return false
+	}
+	for _, address := range addresses {
+		if prefix, err := netip.ParsePrefix(address.String()); err == nil && prefix.Addr().Unmap() == ip {
+			return true
+		}
+	}
+	return false
+}
+
+func closeAll(listeners []opened, others ...net.Listener) {
+	for _, l := range listeners {
+		_ = l.Close()
+	}
+	for _, l := range others {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+}
+
+// env is the outside world, for the policies.
+func (s *sidecar) env() policy.Env {
+	return policy.Env{
+		Transport: func(u *config.Upstream) (http.RoundTripper, error) {
+			transport, err := egress.New(egress.Settings{
+				CAFile: u.CAFile, ClientCert: u.ClientCert, ClientKey: u.ClientKey,
+				Guard: egress.NewOpenGuard(s.ours),
+			})
+			if err != nil {
+				return nil, err
+			}
+			return traced{s.telemetry.Transport(transport), transport}, nil
+		},
+		Jitter:  jitter,
+		NewKey:  newKey,
+		Secret:  s.secrets.get,
+		Observe: s.telemetry.Observe,
+	}
+}
+
+func jitter(max time.Duration) time.Duration {
+	if max <= 0 {
+		return 0
+	}
+	return rand.N(max)
+}
+
+// newKey mints an idempotency key: a UUID, version 7 (RFC 9562).
+func newKey() string {
+	if key, err := uuid.NewV7(); err == nil {
+		return key.String()
+	}
+	return uuid.NewString()
+}
+
+// traced is a transport with spans, which can still give its connections back.
+type traced struct {
+	http.RoundTripper
+	wire *egress.Transport
+}
+
+func (t traced) CloseIdleConnections() { t.wire.CloseIdleConnections() }
+
+// outside is the guarded way to hosts that no upstream names.
+func (s *sidecar) outside(allow []netip.Prefix) (proxy.Outside, error) {
+	guard := egress.NewGuard(allow, s.ours)
+	transport, err := egress.New(egress.Settings{Guard: guard})
+	if err != nil {
+		return proxy.Outside{}, err
+	}
+	return proxy.Outside{
+		Transport: s.telemetry.Transport(transport),
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return egress.Dial(ctx, guard, network, address)
+		},
+	}, nil
+}
+
+func (s *sidecar) serveAdmin(listener net.Listener) {
+	handler := admin.New(admin.Settings{
+		Version: version(),
+		Status:  func() any { return s.status() },
+		Calls:   func() any { return s.telemetry.Recent() },
+		Explain: func(method, url string) (any, error) { return s.live.Load().Explain(method, url) },
+		Reload:  s.reloader.Reload,
+		Ready: func() error {
+			if s.draining.Load() {
+				return errors.New("draining")
+			}
+			return nil
+		},
+		Metrics: s.telemetry.MetricsHandler(),
+		AccessKey: func() string {
+			key, err := s.secrets.get(s.live.Load().File.AccessKey)
+			if err != nil {
+				return ""
+			}
+			return key
+		},
+	})
+	s.admin = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog: slog.NewLogLogger(s.telemetry.Logger().Handler(), slog.LevelDebug)}
+	go func() { _ = s.admin.Serve(listener) }() // ends with admin.Close, in stop
+}
+
+// statusView is what status, the page and the health check see.
+type statusView struct {
+	Version   string                  `json:"version"`
+	Ready     bool                    `json:"ready"`
+	Listen    map[string]string       `json:"listen"` // upstream → address; "" is the main port
+	Upstreams []policy.UpstreamStatus `json:"upstreams"`
+	Reload    *proxy.ReloadStatus     `json:"reload,omitempty"`
+	Config    string                  `json:"config"`
+}
+
+func (s *sidecar) status() statusView {
+	return statusView{
+		Version: version(), Ready: !s.draining.Load(), Listen: s.addresses,
+		Upstreams: s.live.Load().Status(), Reload: s.reloader.Status(), Config: s.reloader.Path,
+	}
+}
+
+// stop takes the sidecar down: readiness goes first, then no new calls, then
+// those under way have until ctx ends.
+func (s *sidecar) stop(ctx context.Context) error {
+	s.draining.Store(true)
+	err := s.server.Shutdown(ctx)
+	_ = s.admin.Close()
+	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return errors.Join(err, s.telemetry.Shutdown(flush))
+}

@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"outrider/policy"
+
+	"github.com/spf13/cobra"
+)
+
+func (c *commands) statusCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Show the state of a running Outrider (exit code 0 only if it is ready)",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return c.status(cmd.Context()) },
+	}
+}
+
+func (c *commands) status(ctx context.Context) error {
+	var view statusView
+	if err := c.ask(ctx, "/api/status", nil, &view); err != nil {
+		return err
+	}
+	if c.json {
+		if err := c.printJSON(view); err != nil {
+			return err
+		}
+	} else {
+		printStatus(c.Stdout, view)
+	}
+	if !view.Ready {
+		return fmt.Errorf("outrider is draining")
+	}
+	return nil
+}
+
+func printStatus(w io.Writer, view statusView) {
+	state := "ready"
+	if !view.Ready {
+		state = "draining"
+	}
+	fmt.Fprintf(w, "outrider %s: %s at %s, configuration %s\n", view.Version, state, view.Listen[""], orBuiltIn(view.Config))
+	if view.Reload != nil && view.Reload.Error != "" {
+		fmt.Fprintf(w, "the last reload, %s ago, was refused:\n  %s\n",
+			time.Since(view.Reload.Time).Round(time.Second), strings.ReplaceAll(view.Reload.Error, "\n", "\n  "))
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, u := range view.Upstreams {
+		fmt.Fprintf(table, "\n%s\t%s\tretry budget %.1f\n", u.Name, u.URL, u.Budget)
+		for _, q := range u.Quotas {
+			fmt.Fprintf(table, "  quota\t%s\t%s\t%.1f to spend\t%d under way\t%d waiting%s\n",
+				q.Key, q.Limit, q.Tokens, q.Active, q.Waiting, until(", closed for ", q.Gate))
+		}
+		for _, circuit := range u.Circuits {
+			fmt.Fprintf(table, "  circuit\t%s\t%s%s\n", circuit.Key, circuit.State, until(" for ", circuit.Until))
+		}
+	}
+	_ = table.Flush()
+}
+
+func until(label string, t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return label + time.Until(*t).Round(100*time.Millisecond).String()
+}
+
+func (c *commands) explainCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "explain METHOD URL",
+		Short:   "Say what would happen now to a call, and why",
+		Long:    "explain asks a running Outrider. URL is one at the provider, one of our base URLs, or only the path of one (/github/user).",
+		Example: "  outrider explain POST https://api.stripe.com/v1/charges\n  outrider explain GET /github/user/repos",
+		Args:    cobra.ExactArgs(2),
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.explain(cmd.Context(), args[0], args[1]) },
+	}
+}
+
+func (c *commands) explain(ctx context.Context, method, target string) error {
+	var e policy.Explanation
+	if err := c.ask(ctx, "/api/explain", url.Values{"method": {method}, "url": {target}}, &e); err != nil {
+		return err
+	}
+	if c.json {
+		return c.printJSON(e)
+	}
+	w := tabwriter.NewWriter(c.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "%s %s\n", e.Method, e.Target)
+	fmt.Fprintf(w, "\t%s\n", e.Verdict)
+	if e.Upstream != "" {
+		printExplanation(w, e)
+	}
+	return w.Flush()
+}
+
+func printExplanation(w io.Writer, e policy.Explanation) {
+	rule := e.Rule
+	if rule == "" {
+		rule = "none: the upstream's own settings"
+	}
+	fmt.Fprintf(w, "  upstream\t%s\n  rule\t%s\n  chain\t%s\n  credential\t%s\n  timeout\t%s\n",
+		e.Upstream, rule, strings.Join(e.Chain, " → "), e.Credential, e.Timeout)
+	for _, q := range e.Quotas {
+		fmt.Fprintf(w, "  quota\t%s, %s: a turn in %.3f s\n", q.Key, q.Limit, q.Wait)
+	}
+	fmt.Fprintf(w, "  circuit\t%s, %s%s\n", e.Circuit.Key, e.Circuit.State, until(" for ", e.Circuit.Until))
+	for _, r := range e.Retries {
+		answer := "no"
+		if r.Retry {
+			answer = "yes"
+		}
+		fmt.Fprintf(w, "  retried\t%s: %s, %s\n", r.When, answer, r.Why)
+	}
+	fmt.Fprintf(w, "  budget\t%.1f retries may be spent now\n", e.Budget)
+}
