@@ -21,7 +21,7 @@ func (d *dispatcher) wait(now time.Time, ahead int) time.Duration {
 	wait := d.turnOf(now, ahead).Sub(now)
 	if slots := d.settings.Concurrency; slots > 0 {
 		if needed := ahead + 1 - (slots - d.active); needed > 0 {
-			wait = max(wait, d.held*time.Duration(needed)/time.Duration(slots))
+			wait = max(wait, nanoseconds(float64(d.held)*float64(needed)/float64(slots)))
 		}
 	}
 	return wait

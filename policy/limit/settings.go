@@ -66,6 +66,7 @@ func (s *Settings) check() error {
 	}
 	wrong(!(s.Count >= 0) || math.IsInf(s.Count, 1), "Count = %v: must be 0 or a positive number", s.Count)
 	wrong(s.Count > 0 && s.Per <= 0, "Per = %v: must be positive", s.Per)
+	wrong(s.Count > 0 && s.Count/s.Per.Seconds() > 1e9, "Count = %v per %v: more than one in a nanosecond is no limit", s.Count, s.Per)
 	wrong(s.Burst < 0, "Burst = %d: must not be negative", s.Burst)
 	wrong(s.Concurrency < 0, "Concurrency = %d: must not be negative", s.Concurrency)
 	wrong(s.MaxWait < 0, "MaxWait = %v: must not be negative", s.MaxWait)
@@ -80,5 +81,5 @@ func (s *Settings) spread(hint time.Duration) time.Duration {
 	if s.Jitter == nil || most <= 0 {
 		return 0
 	}
-	return s.Jitter(most)
+	return max(s.Jitter(most), 0)
 }

@@ -89,7 +89,7 @@ func (b *smooth) take(now time.Time) bool {
 		return true
 	}
 	// AllowN cuts the missing time to whole nanoseconds, so it allows what is
-	// due within this one. The rest stays as a debt; nothing is gained.
+	// due within the next one. The rest stays as a debt; nothing is gained.
 	return b.lim.AllowN(now, 1)
 }
 
@@ -102,9 +102,7 @@ func (b *smooth) turn(from time.Time, ahead int) time.Time {
 	if missing <= 0 {
 		return from
 	}
-	// Cut to whole nanoseconds as the Limiter does, and to a century.
-	ns := missing / float64(b.lim.Limit()) * float64(time.Second)
-	return from.Add(time.Duration(min(ns, float64(100*365*24*time.Hour))))
+	return from.Add(nanoseconds(missing / float64(b.lim.Limit()) * float64(time.Second)))
 }
 
 func (b *smooth) left(now time.Time) float64 {
@@ -124,7 +122,7 @@ type window struct {
 func newWindow(s *Settings, old shape, left float64, now time.Time) *window {
 	w := &window{count: int(min(s.Count, math.MaxInt32)), per: s.Per}
 	if s.Count < 1 {
-		w.count, w.per = 1, time.Duration(min(float64(s.Per)/s.Count, float64(math.MaxInt64/2)))
+		w.count, w.per = 1, nanoseconds(float64(s.Per)/s.Count)
 	}
 	w.spent = w.count - int(min(max(left, 0), float64(w.count)))
 	if w.spent == 0 {
@@ -165,7 +163,7 @@ func (w *window) turn(from time.Time, ahead int) time.Time {
 	if ahead < left {
 		return from
 	}
-	return end.Add(time.Duration((ahead-left)/w.count) * w.per)
+	return end.Add(nanoseconds(float64((ahead-left)/w.count) * float64(w.per)))
 }
 
 func (w *window) left(now time.Time) float64 {
@@ -176,3 +174,10 @@ func (w *window) left(now time.Time) float64 {
 }
 
 func (w *window) room() float64 { return float64(w.count) }
+
+// nanoseconds rounds ns to whole ones, and cuts it to a century, which is as
+// good as never and does not overflow. (A Limiter cuts off the fraction; then
+// a float that is short of 100 ms by its last bit is 1 ns early.)
+func nanoseconds(ns float64) time.Duration {
+	return time.Duration(math.Round(min(ns, float64(100*365*24*time.Hour))))
+}

@@ -1,0 +1,117 @@
+package limit_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"outrider/policy/limit"
+)
+
+// open is a provider that costs nothing: always the same answer.
+func open() http.RoundTripper {
+	resp := &http.Response{StatusCode: 200, Body: http.NoBody}
+	return roundTripper(func(*http.Request) (*http.Response, error) { return resp, nil })
+}
+
+// ample allows more than a benchmark can send.
+var ample = limit.Settings{Count: 1e9, Per: time.Second, Burst: 1e9, MaxWait: time.Minute, MaxQueue: 1e6, Learn: true}
+
+func TestCallThatNeedNotWaitDoesNotAllocate(t *testing.T) {
+	for _, test := range []struct {
+		concurrency int
+		want        float64
+	}{{0, 0}, {1000, 1}} { // with slots, the wrapper of the body
+		s := ample
+		s.Concurrency = test.concurrency
+		body := http.NoBody
+		resp := &http.Response{StatusCode: 200}
+		rt := newGroup(t, s, nil).Wrap(byHost)(roundTripper(func(*http.Request) (*http.Response, error) {
+			resp.Body = body
+			return resp, nil
+		}))
+		req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://api.example/", nil)
+		got := testing.AllocsPerRun(1000, func() {
+			resp, err := rt.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+		})
+		if got != test.want {
+			t.Errorf("with concurrency %d: %v allocations for each call, want %v", test.concurrency, got, test.want)
+		}
+	}
+}
+
+func BenchmarkUncontended(b *testing.B) {
+	for _, concurrency := range []int{0, 1000} {
+		b.Run(fmt.Sprintf("concurrency=%d", concurrency), func(b *testing.B) {
+			s := ample
+			s.Concurrency = concurrency
+			rt := newGroup(b, s, nil).Wrap(byHost)(roundTripper(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+			}))
+			req, _ := http.NewRequestWithContext(b.Context(), "GET", "http://api.example/", nil)
+			b.ReportAllocs()
+			for b.Loop() {
+				resp, err := rt.RoundTrip(req)
+				if err != nil {
+					b.Fatal(err)
+				}
+				resp.Body.Close()
+			}
+		})
+	}
+}
+
+// BenchmarkParallel is many callers of one quota, none of whom has to wait.
+func BenchmarkParallel(b *testing.B) {
+	rt := newGroup(b, ample, nil).Wrap(byHost)(open())
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		req, _ := http.NewRequestWithContext(b.Context(), "GET", "http://api.example/", nil)
+		for pb.Next() {
+			if _, err := rt.RoundTrip(req); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+}
+
+// BenchmarkLine is the cost of a call that goes through the line: one slot, and
+// the next is always waiting for it.
+func BenchmarkLine(b *testing.B) {
+	s := limit.Settings{Concurrency: 1, MaxWait: time.Hour, MaxQueue: 1000}
+	rt := newGroup(b, s, nil).Wrap(byHost)(roundTripper(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+	}))
+	b.SetParallelism(100)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		req, _ := http.NewRequestWithContext(b.Context(), "GET", "http://api.example/", nil)
+		for pb.Next() {
+			resp, err := rt.RoundTrip(req)
+			if err != nil {
+				b.Error(err)
+				continue
+			}
+			resp.Body.Close()
+		}
+	})
+}
+
+// BenchmarkRefused is the cost of saying no.
+func BenchmarkRefused(b *testing.B) {
+	s := limit.Settings{Count: 1, Per: time.Hour, Burst: 1, MaxWait: time.Second, MaxQueue: 1}
+	rt := newGroup(b, s, nil).Wrap(byHost)(open())
+	req, _ := http.NewRequestWithContext(b.Context(), "GET", "http://api.example/", nil)
+	rt.RoundTrip(req)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := rt.RoundTrip(req); err == nil {
+			b.Fatal("was sent")
+		}
+	}
+}

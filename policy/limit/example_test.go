@@ -1,0 +1,52 @@
+package limit_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"time"
+
+	"outrider/policy/limit"
+)
+
+// Two calls an hour for each host. The third is told at once when to come back.
+func Example() {
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "hello")
+	}))
+	defer provider.Close()
+
+	quotas, err := limit.New(limit.Settings{
+		Count: 2, Per: time.Hour, Window: true,
+		MaxWait: 30 * time.Second, MaxQueue: 10_000,
+		Learn: true,
+	}, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	byHost := func(req *http.Request) string { return req.URL.Host }
+	client := &http.Client{Transport: quotas.Wrap(byHost)(http.DefaultTransport)}
+
+	for range 3 {
+		resp, err := client.Get(provider.URL)
+		var refused *limit.RefusedError
+		if errors.As(err, &refused) {
+			fmt.Println(refused.Reason, "try again in", refused.RetryAfter.Round(time.Minute))
+			continue
+		}
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		fmt.Printf("%s\n", body)
+	}
+	// Output:
+	// hello
+	// hello
+	// queue-timeout try again in 1h0m0s
+}

@@ -1,0 +1,267 @@
+package limit_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"outrider/policy/limit"
+)
+
+// A sleeper in x/time/rate is not moved by SetLimit, and newcomers overtake it.
+func TestWaitersMoveToTheNewRateAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := tenPerSecond()
+		w := newWire()
+		g := newGroup(t, s, nil)
+		c := newCaller(t, g, w)
+		c.startAll(t.Context(), "a b c d e")
+		time.Sleep(100 * time.Millisecond)
+		s.Count = 100
+		next := newGroup(t, s, g)
+		next.Adopt()
+		newCaller(t, next, w).startAll(t.Context(), "f")
+		c.startAll(t.Context(), "g") // a call that still came through the old one
+		time.Sleep(time.Minute)
+		wantTimes(t, w, ms(0, 100, 110, 120, 130, 140, 150)...)
+	})
+}
+
+func TestReloadThatIsNotPublishedChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := tenPerSecond()
+		w := newWire()
+		g := newGroup(t, s, nil)
+		newCaller(t, g, w).startAll(t.Context(), "a b c d")
+		s.Count = 1000
+		newGroup(t, s, g)
+		if _, err := limit.New(limit.Settings{Count: -1}, g); err == nil {
+			t.Error("accepted")
+		}
+		time.Sleep(time.Minute)
+		wantTimes(t, w, ms(0, 100, 200, 300)...)
+	})
+}
+
+func TestFirstCallThroughAGroupAdoptsItsSettings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := tenPerSecond()
+		w := newWire()
+		g := newGroup(t, s, nil)
+		newCaller(t, g, w).startAll(t.Context(), "a b c")
+		s.Count = 100
+		newCaller(t, newGroup(t, s, g), w).startAll(t.Context(), "d")
+		time.Sleep(time.Minute)
+		wantTimes(t, w, ms(0, 10, 20, 30)...)
+	})
+}
+
+func TestOlderGroupNeverComesBackIntoForce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := tenPerSecond()
+		w := newWire()
+		first := newGroup(t, s, nil)
+		s.Count = 1
+		second := newGroup(t, s, first) // published, and nobody has called yet
+		s.Count = 100
+		third := newGroup(t, s, second)
+		third.Adopt()
+		second.Adopt()
+		first.Adopt()
+		newCaller(t, second, w).startAll(t.Context(), "a b c")
+		time.Sleep(time.Minute)
+		wantTimes(t, w, ms(0, 10, 20)...)
+	})
+}
+
+func TestChangedRateKeepsTheTokensThatAreLeft(t *testing.T) {
+	smooth := func(count float64, burst int) limit.Settings {
+		return limit.Settings{Count: count, Per: time.Second, Burst: burst, MaxWait: time.Hour, MaxQueue: 100}
+	}
+	window := func(count float64, per time.Duration) limit.Settings {
+		return limit.Settings{Count: count, Per: per, Window: true, MaxWait: time.Hour, MaxQueue: 100}
+	}
+	for _, test := range []struct {
+		name     string
+		old, new limit.Settings
+		spent    int
+		left     float64
+	}{
+		{"same", smooth(1, 10), smooth(1, 10), 4, 6},
+		{"larger burst", smooth(1, 10), smooth(1, 100), 4, 6},
+		{"smaller burst", smooth(1, 10), smooth(1, 5), 4, 5},
+		{"smaller and less left", smooth(1, 10), smooth(1, 5), 8, 2},
+		{"nothing spent", smooth(1, 10), smooth(1, 100), 0, 10},
+		{"window, larger", window(10, time.Hour), window(20, time.Hour), 4, 6},
+		{"window, smaller", window(10, time.Hour), window(5, time.Hour), 4, 5},
+		{"window, shorter", window(10, time.Hour), window(10, time.Second), 9, 1},
+		{"window, same", window(10, time.Hour), window(10, time.Hour), 0, 10},
+		{"window to smooth", window(10, time.Hour), smooth(1, 8), 7, 3},
+		{"smooth to window", smooth(1, 8), window(10, time.Hour), 7, 1},
+		{"rate gone", smooth(1, 10), limit.Settings{}, 4, 0},
+		{"rate new", limit.Settings{}, smooth(1, 10), 4, 10},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newGroup(t, test.old, nil)
+				c := newCaller(t, g, newWire())
+				c.start(t.Context(), "") // so that there is a quota
+				time.Sleep(2 * time.Hour)
+				for range test.spent {
+					c.call(t.Context(), "")
+				}
+				next := newGroup(t, test.new, g)
+				next.Adopt()
+				if got := next.Snapshot()[0].Tokens; got != test.left {
+					t.Errorf("%v left, want %v", got, test.left)
+				}
+			})
+		})
+	}
+}
+
+// The provider's window does not start again because our file has changed.
+func TestWindowKeepsItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := limit.Settings{Count: 2, Per: 10 * time.Second, Window: true, MaxWait: time.Hour, MaxQueue: 100}
+		w := newWire()
+		g := newGroup(t, s, nil)
+		c := newCaller(t, g, w)
+		c.startAll(t.Context(), "a b c d e f")
+		time.Sleep(4 * time.Second)
+		s.Count = 3
+		newGroup(t, s, g).Adopt()
+		time.Sleep(time.Minute)
+		wantTimes(t, w, ms(0, 0, 10000, 10000, 10000, 20000)...)
+	})
+}
+
+func TestGateSurvivesAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := learning()
+		w := newWire()
+		w.answer = throttles(10, "a")
+		g := newGroup(t, s, nil)
+		newCaller(t, g, w).startAll(t.Context(), "a b c")
+		s.Count = 0 // Nothing but answers to go by any more: step by step.
+		w2 := newCaller(t, newGroup(t, s, g), w)
+		w2.startAll(t.Context(), "d")
+		time.Sleep(time.Minute)
+		wantTimes(t, w, ms(0, 10000, 10000, 10000)...)
+	})
+}
+
+func TestWaitersThatANewRateMakesTooLateAreRefusedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := tenPerSecond()
+		s.MaxWait = time.Second
+		w := newWire()
+		g := newGroup(t, s, nil)
+		done := newCaller(t, g, w).startAll(t.Context(), "a b c d")
+		s.Count = 1
+		newGroup(t, s, g).Adopt()
+		wantRefusal(t, <-done[2], 0, limit.QueueTimeout, 2*time.Second)
+		wantRefusal(t, <-done[3], 0, limit.QueueTimeout, 2*time.Second)
+		time.Sleep(time.Minute)
+		wantTimes(t, w, ms(0, 1000)...)
+	})
+}
+
+func TestSlotsAreCountedAcrossReloads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := twoAtOnce()
+		w := newWire()
+		g := newGroup(t, s, nil)
+		c := newCaller(t, g, w)
+		a, b := c.open(t.Context(), "a"), c.open(t.Context(), "b")
+		done := c.startAll(t.Context(), "c")
+
+		s.Concurrency = 1
+		g = newGroup(t, s, g)
+		g.Adopt()
+		time.Sleep(time.Second)
+		a.resp.Body.Close() // One is still on its way, and that is enough now.
+		synctest.Wait()
+		if q := g.Snapshot()[0]; q.Active != 1 || q.Waiting != 1 {
+			t.Errorf("%+v, want 1 active and 1 waiting", q)
+		}
+
+		s.Concurrency = 0
+		g = newGroup(t, s, g)
+		g.Adopt()
+		if r := <-done[0]; r.at != time.Second {
+			t.Errorf("c sent at %v", r.at)
+		}
+		b.resp.Body.Close()
+		synctest.Wait()
+		if q := g.Snapshot()[0]; q.Active != 0 {
+			t.Errorf("left %+v", q)
+		}
+	})
+}
+
+// A call that went out when there was no limit of concurrency has no answer yet
+// when there is one.
+func TestCallsWithoutAnswerCountForANewConcurrency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := twoAtOnce()
+		s.Concurrency = 0
+		w := newWire()
+		w.answer = func(string) *http.Response { time.Sleep(time.Second); return nil }
+		g := newGroup(t, s, nil)
+		newCaller(t, g, w).startAll(t.Context(), "a b")
+		s.Concurrency = 2
+		newCaller(t, newGroup(t, s, g), w).startAll(t.Context(), "c")
+		time.Sleep(time.Minute)
+		wantTimes(t, w, ms(0, 0, 1000)...)
+	})
+}
+
+func TestIdleQuotasGoWhenThereAreTooMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := learning()
+		s.Window, s.Concurrency = true, 5
+		w := newWire()
+		w.answer = func(name string) *http.Response {
+			if name == "gated" {
+				return respond(429, "Retry-After", "3600")
+			}
+			return nil
+		}
+		g := newGroup(t, s, nil)
+		rt := g.Wrap(func(req *http.Request) string { return req.URL.Path })(w)
+		send := func(path string) *http.Response {
+			req, _ := http.NewRequest("GET", "http://api.example"+path, nil)
+			resp, err := rt.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return resp
+		}
+		send("/gated").Body.Close()
+		active := send("/active")
+		for i := range 4000 {
+			send(fmt.Sprintf("/idle%d", i)).Body.Close()
+		}
+		time.Sleep(time.Minute)
+		for i := range 94 {
+			send(fmt.Sprintf("/used%d", i)).Body.Close()
+		}
+		if n := len(g.Snapshot()); n != 4096 {
+			t.Errorf("%d quotas before the sweep", n)
+		}
+		send("/one too many").Body.Close()
+		left := g.Snapshot()
+		if n := len(left); n != 97 {
+			t.Errorf("%d quotas after the sweep, want 97", n)
+		}
+		for _, q := range left {
+			if q.Tokens == q.Room && q.Active == 0 && q.Gate.IsZero() {
+				t.Errorf("%+v has nothing to keep", q)
+			}
+		}
+		active.Body.Close()
+	})
+}
