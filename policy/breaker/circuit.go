@@ -75,8 +75,8 @@ func (r *result) bad() bool { return r.failed() || r.outcome == Success && r.slo
 
 // credit is where a success was counted, so that it can be taken back.
 type credit struct {
-	life uint64
-	at   time.Time
+	epoch uint64 // of the window
+	at    time.Time
 }
 
 func newCircuit(key string, rules *Settings, now time.Time) *circuit {
@@ -132,9 +132,10 @@ func (c *circuit) settle(p permit, rules *Settings, r result) (credit, change) {
 	case p.life != c.life:
 		// The attempt began before the circuit last changed, and says nothing about
 		// what it is now. (A probe's circuit cannot change but by the probe.)
-		return credit{life: p.life}, change{}
+		return credit{}, change{}
 	case p.probe == nil:
-		return credit{life: c.life, at: r.ended}, c.count(r)
+		moved := c.count(r)
+		return c.credit(r), moved
 	case r.bad():
 		c.cause = "probe"
 		p.probe(errFailed)
@@ -147,16 +148,18 @@ func (c *circuit) settle(p permit, rules *Settings, r result) (credit, change) {
 	if c.state == gobreaker.StateClosed {
 		c.count(r) // it is the first attempt of the new window
 	}
-	return credit{life: c.life, at: r.ended}, moved
+	return c.credit(r), moved
 }
+
+func (c *circuit) credit(r result) credit { return credit{epoch: c.recent.epoch, at: r.ended} }
 
 // revoke turns a success into a failure: its body broke off.
 func (c *circuit) revoke(was credit, rules *Settings, now time.Time) change {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rules = rules
-	if was.life != c.life || c.state != gobreaker.StateClosed {
-		return change{}
+	if was.epoch != c.recent.epoch || c.state != gobreaker.StateClosed {
+		return change{} // what the window counts now began later
 	}
 	if t := c.recent.at(was.at); t != nil && t.ok > 0 {
 		t.ok--

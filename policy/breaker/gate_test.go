@@ -46,13 +46,15 @@ func TestOpenCircuitSendsNothing(t *testing.T) {
 // closer is an empty request body.
 type closer func()
 
-func (c closer) Read([]byte) (int, error) { return 0, errors.New("read a body that was not to be sent") }
-func (c closer) Close() error             { c(); return nil }
+func (c closer) Read([]byte) (int, error) {
+	return 0, errors.New("read a body that was not to be sent")
+}
+func (c closer) Close() error { c(); return nil }
 
 func TestOpenTimeEscalates(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, quick(), times(8, failed), fine)
-		for _, open := range []int{5, 10, 20, 40, 45, 45, 45} // the last are half-way from 30 to 60 {
+		for _, open := range []int{5, 10, 20, 40, 45, 45, 45} { // the last are half-way from 30 to 60
 			r.do() // the failure, and then each probe
 			r.wantRefused(r.do(), time.Duration(open)*time.Second)
 			time.Sleep(time.Duration(open) * time.Second)

@@ -15,6 +15,7 @@ func (t *tally) ended() uint32 { return t.ok + t.failed }
 
 // window counts the attempts that ended within the last `width * buckets`.
 type window struct {
+	epoch   uint64        // counts the resets; the first is 1
 	start   time.Time     // of bucket number 0
 	width   time.Duration // of one bucket
 	head    int64         // number of the newest bucket
@@ -23,7 +24,7 @@ type window struct {
 
 // reset makes the window empty and spans it over d from now on.
 func (w *window) reset(d time.Duration, now time.Time) {
-	*w = window{start: now, width: d / buckets}
+	*w = window{epoch: w.epoch + 1, start: now, width: d / buckets}
 }
 
 // at gives the bucket of time t, moving on if t is past the newest. It is nil
