@@ -119,7 +119,8 @@ func describe(resp *http.Response, err error) string {
 	return "no answer"
 }
 
-// ended names the reason for which the context of a call is done.
+// ended names the reason for which the context of a call is done. Without a
+// cause of ours, it is the caller that left.
 func ended(ctx context.Context) string {
 	if context.Cause(ctx) == context.Canceled {
 		return ClientGone

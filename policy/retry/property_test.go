@@ -1,0 +1,157 @@
+package retry_test
+
+import (
+	"context"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"outrider/policy/policytest"
+	"outrider/policy/retry"
+)
+
+// TestWhateverHappens draws calls, what the caller says of them, and what the
+// upstream does, and holds the promises of the package against it:
+//
+//   - a request that may do harm twice is not sent again after bytes of it left;
+//   - attempts ≤ calls·(1+ratio) + 50 + half a retry per second of idleness;
+//   - no attempt begins before the server's hint, or after the deadline;
+//   - no attempt sees a body that another has read from;
+//   - every response that is not handed on is closed.
+func TestWhateverHappens(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var failed any
+		synctest.Test(t, func(*testing.T) {
+			defer func() { failed = recover() }() // rt ends a check by a panic, which belongs outside of the bubble
+			checkPromises(rt)
+		})
+		if failed != nil {
+			panic(failed)
+		}
+	})
+}
+
+func checkPromises(t *rapid.T) {
+	ratio := rapid.SampledFrom([]float64{0, 0.1, 0.5}).Draw(t, "ratio")
+	world := &world{t: t}
+	set := settings()
+	set.Attempts = rapid.IntRange(1, 6).Draw(t, "attempts")
+	set.IdempotencyHeader = rapid.SampledFrom([]string{"", "Idempotency-Key"}).Draw(t, "header")
+	set.MintKey = set.IdempotencyHeader != "" && rapid.Bool().Draw(t, "mint")
+	set.NewKey = func() string { return "minted" }
+	random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
+	set.Jitter = func(max time.Duration) time.Duration { return time.Duration(random.Int64N(int64(max))) }
+	set.Budget = retry.NewBudget(ratio, nil)
+	stage, err := retry.New(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rt := stage.Wrap(world)
+
+	begun, calls := time.Now(), rapid.IntRange(1, 120).Draw(t, "calls")
+	for range calls {
+		world.call(rt, set.IdempotencyHeader, set.MintKey)
+		time.Sleep(time.Duration(rapid.IntRange(0, 3000).Draw(t, "pause")) * time.Millisecond)
+	}
+	if bound := float64(calls)*(1+ratio) + 50 + time.Since(begun).Seconds()/2; float64(world.attempts) > bound {
+		t.Fatalf("%d attempts for %d calls, bound %v", world.attempts, calls, bound)
+	}
+	if ratio == 0 && world.attempts != calls {
+		t.Fatalf("%d attempts for %d calls without a budget", world.attempts, calls)
+	}
+	if world.open != 0 {
+		t.Fatalf("%d responses were not closed", world.open)
+	}
+}
+
+// world is caller and upstream.
+type world struct {
+	t              *rapid.T
+	attempts, open int
+	// of the current call
+	harmful  bool // must not be sent twice
+	left     int  // attempts of which bytes left
+	notUntil time.Time
+	deadline time.Time
+}
+
+func (w *world) call(rt http.RoundTripper, header string, mint bool) {
+	t := w.t
+	method := rapid.SampledFrom([]string{"GET", "PUT", "DELETE", "QUERY", "POST", "PATCH", "PURGE"}).Draw(t, "method")
+	req, err := http.NewRequest(method, "https://api.test/x", strings.NewReader("0123456789"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyed := rapid.Bool().Draw(t, "keyed")
+	if keyed {
+		req.Header.Set("Idempotency-Key", "mine")
+	}
+	controls := retry.Controls{Idempotent: rapid.IntRange(0, 9).Draw(t, "vouched") == 0}
+	post := method == "POST" || method == "PATCH"
+	w.harmful = (post || method == "PURGE") && !controls.Idempotent && !(keyed && header != "") && !(mint && post)
+	w.left, w.notUntil = 0, time.Time{}
+	timeout := time.Duration(rapid.IntRange(1, 20000).Draw(t, "deadline")) * time.Millisecond
+	w.deadline = time.Now().Add(timeout)
+
+	ctx, cancel := context.WithDeadline(retry.WithControls(context.Background(), controls), w.deadline)
+	defer cancel()
+	resp, err := rt.RoundTrip(req.WithContext(ctx))
+	if err == nil {
+		resp.Body.Close()
+	}
+	if time.Now().After(w.deadline) {
+		t.Fatalf("%v after the deadline", time.Since(w.deadline))
+	}
+}
+
+// RoundTrip is one attempt.
+func (w *world) RoundTrip(req *http.Request) (*http.Response, error) {
+	t, now := w.t, time.Now()
+	w.attempts++
+	if now.Before(w.notUntil) {
+		t.Fatalf("%v early", w.notUntil.Sub(now))
+	}
+	if !now.Before(w.deadline) {
+		t.Fatal("an attempt that cannot be in time")
+	}
+	defer req.Body.Close()
+	if rapid.IntRange(0, 4).Draw(t, "unsent") == 0 {
+		return nil, &policytest.UnsentError{Err: syscall.ECONNREFUSED}
+	}
+	if w.left++; w.harmful && w.left > 1 {
+		t.Fatalf("%s was sent %d times", req.Method, w.left)
+	}
+	part := make([]byte, rapid.IntRange(1, 10).Draw(t, "read"))
+	if _, err := io.ReadFull(req.Body, part); err != nil || part[0] != '0' {
+		t.Fatalf("the body begins with %q, %v", part, err)
+	}
+	status := rapid.SampledFrom([]int{0, 200, 404, 409, 429, 500, 503}).Draw(t, "status")
+	if status == 0 {
+		return nil, io.ErrUnexpectedEOF
+	}
+	resp := &http.Response{StatusCode: status, Header: http.Header{}, ContentLength: -1}
+	switch rapid.IntRange(0, 5).Draw(t, "hint") {
+	case 0:
+		resp.Header.Set("Retry-After", "2")
+		w.notUntil = now.Add(2 * time.Second)
+	case 1:
+		resp.Header.Set("x-should-retry", rapid.SampledFrom([]string{"true", "false"}).Draw(t, "word"))
+	}
+	w.open++
+	resp.Body = &opened{strings.NewReader("answer"), w}
+	return resp, nil
+}
+
+type opened struct {
+	io.Reader
+	w *world
+}
+
+func (o *opened) Close() error { o.w.open--; return nil }

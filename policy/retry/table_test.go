@@ -1,0 +1,49 @@
+package retry_test
+
+import (
+	"testing"
+
+	"outrider/policy/retry"
+)
+
+// TestTable spells out every combination, so that no change of a row goes
+// unseen.
+func TestTable(t *testing.T) {
+	type outcome struct {
+		phase   retry.Phase
+		verdict retry.Verdict
+	}
+	outcomes := []outcome{
+		{retry.Unsent, ""}, {retry.NoAnswer, ""},
+		{retry.Answered, retry.Listed}, {retry.Answered, retry.Asked},
+		{retry.Answered, retry.Forbidden}, {retry.Answered, retry.Final},
+	}
+	want := map[retry.Class][6]bool{ // class → may it be sent again, by outcome
+		retry.Once:       {false, false, false, false, false, false},
+		retry.Idempotent: {true, true, true, true, false, false},
+		retry.Keyed:      {true, true, true, true, false, false},
+		retry.Vouched:    {true, true, true, true, false, false},
+		retry.Unsafe:     {true, false, false, false, false, false},
+	}
+	for class, row := range want {
+		for i, o := range outcomes {
+			got := retry.Lookup(class, o.phase, o.verdict)
+			if got.Retry != row[i] || got.Why == "" {
+				t.Errorf("%s, %s, %s: %+v, want %v", class, o.phase, o.verdict, got, row[i])
+			}
+		}
+	}
+	if row := retry.Lookup("new", "strange", ""); row.Retry {
+		t.Errorf("what nobody knows is retried: %+v", row)
+	}
+}
+
+func TestTableIsACopy(t *testing.T) {
+	rows := retry.Table()
+	for i := range rows {
+		rows[i].Retry = true
+	}
+	if retry.Lookup(retry.Unsafe, retry.NoAnswer, "").Retry {
+		t.Error("the table that decides was written to")
+	}
+}
