@@ -20,10 +20,11 @@ type errorTyper interface {
 	ErrorType() string
 }
 
-// errorKind names an error in one word of a small set.
+// errorKind names an error in one word of a small set: the most telling cause
+// first, then what the error calls itself.
 func errorKind(err error) string {
-	if typed, ok := errors.AsType[errorTyper](err); ok && typed.ErrorType() != "" {
-		return clip(typed.ErrorType(), 64)
+	if clock, ok := errors.AsType[*policy.TimeoutError](err); ok {
+		return clock.Clock
 	}
 	if refusal, ok := errors.AsType[policy.Refusal](err); ok {
 		reason, _ := refusal.Refusal()
@@ -40,6 +41,9 @@ func errorKind(err error) string {
 			return known.kind
 		}
 	}
+	if typed, ok := errors.AsType[errorTyper](err); ok && typed.ErrorType() != "" {
+		return clip(typed.ErrorType(), 64)
+	}
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		return "timeout"
 	}
@@ -50,8 +54,8 @@ var knownErrors = []struct {
 	err  error
 	kind string
 }{
+	{context.DeadlineExceeded, "timeout"}, // before canceled: a clock's error is both
 	{context.Canceled, "canceled"},
-	{context.DeadlineExceeded, "timeout"},
 	{syscall.ECONNREFUSED, "connection_refused"},
 	{syscall.ECONNRESET, "connection_reset"},
 	{syscall.EPIPE, "connection_reset"},
@@ -78,6 +82,9 @@ func as[E error](err error) bool {
 // hold anything of the call: our own words, addresses, certificates, errnos.
 func errorText(err error) string {
 	kind := errorKind(err)
+	if clock, ok := errors.AsType[*policy.TimeoutError](err); ok {
+		return clock.Error()
+	}
 	if text := certificateText(err); text != "" {
 		return kind + ": " + clip(text, 256)
 	}

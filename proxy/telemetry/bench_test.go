@@ -1,0 +1,75 @@
+package telemetry_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"outrider/policy"
+	"outrider/proxy/telemetry"
+)
+
+// ignore is a span processor that leaves only the cost of recording.
+type ignore struct{}
+
+func (ignore) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
+func (ignore) OnEnd(sdktrace.ReadOnlySpan)                     {}
+func (ignore) Shutdown(context.Context) error                  { return nil }
+func (ignore) ForceFlush(context.Context) error                { return nil }
+
+// BenchmarkCall is the cost of one call with one attempt: StartCall, Transport,
+// End. The base line is the same call without us.
+func BenchmarkCall(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		s    telemetry.Settings
+		bare bool
+	}{
+		{"base line", telemetry.Settings{}, true},
+		{"no exporter", telemetry.Settings{}, false},
+		{"sampled 0%", telemetry.Settings{Endpoint: "http://127.0.0.1:1"}, false},
+		{"recorded, not exported", telemetry.Settings{Sample: 1, SpanProcessors: []sdktrace.SpanProcessor{ignore{}}}, false},
+		{"sampled 100%", telemetry.Settings{Endpoint: "http://127.0.0.1:1", Sample: 1}, false},
+		{"sampled 100%, access log", telemetry.Settings{Endpoint: "http://127.0.0.1:1", Sample: 1, AccessLog: true}, false},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			clearEnvironment(b)
+			c.s.LogOutput = io.Discard
+			t, err := telemetry.New(b.Context(), c.s)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() { t.Shutdown(b.Context()) })
+			in := httptest.NewRequest("GET", "/crm/contacts?limit=10", nil)
+			provider := roundTripper(func(r *http.Request) (*http.Response, error) {
+				wrote(r)
+				return &http.Response{StatusCode: 200, Proto: "HTTP/1.1", Body: io.NopCloser(strings.NewReader("ok"))}, nil
+			})
+			chain := policy.Passage(t.Transport(provider))
+			if c.bare {
+				chain = policy.Passage(provider)
+			}
+			out := outbound(b.Context(), "GET", "https://crm.test/contacts?limit=10")
+			b.ReportAllocs()
+			for b.Loop() {
+				call := &policy.Call{Upstream: "crm"}
+				ctx := in.Context()
+				var span *telemetry.Span
+				if !c.bare {
+					ctx, span = t.StartCall(in, "base-url")
+				}
+				resp, _ := chain.RoundTrip(out.WithContext(policy.WithCall(ctx, call)))
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+				if !c.bare {
+					span.End(telemetry.Outcome{Call: call, Method: "GET", Host: "crm.test", Path: "/contacts", Status: 200, Class: policy.ClassOK})
+				}
+			}
+		})
+	}
+}

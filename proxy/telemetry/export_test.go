@@ -1,0 +1,389 @@
+package telemetry_test
+
+import (
+	"compress/gzip"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+	colmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
+	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"outrider/policy"
+	"outrider/proxy/telemetry"
+)
+
+// A collector is a real OTLP receiver on loopback.
+type collector struct {
+	*httptest.Server
+	mu      sync.Mutex
+	traces  []*tracepb.ResourceSpans
+	metrics []string // names
+	headers http.Header
+}
+
+func newCollector(t testing.TB) *collector {
+	c := &collector{}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/traces", func(w http.ResponseWriter, r *http.Request) {
+		var msg coltrace.ExportTraceServiceRequest
+		if c.read(t, r, &msg) {
+			c.mu.Lock()
+			c.traces = append(c.traces, msg.ResourceSpans...)
+			c.mu.Unlock()
+		}
+	})
+	mux.HandleFunc("POST /v1/metrics", func(w http.ResponseWriter, r *http.Request) {
+		var msg colmetrics.ExportMetricsServiceRequest
+		if c.read(t, r, &msg) {
+			c.mu.Lock()
+			for _, rm := range msg.ResourceMetrics {
+				for _, sm := range rm.ScopeMetrics {
+					for _, m := range sm.Metrics {
+						c.metrics = append(c.metrics, m.Name)
+					}
+				}
+			}
+			c.mu.Unlock()
+		}
+	})
+	c.Server = httptest.NewServer(mux)
+	t.Cleanup(c.Close)
+	return c
+}
+
+func (c *collector) read(t testing.TB, r *http.Request, msg proto.Message) bool {
+	body := io.Reader(r.Body)
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		body, _ = gzip.NewReader(r.Body)
+	}
+	data, err := io.ReadAll(body)
+	if err == nil {
+		err = proto.Unmarshal(data, msg)
+	}
+	if err != nil {
+		t.Errorf("reading an export: %v", err)
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.headers = r.Header.Clone()
+	return true
+}
+
+// spans lists what has arrived, by kind.
+func (c *collector) spans(kind tracepb.Span_SpanKind) []*tracepb.Span {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list []*tracepb.Span
+	for _, rs := range c.traces {
+		for _, ss := range rs.ScopeSpans {
+			for _, span := range ss.Spans {
+				if span.Kind == kind {
+					list = append(list, span)
+				}
+			}
+		}
+	}
+	return list
+}
+
+func (c *collector) resource(key string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, rs := range c.traces {
+		if v := find(rs.Resource.Attributes, key); v != nil {
+			return v.GetStringValue()
+		}
+	}
+	return ""
+}
+
+func find(attrs []*commonpb.KeyValue, key string) *commonpb.AnyValue {
+	for _, kv := range attrs {
+		if kv.Key == key {
+			return kv.Value
+		}
+	}
+	return nil
+}
+
+// exporting is a rig that exports, and nothing else.
+func exporting(t testing.TB, s telemetry.Settings, env map[string]string) *rig {
+	t.Helper()
+	clearEnvironment(t)
+	for name, value := range env {
+		t.Setenv(name, value)
+	}
+	s.Sample = 1
+	r := &rig{log: &buffer{}}
+	s.LogOutput = r.log
+	var err error
+	if r.Telemetry, err = telemetry.New(context.Background(), s); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Shutdown(context.Background()) })
+	return r
+}
+
+// oneCall is a call with a wait, a failed attempt and a good one.
+func (r *rig) oneCall(t testing.TB) string {
+	ctx, span, call := r.begin("GET", "crm")
+	chain := policy.Passage(r.Transport(answers(503, 200)))
+	for i := range 2 {
+		if i == 1 {
+			r.Observe(ctx, policy.Event{Kind: policy.EventRetry, Upstream: "crm", Attempt: 2, Reason: "status 503", Delay: time.Millisecond})
+		}
+		if err := send(t, chain, outbound(ctx, "GET", "https://crm.test/a?q=1")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	span.End(telemetry.Outcome{Call: call, Method: "GET", Host: "crm.test", Path: "/a", Status: 200, Class: policy.ClassOK})
+	return span.TraceID()
+}
+
+func TestWholeTraceArrivesAtACollector(t *testing.T) {
+	c := newCollector(t)
+	r := exporting(t, telemetry.Settings{Endpoint: c.URL, Version: "1.2.3"}, nil)
+	traceID := r.oneCall(t)
+	if err := r.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	servers, clients := c.spans(tracepb.Span_SPAN_KIND_SERVER), c.spans(tracepb.Span_SPAN_KIND_CLIENT)
+	if len(servers) != 1 || len(clients) != 2 {
+		t.Fatalf("%d SERVER and %d CLIENT spans arrived", len(servers), len(clients))
+	}
+	server := servers[0]
+	id, _ := trace.TraceIDFromHex(traceID)
+	if string(server.TraceId) != string(id[:]) || server.Name != "GET crm" {
+		t.Errorf("SERVER span %v", server)
+	}
+	if len(server.Events) != 1 || server.Events[0].Name != "outrider.retry" {
+		t.Errorf("events %v", server.Events)
+	}
+	if n := find(server.Attributes, "outrider.attempts").GetIntValue(); n != 2 {
+		t.Errorf("outrider.attempts = %d", n)
+	}
+	for i, client := range clients {
+		if string(client.ParentSpanId) != string(server.SpanId) || string(client.TraceId) != string(server.TraceId) {
+			t.Errorf("CLIENT span %d is not a child", i)
+		}
+		if client.StartTimeUnixNano < server.StartTimeUnixNano || client.EndTimeUnixNano > server.EndTimeUnixNano {
+			t.Errorf("CLIENT span %d is not within the call", i)
+		}
+		if n := find(client.Attributes, "http.request.resend_count").GetIntValue(); int(n) != i {
+			t.Errorf("CLIENT span %d: resend_count %d", i, n)
+		}
+	}
+	if clients[0].Status.Code != tracepb.Status_STATUS_CODE_ERROR || clients[1].Status.GetCode() != tracepb.Status_STATUS_CODE_UNSET {
+		t.Errorf("status %v, %v", clients[0].Status, clients[1].Status)
+	}
+	if name, version := c.resource("service.name"), c.resource("service.version"); name != "outrider" || version != "1.2.3" {
+		t.Errorf("service %q %q", name, version)
+	}
+	if len(c.metrics) != 0 {
+		t.Error("metrics were exported though nobody asked")
+	}
+}
+
+func TestEnvironmentWinsOverSettings(t *testing.T) {
+	c := newCollector(t)
+	r := exporting(t, telemetry.Settings{Endpoint: "http://127.0.0.1:1", ServiceName: "mine"}, map[string]string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT": c.URL,
+		"OTEL_EXPORTER_OTLP_HEADERS":  "x-collector-key=k",
+		"OTEL_SERVICE_NAME":           "theirs",
+		"OTEL_RESOURCE_ATTRIBUTES":    "deployment.environment.name=prod",
+		"OTEL_METRICS_EXPORTER":       "otlp,prometheus",
+	})
+	r.oneCall(t)
+	if err := r.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.spans(tracepb.Span_SPAN_KIND_CLIENT)) != 2 {
+		t.Fatal("the spans went elsewhere")
+	}
+	if got := c.resource("service.name") + " " + c.resource("deployment.environment.name"); got != "theirs prod" {
+		t.Errorf("resource %s", got)
+	}
+	if got := c.headers.Get("X-Collector-Key"); got != "k" {
+		t.Errorf("header %q", got)
+	}
+	if !strings.Contains(strings.Join(c.metrics, " "), "http.server.request.duration") {
+		t.Errorf("metrics %v", c.metrics)
+	}
+	if !strings.Contains(r.metrics(t), "http_server_request_duration_seconds_count") && !strings.Contains(r.metrics(t), "go_goroutines") {
+		t.Error("the metrics page is gone")
+	}
+}
+
+func TestSamplerOfTheEnvironmentWins(t *testing.T) {
+	c := newCollector(t)
+	r := exporting(t, telemetry.Settings{Endpoint: c.URL}, map[string]string{"OTEL_TRACES_SAMPLER": "always_off"})
+	r.oneCall(t)
+	r.Shutdown(context.Background())
+	if n := len(c.traces); n != 0 {
+		t.Errorf("%d exports", n)
+	}
+}
+
+func TestNothingIsExportedUnlessAsked(t *testing.T) {
+	c := newCollector(t)
+	for name, env := range map[string]map[string]string{
+		"nothing said": {},
+		"disabled":     {"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": c.URL, "OTEL_METRICS_EXPORTER": "otlp"},
+		"none":         {"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": c.URL},
+	} {
+		r := exporting(t, telemetry.Settings{}, env)
+		id := r.oneCall(t)
+		if len(id) != 32 || strings.Trim(id, "0") == "" {
+			t.Errorf("%s: trace id %q", name, id)
+		}
+		if err := r.Shutdown(context.Background()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if r.Recent()[0].TraceID != id || r.log.String() != "" {
+			t.Errorf("%s: log %s", name, r.log)
+		}
+	}
+	if len(c.traces)+len(c.metrics) != 0 {
+		t.Error("something was exported")
+	}
+}
+
+func TestUnknownExporterIsAnError(t *testing.T) {
+	for name, value := range map[string]string{
+		"OTEL_TRACES_EXPORTER": "zipkin", "OTEL_METRICS_EXPORTER": "statsd", "OTEL_EXPORTER_OTLP_PROTOCOL": "carrier-pigeon",
+	} {
+		clearEnvironment(t)
+		t.Setenv(name, value)
+		_, err := telemetry.New(context.Background(), telemetry.Settings{Endpoint: "http://127.0.0.1:1", LogOutput: io.Discard})
+		if err == nil || !strings.Contains(err.Error(), name+"="+value) {
+			t.Errorf("%s=%s: %v", name, value, err)
+		}
+	}
+}
+
+// Beside us HTTP_PROXY names us: an export that followed it would be a call,
+// which is exported, and so on without end. net/http reads the variable once in
+// a process, so the test has one of its own.
+func TestExporterNeverUsesAProxy(t *testing.T) {
+	if os.Getenv("TEST_EXPORTER_PROXY") == "" {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestExporterNeverUsesAProxy$")
+		cmd.Env = append(os.Environ(), "TEST_EXPORTER_PROXY=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return
+	}
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		t.Errorf("%s %s went through the proxy", r.Method, r.URL)
+	}))
+	defer proxy.Close()
+	c := newCollector(t)
+	// net/http never proxies loopback addresses, but it does proxy names.
+	endpoint := strings.Replace(c.URL, "127.0.0.1", "collector.invalid", 1)
+	r := exporting(t, telemetry.Settings{Endpoint: endpoint}, map[string]string{
+		"HTTP_PROXY": proxy.URL, "http_proxy": proxy.URL, "NO_PROXY": "", "no_proxy": "",
+		"OTEL_METRICS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_TIMEOUT": "1000",
+	})
+	r.oneCall(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	r.Shutdown(ctx)
+	if !strings.Contains(r.log.String(), "collector.invalid") {
+		t.Errorf("the export did not try the collector itself: %s", r.log)
+	}
+}
+
+// A collector that cannot be reached, or accepts and then says nothing, costs
+// the calls nothing, and a shutdown no more than its context allows.
+func TestDeadCollectorIsNobodysProblem(t *testing.T) {
+	hanging, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hanging.Close()
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	for name, addr := range map[string]string{"hanging": hanging.Addr().String(), "unreachable": closed.Addr().String()} {
+		for _, protocol := range []string{"http/protobuf", "grpc"} {
+			t.Run(name+" "+protocol, func(t *testing.T) {
+				r := exporting(t, telemetry.Settings{Endpoint: "http://" + addr}, map[string]string{
+					"OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_BSP_MAX_QUEUE_SIZE": "16",
+					"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "8", "OTEL_METRICS_EXPORTER": "otlp",
+				})
+				for range 200 { // many times the queue
+					r.oneCall(t)
+				}
+				ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+				defer cancel()
+				done := make(chan struct{})
+				go func() { r.Shutdown(ctx); close(done) }()
+				select {
+				case <-done:
+				case <-time.After(10 * time.Second):
+					t.Fatal("Shutdown did not return")
+				}
+				if n := strings.Count(r.log.String(), "telemetry could not be exported"); n > 1 {
+					t.Errorf("%d lines about the collector", n)
+				}
+			})
+		}
+	}
+}
+
+// A gRPC collector gets the same trace.
+func TestExportByGRPC(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sink := &grpcSink{}
+	server := grpc.NewServer()
+	coltrace.RegisterTraceServiceServer(server, sink)
+	go server.Serve(l)
+	defer server.Stop()
+	r := exporting(t, telemetry.Settings{Endpoint: "http://" + l.Addr().String()}, map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
+	r.oneCall(t)
+	if err := r.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	sink.mu.Lock()
+	defer sink.mu.Unlock()
+	if sink.spans != 3 {
+		t.Errorf("%d spans arrived", sink.spans)
+	}
+}
+
+type grpcSink struct {
+	coltrace.UnimplementedTraceServiceServer
+	mu    sync.Mutex
+	spans int
+}
+
+func (s *grpcSink) Export(_ context.Context, r *coltrace.ExportTraceServiceRequest) (*coltrace.ExportTraceServiceResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, rs := range r.ResourceSpans {
+		for _, ss := range rs.ScopeSpans {
+			s.spans += len(ss.Spans)
+		}
+	}
+	return &coltrace.ExportTraceServiceResponse{}, nil
+}

@@ -1,0 +1,111 @@
+package telemetry_test
+
+import (
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"outrider/policy"
+	"outrider/proxy/telemetry"
+)
+
+func TestMetricsOfACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Settings{Sample: 0})
+		ctx, span, call := r.begin("GET", "crm")
+		chain := policy.Passage(r.Transport(answers(503, 200)))
+		for range 2 {
+			send(t, chain, outbound(ctx, "GET", "https://host-of-a-wildcard.test/path-of-a-call"))
+		}
+		r.Observe(ctx, policy.Event{Kind: policy.EventWait, Upstream: "crm", Reason: "rate", Delay: 300 * time.Millisecond})
+		r.Observe(ctx, policy.Event{Kind: policy.EventRetry, Upstream: "crm", Reason: "status 503", Delay: 2 * time.Second})
+		r.Observe(ctx, policy.Event{Kind: policy.EventGiveUp, Upstream: "crm", Reason: "budget"})
+		r.Observe(ctx, policy.Event{Kind: policy.EventCircuit, Upstream: "crm", Key: "host-of-a-wildcard.test", From: "closed", To: "open"})
+		time.Sleep(6 * time.Second)
+		span.End(telemetry.Outcome{Call: call, Method: "GET", Host: "host-of-a-wildcard.test", Path: "/path-of-a-call", Status: 502, Problem: "upstream-reset"})
+		_, tunnel := r.StartCall(httptest.NewRequest("CONNECT", "example.com:443", nil), "connect")
+		tunnel.End(telemetry.Outcome{Method: "CONNECT", Host: "example.com:443", Status: 200})
+
+		text := r.metrics(t)
+		for _, want := range []string{
+			`http_server_request_duration_seconds_bucket{http_request_method="GET",status_class="5xx",upstream="crm",le="7.5"} 1`,
+			`http_server_request_duration_seconds_bucket{http_request_method="GET",status_class="5xx",upstream="crm",le="5"} 0`,
+			`http_server_request_duration_seconds_count{http_request_method="CONNECT",status_class="2xx",upstream="none"} 1`,
+			`http_client_request_duration_seconds_count{http_request_method="GET",status_class="5xx",upstream="crm"} 1`,
+			`http_client_request_duration_seconds_count{http_request_method="GET",status_class="2xx",upstream="crm"} 1`,
+			`outrider_wait_duration_seconds_sum{reason="rate",upstream="crm"} 0.3`,
+			`outrider_wait_duration_seconds_sum{reason="backoff",upstream="crm"} 2`,
+			`outrider_retries_total{reason="status 503",upstream="crm"} 1`,
+			`outrider_give_ups_total{reason="budget",upstream="crm"} 1`,
+			`outrider_circuit_transitions_total{from="closed",to="open",upstream="crm"} 1`,
+			`outrider_problems_total{problem="upstream-reset",upstream="crm"} 1`,
+			"go_goroutines ",
+		} {
+			if !strings.Contains(text, want) {
+				t.Errorf("missing %s", want)
+			}
+		}
+		for _, never := range []string{"host-of-a-wildcard", "path-of-a-call", "example.com"} {
+			if strings.Contains(text, never) {
+				t.Errorf("%s became a label", never)
+			}
+		}
+		if t.Failed() {
+			t.Log(text)
+		}
+	})
+}
+
+func TestGaugesReadTheStateAndFoldHosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Settings{})
+		gate := time.Now().Add(90 * time.Second)
+		r.Watch(func() []policy.UpstreamStatus {
+			up := policy.UpstreamStatus{Name: "shops", Budget: 4.5}
+			for i := range 1000 {
+				key := fmt.Sprintf("shop%d.test", i)
+				up.Quotas = append(up.Quotas, policy.QuotaStatus{Key: key, Limit: "2/s", Tokens: float64(i) + 0.5, Active: 1, Waiting: 2})
+				up.Circuits = append(up.Circuits, policy.CircuitStatus{Key: key, State: "closed"})
+			}
+			up.Quotas[7].Gate = &gate
+			up.Circuits[7].State = "open"
+			return []policy.UpstreamStatus{up}
+		})
+		text := r.metrics(t)
+		for _, want := range []string{
+			`outrider_quota_tokens{limit="2/s",upstream="shops"} 0.5`,
+			`outrider_quota_waiting{limit="2/s",upstream="shops"} 2000`,
+			`outrider_quota_active{limit="2/s",upstream="shops"} 1000`,
+			`outrider_quota_gate_seconds{limit="2/s",upstream="shops"} 90`,
+			`outrider_circuits{state="closed",upstream="shops"} 999`,
+			`outrider_circuits{state="half-open",upstream="shops"} 0`,
+			`outrider_circuits{state="open",upstream="shops"} 1`,
+			`outrider_retry_budget{upstream="shops"} 4.5`,
+		} {
+			if !strings.Contains(text, want) {
+				t.Errorf("missing %s", want)
+			}
+		}
+		if strings.Contains(text, "shop7") {
+			t.Error("the host of a wildcard became a label")
+		}
+	})
+}
+
+func TestLabelsAreBoundedWhateverComes(t *testing.T) {
+	r := newRig(t, telemetry.Settings{})
+	for i := range 6000 {
+		r.Observe(context.Background(), policy.Event{Kind: policy.EventGiveUp, Upstream: "crm", Reason: fmt.Sprint("reason ", i)})
+	}
+	text := r.metrics(t)
+	if n := strings.Count(text, "outrider_give_ups_total{"); n > 5000 {
+		t.Errorf("%d series", n)
+	}
+	if !strings.Contains(text, `otel_metric_overflow="true"`) {
+		t.Error("what came too late is not counted")
+	}
+}
