@@ -143,17 +143,13 @@ func (s *scanner) scanTrailers(b []byte) (int, *Error) {
 // framing, routing, authentication, content format or control of the request
 // (RFC 9110 §6.5.1), for whoever merges trailers into headers would obey it.
 func trailable(key []byte) bool {
-	var lower [32]byte
-	if len(key) > len(lower) {
-		return true
-	}
-	for i, x := range key {
+	var lower [32]byte // longer than any name below
+	k := lower[:copy(lower[:], key)]
+	for i, x := range k {
 		if 'A' <= x && x <= 'Z' {
-			x |= 0x20
+			k[i] = x | 0x20
 		}
-		lower[i] = x
 	}
-	k := lower[:len(key)]
 	switch string(k) {
 	case "transfer-encoding", "content-length", "trailer", "host", "connection", "keep-alive",
 		"proxy-connection", "te", "upgrade", "http2-settings", "expect", "max-forwards", "via", "forwarded",

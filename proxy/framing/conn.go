@@ -2,10 +2,8 @@ package framing
 
 import (
 	"errors"
-	"io"
 	"net"
 	"sync/atomic"
-	"time"
 )
 
 // netConn keeps the embedded connection unexported.
@@ -173,27 +171,12 @@ func (c *Conn) released(n int, fault *Error) {
 	}
 }
 
-// fail ends the connection for reading. The raw bytes stay: Detach may still
-// find that they are not HTTP at all.
-func (c *Conn) fail(fault *Error) {
-	c.fault = fault
-	if c.scanner.phase != inHead {
-		return
-	}
-	begin := c.ok + c.scanner.skip
-	method := "GET"
-	if string(c.buf[begin:min(begin+5, len(c.buf))]) == "HEAD " {
-		method = "HEAD" // no body in the answer
-	}
-	c.standIn = standIn(c.buf[begin:c.out], method, fault)
-}
-
 // fetch reads from the connection inside: into p itself while nothing is held,
 // so that most bytes are never copied. It returns how many bytes of p are good.
 func (c *Conn) fetch(p []byte) (int, error) {
 	if err := c.later; err != nil {
 		c.later = nil
-		return 0, err
+		return 0, c.ended(err)
 	}
 	to := p
 	if c.held != nil {
@@ -212,29 +195,6 @@ func (c *Conn) fetch(p []byte) (int, error) {
 	return c.scanOutside(p[:n]), nil
 }
 
-// ended is called with an error of a read that gave nothing. A head of which the
-// server has the first bytes is refused when it breaks off or the deadline
-// passes: left alone, net/http would take those bytes for a whole request line.
-// (The deadline by which net/http stops its background read is no such case: that
-// read ends with the first byte.)
-func (c *Conn) ended(err error) error {
-	if err == nil {
-		return io.ErrNoProgress
-	}
-	if c.scanner.phase != inHead || c.out <= c.ok+c.scanner.skip {
-		return err
-	}
-	switch timeout, ok := err.(net.Error); {
-	case err == io.EOF:
-		c.fail(errCutOff)
-	case ok && timeout.Timeout():
-		c.fail(errSlow)
-	default:
-		return err
-	}
-	return nil
-}
-
 // scanOutside scans p, which was read in place, and holds what it must not let
 // go. It returns how many leading bytes of p are good.
 func (c *Conn) scanOutside(p []byte) int {
@@ -249,95 +209,4 @@ func (c *Conn) scanOutside(p []byte) int {
 	c.hold(p[keep:])
 	c.released(n-keep, fault)
 	return keep
-}
-
-// hold begins to hold bytes.
-func (c *Conn) hold(p []byte) {
-	c.held = c.buffers.get()
-	if len(p) > len(*c.held) {
-		b := make([]byte, len(p))
-		c.held = &b
-	}
-	c.buf = (*c.held)[:copy(*c.held, p)]
-}
-
-// room returns space behind the held bytes, for at least one more.
-func (c *Conn) room() []byte {
-	if len(c.buf) == len(*c.held) {
-		c.compact()
-	}
-	if len(c.buf) == len(*c.held) {
-		// The limits keep what is held, hence this growth, bounded.
-		b := make([]byte, 2*len(*c.held))
-		c.buf = b[:copy(b, c.buf)]
-		c.held = &b
-	}
-	return (*c.held)[len(c.buf):]
-}
-
-// compact drops bytes that nobody can ask for any more.
-func (c *Conn) compact() {
-	from := min(c.out, c.ok)
-	if c.handed <= 1 {
-		from = min(from, c.start)
-	}
-	c.buf = (*c.held)[:copy(*c.held, c.buf[from:])]
-	c.out, c.ok, c.start = c.out-from, c.ok-from, max(c.start-from, 0)
-}
-
-// release gives the buffer back.
-func (c *Conn) release() {
-	c.buffers.put(c.held)
-	c.held, c.buf = nil, nil
-	c.out, c.ok, c.start = 0, 0, 0
-}
-
-// After a violation, and after the answer to it, that much and that long is read
-// and thrown away: closing a socket with unread bytes makes the kernel send a
-// reset, which can overtake the answer (RFC 9112 §9.6).
-const (
-	maxDrain = 1 << 20
-	linger   = 500 * time.Millisecond
-)
-
-// refuse is Read after a violation. Behind a stand-in it waits rather than
-// returns io.EOF, which would cancel the context of the request that stands in.
-func (c *Conn) refuse() (int, error) {
-	if c.scanner.phase != inHead {
-		c.refused.Store(true)
-		return 0, c.fault
-	}
-	if c.held == nil {
-		c.hold(nil)
-	}
-	for c.drained < maxDrain {
-		n, err := c.netConn.Read(*c.held)
-		if err != nil {
-			return 0, err
-		}
-		c.drained += n
-	}
-	return 0, io.EOF
-}
-
-// Write writes to the connection inside.
-func (c *Conn) Write(p []byte) (int, error) {
-	if c.refused.Load() {
-		c.answered.Store(true)
-	}
-	return c.netConn.Write(p)
-}
-
-// Close closes the connection. After the answer to a violation it gives the
-// client up to half a second to read that answer.
-func (c *Conn) Close() error {
-	if c.closing.CompareAndSwap(false, true) && c.answered.Load() && c.CloseWrite() == nil {
-		c.linger()
-	}
-	return c.netConn.Close()
-}
-
-func (c *Conn) linger() {
-	_ = c.netConn.SetReadDeadline(time.Now().Add(linger))
-	_, _ = io.CopyN(io.Discard, c.netConn, maxDrain)
 }

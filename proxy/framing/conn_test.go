@@ -104,6 +104,13 @@ func TestErrorBesideBytesComesAfterThem(t *testing.T) {
 	}
 }
 
+func TestEndBesideBytesOfAHeadRefusesIt(t *testing.T) {
+	got := read(framing.NewConn(&errOnce{wire{in: "GET / HT"}, io.EOF}, framing.Limits{}))
+	if got.fault == nil || got.fault.Reason != "connection ended inside the request head" {
+		t.Errorf("fault = %v, %v", got.fault, got.err)
+	}
+}
+
 func TestLimitsAreTheCallers(t *testing.T) {
 	l := framing.Limits{MaxHead: 60, MaxLine: 30, MaxHeaders: 2}
 	for raw, status := range map[string]int{

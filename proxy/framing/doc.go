@@ -24,8 +24,10 @@
 //	Outrider-Malformed: 400 Content-Length and Transfer-Encoding in one request
 //
 // so the refusal takes its place in line behind the answers to earlier,
-// pipelined requests. A handler asks [Violation] before anything else and
-// answers with the Status and Reason that it gets. Inside a body or its
+// pipelined requests. (The method is HEAD where a HEAD was refused, and begins
+// with those first bytes where they went ahead.) A handler asks [Violation]
+// before anything else and answers with the Status and Reason that it gets; the
+// connection closes behind that answer. Inside a body or its
 // trailers there is no place for such a request: there Read returns an [*Error],
 // which errors.As finds in what the handler's r.Body.Read returned. Chunk lines
 // and the trailer section are held back until they are known to be good, so the
@@ -55,5 +57,6 @@
 //   - A host is letters, digits, "-._~" or an IPv6 literal without zone; no userinfo, no comma, no '%'.
 //   - Content-Length may repeat only with the same bytes; a list in one field is refused.
 //   - CONNECT may say "Content-Length: 0", as WinINet does, and nothing else about a body.
+//   - A head that breaks off or is too slow is answered as well (400, 408).
 //   - No whitespace in chunk lines outside of quoted strings.
 package framing

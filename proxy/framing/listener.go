@@ -1,9 +1,6 @@
 package framing
 
-import (
-	"net"
-	"sync"
-)
+import "net"
 
 // NewListener returns a listener whose connections are the ones that inner
 // accepts, each as a [*Conn]. Hand it to http.Server.Serve; the server must not
@@ -43,34 +40,5 @@ func From(conn net.Conn) (*Conn, bool) {
 		default:
 			return nil, false
 		}
-	}
-}
-
-// bufferSize is what a buffer starts with, and the largest that is kept for
-// other connections is four times that.
-const bufferSize = 4 << 10
-
-// buffers are what the connections of one listener share. A connection borrows
-// one only while it holds bytes that the server has not taken yet.
-type buffers struct {
-	limits Limits
-	pool   sync.Pool // of *[]byte
-}
-
-func newBuffers(limits Limits) *buffers {
-	return &buffers{limits: limits.withDefaults()}
-}
-
-func (b *buffers) get() *[]byte {
-	if v, ok := b.pool.Get().(*[]byte); ok {
-		return v
-	}
-	v := make([]byte, bufferSize)
-	return &v
-}
-
-func (b *buffers) put(v *[]byte) {
-	if len(*v) <= 4*bufferSize {
-		b.pool.Put(v)
 	}
 }

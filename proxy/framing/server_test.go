@@ -207,7 +207,7 @@ func TestForeignProtocolsAreTold(t *testing.T) {
 		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03": {400, "TLS"},
 		"\x05\x01\x00": {400, "SOCKS"},
 		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00":                                            {505, "HTTP/2 preface"},
-		"GET /" + strings.Repeat("x", 3<<20):                                                      {414, "request line too long"},
+		"GET /" + strings.Repeat("x", 1<<20):                                                      {414, "request line too long"},
 		lines("GET / HTTP/1.1", "") + strings.Repeat("X: "+strings.Repeat("y", 9<<10)+"\r\n", 99): {431, "section too large"},
 	} {
 		got := s.exchange(t, raw)
