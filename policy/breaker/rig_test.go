@@ -38,16 +38,16 @@ func settings() breaker.Settings {
 		Open: 5 * time.Second, OpenMax: 60 * time.Second,
 		Jitter: policytest.Jitter(0.5),
 		Outcome: func(req *http.Request, resp *http.Response, err error) breaker.Outcome {
-			var unsent *policytest.UnsentError
-			switch {
-			case errors.Is(err, context.Canceled):
-				return breaker.Ignored
-			case errors.As(err, &unsent):
-				return breaker.ConnectFailure
-			case err != nil || resp.StatusCode >= 500:
-				return breaker.Failure
+			if err == nil && resp.StatusCode < 500 {
+				return breaker.Success
 			}
-			return breaker.Success
+			if errors.Is(err, context.Canceled) {
+				return breaker.Ignored
+			}
+			if _, ok := errors.AsType[*policytest.UnsentError](err); ok {
+				return breaker.ConnectFailure
+			}
+			return breaker.Failure
 		},
 		Replayable: func(req *http.Request) bool { return req.Body == nil || req.GetBody != nil },
 	}

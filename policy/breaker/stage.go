@@ -51,14 +51,17 @@ func (s *stage) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, &OpenError{Key: c.key, Until: until}
 	}
-	return s.send(req, c, p, moved)
+	return s.send(req, c, p, moved, now)
 }
 
-// send passes req on under permit p, which it gives back however it ends.
-func (s *stage) send(req *http.Request, c *circuit, p permit, moved change) (resp *http.Response, err error) {
+// send passes req on under permit p, which it gives back however it ends. moved
+// is what giving the permit did to the circuit.
+func (s *stage) send(req *http.Request, c *circuit, p permit, moved change, begun time.Time) (resp *http.Response, err error) {
 	r := result{outcome: Ignored} // what a panic and runtime.Goexit leave
 	defer func() {
-		r.ended = time.Now()
+		if r.ended.IsZero() {
+			r.ended = time.Now()
+		}
 		was, moved := c.settle(p, s.group.rules(), r)
 		if r.outcome == Success {
 			s.watch(req, resp, c, was)
@@ -67,23 +70,25 @@ func (s *stage) send(req *http.Request, c *circuit, p permit, moved change) (res
 	}()
 	s.tell(req.Context(), c, moved)
 
-	begun, waited := time.Now(), s.waited(req)
+	waited := s.waited(req)
 	resp, err = s.next.RoundTrip(req)
-	took := time.Since(begun) - (s.waited(req) - waited)
+	ended := time.Now()
+	took := ended.Sub(begun) - (s.waited(req) - waited)
 	outcome := s.group.settings.Outcome(req, resp, err)
-
-	r.slow = s.group.rules().slow(took)
-	r.hint = patience(outcome, resp)
-	r.outcome = outcome
+	r = result{
+		outcome: outcome,
+		slow:    s.group.rules().slow(took),
+		hint:    patience(outcome, resp, ended),
+		ended:   ended,
+	}
 	return resp, err
 }
 
 // patience is until when a failing provider asks to be left alone.
-func patience(outcome Outcome, resp *http.Response) time.Time {
+func patience(outcome Outcome, resp *http.Response, now time.Time) time.Time {
 	if outcome != Failure || resp == nil || resp.StatusCode != http.StatusServiceUnavailable {
 		return time.Time{}
 	}
-	now := time.Now()
 	if d, ok := hint.RetryAfter(resp.Header, now); ok {
 		return now.Add(d)
 	}
