@@ -294,8 +294,9 @@ func TestContextOfAStandInIsAlive(t *testing.T) {
 // first of a connection and later ones, whose timer starts when net/http sees
 // four bytes. IdleTimeout is far away, so only ReadHeaderTimeout can end this.
 func TestSlowHeadsMeetReadHeaderTimeout(t *testing.T) {
+	t.Parallel()
 	s := serve(t, func(hs *http.Server) {
-		hs.ReadHeaderTimeout = 100 * time.Millisecond
+		hs.ReadHeaderTimeout = time.Second
 		hs.IdleTimeout = time.Hour
 	})
 	slow := answer{408, "request head took too long"}
