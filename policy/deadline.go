@@ -34,9 +34,14 @@ type clock struct {
 	cause *TimeoutError
 }
 
+// never is too far away to be reached before the Reset that follows.
+const never = 1 << 62 * time.Nanosecond
+
 func startClock(call *Call, limit time.Duration, cause *TimeoutError, end context.CancelCauseFunc) *clock {
 	c := &clock{limit: limit, call: call, end: end, cause: cause}
-	c.timer = time.AfterFunc(limit, c.fire)
+	// fire reads c.timer, so it must not run before that is set.
+	c.timer = time.AfterFunc(never, c.fire)
+	c.timer.Reset(limit)
 	return c
 }
 

@@ -66,7 +66,7 @@ func hostDenied(host string) *problem {
 
 func foreignHost(host string) *problem {
 	return &problem{slug: "authority-mismatch", detail: fmt.Sprintf(
-		"Host %s is not an address of this port; call http://127.0.0.1:PORT/NAME/… or use Outrider as HTTP_PROXY", quote(host))}
+		"Host %s is not an address of this port; call http://127.0.0.1:PORT/NAME/... or use Outrider as HTTP_PROXY", quote(host))}
 }
 
 func unknownUpstream(set *policy.Set, name string) *problem {

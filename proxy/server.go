@@ -137,6 +137,9 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, form form) *excha
 	x.ctx, x.span = s.Telemetry.StartCall(r, string(form))
 	x.ctx = policy.WithCall(x.ctx, x.call)
 	x.outcome = telemetry.Outcome{Call: x.call, Method: r.Method, Host: r.Host}
+	if form != formConnect {
+		x.outcome.Path = splitTarget(r.RequestURI).path
+	}
 	if r.Body != nil && r.Body != http.NoBody {
 		x.body = &countedBody{ReadCloser: r.Body}
 		r.Body = x.body

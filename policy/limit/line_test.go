@@ -136,24 +136,61 @@ func TestCanceledHeadLetsTheNextGoAtItsTime(t *testing.T) {
 	})
 }
 
-// The turn and the end of the context come in the same instant: whichever is
-// seen first, a call that was not sent has not spent the turn.
+// endsAt is a context that has ended when it is asked at or after a time, but
+// wakes nobody: as a waiter sees it whose turn came in the same instant.
+type endsAt struct {
+	context.Context
+	end time.Time
+}
+
+func (c endsAt) Err() error {
+	if time.Now().Before(c.end) {
+		return nil
+	}
+	return context.Canceled
+}
+
 func TestTurnOfACallThatEndsInTheSameInstantGoesToTheNext(t *testing.T) {
-	for range 50 {
+	for _, s := range []limit.Settings{
+		tenPerSecond(),
+		{Count: 1, Per: 100 * time.Millisecond, Window: true, Concurrency: 1, MaxWait: time.Minute, MaxQueue: 100},
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWire()
-			c := newCaller(t, newGroup(t, tenPerSecond(), nil), w)
+			g := newGroup(t, s, nil)
+			c := newCaller(t, g, w)
 			c.startAll(t.Context(), "a")
-			ctx, cancel := context.WithCancel(t.Context())
-			c.startAll(ctx, "x")
-			c.startAll(t.Context(), "b")
-			time.AfterFunc(100*time.Millisecond, cancel)
-			time.Sleep(time.Second)
-			if at := w.at("b"); at != 100*time.Millisecond && (w.at("x") < 0 || at != 200*time.Millisecond) {
-				t.Errorf("sent %s at %v", w.names(), w.times())
+			x := c.start(endsAt{t.Context(), w.start.Add(100 * time.Millisecond)}, "x")
+			c.startAll(t.Context(), "b c")
+			y := c.start(endsAt{t.Context(), w.start.Add(300 * time.Millisecond)}, "y")
+			time.Sleep(time.Minute)
+			for _, done := range []<-chan result{x, y} {
+				if r := <-done; !errors.Is(r.err, context.Canceled) {
+					t.Errorf("ended with %v", r.err)
+				}
+			}
+			wantTimes(t, w, ms(0, 100, 200)...)
+			if q := g.Snapshot()[0]; q.Active != 0 || q.Tokens != q.Room {
+				t.Errorf("left %+v", q)
 			}
 		})
 	}
+}
+
+// What is given back to a bucket that has filled up since is more than it holds.
+func TestTurnGivenBackNeverOverfillsTheBucket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := tenPerSecond()
+		s.Burst = 2
+		w := newWire()
+		c := newCaller(t, newGroup(t, s, nil), w)
+		c.startAll(t.Context(), "a b")
+		c.start(endsAt{t.Context(), w.start.Add(100 * time.Millisecond)}, "x")
+		time.Sleep(time.Minute)
+		c.startAll(t.Context(), "c d e")
+		time.Sleep(time.Minute)
+		wantTimes(t, w, ms(0, 0, 60000, 60000, 60100)...)
+	})
 }
 
 func TestContextThatHasEndedIsNotSentAndSpendsNothing(t *testing.T) {

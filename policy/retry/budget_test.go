@@ -2,8 +2,10 @@ package retry_test
 
 import (
 	"context"
+	"io"
 	"math"
 	"net/http"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -167,6 +169,20 @@ func TestReloadKeepsTheLevel(t *testing.T) {
 		wantLevel(t, off, 0)
 		wantLevel(t, retry.NewBudget(0.1, off), old.Level())
 	})
+}
+
+func TestBodyOfARefusedRetryIsClosed(t *testing.T) {
+	set := settings()
+	set.Budget = retry.NewBudget(0, nil)
+	again := &counted{Reader: strings.NewReader("abc")}
+	req := policytest.NewRequest(t, "PUT", "https://api.test/x", "abc")
+	req.GetBody = func() (io.ReadCloser, error) { return again, nil }
+	rt := newStage(t, set).Wrap(roundTripper(func(*http.Request) (*http.Response, error) {
+		return nil, syscall.ECONNRESET
+	}))
+	if _, err := rt.RoundTrip(req); err != syscall.ECONNRESET || again.closed != 1 {
+		t.Errorf("%v, closed %d times", err, again.closed)
+	}
 }
 
 func TestNoBudgetAtAll(t *testing.T) {

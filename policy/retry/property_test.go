@@ -21,7 +21,7 @@ import (
 // upstream does, and holds the promises of the package against it:
 //
 //   - a request that may do harm twice is not sent again after bytes of it left;
-//   - attempts ≤ calls·(1+ratio) + 50 + half a retry per second of idleness;
+//   - attempts ≤ calls·(1+ratio) + 50 + half a retry per idle second, exactly;
 //   - no attempt begins before the server's hint, or after the deadline;
 //   - no attempt sees a body that another has read from;
 //   - every response that is not handed on is closed.
@@ -55,12 +55,15 @@ func checkPromises(t *rapid.T) {
 	}
 	rt := stage.Wrap(world)
 
-	begun, calls := time.Now(), rapid.IntRange(1, 120).Draw(t, "calls")
+	calls := rapid.IntRange(1, 120).Draw(t, "calls")
+	pauses := rapid.SampledFrom([]int{0, 100, 3000}).Draw(t, "pauses")
+	world.down = rapid.Bool().Draw(t, "down")
 	for range calls {
 		world.call(rt, set.IdempotencyHeader, set.MintKey)
-		time.Sleep(time.Duration(rapid.IntRange(0, 3000).Draw(t, "pause")) * time.Millisecond)
+		time.Sleep(time.Duration(rapid.IntRange(0, pauses).Draw(t, "pause")) * time.Millisecond)
 	}
-	if bound := float64(calls)*(1+ratio) + 50 + time.Since(begun).Seconds()/2; float64(world.attempts) > bound {
+	world.first() // what was idle since the last call
+	if bound := float64(calls)*(1+ratio) + 50 + world.idle.Seconds()/2; float64(world.attempts) > bound {
 		t.Fatalf("%d attempts for %d calls, bound %v", world.attempts, calls, bound)
 	}
 	if ratio == 0 && world.attempts != calls {
@@ -75,7 +78,11 @@ func checkPromises(t *rapid.T) {
 type world struct {
 	t              *rapid.T
 	attempts, open int
-	// of the current call
+	down           bool          // no call succeeds, all may be repeated
+	idle           time.Duration // without a first attempt, from one second on
+	last           time.Time     // first attempt
+	// Of the current call.
+	started  bool // its first attempt was made
 	harmful  bool // must not be sent twice
 	left     int  // attempts of which bytes left
 	notUntil time.Time
@@ -84,7 +91,11 @@ type world struct {
 
 func (w *world) call(rt http.RoundTripper, header string, mint bool) {
 	t := w.t
-	method := rapid.SampledFrom([]string{"GET", "PUT", "DELETE", "QUERY", "POST", "PATCH", "PURGE"}).Draw(t, "method")
+	methods := []string{"GET", "PUT", "DELETE", "QUERY", "POST", "PATCH", "PURGE"}
+	if w.down {
+		methods = methods[:4]
+	}
+	method := rapid.SampledFrom(methods).Draw(t, "method")
 	req, err := http.NewRequest(method, "https://api.test/x", strings.NewReader("0123456789"))
 	if err != nil {
 		t.Fatal(err)
@@ -96,7 +107,7 @@ func (w *world) call(rt http.RoundTripper, header string, mint bool) {
 	controls := retry.Controls{Idempotent: rapid.IntRange(0, 9).Draw(t, "vouched") == 0}
 	post := method == "POST" || method == "PATCH"
 	w.harmful = (post || method == "PURGE") && !controls.Idempotent && !(keyed && header != "") && !(mint && post)
-	w.left, w.notUntil = 0, time.Time{}
+	w.started, w.left, w.notUntil = false, 0, time.Time{}
 	timeout := time.Duration(rapid.IntRange(1, 20000).Draw(t, "deadline")) * time.Millisecond
 	w.deadline = time.Now().Add(timeout)
 
@@ -111,10 +122,22 @@ func (w *world) call(rt http.RoundTripper, header string, mint bool) {
 	}
 }
 
+// first notes a first attempt.
+func (w *world) first() {
+	if !w.last.IsZero() {
+		w.idle += max(0, time.Since(w.last)-time.Second)
+	}
+	w.last = time.Now()
+}
+
 // RoundTrip is one attempt.
 func (w *world) RoundTrip(req *http.Request) (*http.Response, error) {
 	t, now := w.t, time.Now()
 	w.attempts++
+	if !w.started {
+		w.started = true
+		w.first()
+	}
 	if now.Before(w.notUntil) {
 		t.Fatalf("%v early", w.notUntil.Sub(now))
 	}
@@ -132,16 +155,20 @@ func (w *world) RoundTrip(req *http.Request) (*http.Response, error) {
 	if _, err := io.ReadFull(req.Body, part); err != nil || part[0] != '0' {
 		t.Fatalf("the body begins with %q, %v", part, err)
 	}
-	status := rapid.SampledFrom([]int{0, 200, 404, 409, 429, 500, 503}).Draw(t, "status")
+	statuses := []int{0, 429, 500, 503, 200, 404, 409}
+	if w.down {
+		statuses = statuses[:4]
+	}
+	status := rapid.SampledFrom(statuses).Draw(t, "status")
 	if status == 0 {
 		return nil, io.ErrUnexpectedEOF
 	}
 	resp := &http.Response{StatusCode: status, Header: http.Header{}, ContentLength: -1}
-	switch rapid.IntRange(0, 5).Draw(t, "hint") {
-	case 0:
+	switch hint := rapid.IntRange(0, 5).Draw(t, "hint"); {
+	case hint == 0:
 		resp.Header.Set("Retry-After", "2")
 		w.notUntil = now.Add(2 * time.Second)
-	case 1:
+	case hint == 1 && !w.down:
 		resp.Header.Set("x-should-retry", rapid.SampledFrom([]string{"true", "false"}).Draw(t, "word"))
 	}
 	w.open++

@@ -276,6 +276,21 @@ func TestMintedKeyDoesNotTouchTheCallersRequest(t *testing.T) {
 	}
 }
 
+func TestTwoKeysAreNone(t *testing.T) {
+	set := settings()
+	set.IdempotencyHeader = "Idempotency-Key"
+	stage := newStage(t, set)
+	req := policytest.NewRequest(t, "POST", "https://api.test/x", "")
+	req.Header["Idempotency-Key"] = []string{"a"}
+	if class := stage.Class(req); class != retry.Keyed {
+		t.Errorf("one key: %s", class)
+	}
+	req.Header["Idempotency-Key"] = []string{"a", "b"}
+	if class := stage.Class(req); class != retry.Unsafe {
+		t.Errorf("two keys: %s", class)
+	}
+}
+
 func TestReplayable(t *testing.T) {
 	body := func() io.ReadCloser { return io.NopCloser(strings.NewReader("x")) }
 	get := func() (io.ReadCloser, error) { return body(), nil }
