@@ -1,0 +1,40 @@
+// Package egress is the outbound HTTP client: it dials, secures, writes the
+// request, parses the response, and knows exactly whether a byte of a request
+// has left. It sends every request once at most.
+//
+// # One call, as a walk through the files
+//
+//   - transport.go: RoundTrip. begin (exchange.go) validates the request;
+//     write.go computes its target and host.
+//   - pool.go, share.go: acquire finds a connection of the authority, the one
+//     last used, or dials one. First calls to an https authority share a dial
+//     until ALPN has told what it speaks.
+//   - dial.go, guard.go: the connect itself. The guard judges the address that
+//     is really dialled. wire.go is the socket below TLS: it counts bytes.
+//   - HTTP/1.1: exchange.go. write.go renders head and small body into one
+//     buffer; alive_unix.go looks whether a pooled connection is still good;
+//     one write. A larger body is written by sender.go on a goroutine of its
+//     own, while this one reads on: read.go and section.go parse the head,
+//     body.go and chunked.go then the body, upgrade.go what follows a 101. At
+//     the body's end the connection is back in the pool.
+//   - HTTP/2: http2.go and stream.go hand the call to a connection of
+//     golang.org/x/net/http2, chosen by us; source.go guards the request body.
+//   - cancel.go turns the end of the context into a deadline in the past.
+//   - errors.go: everything that can go wrong, as one type.
+//
+// # Goroutines
+//
+// A call over HTTP/1.1 has none, unless its request body is neither absent nor
+// small and in memory: then one, for which RoundTrip's error and the response
+// body's end or Close wait. An idle connection has none and holds no buffer.
+// HTTP/2 connections have the library's.
+//
+// # Hooks
+//
+// Of net/http/httptrace these are called: GotConn, WroteHeaders (once, when
+// the first byte of the request has been accepted by the socket, and exactly
+// if Error.Sent is or would be true; over HTTP/2 when the library has written
+// the header frame), Got100Continue, Got1xxResponse (100, 102, 103 …; its error
+// ends the call), GotFirstResponseByte. The dialler adds its own (DNS…,
+// Connect…) unless the dial is shared between calls.
+package egress

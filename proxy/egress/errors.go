@@ -1,0 +1,143 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+)
+
+// Kind says what went wrong with a call. It is what the layers above decide by.
+type Kind uint8
+
+// The kinds. Whether bytes of the request left this machine is not part of
+// the kind: that is [Error.Sent].
+const (
+	// InvalidRequest: the request cannot be written as HTTP (method, target,
+	// host or a header field). Nothing was dialled.
+	InvalidRequest Kind = iota + 1
+	// DialFailed: the name did not resolve, or no address took the connection.
+	DialFailed
+	// AddressDenied: the guard refused the address that was about to be dialled.
+	AddressDenied
+	// TLSFailed: the handshake failed, or the peer ended TLS with an alert.
+	TLSFailed
+	// Reset: the connection died before a whole response head had arrived.
+	Reset
+	// Malformed: the peer's bytes are not HTTP as RFC 9112 and RFC 9113 have it.
+	Malformed
+	// HeaderTooLarge: the response's header or trailer section passed the limit.
+	HeaderTooLarge
+	// Truncated: the connection ended inside a response body.
+	// errors.Is(err, io.ErrUnexpectedEOF) holds.
+	Truncated
+	// ClientBody: reading the request body failed, or it did not have the
+	// length that was declared.
+	ClientBody
+	// Canceled: the context ended first; the cause is wrapped.
+	Canceled
+)
+
+var kindTexts = [...]string{
+	InvalidRequest: "invalid request",
+	DialFailed:     "dial failed",
+	AddressDenied:  "address denied",
+	TLSFailed:      "TLS failed",
+	Reset:          "connection lost before a response",
+	Malformed:      "malformed response",
+	HeaderTooLarge: "response header too large",
+	Truncated:      "response body truncated",
+	ClientBody:     "request body failed",
+	Canceled:       "canceled",
+}
+
+// String is the kind in words.
+func (k Kind) String() string {
+	if int(k) < len(kindTexts) && kindTexts[k] != "" {
+		return kindTexts[k]
+	}
+	return "unknown"
+}
+
+// Error is every error of this package, from RoundTrip as from a body's Read.
+// Its text names the address and the fault, never a query, a header field's
+// value or a piece of a body.
+type Error struct {
+	Kind Kind
+	Addr string // host:port that was called, "" if it was not known yet
+	// Sent: at least one byte of this request was accepted by the socket (in
+	// TLS: a record that holds it), or over HTTP/2 its header frame was, and
+	// the peer did not declare it unprocessed.
+	Sent bool
+	Err  error
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	s := "egress: " + e.Kind.String()
+	if e.Addr != "" {
+		s += ": " + e.Addr
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Unsent reports that provably no byte of the request reached the peer's
+// application, so that even a request with side effects may be tried again.
+func (e *Error) Unsent() bool { return !e.Sent }
+
+// canceledError wraps context.Cause and still answers to the context's own
+// error, which callers commonly ask for.
+type canceledError struct{ cause, err error }
+
+func (e *canceledError) Error() string   { return e.cause.Error() }
+func (e *canceledError) Unwrap() []error { return []error{e.cause, e.err} }
+
+func causeOf(ctx context.Context) error {
+	cause, err := context.Cause(ctx), ctx.Err()
+	if cause == err {
+		return cause
+	}
+	return &canceledError{cause, err}
+}
+
+// faultError carries the kind from where a fault is found to where the Error
+// with its address is made. The text is ours and quotes nothing of the peer.
+type faultError struct {
+	kind Kind
+	text string
+	err  error
+}
+
+func (e *faultError) Error() string { return e.text }
+func (e *faultError) Unwrap() error { return e.err }
+
+func malformed(text string) error { return &faultError{kind: Malformed, text: text} }
+func tooLarge(text string) error  { return &faultError{kind: HeaderTooLarge, text: text} }
+func invalid(text string) error   { return &faultError{kind: InvalidRequest, text: text} }
+
+// kindOf classifies err: a fault's own kind, a TLS alert, or otherwise.
+func kindOf(err error, otherwise Kind) Kind {
+	if fault, ok := errors.AsType[*faultError](err); ok {
+		return fault.kind
+	}
+	// crypto/tls reports the peer's alert by this operation name, also after
+	// the handshake: under TLS 1.3 a refused client certificate shows only then.
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
+		return TLSFailed
+	}
+	return otherwise
+}
+
+// unexpected turns a plain end of the connection into io.ErrUnexpectedEOF.
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

@@ -1,0 +1,268 @@
+package egress
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptrace"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// An exchange is one request and its response over HTTP/1.1: it writes the
+// one, parses the other, and then is the response's body. Everything that a
+// call needs is in this one allocation.
+type exchange struct {
+	t     *Transport
+	req   *http.Request
+	ctx   context.Context
+	trace *httptrace.ClientTrace // nil: nobody listens
+	key   key
+
+	// The request, as begin found it.
+	host    string // Host, in ASCII
+	path    string // target without the query
+	length  int64  // of the body: 0 none, -1 unknown
+	inline  bool   // the body is small and in memory: it goes out with the head
+	upgrade bool
+	expect  bool
+	out     *[]byte // head, then the inline body; nil before prepare
+	headLen int     // of out
+
+	c      *conn
+	br     *bufio.Reader
+	sender *sender // nil: the body is in out, or there is none
+	sent   bool    // a byte of the request was accepted by the socket
+	first  bool    // a byte of the response has arrived
+
+	// mu guards the deadlines of the connection against the context's end:
+	// once canceled they stay in the past.
+	mu       sync.Mutex
+	canceled bool
+	unwatch  func() bool // nil: the context cannot end
+
+	// The response's body.
+	reading  sync.Mutex // held by Read; guards what follows
+	resp     *http.Response
+	framing  framing
+	left     int64 // bytes: of a fixed body, or of the current chunk
+	excess   int64 // chunked: overhead that the data does not make up for
+	midChunk bool  // chunked: the CRLF after the current chunk is still to come
+	keep     bool  // the connection may be used again
+	ended    error // what Read returns from now on; nil: there is more
+}
+
+// maxInline is the largest body that goes out with the head in one write. It
+// fits into any socket buffer, so the write does not wait for the peer.
+const maxInline = 16 << 10
+
+// begin checks the request and finds out how it will be sent.
+func (t *Transport) begin(req *http.Request) (*exchange, error) {
+	ex := &exchange{t: t, req: req, ctx: req.Context()}
+	if req.URL == nil {
+		return nil, ex.refuse(invalid("no URL"))
+	}
+	var err error
+	if ex.key, err = keyOf(req); err != nil {
+		return nil, ex.refuse(err)
+	}
+	if err := ex.check(); err != nil {
+		return nil, ex.refuse(err)
+	}
+	ex.trace = httptrace.ContextClientTrace(ex.ctx)
+	if req.Body != nil && req.Body != http.NoBody {
+		ex.length = req.ContentLength
+		if ex.length <= 0 {
+			ex.length = -1
+		}
+		ex.expect = tokenIn(req.Header["Expect"], "100-continue")
+	}
+	ex.inline = ex.length > 0 && ex.length <= maxInline && req.GetBody != nil && len(req.Trailer) == 0
+	ex.upgrade = len(req.Header["Upgrade"]) > 0
+	if ex.ctx.Err() != nil {
+		return nil, ex.refuse(causeOf(ex.ctx))
+	}
+	return ex, nil
+}
+
+// refuse is the error of a request that never left.
+func (ex *exchange) refuse(err error) error {
+	kind := InvalidRequest
+	if ex.ctx.Err() != nil {
+		kind = kindOf(err, Canceled)
+	}
+	return &Error{Kind: kind, Addr: ex.key.addr, Err: err}
+}
+
+// giveUp ends a call that has no connection.
+func (ex *exchange) giveUp(err error) error {
+	ex.detach()
+	closeBody(ex.req)
+	ex.freeOut()
+	return err
+}
+
+// prepare renders the head, and behind it the inline body. Once is enough.
+func (ex *exchange) prepare() error {
+	if ex.out != nil {
+		return nil
+	}
+	ex.watch()
+	buf := outPool.Get().(*[]byte)
+	*buf = ex.appendHead((*buf)[:0])
+	ex.out, ex.headLen = buf, len(*buf)
+	if !ex.inline {
+		return nil
+	}
+	if err := ex.readInline(); err != nil {
+		e := &Error{Kind: ClientBody, Addr: ex.key.addr, Err: err}
+		if ex.ctx.Err() != nil {
+			e.Kind, e.Err = Canceled, causeOf(ex.ctx)
+		}
+		return e
+	}
+	return nil
+}
+
+// run sends the request over c and reads the response's head.
+func (ex *exchange) run(c *conn) (*http.Response, error) {
+	ex.attach(c)
+	ex.br = readerPool.Get().(*bufio.Reader)
+	ex.br.Reset(c.nc)
+	if tr := ex.trace; tr != nil && tr.GotConn != nil {
+		info := httptrace.GotConnInfo{Conn: c.nc, Reused: c.uses > 0, WasIdle: !c.idleSince.IsZero()}
+		if info.WasIdle {
+			info.IdleTime = time.Since(c.idleSince)
+		}
+		tr.GotConn(info)
+	}
+	c.uses++
+	if err := ex.send(); err != nil {
+		return nil, ex.fail(err)
+	}
+	resp, err := ex.receive()
+	if err != nil {
+		return nil, ex.fail(err)
+	}
+	return resp, nil
+}
+
+// send writes what can be written without waiting for the peer, and starts the
+// sender for the rest.
+func (ex *exchange) send() error {
+	head, body := (*ex.out)[:ex.headLen], (*ex.out)[ex.headLen:]
+	if !ex.expect {
+		head, body = *ex.out, nil
+	}
+	before := ex.c.wire.written.Load()
+	_, err := ex.c.nc.Write(head)
+	if ex.c.wire.written.Load() > before {
+		ex.sent = true
+		if tr := ex.trace; tr != nil && tr.WroteHeaders != nil {
+			tr.WroteHeaders()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if ex.expect {
+		return ex.sendExpected(body)
+	}
+	if !ex.inline && ex.length != 0 {
+		ex.startSender()
+	}
+	return nil
+}
+
+// sendExpected waits for 100 (Continue), or for so long that the peer probably
+// does not know it, and sends the body then. A final response meanwhile leaves
+// the body unsent: receive finds it in the buffer.
+func (ex *exchange) sendExpected(inline []byte) error {
+	ex.setReadDeadline(time.Now().Add(ex.t.settings.ExpectContinueTimeout))
+	final, err := ex.awaitContinue()
+	ex.setReadDeadline(time.Time{})
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded) && !ex.isCanceled():
+	case err != nil:
+		return err
+	case final:
+		// The body was announced and is not coming.
+		ex.sender = stoppedSender(ex)
+		return nil
+	}
+	if ex.inline {
+		_, err := ex.c.nc.Write(inline)
+		return err
+	}
+	ex.startSender()
+	return nil
+}
+
+// fail ends the call without a response.
+func (ex *exchange) fail(err error) error {
+	e := &Error{Kind: kindOf(err, Reset), Addr: ex.key.addr, Sent: ex.sent, Err: unexpected(err)}
+	ex.c.abort()
+	var bodyErr error
+	if ex.sender != nil {
+		bodyErr = ex.sender.stop()
+	} else {
+		closeBody(ex.req)
+	}
+	ex.detach()
+	ex.freeReader()
+	ex.freeOut()
+	switch {
+	case ex.ctx.Err() != nil:
+		e.Kind, e.Err = Canceled, causeOf(ex.ctx)
+	case bodyErr != nil:
+		e.Kind, e.Err = ClientBody, bodyErr
+	}
+	return e
+}
+
+// bodyless reports that a response has no body whatever its header says
+// (RFC 9112 §6.3).
+func bodyless(method string, status int) bool {
+	return method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
+}
+
+// Buffers live only as long as bytes flow: an idle connection holds none.
+var (
+	readerPool = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 4<<10) }}
+	outPool    = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
+)
+
+func (ex *exchange) freeReader() {
+	if ex.br != nil {
+		ex.br.Reset(nil)
+		readerPool.Put(ex.br)
+		ex.br = nil
+	}
+}
+
+func (ex *exchange) freeOut() {
+	if ex.out != nil {
+		if cap(*ex.out) <= 2*maxInline {
+			outPool.Put(ex.out)
+		}
+		ex.out = nil
+	}
+}
+
+// http2Body is the request body for HTTP/2, nil if there is none. If it was
+// prepared for HTTP/1.1 already, it is taken from there.
+func (ex *exchange) http2Body() *guardedBody {
+	defer ex.detach() // the library watches the context itself
+	defer ex.freeOut()
+	if ex.length == 0 {
+		closeBody(ex.req)
+		return nil
+	}
+	if ex.inline && ex.out != nil {
+		return newGuardedBody(copied(strings.NewReader(string((*ex.out)[ex.headLen:]))), ex.length)
+	}
+	return newGuardedBody(ex.req.Body, ex.length)
+}

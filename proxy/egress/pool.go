@@ -1,0 +1,277 @@
+package egress
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// key names an authority: where connections lead to.
+type key struct {
+	tls  bool
+	addr string // lower-case host:port
+}
+
+// keyOf finds the authority of a request.
+func keyOf(req *http.Request) (key, error) {
+	k := key{tls: req.URL.Scheme == "https"}
+	if !k.tls && req.URL.Scheme != "http" {
+		return k, invalid("scheme is neither http nor https")
+	}
+	addr, err := asciiHost(req.URL.Host)
+	if err != nil {
+		return k, err
+	}
+	// The port is what follows the last colon outside of brackets.
+	switch colon := strings.LastIndexByte(addr, ':'); {
+	case colon > strings.LastIndexByte(addr, ']') && colon < len(addr)-1:
+	default:
+		addr = strings.TrimSuffix(addr, ":")
+		if k.tls {
+			addr += ":443"
+		} else {
+			addr += ":80"
+		}
+	}
+	k.addr = strings.ToLower(addr)
+	return k, nil
+}
+
+// protocol is what an https authority has shown itself to speak.
+type protocol uint8
+
+const (
+	unknown protocol = iota
+	http1
+	http2x
+)
+
+// authority holds the connections to one place. Guarded by Transport.mu. It
+// lives as long as it has connections, a dial or a call that is choosing.
+type authority struct {
+	protocol protocol
+	conns    int         // open connections, busy or not
+	choosing int         // calls inside acquire
+	idle     []*conn     // HTTP/1.1, last used at the end
+	http2    []*h2conn   // HTTP/2, in order of dialling
+	dialing  *sharedDial // nil: none
+	freed    chan struct{}
+}
+
+// sharedDial is one dial that several calls wait for.
+type sharedDial struct {
+	done    chan struct{} // closed at the end
+	err     error         // set before
+	cancel  context.CancelFunc
+	waiters int
+}
+
+// at returns the authority of k. t.mu is held.
+func (t *Transport) at(k key) *authority {
+	a := t.authorities[k]
+	if a == nil {
+		a = new(authority)
+		t.authorities[k] = a
+	}
+	return a
+}
+
+// tidy forgets an authority that nothing depends on. t.mu is held.
+func (t *Transport) tidy(k key, a *authority) {
+	if a.conns == 0 && a.choosing == 0 && a.dialing == nil {
+		delete(t.authorities, k)
+	}
+}
+
+// acquire finds or makes a connection: the HTTP/1.1 connection that was used
+// last, or a free stream of an HTTP/2 connection. The former is the caller's
+// alone; whether it is still alive is for the caller to check.
+func (t *Transport) acquire(ctx context.Context, k key, upgrade bool) (*conn, *h2conn, error) {
+	t.mu.Lock()
+	a := t.at(k)
+	a.choosing++
+	c, h, err := t.choose(ctx, k, a, upgrade)
+	a.choosing--
+	t.tidy(k, a)
+	t.mu.Unlock()
+	return c, h, err
+}
+
+// choose is entered and left with t.mu held, and gives it up while it waits.
+func (t *Transport) choose(ctx context.Context, k key, a *authority, upgrade bool) (*conn, *h2conn, error) {
+	for {
+		if ctx.Err() != nil {
+			return nil, nil, &Error{Kind: Canceled, Addr: k.addr, Err: causeOf(ctx)}
+		}
+		if !upgrade {
+			if h := a.reserve(); h != nil {
+				return nil, h, nil
+			}
+		}
+		if c := t.popIdle(a); c != nil {
+			return c, nil, nil
+		}
+		if !k.tls || upgrade || a.protocol == http1 {
+			c, h, err := t.dialAlone(ctx, k, a, upgrade)
+			if c != nil || err != nil {
+				return c, nil, err
+			}
+			if h != nil {
+				return nil, h, nil
+			}
+			continue
+		}
+		if err := t.waitForHTTP2(ctx, k, a); err != nil {
+			return nil, nil, err
+		}
+	}
+}
+
+// popIdle takes the last used connection that has not outlived its time.
+func (t *Transport) popIdle(a *authority) *conn {
+	n := len(a.idle)
+	if n == 0 {
+		return nil
+	}
+	now := time.Now()
+	for ; n > 0; n = len(a.idle) {
+		c := a.idle[n-1]
+		a.idle[n-1] = nil
+		a.idle = a.idle[:n-1]
+		t.idle--
+		if now.Before(c.expires) {
+			return c
+		}
+		t.mu.Unlock()
+		c.close()
+		t.mu.Lock()
+	}
+	return nil
+}
+
+// put returns a connection to the pool, or closes it.
+func (t *Transport) put(c *conn) {
+	keep := t.settings.IdleConnTimeout
+	if c.keepFor != 0 && c.keepFor < keep {
+		keep = c.keepFor
+	}
+	now := time.Now()
+	c.idleSince, c.expires = now, now.Add(keep)
+
+	t.mu.Lock()
+	a := t.at(c.key)
+	if t.closed || keep <= 0 || len(a.idle) >= t.settings.MaxIdlePerHost || t.idle >= t.settings.MaxIdle {
+		t.mu.Unlock()
+		c.close()
+		return
+	}
+	a.idle = append(a.idle, c)
+	t.idle++
+	t.armSweeper(now, c.expires)
+	t.mu.Unlock()
+}
+
+// armSweeper sees to it that the sweeper runs at the given time, or earlier.
+func (t *Transport) armSweeper(now, at time.Time) {
+	if !t.sweepAt.IsZero() && !at.Before(t.sweepAt) {
+		return
+	}
+	t.sweepAt = at
+	if t.sweeper == nil {
+		t.sweeper = time.AfterFunc(at.Sub(now), t.sweep)
+	} else {
+		t.sweeper.Reset(at.Sub(now))
+	}
+}
+
+// sweep closes the idle connections whose time is over, and comes back when
+// the next one's will be.
+func (t *Transport) sweep() {
+	var expired []*conn
+	var next time.Time
+	now := time.Now()
+	t.mu.Lock()
+	for _, a := range t.authorities {
+		kept := a.idle[:0]
+		for _, c := range a.idle {
+			if !now.Before(c.expires) {
+				expired = append(expired, c)
+				continue
+			}
+			kept = append(kept, c)
+			if next.IsZero() || c.expires.Before(next) {
+				next = c.expires
+			}
+		}
+		clear(a.idle[len(kept):])
+		a.idle = kept
+	}
+	t.idle -= len(expired)
+	t.sweepAt = time.Time{}
+	if !next.IsZero() {
+		// One second of patience collects connections that expire together.
+		t.armSweeper(now, now.Add(max(next.Sub(now), time.Second)))
+	}
+	t.mu.Unlock()
+	for _, c := range expired {
+		c.close()
+	}
+}
+
+// opened counts a connection in, until its socket closes.
+func (t *Transport) opened(c *conn) {
+	forget := func() { t.forget(c) }
+	c.wire.onClose.Store(&forget)
+	t.mu.Lock()
+	t.at(c.key).conns++
+	t.mu.Unlock()
+}
+
+// forget takes a closed connection out of the books.
+func (t *Transport) forget(c *conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := t.at(c.key)
+	a.conns--
+	c.dead = true
+	for i, h := range a.http2 {
+		if h.conn == c {
+			a.http2 = append(a.http2[:i:i], a.http2[i+1:]...)
+			a.wake()
+			break
+		}
+	}
+	t.tidy(c.key, a)
+}
+
+// drain closes what is idle; for good it also stops keeping connections.
+func (t *Transport) drain(forGood bool) {
+	var unused []*conn
+	t.mu.Lock()
+	if forGood {
+		t.closed = true
+	}
+	for _, a := range t.authorities {
+		unused = append(unused, a.idle...)
+		a.idle = nil
+		for _, h := range a.http2 {
+			if h.streams == 0 {
+				h.retired = true
+				unused = append(unused, h.conn)
+			}
+		}
+		if d := a.dialing; d != nil && forGood && d.waiters == 0 {
+			a.cancelDial(d)
+		}
+	}
+	t.idle = 0
+	if t.sweeper != nil {
+		t.sweeper.Stop()
+	}
+	t.sweepAt = time.Time{}
+	t.mu.Unlock()
+	for _, c := range unused {
+		c.close()
+	}
+}

@@ -1,0 +1,265 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/net/http2"
+)
+
+// stream is one request over HTTP/2 and then its response's body.
+type stream struct {
+	ex      *exchange
+	h       *h2conn
+	body    *guardedBody // nil: the request has none
+	hooks   httptrace.ClientTrace
+	wrote   atomic.Bool // the library has handed the header frame to the socket
+	interim int
+	once    sync.Once // guards the release of the connection
+}
+
+func newStream(ex *exchange, h *h2conn, body *guardedBody) *stream {
+	return &stream{ex: ex, h: h, body: body}
+}
+
+// request is req as the library wants it.
+func (s *stream) request() *http.Request {
+	ex := s.ex
+	if tr := ex.trace; tr != nil {
+		s.hooks = *tr
+		if tr.GotConn != nil {
+			s.ex.t.mu.Lock()
+			reused := s.h.used
+			s.h.used = true
+			s.ex.t.mu.Unlock()
+			tr.GotConn(httptrace.GotConnInfo{Conn: s.h.conn.nc, Reused: reused})
+		}
+	}
+	s.hooks.WroteHeaders = s.wroteHeaders
+	s.hooks.Got1xxResponse = s.got1xx
+
+	// Shallow: trailers are filled in while the body is read.
+	r := ex.req.WithContext(httptrace.WithClientTrace(untraced{ex.ctx}, &s.hooks))
+	u := *ex.req.URL
+	// The library takes scheme and host off an Opaque that has both.
+	u.Scheme, u.Host = "https", ex.host
+	u.Opaque, u.RawQuery, u.ForceQuery = ex.path, ex.req.URL.RawQuery, ex.req.URL.ForceQuery
+	if strings.HasPrefix(u.Opaque, "/") {
+		u.Opaque = "//" + ex.host + u.Opaque
+	}
+	r.URL, r.Host = &u, ex.host
+	r.Header = http2Header(ex.req.Header)
+	r.Close, r.Cancel, r.GetBody = false, nil, nil
+	r.Body, r.ContentLength = nil, 0
+	if s.body != nil {
+		r.Body, r.ContentLength = s.body, ex.length
+		if len(ex.req.Trailer) == 0 {
+			r.Trailer = nil
+		}
+	} else {
+		r.Trailer = nil
+	}
+	return r
+}
+
+// http2Header copies h without what HTTP/2 forbids (RFC 9113 §8.2.2). The
+// explicit nil keeps the library from adding a User-Agent of its own.
+func http2Header(h http.Header) http.Header {
+	out := make(http.Header, len(h)+1)
+	agent := false
+	for name, values := range h {
+		switch {
+		case isFraming(name), fold(name, "Connection"), fold(name, "Proxy-Connection"),
+			fold(name, "Keep-Alive"), fold(name, "Upgrade"):
+			continue
+		case fold(name, "Te"):
+			if !tokenIn(values, "trailers") {
+				continue
+			}
+			values = []string{"trailers"}
+		case fold(name, "User-Agent"):
+			agent = true
+		}
+		out[name] = values
+	}
+	if !agent {
+		out["User-Agent"] = nil
+	}
+	return out
+}
+
+func (s *stream) wroteHeaders() {
+	s.wrote.Store(true)
+	if tr := s.ex.trace; tr != nil && tr.WroteHeaders != nil {
+		tr.WroteHeaders()
+	}
+}
+
+func (s *stream) got1xx(code int, h textproto.MIMEHeader) error {
+	if s.interim++; s.interim > maxInterim {
+		return malformed("too many interim responses")
+	}
+	if tr := s.ex.trace; tr != nil && tr.Got1xxResponse != nil {
+		return tr.Got1xxResponse(code, h)
+	}
+	return nil
+}
+
+// untraced hides the caller's httptrace hooks, so that those of a stream take
+// their place. WithClientTrace by itself would call both, through reflection,
+// and return the caller's verdict on a 1xx response instead of ours.
+type untraced struct{ context.Context }
+
+func (u untraced) Value(name any) any {
+	v := u.Context.Value(name)
+	if _, ok := v.(*httptrace.ClientTrace); ok {
+		return nil
+	}
+	return v
+}
+
+// deliver dresses the library's response.
+func (s *stream) deliver(resp *http.Response) *http.Response {
+	resp.Request = s.ex.req
+	resp.TLS = s.h.conn.tls
+	if bodyless(s.ex.req.Method, resp.StatusCode) {
+		// To the library a 304 with a Content-Length lacks its body.
+		resp.Body.Close()
+		s.finish()
+		resp.Body = http.NoBody
+		return resp
+	}
+	resp.Body = &streamBody{stream: s, rc: resp.Body}
+	return resp
+}
+
+// finish lets go of the request body and of the connection, once.
+func (s *stream) finish() {
+	s.once.Do(func() {
+		s.body.stop()
+		s.ex.t.release(s.h)
+	})
+}
+
+// fail is RoundTrip's error. The library has ended the stream, except after a
+// cancellation: then it may be about to write, and Sent errs on the safe side.
+func (s *stream) fail(err error) error {
+	e := &Error{Kind: Reset, Addr: s.ex.key.addr, Sent: s.wrote.Load()}
+	s.body.stop()
+	switch bodyErr := s.body.failure(); {
+	case s.ex.ctx.Err() != nil:
+		e.Kind, e.Sent, e.Err = Canceled, true, causeOf(s.ex.ctx)
+	case bodyErr != nil:
+		e.Kind, e.Err = ClientBody, bodyErr
+	default:
+		e.Kind, e.Err = explain(err)
+		if wasRefused(err) {
+			e.Sent = false
+		}
+	}
+	return e
+}
+
+// The library tells these only by text: the values are not exported, and a
+// stream that GOAWAY left out carries no type. A test provokes each, so that
+// another wording in a later version shows there and not in production.
+const (
+	textUnusable     = "http2: client conn not usable"
+	textGoAway       = "http2: Transport received Server's graceful shutdown GOAWAY"
+	textGoAwayFirst  = "http2: Transport received GOAWAY from server ErrCode:"
+	textHeaderTooBig = "http2: response header list larger than advertised limit"
+	textTooMuchData  = "net/http: server replied with more than declared Content-Length; truncated"
+)
+
+func isUnusable(err error) bool { return err.Error() == textUnusable }
+
+// wasRefused reports that the peer declared the request unprocessed: it reset
+// the stream with REFUSED_STREAM, or its GOAWAY named a lower last stream
+// (RFC 9113 §8.7). The library has both GOAWAY texts for streams above that
+// identifier only; for those below it has the type GoAwayError.
+func wasRefused(err error) bool {
+	if se, ok := errors.AsType[http2.StreamError](err); ok {
+		return se.Code == http2.ErrCodeRefusedStream
+	}
+	text := err.Error()
+	return text == textGoAway || strings.HasPrefix(text, textGoAwayFirst)
+}
+
+// explain classifies the library's error and puts it into words that quote
+// nothing of the peer (GOAWAY carries free text of its own).
+func explain(err error) (Kind, error) {
+	if ga, ok := errors.AsType[http2.GoAwayError](err); ok {
+		return Reset, &faultError{Reset, "the peer said GOAWAY (" + ga.ErrCode.String() + ") and closed", err}
+	}
+	if se, ok := errors.AsType[http2.StreamError](err); ok {
+		if fault, ok := errors.AsType[*faultError](se.Cause); ok {
+			return fault.kind, fault
+		}
+		switch {
+		case se.Cause == nil || se.Cause.Error() == "received from peer":
+			return Reset, &faultError{Reset, "the peer reset the stream (" + se.Code.String() + ")", err}
+		case se.Cause.Error() == textHeaderTooBig:
+			return HeaderTooLarge, &faultError{HeaderTooLarge, "header section passes the limit", err}
+		}
+		return Malformed, &faultError{Malformed, "HTTP/2 stream error (" + se.Code.String() + ")", err}
+	}
+	if ce, ok := errors.AsType[http2.ConnectionError](err); ok {
+		return Malformed, &faultError{Malformed, "HTTP/2 connection error (" + http2.ErrCode(ce).String() + ")", err}
+	}
+	return kindOf(err, Reset), unexpected(err)
+}
+
+// streamBody is the body of a response over HTTP/2.
+type streamBody struct {
+	*stream
+	rc io.ReadCloser
+}
+
+func (b *streamBody) Read(p []byte) (int, error) {
+	n, err := b.rc.Read(p)
+	switch {
+	case err == nil:
+		return n, nil
+	case err == io.EOF:
+		b.finish()
+		return n, io.EOF
+	}
+	return n, b.fault(err)
+}
+
+func (b *streamBody) fault(err error) error {
+	if err == http.ErrBodyReadAfterClose || err.Error() == "http2: response body closed" {
+		return http.ErrBodyReadAfterClose
+	}
+	e := &Error{Kind: Truncated, Addr: b.ex.key.addr, Sent: true}
+	bodyErr := b.body.failure()
+	switch {
+	case b.ex.ctx.Err() != nil:
+		e.Kind, e.Err = Canceled, causeOf(b.ex.ctx)
+	case bodyErr != nil:
+		e.Kind, e.Err = ClientBody, bodyErr
+	case err.Error() == textTooMuchData:
+		e.Kind, e.Err = Malformed, malformed("more data than its Content-Length")
+	default:
+		_, why := explain(err)
+		if !errors.Is(why, io.ErrUnexpectedEOF) {
+			why = &faultError{Truncated, why.Error(), io.ErrUnexpectedEOF}
+		}
+		e.Err = why
+	}
+	b.finish()
+	return e
+}
+
+func (b *streamBody) Close() error {
+	err := b.rc.Close()
+	b.finish()
+	return err
+}

@@ -1,0 +1,198 @@
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// Settings describe a Transport. The zero value is usable: it dials anything,
+// trusts the system's certificate authorities and has the defaults below.
+type Settings struct {
+	CAFile     string // PEM file of roots to trust besides the system's; "": none
+	ClientCert string // PEM file of the client certificate chain; "": none
+	ClientKey  string // PEM file of its key; "": in ClientCert
+	Guard      *Guard // what may be dialled; nil: any address
+
+	DialTimeout           time.Duration // name resolution and TCP connect; 0: 10 s
+	TLSTimeout            time.Duration // TLS handshake; 0: 10 s
+	IdleConnTimeout       time.Duration // an unused connection is kept for; 0: 90 s
+	ExpectContinueTimeout time.Duration // wait for 100 (Continue) before sending the body anyway (RFC 9110 §10.1.1); 0: 5 s
+	ReadIdleTimeout       time.Duration // silence of an HTTP/2 connection before it is pinged; 0: 30 s
+	MaxIdlePerHost        int           // unused HTTP/1.1 connections kept per authority; 0: 64
+	MaxIdle               int           // … and in all; 0: 1024
+	MaxHTTP2PerHost       int           // HTTP/2 connections per authority, when one has too few streams; 0: 16
+	MaxHeaderBytes        int           // of a response's header section, and of its trailers; 0: 1 MiB
+
+	// Dial replaces the network, and with it Guard; nil: TCP with happy
+	// eyeballs. It is meant for tests and in-memory networks.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+const (
+	defaultDialTimeout           = 10 * time.Second
+	defaultTLSTimeout            = 10 * time.Second
+	defaultIdleConnTimeout       = 90 * time.Second
+	defaultExpectContinueTimeout = 5 * time.Second
+	defaultReadIdleTimeout       = 30 * time.Second
+	defaultMaxIdlePerHost        = 64
+	defaultMaxIdle               = 1024
+	defaultMaxHTTP2PerHost       = 16
+	defaultMaxHeaderBytes        = 1 << 20
+)
+
+// A Transport sends requests. It implements http.RoundTripper and is safe for
+// concurrent use. A RoundTrip is at most one request on the wire: whatever
+// happens, nothing is sent a second time.
+type Transport struct {
+	settings Settings
+	tls      *tls.Config // cloned for each dial
+	http2    *http2.Transport
+
+	mu          sync.Mutex
+	authorities map[key]*authority // authority → its connections
+	idle        int                // HTTP/1.1 connections in all authorities' pools
+	sweeper     *time.Timer        // runs while idle > 0
+	sweepAt     time.Time          // when it will fire; zero: it is not armed
+	closed      bool
+}
+
+// New builds a Transport. It reads the certificate files and returns an error
+// that names the one at fault; it starts no goroutine.
+func New(s Settings) (*Transport, error) {
+	s = s.withDefaults()
+	cfg, err := tlsConfig(s)
+	if err != nil {
+		return nil, err
+	}
+	t := &Transport{settings: s, tls: cfg, authorities: make(map[key]*authority)}
+	if t.http2, err = newHTTP2(s); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (s Settings) withDefaults() Settings {
+	def := func(v *time.Duration, d time.Duration) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	num := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	def(&s.DialTimeout, defaultDialTimeout)
+	def(&s.TLSTimeout, defaultTLSTimeout)
+	def(&s.IdleConnTimeout, defaultIdleConnTimeout)
+	def(&s.ExpectContinueTimeout, defaultExpectContinueTimeout)
+	def(&s.ReadIdleTimeout, defaultReadIdleTimeout)
+	num(&s.MaxIdlePerHost, defaultMaxIdlePerHost)
+	num(&s.MaxIdle, defaultMaxIdle)
+	num(&s.MaxHTTP2PerHost, defaultMaxHTTP2PerHost)
+	num(&s.MaxHeaderBytes, defaultMaxHeaderBytes)
+	return s
+}
+
+func tlsConfig(s Settings) (*tls.Config, error) {
+	cfg := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		NextProtos:         []string{"h2", "http/1.1"},
+		ClientSessionCache: tls.NewLRUClientSessionCache(256),
+	}
+	if s.CAFile != "" {
+		pem, err := os.ReadFile(s.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading CA file: %w", err)
+		}
+		roots, err := x509.SystemCertPool()
+		if err != nil {
+			return nil, fmt.Errorf("reading the system's roots: %w", err)
+		}
+		if !roots.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("reading CA file %s: no certificate in it", s.CAFile)
+		}
+		cfg.RootCAs = roots
+	}
+	if s.ClientKey != "" && s.ClientCert == "" {
+		return nil, errors.New("client key without a client certificate")
+	}
+	if s.ClientCert != "" {
+		keyFile := s.ClientKey
+		if keyFile == "" {
+			keyFile = s.ClientCert
+		}
+		cert, err := tls.LoadX509KeyPair(s.ClientCert, keyFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading client certificate %s: %w", s.ClientCert, err)
+		}
+		cfg.Certificates = []tls.Certificate{cert}
+	}
+	return cfg, nil
+}
+
+// RoundTrip sends req once and returns the response, whose body the caller
+// closes. An error is an *Error. The context governs the whole call: dialling,
+// sending, waiting, and reading the body until it ends or is closed.
+//
+// The request target is, byte for byte, what follows the authority in
+// req.URL.Opaque ("//authority/raw/path"; "*"), else req.URL.EscapedPath, with
+// req.URL.RawQuery. Header fields go out under the names that the map has, in
+// the map's order (unspecified), the values of one name in their order; none
+// is added except Host, Content-Length, Transfer-Encoding and Trailer, which
+// come from the request's fields of those names.
+//
+// req.Body is closed, and not read any more, when RoundTrip has returned an
+// error or the response's body has been closed. RoundTrip waits for that: Close
+// of a request body must end a Read that is in progress.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	ex, err := t.begin(req)
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	for {
+		c, h, err := t.acquire(ex.ctx, ex.key, ex.upgrade)
+		if err != nil {
+			return nil, ex.giveUp(err)
+		}
+		if h != nil {
+			return ex.roundTripHTTP2(h)
+		}
+		if err := ex.prepare(); err != nil {
+			t.put(c)
+			return nil, ex.giveUp(err)
+		}
+		// The check comes after the body is in memory, which may have taken a
+		// while, and so immediately before the write.
+		if !c.idleSince.IsZero() && !c.alive() {
+			c.close()
+			continue
+		}
+		return ex.run(c)
+	}
+}
+
+// CloseIdleConnections closes the connections that no call is using.
+func (t *Transport) CloseIdleConnections() { t.drain(false) }
+
+// Close closes the unused connections and lets running calls end: each closes
+// its connection when it is through with it. A call that begins later still
+// works, on a connection of its own.
+func (t *Transport) Close() { t.drain(true) }
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}

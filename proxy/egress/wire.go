@@ -1,0 +1,141 @@
+package egress
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/http2"
+)
+
+// wireConn is the socket under everything, TLS included. It counts what the
+// kernel took, so that "was a byte of this request sent" has an exact answer,
+// and it remembers whether the peer's FIN was seen, because crypto/tls reports
+// a FIN without close_notify as a clean end.
+type wireConn struct {
+	net.Conn
+	raw     syscall.RawConn // nil: not a system socket
+	written atomic.Int64
+	gotFIN  atomic.Bool
+	onClose atomic.Pointer[func()] // called once, when the connection closes
+
+	probing  bool // Read must not block; only while nobody else uses the connection
+	probeBuf []byte
+	probeN   int
+	probeErr error
+	probeFn  func(fd uintptr) bool
+}
+
+func newWire(nc net.Conn) *wireConn {
+	w := &wireConn{Conn: nc}
+	if sc, ok := nc.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			w.raw = raw
+			w.probeFn = w.probeFD
+		}
+	}
+	return w
+}
+
+func (w *wireConn) Read(p []byte) (int, error) {
+	if w.probing {
+		return w.probeRead(p)
+	}
+	n, err := w.Conn.Read(p)
+	if err == io.EOF {
+		w.gotFIN.Store(true)
+	}
+	return n, err
+}
+
+func (w *wireConn) Write(p []byte) (int, error) {
+	n, err := w.Conn.Write(p)
+	if n > 0 {
+		w.written.Add(int64(n))
+	}
+	return n, err
+}
+
+func (w *wireConn) Close() error {
+	err := w.Conn.Close()
+	if fn := w.onClose.Swap(nil); fn != nil {
+		(*fn)()
+	}
+	return err
+}
+
+// errQuiet is what a probe reads from a connection that is open and has
+// nothing to say. Temporary keeps crypto/tls from remembering it.
+var errQuiet net.Error = quietError{}
+
+type quietError struct{}
+
+func (quietError) Error() string   { return "nothing to read" }
+func (quietError) Timeout() bool   { return true }
+func (quietError) Temporary() bool { return true }
+
+// conn is one HTTP/1.1 connection, or one that is about to be given to HTTP/2.
+type conn struct {
+	t    *Transport
+	key  key
+	wire *wireConn
+	nc   net.Conn             // wire itself, or TLS over it
+	tls  *tls.ConnectionState // nil: plain
+
+	uses      int               // requests so far
+	idleSince time.Time         // when it went into the pool
+	expires   time.Time         // when it must leave the pool
+	keepFor   time.Duration     // how long the peer keeps it, 0: it did not say
+	h2        *http2.ClientConn // set once ALPN has chosen HTTP/2
+	dead      bool              // the socket is closed; guarded by Transport.mu
+	one       [1]byte
+}
+
+func newConn(t *Transport, k key, raw net.Conn) *conn {
+	c := &conn{t: t, key: k, wire: newWire(raw)}
+	c.nc = c.wire
+	return c
+}
+
+func (c *conn) secure(tc *tls.Conn) {
+	c.nc = tc
+	state := tc.ConnectionState()
+	c.tls = &state
+}
+
+func (c *conn) isHTTP2() bool { return c.tls != nil && c.tls.NegotiatedProtocol == "h2" }
+
+// alive reports whether the connection can take a request: the peer has not
+// closed it and has said nothing since the last response. The read passes
+// through TLS, so that a late session ticket is digested and a plaintext byte
+// left in the TLS buffer is found.
+func (c *conn) alive() bool {
+	if c.wire.raw == nil {
+		return true
+	}
+	c.wire.probing = true
+	n, err := c.nc.Read(c.one[:])
+	c.wire.probing = false
+	return n == 0 && err == error(errQuiet)
+}
+
+// close ends the connection politely: over TLS with a close_notify.
+func (c *conn) close() {
+	c.nc.Close()
+	c.wire.Close() // a TLS Close that could not write its alert leaves it open
+}
+
+// abort ends the connection at once. It never writes, so it never blocks.
+func (c *conn) abort() { c.wire.Close() }
+
+// CloseWrite sends a FIN.
+func (w *wireConn) CloseWrite() error {
+	if cw, ok := w.Conn.(interface{ CloseWrite() error }); ok {
+		return cw.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}

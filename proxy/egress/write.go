@@ -1,0 +1,205 @@
+package egress
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// check validates everything of the request that will be written, so that no
+// CR, LF or NUL gets into the stream, and computes target and host.
+func (ex *exchange) check() error {
+	req := ex.req
+	// A CONNECT over a Transport would have no body to be a tunnel: see Dial.
+	if req.Method != "" && !isToken(req.Method) || req.Method == http.MethodConnect {
+		return invalid("method")
+	}
+	var err error
+	if ex.path, err = targetPath(req); err != nil {
+		return err
+	}
+	if !isTarget(ex.path) || !isTarget(req.URL.RawQuery) {
+		return invalid("request target holds a space or a control character")
+	}
+	ex.host = req.Host
+	if ex.host == "" {
+		ex.host = req.URL.Host
+	}
+	if ex.host, err = asciiHost(ex.host); err != nil {
+		return err
+	}
+	if err := checkFields(req.Header, "header"); err != nil {
+		return err
+	}
+	return checkFields(req.Trailer, "trailer")
+}
+
+func checkFields(h http.Header, section string) error {
+	for name, values := range h {
+		if !isToken(name) {
+			return invalid(section + " field name")
+		}
+		for _, v := range values {
+			if !isFieldValue(v) {
+				return invalid("value of " + section + " field " + name)
+			}
+		}
+	}
+	return nil
+}
+
+// targetPath is the request target up to the query: the raw path behind the
+// authority in Opaque, else the escaped path. "*" is for OPTIONS.
+func targetPath(req *http.Request) (string, error) {
+	path := req.URL.Opaque
+	if path == "" {
+		path = escapedPath(req.URL)
+	} else if rest, ok := strings.CutPrefix(path, "//"); ok {
+		slash := strings.IndexByte(rest, '/')
+		if slash < 0 {
+			slash = len(rest)
+		}
+		path = rest[slash:]
+	}
+	switch {
+	case path == "":
+		return "/", nil
+	case path[0] == '/', path == "*" && req.Method == http.MethodOptions:
+		return path, nil
+	}
+	return "", invalid("request target is neither a path nor *")
+}
+
+func escapedPath(u *url.URL) string {
+	if u.Path == "*" {
+		return "*"
+	}
+	return u.EscapedPath()
+}
+
+// asciiHost is host as it goes on the wire: international names in Punycode.
+func asciiHost(host string) (string, error) {
+	if host == "" {
+		return "", invalid("no host")
+	}
+	ascii, err := httpguts.PunycodeHostPort(host)
+	if err != nil || !httpguts.ValidHostHeader(ascii) || strings.ContainsAny(ascii, "@/?#\\") {
+		return "", invalid("host")
+	}
+	return ascii, nil
+}
+
+// appendHead renders the request line and the header section.
+func (ex *exchange) appendHead(b []byte) []byte {
+	req := ex.req
+	method := req.Method
+	if method == "" {
+		method = http.MethodGet
+	}
+	b = append(b, method...)
+	b = append(b, ' ')
+	b = append(b, ex.path...)
+	if req.URL.ForceQuery || req.URL.RawQuery != "" {
+		b = append(b, '?')
+		b = append(b, req.URL.RawQuery...)
+	}
+	b = append(b, " HTTP/1.1\r\nHost: "...)
+	b = append(b, ex.host...)
+	b = append(b, '\r', '\n')
+	for name, values := range req.Header {
+		if isFraming(name) {
+			continue
+		}
+		for _, v := range values {
+			b = appendField(b, name, v)
+		}
+	}
+	b = ex.appendFraming(b, method)
+	if req.Close && !ex.upgrade {
+		b = append(b, "Connection: close\r\n"...)
+	}
+	return append(b, '\r', '\n')
+}
+
+// appendFraming says how long the body is. A body with trailers is chunked
+// even if its length is known: there is no other place for them.
+func (ex *exchange) appendFraming(b []byte, method string) []byte {
+	switch {
+	case ex.chunkedOut():
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+		if len(ex.req.Trailer) > 0 {
+			b = append(b, "Trailer: "...)
+			sep := ""
+			for name := range ex.req.Trailer {
+				b = append(append(b, sep...), name...)
+				sep = ", "
+			}
+			b = append(b, '\r', '\n')
+		}
+	case ex.length > 0:
+		b = append(b, "Content-Length: "...)
+		b = strconv.AppendInt(b, ex.length, 10)
+		b = append(b, '\r', '\n')
+	case method == http.MethodPost, method == http.MethodPut, method == http.MethodPatch,
+		len(ex.req.Header["Content-Length"]) > 0:
+		// RFC 9110 §8.6: methods that anticipate content say that there is
+		// none; others say so if the caller did.
+		b = append(b, "Content-Length: 0\r\n"...)
+	}
+	return b
+}
+
+func (ex *exchange) chunkedOut() bool {
+	return ex.length < 0 || ex.length > 0 && len(ex.req.Trailer) > 0
+}
+
+func appendField(b []byte, name, value string) []byte {
+	b = append(b, name...)
+	b = append(b, ':', ' ')
+	b = append(b, value...)
+	return append(b, '\r', '\n')
+}
+
+// isFraming reports the fields that are written from the request's own
+// members and never from its header map.
+func isFraming(name string) bool {
+	switch len(name) {
+	case 4:
+		return fold(name, "Host")
+	case 7:
+		return fold(name, "Trailer")
+	case 14:
+		return fold(name, "Content-Length")
+	case 17:
+		return fold(name, "Transfer-Encoding")
+	}
+	return false
+}
+
+func fold(a, b string) bool { return len(a) == len(b) && (a == b || strings.EqualFold(a, b)) }
+
+// readInline appends the small body to out.
+func (ex *exchange) readInline() error {
+	defer closeBody(ex.req)
+	b, n := *ex.out, int(ex.length)
+	if need := len(b) + n; cap(b) < need {
+		b = append(make([]byte, 0, need), b...)
+	}
+	b = b[:ex.headLen+n]
+	src := source{r: ex.req.Body, left: ex.length}
+	if _, err := io.ReadFull(&src, b[ex.headLen:]); err != nil {
+		if src.err != nil {
+			err = src.err
+		}
+		return err
+	}
+	*ex.out = b
+	return nil
+}
+
+// copied makes a body of a reader that needs no closing.
+func copied(r io.Reader) io.ReadCloser { return io.NopCloser(r) }
