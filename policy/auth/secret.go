@@ -4,19 +4,37 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"unique"
 )
 
 const redacted = "REDACTED"
 
 // A Secret is text that no log, page, error or record may show: however it is
-// formatted or encoded, it reads REDACTED. Only Reveal gives the value.
+// formatted or encoded, it reads REDACTED. Only Reveal gives the text. Secrets
+// of the same text are equal; the zero Secret is the empty text.
 //
-// Package fmt calls no methods on unexported struct fields, and prints the text
-// itself: keep a Secret in exported fields, or in none.
-type Secret string
+// It is no string, and does not lead to one without Reveal: package fmt calls no
+// methods on unexported fields and for %p, package encoding/json none on strings
+// that are map keys. What they print then is an address.
+type Secret struct {
+	text unique.Handle[string]
+}
 
-// Reveal returns the value.
-func (s Secret) Reveal() string { return string(s) }
+// NewSecret makes text a secret.
+func NewSecret(text string) Secret {
+	if text == "" {
+		return Secret{}
+	}
+	return Secret{unique.Make(text)}
+}
+
+// Reveal returns the text.
+func (s Secret) Reveal() string {
+	if s == (Secret{}) {
+		return ""
+	}
+	return s.text.Value()
+}
 
 // Format writes REDACTED for every verb.
 func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }

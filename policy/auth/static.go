@@ -127,7 +127,7 @@ func (s static) Token(context.Context, Token) (Token, error) {
 	if err != nil {
 		return Token{}, &UnavailableError{Err: fmt.Errorf("%s: %w", s.Type, err)}
 	}
-	if t.Value = Secret(value); s.Type == Query {
+	if t.Value = NewSecret(value); s.Type == Query {
 		t.Query = s.Name
 	} else {
 		t.Header = s.Name
