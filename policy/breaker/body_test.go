@@ -88,6 +88,21 @@ func TestEndsOfABodyThatAreNoFailure(t *testing.T) {
 	}
 }
 
+// TestOldSuccessIsNotTakenFromANewBucket: ten buckets later the slot in which
+// the success was counted holds the present.
+func TestOldSuccessIsNotTakenFromANewBucket(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, settings(), policytest.Step{Body: "half", BodyDelay: 30*time.Second + 1, BodyErr: io.ErrUnexpectedEOF}, fine)
+		ended := make(chan policytest.Answer)
+		go func() { ended <- r.do() }()
+		time.Sleep(30 * time.Second)
+		r.do()
+		r.wantCounts(1, 0, 0)
+		<-ended
+		r.wantCounts(2, 1, 0)
+	})
+}
+
 // TestBodyOfAProbeCountsAfterwards: the probe closed the circuit by its
 // headers; its body is a matter of the closed circuit.
 func TestBodyOfAProbeCountsAfterwards(t *testing.T) {

@@ -25,7 +25,11 @@
 //   - A half-open probe that never reports blocks it for ever, and reporting twice
 //     counts twice. So every permit is given back by one deferred call within
 //     RoundTrip, when the headers, an error, a panic or runtime.Goexit end it:
-//     nothing depends on whether somebody closes a body.
+//     nothing depends on whether somebody closes a body. While it is closed it
+//     lets everything through and only a bad result can move it; so it is first
+//     asked for a permit then, and given it back at once.
+//   - A result from before its last change, which it would drop, still moves it from
+//     open to half-open. Such results stay with us.
 //   - Its State method moves it, and its callbacks run under its lock. Here nobody
 //     calls State, and the callback only takes a note.
 //
@@ -42,9 +46,10 @@
 //
 // Open the first time, and twice as long with each opening that follows, at most
 // OpenMax; spread evenly over half to one and a half of that, still at most
-// OpenMax, so that the clients of a provider do not come back together. When a
-// 503 of this time asked for more (RFC 9110 section 10.2.3), until then. A
-// circuit that has stayed closed for a whole Window begins again at Open.
+// OpenMax, so that the clients of a provider do not come back together. If a 503
+// asked for more (RFC 9110 section 10.2.3), until then, even when another failure
+// opened the circuit or the 503 came after that. A circuit that has stayed closed
+// for a whole Window begins again at Open.
 //
 // # The probe
 //

@@ -65,6 +65,22 @@ func TestCircuitsAreBounded(t *testing.T) {
 	})
 }
 
+// TestBusyCircuitsAreNotForgotten for hosts that are called once.
+func TestBusyCircuitsAreNotForgotten(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newGroup(t, settings(), nil)
+		rt := g.Wrap(byHost)(answering(func(*http.Request) (*http.Response, error) { return status(200) }))
+		for i := range 2 * most {
+			policytest.Do(rt, hostRequest(t, i+1))
+			policytest.Do(rt, hostRequest(t, 0))
+			time.Sleep(time.Microsecond)
+		}
+		if busy := g.Snapshot()[0]; busy.Key != "h0.test" || busy.Ended != 2*most {
+			t.Errorf("the first circuit is %+v", busy)
+		}
+	})
+}
+
 func TestTooManyOpenCircuitsLetOtherKeysPass(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		code := 500

@@ -1,0 +1,41 @@
+package breaker
+
+import (
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+// change is a change of state that has yet to be told. The zero value is none.
+type change struct {
+	from, to gobreaker.State
+	until    time.Time
+}
+
+// permit lets one attempt pass, and has to be given back by settle.
+type permit struct {
+	life  uint64
+	probe func(error) // gives a probe's verdict to machine; nil while closed
+}
+
+// result is what an attempt's end was.
+type result struct {
+	outcome Outcome
+	slow    bool
+	hint    time.Time // until when a 503 asked for patience; zero: it did not
+	ended   time.Time
+}
+
+// counts reports whether the result says anything about the provider.
+func (r *result) counts() bool { return r.outcome == Success || r.failed() }
+
+func (r *result) failed() bool { return r.outcome == Failure || r.outcome == ConnectFailure }
+
+// bad reports whether the result can open a circuit.
+func (r *result) bad() bool { return r.failed() || r.outcome == Success && r.slow }
+
+// credit is where a success was counted, so that it can be taken back.
+type credit struct {
+	epoch uint64 // of the window
+	at    time.Time
+}
