@@ -45,13 +45,16 @@ func TestCallThatNeedNotWaitDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// BenchmarkUncontended is what a call pays that need not wait.
 func BenchmarkUncontended(b *testing.B) {
 	for _, concurrency := range []int{0, 1000} {
 		b.Run(fmt.Sprintf("concurrency=%d", concurrency), func(b *testing.B) {
 			s := ample
 			s.Concurrency = concurrency
+			resp := &http.Response{StatusCode: 200}
 			rt := newGroup(b, s, nil).Wrap(byHost)(roundTripper(func(*http.Request) (*http.Response, error) {
-				return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
+				resp.Body = http.NoBody
+				return resp, nil
 			}))
 			req, _ := http.NewRequestWithContext(b.Context(), "GET", "http://api.example/", nil)
 			b.ReportAllocs()

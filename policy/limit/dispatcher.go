@@ -35,52 +35,16 @@ type dispatcher struct {
 	timer    *time.Timer // calls tick; nil until somebody waits
 }
 
-// A turn is the right to send one call. Its holder reports what came of it
-// with answered, and gives the slot back with release, once each.
-type turn struct {
-	d     *dispatcher
-	taken time.Time
-	eased bool // it went out while the gate was opening
-}
-
 func newDispatcher(key string, s *Settings) *dispatcher {
 	return &dispatcher{key: key, settings: s, shape: newShape(s, nil, time.Time{})}
 }
 
 // enter returns when it is the caller's turn, or says why it will not be.
 func (d *dispatcher) enter(ctx context.Context) (turn, error) {
-	now := time.Now()
-	d.mu.Lock()
-	if d.retired {
-		d.mu.Unlock()
-		return turn{}, errRetired
+	t, w, err := d.join(ctx)
+	if w == nil {
+		return t, err
 	}
-	if d.line.len > 0 {
-		d.advance(now) // The timer may be late.
-	}
-	if d.line.len == 0 {
-		if t, ok := d.take(now); ok {
-			d.mu.Unlock()
-			return t, nil
-		}
-	}
-	w := newWaiter(ctx, now)
-	refused := d.refusal(w, now, d.line.len)
-	if refused == nil && d.line.len >= d.settings.MaxQueue {
-		refused = d.refused(QueueFull, d.wait(now, d.line.len))
-	}
-	if refused != nil {
-		d.mu.Unlock()
-		return turn{}, refused
-	}
-	w.reason = d.obstacle(now)
-	d.line.push(w)
-	if d.line.head == w {
-		d.advance(now)
-	}
-	onWait := d.settings.OnWait
-	d.mu.Unlock()
-
 	select {
 	case <-w.done:
 	case <-ctx.Done():
@@ -88,10 +52,46 @@ func (d *dispatcher) enter(ctx context.Context) (turn, error) {
 	if ctx.Err() != nil {
 		d.leave(w, context.Cause(ctx))
 	}
-	if onWait != nil {
-		onWait(ctx, d.key, time.Since(w.arrived), w.reason)
+	if w.onWait != nil {
+		w.onWait(ctx, d.key, time.Since(w.arrived), w.reason)
 	}
 	return w.turn, w.err
+}
+
+// join gives the caller a turn, if it need not wait, or a refusal, if waiting
+// is of no use, or else a place in line.
+func (d *dispatcher) join(ctx context.Context) (turn, *waiter, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	// The clock is read with the lock held, here and everywhere: a Limiter that
+	// is given an earlier time than before sets its own clock back, and fills
+	// up twice for the time between.
+	now := time.Now()
+	if d.retired {
+		return turn{}, nil, errRetired
+	}
+	if d.line.len > 0 {
+		d.advance(now) // The timer may be late.
+	}
+	if d.line.len == 0 {
+		if t, ok := d.take(now); ok {
+			return t, nil, nil
+		}
+	}
+
+	w := newWaiter(ctx, now)
+	if err := d.refusal(w, now, d.line.len); err != nil {
+		return turn{}, nil, err
+	}
+	if d.line.len >= d.settings.MaxQueue {
+		return turn{}, nil, d.refused(QueueFull, d.wait(now, d.line.len))
+	}
+	w.reason, w.onWait = d.obstacle(now), d.settings.OnWait
+	d.line.push(w)
+	if d.line.head == w {
+		d.advance(now)
+	}
+	return turn{}, w, nil
 }
 
 // leave takes w out of line. If it was given its turn at this very moment, it
@@ -195,80 +195,11 @@ func (d *dispatcher) refuse(w *waiter, err *RefusedError) {
 	d.dismiss(w)
 }
 
-// answered ends the waiting for an answer. fine says that the provider did not
-// ask us to slow down. The slot stays taken if hold is true, until release.
-func (d *dispatcher) answered(t turn, fine bool) (hold bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if hold = d.settings.Concurrency > 0; !hold {
-		d.active--
-	}
-	if t.eased {
-		d.gate.answered(fine, time.Now(), d.line.len == 0)
-	}
-	d.advanceLine()
-	return hold
-}
-
-// release gives back a slot whose call was answered.
-func (d *dispatcher) release(t turn) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.active--
-	if took := time.Since(t.taken); d.held == 0 {
-		d.held = took
-	} else {
-		d.held += (took - d.held) / 8 // smoothed as a round trip time is, RFC 6298 section 2
-	}
-	d.advanceLine()
-}
-
-// failed ends a turn that had no answer. sent is false if the call certainly
-// did not go out; then it costs nothing.
-func (d *dispatcher) failed(t turn, sent bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.drop(t, sent)
-	d.advanceLine()
-}
-
-func (d *dispatcher) drop(t turn, sent bool) {
-	d.active--
-	if !sent {
-		d.shape.giveBack(t.taken)
-	}
-	if t.eased {
-		d.gate.passing--
-	}
-}
-
-// advanceLine spares those who find no line a look at the clock.
-func (d *dispatcher) advanceLine() {
-	if d.line.len > 0 {
-		d.advance(time.Now())
-	}
-}
-
-// throttled closes the gate until hint after now, when the hint was read.
-func (d *dispatcher) throttled(ctx context.Context, now time.Time, hint time.Duration) {
-	d.mu.Lock()
-	s := d.settings
-	until := now.Add(hint + s.spread(hint))
-	closed := s.Learn && d.gate.close(until, s.Count == 0)
-	if closed {
-		d.review(now)
-		d.advance(now)
-	}
-	d.mu.Unlock()
-	if closed && s.OnGate != nil {
-		s.OnGate(ctx, d.key, until)
-	}
-}
-
 // reset puts other settings in force, for the calls in line too.
-func (d *dispatcher) reset(s *Settings, now time.Time) {
+func (d *dispatcher) reset(s *Settings) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	now := time.Now()
 	d.settings = s
 	d.shape = newShape(s, d.shape, now)
 	d.gate.reset(now, s.Count == 0)

@@ -159,9 +159,8 @@ func (q *quotas) adopt(g *Group) {
 		return
 	}
 	q.settings = &g.settings
-	now := time.Now()
 	for _, d := range q.byKey {
-		d.reset(&g.settings, now)
+		d.reset(&g.settings)
 	}
 	q.generation.Store(g.generation)
 }

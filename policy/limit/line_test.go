@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -355,11 +356,14 @@ func TestCallRefusedBelowSpendsNothing(t *testing.T) {
 func TestEveryWaitIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type ctxKey struct{}
+		var mu sync.Mutex // guards told
 		var told []string
 		s := tenPerSecond()
 		s.MaxWait = 250 * time.Millisecond
 		s.Concurrency = 2
 		s.OnWait = func(ctx context.Context, key string, waited time.Duration, reason string) {
+			mu.Lock()
+			defer mu.Unlock()
 			told = append(told, ctx.Value(ctxKey{}).(string)+" "+key+" "+waited.String()+" "+reason)
 		}
 		g := newGroup(t, s, nil)
@@ -383,6 +387,8 @@ func TestEveryWaitIsTold(t *testing.T) {
 		a.resp.Body.Close()
 		d.resp.Body.Close()
 
+		mu.Lock()
+		defer mu.Unlock()
 		want := []string{"b api.example 100ms rate", "d api.example 90ms rate", "f api.example 10ms canceled", "e api.example 250ms queue-timeout"}
 		if !slices.Equal(told, want) {
 			t.Errorf("told %q\nwant %q", told, want)

@@ -30,6 +30,8 @@ type arrival struct {
 	patience time.Duration // the context's deadline; 0: none
 	cancel   time.Duration // after which the client goes away; 0: never
 	gate     int           // seconds of the Retry-After that it gets; 0: none
+	answer   time.Duration // until its answer
+	body     time.Duration // until its body is closed, after that
 }
 
 type change struct {
@@ -44,7 +46,7 @@ const (
 )
 
 func (s *script) String() string {
-	return fmt.Sprintf("%v per %v, burst %d, window %v\narrivals %+v\nchanges %+v", s.first.Count, s.first.Per, s.first.Burst, s.first.Window, s.arrivals, s.changes)
+	return fmt.Sprintf("%v per %v, burst %d, window %v, %d at once\narrivals %+v\nchanges %+v", s.first.Count, s.first.Per, s.first.Burst, s.first.Window, s.first.Concurrency, s.arrivals, s.changes)
 }
 
 func drawScript(t *rapid.T) *script {
@@ -54,6 +56,7 @@ func drawScript(t *rapid.T) *script {
 		Count: count.Draw(t, "count"), Per: time.Second, Burst: burst.Draw(t, "burst"),
 		Window: rapid.Bool().Draw(t, "window"), Learn: true, MaxWait: maxWait, MaxQueue: maxQueue,
 	}}
+	s.first.Concurrency = rapid.SampledFrom([]int{0, 0, 1, 3, 10}).Draw(t, "concurrency")
 	span := rapid.SampledFrom([]int{10, 1000, 10000}).Draw(t, "span") // from a stampede to a trickle, in ms
 	gated := rapid.Bool().Draw(t, "gated")
 	for i := range rapid.IntRange(1, 150).Draw(t, "calls") {
@@ -67,6 +70,10 @@ func drawScript(t *rapid.T) *script {
 		}
 		if gated && rapid.IntRange(0, 20).Draw(t, "throttled") == 0 {
 			a.gate = rapid.IntRange(1, 5).Draw(t, "gate")
+		}
+		if s.first.Concurrency > 0 {
+			a.answer = time.Duration(rapid.IntRange(0, 500).Draw(t, "answer")) * time.Millisecond
+			a.body = time.Duration(rapid.IntRange(0, 500).Draw(t, "body")) * time.Millisecond
 		}
 		s.arrivals = append(s.arrivals, a)
 	}
@@ -84,9 +91,10 @@ func drawScript(t *rapid.T) *script {
 // An outcome is how one arrival ended, in times since the start.
 type outcome struct {
 	arrival
-	sent  time.Duration // -1: not sent
-	ended time.Duration // of waiting
-	err   error
+	sent   time.Duration // -1: not sent
+	ended  time.Duration // when it was sent or knew that it would not be
+	closed time.Duration // its body
+	err    error
 }
 
 // play runs a script and returns the outcomes in the order of arrival, and
@@ -107,6 +115,8 @@ func play(t *testing.T, s *script) (outcomes []outcome, gates [][2]time.Duration
 		rt := g.Wrap(byHost)(roundTripper(func(req *http.Request) (*http.Response, error) {
 			i, _ := strconv.Atoi(req.URL.Path[1:])
 			outcomes[i].sent = time.Since(start)
+			outcomes[i].ended = outcomes[i].sent
+			time.Sleep(s.arrivals[i].answer)
 			if s.arrivals[i].gate > 0 {
 				return respond(429, "Retry-After", strconv.Itoa(s.arrivals[i].gate)), nil
 			}
@@ -131,8 +141,14 @@ func play(t *testing.T, s *script) (outcomes []outcome, gates [][2]time.Duration
 					time.AfterFunc(a.cancel, cancel)
 				}
 				req, _ := http.NewRequestWithContext(ctx, "GET", fmt.Sprintf("http://api.example/%d", i), nil)
-				_, o.err = rt.RoundTrip(req)
-				o.ended = time.Since(start)
+				resp, err := rt.RoundTrip(req)
+				if o.err = err; err != nil {
+					o.ended = time.Since(start)
+					return
+				}
+				time.Sleep(a.body)
+				o.closed = time.Since(start)
+				resp.Body.Close()
 			})
 		}
 		all.Go(func() {
@@ -155,8 +171,8 @@ func TestWhateverHappensTheRulesHold(t *testing.T) {
 		s := drawScript(rt)
 		outcomes, gates, left := play(t, s)
 		for _, problem := range slices.Concat(
-			overtaken(outcomes), outstayed(outcomes), early(outcomes, gates),
-			s.overrun(outcomes), s.wasted(outcomes, gates), s.untruthful(outcomes, gates),
+			overtaken(outcomes), s.outstayed(outcomes), early(outcomes, gates),
+			s.overrun(outcomes), s.crowded(outcomes), s.wasted(outcomes, gates), s.untruthful(outcomes),
 		) {
 			rt.Errorf("%s", problem)
 		}
@@ -192,7 +208,7 @@ func overtaken(outcomes []outcome) (problems []string) {
 
 // outstayed: nobody waits beyond the end of the context or MaxWait, and who
 // does not leave by himself is sent or refused.
-func outstayed(outcomes []outcome) (problems []string) {
+func (s *script) outstayed(outcomes []outcome) (problems []string) {
 	for _, o := range outcomes {
 		most := o.at + maxWait
 		if o.patience > 0 {
@@ -209,7 +225,8 @@ func outstayed(outcomes []outcome) (problems []string) {
 			problems = append(problems, fmt.Sprintf("arrived at %v and sent at its deadline", o.at))
 		case o.err == nil || errors.As(o.err, &refused):
 		case o.cancel > 0 && errors.Is(o.err, context.Canceled) && o.ended == o.at+o.cancel:
-		default: // A deadline that the limit did not foresee, too: it knows all turns.
+		case o.patience > 0 && s.first.Concurrency > 0 && errors.Is(o.err, context.DeadlineExceeded) && o.ended == o.at+o.patience:
+		default: // The limit foresees each deadline, unless it is a slot that makes it wait.
 			problems = append(problems, fmt.Sprintf("arrived at %v and ended at %v with %v", o.at, o.ended, o.err))
 		}
 	}
@@ -273,6 +290,23 @@ func (s *script) overrun(outcomes []outcome) (problems []string) {
 	return append(problems, s.overfull(sent)...)
 }
 
+// crowded: never more are on their way than there are slots.
+func (s *script) crowded(outcomes []outcome) (problems []string) {
+	sent := sentOnly(outcomes)
+	for _, o := range sent {
+		n := 0
+		for _, other := range sent {
+			if other.sent <= o.sent && other.closed > o.sent {
+				n++
+			}
+		}
+		if s.first.Concurrency > 0 && n > s.first.Concurrency {
+			problems = append(problems, fmt.Sprintf("%d were on their way at %v", n, o.sent))
+		}
+	}
+	return problems
+}
+
 // overfull follows the windows of settings that never change.
 func (s *script) overfull(sent []outcome) (problems []string) {
 	if !s.first.Window || len(s.changes) > 0 {
@@ -292,7 +326,11 @@ func (s *script) overfull(sent []outcome) (problems []string) {
 
 // wasted: as long as somebody waits and no gate is closed, at least 97 % of
 // what the rates allow is sent, but for the call that is about to be.
+// With slots, the rate is not all that decides.
 func (s *script) wasted(outcomes []outcome, gates [][2]time.Duration) (problems []string) {
+	if s.first.Concurrency > 0 {
+		return nil
+	}
 	sent := sentOnly(outcomes)
 	for _, o := range sent {
 		from, to := o.at, o.sent
@@ -321,7 +359,11 @@ func (s *script) wasted(outcomes []outcome, gates [][2]time.Duration) (problems 
 }
 
 // untruthful: who is refused for the time is told a time that he did not have.
-func (s *script) untruthful(outcomes []outcome, _ [][2]time.Duration) (problems []string) {
+// (For a slot it is an estimate.)
+func (s *script) untruthful(outcomes []outcome) (problems []string) {
+	if s.first.Concurrency > 0 {
+		return nil
+	}
 	for _, o := range outcomes {
 		var refused *limit.RefusedError
 		if !errors.As(o.err, &refused) || refused.Reason == limit.QueueFull {

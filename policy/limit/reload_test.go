@@ -142,14 +142,18 @@ func TestGateSurvivesAReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := learning()
 		w := newWire()
-		w.answer = throttles(10, "a")
+		w.answer = func(name string) *http.Response {
+			time.Sleep(time.Second)
+			return throttles(10, "a")(name)
+		}
 		g := newGroup(t, s, nil)
-		newCaller(t, g, w).startAll(t.Context(), "a b c")
+		c := newCaller(t, g, w)
+		c.call(t.Context(), "a")
+		c.startAll(t.Context(), "b c")
 		s.Count = 0 // Nothing but answers to go by any more: step by step.
-		w2 := newCaller(t, newGroup(t, s, g), w)
-		w2.startAll(t.Context(), "d")
+		newCaller(t, newGroup(t, s, g), w).startAll(t.Context(), "d")
 		time.Sleep(time.Minute)
-		wantTimes(t, w, ms(0, 10000, 10000, 10000)...)
+		wantTimes(t, w, ms(0, 11000, 12000, 12000)...)
 	})
 }
 

@@ -156,6 +156,23 @@ func TestSlotsAndRateHoldBoth(t *testing.T) {
 	})
 }
 
+// The slots made the line slower than the rate alone had promised.
+func TestSlotsThatUseUpMaxWaitRefuseTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := tenPerSecond()
+		s.Concurrency, s.MaxWait = 1, 250*time.Millisecond
+		w := newWire()
+		c := newCaller(t, newGroup(t, s, nil), w)
+		a := c.open(t.Context(), "a")
+		done := c.startAll(t.Context(), "b c")
+		time.Sleep(220 * time.Millisecond)
+		a.resp.Body.Close()
+		// c could have gone at 200 ms. Now it could at 320 ms, and may wait until 250 ms.
+		wantRefusal(t, <-done[1], 250*time.Millisecond, limit.QueueTimeout, 70*time.Millisecond)
+		wantTimes(t, w, ms(0, 220)...)
+	})
+}
+
 // upgraded is the body of a 101 as net/http gives it.
 type upgraded struct {
 	*bufio.ReadWriter
