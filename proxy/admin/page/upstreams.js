@@ -1,0 +1,177 @@
+// The upper half: what each upstream would let through now.
+import { cls, count, el, keyed, millis, svg, text, titled } from "./dom.js";
+
+const samples = 60; // of the past, one a second
+const shownQuotas = 5;
+const shownCircuits = 4;
+
+const history = new Map(); // upstream, quota → {values, top}
+
+export function showUpstreams(root, upstreams, now) {
+  const seen = new Set();
+  for (const up of upstreams) {
+    for (const quota of up.quotas || []) seen.add(remember(up.name, quota));
+  }
+  for (const key of history.keys()) if (!seen.has(key)) history.delete(key);
+  keyed(root, upstreams, (up) => up.name, makeUpstream, (node, up) => updateUpstream(node, up, now));
+}
+
+function quotaKey(upstream, quota) {
+  return upstream + "\n" + quota.key + "\n" + quota.limit;
+}
+
+// rated reports whether a limit has a rate, and so tokens; else it is "25 at once".
+function rated(quota) {
+  return quota.limit.includes("/");
+}
+
+function remember(upstream, quota) {
+  const key = quotaKey(upstream, quota);
+  const past = history.get(key) || { values: [], top: rated(quota) ? 1 : parseInt(quota.limit, 10) || 1 };
+  const value = rated(quota) ? quota.tokens : quota.active;
+  past.values.push(value);
+  if (past.values.length > samples) past.values.shift();
+  past.top = Math.max(past.top, value);
+  history.set(key, past);
+  return key;
+}
+
+function makeUpstream(up) {
+  const node = el("article", "upstream",
+    el("div", "up-head",
+      el("span", "dot"),
+      el("h3", "", up.name),
+      el("span", "state"),
+      el("span", "grow"),
+      titled(el("span", "budget faint"), "Retries that may be spent at once")),
+    el("div", "up-url mono faint"),
+    el("div", "quotas"),
+    el("div", "circuits"));
+  return node;
+}
+
+function updateUpstream(node, up, now) {
+  const quotas = [...(up.quotas || [])].sort((a, b) => urgency(b, now) - urgency(a, now) || a.key.localeCompare(b.key));
+  const circuits = [...(up.circuits || [])].sort((a, b) => rank(b) - rank(a) || a.key.localeCompare(b.key));
+  const bad = circuits.filter((c) => c.state !== "closed");
+  const gated = quotas.some((q) => left(q.gate, now) > 0);
+  const waiting = quotas.reduce((sum, q) => sum + q.waiting, 0);
+
+  const worst = bad.length ? bad[0].state : gated ? "gated" : waiting ? "pacing" : "clear";
+  node.dataset.state = worst;
+  text(node.querySelector(".state"), {
+    open: "circuit open", "half-open": "probing", gated: "held by the provider", pacing: "pacing", clear: "",
+  }[worst]);
+  const url = node.querySelector(".up-url");
+  text(url, up.url.replace(/^https:\/\//, ""));
+  url.title = up.url + (up.hosts && up.hosts.length ? "\nhosts: " + up.hosts.join(", ") : "") + (up.listen ? "\nlisten: " + up.listen : "");
+  text(node.querySelector(".budget"), up.retry_budget === undefined ? "" : "retries " + count(Math.floor(up.retry_budget)));
+
+  keyed(node.querySelector(".quotas"), lines(up, quotas), (line) => line.id, makeLine, (row, line) => updateLine(row, line, now));
+  keyed(node.querySelector(".circuits"), circuitLines(bad), (line) => line.id,
+    (line) => (line.more ? el("div", "more faint") : makeCircuit()),
+    (row, line) => (line.more ? text(row, line.more + " more circuits") : updateCircuit(row, line.circuit, now)));
+}
+
+// lines lays the quotas of an upstream out: one line for a limit with a single
+// quota, a heading and a line each for a limit that many hosts or credentials have.
+function lines(up, quotas) {
+  if (!quotas.length) return [{ id: "none", kind: "none" }];
+  const limits = new Map(); // limit → its quotas
+  for (const q of quotas) limits.set(q.limit, [...(limits.get(q.limit) || []), q]);
+  const list = [];
+  for (const [limit, own] of [...limits].sort((a, b) => a[0].localeCompare(b[0]))) {
+    const past = (q) => history.get(quotaKey(up.name, q));
+    if (own.length === 1) {
+      list.push({ id: "one\n" + limit, kind: "one", name: limit, q: own[0], past: past(own[0]) });
+      continue;
+    }
+    list.push({ id: "head\n" + limit, kind: "head", name: limit, n: own.length });
+    const shared = sharedEnd(own.map((q) => q.key));
+    const shown = own.length > shownQuotas + 1 ? own.slice(0, shownQuotas) : own;
+    for (const q of shown) list.push({ id: "key\n" + limit + "\n" + q.key, kind: "key", name: q.key.slice(0, q.key.length - shared), q, past: past(q) });
+    if (shown.length < own.length) list.push({ id: "more\n" + limit, kind: "more", n: own.length - shown.length });
+  }
+  return list;
+}
+
+// sharedEnd is the length of what all keys end with, cut at a dot: the hosts of a
+// wildcard differ only in front of it.
+function sharedEnd(keys) {
+  let end = keys[0];
+  for (const key of keys) while (!key.endsWith(end)) end = end.slice(1);
+  const dot = end.indexOf(".");
+  return dot < 0 ? 0 : end.length - dot;
+}
+
+function circuitLines(circuits) {
+  const shown = circuits.length > shownCircuits + 1 ? circuits.slice(0, shownCircuits) : circuits;
+  const list = shown.map((circuit) => ({ id: circuit.key, circuit }));
+  if (shown.length < circuits.length) list.push({ id: "\nmore", more: circuits.length - shown.length });
+  return list;
+}
+
+function left(until, now) {
+  return until ? Math.max(0, Date.parse(until) - now) : 0;
+}
+
+// seconds writes a countdown; figures that change faster than the page say nothing.
+function seconds(ms) {
+  return ms < 60000 ? Math.ceil(ms / 1000) + " s" : millis(ms);
+}
+
+function urgency(q, now) {
+  return (left(q.gate, now) > 0 ? 1e6 : 0) + q.waiting * 10 + q.active;
+}
+
+function rank(c) {
+  return { open: 2, "half-open": 1 }[c.state] || 0;
+}
+
+function makeLine(line) {
+  switch (line.kind) {
+    case "none": return el("div", "more faint", "no limit of its own");
+    case "more": return el("div", "more faint");
+    case "head": return el("div", "q-head", el("span", "mono"), el("span", "faint"));
+  }
+  const spark = svg("svg", { class: "spark", viewBox: `0 0 ${samples - 1} 20`, preserveAspectRatio: "none", "aria-hidden": "true" });
+  spark.append(svg("polygon", { class: "fill" }), svg("polyline", { class: "line" }));
+  return el("div", "quota " + line.kind, el("span", "q-name mono"), spark, el("span", "q-tokens num"), el("span", "q-load num"));
+}
+
+function updateLine(row, line, now) {
+  switch (line.kind) {
+    case "none": return;
+    case "more": text(row, line.n + " more, all calmer"); return;
+    case "head": text(row.children[0], line.name); text(row.children[1], "for each of " + line.n); return;
+  }
+  const q = line.q;
+  const [name, spark, tokens, load] = row.children;
+  text(name, line.name);
+  name.title = q.key;
+  text(tokens, rated(q) ? count(Math.floor(q.tokens)) + " free" : "");
+  tokens.title = "Calls that may be sent at once";
+  const wait = left(q.gate, now);
+  text(load, wait > 0 ? "held for " + seconds(wait) + (q.waiting ? ", " + count(q.waiting) + " waiting" : "")
+    : q.waiting ? count(q.waiting) + " waiting" : q.active ? count(q.active) + " under way" : "idle");
+  cls(row, "gated", wait > 0);
+  cls(row, "waiting", q.waiting > 0);
+
+  const { values, top } = line.past;
+  const from = samples - values.length;
+  const points = values.map((v, i) => `${from + i},${(19 - 18 * Math.min(1, v / top)).toFixed(1)}`).join(" ");
+  spark.children[1].setAttribute("points", points);
+  spark.children[0].setAttribute("points", `${from},20 ${points} ${samples - 1},20`);
+}
+
+function makeCircuit() {
+  return el("div", "circuit", el("span", "dot"), el("span", "c-state"), el("span", "c-until num"), el("span", "q-key mono faint"));
+}
+
+function updateCircuit(row, c, now) {
+  row.dataset.state = c.state;
+  const wait = left(c.until, now);
+  text(row.children[1], c.state === "open" ? "circuit open" : "circuit half-open");
+  text(row.children[2], c.state === "half-open" ? "probing" : wait > 0 ? "probe in " + seconds(wait) : "probe with the next call");
+  text(row.children[3], c.key);
+}
