@@ -80,7 +80,7 @@ func (t *Transport) begin(req *http.Request) (*exchange, error) {
 		}
 		ex.expect = tokenIn(req.Header["Expect"], "100-continue")
 	}
-	ex.inline = ex.length > 0 && ex.length <= maxInline && req.GetBody != nil && len(req.Trailer) == 0
+	ex.inline = ex.length > 0 && ex.length <= maxInline && req.GetBody != nil && len(req.Trailer) == 0 && !ex.expect
 	ex.upgrade = len(req.Header["Upgrade"]) > 0
 	if ex.ctx.Err() != nil {
 		return nil, ex.refuse(causeOf(ex.ctx))

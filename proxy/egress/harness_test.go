@@ -43,6 +43,8 @@ type peer struct {
 	n  int // which connection of the server it is, from 0
 }
 
+func newPeer(c net.Conn) *peer { return &peer{Conn: c, br: bufio.NewReader(c)} }
+
 // head reads a request's head, without the empty line. "" at the end.
 func (p *peer) head() string {
 	var b strings.Builder

@@ -283,19 +283,27 @@ func TestFaultyRequestBodyNeverEndsCleanly(t *testing.T) {
 	})
 }
 
-// replayed notes a Read after Close.
+// A replayed body panics when it is read after the call's end.
 type replayed struct {
-	mu     sync.Mutex
-	data   io.Reader
-	closed bool
-	late   bool
+	mu      sync.Mutex
+	data    io.Reader
+	reading int
+	closed  bool
+	over    bool
 }
 
 func (r *replayed) Read(p []byte) (int, error) {
 	r.mu.Lock()
-	r.late = r.late || r.closed
+	if r.over {
+		panic("request body read after the call")
+	}
+	r.reading++
 	r.mu.Unlock()
-	return r.data.Read(p)
+	n, err := r.data.Read(p)
+	r.mu.Lock()
+	r.reading--
+	r.mu.Unlock()
+	return n, err
 }
 
 func (r *replayed) Close() error {
@@ -305,12 +313,14 @@ func (r *replayed) Close() error {
 	return nil
 }
 
+// replay checks that the call has let go of the body.
 func replay(t *testing.T, r *replayed) {
 	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.closed || r.late {
-		t.Errorf("request body: closed %v, read afterwards %v", r.closed, r.late)
+	r.over = true
+	if !r.closed || r.reading > 0 {
+		t.Errorf("request body: closed %v, %d reads in progress", r.closed, r.reading)
 	}
 }
 
