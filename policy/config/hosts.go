@@ -36,7 +36,7 @@ func readHost(n node) (string, bool) {
 // splitHost takes "host:port" apart; without a port the whole is the host.
 func splitHost(authority string) (host, port string) {
 	host, port, err := net.SplitHostPort(authority)
-	if err != nil || port == "" {
+	if err != nil || port == "" || strings.Contains(port, "/") {
 		return strings.TrimSuffix(strings.TrimPrefix(authority, "["), "]"), ""
 	}
 	return host, port

@@ -6,8 +6,7 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// maxDocument bounds a document, in bytes, and with it the depth to which one
-// can nest.
+// maxDocument bounds a document, in bytes.
 const maxDocument = 1 << 20
 
 // Parse reads a document and fills in the defaults. name is what messages call
@@ -45,6 +44,10 @@ func decode(data []byte) (raw map[string]any, lines lineIndex, failed *Error) {
 	if len(data) > maxDocument {
 		return nil, nil, &Error{Problem: fmt.Sprintf("is larger than %s: this is no configuration", Size(maxDocument))}
 	}
+	scanned := scan(string(data))
+	if scanned.tooDeep > 0 {
+		return nil, nil, &Error{Line: scanned.tooDeep, Problem: "nests too deeply, or has too long a key: this is no configuration"}
+	}
 	// The TOML parser panics on what it holds to be impossible. On foreign
 	// bytes that is a syntax error like any other.
 	defer func() {
@@ -56,7 +59,7 @@ func decode(data []byte) (raw map[string]any, lines lineIndex, failed *Error) {
 	if err != nil {
 		return nil, nil, syntaxError(data, err)
 	}
-	return raw, indexLines(string(data), meta.Keys()), nil
+	return raw, indexLines(scanned, meta.Keys()), nil
 }
 
 // listeners reports addresses that cannot be bound together, or that others

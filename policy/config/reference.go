@@ -12,13 +12,14 @@ import (
 // args". Any other text is the secret itself, a literal, and shows as REDACTED
 // wherever it is printed. Convert to string to get at the text as written.
 //
-// fmt cannot call methods on unexported fields: keep a Reference in an exported
-// field, or do not print what holds it.
+// Three things are out of a type's hands: fmt calls no methods on unexported
+// fields, nor for %p, and encoding/json calls none for the keys of a map. Keep a
+// Reference in an exported field, and never make it a key.
 type Reference string
 
 const redacted = "REDACTED"
 
-// schemes are the places where a secret can be, and what follows their name.
+// schemes are the places where a secret can be.
 var schemes = []string{"env", "file", "exec"}
 
 // Scheme is "env", "file" or "exec"; "" for a literal.

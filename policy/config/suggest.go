@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// unknown reports a key that its table does not have, and what was meant: a key
-// of this table that is spelled much the same, or one of another table.
+// unknown reports a key that its table does not have, and what was meant: the
+// key of another table, or one of this table that is spelled much the same.
 func (n node) unknown(here []string) {
 	key := n.path[strings.LastIndexByte(n.path, '.')+1:]
-	hint := suggestion(key, here)
+	hint := elsewhere(key, n.log.known)
 	if hint == "" {
-		hint = elsewhere(key, n.log.known)
+		hint = suggestion(key, here)
 	}
 	if hint == "" {
 		hint = "; known here: " + strings.Join(here, ", ")

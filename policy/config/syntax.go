@@ -18,12 +18,18 @@ func syntaxError(data []byte, err error) *Error {
 		return &Error{Problem: "is not valid TOML"}
 	}
 	problem := inOurWords(parse)
-	line, column := parse.Position.Line, parse.Position.Col
-	lines := strings.Split(strings.TrimPrefix(string(data), "\xef\xbb\xbf"), "\n")
-	if line < 1 || line > len(lines) {
-		return &Error{Problem: problem}
+	text := strings.TrimPrefix(string(data), "\xef\xbb\xbf")
+	// The library's line and column disagree at the end of a line. The offset
+	// is right, save that it may lie on the blank in front of the place.
+	at := min(max(parse.Position.Start, 0), len(text))
+	for at < len(text) && (text[at] == ' ' || text[at] == '\t') {
+		at++
 	}
-	return &Error{Line: line, Problem: problem + "\n\n" + pointAt(lines[line-1], line, column)}
+	before := text[:at]
+	start := strings.LastIndexByte(before, '\n') + 1
+	line := 1 + strings.Count(before, "\n")
+	whole, _, _ := strings.Cut(text[start:], "\n")
+	return &Error{Line: line, Problem: problem + "\n\n" + pointAt(strings.TrimSuffix(whole, "\r"), line, len(before)-start+1)}
 }
 
 // pointAt writes a line with a caret under one of its columns.
@@ -102,8 +108,9 @@ var numbers = []string{"nteger", "float", "digit", "number", "sign"}
 // is known to be one.
 func inOurWords(parse toml.ParseError) string {
 	message := parse.Message
-	if strings.HasPrefix(message, "Key '") {
-		return twice(parse.LastKey)
+	if key, ok := strings.CutPrefix(message, "Key '"); ok {
+		key, _, _ = strings.Cut(key, "'")
+		return twice(key)
 	}
 	for _, phrase := range phrases {
 		if strings.Contains(message, phrase.part) {

@@ -1,0 +1,336 @@
+package config_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"outrider/policy/config"
+)
+
+// crm puts the lines of an upstream's table into a document.
+func crm(lines string) string {
+	return "[upstream.crm]\nurl = \"https://crm.example.com\"\n" + lines
+}
+
+func TestEachFaultIsNamedByItsKey(t *testing.T) {
+	for _, tt := range []struct{ name, document, want string }{
+		// Top level.
+		{"no port", `listen = "127.0.0.1"`, `listen = "127.0.0.1": must be host:port, such as "127.0.0.1:8080"`},
+		{"number for an address", `admin = 8081`, `admin = 8081: must be text in quotes`},
+		{"open without key", `listen = "0.0.0.0:8080"`, `listen = "0.0.0.0:8080": can be reached from other machines, so it needs access_key; or bind it to 127.0.0.1`},
+		{"every host without key", `admin = ":8081"`, `admin = ":8081": can be reached from other machines, so it needs access_key; or bind it to 127.0.0.1`},
+		{"name that may be any host", `admin = "box:8081"`, `admin = "box:8081": can be reached from other machines, so it needs access_key; or bind it to 127.0.0.1`},
+		{"one port for two", `admin = "localhost:8080"`, `admin = "localhost:8080": is the address of listen already`},
+		{"key without scheme's rest", `access_key = "env:"`, `access_key: must name an environment variable: "env:NAME"`},
+		{"unlisted", `forward.unlisted = "tunel"`, `forward.unlisted = "tunel": must be one of tunnel, deny; did you mean "tunnel"?`},
+		{"intercept", `forward.intercept = true`, `forward.intercept = true: interception of TLS is not available yet; only false is allowed`},
+		{"address for a network", `forward.allow_private = ["10.1.2.3"]`, `forward.allow_private[0] = "10.1.2.3": must be a network, such as "10.1.0.0/16"; write "10.1.2.3/32" for this one address`},
+		{"bits behind the prefix", `forward.allow_private = ["10.0.0.0/8", "10.1.2.3/8"]`, `forward.allow_private[1] = "10.1.2.3/8": has bits behind its prefix: write "10.0.0.0/8" for the network, or "10.1.2.3/32" for the one address`},
+		{"no list", `forward.allow_private = "10.0.0.0/8"`, `forward.allow_private = "10.0.0.0/8": must be a list in brackets, such as [a, b]`},
+		{"sample", `telemetry.sample = 1.5`, `telemetry.sample = 1.5: must be from 0 to 1, or from "0%" to "100%"`},
+		{"not a number", `telemetry.sample = nan`, `telemetry.sample = NaN: must be from 0 to 1, or from "0%" to "100%"`},
+		{"level", `telemetry.log_level = "trace"`, `telemetry.log_level = "trace": must be one of debug, info, warn, error`},
+		{"format", `telemetry.log_format = "xml"`, `telemetry.log_format = "xml": must be one of json, text`},
+		{"endpoint", `telemetry.endpoint = "localhost:4318"`, `telemetry.endpoint = "localhost:4318": must be an http or https URL with a host, such as "https://api.example.com"`},
+		{"endpoint with a password", `telemetry.endpoint = "http://u:canary@h"`, `telemetry.endpoint: must not hold a user name or password: say them in auth`},
+		{"truth in quotes", `telemetry.access_log = "yes"`, `telemetry.access_log = "yes": must be true or false, without quotes`},
+		{"table that is none", `telemetry = true`, `telemetry = true: must be a table: [telemetry]`},
+
+		// Unknown keys.
+		{"typing error", `lsten = "x"`, `lsten: unknown key; did you mean "listen"?`},
+		{"swapped letters", crm(`retry.attempst = 3`), `upstream.crm.retry.attempst: unknown key; did you mean "attempts"?`},
+		{"wrong table", crm(`attempts = 3`), `upstream.crm.attempts: unknown key; it belongs in [upstream.NAME.retry]`},
+		{"below a table by mistake", "[telemetry]\naccess_key = \"env:K\"", `telemetry.access_key: unknown key; it belongs at the top of the document, above the first [table]`},
+		{"later capability", crm(`preset = "github"`), `upstream.crm.preset: unknown key; known here: url, hosts, listen, ca_file, client_cert, client_key, timeout, attempt_timeout, idle_timeout, replay_body, auth, limit, retry, circuit, rule`},
+		{"later table", `store.url = "x"`, `store: unknown key; known here: listen, admin, state_dir, access_key, forward, telemetry, upstream`},
+
+		// Upstreams.
+		{"no table", `upstream = 3`, `upstream = 3: must be a table for each upstream: [upstream.NAME]`},
+		{"upstream that is no table", `upstream.crm = "https://x"`, `upstream.crm = "https://x": must be a table: [upstream.crm]`},
+		{"list of upstreams", "[[upstream.crm]]\nurl = \"https://x\"", `upstream.crm: must be a table: [upstream.crm]`},
+		{"upper case", `upstream.CRM.url = "https://x"`, `upstream.CRM: the name must be of lower-case letters, digits, - and _, and begin with a letter or digit: it becomes a path prefix`},
+		{"blank in the name", `upstream."a b".url = "https://x"`, `upstream."a b": the name must be of lower-case letters, digits, - and _, and begin with a letter or digit: it becomes a path prefix`},
+		{"reserved", `upstream.outbox.url = "https://x"`, `upstream.outbox: this name is reserved; choose another`},
+		{"no url", `upstream.crm.timeout = "5s"`, `upstream.crm.url: is missing: where do calls go? Such as "https://api.example.com"`},
+		{"no scheme", `upstream.crm.url = "crm.example.com"`, `upstream.crm.url = "crm.example.com": must be an http or https URL with a host, such as "https://api.example.com"`},
+		{"other scheme", `upstream.crm.url = "ftp://crm.example.com"`, `upstream.crm.url = "ftp://crm.example.com": must be an http or https URL with a host, such as "https://api.example.com"`},
+		{"user in the url", `upstream.crm.url = "https://u:canary@crm.example.com"`, `upstream.crm.url: must not hold a user name or password: say them in auth`},
+		{"query", `upstream.crm.url = "https://crm.example.com/?key=canary"`, `upstream.crm.url: must not have a query: it is where paths begin`},
+		{"fragment", `upstream.crm.url = "https://crm.example.com/#a"`, `upstream.crm.url: must not have a fragment`},
+		{"port", `upstream.crm.url = "https://crm.example.com:70000"`, `upstream.crm.url = "https://crm.example.com:70000": must have a port from 1 to 65535, or none`},
+		{"wildcard url", `upstream.crm.url = "https://*.example.com"`, `upstream.crm.url = "https://*.example.com": may have a wildcard only as its first label, such as "*.example.com"`},
+		{"host with a scheme", crm(`hosts = ["https://crm.example.com"]`), `upstream.crm.hosts[0] = "https://crm.example.com": must be a host name, such as "api.example.com" or "*.example.com", without scheme and path`},
+		{"wildcard inside", crm(`hosts = ["a.*.example.com"]`), `upstream.crm.hosts[0] = "a.*.example.com": may have a wildcard only as its first label, such as "*.example.com"`},
+		{"half a label", crm(`hosts = ["api*.example.com"]`), `upstream.crm.hosts[0] = "api*.example.com": may have a wildcard only as its first label, such as "*.example.com"`},
+		{"dot at the end", crm(`hosts = ["example.com."]`), `upstream.crm.hosts[0] = "example.com.": must be a host name, such as "api.example.com" or "*.example.com", without a dot at the end`},
+		{"not ASCII", crm(`hosts = ["bücher.example"]`), `upstream.crm.hosts[0]: must be written as it is in DNS ("xn--…")`},
+		{"bad port", crm(`hosts = ["example.com:0"]`), `upstream.crm.hosts[0] = "example.com:0": must have a port from 1 to 65535, or none`},
+		{"number for a host", crm(`hosts = [1]`), `upstream.crm.hosts[0] = 1: must be text in quotes`},
+		{"own listener without key", crm(`listen = ":8090"`), `upstream.crm.listen = ":8090": can be reached from other machines, so it needs access_key; or bind it to 127.0.0.1`},
+		{"own listener on a taken port", crm(`listen = "127.0.0.1:8081"`), `upstream.crm.listen = "127.0.0.1:8081": is the address of admin already`},
+		{"certificate without key", crm(`client_cert = "/c.pem"`), `upstream.crm.client_key: is missing: client_cert and client_key come together`},
+		{"key without certificate", crm(`client_key = "/k.pem"`), `upstream.crm.client_cert: is missing: client_key and client_cert come together`},
+
+		// Policy.
+		{"bare number", crm(`timeout = 60`), `upstream.crm.timeout = 60: must be a time with its unit (ms, s, m, h), such as "10s"`},
+		{"no unit", crm(`timeout = "60"`), `upstream.crm.timeout = "60": must be a time with its unit (ms, s, m, h), such as "10s"`},
+		{"no time at all", crm(`timeout = "0s"`), `upstream.crm.timeout = "0s": must be longer than 0`},
+		{"negative", crm(`idle_timeout = "-1s"`), `upstream.crm.idle_timeout = "-1s": must be longer than 0`},
+		{"attempt longer than the call", crm(`attempt_timeout = "90s"`), `upstream.crm.attempt_timeout = "90s": must not be longer than timeout, which is 1m`},
+		{"size without unit", crm(`replay_body = 1048576`), `upstream.crm.replay_body = 1048576: must be a size with its unit (B, KiB, MiB, GiB, KB, MB, GB), such as "1MiB"`},
+		{"negative size", crm(`replay_body = "-1MiB"`), `upstream.crm.replay_body = "-1MiB": must be a size with its unit (B, KiB, MiB, GiB, KB, MB, GB), such as "1MiB"`},
+
+		// Credentials.
+		{"no type", crm(`auth = {}`), `upstream.crm.auth.type: is missing: must be one of none, bearer, basic, header, query, passthrough`},
+		{"later kind", crm(`auth = { type = "oauth2" }`), `upstream.crm.auth.type = "oauth2": must be one of none, bearer, basic, header, query, passthrough`},
+		{"text for a table", crm(`auth = "canary"`), `upstream.crm.auth = "canary": must be a table: [upstream.crm.auth]`},
+		{"no token", crm(`auth = { type = "bearer" }`), `upstream.crm.auth.token: is missing: type bearer takes token`},
+		{"empty token", crm(`auth = { type = "bearer", token = "" }`), `upstream.crm.auth.token: must not be empty`},
+		{"number for a token", crm(`auth = { type = "bearer", token = 123 }`), `upstream.crm.auth.token: must be a secret reference in quotes: "env:NAME", "file:/path" or "exec:command args"`},
+		{"key of another kind", crm(`auth = { type = "bearer", token = "env:T", name = "X" }`), `upstream.crm.auth.name: does not belong to type bearer, which takes token`},
+		{"token for nothing", crm(`auth = { type = "none", token = "env:T" }`), `upstream.crm.auth.token: does not belong to type none, which takes no other key`},
+		{"no password", crm(`auth = { type = "basic", username = "u" }`), `upstream.crm.auth.password: is missing: type basic takes username and password`},
+		{"framing header", crm(`auth = { type = "header", name = "Host", value = "env:T" }`), `upstream.crm.auth.name = "Host": cannot carry a credential: this header belongs to the connection`},
+		{"no header name", crm(`auth = { type = "header", name = "X Y", value = "env:T" }`), `upstream.crm.auth.name = "X Y": must be the name of a header: letters, digits and -`},
+		{"line break in a prefix", crm(`auth = { type = "header", name = "X", value = "env:T", prefix = "a\nb" }`), `upstream.crm.auth.prefix: must not hold line breaks or control characters`},
+		{"upper-case scheme", crm(`auth = { type = "bearer", token = "ENV:TOKEN" }`), `upstream.crm.auth.token: the scheme is written in lower case and without spaces: "env:…"`},
+		{"variable", crm(`auth = { type = "bearer", token = "env:A B" }`), `upstream.crm.auth.token: must name an environment variable: "env:NAME"`},
+		{"relative file", crm(`auth = { type = "bearer", token = "file:token" }`), `upstream.crm.auth.token: must name a file by its absolute path: "file:/run/secrets/token"`},
+		{"no command", crm(`auth = { type = "bearer", token = "exec: " }`), `upstream.crm.auth.token: must name a command: "exec:command args"`},
+
+		// Limits.
+		{"nothing limited", crm(`limit = { burst = 5 }`), `upstream.crm.limit: needs a rate (such as rate = "100/s"), a concurrency, or both`},
+		{"burst of no rate", crm(`limit = { concurrency = 5, burst = 5 }`), `upstream.crm.limit.burst = 5: belongs to a rate, and there is none`},
+		{"no calls", crm(`limit = { rate = "0/s" }`), `upstream.crm.limit.rate = "0/s": must be more than 0 calls, and at most 1000000000`},
+		{"rate without time", crm(`limit = { rate = 100 }`), `upstream.crm.limit.rate = 100: must be calls per time, such as "100/s", "190/10s" or "5000/h"`},
+		{"no unit of time", crm(`limit = { rate = "100/10" }`), `upstream.crm.limit.rate = "100/10": must be calls per time, such as "100/s", "190/10s" or "5000/h"`},
+		{"negative burst", crm(`limit = { rate = "1/s", burst = -1 }`), `upstream.crm.limit.burst = -1: must be at least 0`},
+		{"second of two", crm("[[upstream.crm.limit]]\nrate = \"1/s\"\n[[upstream.crm.limit]]\nrate = \"1/s\"\nshape = \"sharp\""), `upstream.crm.limit[1].shape = "sharp": must be one of auto, window, smooth`},
+		{"per", crm(`limit = { rate = "1/s", per = "tenant" }`), `upstream.crm.limit.per = "tenant": must be one of credential, host, upstream`},
+		{"limit that is no table", crm(`limit = "100/s"`), `upstream.crm.limit = "100/s": must be a table, [upstream.crm.limit], or several, [[upstream.crm.limit]]`},
+		{"largest count", crm(`limit = { concurrency = 9223372036854775807 }`), `upstream.crm.limit.concurrency = 9223372036854775807: must be at most 1000000000`},
+
+		// Retry.
+		{"no attempt", crm(`retry.attempts = 0`), `upstream.crm.retry.attempts = 0: must be at least 1`},
+		{"many attempts", crm(`retry.attempts = 11`), `upstream.crm.retry.attempts = 11: must be at most 10`},
+		{"attempts in quotes", crm(`retry.attempts = "3"`), `upstream.crm.retry.attempts = "3": must be a whole number without quotes`},
+		{"percent forgotten", crm(`retry.budget = 10`), `upstream.crm.retry.budget = 10: must be from 0 to 1, or from "0%" to "100%"`},
+		{"over all", crm(`retry.budget = "101%"`), `upstream.crm.retry.budget = "101%": must be from 0 to 1, or from "0%" to "100%"`},
+		{"a good status", crm(`retry.statuses = [503, 200]`), `upstream.crm.retry.statuses[1] = 200: must be at least 400`},
+		{"base over cap", crm(`retry.base = "30s"`), `upstream.crm.retry.base = "30s": must not be longer than cap, which is 20s`},
+		{"cap under base", crm(`retry.cap = "10ms"`), `upstream.crm.retry.cap = "10ms": must not be shorter than base, which is 100ms`},
+		{"key for no header", crm(`retry.mint_key = true`), `upstream.crm.retry.mint_key = true: needs idempotency_header: in which header does the provider look for the key?`},
+		{"no header", crm(`retry.idempotency_header = "a:b"`), `upstream.crm.retry.idempotency_header = "a:b": must be the name of a header: letters, digits and -`},
+
+		// Circuit.
+		{"short window", crm(`circuit.window = "30s"`), `upstream.crm.circuit.window = "30s": must be at least 40s, twice the longest attempt_timeout (20s): an attempt that takes longer than the window would not be counted`},
+		{"no ratio", crm(`circuit.failure_ratio = 0`), `upstream.crm.circuit.failure_ratio = 0: must be more than 0 and at most 1 ("100%")`},
+		{"over one", crm(`circuit.slow_ratio = 1.1`), `upstream.crm.circuit.slow_ratio = 1.1: must be more than 0 and at most 1 ("100%")`},
+		{"open longer than its most", crm(`circuit.open = "2m"`), `upstream.crm.circuit.open = "2m": must not be longer than open_max, which is 1m`},
+
+		// Rules.
+		{"no match", crm("[[upstream.crm.rule]]\ntimeout = \"5s\""), `upstream.crm.rule[0].match: is missing: which calls? Such as "POST /v1/charges/**"`},
+		{"one rule as a table", crm("[upstream.crm.rule]\nmatch = \"GET\""), `upstream.crm.rule: must be a list of tables: [[upstream.crm.rule]]`},
+		{"lower-case method", crm("[[upstream.crm.rule]]\nmatch = \"get /a\""), `upstream.crm.rule[0].match = "get /a": methods are written in upper case, as they are sent`},
+		{"path without slash", crm("[[upstream.crm.rule]]\nmatch = \"GET a\""), `upstream.crm.rule[0].match = "GET a": must be "METHOD /path", such as "POST /v1/charges/**"; several methods are joined by commas`},
+		{"stars in a word", crm("[[upstream.crm.rule]]\nmatch = \"/a**\""), `upstream.crm.rule[0].match = "/a**": "**" must be a whole segment; "*" stands for a part of one`},
+		{"circuit of a rule", crm("[[upstream.crm.rule]]\nmatch = \"GET\"\ncircuit = { open = \"1s\" }"), `upstream.crm.rule[0].circuit: does not belong in a rule: one circuit guards the whole upstream; set it in [upstream.NAME.circuit]`},
+		{"never reached", crm("[[upstream.crm.rule]]\nmatch = \"GET\"\n[[upstream.crm.rule]]\nmatch = \"GET\""), `upstream.crm.rule[1].match = "GET": is the match of upstream.crm.rule[0] already, and the first one wins`},
+		{"rule's own attempt", crm("[[upstream.crm.rule]]\nmatch = \"GET\"\nattempt_timeout = \"2m\"\n[upstream.crm.circuit]\nwindow = \"10m\""), `upstream.crm.rule[0].attempt_timeout = "2m": must not be longer than timeout, which is 1m`},
+		{"rule's url", crm("[[upstream.crm.rule]]\nmatch = \"GET\"\nurl = \"https://x\""), `upstream.crm.rule[0].url: unknown key; it belongs in [upstream.NAME]`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := problems(t, tt.document).Error(); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestSoundDocuments(t *testing.T) {
+	for _, tt := range []struct{ name, document string }{
+		{"port 0 for both", "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\""},
+		{"loopback of IPv6", `listen = "[::1]:8080"`},
+		{"loopback by name", `listen = "localhost:8080"`},
+		{"same port of two hosts", "listen = \"127.0.0.1:8080\"\nadmin = \"127.0.0.2:8080\""},
+		{"open with key", "listen = \":8080\"\naccess_key = \"env:K\""},
+		{"intercept off", "forward.intercept = false"},
+		{"percent", crm(`retry.budget = "0%"`)},
+		{"whole", crm("retry.budget = 1")},
+		{"empty password", crm(`auth = { type = "basic", username = "env:K", password = "" }`)},
+		{"address", `upstream.crm.url = "http://[::1]:9000/api"`},
+		{"only a method", crm("[[upstream.crm.rule]]\nmatch = \"PROPFIND,X-Y\"")},
+		{"a byte order mark", "\xef\xbb\xbflisten = \"127.0.0.1:1\""},
+		{"shorter timeout than the attempt's default", crm(`timeout = "1s"`)},
+	} {
+		t.Run(tt.name, func(t *testing.T) { mustParse(t, tt.document) })
+	}
+}
+
+func TestAllFaultsAreReportedAtOnceInTheirOrder(t *testing.T) {
+	_, err := config.Parse("outrider.toml", []byte(`listen = 8080
+acess_key = "canary"
+
+[upstream.github]
+url     = "https://api.github.com"
+timeout = 5                # no unit
+auth    = { type = "bearer", tokn = "canary" }
+
+[upstream.github.retry]
+attempts = 0
+statuses = [
+  503,
+  "500",
+]
+
+[[upstream.github.rule]]
+match = "GET"
+
+[[upstream.github.rule]]
+match = "POST /a"
+note = """
+[not.a.table]
+key = 'canary'
+"""
+retry = { attempts = 99 }
+
+[upstream.other]
+`))
+	want := strings.TrimSpace(`
+outrider.toml:1: listen = 8080: must be text in quotes
+outrider.toml:2: acess_key: unknown key; did you mean "access_key"?
+outrider.toml:6: upstream.github.timeout = 5: must be a time with its unit (ms, s, m, h), such as "10s"
+outrider.toml:7: upstream.github.auth.token: is missing: type bearer takes token
+outrider.toml:7: upstream.github.auth.tokn: unknown key; did you mean "token"?
+outrider.toml:10: upstream.github.retry.attempts = 0: must be at least 1
+outrider.toml:11: upstream.github.retry.statuses[1] = "500": must be a whole number without quotes
+outrider.toml:21: upstream.github.rule[1].note: unknown key; known here: match, timeout, attempt_timeout, idle_timeout, replay_body, auth, limit, retry, circuit
+outrider.toml:25: upstream.github.rule[1].retry.attempts = 99: must be at most 10
+outrider.toml:27: upstream.other.url: is missing: where do calls go? Such as "https://api.example.com"`)
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
+
+func TestHostsOfTwoUpstreamsMustNotOverlap(t *testing.T) {
+	for _, tt := range []struct {
+		name, a, b string
+		overlap    bool
+	}{
+		{"same name", `["x.com"]`, `["X.com"]`, true},
+		{"other name", `["x.com"]`, `["y.com"]`, false},
+		{"same wildcard", `["*.x.com"]`, `["*.x.com"]`, true},
+		{"wildcard inside wildcard", `["*.x.com"]`, `["*.a.x.com"]`, true},
+		{"wildcard around wildcard", `["*.c.b.a.x.com"]`, `["*.x.com"]`, true},
+		{"wildcards beside each other", `["*.a.x.com"]`, `["*.b.x.com"]`, false},
+		{"wildcard of a longer word", `["*.x.com"]`, `["*.ax.com"]`, false},
+		{"exact name wins over wildcard", `["*.x.com"]`, `["a.x.com"]`, false},
+		{"apex is not in the wildcard", `["*.x.com"]`, `["x.com"]`, false},
+		{"other port", `["x.com:8443"]`, `["x.com:9443"]`, false},
+		{"same port", `["x.com:8443"]`, `["x.com:8443"]`, true},
+		{"port that the name stands for", `["x.com"]`, `["x.com:443"]`, true},
+		{"port that the name does not stand for", `["x.com"]`, `["x.com:8443"]`, false},
+		{"no names", `[]`, `[]`, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := config.Parse("", []byte(`
+[upstream.a]
+url   = "https://one.example"
+hosts = `+tt.a+`
+[upstream.b]
+url   = "https://two.example"
+hosts = `+tt.b))
+			if (err != nil) != tt.overlap {
+				t.Fatalf("got %v, want overlap %v", err, tt.overlap)
+			}
+			if err != nil && (!strings.Contains(err.Error(), "upstream.a") || !strings.Contains(err.Error(), "upstream.b")) {
+				t.Errorf("%v: does not name both", err)
+			}
+		})
+	}
+}
+
+func TestHostsFollowFromTheURL(t *testing.T) {
+	for _, tt := range []struct{ url, want string }{
+		{"https://API.Example.com/v1", "api.example.com"},
+		{"https://api.example.com:443", "api.example.com"},
+		{"http://api.example.com:443", "api.example.com:443"},
+		{"http://localhost:9000", "localhost:9000"},
+		{"http://[::1]", "::1"},
+		{"http://[::1]:9000", "[::1]:9000"},
+	} {
+		f := mustParse(t, `upstream.x.url = "`+tt.url+`"`)
+		if got := upstream(t, f, "x").Hosts; !slices.Equal(got, []string{tt.want}) {
+			t.Errorf("%s: got %q, want %q", tt.url, got, tt.want)
+		}
+	}
+}
+
+func TestHostsAreGivenInOneForm(t *testing.T) {
+	f := mustParse(t, crm(`hosts = ["A.example.com", "*.B.example.com:8443", "[::1]", "::2", "[0::3]:80"]`))
+	want := []string{"a.example.com", "*.b.example.com:8443", "::1", "::2", "[::3]:80"}
+	if got := upstream(t, f, "crm").Hosts; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestWindowFollowsTheLongestAttempt(t *testing.T) {
+	for _, tt := range []struct{ name, lines, want string }{
+		{"of the defaults", ``, "40s"},
+		{"that is short", `attempt_timeout = "1s"`, "30s"},
+		{"of a rule", "[[upstream.crm.rule]]\nmatch = \"GET\"\nattempt_timeout = \"50s\"", "1m40s"},
+		{"written long enough", "circuit.window = \"2m\"", "2m"},
+	} {
+		u := upstream(t, mustParse(t, crm(tt.lines)), "crm")
+		if got := config.Duration(u.Circuit.Window).String(); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestUpstreamsAreSortedByName(t *testing.T) {
+	f := mustParse(t, "upstream.b.url = \"https://b\"\nupstream.a.url = \"https://a\"")
+	if f.Upstreams[0].Name != "a" || f.Upstreams[1].Name != "b" {
+		t.Errorf("got %s, %s", f.Upstreams[0].Name, f.Upstreams[1].Name)
+	}
+}
+
+func TestLiteralSecretsEarnWarningsThatDoNotShowThem(t *testing.T) {
+	f := mustParse(t, `
+access_key = "canary"
+[upstream.a]
+url  = "https://a.example"
+auth = { type = "bearer", token = "canary" }
+[upstream.b]
+url  = "https://b.example"
+auth = { type = "basic", username = "canary", password = "" }
+[upstream.c]
+url  = "https://c.example"
+auth = { type = "basic", username = "visible", password = "env:C" }
+`)
+	want := []string{
+		"access_key: literal secret; use env:NAME or file:PATH",
+		"upstream.a.auth.token: literal secret; use env:NAME or file:PATH",
+		"upstream.b.auth.username: literal secret; use env:NAME or file:PATH",
+	}
+	if !slices.Equal(f.Warnings, want) {
+		t.Errorf("got %q, want %q", f.Warnings, want)
+	}
+	if got := string(upstream(t, f, "a").Auth.Token); got != "canary" {
+		t.Errorf("the literal became %q", got)
+	}
+}
+
+func TestHugeDocumentsAreRefused(t *testing.T) {
+	if got, want := problems(t, strings.Repeat("#", 1<<20+1)).Error(), "is larger than 1MiB: this is no configuration"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A document that nests as deeply as its size allows must not use up the stack.
+func TestDeepNestingIsAnError(t *testing.T) {
+	problems(t, "a = "+strings.Repeat("[", 1<<19)+strings.Repeat("]", 1<<19-8))
+	problems(t, strings.Repeat("a = {", 1<<17))
+	problems(t, strings.Repeat("a.", 1<<12)+"b = 1")
+}
