@@ -101,7 +101,7 @@ function sharedEnd(keys) {
   let end = keys[0];
   for (const key of keys) while (!key.endsWith(end)) end = end.slice(1);
   const dot = end.indexOf(".");
-  return dot < 0 ? 0 : end.length - dot;
+  return dot < 0 || keys.includes(end) ? 0 : end.length - dot;
 }
 
 function circuitLines(circuits) {
