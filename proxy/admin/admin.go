@@ -16,9 +16,10 @@
 // # What the page reads
 //
 // /api/status is a list of upstreams, or an object that has it as "upstreams"
-// and may have "listen", "draining" and "reload_error" beside it. The members of
-// an upstream and of a call are those of policy.UpstreamStatus and of
-// telemetry.Record; the page leaves out what is not there.
+// and may have beside it "listen" (upstream → address, "" being the main port),
+// "ready", and "reload" with the "error" of a configuration that was refused.
+// The members of an upstream and of a call are those of policy.UpstreamStatus
+// and of telemetry.Record; the page leaves out what is not there.
 //
 // # Who may look
 //

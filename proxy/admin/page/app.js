@@ -29,12 +29,13 @@ async function refresh() {
     failures = 0;
     const state = Array.isArray(status) ? { upstreams: status } : status || {};
     const upstreams = state.upstreams || [];
-    listen = state.listen || "";
+    listen = (state.listen && state.listen[""]) || "";
     showUpstreams($("upstreams"), upstreams, Date.now() + skew);
     $("no-upstreams").hidden = upstreams.length > 0;
     showTotals(upstreams);
-    notice(state.reload_error ? "The configuration on disk was refused; the one before still applies. " + state.reload_error : "");
-    link(state.draining ? "draining" : "live");
+    const refused = state.reload && state.reload.error;
+    notice(refused ? "The configuration on disk was refused; the one before still applies.\n" + refused : "");
+    link(state.ready === false ? "draining" : "live");
     if (pause.getAttribute("aria-pressed") === "false") {
       calls = latest || [];
       render();

@@ -58,7 +58,7 @@ function clock(time) {
 function makeCall(call) {
   const row = el("button", "row",
     titled(el("span", "c-time num faint", clock(call.time)), call.time),
-    el("span", "c-status num", call.status ? String(call.status) : "gone"),
+    el("span", "c-status num", call.status && call.class !== "client-gone" ? String(call.status) : "gone"),
     el("span", "c-call", el("span", "c-method", call.method || "?"), " ",
       el("span", "mono", call.form === "connect" ? call.host : call.path || "/")),
     el("span", "c-up", call.upstream || (call.form === "connect" ? "tunnel" : call.host)),
