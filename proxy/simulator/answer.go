@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"io"
 	"net"
@@ -65,6 +64,14 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// hold waits for d and aborts the answer if the client or the simulator went
+// away meanwhile: what comes late must never look complete.
+func hold(ctx context.Context, d time.Duration) {
+	if !pause(ctx, d) {
+		panic(http.ErrAbortHandler)
+	}
+}
+
 // drain reads the request to its end, so that what follows is not mixed up
 // with the kernel's answer to unread bytes (a reset), and so that the server
 // notices when the client leaves.
@@ -93,15 +100,15 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // reset closes conn so that the peer sees a reset (RST) instead of an end.
 func reset(conn net.Conn) {
-	under := conn
-	if t, ok := under.(*tappedConn); ok {
-		under = t.Conn
+	for {
+		over, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		conn = over.NetConn() // under TLS as well: no close_notify either
 	}
-	if t, ok := under.(*tls.Conn); ok {
-		under = t.NetConn() // no close_notify either
-	}
-	if tcp, ok := under.(*net.TCPConn); ok {
+	if tcp, ok := conn.(interface{ SetLinger(sec int) error }); ok {
 		tcp.SetLinger(0)
 	}
-	under.Close()
+	conn.Close()
 }

@@ -66,8 +66,8 @@ func stream(s *Simulator, w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 	c := http.NewResponseController(w)
 	for i := range n {
-		if i > 0 && !pause(r.Context(), interval) {
-			return
+		if i > 0 {
+			hold(r.Context(), interval)
 		}
 		if _, err := fmt.Fprintf(w, "{\"line\":%d}\n", i+1); err != nil {
 			return
@@ -92,8 +92,8 @@ func sse(s *Simulator, w http.ResponseWriter, r *http.Request) {
 	c.Flush()
 	seen, _ := strconv.Atoi(r.Header.Get("Last-Event-ID")) // anything else: from the start
 	for i := max(seen, 0) + 1; i <= events; i++ {
-		if i > max(seen, 0)+1 && !pause(r.Context(), interval) {
-			return
+		if i > max(seen, 0)+1 {
+			hold(r.Context(), interval)
 		}
 		if _, err := fmt.Fprintf(w, "id: %d\nevent: tick\ndata: {\"n\":%d}\n\n", i, i); err != nil {
 			return
@@ -127,9 +127,8 @@ func earlyHints(s *Simulator, w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Link", "</style.css>; rel=preload; as=style")
 	w.WriteHeader(http.StatusEarlyHints)
 	w.Header().Del("Link")
-	if pause(r.Context(), delay) {
-		respond(w, http.StatusOK, map[string]bool{"ok": true})
-	}
+	hold(r.Context(), delay)
+	respond(w, http.StatusOK, map[string]bool{"ok": true})
 }
 
 func status(s *Simulator, w http.ResponseWriter, r *http.Request) {

@@ -53,7 +53,7 @@ type client struct {
 func clientOf(r *http.Request, form map[string]string, known map[string]string) client {
 	c := client{id: form["client_id"], how: "none"}
 	secret := ""
-	if encoded, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Basic "); ok {
+	if scheme, encoded, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "basic") {
 		if form["client_secret"] != "" {
 			c.reason = "credentials came both in the header and in the body"
 			return c
@@ -68,6 +68,9 @@ func clientOf(r *http.Request, form map[string]string, known map[string]string) 
 	} else if form["client_assertion"] != "" {
 		c.how = "assertion" // taken as it is: whose key signed it is not our question
 		return c
+	}
+	if c.how == "none" && c.id == "" && form["grant_type"] == grantJWT {
+		return c // the assertion is the client's proof as well, RFC 7521 section 4.1
 	}
 	want, isKnown := known[c.id]
 	if known != nil && (!isKnown || c.how != "none" && want != secret) {

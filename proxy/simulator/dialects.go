@@ -24,6 +24,14 @@ type dialect struct {
 	say func(h http.Header, v view) time.Time
 }
 
+// refusal is the body of a refusal.
+func (d dialect) refusal(v verdict) string {
+	if d.name == "github" && v.window == 0 {
+		return `{"message":"You have exceeded a secondary rate limit. Please wait a few minutes before you try again.","documentation_url":"https://docs.github.com/rest/overview/rate-limits-for-the-rest-api"}`
+	}
+	return d.body
+}
+
 // dialects are the ones we speak, by the word that a URL uses for them.
 func dialects() []dialect {
 	return []dialect{

@@ -79,7 +79,7 @@ func (s *Simulator) breakOff(w http.ResponseWriter, r *http.Request, kind string
 	case "truncate":
 		s.cut(w, truncated, byClose)
 	case "hang":
-		<-r.Context().Done()
+		hold(r.Context(), maxWait)
 	default:
 		n, _ := strconv.Atoi(kind)
 		respond(w, n, problem{Error: http.StatusText(n)})
@@ -89,16 +89,18 @@ func (s *Simulator) breakOff(w http.ResponseWriter, r *http.Request, kind string
 // hang says nothing until the client leaves, or until for has passed.
 func hang(s *Simulator, w http.ResponseWriter, r *http.Request, p *params) {
 	d := p.duration("for", maxWait)
-	if !p.refused(w) && pause(r.Context(), d) {
-		respond(w, http.StatusOK, fine{OK: true})
+	if p.refused(w) {
+		return
 	}
+	hold(r.Context(), d)
+	respond(w, http.StatusOK, fine{OK: true})
 }
 
 func hangAfterHeaders(s *Simulator, w http.ResponseWriter, r *http.Request, p *params) {
 	w.Header().Set("Content-Length", "100")
 	w.WriteHeader(http.StatusOK)
 	http.NewResponseController(w).Flush()
-	<-r.Context().Done()
+	hold(r.Context(), maxWait)
 	panic(http.ErrAbortHandler) // the body never came
 }
 
@@ -114,9 +116,7 @@ func slowDrip(s *Simulator, w http.ResponseWriter, r *http.Request, p *params) {
 	c.Flush()
 	letters := &pattern{}
 	for range n {
-		if !pause(r.Context(), interval) {
-			panic(http.ErrAbortHandler)
-		}
+		hold(r.Context(), interval)
 		if _, err := io.CopyN(w, letters, 1); err != nil {
 			return
 		}
@@ -135,9 +135,11 @@ func redirect(s *Simulator, w http.ResponseWriter, r *http.Request, p *params) {
 
 func late(s *Simulator, w http.ResponseWriter, r *http.Request, p *params) {
 	delay := p.duration("delay", time.Second)
-	if !p.refused(w) && pause(r.Context(), delay) {
-		respond(w, http.StatusOK, fine{OK: true})
+	if p.refused(w) {
+		return
 	}
+	hold(r.Context(), delay)
+	respond(w, http.StatusOK, fine{OK: true})
 }
 
 func lastOfConnection(s *Simulator, w http.ResponseWriter, r *http.Request, p *params) {

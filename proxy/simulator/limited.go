@@ -72,17 +72,14 @@ func (q *quotas) arrive(id string, t terms, grace time.Duration, say func(verdic
 func limited(s *Simulator, w http.ResponseWriter, r *http.Request) {
 	parts := strings.SplitN(strings.TrimPrefix(r.URL.Path, "/limited/"), "/", 3)
 	p := paramsOf(r)
-	t := terms{kind: parts[0], limit: p.count("limit", s.set.Limit, 1, maxLimit), per: p.duration("per", s.set.Per)}
+	t := terms{kind: parts[0], limit: p.count("limit", s.set.Limit, 1, maxLimit), per: p.atLeast(time.Millisecond, "per", s.set.Per)}
 	t.burst = p.count("burst", orElse(s.set.Burst, t.limit), 1, maxLimit)
-	if t.per < time.Millisecond {
-		p.fail("per = %q: must be at least 1ms", p.text("per", ""))
-	}
 	d, ok := dialectNamed(p.text("dialect", s.set.Dialect))
 	if !ok {
 		p.fail("dialect = %q: must be one of %s", p.text("dialect", ""), strings.Join(Dialects(), ", "))
 	}
 	status := p.count("status", d.status, 400, 599)
-	hold, grace := p.duration("hold", 0), p.duration("grace", s.set.Grace)
+	lasts, grace := p.duration("hold", 0), p.duration("grace", s.set.Grace)
 	if p.refused(w) {
 		return
 	}
@@ -103,7 +100,7 @@ func limited(s *Simulator, w http.ResponseWriter, r *http.Request) {
 			q.Throttled++
 			q.Violations += int64(btoi(ruling.violation))
 		})
-		respondBytes(w, status, "application/json", []byte(d.body+"\n"))
+		respondBytes(w, status, "application/json", []byte(d.refusal(ruling.verdict)+"\n"))
 		return
 	}
 	s.tally.quota(label, func(q *QuotaStats) {
@@ -111,10 +108,10 @@ func limited(s *Simulator, w http.ResponseWriter, r *http.Request) {
 		q.inFlight++
 		q.Violations += int64(btoi(ruling.violation))
 	})
+	defer s.tally.quota(label, func(q *QuotaStats) { q.inFlight-- })
+	defer ruling.leave()
 	drain(r)
-	pause(r.Context(), hold)
-	ruling.leave()
-	s.tally.quota(label, func(q *QuotaStats) { q.inFlight-- })
+	hold(r.Context(), lasts)
 	respondBytes(w, http.StatusOK, "application/json", []byte(`{"ok":true,"quota":"`+name+`","remaining":`+strconv.Itoa(ruling.remaining)+"}\n"))
 }
 

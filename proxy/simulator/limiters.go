@@ -71,23 +71,24 @@ func (f *fixedWindow) leave() {}
 type slidingWindow struct {
 	terms
 	calls []time.Time // oldest first
+	gone  int         // how many of them have left the window
 }
 
 func (s *slidingWindow) take(now time.Time) verdict {
-	past := 0
-	for past < len(s.calls) && !s.calls[past].Add(s.per).After(now) {
-		past++
+	for s.gone < len(s.calls) && !s.calls[s.gone].Add(s.per).After(now) {
+		s.gone++
 	}
-	s.calls = append(s.calls[:0], s.calls[past:]...)
+	if s.gone > len(s.calls)/2 { // so that what is forgotten never outweighs what counts
+		s.calls, s.gone = append(s.calls[:0], s.calls[s.gone:]...), 0
+	}
 	v := verdict{limit: s.limit, window: s.per}
-	switch {
-	case len(s.calls) < s.limit:
+	if len(s.calls)-s.gone < s.limit {
 		s.calls = append(s.calls, now)
 		v.admitted = true
-	default:
-		v.wait = s.calls[0].Add(s.per).Sub(now)
+	} else {
+		v.wait = s.calls[s.gone].Add(s.per).Sub(now)
 	}
-	v.remaining = s.limit - len(s.calls)
+	v.remaining = s.limit - (len(s.calls) - s.gone)
 	v.reset = s.calls[len(s.calls)-1].Add(s.per).Sub(now)
 	return v
 }

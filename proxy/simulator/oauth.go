@@ -108,7 +108,8 @@ func (t tokenRequest) instead(w http.ResponseWriter, r *http.Request) bool {
 	case "html":
 		respondBytes(w, http.StatusOK, "text/html", []byte("<!doctype html><title>Sign in</title><p>Your session has ended.\n"))
 	case "slow":
-		return !pause(r.Context(), t.delay)
+		hold(r.Context(), t.delay)
+		return false
 	default:
 		return false
 	}

@@ -44,13 +44,17 @@ func (p *params) count(name string, fallback, least, most int) int {
 }
 
 func (p *params) duration(name string, fallback time.Duration) time.Duration {
+	return p.atLeast(0, name, fallback)
+}
+
+func (p *params) atLeast(least time.Duration, name string, fallback time.Duration) time.Duration {
 	v := p.values.Get(name)
 	if v == "" {
 		return fallback
 	}
 	d, err := time.ParseDuration(v)
-	if err != nil || d < 0 || d > maxWait {
-		p.fail("%s = %q: must be a duration with a unit, such as 250ms, up to %s", name, v, maxWait)
+	if err != nil || d < least || d > maxWait {
+		p.fail("%s = %q: must be a duration with a unit, such as 250ms, from %s to %s", name, v, least, maxWait)
 	}
 	return d
 }

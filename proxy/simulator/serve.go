@@ -109,6 +109,9 @@ type tappedConn struct {
 	tap *tap
 }
 
+// NetConn is the connection under the tap.
+func (c *tappedConn) NetConn() net.Conn { return c.Conn }
+
 func (c *tappedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.tap.feed(b[:n])

@@ -145,6 +145,7 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(ctx)
 
 	e, found := s.match(r.URL.Path)
+	found = found && r.Method != http.MethodConnect // a 200 would be a tunnel
 	if found && e.control() {
 		e.answer(s, w, r)
 		return
@@ -165,10 +166,13 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // match finds the endpoint of a path: by its first two segments, or by its first.
 // It does not clean the path: clients are entitled to see their own bytes echoed.
 func (s *Simulator) match(path string) (endpoint, bool) {
-	if path == "*" { // OPTIONS *
+	switch path {
+	case "*": // OPTIONS *
 		path = "/echo"
+	case "": // http://host without a slash
+		path = "/"
 	}
-	first := strings.IndexByte(path[min(1, len(path)):], '/') + 1
+	first := strings.IndexByte(path[1:], '/') + 1
 	if first > 0 {
 		second := strings.IndexByte(path[first+1:], '/') + first + 1
 		two := path

@@ -20,7 +20,7 @@ const (
 const (
 	head      = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 	firstByte = head + "Content-Length: 100\r\n\r\nx"
-	halfHead  = "HTTP/1.1 200 OK\r\nContent-Ty"
+	halfHead  = "HTTP/1.1 200 OK\r\nContent-Type: text/"
 	truncated = head + "Content-Length: 100\r\n\r\nonly half of the body comes, and then the end...."
 	tooMuch   = head + "Content-Length: 5\r\n\r\nfive bytes were promised, here are more"
 	badChunk  = head + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nnot-a-size\r\nworld\r\n0\r\n\r\n"
