@@ -130,7 +130,7 @@ func parseURL(v string) (u *url.URL, problem string) {
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
 		return nil, form
 	case u.User != nil:
-		return nil, "must not hold a user name or password: say them in auth"
+		return nil, "must not hold a user name or password"
 	case strings.Contains(v, "#"):
 		return nil, "must not have a fragment"
 	}

@@ -21,6 +21,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("[[upstream.x.rule]]\nauth."), []byte("\n[[upstream.x.rule]]"))
 	f.Add([]byte(`"`), []byte("\n= 1"))
 	f.Add([]byte("[telemetry]\n"), []byte(`""`))
+	f.Add([]byte("'"), []byte("'=911")) // the secret becomes part of a key
 	f.Add([]byte(switchedOn(reference(f))), []byte("\n"))
 	f.Fuzz(func(t *testing.T, before, after []byte) {
 		document := fmt.Sprintf("%stoken = %q%s", before, "canary7f3a", after)

@@ -34,10 +34,7 @@ func indexLines(s *scanner, keys []toml.Key) lineIndex {
 	for i, key := range keys {
 		path := ""
 		for j := range key {
-			if path != "" {
-				path += "."
-			}
-			path += key[j : j+1].String()
+			path = join(path, key[j])
 			if j == len(key)-1 && s.found[i].listed {
 				index.note(path, s.found[i].line)
 				count[path]++

@@ -25,12 +25,24 @@ type report struct {
 
 // child is the place of a key of the table that n is.
 func (n node) child(key string) node {
-	path := toml.Key{key}.String() // quotes what is not a bare key
-	if n.path != "" {
-		path = n.path + "." + path
-	}
 	keys, _ := n.raw.(map[string]any)
-	return node{path, keys[key], n.log}
+	return node{join(n.path, key), keys[key], n.log}
+}
+
+// join adds a key to a path, in quotes unless it is a bare one. A key that holds
+// what no key of ours would is not shown: with a quote in the wrong place, a
+// secret can become part of one.
+func join(path, key string) string {
+	part := toml.Key{key}.String()
+	if key != "" && part != key {
+		if part = shown(key); part == "" {
+			part = `"…"`
+		}
+	}
+	if path == "" {
+		return part
+	}
+	return path + "." + part
 }
 
 // item is the place of an element of the list that n is. Indexes count from 0.
