@@ -39,8 +39,14 @@ func CallFrom(ctx context.Context) *Call {
 // Attempts is the number of requests for this call that reached the wire.
 func (c *Call) Attempts() int { return int(c.sent.Load()) }
 
-// Waited is the time spent waiting for a turn or backing off.
-func (c *Call) Waited() time.Duration { return time.Duration(c.waited.Load()) }
+// Waited is the time spent waiting for a turn or backing off. It is zero for
+// no Call.
+func (c *Call) Waited() time.Duration {
+	if c == nil {
+		return 0
+	}
+	return time.Duration(c.waited.Load())
+}
 
 func (c *Call) addWait(d time.Duration) {
 	if c != nil && d > 0 {

@@ -138,6 +138,7 @@ func (c *compiler) circuit(u, old *Upstream) *breaker.Group {
 		Jitter:     c.env.Jitter,
 		Outcome:    circuitOutcome,
 		Replayable: retry.Replayable,
+		Waited:     func(req *http.Request) time.Duration { return CallFrom(req.Context()).Waited() },
 		OnChange: func(ctx context.Context, key, from, to string, until time.Time) {
 			c.env.Observe(ctx, Event{Kind: EventCircuit, Upstream: name, Key: key, From: from, To: to, Until: until})
 		},

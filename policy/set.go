@@ -166,6 +166,10 @@ func (s *Set) adopt() {
 	}
 }
 
+// Close gives back the idle connections of all upstreams. Calls under way end
+// as they would.
+func (s *Set) Close() { s.release(&Set{}) }
+
 // release gives back the idle connections of transports that next does not use.
 func (s *Set) release(next *Set) {
 	used := make(map[http.RoundTripper]bool, len(next.upstreams))

@@ -32,29 +32,30 @@ type kind struct {
 	status      int
 	title       string
 	proxyStatus string // error type of RFC 9209
+	ours        bool   // we refused it: the upstream was not asked
 }
 
 // kinds is the one table of answers that we make: slug → kind.
 var kinds = map[string]kind{
-	"queue-timeout":          {429, "The wait for a turn would be too long", "http_request_denied"},
-	"queue-full":             {429, "Too many calls are waiting for a turn", "http_request_denied"},
-	"quota-exhausted":        {429, "The provider's quota is exhausted", "http_request_denied"},
-	"circuit-open":           {503, "The circuit of this upstream is open", "destination_unavailable"},
-	"credential-unavailable": {502, "No live credential for this upstream", "proxy_configuration_error"},
-	"upstream-unreachable":   {502, "The upstream cannot be reached", "destination_unavailable"},
-	"upstream-reset":         {502, "The upstream broke the connection off", "connection_terminated"},
-	"upstream-tls":           {502, "No trusted TLS connection to the upstream", "tls_protocol_error"},
-	"upstream-malformed":     {502, "The upstream's answer is not valid HTTP", "http_protocol_error"},
-	"upstream-timeout":       {504, "The upstream did not answer in time", "http_response_timeout"},
-	"deadline-exceeded":      {504, "The call's total time has passed", "http_response_timeout"},
-	"unknown-upstream":       {404, "No such upstream", "destination_not_found"},
-	"unknown-connection":     {404, "No such connection", "destination_not_found"},
-	"address-denied":         {403, "The address is not allowed", "destination_ip_prohibited"},
-	"authority-mismatch":     {421, "The Host does not belong here", "http_request_denied"},
-	"malformed-request":      {400, "The request is not valid HTTP", "http_request_error"},
-	"key-required":           {401, "An access key is required", "http_request_denied"},
-	"proxy-loop":             {508, "The call would come back to Outrider itself", "proxy_loop_detected"},
-	"internal-error":         {500, "A defect in Outrider", "proxy_internal_error"},
+	"queue-timeout":          {429, "The wait for a turn would be too long", "http_request_denied", true},
+	"queue-full":             {429, "Too many calls are waiting for a turn", "http_request_denied", true},
+	"quota-exhausted":        {429, "The provider's quota is exhausted", "http_request_denied", true},
+	"circuit-open":           {503, "The circuit of this upstream is open", "destination_unavailable", true},
+	"credential-unavailable": {502, "No live credential for this upstream", "proxy_configuration_error", true},
+	"upstream-unreachable":   {502, "The upstream cannot be reached", "destination_unavailable", false},
+	"upstream-reset":         {502, "The upstream broke the connection off", "connection_terminated", false},
+	"upstream-tls":           {502, "No trusted TLS connection to the upstream", "tls_protocol_error", false},
+	"upstream-malformed":     {502, "The upstream's answer is not valid HTTP", "http_protocol_error", false},
+	"upstream-timeout":       {504, "The upstream did not answer in time", "http_response_timeout", false},
+	"deadline-exceeded":      {504, "The call's total time has passed", "http_response_timeout", false},
+	"unknown-upstream":       {404, "No such upstream", "destination_not_found", true},
+	"unknown-connection":     {404, "No such connection", "destination_not_found", true},
+	"address-denied":         {403, "The address is not allowed", "destination_ip_prohibited", true},
+	"authority-mismatch":     {421, "The Host does not belong here", "http_request_denied", true},
+	"malformed-request":      {400, "The request is not valid HTTP", "http_request_error", true},
+	"key-required":           {401, "An access key is required", "http_request_denied", true},
+	"proxy-loop":             {508, "The call would come back to Outrider itself", "proxy_loop_detected", true},
+	"internal-error":         {500, "A defect in Outrider", "proxy_internal_error", true},
 }
 
 func malformed(detail string) *problem { return &problem{slug: "malformed-request", detail: detail} }

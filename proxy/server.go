@@ -115,6 +115,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	stopping.Wait()
 	errs = append(errs, s.tunnels.drain(ctx))
 	s.serving.Wait()
+	s.outside.mu.Lock()
+	s.outside.release()
+	s.outside.mu.Unlock()
 	return errors.Join(errs...)
 }
 
@@ -170,10 +173,15 @@ func (x *exchange) end() {
 // refuse answers in our own name, or breaks the connection where an answer has
 // begun or nobody reads one.
 func (x *exchange) refuse(err error) {
+	if conn, ok := framed(x.r); ok {
+		if violation, bad := conn.Refused(); bad {
+			err = violation
+		}
+	}
 	x.outcome.Err = err
 	p := problemOf(x.ctx, err)
 	x.outcome.Class = policy.Classify(x.ctx, nil, err)
-	if _, own := err.(*problem); own {
+	if p != nil && kinds[p.slug].ours {
 		x.outcome.Class = policy.ClassLocal
 	}
 	if p == nil {
@@ -200,7 +208,7 @@ func (s *Server) serve(at address, w http.ResponseWriter, r *http.Request) {
 	x := s.begin(w, r, formOf(r))
 	defer x.end()
 	if violation, bad := framing.Violation(r); bad {
-		x.refuse(&problem{slug: "malformed-request", status: violation.Status, detail: violation.Reason})
+		x.refuse(violation)
 		return
 	}
 	set := s.Live.Load()
@@ -324,9 +332,17 @@ func (o *outside) get(file *config.File, open func([]netip.Prefix) (Outside, err
 		if err != nil {
 			return Outside{}, err
 		}
+		o.release()
 		o.file, o.way = file, way
 	}
 	return o.way, nil
+}
+
+// release gives the idle connections back.
+func (o *outside) release() {
+	if closer, ok := o.way.Transport.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
 }
 
 // checkKey asks callers for the access key, where one is set. Whole digests are

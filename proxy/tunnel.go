@@ -211,16 +211,30 @@ func (c *innerConn) CloseWrite() error {
 	return c.Conn.Close()
 }
 
-type authorityKey struct{}
+type framedKey struct{}
 
-// connContext remembers which host a connection is bound to.
+// connContext remembers the connection that a request comes from.
 func connContext(ctx context.Context, conn net.Conn) context.Context {
 	if framed, ok := framing.From(conn); ok {
-		if inner, ok := framed.NetConn().(*innerConn); ok {
-			return context.WithValue(ctx, authorityKey{}, inner.authority)
-		}
+		return context.WithValue(ctx, framedKey{}, framed)
 	}
 	return ctx
+}
+
+// framed is the connection that a request comes from.
+func framed(r *http.Request) (*framing.Conn, bool) {
+	conn, ok := r.Context().Value(framedKey{}).(*framing.Conn)
+	return conn, ok
+}
+
+// boundAuthority is the host and port that a connection is bound to.
+func boundAuthority(r *http.Request) string {
+	if conn, ok := framed(r); ok {
+		if inner, ok := conn.NetConn().(*innerConn); ok {
+			return inner.authority
+		}
+	}
+	return ""
 }
 
 // serveInner is one call inside a connection that a client opened by CONNECT.
@@ -230,10 +244,10 @@ func (s *Server) serveInner(w http.ResponseWriter, r *http.Request) {
 	x := s.begin(w, r, formForward)
 	defer x.end()
 	if violation, bad := framing.Violation(r); bad {
-		x.refuse(&problem{slug: "malformed-request", status: violation.Status, detail: violation.Reason})
+		x.refuse(violation)
 		return
 	}
-	authority, _ := r.Context().Value(authorityKey{}).(string)
+	authority := boundAuthority(r)
 	if absolute(r) || r.Method == http.MethodConnect || !sameAuthority(r.Host, authority) {
 		x.refuse(&problem{slug: "authority-mismatch", detail: "the connection is to " + quote(authority) + ", the request is for " + quote(r.Host)})
 		return

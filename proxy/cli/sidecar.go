@@ -200,7 +200,7 @@ func (s *sidecar) outside(allow []netip.Prefix) (proxy.Outside, error) {
 		return proxy.Outside{}, err
 	}
 	return proxy.Outside{
-		Transport: s.telemetry.Transport(transport),
+		Transport: traced{s.telemetry.Transport(transport), transport},
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			return egress.Dial(ctx, guard, network, address)
 		},
@@ -257,6 +257,7 @@ func (s *sidecar) stop(ctx context.Context) error {
 	s.draining.Store(true)
 	err := s.server.Shutdown(ctx)
 	_ = s.admin.Close()
+	s.live.Load().Close()
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	return errors.Join(err, s.telemetry.Shutdown(flush))

@@ -72,6 +72,16 @@ func (c *Conn) refuse() (int, error) {
 	return 0, io.EOF
 }
 
+// Refused returns the violation that Read has met inside a body, if any. It may
+// be called at any time: net/http cancels the context of a request when a Read
+// fails, and whoever hears of that first can learn here why.
+func (c *Conn) Refused() (*Error, bool) {
+	if !c.refused.Load() {
+		return nil, false
+	}
+	return c.fault, true
+}
+
 // Write writes to the connection inside.
 func (c *Conn) Write(p []byte) (int, error) {
 	if c.refused.Load() {
