@@ -38,8 +38,8 @@ func Compile(f *config.File, env Env, prev *Set) (*Set, error) {
 	set := &Set{
 		File:     f,
 		byName:   make(map[string]*Upstream, len(f.Upstreams)),
-		byHost:   make(map[string]*Upstream, len(f.Upstreams)),
-		byDomain: make(map[string]*Upstream),
+		byHost:   make(map[hostPort]*Upstream, len(f.Upstreams)),
+		byDomain: make(map[hostPort]*Upstream),
 	}
 	var errs []error
 	for i := range f.Upstreams {
@@ -61,13 +61,13 @@ func Compile(f *config.File, env Env, prev *Set) (*Set, error) {
 func (s *Set) add(u *Upstream) {
 	s.upstreams = append(s.upstreams, u)
 	s.byName[u.Config.Name] = u
-	for _, host := range u.Config.Hosts {
+	for _, entry := range u.Config.Hosts {
+		host, port := splitAuthority(entry)
 		if domain, ok := strings.CutPrefix(host, "*"); ok {
-			name, _ := splitAuthority(domain)
-			s.byDomain[name] = u
+			s.byDomain[hostPort{domain, port}] = u
 			continue
 		}
-		s.byHost[host] = u
+		s.byHost[hostPort{host, port}] = u
 	}
 }
 

@@ -362,6 +362,12 @@ url = "https://main.shops.test"
 hosts = ["*.shops.test"]
 [upstream.one]
 url = "https://one.shops.test"
+[upstream.six]
+url = "http://[::1]:7000"
+hosts = ["[::1]:7000", "[fd00::1]"]
+[upstream.ported]
+url = "https://x.ported.test:8443"
+hosts = ["*.ported.test:8443"]
 [upstream.alias]
 url = "http://127.0.0.1:9000/v1"
 hosts = ["api.alias.test"]
@@ -377,6 +383,10 @@ hosts = ["api.alias.test"]
 		{"shops.test", "", ""},
 		{"evilshops.test", "", ""},
 		{"api.alias.test", "alias", "http://127.0.0.1:9000"},
+		{"[::1]:7000", "six", "http://[::1]:7000"},
+		{"[fd00::1]:80", "six", "http://[fd00::1]:7000"},
+		{"y.ported.test:8443", "ported", "https://y.ported.test:8443"},
+		{"y.ported.test:443", "", ""},
 		{"elsewhere.test", "", ""},
 		{"", "", ""},
 	} {

@@ -19,10 +19,10 @@ type Set struct {
 	// File is what the Set was compiled from.
 	File *config.File
 
-	upstreams []*Upstream          // in the order of their names
-	byName    map[string]*Upstream // name → upstream
-	byHost    map[string]*Upstream // host, or host:port → upstream
-	byDomain  map[string]*Upstream // ".myshopify.com" for "*.myshopify.com" → upstream
+	upstreams []*Upstream            // in the order of their names
+	byName    map[string]*Upstream   // name → upstream
+	byHost    map[hostPort]*Upstream // exact names → upstream
+	byDomain  map[hostPort]*Upstream // ".myshopify.com" for "*.myshopify.com" → upstream
 }
 
 // Live is the published Set. A call loads it exactly once.
@@ -82,10 +82,7 @@ func (s *Set) ByName(name string) (*Upstream, bool) {
 // is bound to a service, not to everything that runs on a machine.
 func (s *Set) ByHost(authority string) (*Upstream, bool) {
 	host, port := splitAuthority(authority)
-	if u, ok := s.byHost[host+":"+port]; ok && port != "" {
-		return u, true
-	}
-	if u, ok := s.byHost[host]; ok && u.servesPort(port) {
+	if u, ok := lookup(s.byHost, host, port); ok {
 		return u, true
 	}
 	for domain := host; ; {
@@ -93,11 +90,22 @@ func (s *Set) ByHost(authority string) (*Upstream, bool) {
 		if dot < 0 {
 			return nil, false
 		}
-		if u, ok := s.byDomain[domain[dot:]]; ok {
-			return u, u.servesPort(port)
+		if u, ok := lookup(s.byDomain, domain[dot:], port); ok {
+			return u, true
 		}
 		domain = domain[dot+1:]
 	}
+}
+
+// A hostPort is a name as `hosts` has it, in lower case and without brackets.
+type hostPort struct{ host, port string }
+
+func lookup(hosts map[hostPort]*Upstream, host, port string) (*Upstream, bool) {
+	if u, ok := hosts[hostPort{host, port}]; ok && port != "" {
+		return u, true
+	}
+	u, ok := hosts[hostPort{host, ""}]
+	return u, ok && u.servesPort(port)
 }
 
 func (u *Upstream) servesPort(port string) bool {

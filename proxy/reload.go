@@ -155,7 +155,7 @@ func merge(a, b map[string]string) map[string]string {
 // The directory is watched, not the file, because editors replace the file and
 // Kubernetes a link beside it; the content decides whether anything changed.
 func (r *Reloader) Watch(ctx context.Context, hup <-chan os.Signal) {
-	events, closeWatcher := r.events()
+	events, errs, closeWatcher := r.watch()
 	defer closeWatcher()
 	quiet := time.NewTimer(settle)
 	quiet.Stop()
@@ -168,6 +168,9 @@ func (r *Reloader) Watch(ctx context.Context, hup <-chan os.Signal) {
 		case <-hup:
 			_ = r.Reload() // told in the log and in Status
 		case <-events:
+			quiet.Reset(settle)
+		case err := <-errs: // an overflow: something may have been missed
+			r.Log.Debug("watching the configuration", "error", err)
 			quiet.Reset(settle)
 		case <-quiet.C:
 			r.reloadIfChanged()
@@ -192,22 +195,19 @@ func (r *Reloader) reloadIfChanged() {
 	}
 }
 
-// events tells of changes in the file's directory. Where that is not to be had,
-// the slow look remains.
-func (r *Reloader) events() (<-chan fsnotify.Event, func()) {
+// watch tells of changes in the file's directory. Where that is not to be had,
+// it tells nothing, and the slow look remains.
+func (r *Reloader) watch() (<-chan fsnotify.Event, <-chan error, func()) {
 	if r.Path == "" {
-		return nil, func() {}
+		return nil, nil, func() {}
 	}
 	watcher, err := fsnotify.NewWatcher()
 	if err == nil {
-		err = watcher.Add(filepath.Dir(r.Path))
-	}
-	if err != nil {
-		r.Log.Warn("changes of the configuration are seen late", "every", poll, "error", err)
-		if watcher != nil {
-			_ = watcher.Close()
+		if err = watcher.Add(filepath.Dir(r.Path)); err == nil {
+			return watcher.Events, watcher.Errors, func() { _ = watcher.Close() }
 		}
-		return nil, func() {}
+		_ = watcher.Close()
 	}
-	return watcher.Events, func() { _ = watcher.Close() }
+	r.Log.Warn("changes of the configuration are seen late", "every", poll, "error", err)
+	return nil, nil, func() {}
 }
