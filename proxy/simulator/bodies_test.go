@@ -6,14 +6,18 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"outrider/proxy/simulator"
@@ -85,6 +89,52 @@ func TestEchoSpeaksHTTP2(t *testing.T) {
 	}
 	if _, _, err := fetch(client, base+"/fault/reset-before"); err == nil {
 		t.Error("the stream was not aborted")
+	}
+}
+
+// Under TLS the type of the connection is net/http's, and HTTP/2 is negotiated.
+func TestTLSNegotiatesAndStillResets(t *testing.T) {
+	lender := httptest.NewTLSServer(nil) // for its certificate, and a client that trusts it
+	config := lender.TLS.Clone()
+	transport := lender.Client().Transport.(*http.Transport).Clone()
+	lender.Close()
+	config.NextProtos = []string{"h2", "http/1.1"}
+
+	sim := newSimulator(t, simulator.Settings{})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- sim.Serve(tls.NewListener(ln, config)) }()
+	base := "https://" + ln.Addr().String()
+	for proto, set := range map[string]func(*http.Protocols){
+		"HTTP/1.1": func(p *http.Protocols) { p.SetHTTP1(true) },
+		"HTTP/2.0": func(p *http.Protocols) { p.SetHTTP2(true) },
+	} {
+		transport := transport.Clone()
+		transport.Protocols = new(http.Protocols)
+		set(transport.Protocols)
+		client := &http.Client{Transport: transport}
+		_, body, err := fetch(client, base+"/echo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e := parse[simulator.Echo](t, []byte(body)); e.Proto != proto {
+			t.Errorf("%+v", e)
+		}
+		if _, _, err := fetch(client, base+"/fault/reset-before?key="+proto); err == nil {
+			t.Errorf("%s: no reset", proto)
+		} else if proto == "HTTP/1.1" && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%s: %v", proto, err)
+		}
+		transport.CloseIdleConnections()
+	}
+	if err := sim.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -61,15 +61,6 @@ func Dialects() []string {
 	return names
 }
 
-func dialectNamed(name string) (dialect, bool) {
-	for _, d := range dialects() {
-		if d.name == name {
-			return d, true
-		}
-	}
-	return dialect{}, false
-}
-
 // sayIETF speaks draft-ietf-httpapi-ratelimit-headers from revision 8 on:
 // structured fields, seconds as integers, a quota unit for concurrency.
 func sayIETF(h http.Header, v view) time.Time {

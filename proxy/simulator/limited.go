@@ -74,7 +74,7 @@ func limited(s *Simulator, w http.ResponseWriter, r *http.Request) {
 	p := paramsOf(r)
 	t := terms{kind: parts[0], limit: p.count("limit", s.set.Limit, 1, maxLimit), per: p.atLeast(time.Millisecond, "per", s.set.Per)}
 	t.burst = p.count("burst", orElse(s.set.Burst, t.limit), 1, maxLimit)
-	d, ok := dialectNamed(p.text("dialect", s.set.Dialect))
+	d, ok := s.dialects[p.text("dialect", s.set.Dialect)]
 	if !ok {
 		p.fail("dialect = %q: must be one of %s", p.text("dialect", ""), strings.Join(Dialects(), ", "))
 	}

@@ -272,12 +272,18 @@ func TestLimitHoldsUnderConcurrency(t *testing.T) {
 	})
 }
 
+func BenchmarkStatus(b *testing.B) { benchmark(b, "/status/200") }
+
 func BenchmarkLimited(b *testing.B) {
+	benchmark(b, "/limited/bucket/crm?limit=1000000&per=1s")
+}
+
+func benchmark(b *testing.B, target string) {
 	sim, err := simulator.New(simulator.Settings{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	r := httptest.NewRequest("GET", "/limited/bucket/crm?limit=1000000&per=1s", nil)
+	r := httptest.NewRequest("GET", target, nil)
 	b.ReportAllocs()
 	for b.Loop() {
 		sim.ServeHTTP(httptest.NewRecorder(), r)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -51,8 +52,9 @@ type Settings struct {
 // A Simulator is a provider that misbehaves on purpose. It is an http.Handler;
 // Serve gives it real connections to break.
 type Simulator struct {
-	set    Settings
-	routes map[string]endpoint // "/first" or "/first/second" → what answers there
+	set      Settings
+	routes   map[string]endpoint // "/first" or "/first/second" → what answers there
+	dialects map[string]dialect  // by name
 
 	ctx    context.Context // governs every request and seized connection
 	cancel context.CancelFunc
@@ -78,18 +80,22 @@ func New(settings Settings) (*Simulator, error) {
 		return nil, err
 	}
 	s := &Simulator{
-		set:     set,
-		routes:  make(map[string]endpoint),
-		tally:   newTally(set.MaxEntries, set.Seed),
-		quotas:  newQuotas(set.MaxEntries),
-		plans:   newPlans(set.MaxEntries),
-		grants:  newGrants(set),
-		charges: newCharges(set.MaxEntries),
-		servers: make(map[*http.Server]bool),
+		set:      set,
+		routes:   make(map[string]endpoint),
+		dialects: make(map[string]dialect),
+		tally:    newTally(set.MaxEntries, set.Seed),
+		quotas:   newQuotas(set.MaxEntries),
+		plans:    newPlans(set.MaxEntries),
+		grants:   newGrants(set),
+		charges:  newCharges(set.MaxEntries),
+		servers:  make(map[*http.Server]bool),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	for _, e := range catalogue() {
 		s.routes[e.route()] = e
+	}
+	for _, d := range dialects() {
+		s.dialects[d.name] = d
 	}
 	return s, nil
 }
@@ -98,7 +104,7 @@ func (set Settings) withDefaults() (Settings, error) {
 	if set.Dialect == "" {
 		set.Dialect = "ietf"
 	}
-	if _, ok := dialectNamed(set.Dialect); !ok {
+	if !slices.Contains(Dialects(), set.Dialect) {
 		return set, fmt.Errorf("dialect %q: must be one of %s", set.Dialect, strings.Join(Dialects(), ", "))
 	}
 	set.Limit = orElse(set.Limit, 10)
