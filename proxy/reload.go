@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"os"
@@ -119,7 +118,7 @@ func fixed(now, next *config.File) error {
 	var errs []error
 	check := func(key string, same bool) {
 		if !same {
-			errs = append(errs, fmt.Errorf("%s: cannot be changed by a reload; restart Outrider", key))
+			errs = append(errs, &restartError{key})
 		}
 	}
 	check("listen", now.Listen == next.Listen)
@@ -133,6 +132,16 @@ func fixed(now, next *config.File) error {
 	}
 	return errors.Join(errs...)
 }
+
+// A restartError names a setting that only a restart can change.
+type restartError struct{ key string }
+
+func (e *restartError) Error() string {
+	return e.key + ": cannot be changed by a reload; restart Outrider"
+}
+
+// NeedsRestart tells it from a file that is wrong.
+func (e *restartError) NeedsRestart() bool { return true }
 
 // ownListeners maps upstream → its own address.
 func ownListeners(f *config.File) map[string]string {

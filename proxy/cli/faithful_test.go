@@ -191,7 +191,7 @@ func TestContinueIsEndToEnd(t *testing.T) {
 		_, _ = io.WriteString(conn, "HTTP/1.1 100 Continue\r\n\r\n")
 		body := make([]byte, 5)
 		_, _ = io.ReadFull(r, body)
-		_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n%s", body)
+		_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n%s", body)
 	})
 	r := launch(t, api(address))
 

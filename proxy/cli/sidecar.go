@@ -2,11 +2,12 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -173,7 +174,7 @@ func jitter(max time.Duration) time.Duration {
 	if max <= 0 {
 		return 0
 	}
-	return rand.N(max)
+	return mathrand.N(max)
 }
 
 // newKey mints an idempotency key: a UUID, version 7 (RFC 9562).
@@ -220,18 +221,35 @@ func (s *sidecar) serveAdmin(listener net.Listener) {
 			}
 			return nil
 		},
-		Metrics: s.telemetry.MetricsHandler(),
-		AccessKey: func() string {
-			key, err := s.secrets.get(s.live.Load().File.AccessKey)
-			if err != nil {
-				return ""
-			}
-			return key
-		},
+		Metrics:   s.telemetry.MetricsHandler(),
+		AccessKey: s.accessKey,
+		Hosts:     []string{hostOnly(s.file.Admin)},
 	})
 	s.admin = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog: slog.NewLogLogger(s.telemetry.Logger().Handler(), slog.LevelDebug)}
 	go func() { _ = s.admin.Serve(listener) }() // ends with admin.Close, in stop
+}
+
+// accessKey is what the admin port asks for; "" is nothing. A key that is
+// configured and cannot be read must not open the port: then nobody knows it.
+func (s *sidecar) accessKey() string {
+	ref := s.live.Load().File.AccessKey
+	if ref == "" {
+		return ""
+	}
+	key, err := s.secrets.get(ref)
+	if err != nil {
+		return rand.Text()
+	}
+	return key
+}
+
+func hostOnly(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return ""
+	}
+	return host
 }
 
 // statusView is what status, the page and the health check see.

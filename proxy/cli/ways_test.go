@@ -127,7 +127,6 @@ func TestForwardToPrivateAddressIsRefused(t *testing.T) {
 	}
 }
 
-
 func TestTunnelPassesEarlyDataAndHalfClose(t *testing.T) {
 	address := rawUpstream(t, func(conn net.Conn, r *bufio.Reader) {
 		all, _ := io.ReadAll(r) // until the client closes its direction
