@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"outrider/proxy/simulator"
+)
+
+// demoDeadline is how long the application waits for any call, on both sides.
+const demoDeadline = 10 * time.Second
+
+// A demoScene is one way in which a provider misbehaves, and the calls that are
+// made meanwhile. Both sides make the same calls, against a provider each, whose
+// script is the same.
+type demoScene struct {
+	name   string // of the upstream too
+	about  string
+	policy string // the upstream's settings, as TOML, without its url
+
+	method, path string
+	query        func(i int) string // what call i, from 1, asks the provider for
+	charges      bool               // each call has a name of its own, under which its effects are counted
+
+	calls   int
+	workers int           // so many calls at a time; or
+	every   time.Duration // one call each, whatever became of those before
+
+	before func(ctx context.Context, side *demoSide) error // the first call
+	during func(ctx context.Context, side *demoSide) error // the calls
+
+	outage string        // what the provider's statistics call an answer of its outage; "" without one
+	calm   time.Duration // calls begun from here on meet a provider that is well
+	mend   bool          // calls before that may fail on either side: nobody can answer them
+}
+
+// demoSize scales the scenes.
+type demoSize struct {
+	limited, charges int
+	outage, after    time.Duration
+}
+
+var (
+	demoFull  = demoSize{limited: 50, charges: 40, outage: 2 * time.Second, after: time.Second}
+	demoShort = demoSize{limited: 25, charges: 10, outage: time.Second, after: 300 * time.Millisecond}
+)
+
+const (
+	demoPace = 50 * time.Millisecond  // between the calls of a scene that has no workers
+	demoLead = 400 * time.Millisecond // until something happens in such a scene
+	// demoProbe is how long after an outage a circuit may stay open, open_max
+	// below, and as much again for its probe and a busy machine.
+	demoProbe = 1200 * time.Millisecond
+)
+
+func demoScenes(size demoSize) []demoScene {
+	return []demoScene{
+		limitScene(size), chargeScene(size), maintenanceScene(size), outageScene(size), tokenScene(),
+	}
+}
+
+func limitScene(size demoSize) demoScene {
+	return demoScene{
+		name:   "limit",
+		about:  fmt.Sprintf("the provider takes 20 calls a second; %d calls by 8 workers", size.limited),
+		policy: `limit = { rate = "19/s", burst = 1 }`,
+		method: http.MethodGet, path: "/limited/window/orders", query: always("limit=20&per=1s"),
+		calls: size.limited, workers: 8,
+	}
+}
+
+// chargeScene is about effects: of ten charges one fails before it is made, one
+// is made and answered 503, one is made and its connection reset; of twenty,
+// another one is reset twice.
+func chargeScene(size demoSize) demoScene {
+	return demoScene{
+		name:   "payments",
+		about:  fmt.Sprintf("%d charges by POST; a third meets a 503 or a reset, many after they were made", size.charges),
+		policy: `retry = { idempotency_header = "Idempotency-Key", mint_key = true }`,
+		method: http.MethodPost, path: "/charges", charges: true,
+		query: func(i int) string {
+			switch {
+			case i%10 == 3:
+				return "fail=after&with=reset"
+			case i%10 == 6:
+				return "fail=before&with=503"
+			case i%10 == 9:
+				return "fail=after&with=503"
+			case i%20 == 10:
+				return "fail=after&with=reset&times=2"
+			}
+			return ""
+		},
+		calls: size.charges, workers: 4,
+	}
+}
+
+func maintenanceScene(size demoSize) demoScene {
+	return demoScene{
+		name:   "maintenance",
+		about:  fmt.Sprintf("503 for %s, with a Retry-After that says so; 20 calls a second", size.outage),
+		policy: `limit = { rate = "100/s" }`,
+		method: http.MethodGet, path: "/echo/reports", query: always(""),
+		calls: int((demoLead + size.outage + size.after) / demoPace), every: demoPace,
+		during: outageAfter(demoLead, simulator.Control{
+			Outage: "503", For: size.outage, RetryAfter: fmt.Sprint(int(size.outage.Seconds())),
+		}),
+		outage: "503",
+	}
+}
+
+func outageScene(size demoSize) demoScene {
+	calm := demoLead + size.outage + demoProbe
+	return demoScene{
+		name:   "outage",
+		about:  fmt.Sprintf("every connection is reset for %s; 20 calls a second", size.outage),
+		policy: `circuit = { min_calls = 10, open = "300ms", open_max = "600ms" }`,
+		method: http.MethodGet, path: "/echo/shipping", query: always(""),
+		calls: int((calm + 500*time.Millisecond) / demoPace), every: demoPace,
+		during: outageAfter(demoLead, simulator.Control{Outage: "reset", For: size.outage}),
+		outage: "raw", calm: calm, mend: true,
+	}
+}
+
+// tokenScene is about a token that expires. The new one is put into a file, as
+// an agent for secrets does; it is Outrider that reads the file again.
+func tokenScene() demoScene {
+	const lifetime = 2 * time.Second
+	return demoScene{
+		name:   "token",
+		about:  fmt.Sprintf("the token expires after %s; its file gets a new one before that", lifetime),
+		policy: `auth = { type = "bearer", token = KEYFILE }`,
+		method: http.MethodGet, path: "/protected/crm", query: always(""),
+		calls: int((lifetime + 800*time.Millisecond) / demoPace), every: demoPace,
+		before: func(ctx context.Context, side *demoSide) error { return side.newToken(ctx, lifetime) },
+		during: func(ctx context.Context, side *demoSide) error {
+			if !sleep(ctx, demoLead) {
+				return nil
+			}
+			return side.newToken(ctx, time.Hour)
+		},
+	}
+}
+
+func always(query string) func(int) string { return func(int) string { return query } }
+
+func outageAfter(lead time.Duration, outage simulator.Control) func(context.Context, *demoSide) error {
+	return func(ctx context.Context, side *demoSide) error {
+		if !sleep(ctx, lead) {
+			return nil
+		}
+		return side.provider.Control(outage)
+	}
+}
+
+// sleep waits, and reports whether it could to the end.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
