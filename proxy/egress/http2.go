@@ -100,7 +100,6 @@ func (t *Transport) discount(a *authority) bool {
 func (t *Transport) release(h *h2conn) {
 	t.mu.Lock()
 	h.streams--
-	h.used = true
 	closing := h.streams == 0 && (t.closed || h.retired)
 	h.retired = h.retired || closing
 	t.at(h.conn.key).wake()

@@ -21,6 +21,8 @@ type stream struct {
 	body    *guardedBody // nil: the request has none
 	hooks   httptrace.ClientTrace
 	wrote   atomic.Bool // the library has handed the header frame to the socket
+	told    atomic.Bool // the caller's WroteHeaders was called
+	over    atomic.Bool // RoundTrip has failed: the caller's hooks are not called any more
 	interim int
 	once    sync.Once // guards the release of the connection
 }
@@ -32,18 +34,12 @@ func newStream(ex *exchange, h *h2conn, body *guardedBody) *stream {
 // request is req as the library wants it.
 func (s *stream) request() *http.Request {
 	ex := s.ex
-	if tr := ex.trace; tr != nil {
-		s.hooks = *tr
-		if tr.GotConn != nil {
-			s.ex.t.mu.Lock()
-			reused := s.h.used
-			s.h.used = true
-			s.ex.t.mu.Unlock()
-			tr.GotConn(httptrace.GotConnInfo{Conn: s.h.conn.nc, Reused: reused})
-		}
+	s.announce()
+	s.hooks = httptrace.ClientTrace{
+		WroteHeaders:         s.wroteHeaders,
+		GotFirstResponseByte: s.firstByte,
+		Got1xxResponse:       s.got1xx,
 	}
-	s.hooks.WroteHeaders = s.wroteHeaders
-	s.hooks.Got1xxResponse = s.got1xx
 
 	// Shallow: trailers are filled in while the body is read.
 	r := ex.req.WithContext(httptrace.WithClientTrace(untraced{ex.ctx}, &s.hooks))
@@ -67,6 +63,17 @@ func (s *stream) request() *http.Request {
 		r.Trailer = nil
 	}
 	return r
+}
+
+// announce calls the caller's GotConn.
+func (s *stream) announce() {
+	s.ex.t.mu.Lock()
+	reused := s.h.used
+	s.h.used = true
+	s.ex.t.mu.Unlock()
+	if tr := s.ex.trace; tr != nil && tr.GotConn != nil {
+		tr.GotConn(httptrace.GotConnInfo{Conn: s.h.conn.nc, Reused: reused})
+	}
 }
 
 // http2Header copies h without what HTTP/2 forbids (RFC 9113 §8.2.2). The
@@ -97,8 +104,19 @@ func http2Header(h http.Header) http.Header {
 
 func (s *stream) wroteHeaders() {
 	s.wrote.Store(true)
-	if tr := s.ex.trace; tr != nil && tr.WroteHeaders != nil {
+	s.tell()
+}
+
+// tell calls the caller's WroteHeaders, once.
+func (s *stream) tell() {
+	if tr := s.ex.trace; tr != nil && tr.WroteHeaders != nil && !s.told.Swap(true) {
 		tr.WroteHeaders()
+	}
+}
+
+func (s *stream) firstByte() {
+	if tr := s.ex.trace; tr != nil && tr.GotFirstResponseByte != nil && !s.over.Load() {
+		tr.GotFirstResponseByte()
 	}
 }
 
@@ -106,7 +124,7 @@ func (s *stream) got1xx(code int, h textproto.MIMEHeader) error {
 	if s.interim++; s.interim > maxInterim {
 		return malformed("too many interim responses")
 	}
-	if tr := s.ex.trace; tr != nil && tr.Got1xxResponse != nil {
+	if tr := s.ex.trace; tr != nil && tr.Got1xxResponse != nil && !s.over.Load() {
 		return tr.Got1xxResponse(code, h)
 	}
 	return nil
@@ -127,6 +145,7 @@ func (u untraced) Value(name any) any {
 
 // deliver dresses the library's response.
 func (s *stream) deliver(resp *http.Response) *http.Response {
+	s.wroteHeaders() // who has an answer has sent; the library may be about to say so
 	resp.Request = s.ex.req
 	resp.TLS = s.h.conn.tls
 	if bodyless(s.ex.req.Method, resp.StatusCode) {
@@ -149,13 +168,16 @@ func (s *stream) finish() {
 }
 
 // fail is RoundTrip's error. The library has ended the stream, except after a
-// cancellation: then it may be about to write, and Sent errs on the safe side.
+// cancellation: then it may be about to write, and Sent and WroteHeaders err on
+// the safe side.
 func (s *stream) fail(err error) error {
 	e := &Error{Kind: Reset, Addr: s.ex.key.addr, Sent: s.wrote.Load()}
 	s.body.stop()
+	s.over.Store(true)
 	switch bodyErr := s.body.failure(); {
 	case s.ex.ctx.Err() != nil:
 		e.Kind, e.Sent, e.Err = Canceled, true, causeOf(s.ex.ctx)
+		s.tell()
 	case bodyErr != nil:
 		e.Kind, e.Err = ClientBody, bodyErr
 	default:
