@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 
 	"outrider/policy"
@@ -39,7 +40,14 @@ func (c *commands) check() error {
 	if c.json {
 		return c.printJSON(plans(set))
 	}
-	fmt.Fprintf(c.Stdout, "%s is valid: %s\n", orBuiltIn(path), count(len(file.Upstreams), "upstream"))
+	name := path
+	if path == "" {
+		name = "the built-in configuration"
+	}
+	fmt.Fprintf(c.Stdout, "%s is valid: %s\n", name, count(len(file.Upstreams), "upstream"))
+	if len(file.Upstreams) == 0 {
+		fmt.Fprintln(c.Stdout, noUpstreams)
+	}
 	for _, warning := range file.Warnings {
 		fmt.Fprintln(c.Stdout, "warning:", warning)
 	}
@@ -60,6 +68,8 @@ type planView struct {
 	Timeout    string   `json:"timeout"`
 	Quotas     []string `json:"quotas,omitempty"`
 	Retry      string   `json:"retry"`
+	Repeats    string   `json:"repeats,omitempty"`
+	Pauses     string   `json:"pauses,omitempty"`
 	Circuit    string   `json:"circuit"`
 }
 
@@ -67,15 +77,25 @@ func plans(set *policy.Set) []planView {
 	views := []planView{}
 	for _, u := range set.Upstreams() {
 		for _, p := range u.Plans() {
-			views = append(views, planView{
+			view := planView{
 				Upstream: u.Config.Name, Match: p.Match, URL: u.Config.URL.String(), Hosts: u.Config.Hosts,
 				Chain: p.Stages, Credential: credentialText(p.Policy.Auth), Timeout: timeoutText(p.Policy),
 				Quotas: quotaTexts(p.Policy.Limits), Retry: retryText(p.Policy.Retry), Circuit: circuitText(u.Config.Circuit),
-			})
+			}
+			if p.Policy.Retry.Attempts > 1 {
+				view.Repeats, view.Pauses = repeatText(p.Policy.Retry), pauseText(p.Policy.Retry)
+			}
+			views = append(views, view)
 		}
 	}
 	return views
 }
+
+// noUpstreams is said where somebody would look for their upstreams in vain.
+const noUpstreams = "no upstreams: calls to every host are passed on as they are; add [upstream.NAME] with a url"
+
+// A fact is one line of what is said of an upstream or of a rule.
+type fact struct{ label, text string }
 
 func printUpstream(w io.Writer, file *config.File, u *policy.Upstream) {
 	cfg := u.Config
@@ -87,37 +107,61 @@ func printUpstream(w io.Writer, file *config.File, u *policy.Upstream) {
 	if cfg.Listen != "" {
 		line("own port", "http://"+cfg.Listen+"/…")
 	}
-	line("proxy", "HTTP_PROXY=http://"+file.Listen+" for "+strings.Join(cfg.Hosts, ", "))
+	if len(cfg.Hosts) > 0 {
+		line("proxy", "HTTP_PROXY=http://"+file.Listen+" for http://"+strings.Join(cfg.Hosts, ", http://"))
+	}
 	line("chain", strings.Join(base.Stages, " → "))
-	printPolicy(line, base.Policy)
+	facts := policyFacts(base.Policy)
+	for _, f := range facts {
+		line(f.label, f.text)
+	}
 	line("circuit", circuitText(cfg.Circuit))
 	for i, rule := range u.Plans()[1:] {
 		fmt.Fprintf(w, "  rule %d      %s\n", i+1, rule.Match)
-		printPolicy(func(label, text string) { line("  "+label, text) }, rule.Policy)
+		for _, f := range policyFacts(rule.Policy) {
+			// What a rule has from its upstream is said above; its quotas are its own.
+			if f.label == "quota" || !slices.Contains(facts, f) {
+				line("  "+f.label, f.text)
+			}
+		}
 	}
 }
 
-func printPolicy(line func(label, text string), p config.Policy) {
-	line("credential", credentialText(p.Auth))
-	line("time", timeoutText(p))
+func policyFacts(p config.Policy) []fact {
+	facts := []fact{{"credential", credentialText(p.Auth)}, {"time", timeoutText(p)}}
 	for _, text := range quotaTexts(p.Limits) {
-		line("quota", text)
+		facts = append(facts, fact{"quota", text})
 	}
-	line("retry", retryText(p.Retry))
+	facts = append(facts, fact{"retry", retryText(p.Retry)})
+	if p.Retry.Attempts > 1 {
+		facts = append(facts, fact{"repeats", repeatText(p.Retry)}, fact{"pauses", pauseText(p.Retry)})
+	}
+	return facts
 }
 
 func credentialText(a config.Auth) string {
 	switch a.Type {
 	case "bearer":
-		return "bearer, from " + a.Token.String()
+		return "bearer, from " + referenceText(a.Token)
 	case "basic":
-		return "basic, user from " + a.Username.String() + ", password from " + a.Password.String()
+		return "basic, user from " + referenceText(a.Username) + ", password from " + referenceText(a.Password)
 	case "header", "query":
-		return a.Type + " " + a.Name + ", from " + a.Value.String()
+		return a.Type + " " + a.Name + ", from " + referenceText(a.Value)
 	case "none":
 		return "none; a caller's own Authorization is removed"
 	}
 	return "the caller's own, passed through"
+}
+
+// referenceText says where a secret comes from, and never what it is.
+func referenceText(r config.Reference) string {
+	switch {
+	case r == "":
+		return `""`
+	case r.Literal():
+		return "a literal in the file"
+	}
+	return r.String()
 }
 
 func timeoutText(p config.Policy) string {
@@ -138,25 +182,39 @@ func quotaTexts(limits []config.Limit) []string {
 		if l.Concurrency > 0 {
 			parts = append(parts, fmt.Sprintf("%d at once", l.Concurrency))
 		}
-		texts = append(texts, fmt.Sprintf("%s per %s; waits up to %s, %d in line",
+		if l.Shape == "window" {
+			parts = append(parts, "spent at once")
+		}
+		texts = append(texts, fmt.Sprintf("%s, per %s; waits up to %s, %d in line",
 			strings.Join(parts, ", "), l.Per, config.Duration(l.MaxWait), l.MaxQueue))
 	}
 	return texts
 }
 
+// retryText says after what there is another attempt.
 func retryText(r config.Retry) string {
 	if r.Attempts < 2 {
 		return "off"
 	}
-	text := fmt.Sprintf("%d attempts on transport errors and %s; jitter up to %s · 2ⁿ, at most %s; budget %s of calls; idempotent methods, and what was provably not sent",
-		r.Attempts, strings.Trim(fmt.Sprint(r.Statuses), "[]"), config.Duration(r.Base), config.Duration(r.Cap), config.Ratio(r.Budget))
+	return fmt.Sprintf("up to %d attempts, after transport errors and %s", r.Attempts, strings.Trim(fmt.Sprint(r.Statuses), "[]"))
+}
+
+// repeatText says which requests may be sent again.
+func repeatText(r config.Retry) string {
+	text := "GET, HEAD, OPTIONS, PUT, DELETE"
 	switch {
 	case r.MintKey:
-		text += "; POST and PATCH under " + r.IdempotencyHeader + ", which is added where it is missing"
+		text += "; POST and PATCH, under " + r.IdempotencyHeader + ", which is added where it is missing"
 	case r.IdempotencyHeader != "":
 		text += "; POST and PATCH that carry " + r.IdempotencyHeader
 	}
-	return text
+	return text + "; anything that was provably not sent"
+}
+
+// pauseText says how long is waited before an attempt, and who pays for it.
+func pauseText(r config.Retry) string {
+	return fmt.Sprintf("random, up to %s · 2ⁿ (1s · 2ⁿ after 429 and 503), at most %s; Retry-After in full; budget %s of calls",
+		config.Duration(r.Base), config.Duration(r.Cap), config.Ratio(r.Budget))
 }
 
 func circuitText(c config.Circuit) string {

@@ -77,7 +77,7 @@ func newRoot(p Process) *cobra.Command {
 		exact := command.Args
 		command.Args = func(cmd *cobra.Command, args []string) error {
 			if err := exact(cmd, args); err != nil {
-				return usageError{fmt.Errorf("%w; see outrider %s --help", err, cmd.Name())}
+				return usageError{fmt.Errorf("%w; usage: %s", err, cmd.UseLine())}
 			}
 			return nil
 		}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -26,7 +27,7 @@ func (c *commands) ask(ctx context.Context, path string, query url.Values, answe
 	}
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path+"?"+query.Encode(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, (&url.URL{Scheme: "http", Host: address, Path: path, RawQuery: query.Encode()}).String(), nil)
 	if err != nil {
 		return err
 	}
@@ -36,7 +37,10 @@ func (c *commands) ask(ctx context.Context, path string, query url.Values, answe
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("no Outrider answers at %s (start it with outrider run, or name its port with --admin): %w", address, err)
+		if plain, ok := errors.AsType[*url.Error](err); ok {
+			err = plain.Err // its own text repeats the address
+		}
+		return fmt.Errorf("no Outrider answers at %s (start it with outrider run, or name its admin address with --admin): %w", address, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))

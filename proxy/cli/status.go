@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"outrider/policy"
+	"outrider/policy/config"
 
 	"github.com/spf13/cobra"
 )
@@ -51,18 +52,41 @@ func printStatus(w io.Writer, view statusView) {
 		fmt.Fprintf(w, "the last reload, %s ago, was refused:\n  %s\n",
 			time.Since(view.Reload.Time).Round(time.Second), strings.ReplaceAll(view.Reload.Error, "\n", "\n  "))
 	}
+	if len(view.Upstreams) == 0 {
+		fmt.Fprintln(w, noUpstreams)
+	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, u := range view.Upstreams {
-		fmt.Fprintf(table, "\n%s\t%s\tretry budget %.1f\n", u.Name, u.URL, u.Budget)
+		fmt.Fprintf(table, "\n%s\t%s\t%.1f retries in the budget\n", u.Name, u.URL, u.Budget)
 		for _, q := range u.Quotas {
-			fmt.Fprintf(table, "  quota\t%s\t%s\t%.1f to spend\t%d under way\t%d waiting%s\n",
-				q.Key, q.Limit, q.Tokens, q.Active, q.Waiting, until(", closed for ", q.Gate))
+			fmt.Fprintf(table, "  quota\t%s\t%s\n", q.Key, quotaState(q))
 		}
 		for _, circuit := range u.Circuits {
-			fmt.Fprintf(table, "  circuit\t%s\t%s%s\n", circuit.Key, circuit.State, until(" for ", circuit.Until))
+			fmt.Fprintf(table, "  circuit\t%s\t%s\n", circuit.Key, circuitState(circuit))
 		}
 	}
 	_ = table.Flush()
+}
+
+// quotaState leaves out what a quota does not have: tokens without a rate, slots
+// without a concurrency.
+func quotaState(q policy.QuotaStatus) string {
+	text := q.Limit
+	if strings.Contains(q.Limit, "/") {
+		text += fmt.Sprintf(", %.1f to spend", q.Tokens)
+	}
+	if strings.Contains(q.Limit, "at once") {
+		text += fmt.Sprintf(", %d under way", q.Active)
+	}
+	return text + fmt.Sprintf(", %d waiting%s", q.Waiting, until(", closed for ", q.Gate))
+}
+
+// circuitState says of an open circuit whose time has passed what comes next.
+func circuitState(c policy.CircuitStatus) string {
+	if c.State == "open" && c.Until == nil {
+		return "open, the next call is its probe"
+	}
+	return c.State + until(" for ", c.Until)
 }
 
 func until(label string, t *time.Time) string {
@@ -92,8 +116,7 @@ func (c *commands) explain(ctx context.Context, method, target string) error {
 		return c.printJSON(e)
 	}
 	w := tabwriter.NewWriter(c.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "%s %s\n", e.Method, e.Target)
-	fmt.Fprintf(w, "\t%s\n", e.Verdict)
+	fmt.Fprintf(w, "%s %s\n→ %s\n", e.Method, e.Target, e.Verdict)
 	if e.Upstream != "" {
 		printExplanation(w, e)
 	}
@@ -106,11 +129,15 @@ func printExplanation(w io.Writer, e policy.Explanation) {
 		rule = "none: the upstream's own settings"
 	}
 	fmt.Fprintf(w, "  upstream\t%s\n  rule\t%s\n  chain\t%s\n  credential\t%s\n  timeout\t%s\n",
-		e.Upstream, rule, strings.Join(e.Chain, " → "), e.Credential, e.Timeout)
+		e.Upstream, rule, strings.Join(e.Chain, " → "), e.Credential, shortDuration(e.Timeout))
 	for _, q := range e.Quotas {
-		fmt.Fprintf(w, "  quota\t%s, %s: a turn in %.3f s\n", q.Key, q.Limit, q.Wait)
+		turn := "a turn at once"
+		if q.Wait > 0 {
+			turn = fmt.Sprintf("a turn in %.3f s", q.Wait)
+		}
+		fmt.Fprintf(w, "  quota\t%s, %s: %s\n", q.Key, q.Limit, turn)
 	}
-	fmt.Fprintf(w, "  circuit\t%s, %s%s\n", e.Circuit.Key, e.Circuit.State, until(" for ", e.Circuit.Until))
+	fmt.Fprintf(w, "  circuit\t%s, %s\n", e.Circuit.Key, circuitState(*e.Circuit))
 	for _, r := range e.Retries {
 		answer := "no"
 		if r.Retry {
@@ -119,4 +146,12 @@ func printExplanation(w io.Writer, e policy.Explanation) {
 		fmt.Fprintf(w, "  retried\t%s: %s, %s\n", r.When, answer, r.Why)
 	}
 	fmt.Fprintf(w, "  budget\t%.1f retries may be spent now\n", e.Budget)
+}
+
+// shortDuration writes a duration as the configuration does: 1m, not 1m0s.
+func shortDuration(text string) string {
+	if d, err := time.ParseDuration(text); err == nil {
+		return config.Duration(d).String()
+	}
+	return text
 }

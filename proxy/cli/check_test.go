@@ -1,0 +1,94 @@
+package cli_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"outrider/proxy/cli"
+)
+
+// check runs `outrider check` on a document.
+func check(t *testing.T, document string) (code int, out, problems string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.toml")
+	if err := os.WriteFile(path, []byte(document), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	code = cli.Main(t.Context(), cli.Process{
+		Args: []string{"check", "--config", path}, Stdout: &stdout, Stderr: &stderr,
+	})
+	return code, stdout.String(), stderr.String()
+}
+
+func TestCheckPrintsThePlanWithoutSecrets(t *testing.T) {
+	t.Setenv("OUTRIDER_TEST_USER", "canary-user")
+	code, out, problems := check(t, `
+[upstream.crm]
+url   = "https://crm.example"
+auth  = { type = "basic", username = "env:OUTRIDER_TEST_USER", password = "" }
+limit = { rate = "5/s", max_wait = "2s" }
+
+[[upstream.crm.rule]]
+match = "POST /charges"
+retry = { idempotency_header = "Idempotency-Key", mint_key = true }
+
+[upstream.weather]
+url   = "https://weather.example"
+hosts = []
+auth  = { type = "query", name = "appid", value = "canary-literal" }
+retry = { attempts = 1 }
+`)
+	if code != 0 || problems != "" {
+		t.Fatalf("exit code %d, %s", code, problems)
+	}
+	for _, want := range []string{
+		"is valid: 2 upstreams\n",
+		"warning: upstream.weather.auth.value: literal secret; use env:NAME or file:PATH\n",
+		"\ncrm → https://crm.example\n",
+		"  proxy       HTTP_PROXY=http://127.0.0.1:8080 for http://crm.example\n",
+		"  chain       deadline → retry → auth → circuit → limit → attempt\n",
+		"  credential  basic, user from env:OUTRIDER_TEST_USER, password from \"\"\n",
+		"  quota       5/s, per credential; waits up to 2s, 10000 in line\n",
+		"  repeats     GET, HEAD, OPTIONS, PUT, DELETE; anything that was provably not sent\n",
+		"  rule 1      POST /charges\n    repeats   GET, HEAD, OPTIONS, PUT, DELETE; POST and PATCH, under Idempotency-Key, which is added",
+		"  credential  query appid, from a literal in the file\n",
+		"  retry       off\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it does not say %q", want)
+		}
+	}
+	if strings.Contains(out, "canary") {
+		t.Error("a secret was printed")
+	}
+	if strings.Count(out, "HTTP_PROXY") != 1 {
+		t.Error("an upstream without hosts cannot be reached by HTTP_PROXY")
+	}
+	if t.Failed() {
+		t.Log(out)
+	}
+}
+
+func TestCheckReportsEverythingAtOnce(t *testing.T) {
+	code, out, problems := check(t, `
+[upstream.crm]
+url     = "https://crm.example"
+timeout = 30
+retry   = { atempts = 5 }
+`)
+	if code != 2 || out != "" {
+		t.Errorf("exit code %d, %s", code, out)
+	}
+	for _, want := range []string{
+		"config.toml:4: upstream.crm.timeout = 30: must be a time with its unit",
+		"config.toml:5: upstream.crm.retry.atempts: unknown key; did you mean \"attempts\"?",
+	} {
+		if !strings.Contains(problems, want) {
+			t.Errorf("it does not say %q in\n%s", want, problems)
+		}
+	}
+}
