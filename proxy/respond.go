@@ -106,11 +106,16 @@ func keepLength(header http.Header) {
 	}
 }
 
+// headFirst is the length of a body from which its head goes out on its own. A
+// smaller one has nearly always come together with its head, and then one write
+// is enough for both.
+const headFirst = 32 << 10
+
 // copyBody passes bytes on as they come: what the upstream sent is not held
 // back for more to follow.
 func copyBody(w http.ResponseWriter, body io.Reader, sized bool, length int64) (written int64, err error) {
 	flush := http.NewResponseController(w).Flush
-	if !sized {
+	if !sized || length > headFirst {
 		if err := flush(); err != nil {
 			return 0, &clientError{err}
 		}

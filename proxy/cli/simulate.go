@@ -38,7 +38,7 @@ func (c *commands) simulate(ctx context.Context, listen string, seed uint64) err
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.Stdout, "A misbehaving provider at http://%s/ — GET / lists what it can do.\n", listener.Addr())
+	fmt.Fprint(c.Stdout, simulator.Reference("http://"+listener.Addr().String()))
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(listener) }()
 	select {
