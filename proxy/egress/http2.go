@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -33,6 +34,7 @@ type h2conn struct {
 	cc      *http2.ClientConn
 	streams int  // calls that hold it
 	used    bool // by any call
+	settled bool // the peer's first SETTINGS have arrived
 	retired bool // takes no new calls
 }
 
@@ -53,8 +55,26 @@ func (t *Transport) adopt(a *authority, c *conn) error {
 	if c.dead {
 		return &Error{Kind: Reset, Addr: c.key.addr, Err: errors.New("the peer closed the new HTTP/2 connection")}
 	}
-	a.http2 = append(a.http2, &h2conn{conn: c, cc: c.h2})
+	h := &h2conn{conn: c, cc: c.h2}
+	a.http2 = append(a.http2, h)
+	go t.awaitSettings(h)
 	return nil
+}
+
+// awaitSettings opens a connection to more than one call when it is known how
+// many streams the peer takes; before, the library would guess, and what is too
+// many be refused. SETTINGS are the first that a peer says (RFC 9113 §3.4), so
+// that the answer to a PING comes after them. It ends with the connection at
+// the latest.
+func (t *Transport) awaitSettings(h *h2conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), t.settings.TLSTimeout)
+	defer cancel()
+	h.cc.Ping(ctx) // an error shows in the calls
+	t.mu.Lock()
+	h.settled = true
+	t.at(h.conn.key).wake()
+	t.tidy(h.conn.key, t.at(h.conn.key))
+	t.mu.Unlock()
 }
 
 // reserve takes a stream of a connection that has one free; the last dialled
@@ -63,12 +83,24 @@ func (t *Transport) adopt(a *authority, c *conn) error {
 // that is held across network writes. t.mu is held.
 func (a *authority) reserve() *h2conn {
 	for i := len(a.http2) - 1; i >= 0; i-- {
-		if h := a.http2[i]; !h.retired && h.cc.ReserveNewRequest() {
+		h := a.http2[i]
+		if !h.retired && (h.settled || h.streams == 0) && h.cc.ReserveNewRequest() {
 			h.streams++
 			return h
 		}
 	}
 	return nil
+}
+
+// settling reports that a connection will soon say how many streams it has.
+// t.mu is held.
+func (a *authority) settling() bool {
+	for _, h := range a.http2 {
+		if !h.settled && !h.retired {
+			return true
+		}
+	}
+	return false
 }
 
 // discount takes connections that will never have a free stream again (GOAWAY)

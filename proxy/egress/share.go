@@ -34,7 +34,7 @@ func (t *Transport) dialAlone(ctx context.Context, k key, a *authority, upgrade 
 // The first calls to an https authority cannot know whether they will share
 // one HTTP/2 connection or need one each. They wait for one dial to tell.
 func (t *Transport) waitForHTTP2(ctx context.Context, k key, a *authority) error {
-	if a.dialing == nil && len(a.http2) >= t.settings.MaxHTTP2PerHost && !t.discount(a) {
+	if a.dialing == nil && (a.settling() || len(a.http2) >= t.settings.MaxHTTP2PerHost && !t.discount(a)) {
 		return t.waitForStream(ctx, k, a)
 	}
 	d := a.dialing
