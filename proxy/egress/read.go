@@ -196,6 +196,11 @@ func frame(r *http.Response, method string) (f framing, keep bool, err error) {
 	if err != nil {
 		return 0, false, err
 	}
+	if isChunked {
+		if err := announceTrailers(r); err != nil {
+			return 0, false, err
+		}
+	}
 	switch {
 	case bodyless(method, r.StatusCode):
 		if length < 0 && method != http.MethodHead {
@@ -203,9 +208,6 @@ func frame(r *http.Response, method string) (f framing, keep bool, err error) {
 		}
 		return noBody, keep, nil
 	case isChunked:
-		if err := announceTrailers(r); err != nil {
-			return 0, false, err
-		}
 		r.TransferEncoding = []string{"chunked"}
 		return chunked, keep, nil
 	case length == 0:
