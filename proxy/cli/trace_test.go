@@ -1,0 +1,377 @@
+package cli
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// A receiver is an OTLP receiver on loopback, which keeps what it gets.
+type receiver struct {
+	url string
+	mu  sync.Mutex
+	all []*tracepb.Span
+}
+
+func receive(t *testing.T) *receiver {
+	t.Helper()
+	clearTelemetryVariables(t)
+	c := &receiver{}
+	server := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		spans, err := readSpans(r)
+		if err != nil || r.URL.Path != "/v1/traces" {
+			t.Errorf("an export to %s: %v", r.URL.Path, err)
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.all = append(c.all, spans...)
+	})
+	c.url = server.URL
+	return c
+}
+
+// clearTelemetryVariables keeps what the machine exports to out of a test.
+func clearTelemetryVariables(t *testing.T) {
+	for _, pair := range os.Environ() {
+		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(name, "OTEL_") {
+			t.Setenv(name, "")
+		}
+	}
+}
+
+func readSpans(r *http.Request) ([]*tracepb.Span, error) {
+	body := io.Reader(r.Body)
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		unpacked, err := gzip.NewReader(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		body = unpacked
+	}
+	data, err := io.ReadAll(body)
+	if err != nil {
+		return nil, err
+	}
+	var export coltrace.ExportTraceServiceRequest
+	if err := proto.Unmarshal(data, &export); err != nil {
+		return nil, err
+	}
+	var spans []*tracepb.Span
+	for _, resource := range export.ResourceSpans {
+		for _, scope := range resource.ScopeSpans {
+			spans = append(spans, scope.Spans...)
+		}
+	}
+	return spans, nil
+}
+
+// kind gives the spans of a kind, in the order in which they began.
+func (c *receiver) kind(kind tracepb.Span_SpanKind) []*tracepb.Span {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var spans []*tracepb.Span
+	for _, span := range c.all {
+		if span.Kind == kind {
+			spans = append(spans, span)
+		}
+	}
+	slices.SortFunc(spans, func(a, b *tracepb.Span) int { return int(a.StartTimeUnixNano) - int(b.StartTimeUnixNano) })
+	return spans
+}
+
+// attribute is the value of an attribute as text, "" when it is not there.
+func attribute(attributes []*commonpb.KeyValue, key string) string {
+	for _, kv := range attributes {
+		if kv.Key == key {
+			switch v := kv.Value.Value.(type) {
+			case *commonpb.AnyValue_StringValue:
+				return v.StringValue
+			case *commonpb.AnyValue_IntValue:
+				return strconv.FormatInt(v.IntValue, 10)
+			}
+			return kv.Value.String()
+		}
+	}
+	return ""
+}
+
+// halt stops the sidecar inside a test: what is queued for export is sent then.
+func (r *running) halt() {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := r.stop(ctx); err != nil {
+		r.t.Fatalf("stopping: %v", err)
+	}
+}
+
+// One trace tells the story of a call, and everything that names the trace
+// names the same one: the caller's traceparent, the spans, the answer, the log,
+// the list of calls.
+func TestOneTraceTellsOfEveryAttempt(t *testing.T) {
+	collector := receive(t)
+	requests := &ledger{}
+	server := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		entry := requests.note(r)
+		if len(requests.peek()) < 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_, _ = io.WriteString(w, entry.uri)
+	})
+	r := launchUnstopped(t, "", anyPorts+fmt.Sprintf(`
+[telemetry]
+endpoint = %q
+[upstream.api]
+url = "http://%s"
+retry = { attempts = 3, base = "20ms", cap = "40ms" }
+`, collector.url, server.Listener.Addr()))
+	const caller, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+	req, _ := http.NewRequestWithContext(t.Context(), "GET", r.url("/api/x?token=1"), nil)
+	req.Header.Set("Traceparent", "00-"+caller+"-"+parent+"-01")
+	resp, body := do(t, http.DefaultClient, req)
+	_, calls := r.ask("GET", "/api/calls")
+	r.halt()
+
+	if resp.StatusCode != 200 || body != "/x?token=1" || resp.Header.Get("Outrider-Attempts") != "3" || resp.Header.Get("Outrider-Trace") != caller {
+		t.Errorf("got %d %q with %v", resp.StatusCode, body, resp.Header)
+	}
+	servers, attempts := collector.kind(tracepb.Span_SPAN_KIND_SERVER), collector.kind(tracepb.Span_SPAN_KIND_CLIENT)
+	if len(servers) != 1 || len(attempts) != 3 {
+		t.Fatalf("%d SERVER and %d CLIENT spans, want 1 and 3", len(servers), len(attempts))
+	}
+	span := servers[0]
+	if hex.EncodeToString(span.TraceId) != caller || hex.EncodeToString(span.ParentSpanId) != parent {
+		t.Errorf("the SERVER span continues %x under %x", span.TraceId, span.ParentSpanId)
+	}
+	for i, attempt := range attempts {
+		wantStatus, wantResend := "503", ""
+		if i == 2 {
+			wantStatus = "200"
+		}
+		if i > 0 {
+			wantResend = strconv.Itoa(i)
+		}
+		if status := attribute(attempt.Attributes, "http.response.status_code"); status != wantStatus {
+			t.Errorf("attempt %d: status %s, want %s", i+1, status, wantStatus)
+		}
+		if resend := attribute(attempt.Attributes, "http.request.resend_count"); resend != wantResend {
+			t.Errorf("attempt %d: resend_count %q, want %q", i+1, resend, wantResend)
+		}
+		if hex.EncodeToString(attempt.TraceId) != caller || string(attempt.ParentSpanId) != string(span.SpanId) {
+			t.Errorf("attempt %d: trace %x, parent %x", i+1, attempt.TraceId, attempt.ParentSpanId)
+		}
+		if attempt.StartTimeUnixNano < span.StartTimeUnixNano || attempt.EndTimeUnixNano > span.EndTimeUnixNano {
+			t.Errorf("attempt %d is not within the call", i+1)
+		}
+	}
+	var events []string
+	for _, event := range span.Events {
+		if attribute(event.Attributes, "outrider.delay") == "" {
+			t.Errorf("event %s has no delay: %v", event.Name, event.Attributes)
+		}
+		events = append(events, event.Name+" "+attribute(event.Attributes, "outrider.attempt")+" "+attribute(event.Attributes, "outrider.reason"))
+	}
+	if want := []string{"outrider.retry 2 status 503", "outrider.retry 3 status 503"}; !slices.Equal(events, want) {
+		t.Errorf("the call's events are %q, want %q", events, want)
+	}
+
+	lines := r.logged("call")
+	if len(lines) != 1 || lines[0]["trace_id"] != caller || lines[0]["attempts"] != 3.0 {
+		t.Errorf("the access log says %v", lines)
+	}
+	var recent []struct {
+		TraceID string `json:"trace_id"`
+		Tries   []struct{ Status int }
+		Waits   []struct{ Kind string }
+	}
+	if err := json.Unmarshal([]byte(calls), &recent); err != nil || len(recent) != 1 ||
+		recent[0].TraceID != caller || len(recent[0].Tries) != 3 || len(recent[0].Waits) != 2 {
+		t.Errorf("/api/calls says %s (%v)", calls, err)
+	}
+}
+
+// peek gives what was written down, and leaves it there.
+func (l *ledger) peek() []asked {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.entries)
+}
+
+// A moody upstream reads every request whole and then does one of several
+// things, most of them bad. It counts what it got.
+type moody struct {
+	mu     sync.Mutex
+	chance *rand.Rand
+	got    map[string]int // call → requests
+}
+
+func (m *moody) note(head string) (mood int, more bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	line, _, _ := strings.Cut(head, "\r\n")
+	id := strings.TrimPrefix(strings.Fields(line)[1], "/")
+	m.got[id]++
+	mood = m.chance.IntN(6)
+	return mood, mood < 2
+}
+
+func (m *moody) serve(conn net.Conn, r *bufio.Reader) {
+	for {
+		h := head(r)
+		if !strings.HasSuffix(h, "\r\n\r\n") {
+			return
+		}
+		if strings.HasPrefix(h, "POST ") {
+			if _, err := r.Discard(len("body")); err != nil {
+				return
+			}
+		}
+		mood, more := m.note(h)
+		// An answer after which the connection ends says so: otherwise the next
+		// request could be on its way already, and arrive nowhere.
+		_, _ = io.WriteString(conn, [...]string{
+			"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+			"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy",
+			"",
+			"HTTP/1.1 200 O",
+			"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 9\r\n\r\nonly",
+			"HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\n\r\nend",
+		}[mood])
+		if !more {
+			if mood < 5 {
+				_ = conn.(*net.TCPConn).SetLinger(0) // Close resets
+			}
+			return
+		}
+	}
+}
+
+// Whatever happens on the wire, spans and counts say what really was there.
+func TestSpansCountTheRequestsThatTheUpstreamGot(t *testing.T) {
+	collector := receive(t)
+	m := &moody{chance: rand.New(rand.NewPCG(1, 2)), got: map[string]int{}}
+	address := rawUpstream(t, m.serve)
+	r := launchUnstopped(t, "", anyPorts+fmt.Sprintf(`
+[telemetry]
+endpoint = %q
+[upstream.api]
+url = "http://%s"
+retry = { attempts = 4, base = "1ms", cap = "2ms" }
+circuit = { min_calls = 100000, consecutive = 100000 }
+`, collector.url, address))
+	const calls = 200
+	told := make([]int, calls) // attempts, as the answer has them
+	var making sync.WaitGroup
+	for i := range calls {
+		making.Go(func() {
+			method, body := "GET", io.Reader(nil)
+			if i%4 == 0 {
+				method, body = "POST", strings.NewReader("body")
+			}
+			req, _ := http.NewRequestWithContext(t.Context(), method, r.url("/api/"+strconv.Itoa(i)), body)
+			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+			resp, err := client.Do(req)
+			if err != nil {
+				told[i] = -1 // broken off inside its head: nothing was told
+				return
+			}
+			defer func() { _ = resp.Body.Close() }()
+			_, _ = io.Copy(io.Discard, resp.Body)
+			told[i] = 1
+			if text := resp.Header.Get("Outrider-Attempts"); text != "" {
+				told[i], _ = strconv.Atoi(text)
+			}
+		})
+	}
+	making.Wait()
+	_, metrics := r.ask("GET", "/metrics")
+	r.halt()
+
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	total := 0
+	for i := range calls {
+		got := m.got[strconv.Itoa(i)]
+		total += got
+		if told[i] >= 0 && told[i] != got {
+			t.Errorf("call %d: Outrider-Attempts says %d, the upstream got %d", i, told[i], got)
+		}
+		if i%4 == 0 && got != 1 {
+			t.Errorf("call %d, a POST: the upstream got it %d times", i, got)
+		}
+	}
+	if total <= calls {
+		t.Fatalf("the upstream got %d requests for %d calls: nothing was retried", total, calls)
+	}
+	attempts, servers := collector.kind(tracepb.Span_SPAN_KIND_CLIENT), collector.kind(tracepb.Span_SPAN_KIND_SERVER)
+	if len(attempts) != total || len(servers) != calls {
+		t.Errorf("%d CLIENT and %d SERVER spans; the upstream got %d requests, for %d calls", len(attempts), len(servers), total, calls)
+	}
+	perTrace := map[string]int{}
+	for _, span := range attempts {
+		perTrace[hex.EncodeToString(span.TraceId)]++
+	}
+	for _, line := range r.logged("call") {
+		id := strings.TrimPrefix(line["path"].(string), "/")
+		if n := float64(m.got[id]); line["attempts"] != n || float64(perTrace[line["trace_id"].(string)]) != n {
+			t.Errorf("call %s: the log says %v attempts, its trace has %d, the upstream got %v", id, line["attempts"], perTrace[line["trace_id"].(string)], n)
+		}
+	}
+	counted := 0.0
+	for line := range strings.Lines(metrics) {
+		if strings.HasPrefix(line, "http_client_request_duration_seconds_count{") {
+			n, _ := strconv.ParseFloat(strings.Fields(line)[len(strings.Fields(line))-1], 64)
+			counted += n
+		}
+	}
+	if int(counted) != total {
+		t.Errorf("the metrics count %v requests, the upstream got %d", counted, total)
+	}
+}
+
+// A collector that takes connections and says nothing costs no call anything,
+// and cannot keep the sidecar from ending.
+func TestHangingCollectorHoldsNothingUp(t *testing.T) {
+	clearTelemetryVariables(t)
+	release := make(chan struct{})
+	hanging := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer hanging.Close()
+	defer close(release)
+	server := upstream(t, echoTarget)
+	r := launchUnstopped(t, "", anyPorts+fmt.Sprintf("[telemetry]\nendpoint = %q\n", hanging.URL)+api(server.Listener.Addr().String()))
+	for range 600 { // more than one export batch
+		if resp, _ := get(t, http.DefaultClient, r.url("/api/x")); resp.StatusCode != 200 {
+			t.Fatalf("got %d", resp.StatusCode)
+		}
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- r.stop(context.Background()) }()
+	select {
+	case err := <-stopped:
+		t.Logf("stopped: %v", err)
+	case <-time.After(patience):
+		t.Fatal("the sidecar does not end: its collector hangs")
+	}
+}
