@@ -253,7 +253,7 @@ func (c *compiler) retry(u *Upstream, key string, cfg config.Retry) *retry.Stage
 			observe(ctx, Event{Kind: EventRetry, Upstream: name, Attempt: e.Attempt, Reason: e.Reason, Delay: e.Delay})
 		},
 		OnGiveUp: func(ctx context.Context, e retry.Event) {
-			if e.Reason == retry.AttemptsSpent || e.Reason == retry.BudgetSpent {
+			if e.Reason == retry.AttemptsSpent && e.Attempt > 1 || e.Reason == retry.BudgetSpent {
 				CallFrom(ctx).giveUp()
 			}
 			observe(ctx, Event{Kind: EventGiveUp, Upstream: name, Attempt: e.Attempt, Reason: e.Reason})
