@@ -22,7 +22,7 @@ func attempt(timeout, idle time.Duration) Stage {
 
 			clock := startClock(call, timeout, &TimeoutError{Clock: "attempt_timeout", Limit: timeout}, end)
 			resp, err := next.RoundTrip(req.WithContext(ctx))
-			clock.timer.Stop()
+			clock.stop()
 			if err != nil {
 				end(nil)
 				return nil, err

@@ -18,7 +18,8 @@ type Call struct {
 
 	sent     atomic.Int32
 	waited   atomic.Int64
-	upload   atomic.Int64 // when the last byte of a streamed body was read, Unix ns; 0: no body is streamed
+	upload   atomic.Pointer[time.Time] // when the last byte of a streamed body was read; nil: no body is streamed
+	awaiting atomic.Bool               // the client is being waited for, for more of its body
 	bodyFail atomic.Bool
 	gaveUp   atomic.Bool
 }
@@ -54,9 +55,21 @@ func (c *Call) addWait(d time.Duration) {
 	}
 }
 
+// Awaiting notes that the client is being waited for, for more of the body that
+// it streams. Until Uploading, the clocks that wait for the answer stand still:
+// the upstream cannot answer what it was not asked yet.
+func (c *Call) Awaiting() {
+	c.Uploading()
+	c.awaiting.Store(true)
+}
+
 // Uploading notes that a byte of a streamed request body came in just now. The
 // clocks that wait for the answer start anew: a large upload is not a slow answer.
-func (c *Call) Uploading() { c.upload.Store(time.Now().UnixNano()) }
+func (c *Call) Uploading() {
+	now := time.Now()
+	c.upload.Store(&now)
+	c.awaiting.Store(false)
+}
 
 // BodyEnded notes how a read of the request body ended. failed says that the
 // client broke it off, so that what follows is nobody else's fault.
@@ -66,16 +79,20 @@ func (c *Call) BodyEnded(failed bool) {
 	}
 }
 
-// sinceUpload is how long ago the last byte of a streamed body came in.
+// sinceUpload is how long ago the last byte of a streamed body came in: not at
+// all while the client is waited for.
 func (c *Call) sinceUpload() (time.Duration, bool) {
 	if c == nil {
 		return 0, false
 	}
 	last := c.upload.Load()
-	if last == 0 {
+	switch {
+	case last == nil:
 		return 0, false
+	case c.awaiting.Load():
+		return 0, true
 	}
-	return time.Since(time.Unix(0, last)), true
+	return time.Since(*last), true
 }
 
 // BodyFailed reports that the client broke off the body of its request.

@@ -16,7 +16,7 @@ const (
 	ClassThrottled  Class = "throttled"   // 429: alive, and asking for patience
 	ClassAuth       Class = "auth"        // 401, 403: alive, and refusing this credential
 	ClassFault      Class = "fault"       // the upstream failed, or could not be reached
-	ClassClientGone Class = "client-gone" // our client left: nobody's fault
+	ClassClientGone Class = "client-gone" // our client left, or gave us too little time: nobody's fault
 	ClassLocal      Class = "local"       // we refused it ourselves: nothing was sent
 )
 
@@ -47,6 +47,9 @@ func Classify(ctx context.Context, resp *http.Response, err error) Class {
 	}
 	if CallFrom(ctx).BodyFailed() || ClientGone(ctx) {
 		return ClassClientGone
+	}
+	if timeout, ok := errors.AsType[*TimeoutError](err); ok && timeout.Clock == CallerClock {
+		return ClassClientGone // how little time a caller has says nothing about the upstream
 	}
 	return ClassFault
 }

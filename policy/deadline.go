@@ -4,14 +4,18 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
 // A TimeoutError says which of our clocks ended a call or an attempt.
 type TimeoutError struct {
-	Clock string        // "timeout", "attempt_timeout" or "idle_timeout", as in the configuration
+	Clock string        // "timeout", "attempt_timeout" or "idle_timeout", as in the configuration; or CallerClock
 	Limit time.Duration // what the clock was set to
 }
+
+// CallerClock names the clock that a caller sets for its own call.
+const CallerClock = "Outrider-Timeout"
 
 // Error names the clock, so that the operator knows which setting to look at.
 func (e *TimeoutError) Error() string {
@@ -27,11 +31,12 @@ func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 // A clock ends a context when its limit has passed, counted from the last byte
 // of a request body that the client streams: a large upload is not a slow answer.
 type clock struct {
-	timer *time.Timer
-	limit time.Duration
-	call  *Call
-	end   context.CancelCauseFunc
-	cause *TimeoutError
+	timer   *time.Timer
+	limit   time.Duration
+	call    *Call
+	end     context.CancelCauseFunc
+	cause   *TimeoutError
+	stopped atomic.Bool
 }
 
 // never is too far away to be reached before the Reset that follows.
@@ -46,11 +51,21 @@ func startClock(call *Call, limit time.Duration, cause *TimeoutError, end contex
 }
 
 func (c *clock) fire() {
-	if passed, streamed := c.call.sinceUpload(); streamed && passed < c.limit {
-		c.timer.Reset(c.limit - passed)
+	passed, streamed := c.call.sinceUpload()
+	if !streamed || passed >= c.limit {
+		c.end(c.cause)
 		return
 	}
-	c.end(c.cause)
+	c.timer.Reset(c.limit - passed)
+	if c.stopped.Load() { // in the meantime: the Reset must not outlive it
+		c.timer.Stop()
+	}
+}
+
+// stop ends the clock, also one that is about to start anew.
+func (c *clock) stop() {
+	c.stopped.Store(true)
+	c.timer.Stop()
 }
 
 // deadlineContext tells the stages below when the call ends. The ending itself
@@ -71,18 +86,18 @@ func deadline(timeout time.Duration) Stage {
 	return Stage{Name: "deadline", Wrap: func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(req *http.Request) (*http.Response, error) {
 			ctx := req.Context()
-			limit := timeout
+			limit, name := timeout, "timeout"
 			if asked, ok := ctx.Value(timeoutKey{}).(time.Duration); ok && asked < limit {
-				limit = asked
+				limit, name = asked, CallerClock
 			}
 			bounded, end := context.WithCancelCause(ctx)
 			at := time.Now().Add(limit)
 			if earlier, ok := ctx.Deadline(); ok && earlier.Before(at) {
 				at = earlier
 			}
-			clock := startClock(CallFrom(ctx), limit, &TimeoutError{Clock: "timeout", Limit: limit}, end)
+			clock := startClock(CallFrom(ctx), limit, &TimeoutError{Clock: name, Limit: limit}, end)
 			resp, err := next.RoundTrip(req.WithContext(deadlineContext{bounded, at}))
-			clock.timer.Stop()
+			clock.stop()
 			if err != nil {
 				end(nil)
 				return nil, err

@@ -120,7 +120,7 @@ func problemOf(ctx context.Context, err error) *problem {
 	}
 	if timeout, ok := errors.AsType[*policy.TimeoutError](err); ok {
 		slug := "upstream-timeout"
-		if timeout.Clock == "timeout" {
+		if timeout.Clock == "timeout" || timeout.Clock == policy.CallerClock {
 			slug = "deadline-exceeded"
 		}
 		return &problem{slug: slug, detail: err.Error()}
