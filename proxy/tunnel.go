@@ -94,7 +94,7 @@ func (s *Server) connectPlain(set *policy.Set, x *exchange, authority string) {
 	}
 	x.outcome.Status, x.outcome.Class, x.wrote = http.StatusOK, policy.ClassOK, true
 	if _, err := io.WriteString(client, established); err == nil {
-		early, err = firstBytes(client, early)
+		early = firstBytes(client, early)
 	}
 	switch {
 	case len(early) == 0:
@@ -107,7 +107,7 @@ func (s *Server) connectPlain(set *policy.Set, x *exchange, authority string) {
 }
 
 // firstBytes waits until the client has said enough to tell its protocol.
-func firstBytes(client net.Conn, early []byte) ([]byte, error) {
+func firstBytes(client net.Conn, early []byte) []byte {
 	_ = client.SetReadDeadline(time.Now().Add(firstBytesTimeout))
 	defer func() { _ = client.SetReadDeadline(time.Time{}) }()
 	buffer := make([]byte, 4096)
@@ -115,13 +115,13 @@ func firstBytes(client net.Conn, early []byte) ([]byte, error) {
 		n, err := client.Read(buffer)
 		early = append(early, buffer[:n]...)
 		if err != nil {
-			return early, err
+			return early // what came before the end
 		}
 		if early[0] < 'A' || early[0] > 'Z' {
 			break
 		}
 	}
-	return early, nil
+	return early
 }
 
 // speaksHTTP reports whether bytes begin like a request line: a method of

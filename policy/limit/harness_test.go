@@ -69,18 +69,6 @@ func (w *wire) names() string {
 	return strings.Join(names, " ")
 }
 
-// at is when the call of that name was sent, or -1.
-func (w *wire) at(name string) time.Duration {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, s := range w.sent {
-		if s.name == name {
-			return s.at
-		}
-	}
-	return -1
-}
-
 // respond makes a response; header is name, value, name, value…
 func respond(status int, header ...string) *http.Response {
 	h := make(http.Header)

@@ -149,7 +149,7 @@ func allow(method string) string {
 }
 
 func (h *handler) health(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, map[string]string{"status": "ok"})
+	answer(w, map[string]string{"status": "ok"})
 }
 
 func (h *handler) ready(w http.ResponseWriter, _ *http.Request) {
@@ -157,12 +157,12 @@ func (h *handler) ready(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusServiceUnavailable, "not-ready", err.Error())
 		return
 	}
-	answer(w, http.StatusOK, map[string]string{"status": "ready"})
+	answer(w, map[string]string{"status": "ready"})
 }
 
 // show serves what a view returns.
 func show(view func() any) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, view()) }
+	return func(w http.ResponseWriter, _ *http.Request) { answer(w, view()) }
 }
 
 func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
@@ -180,7 +180,7 @@ func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusUnprocessableEntity, "not-explained", err.Error())
 		return
 	}
-	answer(w, http.StatusOK, explanation)
+	answer(w, explanation)
 }
 
 // restartNeeded is implemented by errors of settings that cannot be reloaded.
@@ -192,7 +192,7 @@ type restartNeeded interface {
 func (h *handler) reload(w http.ResponseWriter, _ *http.Request) {
 	err := h.settings.Reload()
 	if err == nil {
-		answer(w, http.StatusOK, map[string]string{"status": "reloaded"})
+		answer(w, map[string]string{"status": "reloaded"})
 		return
 	}
 	status := http.StatusUnprocessableEntity
@@ -204,15 +204,14 @@ func (h *handler) reload(w http.ResponseWriter, _ *http.Request) {
 
 // answer writes v as JSON. Nothing is written before all of it is known, so
 // that an answer is whole or an error.
-func answer(w http.ResponseWriter, status int, v any) {
+func answer(w http.ResponseWriter, v any) {
 	var body bytes.Buffer
 	if err := json.NewEncoder(&body).Encode(v); err != nil {
 		fail(w, http.StatusInternalServerError, "internal", "The state could not be written as JSON.")
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	w.Write(body.Bytes())
+	_, _ = w.Write(body.Bytes())
 }
 
 // A problem is an error for people and programs (RFC 9457).

@@ -50,11 +50,12 @@ retry = { attempts = 3 }
 }
 
 func benchmarkCall(b *testing.B, secure bool, telemetry, document string) {
-	scheme, ca := "http", ""
+	scheme := "http"
 	var server *tls.Config
 	if secure {
 		scheme = "https"
-		server, ca = certificate(b)
+		config, ca := certificate(b)
+		server = config
 		document = fmt.Sprintf("ca_file = %q\n%s", ca, document)
 	}
 	address := smallUpstream(b, server)

@@ -153,7 +153,7 @@ func send(t testing.TB, next http.RoundTripper, r *http.Request) error {
 func attributes(s tracetest.SpanStub) map[string]string {
 	m := make(map[string]string)
 	for _, kv := range s.Attributes {
-		m[string(kv.Key)] = kv.Value.Emit()
+		m[string(kv.Key)] = kv.Value.String()
 	}
 	return m
 }
