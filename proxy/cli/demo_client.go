@@ -26,7 +26,7 @@ func (s *demoSide) client(scene demoScene) (demoClient, error) {
 		return bareClient(s.http, s.base+scene.name), nil
 	}
 	token := ""
-	if strings.Contains(scene.policy, "auth") {
+	if scene.token {
 		data, err := os.ReadFile(s.keyFile)
 		if err != nil {
 			return nil, err

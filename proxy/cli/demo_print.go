@@ -20,12 +20,23 @@ type demoPrinter struct {
 }
 
 func newDemoPrinter(w io.Writer) *demoPrinter {
-	moving := isTerminal(w) && os.Getenv("TERM") != "dumb"
+	moving := isTerminal(w) && os.Getenv("TERM") != "dumb" && terminalWidth(w) >= demoWidth
 	return &demoPrinter{
 		w: w, moving: moving,
 		// https://no-color.org; old consoles of Windows would show the codes.
-		colour: moving && os.Getenv("NO_COLOR") == "" && runtime.GOOS != "windows",
+		colour: isTerminal(w) && os.Getenv("TERM") != "dumb" && os.Getenv("NO_COLOR") == "" && runtime.GOOS != "windows",
 	}
+}
+
+// demoWidth is what our lines fit into.
+const demoWidth = 80
+
+func terminalWidth(w io.Writer) int {
+	width, _, err := term.GetSize(int(w.(*os.File).Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
 }
 
 func isTerminal(w io.Writer) bool {
@@ -52,11 +63,11 @@ func (p *demoPrinter) line(format string, args ...any) { fmt.Fprintf(p.w, format
 
 // opening says what is going to be compared.
 func (p *demoPrinter) opening(stage *demoStage) {
-	p.line("%s", p.style(styleBold, "A provider that misbehaves, and the same calls made to it twice."))
+	p.line("%s", p.style(styleBold, "A provider that misbehaves, in two copies, and the same calls made to each."))
 	p.line("")
-	p.line("  %-16s  an http.Client as it is often written: %d retries, %s apart,", demoPlain, plainRetries, plainDelay)
-	p.line("  %-16s  after errors, 429 and 5xx, for POST too; its token is read once", "")
-	p.line("  %-16s  an http.Client without retry and without token, whose base URL", demoOutrider)
+	p.line("  %-16s  an http.Client as it is often written: %d retries, %s", demoPlain, plainRetries, plainDelay)
+	p.line("  %-16s  apart, after errors, 429 and 5xx, POST too; token read once", "")
+	p.line("  %-16s  an http.Client without retry and without token; its base URL", demoOutrider)
 	p.line("  %-16s  is %sNAME", "", stage.sides[1].base)
 	p.line("  %-16s  http://%s/", "its live page", stage.sidecar.adminAt)
 	p.line("")
@@ -104,9 +115,9 @@ func (p *demoPrinter) follow(scene demoScene, play func(demoGauges) (demoResult,
 func (p *demoPrinter) sceneLine(mark string, scene demoScene, gauges demoGauges) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %-12s", mark, scene.name)
-	for i, name := range []string{demoPlain, demoOutrider} {
+	for i, name := range []string{"plain", "Outrider"} {
 		done, failed := gauges[i].done.Load(), gauges[i].failed.Load()
-		fmt.Fprintf(&b, "  %s %3d/%d,%s", name, done, scene.calls, p.bad(fmt.Sprintf("%4d", failed), failed > 0)+" failed")
+		fmt.Fprintf(&b, "   %s %3d of %d, %s", name, done, scene.calls, p.bad(fmt.Sprintf("%2d", failed), failed > 0)+" failed")
 	}
 	return b.String()
 }
@@ -124,8 +135,8 @@ func (p *demoPrinter) keeping(stage *demoStage) {
 	p.line("")
 	p.line("Everything keeps running until Ctrl-C:")
 	p.line("  page       http://%s/", stage.sidecar.adminAt)
-	p.line("  Outrider   %slimit/echo/hello", stage.sides[1].base)
 	p.line("  provider   %s/", stage.sides[1].provider.url)
+	p.line("  curl -id amount=1 '%spayments/charges?fail=after'", stage.sides[1].base)
 }
 
 // closing says where more is to be seen, once everything has ended.
@@ -134,18 +145,26 @@ func (p *demoPrinter) closing(stage *demoStage, kept bool) {
 	if !kept {
 		p.line("The page ended with the demo; outrider demo --keep leaves it open.")
 	}
-	endpoint := os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-	if endpoint == "" {
-		endpoint = os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT")
-	}
-	switch {
+	switch endpoint := tracesEndpoint(); {
 	case endpoint == "":
 		p.line("To see the traces in Jaeger:")
 		p.line("  docker run --rm -p 16686:16686 -p 4318:4318 jaegertracing/jaeger")
 		p.line("  OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 outrider demo")
 	case strings.Contains(stage.log.text(), "telemetry could not be exported"):
-		p.line("The traces could not be sent to %s.", endpoint)
+		p.line("Traces could not be sent to %s.", endpoint)
 	default:
 		p.line("The traces went to %s.", endpoint)
 	}
+}
+
+// tracesEndpoint is where the environment sends traces to; "" for nowhere.
+func tracesEndpoint() string {
+	exporter := os.Getenv("OTEL_TRACES_EXPORTER")
+	if exporter != "" && !strings.Contains(exporter, "otlp") || strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
+		return ""
+	}
+	if endpoint := os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"); endpoint != "" {
+		return endpoint
+	}
+	return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT")
 }

@@ -23,6 +23,7 @@ type demoScene struct {
 	method, path string
 	query        func(i int) string // what call i, from 1, asks the provider for
 	charges      bool               // each call has a name of its own, under which its effects are counted
+	token        bool               // the provider wants the token of the side's file
 
 	calls   int
 	workers int           // so many calls at a time; or
@@ -32,8 +33,8 @@ type demoScene struct {
 	during func(ctx context.Context, side *demoSide) error // the calls
 
 	outage string        // what the provider's statistics call an answer of its outage; "" without one
-	calm   time.Duration // calls begun from here on meet a provider that is well
-	mend   bool          // calls before that may fail on either side: nobody can answer them
+	over   time.Duration // when the outage ends, counted from the first call
+	calm   time.Duration // not 0: calls begun before this may fail, and be told so at once
 }
 
 // demoSize scales the scenes.
@@ -43,7 +44,7 @@ type demoSize struct {
 }
 
 var (
-	demoFull  = demoSize{limited: 50, charges: 40, outage: 2 * time.Second, after: time.Second}
+	demoFull  = demoSize{limited: 60, charges: 40, outage: 2 * time.Second, after: time.Second}
 	demoShort = demoSize{limited: 25, charges: 10, outage: time.Second, after: 300 * time.Millisecond}
 )
 
@@ -61,10 +62,12 @@ func demoScenes(size demoSize) []demoScene {
 	}
 }
 
+// limitScene has a limit a little below that of the provider, whose windows
+// begin and end when it likes.
 func limitScene(size demoSize) demoScene {
 	return demoScene{
 		name:   "limit",
-		about:  fmt.Sprintf("the provider takes 20 calls a second; %d calls by 8 workers", size.limited),
+		about:  fmt.Sprintf("%d calls by 8 workers; 20 a second are taken, Outrider is set to 19", size.limited),
 		policy: `limit = { rate = "19/s", burst = 1 }`,
 		method: http.MethodGet, path: "/limited/window/orders", query: always("limit=20&per=1s"),
 		calls: size.limited, workers: 8,
@@ -77,7 +80,7 @@ func limitScene(size demoSize) demoScene {
 func chargeScene(size demoSize) demoScene {
 	return demoScene{
 		name:   "payments",
-		about:  fmt.Sprintf("%d charges by POST; a third meets a 503 or a reset, many after they were made", size.charges),
+		about:  fmt.Sprintf("%d by POST; a third meets a 503 or a reset, mostly after the effect", size.charges),
 		policy: `retry = { idempotency_header = "Idempotency-Key", mint_key = true }`,
 		method: http.MethodPost, path: "/charges", charges: true,
 		query: func(i int) string {
@@ -107,12 +110,13 @@ func maintenanceScene(size demoSize) demoScene {
 		during: outageAfter(demoLead, simulator.Control{
 			Outage: "503", For: size.outage, RetryAfter: fmt.Sprint(int(size.outage.Seconds())),
 		}),
-		outage: "503",
+		outage: "503", over: demoLead + size.outage,
 	}
 }
 
 func outageScene(size demoSize) demoScene {
-	calm := demoLead + size.outage + demoProbe
+	over := demoLead + size.outage
+	calm := over + demoProbe
 	return demoScene{
 		name:   "outage",
 		about:  fmt.Sprintf("every connection is reset for %s; 20 calls a second", size.outage),
@@ -120,7 +124,7 @@ func outageScene(size demoSize) demoScene {
 		method: http.MethodGet, path: "/echo/shipping", query: always(""),
 		calls: int((calm + 500*time.Millisecond) / demoPace), every: demoPace,
 		during: outageAfter(demoLead, simulator.Control{Outage: "reset", For: size.outage}),
-		outage: "raw", calm: calm, mend: true,
+		outage: "raw", over: over, calm: calm,
 	}
 }
 
@@ -131,8 +135,7 @@ func tokenScene() demoScene {
 	return demoScene{
 		name:   "token",
 		about:  fmt.Sprintf("the token expires after %s; its file gets a new one before that", lifetime),
-		policy: `auth = { type = "bearer", token = KEYFILE }`,
-		method: http.MethodGet, path: "/protected/crm", query: always(""),
+		method: http.MethodGet, path: "/protected/crm", query: always(""), token: true,
 		calls: int((lifetime + 800*time.Millisecond) / demoPace), every: demoPace,
 		before: func(ctx context.Context, side *demoSide) error { return side.newToken(ctx, lifetime) },
 		during: func(ctx context.Context, side *demoSide) error {

@@ -86,8 +86,10 @@ func demoDocument(scenes []demoScene, provider, keyFile string) string {
 	b.WriteString("listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n" +
 		"[telemetry]\nlog_level = \"warn\"\nlog_format = \"text\"\naccess_log = false\n")
 	for _, scene := range scenes {
-		fmt.Fprintf(&b, "[upstream.%s]\nurl = %q\nhosts = []\ntimeout = %q\n%s\n",
-			scene.name, provider, demoDeadline, strings.ReplaceAll(scene.policy, "KEYFILE", fmt.Sprintf("%q", "file:"+keyFile)))
+		fmt.Fprintf(&b, "[upstream.%s]\nurl = %q\nhosts = []\ntimeout = %q\n%s\n", scene.name, provider, demoDeadline, scene.policy)
+		if scene.token {
+			fmt.Fprintf(&b, "auth = { type = \"bearer\", token = %q }\n", "file:"+keyFile)
+		}
 	}
 	return b.String()
 }

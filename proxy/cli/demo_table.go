@@ -2,24 +2,21 @@ package cli
 
 import (
 	"fmt"
-	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
-
-	"outrider/proxy/telemetry"
 )
 
 // report prints the table, what is to be said about it, and one call.
 func (p *demoPrinter) report(report demoReport) {
 	p.line("")
 	p.table(report)
+	p.line("")
 	for _, scene := range report.Scenes {
-		plain, through := scene.Sides[0], scene.Sides[1]
-		if plain.InOutage != nil {
-			p.line("%s: attempts that met the outage: %d of the plain client, %d through Outrider.",
-				scene.Name, *plain.InOutage, *through.InOutage)
-		}
+		p.note(scene)
+	}
+	if report.Held {
+		p.line("")
+		p.line("%s", p.style(styleGood, "Held: nothing was made twice, and no call failed but in the outage."))
 	}
 	if report.Trace != nil {
 		p.line("")
@@ -47,8 +44,8 @@ func (p *demoPrinter) table(report demoReport) {
 		}
 	}
 	p.line("")
-	p.line("%s", p.style(styleFaint, "ok, failed, p50 and p95 (of all calls) as the application saw them; twice (effects"))
-	p.line("%s", p.style(styleFaint, "made again), 429s and sent (requests on the wire) as the provider counted them."))
+	p.line("%s", p.style(styleFaint, "ok, failed, p50, p95 (of all calls): as the application saw it; twice (effects"))
+	p.line("%s", p.style(styleFaint, "made again), 429s, sent (requests on the wire): as the provider counted it."))
 }
 
 func (p *demoPrinter) row(row demoRow) string {
@@ -72,47 +69,40 @@ func (p *demoPrinter) row(row demoRow) string {
 
 // milliseconds is a time as a person reads it.
 func milliseconds(ms float64) string {
-	if ms < 10 {
+	if ms < 9.95 {
 		return fmt.Sprintf("%.1f ms", ms)
 	}
 	return fmt.Sprintf("%.0f ms", ms)
 }
 
-// trace prints one call: its attempts and waits in the order of time.
-func (p *demoPrinter) trace(r *telemetry.Record) {
-	type step struct {
-		at   float64
-		text string
+// note says of a scene what the table has no column for.
+func (p *demoPrinter) note(scene demoSceneReport) {
+	plain, through := scene.Sides[0], scene.Sides[1]
+	indent := scene.Name
+	say := func(format string, args ...any) {
+		p.line("%-12s %s", indent, fmt.Sprintf(format, args...))
+		indent = ""
 	}
-	var steps []step
-	for i, t := range r.Tries {
-		text := fmt.Sprintf("attempt %d   ", i+1)
-		if t.Error != "" {
-			text += t.Error
-		} else {
-			text += fmt.Sprint(t.Status)
-		}
-		text += " after " + milliseconds(t.DurationMS)
-		if t.Reused {
-			text += ", on a connection in use before"
-		}
-		steps = append(steps, step{t.StartMS, text})
+	if plain.InOutage != nil {
+		say("%d requests of the plain client met it, %d through Outrider.", *plain.InOutage, *through.InOutage)
+		say("Answers came again after %s, and %s through Outrider.", maybe(plain.Recovered), maybe(through.Recovered))
 	}
-	for _, w := range r.Waits {
-		steps = append(steps, step{w.StartMS, fmt.Sprintf("%-9s   %s, because of: %s", w.Kind, milliseconds(w.DurationMS), w.Reason)})
+	if plain.FailedP50 != nil && through.FailedP50 != nil {
+		say("A failed call took %s, and %s through Outrider (medians).", maybe(plain.FailedP50), maybe(through.FailedP50))
 	}
-	slices.SortStableFunc(steps, func(a, b step) int {
-		if a.at < b.at {
-			return -1
-		} else if a.at > b.at {
-			return 1
-		}
-		return 0
-	})
-	p.line("%s", p.style(styleBold, fmt.Sprintf("One of the calls: %s /%s%s", r.Method, r.Upstream, r.Path)))
-	p.line("  trace %s, %s", r.TraceID, r.Time.Local().Format(time.TimeOnly))
-	for _, s := range steps {
-		p.line("  %8.1f ms  %s", s.at, s.text)
+	if plain.InOutage != nil && through.Failed > plain.Failed {
+		say("More calls failed through Outrider, whose circuit says so at once;")
+		say("the plain client goes on asking until somebody answers.")
 	}
-	p.line("  %8.1f ms  answer      %d, after %d attempts", r.DurationMS, r.Status, r.Attempts)
+	if plain.Denied+through.Denied > 0 {
+		say("401 for %d requests of the plain client, for %d through Outrider.", plain.Denied, through.Denied)
+	}
+}
+
+// maybe is a time that there may not be.
+func maybe(ms *float64) string {
+	if ms == nil {
+		return "never"
+	}
+	return milliseconds(*ms)
 }

@@ -79,7 +79,7 @@ func (scene demoScene) run(ctx context.Context, side *demoSide, client demoClien
 	}
 	began := time.Now()
 	outcomes := make([]demoOutcome, scene.calls)
-	make1 := func(i int) {
+	one := func(i int) {
 		o := &outcomes[i]
 		o.begun = time.Since(began)
 		bounded, cancel := context.WithTimeout(ctx, demoDeadline)
@@ -95,13 +95,13 @@ func (scene demoScene) run(ctx context.Context, side *demoSide, client demoClien
 		for range scene.workers {
 			running.Go(func() {
 				for i := next.Add(1); i <= int64(scene.calls) && ctx.Err() == nil; i = next.Add(1) {
-					make1(int(i) - 1)
+					one(int(i) - 1)
 				}
 			})
 		}
 	} else {
 		for i := 0; i < scene.calls && sleep(ctx, time.Until(began.Add(time.Duration(i)*scene.every))); i++ {
-			running.Go(func() { make1(i) })
+			running.Go(func() { one(i) })
 		}
 	}
 	running.Wait()
