@@ -15,10 +15,12 @@
 //     buffer; alive_unix.go looks whether a pooled connection is still good;
 //     one write. A larger body is written by sender.go on a goroutine of its
 //     own, while this one reads on: read.go and section.go parse the head,
-//     body.go and chunked.go then the body, upgrade.go what follows a 101. At
-//     the body's end the connection is back in the pool.
+//     frame.go finds out how the body ends, body.go and chunked.go read it,
+//     upgrade.go what follows a 101. At the body's end the connection is back
+//     in the pool.
 //   - HTTP/2: http2.go and stream.go hand the call to a connection of
-//     golang.org/x/net/http2, chosen by us; source.go guards the request body.
+//     golang.org/x/net/http2, chosen by us; source.go guards the request body,
+//     http2errors.go tells what an error means.
 //   - cancel.go turns the end of the context into a deadline in the past.
 //   - errors.go: everything that can go wrong, as one type.
 //
@@ -34,7 +36,7 @@
 // Of net/http/httptrace these are called: GotConn, WroteHeaders (once, when
 // the first byte of the request has been accepted by the socket, and exactly
 // if Error.Sent is or would be true; over HTTP/2 when the library has written
-// the header frame), Got100Continue, Got1xxResponse (100, 102, 103 …; its error
+// the header frame, which the peer may still declare unprocessed), Got100Continue, Got1xxResponse (100, 102, 103 …; its error
 // ends the call), GotFirstResponseByte. The dialler adds its own (DNS…,
 // Connect…) unless the dial is shared between calls.
 package egress

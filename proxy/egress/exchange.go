@@ -81,7 +81,7 @@ func (t *Transport) begin(req *http.Request) (*exchange, error) {
 		ex.expect = tokenIn(req.Header["Expect"], "100-continue")
 	}
 	ex.inline = ex.length > 0 && ex.length <= maxInline && req.GetBody != nil && len(req.Trailer) == 0 && !ex.expect
-	ex.upgrade = len(req.Header["Upgrade"]) > 0
+	ex.upgrade = len(req.Header["Upgrade"]) > 0 && tokenIn(req.Header["Connection"], "upgrade")
 	if ex.ctx.Err() != nil {
 		return nil, ex.refuse(causeOf(ex.ctx))
 	}
@@ -262,7 +262,7 @@ func (ex *exchange) http2Body() *guardedBody {
 		return nil
 	}
 	if ex.inline && ex.out != nil {
-		return newGuardedBody(copied(strings.NewReader(string((*ex.out)[ex.headLen:]))), ex.length)
+		return newGuardedBody(copied(strings.NewReader(string((*ex.out)[ex.headLen:]))), ex.length, nil)
 	}
-	return newGuardedBody(ex.req.Body, ex.length)
+	return newGuardedBody(ex.req.Body, ex.length, ex.req.Trailer)
 }

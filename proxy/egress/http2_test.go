@@ -299,6 +299,17 @@ func nextHeaders(f *http2.Framer) (stream uint32, ok bool) {
 	}
 }
 
+// wholeBody reads frames up to the end of a request: a peer that closed
+// earlier would break our writing, too.
+func wholeBody(f *http2.Framer) {
+	for {
+		fr, err := f.ReadFrame()
+		if err != nil || fr.Header().Type == http2.FrameData && fr.Header().Flags.Has(http2.FlagDataEndStream) {
+			return
+		}
+	}
+}
+
 func okHeaders(f *http2.Framer, stream uint32, more ...hpack.HeaderField) {
 	var b bytes.Buffer
 	e := hpack.NewEncoder(&b)
@@ -350,6 +361,12 @@ func TestHTTP2Faults(t *testing.T) {
 			f.WriteRawFrame(http2.FrameWindowUpdate, 0, 0, []byte{0, 0, 0, 0})
 			drain(f)
 		}, egress.Malformed, true, false},
+		{"101", func(f *http2.Framer, p *peer, s uint32) {
+			var b bytes.Buffer
+			hpack.NewEncoder(&b).WriteField(hpack.HeaderField{Name: ":status", Value: "101"})
+			f.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: b.Bytes(), EndHeaders: true})
+			drain(f)
+		}, egress.Malformed, true, false},
 		{"short body", func(f *http2.Framer, p *peer, s uint32) {
 			okHeaders(f, s, length)
 			f.WriteData(s, true, []byte("abc"))
@@ -388,6 +405,7 @@ func TestHTTP2Faults(t *testing.T) {
 						if s == 1 && strings.Contains(c.name, "above") {
 							s = 2 // last stream 0: none
 						}
+						wholeBody(f)
 						c.script(f, p, s)
 					}
 				})
@@ -420,6 +438,28 @@ func TestHTTP2Faults(t *testing.T) {
 				replay(t, body)
 			})
 		}
+	}
+}
+
+func TestHTTP2RequestThatIsTooLargeForThePeerIsNotSent(t *testing.T) {
+	url := frames(t, func(f *http2.Framer, p *peer) {
+		f.WriteSettings(http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: 400})
+		if s, ok := nextHeaders(f); ok {
+			okHeaders(f, s)
+		}
+		if _, ok := nextHeaders(f); ok {
+			t.Error("it was sent")
+		}
+	})
+	tr := newTransport(t, egress.Settings{CAFile: caFile(t)})
+	get(t, tr, url)
+	var h hooks
+	req := newRequest(t, "GET", url, nil)
+	req.Header.Set("X", strings.Repeat("secret", 100))
+	_, err := tr.RoundTrip(h.on(req))
+	e := wantError(t, err, egress.InvalidRequest, false)
+	if h.wrote.Load() != 0 || strings.Contains(e.Error(), "secret") {
+		t.Errorf("%v, WroteHeaders %d times", e, h.wrote.Load())
 	}
 }
 

@@ -11,16 +11,6 @@ import (
 // maxInterim bounds the 1xx responses before the final one.
 const maxInterim = 100
 
-// framing says how a response body ends.
-type framing uint8
-
-const (
-	noBody     framing = iota
-	fixed              // after Content-Length bytes
-	chunked            // after the last chunk
-	untilClose         // with the connection
-)
-
 // receive reads up to the final response's head and returns the response,
 // with this exchange as its body.
 func (ex *exchange) receive() (*http.Response, error) {
@@ -176,107 +166,6 @@ func isDigits(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-// frame finds out how the body of a final response ends (RFC 9112 §6) and
-// whether the connection may be used afterwards (§9.3). Whatever two parsers
-// could read differently is refused. It takes Transfer-Encoding, and with
-// chunked Trailer, out of the header, as net/http does.
-func frame(r *http.Response, method string) (f framing, keep bool, err error) {
-	r.Close = tokenIn(r.Header["Connection"], "close") ||
-		r.ProtoMinor == 0 && !tokenIn(r.Header["Connection"], "keep-alive")
-	keep = !r.Close
-
-	length, err := contentLength(r)
-	if err != nil {
-		return 0, false, err
-	}
-	r.ContentLength = length
-	isChunked, err := transferEncoding(r)
-	if err != nil {
-		return 0, false, err
-	}
-	if isChunked {
-		if err := announceTrailers(r); err != nil {
-			return 0, false, err
-		}
-	}
-	switch {
-	case bodyless(method, r.StatusCode):
-		if length < 0 && method != http.MethodHead {
-			r.ContentLength = 0
-		}
-		return noBody, keep, nil
-	case isChunked:
-		r.TransferEncoding = []string{"chunked"}
-		return chunked, keep, nil
-	case length == 0:
-		return noBody, keep, nil
-	case length > 0:
-		return fixed, keep, nil
-	}
-	r.Close = true
-	return untilClose, false, nil
-}
-
-// contentLength is the declared length, -1 without one. Repetitions that agree
-// become one field (RFC 9110 §8.6).
-func contentLength(r *http.Response) (int64, error) {
-	values := r.Header["Content-Length"]
-	if len(values) == 0 {
-		return -1, nil
-	}
-	for _, v := range values[1:] {
-		if v != values[0] {
-			return 0, malformed("Content-Length fields that differ")
-		}
-	}
-	n, err := strconv.ParseInt(values[0], 10, 64)
-	if err != nil || !isDigits(values[0]) {
-		return 0, malformed("Content-Length")
-	}
-	r.Header["Content-Length"] = values[:1]
-	return n, nil
-}
-
-// transferEncoding accepts nothing or exactly chunked: other codings we never
-// asked for, and could not take off (RFC 9112 §6.1, §7.4).
-func transferEncoding(r *http.Response) (bool, error) {
-	values := r.Header["Transfer-Encoding"]
-	switch {
-	case len(values) == 0:
-		return false, nil
-	case len(values) > 1 || !fold(values[0], "chunked"):
-		return false, malformed("Transfer-Encoding other than chunked")
-	case r.ContentLength >= 0:
-		return false, malformed("both Transfer-Encoding and Content-Length")
-	case r.ProtoMinor == 0:
-		return false, malformed("Transfer-Encoding in HTTP/1.0")
-	}
-	delete(r.Header, "Transfer-Encoding")
-	return true, nil
-}
-
-// announceTrailers moves the names in Trailer to r.Trailer.
-func announceTrailers(r *http.Response) error {
-	lists := r.Header["Trailer"]
-	if len(lists) == 0 {
-		return nil
-	}
-	delete(r.Header, "Trailer")
-	r.Trailer = make(http.Header)
-	for _, list := range lists {
-		for item := range strings.SplitSeq(list, ",") {
-			if item = strings.Trim(item, " \t"); item == "" {
-				continue
-			}
-			if !isToken(item) || !allowedTrailer(item) {
-				return malformed("field that cannot be a trailer in Trailer")
-			}
-			r.Trailer[textproto.CanonicalMIMEHeaderKey(item)] = nil
-		}
-	}
-	return nil
 }
 
 // hint notes for how long the peer says that it keeps the connection

@@ -23,7 +23,7 @@ type sender struct {
 }
 
 func (ex *exchange) startSender() {
-	s := &sender{ex: ex, src: source{r: ex.req.Body, left: ex.length}, done: make(chan struct{})}
+	s := &sender{ex: ex, src: source{r: ex.req.Body, left: ex.length, trailer: ex.req.Trailer}, done: make(chan struct{})}
 	ex.sender = s
 	go s.run()
 }
@@ -136,18 +136,12 @@ func frameChunk(buf []byte, n int) []byte {
 // has filled in by now.
 func (s *sender) finishChunks(b []byte) error {
 	b = append(b, "0\r\n"...)
-	if len(s.ex.req.Trailer) > 0 {
-		if err := checkFields(s.ex.req.Trailer, "trailer"); err != nil {
-			s.src.err = err
-			return err
+	for name, values := range s.ex.req.Trailer {
+		if isFraming(name) {
+			continue
 		}
-		for name, values := range s.ex.req.Trailer {
-			if isFraming(name) {
-				continue
-			}
-			for _, v := range values {
-				b = appendField(b, name, v)
-			}
+		for _, v := range values {
+			b = appendField(b, name, v)
 		}
 	}
 	b = append(b, '\r', '\n')

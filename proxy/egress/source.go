@@ -3,6 +3,7 @@ package egress
 import (
 	"errors"
 	"io"
+	"net/http"
 	"sync"
 )
 
@@ -15,10 +16,11 @@ var (
 // piece is given out only together with io.EOF, after the body has confirmed
 // its end, so that an overlong body is found before the request is complete.
 type source struct {
-	r    io.Reader
-	left int64 // of the declared length; -1: none declared
-	one  [1]byte
-	err  error // what went wrong, nil at the regular end
+	r       io.Reader
+	left    int64       // of the declared length; -1: none declared
+	trailer http.Header // filled in by the time of the end, and checked then
+	one     [1]byte
+	err     error // what went wrong, nil at the regular end
 }
 
 func (s *source) Read(p []byte) (int, error) {
@@ -26,6 +28,11 @@ func (s *source) Read(p []byte) (int, error) {
 		return 0, s.err
 	}
 	n, err := s.read(p)
+	if err == io.EOF {
+		if bad := checkFields(s.trailer, "trailer"); bad != nil {
+			err = bad
+		}
+	}
 	if err != nil && err != io.EOF {
 		s.err = err
 		return 0, err
@@ -84,8 +91,8 @@ type guardedBody struct {
 
 var errStopped = errors.New("request body is not wanted any more")
 
-func newGuardedBody(body io.ReadCloser, length int64) *guardedBody {
-	b := &guardedBody{src: source{r: body, left: length}, body: body}
+func newGuardedBody(body io.ReadCloser, length int64, trailer http.Header) *guardedBody {
+	b := &guardedBody{src: source{r: body, left: length, trailer: trailer}, body: body}
 	b.idle = sync.NewCond(&b.mu)
 	return b
 }

@@ -32,6 +32,7 @@ func (ex *exchange) check() error {
 	if ex.host, err = asciiHost(ex.host); err != nil {
 		return err
 	}
+	ex.host = withoutZone(ex.host)
 	if err := checkFields(req.Header, "header"); err != nil {
 		return err
 	}
@@ -91,6 +92,17 @@ func asciiHost(host string) (string, error) {
 		return "", invalid("host")
 	}
 	return ascii, nil
+}
+
+// withoutZone takes the zone off an IPv6 address: it means something to this
+// machine only (RFC 6874 §1).
+func withoutZone(host string) string {
+	if strings.HasPrefix(host, "[") {
+		if from, to := strings.IndexByte(host, '%'), strings.LastIndexByte(host, ']'); from > 0 && from < to {
+			return host[:from] + host[to:]
+		}
+	}
+	return host
 }
 
 // appendHead renders the request line and the header section.

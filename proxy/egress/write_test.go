@@ -399,23 +399,61 @@ func TestExpectContinueHoldsTheBodyBack(t *testing.T) {
 }
 
 func TestEarlyFinalAnswerStopsTheBodyAndTheConnection(t *testing.T) {
-	s := serve(t, func(p *peer) {
-		p.head()
-		p.body(10)
-		p.say("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
-		p.head() // waits for the end
-	})
-	tr := newTransport(t, egress.Settings{})
-	for range 2 {
-		body := &replayed{data: endless{}}
-		req := newRequest(t, "POST", "http://"+s.addr+"/", body)
-		if resp, b := fetch(t, tr, req); resp.StatusCode != 413 || b != "no" {
-			t.Errorf("%d %q", resp.StatusCode, b)
+	for _, raw := range []string{
+		"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno",
+		"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno",
+		"HTTP/1.1 204 OK\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n",
+	} {
+		s := serve(t, func(p *peer) {
+			p.head()
+			p.body(10)
+			p.say(raw)
+			io.Copy(io.Discard, p.br)
+		})
+		tr := newTransport(t, egress.Settings{})
+		for range 2 {
+			body := &replayed{data: endless{}}
+			fetch(t, tr, newRequest(t, "POST", "http://"+s.addr+"/", body))
+			replay(t, body)
+		}
+		if n := s.accepted.Load(); n != 2 {
+			t.Errorf("%d connections: one was used after half a request", n)
+		}
+	}
+}
+
+// Trailers are filled in while the body is read: too late for the first check.
+func TestTrailersCannotSplitTheRequest(t *testing.T) {
+	for _, url := range []string{
+		"http://" + serve(t, func(p *peer) { io.Copy(io.Discard, p.br) }).addr,
+		serveHTTP2(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }),
+	} {
+		req := newRequest(t, "POST", url, nil)
+		req.Trailer = http.Header{"X": nil}
+		body := &replayed{data: readerFunc(func([]byte) (int, error) {
+			req.Trailer["X"] = []string{"secret\r\nY: z"}
+			return 0, io.EOF
+		})}
+		req.Body = body
+		_, err := newTransport(t, egress.Settings{CAFile: caFile(t)}).RoundTrip(req)
+		e := wantError(t, err, egress.ClientBody, true)
+		if strings.Contains(e.Error(), "secret") {
+			t.Errorf("%v", e)
 		}
 		replay(t, body)
 	}
-	if n := s.accepted.Load(); n != 2 {
-		t.Errorf("%d connections: one was used after half a request", n)
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestHostHasNoZone(t *testing.T) {
+	req := newRequest(t, "GET", "http://[fe80::1%25eth0]:81/", nil)
+	if out := sent(t, req)[0]; !strings.Contains(out, "\r\nHost: [fe80::1]:81\r\n") {
+		t.Errorf("%q", out)
 	}
 }
 
