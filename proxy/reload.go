@@ -170,6 +170,7 @@ func (r *Reloader) Watch(ctx context.Context, hup <-chan os.Signal) {
 	quiet.Stop()
 	slow := time.NewTicker(poll)
 	defer slow.Stop()
+	r.reloadIfChanged() // since it was loaded, before anybody watched
 	for {
 		select {
 		case <-ctx.Done():
