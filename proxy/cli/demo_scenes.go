@@ -62,13 +62,13 @@ func demoScenes(size demoSize) []demoScene {
 	}
 }
 
-// limitScene has a limit a little below that of the provider, whose windows
-// begin and end when it likes.
+// limitScene gives Outrider the limit that the provider documents. Calls that go
+// one by one fit into its windows, wherever these begin.
 func limitScene(size demoSize) demoScene {
 	return demoScene{
 		name:   "limit",
-		about:  fmt.Sprintf("%d calls by 8 workers; 20 a second are taken, Outrider is set to 19", size.limited),
-		policy: `limit = { rate = "19/s", burst = 1 }`,
+		about:  fmt.Sprintf("%d calls by 8 workers; 20 a second are taken, and Outrider is told so", size.limited),
+		policy: `limit = { rate = "20/s", burst = 1 }`,
 		method: http.MethodGet, path: "/limited/window/orders", query: always("limit=20&per=1s"),
 		calls: size.limited, workers: 8,
 	}
