@@ -114,6 +114,12 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 	return u
 }
 
+// keyed is implemented by errors that name the setting at fault.
+type keyed interface {
+	error
+	Key() string
+}
+
 // transport keeps the open connections of an upstream whose TLS files are
 // named as before.
 func (c *compiler) transport(u, old *Upstream) http.RoundTripper {
@@ -122,7 +128,11 @@ func (c *compiler) transport(u, old *Upstream) http.RoundTripper {
 		return old.transport
 	}
 	transport, err := c.env.Transport(u.Config)
-	c.fail(c.key, err)
+	key := c.key
+	if fault, ok := errors.AsType[keyed](err); ok {
+		key, err = key+"."+fault.Key(), errors.Unwrap(fault)
+	}
+	c.fail(key, err)
 	return transport
 }
 

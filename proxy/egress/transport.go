@@ -81,6 +81,21 @@ func New(s Settings) (*Transport, error) {
 	return t, nil
 }
 
+// A FileError is a certificate file that cannot be used.
+type FileError struct {
+	Setting string // "ca_file", "client_cert" or "client_key", as in the configuration
+	Err     error
+}
+
+// Error implements error.
+func (e *FileError) Error() string { return "using the file of " + e.Setting + ": " + e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *FileError) Unwrap() error { return e.Err }
+
+// Key names the setting.
+func (e *FileError) Key() string { return e.Setting }
+
 func (s Settings) withDefaults() Settings {
 	def := func(v *time.Duration, d time.Duration) {
 		if *v <= 0 {
@@ -113,19 +128,19 @@ func tlsConfig(s Settings) (*tls.Config, error) {
 	if s.CAFile != "" {
 		pem, err := os.ReadFile(s.CAFile)
 		if err != nil {
-			return nil, fmt.Errorf("reading CA file: %w", err)
+			return nil, &FileError{"ca_file", err}
 		}
 		roots, err := x509.SystemCertPool()
 		if err != nil {
 			return nil, fmt.Errorf("reading the system's roots: %w", err)
 		}
 		if !roots.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("reading CA file %s: no certificate in it", s.CAFile)
+			return nil, &FileError{"ca_file", fmt.Errorf("no certificate in %s", s.CAFile)}
 		}
 		cfg.RootCAs = roots
 	}
 	if s.ClientKey != "" && s.ClientCert == "" {
-		return nil, errors.New("client key without a client certificate")
+		return nil, &FileError{"client_key", errors.New("there is no client certificate for it")}
 	}
 	if s.ClientCert != "" {
 		keyFile := s.ClientKey
@@ -134,7 +149,7 @@ func tlsConfig(s Settings) (*tls.Config, error) {
 		}
 		cert, err := tls.LoadX509KeyPair(s.ClientCert, keyFile)
 		if err != nil {
-			return nil, fmt.Errorf("reading client certificate %s: %w", s.ClientCert, err)
+			return nil, &FileError{"client_cert", fmt.Errorf("reading %s with the key in %s: %w", s.ClientCert, keyFile, err)}
 		}
 		cfg.Certificates = []tls.Certificate{cert}
 	}
