@@ -23,6 +23,7 @@ type problem struct {
 	detail     string        // for the person at the client: what happened, and what to do
 	retryAfter time.Duration // when a later try can succeed; zero: unknown
 	status     int           // zero: as in the table
+	last       bool          // the connection ends with this answer
 }
 
 func (p *problem) Error() string { return p.slug + ": " + p.detail }
@@ -172,10 +173,10 @@ func respondProblem(w http.ResponseWriter, r *http.Request, call *policy.Call, p
 		after := p.retryAfter.Seconds()
 		doc.RetryAfter = &after
 	}
-	switch p.slug {
-	case "malformed-request":
+	if p.last || p.slug == "malformed-request" {
 		header.Set("Connection", "close")
-	case "key-required":
+	}
+	if p.slug == "key-required" {
 		if k.status == http.StatusProxyAuthRequired {
 			header.Set("Proxy-Authenticate", `Basic realm="outrider"`)
 		} else {

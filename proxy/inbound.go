@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -237,7 +238,7 @@ func outbound(in *http.Request, to route) *http.Request {
 		URL:           to.target.url(to.scheme, to.host),
 		Host:          to.host,
 		Header:        header,
-		Trailer:       in.Trailer, // filled by the time the body has been read
+		Trailer:       maps.Clone(in.Trailer), // filled by the time the body has been read: see stream
 		ContentLength: in.ContentLength,
 		Proto:         "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}

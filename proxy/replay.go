@@ -59,7 +59,7 @@ func prepareBody(ctx context.Context, in, out *http.Request, limit int64, total 
 		out.GetBody = func() (io.ReadCloser, error) { return newBytesBody(data), nil }
 		return func() { total.give(n) }, nil
 	}
-	s := &stream{source: in.Body, limit: limit, total: total, call: call}
+	s := &stream{source: in.Body, limit: limit, total: total, call: call, came: in.Trailer, trailer: out.Trailer}
 	call.Uploading()
 	out.Body, _ = s.open()
 	out.GetBody = s.open
@@ -89,10 +89,12 @@ func (b *bytesBody) Close() error { return nil }
 // the client happens beside the attempt's goroutine, so that an attempt that
 // ends does not have to wait for a client that is silent.
 type stream struct {
-	source io.Reader
-	limit  int64
-	total  *kept
-	call   *policy.Call
+	source  io.Reader
+	limit   int64
+	total   *kept
+	call    *policy.Call
+	came    http.Header // trailers, as net/http fills them in at the body's end
+	trailer http.Header // trailers of the outbound request
 
 	mu       sync.Mutex
 	memory   []byte        // all that was read so far, unless forgotten
@@ -203,6 +205,11 @@ func (r *streamReader) next(p []byte) (n int, wait <-chan struct{}, err error) {
 		s.fresh = s.fresh[n:]
 		return n, nil, nil
 	case s.err != nil:
+		// Only here, where the attempt reads: while others still write their
+		// heads, the map must not change under them.
+		for name := range s.trailer {
+			s.trailer[name] = s.came[name]
+		}
 		return 0, nil, s.err
 	}
 	if s.reading == nil {
@@ -210,6 +217,7 @@ func (r *streamReader) next(p []byte) (n int, wait <-chan struct{}, err error) {
 			s.buffer = make([]byte, 32<<10)
 		}
 		s.reading = make(chan struct{})
+		s.call.Awaiting()
 		go s.fill(s.reading)
 	}
 	return 0, s.reading, nil

@@ -9,6 +9,7 @@ import (
 	"net/textproto"
 	"strconv"
 	"sync"
+	"time"
 
 	"outrider/policy"
 )
@@ -16,8 +17,12 @@ import (
 // copyBuffers are the buffers that bodies pass through.
 var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
-// ownResponseHeaders says what it took to get the answer.
+// ownResponseHeaders says what it took to get the answer. What an upstream says
+// under these names is not about this call.
 func ownResponseHeaders(header http.Header, call *policy.Call, traceID string) {
+	for _, name := range []string{"Outrider-Attempts", "Outrider-Wait", "Outrider-Trace"} {
+		delete(header, name)
+	}
 	if n := call.Attempts(); n > 1 {
 		header["Outrider-Attempts"] = []string{strconv.Itoa(n)}
 	}
@@ -29,27 +34,43 @@ func ownResponseHeaders(header http.Header, call *policy.Call, traceID string) {
 	}
 }
 
-// inform passes informational responses on while the final one is awaited.
-func inform(w http.ResponseWriter, r *http.Request) func(int, textproto.MIMEHeader) error {
-	return func(code int, informational textproto.MIMEHeader) error {
-		if !r.ProtoAtLeast(1, 1) || code == http.StatusContinue && r.Header.Get("Expect") == "" {
-			return nil // RFC 9110 section 15.2: not to a 1.0 client, no 100 that was not asked for
-		}
-		header := w.Header()
-		for name, values := range informational {
-			header[name] = values
-		}
-		stripHop(header)
-		w.WriteHeader(code)
-		clear(header)
-		return nil
+// An informer passes informational responses on while the final one is awaited.
+// Over HTTP/2 they come on a goroutine of the transport's, which may be late.
+type informer struct {
+	w    http.ResponseWriter
+	r    *http.Request
+	mu   sync.Mutex // held while one is written
+	over bool
+}
+
+func (i *informer) pass(code int, informational textproto.MIMEHeader) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.over || !i.r.ProtoAtLeast(1, 1) || code == http.StatusContinue && i.r.Header.Get("Expect") == "" {
+		return nil // RFC 9110 section 15.2: not to a 1.0 client, no 100 that was not asked for
 	}
+	header := i.w.Header()
+	for name, values := range informational {
+		header[name] = values
+	}
+	stripHop(header)
+	i.w.WriteHeader(code)
+	clear(header)
+	return nil
+}
+
+// stop makes the answer ours to write: what comes later is dropped.
+func (i *informer) stop() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.over = true
 }
 
 // respond passes an upstream's answer on, byte for byte. An error means that
 // the client did not get it whole.
-func respond(w http.ResponseWriter, resp *http.Response, call *policy.Call, traceID string) (written int64, err error) {
+func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 	defer func() { _ = resp.Body.Close() }()
+	w, call := x.w, x.call
 	header := w.Header()
 	for name, values := range resp.Header {
 		header[name] = values
@@ -65,19 +86,24 @@ func respond(w http.ResponseWriter, resp *http.Response, call *policy.Call, trac
 	if call.GaveUp() {
 		header["X-Should-Retry"] = []string{"false"}
 	}
-	ownResponseHeaders(header, call, traceID)
+	ownResponseHeaders(header, call, x.span.TraceID())
 	announceTrailers(header, resp.Trailer)
+	if x.body.open() {
+		header["Connection"] = []string{"close"}
+	}
 
 	sized := resp.ContentLength >= 0
 	bodyless := resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified
-	if bodyless {
+	if resp.StatusCode == http.StatusNotModified {
 		keepLength(header)
 	}
 	w.WriteHeader(resp.StatusCode)
 	if bodyless || resp.Body == http.NoBody {
 		return 0, nil
 	}
-	written, err = copyBody(w, resp.Body, sized, resp.ContentLength)
+	out := &download{w, http.NewResponseController(w), x.patience}
+	defer out.done()
+	written, err = copyBody(out, resp.Body, sized, resp.ContentLength)
 	if err != nil {
 		return written, err
 	}
@@ -94,9 +120,9 @@ func announceTrailers(header, trailer http.Header) {
 	}
 }
 
-// keepLength keeps the length and the type of a 304 or a 204, which net/http
-// would drop although RFC 9110 section 15.4.5 lets a 304 say them. It drops
-// them by their canonical names; field names mean the same in any case.
+// keepLength keeps the length and the type of a 304, which net/http would drop
+// although RFC 9110 section 15.4.5 lets a 304 say them. It drops them by their
+// canonical names; field names mean the same in any case.
 func keepLength(header http.Header) {
 	for name, verbatim := range map[string]string{"Content-Length": "content-length", "Content-Type": "content-type"} {
 		if values := header[name]; len(values) > 0 {
@@ -113,10 +139,9 @@ const headFirst = 32 << 10
 
 // copyBody passes bytes on as they come: what the upstream sent is not held
 // back for more to follow.
-func copyBody(w http.ResponseWriter, body io.Reader, sized bool, length int64) (written int64, err error) {
-	flush := http.NewResponseController(w).Flush
+func copyBody(w *download, body io.Reader, sized bool, length int64) (written int64, err error) {
 	if !sized || length > headFirst {
-		if err := flush(); err != nil {
+		if err := w.flush(); err != nil {
 			return 0, &clientError{err}
 		}
 	}
@@ -138,12 +163,33 @@ func copyBody(w http.ResponseWriter, body io.Reader, sized bool, length int64) (
 			return written, readErr
 		}
 		if n > 0 && (!sized || written < length) {
-			if err := flush(); err != nil {
+			if err := w.flush(); err != nil {
 				return written, &clientError{err}
 			}
 		}
 	}
 }
+
+// A download is the way of a body to the client, who may not keep what it does
+// not read for longer than patience: the upstream's connection waits with it.
+type download struct {
+	w        http.ResponseWriter
+	conn     *http.ResponseController
+	patience time.Duration
+}
+
+func (d *download) Write(p []byte) (int, error) {
+	_ = d.conn.SetWriteDeadline(time.Now().Add(d.patience))
+	return d.w.Write(p)
+}
+
+func (d *download) flush() error {
+	_ = d.conn.SetWriteDeadline(time.Now().Add(d.patience))
+	return d.conn.Flush()
+}
+
+// done lifts the deadline: the connection's next answer is another matter.
+func (d *download) done() { _ = d.conn.SetWriteDeadline(time.Time{}) }
 
 // clientError says that it was the client's side that broke.
 type clientError struct{ error }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -121,30 +120,33 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// A exchange is one call between a client and us.
+// An exchange is one call between a client and us.
 type exchange struct {
-	s       *Server
-	w       http.ResponseWriter
-	r       *http.Request
-	ctx     context.Context
-	call    *policy.Call
-	span    *telemetry.Span
-	outcome telemetry.Outcome
-	body    *countedBody
-	wrote   bool // an answer has begun
-	abort   bool // the connection must not be used again
+	s        *Server
+	w        http.ResponseWriter
+	r        *http.Request
+	ctx      context.Context
+	call     *policy.Call
+	span     *telemetry.Span
+	outcome  telemetry.Outcome
+	informer *informer
+	body     *upload       // nil: the request has none
+	patience time.Duration // for a client that neither sends nor reads
+	wrote    bool          // an answer has begun
+	abort    bool          // the connection must not be used again
 }
 
 func (s *Server) begin(w http.ResponseWriter, r *http.Request, form form) *exchange {
-	x := &exchange{s: s, w: w, r: r, call: &policy.Call{Inform: inform(w, r)}}
+	x := &exchange{s: s, w: w, r: r, informer: &informer{w: w, r: r}, patience: silence}
+	x.call = &policy.Call{Inform: x.informer.pass}
 	x.ctx, x.span = s.Telemetry.StartCall(r, string(form))
 	x.ctx = policy.WithCall(x.ctx, x.call)
 	x.outcome = telemetry.Outcome{Call: x.call, Method: r.Method, Host: r.Host}
 	if form != formConnect {
 		x.outcome.Path = splitTarget(r.RequestURI).path
 	}
-	if r.Body != nil && r.Body != http.NoBody {
-		x.body = &countedBody{ReadCloser: r.Body}
+	if r.Body != nil && r.Body != http.NoBody && form != formConnect {
+		x.body = newUpload(w, r.Body)
 		r.Body = x.body
 	}
 	return x
@@ -162,7 +164,8 @@ func (x *exchange) end() {
 		}
 	}
 	if x.body != nil {
-		x.outcome.RequestBytes = x.body.n
+		x.body.leave()
+		x.outcome.RequestBytes = x.body.n.Load()
 	}
 	x.span.End(x.outcome)
 	if x.abort {
@@ -173,10 +176,9 @@ func (x *exchange) end() {
 // refuse answers in our own name, or breaks the connection where an answer has
 // begun or nobody reads one.
 func (x *exchange) refuse(err error) {
-	if conn, ok := framed(x.r); ok {
-		if violation, bad := conn.Refused(); bad {
-			err = violation
-		}
+	x.informer.stop()
+	if fault := x.clientFault(); fault != nil {
+		err = fault
 	}
 	x.outcome.Err = err
 	p := problemOf(x.ctx, err)
@@ -196,7 +198,29 @@ func (x *exchange) refuse(err error) {
 		return
 	}
 	x.wrote = true
+	if x.body.open() {
+		p.last = true
+	}
 	x.outcome.Status = respondProblem(x.w, x.r, x.call, p, x.span.TraceID())
+}
+
+// clientFault is what the client did wrong inside of its body. net/http ends the
+// context of a request when that happens, and what comes of it is only a
+// consequence.
+func (x *exchange) clientFault() error {
+	if conn, ok := framed(x.r); ok {
+		if violation, bad := conn.Refused(); bad {
+			return violation
+		}
+	}
+	if x.body == nil {
+		return nil
+	}
+	x.body.leave()
+	if x.body.silent.Load() {
+		return x.body.fault()
+	}
+	return nil
 }
 
 // statusClientClosed is what the log says of a call whose client left before
@@ -257,7 +281,8 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 	if x.body != nil {
 		// The answer may begin before the request has ended, and an upload that
 		// nobody wants must not be read to its end first.
-		_ = http.NewResponseController(x.w).EnableFullDuplex()
+		x.body.shared = http.NewResponseController(x.w).EnableFullDuplex() == nil
+		x.body.patience = x.patience
 	}
 	release, err := prepareBody(x.ctx, x.r, out, replay, &s.kept)
 	if err != nil {
@@ -271,6 +296,7 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 		x.refuse(err)
 		return
 	}
+	x.informer.stop()
 	x.outcome.Status = resp.StatusCode
 	x.outcome.Class = policy.Classify(x.ctx, resp, nil)
 	x.wrote = true
@@ -278,8 +304,7 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 		s.upgrade(x, resp)
 		return
 	}
-	x.outcome.ResponseBytes, err = respond(x.w, resp, x.call, x.span.TraceID())
-	if err != nil {
+	if x.outcome.ResponseBytes, err = x.respond(resp); err != nil {
 		x.broken(err)
 	}
 }
@@ -308,6 +333,7 @@ func (s *Server) upgrade(x *exchange, resp *http.Response) {
 func (s *Server) chain(set *policy.Set, x *exchange, to route) (http.RoundTripper, int64, error) {
 	if to.upstream != nil {
 		x.call.Upstream, x.call.Rule = to.upstream.Config.Name, to.plan.Match
+		x.patience = to.plan.Policy.IdleTimeout
 		return to.plan, to.plan.Policy.ReplayBody, nil
 	}
 	outside, err := s.outside.get(set.File, s.Outside)
@@ -386,16 +412,4 @@ func keysShown(header http.Header) []string {
 		}
 	}
 	return shown
-}
-
-// countedBody counts what was read of a request body.
-type countedBody struct {
-	io.ReadCloser
-	n int64
-}
-
-func (b *countedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.n += int64(n)
-	return n, err
 }

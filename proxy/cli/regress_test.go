@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// quick is an upstream whose clocks are short.
+func quick(address string) string {
+	return api(address) + "attempt_timeout = \"100ms\"\nidle_timeout = \"400ms\"\n"
+}
+
+// A client that announced a body and fell silent kept its call, and the memory
+// for its body, for ever: 256 of them took all that is there for replays.
+func TestSilentClientIsToldSo(t *testing.T) {
+	address, _ := answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	r := launch(t, quick(address))
+	_, answer := r.raw("POST /api/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nonly this")
+	if h := head(answer); !strings.HasPrefix(h, "HTTP/1.1 408 ") || !strings.Contains(h, "Connection: close\r\n") {
+		t.Errorf("got %q, want 408 and the end of the connection", h)
+	}
+	if _, err := io.Copy(io.Discard, answer); err != nil {
+		t.Errorf("the connection ended with %v", err)
+	}
+}
+
+// A client that paused in the middle of its upload was answered 504, and the
+// pause was held against the upstream, whose circuit opened.
+func TestPauseInAnUploadIsNotTheUpstreams(t *testing.T) {
+	address := rawUpstream(t, func(conn net.Conn, r *bufio.Reader) {
+		head(r)
+		for {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				return
+			}
+			if line == "0\r\n" {
+				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+				return
+			}
+		}
+	})
+	r := launch(t, quick(address)+"retry = { attempts = 1 }\n[upstream.api.circuit]\nmin_calls = 1\n")
+	const begin = "POST /api/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+
+	conn, answer := r.raw(begin)
+	pause(t, 250*time.Millisecond) // longer than attempt_timeout, shorter than idle_timeout
+	_, _ = io.WriteString(conn, "0\r\n\r\n")
+	if h := head(answer); !strings.HasPrefix(h, "HTTP/1.1 200 ") {
+		t.Errorf("a pause was answered with %q, want 200", h)
+	}
+
+	_, answer = r.raw(begin)
+	if h := head(answer); !strings.HasPrefix(h, "HTTP/1.1 408 ") {
+		t.Errorf("silence was answered with %q, want 408", h)
+	}
+	if circuits := r.live.Load().Status()[0].Circuits; len(circuits) != 1 || circuits[0].State != "closed" {
+		t.Errorf("the circuit is %+v, want closed: it was the client", circuits)
+	}
+}
+
+// pause lets real time pass, which a real socket needs; nothing is decided by
+// how long it takes.
+func pause(t *testing.T, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-t.Context().Done():
+	}
+}
+
+// An answer may come before the end of the request. The client that does not
+// send the rest kept the connection, and with it a drain, for ever.
+func TestRestOfAnAnsweredUploadIsNotAwaited(t *testing.T) {
+	address := rawUpstream(t, func(conn net.Conn, r *bufio.Reader) {
+		head(r)
+		_, _ = io.WriteString(conn, "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+	})
+	r := launch(t, api(address))
+	_, answer := r.raw("POST /api/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+	if h := head(answer); !strings.HasPrefix(h, "HTTP/1.1 413 ") || !strings.Contains(h, "Connection: close\r\n") {
+		t.Errorf("got %q, want 413 and the end of the connection", h)
+	}
+	if _, err := io.Copy(io.Discard, answer); err != nil {
+		t.Errorf("the connection ended with %v", err)
+	}
+}
+
+// A client that does not read its answer kept the connection to the upstream,
+// and a turn of a limit by concurrency, for ever.
+func TestClientThatDoesNotReadLosesItsAnswer(t *testing.T) {
+	over := make(chan struct{})
+	address := rawUpstream(t, func(conn net.Conn, r *bufio.Reader) {
+		defer close(over)
+		head(r)
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+		for {
+			if _, err := conn.Write(make([]byte, 64<<10)); err != nil {
+				return
+			}
+		}
+	})
+	r := launch(t, quick(address))
+	r.raw("GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	select {
+	case <-over:
+	case <-time.After(patience / 2):
+		t.Error("the upstream still sends")
+	}
+}
+
+// What Outrider says about a call is Outrider's alone to say.
+func TestUpstreamDoesNotSpeakForOutrider(t *testing.T) {
+	address, _ := answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nOutrider-Attempts: 7\r\noutrider-wait: 9\r\nOutrider-Trace: forged\r\n\r\n")
+	r := launch(t, api(address))
+	_, answer := r.raw("GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if h := strings.ToLower(head(answer)); strings.Contains(h, "outrider-attempts") || strings.Contains(h, "outrider-wait") || strings.Contains(h, "forged") {
+		t.Errorf("got %q", h)
+	}
+}
+
+// RFC 9110 section 8.6 has no length for a 204. A client that goes by it would
+// take the next answer for a body.
+func TestNoContentHasNoLength(t *testing.T) {
+	address, _ := answering(t, "HTTP/1.1 204 No Content\r\nContent-Length: 40\r\nX: y\r\n\r\n")
+	r := launch(t, api(address))
+	_, answer := r.raw("GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if h := head(answer); strings.Contains(strings.ToLower(h), "content-length") || !strings.Contains(h, "X: y\r\n") {
+		t.Errorf("got %q", h)
+	}
+}

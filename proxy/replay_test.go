@@ -1,0 +1,130 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/textproto"
+	"testing"
+
+	"outrider/policy"
+)
+
+// sourceFunc is a request body that comes from a function.
+type sourceFunc func(p []byte) (int, error)
+
+func (f sourceFunc) Read(p []byte) (int, error) { return f(p) }
+func (f sourceFunc) Close() error               { return nil }
+
+// When the first attempt had failed in the middle of an upload, net/http filled
+// in the trailers while the second attempt wrote their names: a map that is
+// read and written at once ends the whole process.
+func TestTrailersComeWithTheEndOfTheAttemptsBody(t *testing.T) {
+	rest := make(chan struct{})
+	in := httptest.NewRequest("PUT", "/x", nil)
+	in.ContentLength, in.Trailer = -1, http.Header{"X-Sum": nil}
+	in.Body = sourceFunc(func([]byte) (int, error) {
+		<-rest
+		in.Trailer["X-Sum"] = []string{"42"}
+		return 0, io.EOF
+	})
+	ctx := policy.WithCall(t.Context(), &policy.Call{})
+	out := outbound(in, route{scheme: "http", host: "api.test", target: target{path: "/x"}})
+	release, err := prepareBody(ctx, in, out, 1<<20, &kept{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+
+	read := make(chan error)
+	go func() {
+		_, err := out.Body.Read(make([]byte, 8))
+		read <- err
+	}()
+	_ = out.Body.Close() // the first attempt is over
+	if err := <-read; err == nil {
+		t.Fatal("a closed body was read")
+	}
+	second, err := out.GetBody()
+	if err != nil {
+		t.Fatal(err)
+	}
+	close(rest)
+	for name, values := range out.Trailer { // as a transport does that writes its head
+		if values != nil {
+			t.Errorf("%s is there before the body was read", name)
+		}
+	}
+	if _, err := io.ReadAll(second); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.Trailer.Get("X-Sum"); got != "42" {
+		t.Errorf("after the body the trailer is %q, want 42", got)
+	}
+}
+
+// A body that grew too large while the second attempt read what was remembered
+// has to reach that attempt whole.
+func TestOverflowDuringAReplayLosesNothing(t *testing.T) {
+	parts := make(chan string)
+	in := httptest.NewRequest("PUT", "/x", nil)
+	in.ContentLength = -1
+	in.Body = sourceFunc(func(p []byte) (int, error) {
+		part, ok := <-parts
+		if !ok {
+			return 0, io.EOF
+		}
+		return copy(p, part), nil
+	})
+	memory := &kept{}
+	out := &http.Request{}
+	release, err := prepareBody(policy.WithCall(context.Background(), &policy.Call{}), in, out, 10, memory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := out.Body
+	go func() { parts <- "remember" }()
+	if _, err := io.ReadFull(first, make([]byte, 8)); err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan error)
+	go func() {
+		_, err := first.Read(make([]byte, 8))
+		failed <- err
+	}()
+	parts <- "ed, and more" // read for the first attempt, which may end before it has it
+	_ = first.Close()
+	<-failed
+	second, err := out.GetBody()
+	if err == nil {
+		go func() { close(parts) }()
+		whole, err := io.ReadAll(second)
+		if err != nil || string(whole) != "remembered, and more" {
+			t.Errorf("the second attempt got %q %v", whole, err)
+		}
+	}
+	release()
+	if n := memory.bytes.Load(); n != 0 {
+		t.Errorf("%d bytes are still held", n)
+	}
+}
+
+// An informational answer over HTTP/2 that came late was written by the
+// transport's goroutine into the answer that the handler wrote.
+func TestLateInformationIsDropped(t *testing.T) {
+	w := httptest.NewRecorder()
+	i := &informer{w: w, r: httptest.NewRequest("GET", "/", nil)}
+	late := make(chan struct{})
+	i.stop()
+	go func() {
+		defer close(late)
+		_ = i.pass(http.StatusEarlyHints, textproto.MIMEHeader{"Link": {"</late>"}})
+	}()
+	w.Header().Set("Content-Type", "text/plain")
+	w.WriteHeader(http.StatusBadGateway)
+	<-late
+	if w.Code != http.StatusBadGateway || w.Header().Get("Link") != "" {
+		t.Errorf("answered %d %v", w.Code, w.Header())
+	}
+}

@@ -1,0 +1,96 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"outrider/policy/config"
+)
+
+// silence is how long a client may say nothing inside of its request's body, and
+// read nothing of its answer, where no upstream's idle_timeout applies. linger is
+// how long the rest of a body may take that nobody wants any more.
+const (
+	silence = 5 * time.Minute
+	linger  = time.Second
+)
+
+// past is a time that wakes every read.
+var past = time.Unix(1, 0)
+
+// An upload is the body of a request as it comes from the client. It is counted,
+// and a client that falls silent is not waited for without end.
+type upload struct {
+	io.ReadCloser
+	conn     *http.ResponseController
+	patience time.Duration // for a client that says nothing
+	shared   bool          // the answer may begin before the body has ended
+
+	reading sync.Mutex // held by Read
+	n       atomic.Int64
+	ended   atomic.Bool // all of it was read
+	silent  atomic.Bool // patience was not enough
+	left    atomic.Bool // nobody wants the rest
+	cut     atomic.Bool // left before it had ended
+}
+
+func newUpload(w http.ResponseWriter, body io.ReadCloser) *upload {
+	u := &upload{ReadCloser: body, conn: http.NewResponseController(w), patience: silence}
+	// Also for the rest of a body that net/http reads when the call was refused.
+	_ = u.conn.SetReadDeadline(time.Now().Add(u.patience))
+	return u
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	u.reading.Lock()
+	defer u.reading.Unlock()
+	began := time.Now()
+	// net/http takes the deadline back when it meets the end of the body.
+	_ = u.conn.SetReadDeadline(began.Add(u.patience))
+	if u.left.Load() { // asked for after the deadline was set: see leave
+		return 0, http.ErrBodyReadAfterClose
+	}
+	n, err := u.ReadCloser.Read(p)
+	u.n.Add(int64(n))
+	switch {
+	case err == io.EOF:
+		u.ended.Store(true)
+	case errors.Is(err, os.ErrDeadlineExceeded) && time.Since(began) >= u.patience:
+		u.silent.Store(true)
+	}
+	return n, err
+}
+
+// leave ends a Read that is under way on another goroutine, waits for it, and
+// leaves the rest of the body to net/http, for a moment.
+func (u *upload) leave() {
+	u.left.Store(true)
+	if u.ended.Load() {
+		return
+	}
+	u.cut.Store(true)
+	_ = u.conn.SetReadDeadline(past)
+	u.reading.Lock()
+	defer u.reading.Unlock()
+	if !u.ended.Load() {
+		_ = u.conn.SetReadDeadline(time.Now().Add(linger))
+	}
+}
+
+// open reports that an answer which begins now overtakes its request. What is
+// still to come of that must not be taken for the next request, so that the
+// connection has to end with the answer.
+func (u *upload) open() bool {
+	return u != nil && u.shared && (u.cut.Load() || !u.ended.Load())
+}
+
+// fault is what the client did wrong.
+func (u *upload) fault() error {
+	return &problem{slug: "malformed-request", status: http.StatusRequestTimeout,
+		detail: "nothing came of the request's body for " + config.Duration(u.patience).String()}
+}
