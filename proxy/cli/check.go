@@ -31,9 +31,7 @@ func (c *commands) check() error {
 		return err
 	}
 	s := &sidecar{file: file, secrets: newSecrets()}
-	env := s.env()
-	env.Transport = plainTransport
-	set, err := policy.Compile(file, env, nil)
+	set, err := policy.Compile(file, s.env(), nil)
 	if err != nil {
 		return usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
 	}

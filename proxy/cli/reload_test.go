@@ -225,7 +225,7 @@ func TestBadFileKeepsTheLastGoodOne(t *testing.T) {
 func TestCheckRefusesWhatRunRefuses(t *testing.T) {
 	for _, c := range []struct{ line, key string }{
 		{"ca_file = \"/nowhere/ca.pem\"", "upstream.api.ca_file: open /nowhere/ca.pem"},
-		{"client_cert = \"/nowhere/cert.pem\"", "upstream.api.client_cert: reading /nowhere/cert.pem"},
+		{"client_cert = \"/nowhere/cert.pem\"\nclient_key = \"/nowhere/key.pem\"", "upstream.api.client_cert: reading /nowhere/cert.pem with the key in /nowhere/key.pem: open"},
 		{"auth = { type = \"bearer\", token = \"file:/nowhere/token\" }", "upstream.api.auth.token: "},
 	} {
 		if out := checkOutput(t, api("127.0.0.1:1")+c.line, false); !strings.Contains(out, c.key) || strings.Contains(out, "is valid") {

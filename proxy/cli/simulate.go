@@ -4,16 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/http"
 
-	"outrider/policy/config"
 	"outrider/proxy/simulator"
 
 	"github.com/spf13/cobra"
 )
-
-// plainTransport stands for the network where nothing is sent.
-func plainTransport(*config.Upstream) (http.RoundTripper, error) { return http.DefaultTransport, nil }
 
 func (c *commands) simulateCommand() *cobra.Command {
 	listen := "127.0.0.1:9090"
