@@ -53,6 +53,8 @@ var kinds = map[string]kind{
 	"unknown-connection":     {404, "No such connection", "destination_not_found", true},
 	"address-denied":         {403, "The address is not allowed", "destination_ip_prohibited", true},
 	"authority-mismatch":     {421, "The Host does not belong here", "http_request_denied", true},
+	"cross-site":             {403, "Pages of other sites may not call this", "http_request_denied", true},
+	"method-denied":          {403, "The method is not allowed", "http_request_denied", true},
 	"malformed-request":      {400, "The request is not valid HTTP", "http_request_error", true},
 	"key-required":           {401, "An access key is required", "http_request_denied", true},
 	"proxy-loop":             {508, "The call would come back to Outrider itself", "proxy_loop_detected", true},
@@ -69,6 +71,15 @@ func hostDenied(host string) *problem {
 func foreignHost(host string) *problem {
 	return &problem{slug: "authority-mismatch", detail: fmt.Sprintf(
 		"Host %s is not an address of this port; call http://127.0.0.1:PORT/NAME/... or use Outrider as HTTP_PROXY", quote(host))}
+}
+
+func notAProxy(upstream string) *problem {
+	return &problem{slug: "authority-mismatch", detail: fmt.Sprintf(
+		"this port serves the upstream %s alone, and is no proxy to others; the proxy is at listen", upstream)}
+}
+
+func crossSite() *problem {
+	return &problem{slug: "cross-site", detail: "a page of another site made a browser send this; where an access_key is set, callers are told apart by it instead"}
 }
 
 func unknownUpstream(set *policy.Set, name string) *problem {

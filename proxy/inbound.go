@@ -77,6 +77,9 @@ type address struct {
 // route finds out where a request wants to go.
 func (s *Server) route(set *policy.Set, at address, r *http.Request) (route, error) {
 	if absolute(r) && !at.self(r.URL.Host) {
+		if at.upstream != "" {
+			return route{}, notAProxy(at.upstream)
+		}
 		return s.routeForward(set, r)
 	}
 	raw := r.RequestURI
@@ -126,6 +129,9 @@ func (s *Server) routeForward(set *policy.Set, r *http.Request) (route, error) {
 func routeBaseURL(set *policy.Set, at address, r *http.Request, t target) (route, error) {
 	if !at.accepts(r.Host) {
 		return route{}, foreignHost(r.Host)
+	}
+	if !at.keyed && at.fromAnotherSite(r.Header) {
+		return route{}, crossSite()
 	}
 	name := at.upstream
 	if name == "" {
@@ -182,6 +188,23 @@ func (at address) accepts(authority string) bool {
 	return err == nil
 }
 
+// fromAnotherSite reports whether a page of another site made a browser send
+// this: it must not spend our credentials, even where it cannot read the answer.
+// Browsers tell with Sec-Fetch-Site (W3C Fetch Metadata), which a page cannot
+// set, and not all of them with a WebSocket; that has an Origin, though. Programs
+// may send an Origin of their own making with anything else.
+func (at address) fromAnotherSite(header http.Header) bool {
+	if site := header.Get("Sec-Fetch-Site"); site != "" {
+		return site == "cross-site"
+	}
+	origin := header.Get("Origin")
+	if origin == "" || header.Get("Upgrade") == "" {
+		return false
+	}
+	u, err := url.Parse(origin)
+	return err != nil || !at.accepts(u.Host)
+}
+
 // self reports whether an authority is this address.
 func (at address) self(authority string) bool {
 	_, port, err := net.SplitHostPort(authority)
@@ -219,7 +242,7 @@ func outbound(in *http.Request, to route) *http.Request {
 	for name, values := range in.Header {
 		header[name] = values
 	}
-	upgrade := upgradeType(in.Header)
+	upgrade := upgradeType(in)
 	trailers := httpguts.HeaderValuesContainsToken(in.Header["Te"], "trailers")
 	stripHop(header)
 	for _, name := range ownHeaders {
@@ -262,8 +285,11 @@ func stripHop(header http.Header) {
 // upgradeType is the protocol that a client wants to change to. HTTP/2 without
 // TLS is left out: Java's HttpClient offers it on every plain call, it belongs
 // to the connection, and passed on it would open a second, unwatched way through.
-func upgradeType(header http.Header) string {
-	if !httpguts.HeaderValuesContainsToken(header["Connection"], "upgrade") {
+// So is what comes with a body, where nobody could say which bytes are still the
+// body's, and HTTP/1.0 (RFC 9110 section 7.8).
+func upgradeType(in *http.Request) string {
+	header := in.Header
+	if in.ContentLength != 0 || !in.ProtoAtLeast(1, 1) || !httpguts.HeaderValuesContainsToken(header["Connection"], "upgrade") {
 		return ""
 	}
 	value := strings.Join(header["Upgrade"], ", ")

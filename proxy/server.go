@@ -241,6 +241,10 @@ func (s *Server) serve(at address, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method == http.MethodConnect {
+		if at.upstream != "" {
+			x.refuse(notAProxy(at.upstream))
+			return
+		}
 		s.connect(set, at, x)
 		return
 	}
@@ -334,6 +338,10 @@ func (s *Server) chain(set *policy.Set, x *exchange, to route) (http.RoundTrippe
 	if to.upstream != nil {
 		x.call.Upstream, x.call.Rule = to.upstream.Config.Name, to.plan.Match
 		x.patience = to.plan.Policy.IdleTimeout
+		if auth := to.plan.Policy.Auth.Type; x.r.Method == http.MethodTrace && auth != "none" && auth != "passthrough" {
+			// RFC 9110 section 9.3.8: the answer would show the credential.
+			return nil, 0, &problem{slug: "method-denied", detail: "TRACE would give the credential of this upstream back"}
+		}
 		return to.plan, to.plan.Policy.ReplayBody, nil
 	}
 	outside, err := s.outside.get(set.File, s.Outside)

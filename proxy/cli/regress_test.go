@@ -2,8 +2,10 @@ package cli
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -130,5 +132,81 @@ func TestNoContentHasNoLength(t *testing.T) {
 	_, answer := r.raw("GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if h := head(answer); strings.Contains(strings.ToLower(h), "content-length") || !strings.Contains(h, "X: y\r\n") {
 		t.Errorf("got %q", h)
+	}
+}
+
+// TRACE comes back as it went out, so with the credential in it.
+func TestTraceDoesNotShowTheCredential(t *testing.T) {
+	t.Setenv("REGRESS_KEY", "canary")
+	address := rawUpstream(t, func(conn net.Conn, r *bufio.Reader) {
+		h := head(r)
+		_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", len(h), h)
+	})
+	r := launch(t, api(address)+"auth = { type = \"bearer\", token = \"env:REGRESS_KEY\" }\n")
+	_, answer := r.raw("TRACE /api/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+	all, _ := io.ReadAll(answer)
+	if !strings.HasPrefix(string(all), "HTTP/1.1 403 ") || strings.Contains(string(all), "canary") {
+		t.Errorf("got %q, want 403", all)
+	}
+}
+
+// A page of another site can make a browser send requests to loopback. Without
+// the access key, which it does not know, it must not spend our credentials.
+func TestPagesOfOtherSitesAreRefused(t *testing.T) {
+	address, heads := answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	r := launch(t, api(address))
+	for _, c := range []struct{ header, want string }{
+		{"Sec-Fetch-Site: cross-site", "403"},
+		{"Sec-Fetch-Site: same-site", "200"}, // another port of localhost: the developer's own page
+		{"Sec-Fetch-Site: none", "200"},      // typed into the address bar
+		{"Origin: https://app.example.com", "200"},
+		{"Connection: Upgrade\r\nUpgrade: websocket\r\nOrigin: https://evil.example.com", "403"},
+		{"Connection: Upgrade\r\nUpgrade: websocket\r\nOrigin: http://localhost:3000", "200"},
+		{"Connection: Upgrade\r\nUpgrade: websocket", "200"},
+	} {
+		_, answer := r.raw("GET /api/x HTTP/1.1\r\nHost: localhost\r\n" + c.header + "\r\n\r\n")
+		if h := head(answer); !strings.HasPrefix(h, "HTTP/1.1 "+c.want+" ") {
+			t.Errorf("%s: got %q, want %s", c.header, h, c.want)
+		}
+		if c.want == "200" {
+			<-heads
+		}
+	}
+}
+
+// A port of an upstream's own serves that upstream, and is no proxy to others.
+func TestOwnPortIsNoProxy(t *testing.T) {
+	own, _ := answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	r := launch(t, api(own)+"listen = \"127.0.0.1:0\"\n[upstream.other]\nurl = \"http://other.test\"\n")
+	for _, line := range []string{
+		"GET http://other.test/x HTTP/1.1\r\nHost: other.test",
+		"CONNECT other.test:80 HTTP/1.1\r\nHost: other.test:80",
+	} {
+		conn, err := net.Dial("tcp", r.addresses["api"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		_, _ = io.WriteString(conn, line+"\r\n\r\n")
+		if h := head(bufio.NewReader(conn)); !strings.HasPrefix(h, "HTTP/1.1 421 ") {
+			t.Errorf("%s: got %q, want 421", line, h)
+		}
+	}
+	if resp, _ := get(t, http.DefaultClient, "http://"+r.addresses["api"]+"/x"); resp.StatusCode != 200 {
+		t.Errorf("the upstream itself: %s", resp.Status)
+	}
+}
+
+// An upgrade that comes with a body leaves it open where the body ends.
+func TestUpgradeWithABodyIsAPlainCall(t *testing.T) {
+	address, heads := answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+	r := launch(t, api(address))
+	_, answer := r.raw("POST /api/x HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+	if h := head(answer); !strings.HasPrefix(h, "HTTP/1.1 200 ") {
+		t.Errorf("got %q", h)
+	}
+	if h := <-heads; strings.Contains(h, "Upgrade") {
+		t.Errorf("the upstream got %q", h)
 	}
 }
