@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
+	"time"
 )
 
 // Kind says what went wrong with a call. It is what the layers above decide by.
@@ -91,6 +93,12 @@ func (e *Error) Unwrap() error { return e.Err }
 // application, so that even a request with side effects may be tried again.
 func (e *Error) Unsent() bool { return !e.Sent }
 
+// ErrorType is the kind as one word, for telemetry.
+func (e *Error) ErrorType() string { return strings.ReplaceAll(strings.ToLower(e.Kind.String()), " ", "_") }
+
+// Permanent reports that the same request would meet the same end again.
+func (e *Error) Permanent() bool { return e.Kind == HeaderTooLarge }
+
 // canceledError wraps context.Cause and still answers to the context's own
 // error, which callers commonly ask for.
 type canceledError struct{ cause, err error }
@@ -119,7 +127,21 @@ func (e *faultError) Unwrap() error { return e.err }
 
 func malformed(text string) error { return &faultError{kind: Malformed, text: text} }
 func tooLarge(text string) error  { return &faultError{kind: HeaderTooLarge, text: text} }
-func invalid(text string) error   { return &faultError{kind: InvalidRequest, text: text} }
+func invalid(text string) error {
+	return &invalidError{&faultError{kind: InvalidRequest, text: text}}
+}
+
+// invalidError is the fault of whoever made the request, and not of the host
+// that never saw it.
+type invalidError struct{ fault *faultError }
+
+func (e *invalidError) Error() string { return e.fault.Error() }
+func (e *invalidError) Unwrap() error { return e.fault }
+
+// Refusal tells the layers above that nothing was sent, and would not be later.
+func (e *invalidError) Refusal() (reason string, retryAfter time.Duration) {
+	return "malformed-request", 0
+}
 
 // kindOf classifies err: a fault's own kind, a TLS alert, or otherwise.
 func kindOf(err error, otherwise Kind) Kind {

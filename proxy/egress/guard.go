@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"code.dny.dev/ssrf"
 )
@@ -57,6 +58,12 @@ func (e *DeniedError) Error() string {
 		s += "; " + e.Remedy + " would allow it"
 	}
 	return s
+}
+
+// Refusal tells the layers above that it was us who refused: the host was not
+// asked, and is not to blame.
+func (e *DeniedError) Refusal() (reason string, retryAfter time.Duration) {
+	return "address-denied", 0
 }
 
 // control is the hook of net.Dialer between socket and connect.
