@@ -42,6 +42,11 @@ func Compile(f *config.File, env Env, prev *Set) (*Set, error) {
 		byDomain: make(map[hostPort]*Upstream),
 	}
 	var errs []error
+	if f.AccessKey != "" {
+		if _, err := env.Secret(f.AccessKey); err != nil {
+			errs = append(errs, fmt.Errorf("access_key: %w", err))
+		}
+	}
 	for i := range f.Upstreams {
 		c := &compiler{env: env, key: "upstream." + f.Upstreams[i].Name}
 		var old *Upstream
