@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,7 @@ func (c *commands) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	reload := reloadSignals() // from the start: unheard, the signal ends the process
 	s, err := start(ctx, path, data, file, c.Stderr)
 	if err != nil {
 		return err
@@ -39,15 +41,15 @@ func (c *commands) run(ctx context.Context) error {
 	watching := make(chan struct{})
 	go func() {
 		defer close(watching)
-		s.reloader.Watch(ctx, reloadSignals())
+		s.reloader.Watch(ctx, reload)
 	}()
 	<-ctx.Done()
 	<-watching
 	log.Info("outrider is draining", "grace", grace.String())
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
-	// A second signal ends at once: the handler of the first is gone.
-	drain, stop := signal.NotifyContext(drain, os.Interrupt)
+	// A second signal ends at once.
+	drain, stop := signal.NotifyContext(drain, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := s.stop(drain); err != nil {
 		return fmt.Errorf("draining: %w", err)
