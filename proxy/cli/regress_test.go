@@ -6,9 +6,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"outrider/policy/config"
 )
 
 // quick is an upstream whose clocks are short.
@@ -208,5 +213,35 @@ func TestUpgradeWithABodyIsAPlainCall(t *testing.T) {
 	}
 	if h := <-heads; strings.Contains(h, "Upgrade") {
 		t.Errorf("the upstream got %q", h)
+	}
+}
+
+// While one command ran, for as long as it liked, no call could read a file.
+func TestSlowCommandHoldsUpNobody(t *testing.T) {
+	dir := t.TempDir()
+	gate, file := filepath.Join(dir, "gate"), filepath.Join(dir, "token")
+	if err := os.WriteFile(file, []byte("here\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := exec.Command("mkfifo", gate).Run(); err != nil {
+		t.Skip("no named pipes: ", err)
+	}
+	s := newSecrets()
+	slow := make(chan string)
+	go func() {
+		value, _ := s.get(config.Reference("exec:cat " + gate))
+		slow <- value
+	}()
+	writer, err := os.OpenFile(gate, os.O_WRONLY, 0) // waits until the command reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	if value, err := s.get(config.Reference("file:" + file)); err != nil || value != "here" {
+		t.Errorf("the file gave %q %v", value, err)
+	}
+	_, _ = writer.WriteString("slow\n")
+	_ = writer.Close()
+	if value := <-slow; value != "slow" {
+		t.Errorf("the command gave %q", value)
 	}
 }

@@ -85,11 +85,13 @@ func (s *secrets) file(ref config.Reference, path string) (string, error) {
 	return value, nil
 }
 
-// exec runs a command without a shell: words are separated by spaces.
+// exec runs a command without a shell: words are separated by spaces. Others do
+// not wait for it: it runs when a configuration is loaded, beside live calls.
 func (s *secrets) exec(ref config.Reference, command string) (string, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if known := s.values[ref]; known != nil {
+	known := s.values[ref]
+	s.mu.Unlock()
+	if known != nil {
 		return known.value, nil
 	}
 	words := strings.Fields(command)
@@ -98,7 +100,9 @@ func (s *secrets) exec(ref config.Reference, command string) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), execTimeout)
 	defer cancel()
-	output, err := exec.CommandContext(ctx, words[0], words[1:]...).Output()
+	run := exec.CommandContext(ctx, words[0], words[1:]...)
+	run.WaitDelay = time.Second // a child of its own may keep its output open
+	output, err := run.Output()
 	if err != nil {
 		return "", fmt.Errorf("running %s: %w", words[0], err)
 	}
@@ -106,6 +110,8 @@ func (s *secrets) exec(ref config.Reference, command string) (string, error) {
 	if value == "" {
 		return "", fmt.Errorf("%s printed nothing", words[0])
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.values[ref] = &secret{value: value}
 	return value, nil
 }
