@@ -108,6 +108,7 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 		return written, err
 	}
 	for name, values := range resp.Trailer {
+		delete(header, name) // a header of the same name went out with the head
 		header[http.TrailerPrefix+name] = values
 	}
 	return written, nil

@@ -317,6 +317,13 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 // see that, so its connection is broken off.
 func (x *exchange) broken(err error) {
 	x.abort = true
+	if conn, ok := framed(x.r); ok && !x.r.ProtoAtLeast(1, 1) {
+		// To an HTTP/1.0 client the end of the connection is the end of the
+		// body: only a reset tells it otherwise.
+		if tcp, ok := conn.NetConn().(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+	}
 	x.outcome.Err = err
 	x.outcome.Class = policy.ClassFault
 	if _, client := errors.AsType[*clientError](err); client || policy.ClientGone(x.ctx) {

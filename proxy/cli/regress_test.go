@@ -245,3 +245,27 @@ func TestSlowCommandHoldsUpNobody(t *testing.T) {
 		t.Errorf("the command gave %q", value)
 	}
 }
+
+// To an HTTP/1.0 client, nginx for one, the end of the connection is the end of
+// the body: half a body looked whole.
+func TestBrokenBodyIsAnErrorToAnOldClient(t *testing.T) {
+	address := rawUpstream(t, func(conn net.Conn, r *bufio.Reader) {
+		head(r)
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nonly this\r\n")
+	})
+	r := launch(t, api(address))
+	_, answer := r.raw("GET /api/x HTTP/1.0\r\nHost: localhost\r\n\r\n")
+	if all, err := io.ReadAll(answer); err == nil {
+		t.Errorf("got %q as a whole body", all)
+	}
+}
+
+// A trailer that has the name of a header came with the header's value, too.
+func TestTrailerOfAHeadersName(t *testing.T) {
+	address, _ := answering(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-A\r\nX-A: head\r\n\r\n2\r\nhi\r\n0\r\nX-A: tail\r\n\r\n")
+	r := launch(t, api(address))
+	resp, _ := get(t, http.DefaultClient, r.url("/api/x"))
+	if h, tail := resp.Header["X-A"], resp.Trailer["X-A"]; len(h) != 1 || h[0] != "head" || len(tail) != 1 || tail[0] != "tail" {
+		t.Errorf("header %q, trailer %q", h, tail)
+	}
+}
