@@ -209,7 +209,7 @@ func respondUpgrade(w http.ResponseWriter, resp *http.Response, traceID string, 
 	if err != nil {
 		return 0, 0, err
 	}
-	defer tunnels.add(client)()
+	defer tunnels.add(client, upstream)()
 
 	upgrade := resp.Header["Upgrade"]
 	header := resp.Header.Clone()

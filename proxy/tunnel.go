@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -80,7 +82,7 @@ func (s *Server) join(x *exchange, client net.Conn, early []byte, upstream net.C
 			return
 		}
 	}
-	defer s.tunnels.add(client)()
+	defer s.tunnels.add(client, upstream)()
 	x.outcome.RequestBytes, x.outcome.ResponseBytes = relay(client, early, upstream)
 }
 
@@ -276,23 +278,33 @@ func sameAuthority(host, authority string) bool {
 // tunnels are the connections that net/http no longer knows of.
 type tunnels struct {
 	mu   sync.Mutex
-	open map[net.Conn]struct{}
+	open map[*tunnel]struct{}
 	idle chan struct{} // closed when the last one ends while draining
 }
 
+// A tunnel is its two ends. Only with both closed it ends for certain: a write to
+// one of them that does not read is not woken by the end of the other.
+type tunnel struct{ client, upstream io.Closer }
+
+func (t *tunnel) close() {
+	_ = t.client.Close()
+	_ = t.upstream.Close()
+}
+
 // add notes a tunnel. The function that it returns closes and forgets it.
-func (t *tunnels) add(conn net.Conn) (done func()) {
+func (t *tunnels) add(client, upstream io.Closer) (done func()) {
+	one := &tunnel{client, upstream}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.open == nil {
-		t.open = make(map[net.Conn]struct{})
+		t.open = make(map[*tunnel]struct{})
 	}
-	t.open[conn] = struct{}{}
+	t.open[one] = struct{}{}
 	return func() {
-		_ = conn.Close()
+		one.close()
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		delete(t.open, conn)
+		delete(t.open, one)
 		if t.idle != nil && len(t.open) == 0 {
 			close(t.idle)
 			t.idle = nil
@@ -317,10 +329,11 @@ func (t *tunnels) drain(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	t.mu.Lock()
-	for conn := range t.open {
-		_ = conn.Close()
-	}
+	left := slices.Collect(maps.Keys(t.open))
 	t.mu.Unlock()
+	for _, one := range left {
+		one.close()
+	}
 	<-idle
 	return ctx.Err()
 }
