@@ -15,6 +15,7 @@
 //	respond.go   copy, flush, trailers, 1xx, upgrade; a broken answer breaks the
 //	             client's connection too
 //	errors.go    the one table: error → status, problem type, Proxy-Status, Retry-After
+//	drain.go     the end: calls under way, then what is left
 //	reload.go    SIGHUP, POST /reload, file watch → Compile → Publish
 //
 // # What stays as it was

@@ -55,11 +55,15 @@ type Server struct {
 	inner   *innerListener // connections that came out of a CONNECT
 	servers []*http.Server
 	serving sync.WaitGroup
+	calls   underway
+	base    context.Context // of all calls
+	breaks  context.CancelFunc
 }
 
 // New makes a Server. It serves nothing before Serve is called.
 func New(s Settings) *Server {
 	server := &Server{Settings: s, inner: newInnerListener()}
+	server.base, server.breaks = context.WithCancel(context.Background())
 	server.start(server.inner, func(w http.ResponseWriter, r *http.Request) { server.serveInner(w, r) })
 	return server
 }
@@ -78,7 +82,8 @@ func (s *Server) Serve(listener net.Listener, upstream, listen string) {
 
 func (s *Server) start(listener net.Listener, handler http.HandlerFunc) {
 	server := &http.Server{
-		Handler:                      handler,
+		Handler:                      s.calls.count(handler),
+		BaseContext:                  func(net.Listener) context.Context { return s.base },
 		ReadHeaderTimeout:            readHeaderTimeout,
 		IdleTimeout:                  keepAliveTimeout,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is the upstream's to answer
@@ -92,32 +97,6 @@ func (s *Server) start(listener net.Listener, handler http.HandlerFunc) {
 			s.Log.Error("a listener failed", "address", listener.Addr().String(), "error", err)
 		}
 	})
-}
-
-// Shutdown stops accepting, lets the calls under way end until ctx does, and
-// then breaks off what is left, tunnels first of all.
-func (s *Server) Shutdown(ctx context.Context) error {
-	var errs []error
-	var stopping sync.WaitGroup
-	var mu sync.Mutex
-	for _, server := range s.servers {
-		stopping.Go(func() {
-			err := server.Shutdown(ctx)
-			if err != nil {
-				_ = server.Close()
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			errs = append(errs, err)
-		})
-	}
-	stopping.Wait()
-	errs = append(errs, s.tunnels.drain(ctx))
-	s.serving.Wait()
-	s.outside.mu.Lock()
-	s.outside.release()
-	s.outside.mu.Unlock()
-	return errors.Join(errs...)
 }
 
 // An exchange is one call between a client and us.
