@@ -51,16 +51,18 @@ func TestPauseInAnUploadIsNotTheUpstreams(t *testing.T) {
 			}
 		}
 	})
-	r := launch(t, quick(address)+"retry = { attempts = 1 }\n[upstream.api.circuit]\nmin_calls = 1\n")
+	const rest = "retry = { attempts = 1 }\n[upstream.api.circuit]\nmin_calls = 1\n"
+	r := launch(t, api(address)+"attempt_timeout = \"100ms\"\n"+rest)
 	const begin = "POST /api/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
 
 	conn, answer := r.raw(begin)
-	pause(t, 250*time.Millisecond) // longer than attempt_timeout, shorter than idle_timeout
+	pause(t, 250*time.Millisecond) // longer than attempt_timeout
 	_, _ = io.WriteString(conn, "0\r\n\r\n")
 	if h := head(answer); !strings.HasPrefix(h, "HTTP/1.1 200 ") {
 		t.Errorf("a pause was answered with %q, want 200", h)
 	}
 
+	r = launch(t, quick(address)+rest)
 	_, answer = r.raw(begin)
 	if h := head(answer); !strings.HasPrefix(h, "HTTP/1.1 408 ") {
 		t.Errorf("silence was answered with %q, want 408", h)
