@@ -1,6 +1,8 @@
 package policy_test
 
 import (
+	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,6 +32,36 @@ func TestImpatientCallerDoesNotOpenTheCircuit(t *testing.T) {
 		}
 		if answer, _ := call(t, set, "GET", "/", ""); answer.Err != nil {
 			t.Errorf("a patient caller gets %v", answer.Err)
+		}
+	})
+}
+
+// A call that had waited in line until its time was nearly over was cut short
+// in its attempt, and the circuit of a provider that was well opened.
+func TestFullQueueDoesNotOpenTheCircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		upstream := policytest.NewUpstream(t, policytest.Step{Times: -1, Delay: time.Second})
+		r := newRig(t, upstream)
+		r.env.Observe = func(context.Context, policy.Event) {} // the rig remembers them, for one call at a time
+		set := r.compile(plain+`
+timeout = "10s"
+attempt_timeout = "5s"
+retry = { attempts = 1 }
+circuit = { min_calls = 1, failure_ratio = 0.01 }
+limit = { rate = "1/s", burst = 1 }`, nil)
+		var calls sync.WaitGroup
+		for i := range 12 {
+			calls.Go(func() {
+				time.Sleep(time.Duration(i) * 10 * time.Millisecond)
+				call(t, set, "GET", "/", "")
+			})
+		}
+		calls.Wait()
+		if sent := len(upstream.Requests()); sent != 11 {
+			t.Errorf("%d calls were sent, want 11, the last of them too late", sent)
+		}
+		if state := set.Status()[0].Circuits[0].State; state != "closed" {
+			t.Errorf("the circuit is %s", state)
 		}
 	})
 }

@@ -167,6 +167,9 @@ func (c *compiler) circuit(u, old *Upstream) *breaker.Group {
 func circuitOutcome(req *http.Request, resp *http.Response, err error) breaker.Outcome {
 	switch Classify(req.Context(), resp, err) {
 	case ClassFault:
+		if spentInLine(req.Context(), err) {
+			return breaker.Ignored
+		}
 		if err != nil && connectFailed(err) {
 			return breaker.ConnectFailure
 		}
@@ -175,6 +178,14 @@ func circuitOutcome(req *http.Request, resp *http.Response, err error) breaker.O
 		return breaker.Ignored
 	}
 	return breaker.Success
+}
+
+// spentInLine reports that a call ran out of time after it had waited for most
+// of it: the attempt was given too little to say anything about the upstream.
+// Otherwise a queue that is full would open the circuit of a provider that is well.
+func spentInLine(ctx context.Context, err error) bool {
+	timeout, ok := errors.AsType[*TimeoutError](err)
+	return ok && timeout.Clock == "timeout" && 2*CallFrom(ctx).Waited() > timeout.Limit
 }
 
 func (c *compiler) limits(u, old *Upstream, key, rule string, tables []config.Limit) []*limit.Group {
