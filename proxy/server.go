@@ -274,7 +274,7 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 	}
 	defer release()
 
-	resp, err := chain.RoundTrip(out.WithContext(x.ctx))
+	resp, err := chain.RoundTrip(out.WithContext(x.ctx)) //nolint:bodyclose // respond and upgrade close it
 	if err != nil {
 		x.refuse(err)
 		return

@@ -37,7 +37,7 @@ func (s Secret) Reveal() string {
 }
 
 // Format writes REDACTED for every verb.
-func (s Secret) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // String returns REDACTED.
 func (s Secret) String() string { return redacted }

@@ -108,7 +108,7 @@ func number(v string, unit time.Duration) (time.Duration, bool) {
 	for i := range len(decimals) {
 		digit := time.Duration(decimals[i] - '0')
 		if place /= 10; place > 0 {
-			d += digit * place
+			d += digit * place //nolint:durationcheck // a digit, counted in nanoseconds
 		} else if digit > 0 {
 			d++ // finer than a nanosecond: up
 			break

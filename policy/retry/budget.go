@@ -111,6 +111,6 @@ func (b *Budget) spend() bool {
 func (b *bucket) earn(now time.Time) {
 	if units := now.Sub(b.idle) / idleUnit; units > 0 {
 		b.level = min(b.level+int64(units), bucketSize)
-		b.idle = b.idle.Add(units * idleUnit)
+		b.idle = b.idle.Add(units * idleUnit) //nolint:durationcheck // a number of units
 	}
 }

@@ -127,7 +127,7 @@ func drop(ctx context.Context, resp *http.Response) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		io.CopyN(io.Discard, resp.Body, drainBytes)
+		_, _ = io.CopyN(io.Discard, resp.Body, drainBytes)
 		resp.Body.Close()
 	}()
 	timer := time.NewTimer(drainTime)

@@ -228,5 +228,5 @@ func fail(w http.ResponseWriter, status int, slug, detail string) {
 	})
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	w.Write(append(body, '\n'))
+	_, _ = w.Write(append(body, '\n'))
 }

@@ -24,7 +24,7 @@ func (ex *exchange) cancel() {
 	ex.canceled = true
 	c := ex.c
 	if c != nil {
-		c.wire.SetDeadline(past)
+		_ = c.wire.SetDeadline(past)
 	}
 	ex.mu.Unlock()
 	if c == nil && ex.inline {
@@ -40,7 +40,7 @@ func (ex *exchange) attach(c *conn) {
 	defer ex.mu.Unlock()
 	ex.c = c
 	if ex.canceled {
-		c.wire.SetDeadline(past)
+		_ = c.wire.SetDeadline(past)
 	}
 }
 
@@ -59,7 +59,7 @@ func (ex *exchange) setReadDeadline(at time.Time) {
 	ex.mu.Lock()
 	defer ex.mu.Unlock()
 	if !ex.canceled {
-		ex.c.wire.SetReadDeadline(at)
+		_ = ex.c.wire.SetReadDeadline(at)
 	}
 }
 
@@ -68,7 +68,7 @@ func (ex *exchange) setWriteDeadline(at time.Time) {
 	ex.mu.Lock()
 	defer ex.mu.Unlock()
 	if !ex.canceled {
-		ex.c.wire.SetWriteDeadline(at)
+		_ = ex.c.wire.SetWriteDeadline(at)
 	}
 }
 
@@ -77,5 +77,5 @@ func (ex *exchange) interrupt() {
 	ex.mu.Lock()
 	defer ex.mu.Unlock()
 	ex.canceled = true
-	ex.c.wire.SetDeadline(past)
+	_ = ex.c.wire.SetDeadline(past)
 }

@@ -77,7 +77,7 @@ func (ex *exchange) nextChunk() (last bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		ex.br.Discard(2)
+		_, _ = ex.br.Discard(2)
 		ex.midChunk = false
 	}
 	line, err := readChunkLine(ex.br)

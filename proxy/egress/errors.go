@@ -94,7 +94,9 @@ func (e *Error) Unwrap() error { return e.Err }
 func (e *Error) Unsent() bool { return !e.Sent }
 
 // ErrorType is the kind as one word, for telemetry.
-func (e *Error) ErrorType() string { return strings.ReplaceAll(strings.ToLower(e.Kind.String()), " ", "_") }
+func (e *Error) ErrorType() string {
+	return strings.ReplaceAll(strings.ToLower(e.Kind.String()), " ", "_")
+}
 
 // Permanent reports that the same request would meet the same end again.
 func (e *Error) Permanent() bool { return e.Kind == HeaderTooLarge }

@@ -69,7 +69,7 @@ func (t *Transport) adopt(a *authority, c *conn) error {
 func (t *Transport) awaitSettings(h *h2conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), t.settings.TLSTimeout)
 	defer cancel()
-	h.cc.Ping(ctx) // an error shows in the calls
+	_ = h.cc.Ping(ctx) // an error shows in the calls
 	t.mu.Lock()
 	h.settled = true
 	t.at(h.conn.key).wake()

@@ -16,7 +16,7 @@ const maxInterim = 100
 func (ex *exchange) receive() (*http.Response, error) {
 	resp := ex.resp // found while waiting for 100 (Continue)
 	for interim := 0; resp == nil; interim++ {
-		r, err := ex.readHead()
+		r, err := ex.readHead() //nolint:bodyclose // the caller closes it
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +72,7 @@ func (ex *exchange) awaitContinue() (final bool, err error) {
 			return false, err
 		}
 		ex.setReadDeadline(time.Time{})
-		r, err := ex.readHead()
+		r, err := ex.readHead() //nolint:bodyclose // the caller closes it
 		if err != nil {
 			return false, err
 		}

@@ -40,7 +40,7 @@ func readSection(br *bufio.Reader, limit int) (string, error) {
 				return "", errTooLong
 			case lf-1 == line:
 				s := string(buf[:line])
-				br.Discard(lf + 1)
+				_, _ = br.Discard(lf + 1)
 				return s, nil
 			}
 			line, scanned = lf+1, lf+1

@@ -156,7 +156,7 @@ func (ex *exchange) abandon() { ex.setReadDeadline(past) }
 // sent is not wanted any more. It reports whether all of it was sent, so that
 // the connection is at a message boundary.
 func (s *sender) finish() bool {
-	if s.stop(); !s.complete {
+	if _ = s.stop(); !s.complete {
 		return false
 	}
 	// It was complete before the interruption took effect.

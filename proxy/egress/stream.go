@@ -51,7 +51,7 @@ func (s *stream) request() *http.Request {
 	}
 	r.URL, r.Host = &u, ex.host
 	r.Header = http2Header(ex.req.Header)
-	r.Close, r.Cancel, r.GetBody = false, nil, nil
+	r.Close, r.Cancel, r.GetBody = false, nil, nil //nolint:staticcheck // cleared, so that nothing can use it
 	r.Body, r.ContentLength = nil, 0
 	if s.body != nil {
 		r.Body, r.ContentLength = s.body, ex.length

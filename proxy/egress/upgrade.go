@@ -14,7 +14,7 @@ func (ex *exchange) switchProtocols(resp *http.Response) (*http.Response, error)
 	if ex.sender != nil {
 		// The peer must have read the request before it switches (RFC 9110
 		// §7.8), so the sender is at its end, or the peer does not behave.
-		if ex.sender.stop(); !ex.sender.complete {
+		if _ = ex.sender.stop(); !ex.sender.complete {
 			return nil, malformed("101 before the end of the request body")
 		}
 		ex.sender.finish()
