@@ -97,8 +97,15 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 	if resp.StatusCode == http.StatusNotModified {
 		keepLength(header)
 	}
+	bodyless = bodyless || resp.Body == http.NoBody
+	if len(resp.Trailer) > 0 && !bodyless && x.r.ProtoAtLeast(1, 1) {
+		// HTTP/2 has trailers behind a body of known length, HTTP/1.1 only
+		// behind a chunked one (RFC 9112 section 6.5).
+		delete(header, "Content-Length")
+		sized = false
+	}
 	w.WriteHeader(resp.StatusCode)
-	if bodyless || resp.Body == http.NoBody {
+	if bodyless {
 		return 0, nil
 	}
 	out := &download{w, http.NewResponseController(w), x.patience}
