@@ -184,6 +184,9 @@ func (at address) accepts(authority string) bool {
 	if at.keyed || host == "localhost" || strings.HasSuffix(host, ".localhost") || host == at.host {
 		return true
 	}
+	if host == "" { // HTTP/1.0 needs none, and no browser leaves it out
+		return true
+	}
 	_, err := netip.ParseAddr(host)
 	return err == nil
 }
