@@ -110,10 +110,7 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 	for i, rule := range cfg.Rules {
 		key := fmt.Sprintf("%s.rule[%d]", c.key, i)
 		extra := c.limits(u, old, key, rule.Source, rule.Limits)
-		credential := "default"
-		if rule.Auth != cfg.Auth {
-			credential = rule.Source
-		}
+		credential := credentialName(cfg, i)
 		u.rules = append(u.rules, c.plan(u, key, rule.Source, credential, rule.Policy, own, extra))
 	}
 	return u
@@ -123,6 +120,20 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 type keyed interface {
 	error
 	Key() string
+}
+
+// credentialName names the credential of a rule by the first place that has it:
+// two rules with one credential spend from one quota.
+func credentialName(cfg *config.Upstream, rule int) string {
+	if cfg.Rules[rule].Auth == cfg.Auth {
+		return "default"
+	}
+	for _, earlier := range cfg.Rules[:rule] {
+		if earlier.Auth == cfg.Rules[rule].Auth {
+			return earlier.Source
+		}
+	}
+	return cfg.Rules[rule].Source
 }
 
 // transport keeps the open connections of an upstream whose TLS files are

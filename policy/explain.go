@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
+	"outrider/policy/config"
 	"outrider/policy/retry"
 )
 
@@ -73,7 +75,7 @@ func (s *Set) Explain(method, target string) (*Explanation, error) {
 		}
 	}
 	e.Retries = forecastRetries(req, plan)
-	e.Verdict = e.verdict(plan)
+	e.Verdict = e.verdict(u.Config.Limits, plan)
 	return e, nil
 }
 
@@ -160,8 +162,9 @@ func forecastRetries(req *http.Request, plan *Plan) []RetryForecast {
 	return list
 }
 
-// verdict puts the forecast in a sentence.
-func (e *Explanation) verdict(plan *Plan) string {
+// verdict puts the forecast in a sentence. own are the limits of the upstream,
+// which hold beside those of a rule.
+func (e *Explanation) verdict(own []config.Limit, plan *Plan) string {
 	if e.Circuit.State == "open" && e.Circuit.Until != nil {
 		return fmt.Sprintf("refused with 503 circuit-open until %s", e.Circuit.Until.Format(time.RFC3339))
 	}
@@ -170,7 +173,7 @@ func (e *Explanation) verdict(plan *Plan) string {
 		wait = max(wait, q.Wait)
 	}
 	longest := plan.Policy.Timeout
-	for _, l := range plan.Policy.Limits {
+	for _, l := range slices.Concat(own, plan.Policy.Limits) {
 		longest = min(longest, l.MaxWait)
 	}
 	switch {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -437,6 +438,31 @@ timeout = "30s"
 		}
 		if _, err := set.Explain("GET", "/nosuch/x"); err == nil {
 			t.Error("an unknown upstream was explained")
+		}
+	})
+}
+
+// The provider counts credentials, not our rules.
+func TestRulesWithOneCredentialShareItsCircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		upstream := policytest.NewUpstream(t, policytest.Step{Times: -1})
+		set := newRig(t, upstream).compile(plain+`
+[[upstream.api.rule]]
+match = "GET /a"
+auth = { type = "bearer", token = "env:OTHER" }
+[[upstream.api.rule]]
+match = "GET /b"
+auth = { type = "bearer", token = "env:OTHER" }
+`, nil)
+		for _, path := range []string{"/", "/a", "/b"} {
+			call(t, set, "GET", path, "")
+		}
+		var keys []string
+		for _, c := range set.Status()[0].Circuits {
+			keys = append(keys, c.Key)
+		}
+		if want := []string{"api.test", "api.test GET /a"}; !slices.Equal(keys, want) {
+			t.Errorf("circuits %q, want %q", keys, want)
 		}
 	})
 }

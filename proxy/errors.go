@@ -55,13 +55,19 @@ var kinds = map[string]kind{
 	"authority-mismatch":     {421, "The Host does not belong here", "http_request_denied", true},
 	"cross-site":             {403, "Pages of other sites may not call this", "http_request_denied", true},
 	"method-denied":          {403, "The method is not allowed", "http_request_denied", true},
-	"malformed-request":      {400, "The request is not valid HTTP", "http_request_error", true},
+	"malformed-request":      {400, "The request cannot be understood", "http_request_error", true},
 	"key-required":           {401, "An access key is required", "http_request_denied", true},
 	"proxy-loop":             {508, "The call would come back to Outrider itself", "proxy_loop_detected", true},
 	"internal-error":         {500, "A defect in Outrider", "proxy_internal_error", true},
 }
 
 func malformed(detail string) *problem { return &problem{slug: "malformed-request", detail: detail} }
+
+// misframed is a request whose bytes leave open where the next one begins: its
+// connection ends with the answer.
+func misframed(bad *framing.Error) *problem {
+	return &problem{slug: "malformed-request", detail: bad.Reason, status: bad.Status, last: true}
+}
 
 func hostDenied(host string) *problem {
 	return &problem{slug: "unknown-upstream", status: http.StatusForbidden,
@@ -90,6 +96,9 @@ func unknownUpstream(set *policy.Set, name string) *problem {
 	detail := "no upstreams are configured: add [upstream.NAME] to the configuration"
 	if len(names) > 0 {
 		detail = fmt.Sprintf("no [upstream.%s]; configured: %s", strings.Trim(quote(name), `"`), strings.Join(names, ", "))
+		if name == "" {
+			detail = fmt.Sprintf("name the upstream first in the path, /NAME/...; configured: %s", strings.Join(names, ", "))
+		}
 	}
 	return &problem{slug: "unknown-upstream", detail: detail}
 }
@@ -124,7 +133,7 @@ func problemOf(ctx context.Context, err error) *problem {
 		return p
 	}
 	if bad, ok := errors.AsType[*framing.Error](err); ok {
-		return &problem{slug: "malformed-request", detail: bad.Reason, status: bad.Status}
+		return misframed(bad)
 	}
 	if refusal, ok := errors.AsType[policy.Refusal](err); ok {
 		reason, after := refusal.Refusal()
@@ -135,7 +144,7 @@ func problemOf(ctx context.Context, err error) *problem {
 		if timeout.Clock == "timeout" || timeout.Clock == policy.CallerClock {
 			slug = "deadline-exceeded"
 		}
-		return &problem{slug: slug, detail: err.Error()}
+		return &problem{slug: slug, detail: timeout.Error()}
 	}
 	if policy.ClientGone(ctx) || policy.CallFrom(ctx).BodyFailed() {
 		return nil
@@ -184,7 +193,7 @@ func respondProblem(w http.ResponseWriter, r *http.Request, call *policy.Call, p
 		after := p.retryAfter.Seconds()
 		doc.RetryAfter = &after
 	}
-	if p.last || p.slug == "malformed-request" {
+	if p.last {
 		header.Set("Connection", "close")
 	}
 	if p.slug == "key-required" {

@@ -43,6 +43,8 @@ type Settings struct {
 type Outside struct {
 	Transport http.RoundTripper // for plain HTTP
 	Dial      func(ctx context.Context, network, address string) (net.Conn, error)
+	// DialListed is Dial for hosts that an upstream names: any address but ours.
+	DialListed func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // A Server takes calls in and brings their answers back. It is an http.Server

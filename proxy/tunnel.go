@@ -38,24 +38,31 @@ func (s *Server) connect(set *policy.Set, at address, x *exchange) {
 		x.refuse(&problem{slug: "proxy-loop", detail: "CONNECT to Outrider's own port; call its base URL without a proxy, or set NO_PROXY"})
 	case !listed && set.File.Forward.Unlisted == "deny":
 		x.refuse(hostDenied(authority))
-	case listed && port == "80":
+	case listed && (port == "80" || u.Config.URL.Scheme == "http" && port == u.Config.URL.Port()):
 		x.call.Upstream = u.Config.Name
 		s.connectPlain(set, x, authority)
 	default:
 		if listed {
 			x.call.Upstream = u.Config.Name
 		}
-		s.tunnel(set, x, authority, nil, nil)
+		s.tunnel(set, x, authority, listed, nil, nil)
 	}
 }
 
 // tunnel dials, tells the client, and passes bytes both ways. client and early
 // are given when the client has been told already.
-func (s *Server) tunnel(set *policy.Set, x *exchange, authority string, client net.Conn, early []byte) {
+//
+// A host that an upstream names may be private: whoever wrote the configuration
+// sends calls there. Any other is judged as whatever a client may ask for.
+func (s *Server) tunnel(set *policy.Set, x *exchange, authority string, listed bool, client net.Conn, early []byte) {
 	outside, err := s.outside.get(set.File, s.Outside)
 	if err == nil {
+		dial := outside.Dial
+		if listed {
+			dial = outside.DialListed
+		}
 		var upstream net.Conn
-		if upstream, err = outside.Dial(x.ctx, "tcp", authority); err == nil {
+		if upstream, err = dial(x.ctx, "tcp", authority); err == nil {
 			s.join(x, client, early, upstream)
 			return
 		}
@@ -104,7 +111,7 @@ func (s *Server) connectPlain(set *policy.Set, x *exchange, authority string) {
 	case speaksHTTP(early):
 		s.inner.hand(&innerConn{Conn: client, early: early, authority: authority})
 	default:
-		s.tunnel(set, x, authority, client, early)
+		s.tunnel(set, x, authority, true, client, early)
 	}
 }
 
@@ -312,20 +319,21 @@ func (t *tunnels) add(client, upstream io.Closer) (done func()) {
 	}
 }
 
-// drain waits until the tunnels have ended, and closes those that are left
-// when ctx ends.
-func (t *tunnels) drain(ctx context.Context) error {
+// drain waits until the tunnels have ended, and closes those that are left when
+// ctx ends. That is no failure: clients keep tunnels open for what may come, and
+// nobody can see from outside whether one is in use.
+func (t *tunnels) drain(ctx context.Context) {
 	t.mu.Lock()
 	if len(t.open) == 0 {
 		t.mu.Unlock()
-		return nil
+		return
 	}
 	idle := make(chan struct{})
 	t.idle = idle
 	t.mu.Unlock()
 	select {
 	case <-idle:
-		return nil
+		return
 	case <-ctx.Done():
 	}
 	t.mu.Lock()
@@ -335,5 +343,4 @@ func (t *tunnels) drain(ctx context.Context) error {
 		one.close()
 	}
 	<-idle
-	return ctx.Err()
 }

@@ -19,12 +19,19 @@ type RefusedError struct {
 	RetryAfter time.Duration // when a call in its place would have its turn; 0: unknown
 }
 
+// refusals are the reasons in words.
+var refusals = map[string]string{
+	QueueTimeout:   "the wait for a turn would be longer than the call may wait",
+	QueueFull:      "too many calls are waiting",
+	QuotaExhausted: "the provider takes nothing for longer than the call may wait",
+}
+
 // Error says which quota refused, why, and when to come back.
 func (e *RefusedError) Error() string {
 	if e.RetryAfter <= 0 {
-		return fmt.Sprintf("quota %s: %s", e.Key, e.Reason)
+		return fmt.Sprintf("%s at quota %s", refusals[e.Reason], e.Key)
 	}
-	return fmt.Sprintf("quota %s: %s, try again in %v", e.Key, e.Reason, e.RetryAfter)
+	return fmt.Sprintf("%s at quota %s; a turn there comes in %v", refusals[e.Reason], e.Key, e.RetryAfter.Round(time.Millisecond))
 }
 
 // Refusal tells a local refusal from an error of the network.

@@ -164,8 +164,8 @@ func TestTunnelsEndWithTheGrace(t *testing.T) {
 	}
 	select {
 	case err := <-stopped:
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("stopping: %v, want that the grace was over", err)
+		if err != nil {
+			t.Errorf("stopping: %v; tunnels that the grace cuts are no failure", err)
 		}
 	case <-time.After(patience):
 		t.Fatal("the sidecar does not end: a tunnel whose far end reads nothing holds it")

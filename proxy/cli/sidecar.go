@@ -201,11 +201,17 @@ func (s *sidecar) outside(allow []netip.Prefix) (proxy.Outside, error) {
 		return proxy.Outside{}, err
 	}
 	return proxy.Outside{
-		Transport: traced{s.telemetry.Transport(transport), transport},
-		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return egress.Dial(ctx, guard, network, address)
-		},
+		Transport:  traced{s.telemetry.Transport(transport), transport},
+		Dial:       dialer(guard),
+		DialListed: dialer(egress.NewOpenGuard(s.ours)),
 	}, nil
+}
+
+// dialer connects where a guard allows it.
+func dialer(guard *egress.Guard) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		return egress.Dial(ctx, guard, network, address)
+	}
 }
 
 func (s *sidecar) serveAdmin(listener net.Listener) {
