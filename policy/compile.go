@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"net/http"
 	"strconv"
 	"strings"
@@ -120,20 +119,6 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 type keyed interface {
 	error
 	Key() string
-}
-
-// credentialName names the credential of a rule by the first place that has it:
-// two rules with one credential spend from one quota.
-func credentialName(cfg *config.Upstream, rule int) string {
-	if cfg.Rules[rule].Auth == cfg.Auth {
-		return "default"
-	}
-	for _, earlier := range cfg.Rules[:rule] {
-		if earlier.Auth == cfg.Rules[rule].Auth {
-			return earlier.Source
-		}
-	}
-	return cfg.Rules[rule].Source
 }
 
 // transport keeps the open connections of an upstream whose TLS files are
@@ -326,44 +311,6 @@ func (c *compiler) secret(key string, ref config.Reference) func() (string, erro
 	_, err := c.env.Secret(ref)
 	c.fail(key, err)
 	return func() (string, error) { return c.env.Secret(ref) }
-}
-
-// keys name the quota and the circuit that an attempt belongs to.
-type keys struct {
-	upstream   string
-	credential func(*http.Request) string
-}
-
-func (k keys) per(per string) func(*http.Request) string {
-	switch per {
-	case "host":
-		return func(req *http.Request) string { return req.URL.Host }
-	case "upstream":
-		return func(*http.Request) string { return k.upstream }
-	}
-	return k.credential
-}
-
-// keySeed keeps the keys of callers' own credentials from being guessed back.
-var keySeed = maphash.MakeSeed()
-
-func (u *Upstream) keys(credential string) keys {
-	k := keys{upstream: u.Config.Name}
-	switch credential {
-	case "default":
-		k.credential = func(req *http.Request) string { return req.URL.Host }
-	case "passthrough":
-		k.credential = func(req *http.Request) string {
-			own := req.Header.Get("Authorization") + req.Header.Get("X-Api-Key")
-			if own == "" {
-				return req.URL.Host
-			}
-			return req.URL.Host + " caller-" + strconv.FormatUint(maphash.String(keySeed, own)>>32, 16)
-		}
-	default:
-		k.credential = func(req *http.Request) string { return req.URL.Host + " " + credential }
-	}
-	return k
 }
 
 func limitText(l config.Limit) string {

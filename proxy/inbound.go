@@ -1,18 +1,13 @@
 package proxy
 
 import (
-	"maps"
 	"net"
 	"net/http"
 	"net/netip"
-	"net/textproto"
 	"net/url"
 	"strings"
-	"time"
 
 	"outrider/policy"
-
-	"golang.org/x/net/http/httpguts"
 )
 
 // A form is how a call came in.
@@ -33,37 +28,6 @@ type route struct {
 	scheme   string
 	host     string // network authority, and Host
 	target   target
-}
-
-// A target is a request target as it goes out, in the bytes that it came in.
-type target struct {
-	path     string // "/a//b%2Fc", or "*"
-	query    string // without the question mark
-	question bool   // there was a question mark
-}
-
-// splitTarget takes an origin-form target apart.
-func splitTarget(raw string) target {
-	path, query, question := strings.Cut(raw, "?")
-	return target{path, query, question}
-}
-
-// url is the target at a host, in the form that the transport sends byte for
-// byte: as URL.Opaque, because URL.Path would be cleaned and encoded anew.
-func (t target) url(scheme, host string) *url.URL {
-	u := &url.URL{Scheme: scheme, Host: host, RawQuery: t.query, ForceQuery: t.question && t.query == ""}
-	if t.path == "*" {
-		u.Path, u.Opaque = "*", "*"
-		return u
-	}
-	u.Opaque = "//" + host + t.path
-	u.Path = t.path
-	if strings.IndexByte(t.path, '%') >= 0 {
-		if decoded, err := url.PathUnescape(t.path); err == nil {
-			u.Path = decoded
-		}
-	}
-	return u
 }
 
 // An address is one of the addresses that a server answers at.
@@ -151,14 +115,6 @@ func routeBaseURL(set *policy.Set, at address, r *http.Request, t target) (route
 	return route{formBaseURL, u, u.Plan(r.Method, t.path), scheme, host, t}, nil
 }
 
-// cutName takes the upstream's name off the path. What stays begins with a
-// slash: "/github?q" is the provider's "/?q".
-func cutName(t target) (string, target) {
-	name, rest, _ := strings.Cut(strings.TrimPrefix(t.path, "/"), "/")
-	t.path = "/" + rest
-	return name, t
-}
-
 // nameInHost finds the upstream in a Host of the form NAME.localhost.
 func nameInHost(authority string) string {
 	name, ok := strings.CutSuffix(hostOf(authority), ".localhost")
@@ -223,111 +179,4 @@ func (at address) self(authority string) bool {
 	}
 	addr, err := netip.ParseAddr(host)
 	return err == nil && (addr.Unmap().IsLoopback() || addr.IsUnspecified())
-}
-
-// ownHeaders are the request headers that speak to us. They are never sent on.
-var ownHeaders = []string{
-	"Outrider-Timeout", "Outrider-Priority", "Outrider-Retry", "Outrider-Idempotent",
-	"Outrider-Connection", "Outrider-Caller", "Outrider-Key", "Outrider-Malformed",
-}
-
-// hopHeaders concern one connection only (RFC 9110 section 7.6.1), or are old
-// names for such.
-var hopHeaders = []string{
-	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
-	"Proxy-Authentication-Info", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
-}
-
-// outbound makes the request that goes out: what came in, without what belongs
-// to the connection between the client and us, and with nothing added.
-func outbound(in *http.Request, to route) *http.Request {
-	header := make(http.Header, len(in.Header))
-	for name, values := range in.Header {
-		header[name] = values
-	}
-	upgrade := upgradeType(in)
-	trailers := httpguts.HeaderValuesContainsToken(in.Header["Te"], "trailers")
-	stripHop(header)
-	for _, name := range ownHeaders {
-		delete(header, name)
-	}
-	delete(header, "Content-Length") // the transport writes it from ContentLength
-	if upgrade != "" {
-		header["Connection"] = []string{"Upgrade"}
-		header["Upgrade"] = []string{upgrade}
-	}
-	if trailers {
-		header["Te"] = []string{"trailers"}
-	}
-	return &http.Request{
-		Method:        in.Method,
-		URL:           to.target.url(to.scheme, to.host),
-		Host:          to.host,
-		Header:        header,
-		Trailer:       maps.Clone(in.Trailer), // filled by the time the body has been read: see stream
-		ContentLength: in.ContentLength,
-		Proto:         "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}
-}
-
-// stripHop removes the headers that concern one connection, among them all that
-// Connection names.
-func stripHop(header http.Header) {
-	for _, value := range header["Connection"] {
-		for name := range strings.SplitSeq(value, ",") {
-			if name = textproto.TrimString(name); name != "" {
-				header.Del(name)
-			}
-		}
-	}
-	for _, name := range hopHeaders {
-		delete(header, name)
-	}
-}
-
-// upgradeType is the protocol that a client wants to change to. HTTP/2 without
-// TLS is left out: Java's HttpClient offers it on every plain call, it belongs
-// to the connection, and passed on it would open a second, unwatched way through.
-// So is what comes with a body, where nobody could say which bytes are still the
-// body's, and HTTP/1.0 (RFC 9110 section 7.8).
-func upgradeType(in *http.Request) string {
-	header := in.Header
-	if in.ContentLength != 0 || !in.ProtoAtLeast(1, 1) || !httpguts.HeaderValuesContainsToken(header["Connection"], "upgrade") {
-		return ""
-	}
-	value := strings.Join(header["Upgrade"], ", ")
-	if httpguts.HeaderValuesContainsToken([]string{value}, "h2c") {
-		return ""
-	}
-	return value
-}
-
-// controls reads what the caller asks of us in the headers of its call.
-func controls(header http.Header) (policy.Controls, error) {
-	var c policy.Controls
-	if v := header.Get("Outrider-Timeout"); v != "" {
-		d, err := time.ParseDuration(v)
-		if err != nil || d <= 0 {
-			return c, malformed("Outrider-Timeout: " + quote(v) + " is not a duration; write it like 5s or 250ms")
-		}
-		c.Timeout = d
-	}
-	switch v := header.Get("Outrider-Retry"); v {
-	case "", "on":
-	case "off":
-		c.NoRetry = true
-	default:
-		return c, malformed("Outrider-Retry: " + quote(v) + " is not known; write off")
-	}
-	switch v := header.Get("Outrider-Idempotent"); v {
-	case "", "false":
-	case "true":
-		c.Idempotent = true
-	default:
-		return c, malformed("Outrider-Idempotent: " + quote(v) + " is not known; write true")
-	}
-	if v := header.Get("Outrider-Connection"); v != "" {
-		return c, unknownConnection(v)
-	}
-	return c, nil
 }

@@ -1,10 +1,7 @@
 package proxy
 
 import (
-	"bufio"
-	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/textproto"
 	"strconv"
@@ -203,68 +200,3 @@ func (d *download) done() { _ = d.conn.SetWriteDeadline(time.Time{}) }
 type clientError struct{ error }
 
 func (e *clientError) Unwrap() error { return e.error }
-
-// respondUpgrade passes a 101 on, and then bytes both ways until both sides
-// have finished.
-func respondUpgrade(w http.ResponseWriter, resp *http.Response, traceID string, call *policy.Call, tunnels *tunnels) (up, down int64, err error) {
-	upstream, ok := resp.Body.(io.ReadWriteCloser)
-	if !ok {
-		return 0, 0, errors.New("the transport gave no connection with its 101")
-	}
-	defer func() { _ = upstream.Close() }()
-	client, early, err := hijack(w)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer tunnels.add(client, upstream)()
-
-	upgrade := resp.Header["Upgrade"]
-	header := resp.Header.Clone()
-	stripHop(header)
-	header["Connection"] = []string{"Upgrade"}
-	header["Upgrade"] = upgrade
-	ownResponseHeaders(header, call, traceID)
-	head := bufio.NewWriter(client)
-	_, _ = head.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
-	_ = header.Write(head)
-	_, _ = head.WriteString("\r\n")
-	if err := head.Flush(); err != nil {
-		return 0, 0, &clientError{err}
-	}
-	up, down = relay(client, early, upstream)
-	return up, down, nil
-}
-
-// relay passes bytes both ways, each until its sender has finished, and closes
-// each direction when it has: a half-closed connection stays useful.
-func relay(client net.Conn, early []byte, upstream io.ReadWriteCloser) (up, down int64) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if len(early) > 0 {
-			n, err := upstream.Write(early)
-			up += int64(n)
-			if err != nil {
-				_ = upstream.Close()
-				return
-			}
-		}
-		n, err := io.Copy(upstream, client)
-		up += n
-		finish(upstream, err)
-	}()
-	down, err := io.Copy(client, upstream)
-	finish(client, err)
-	<-done
-	return up, down
-}
-
-// finish ends one direction: cleanly, or by closing the connection when its
-// source broke, so that nobody takes a broken stream for a whole one.
-func finish(to io.Closer, err error) {
-	if half, ok := to.(interface{ CloseWrite() error }); ok && err == nil {
-		_ = half.CloseWrite()
-		return
-	}
-	_ = to.Close()
-}

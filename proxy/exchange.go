@@ -1,0 +1,212 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"outrider/policy"
+	"outrider/proxy/telemetry"
+)
+
+// An exchange is one call between a client and us.
+type exchange struct {
+	s        *Server
+	w        http.ResponseWriter
+	r        *http.Request
+	ctx      context.Context
+	call     *policy.Call
+	span     *telemetry.Span
+	outcome  telemetry.Outcome
+	informer *informer
+	body     *upload       // nil: the request has none
+	patience time.Duration // for a client that neither sends nor reads
+	wrote    bool          // an answer has begun
+	abort    bool          // the connection must not be used again
+}
+
+func (s *Server) begin(w http.ResponseWriter, r *http.Request, form form) *exchange {
+	x := &exchange{s: s, w: w, r: r, informer: &informer{w: w, r: r}, patience: silence}
+	x.call = &policy.Call{Inform: x.informer.pass}
+	x.ctx, x.span = s.Telemetry.StartCall(r, string(form))
+	x.ctx = policy.WithCall(x.ctx, x.call)
+	x.outcome = telemetry.Outcome{Call: x.call, Method: r.Method, Host: r.Host}
+	if form != formConnect {
+		x.outcome.Path = splitTarget(r.RequestURI).path
+	}
+	if r.Body != nil && r.Body != http.NoBody && form != formConnect {
+		x.body = newUpload(w, r.Body)
+		r.Body = x.body
+	}
+	return x
+}
+
+// end tells what became of the call. It is deferred: a panic is a defect of
+// ours that must cost this call only.
+func (x *exchange) end() {
+	if defect := recover(); defect != nil {
+		if defect == http.ErrAbortHandler {
+			x.abort = true
+		} else {
+			x.s.Log.ErrorContext(x.ctx, "a call met a defect", "panic", defect, "stack", string(debug.Stack()))
+			x.refuse(&problem{slug: "internal-error", detail: "the call met a defect in Outrider; its log has the details under this trace"})
+		}
+	}
+	if x.body != nil {
+		x.body.leave()
+		x.outcome.RequestBytes = x.body.n.Load()
+	}
+	x.span.End(x.outcome)
+	if x.abort {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// refuse answers in our own name, or breaks the connection where an answer has
+// begun or nobody reads one.
+func (x *exchange) refuse(err error) {
+	x.informer.stop()
+	if fault := x.clientFault(); fault != nil {
+		err = fault
+	}
+	x.outcome.Err = err
+	p := problemOf(x.ctx, err)
+	x.outcome.Class = policy.Classify(x.ctx, nil, err)
+	if p != nil && kinds[p.slug].ours {
+		x.outcome.Class = policy.ClassLocal
+	}
+	if p == nil {
+		x.outcome.Status = statusClientClosed
+		x.outcome.Class = policy.ClassClientGone
+		x.abort = true
+		return
+	}
+	x.outcome.Problem = p.slug
+	if x.wrote {
+		x.abort = true
+		return
+	}
+	x.wrote = true
+	if x.body.open() {
+		p.last = true
+	}
+	x.outcome.Status = respondProblem(x.w, x.r, x.call, p, x.span.TraceID())
+}
+
+// clientFault is what the client did wrong inside of its body. net/http ends the
+// context of a request when that happens, and what comes of it is only a
+// consequence.
+func (x *exchange) clientFault() error {
+	if conn, ok := framed(x.r); ok {
+		if violation, bad := conn.Refused(); bad {
+			return violation
+		}
+	}
+	if x.body == nil {
+		return nil
+	}
+	x.body.leave()
+	if x.body.silent.Load() {
+		return x.body.fault()
+	}
+	return nil
+}
+
+// statusClientClosed is what the log says of a call whose client left before
+// its answer: nobody was answered. The number is nginx's.
+const statusClientClosed = 499
+
+// exchange sends a call on its way and brings the answer back.
+func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
+	x.outcome.Host, x.outcome.Path = to.host, to.target.path
+	asked, err := controls(x.r.Header)
+	if err != nil {
+		x.refuse(err)
+		return
+	}
+	x.ctx = policy.WithControls(x.ctx, asked)
+	chain, replay, err := s.chain(set, x, to)
+	if err != nil {
+		x.refuse(err)
+		return
+	}
+
+	out := outbound(x.r, to)
+	if x.body != nil {
+		// The answer may begin before the request has ended, and an upload that
+		// nobody wants must not be read to its end first.
+		x.body.shared = http.NewResponseController(x.w).EnableFullDuplex() == nil
+		x.body.patience = x.patience
+	}
+	release, err := prepareBody(x.ctx, x.r, out, replay, &s.kept)
+	if err != nil {
+		x.refuse(err)
+		return
+	}
+	defer release()
+
+	resp, err := chain.RoundTrip(out.WithContext(x.ctx)) //nolint:bodyclose // respond and upgrade close it
+	if err != nil {
+		x.refuse(err)
+		return
+	}
+	x.informer.stop()
+	x.outcome.Status = resp.StatusCode
+	x.outcome.Class = policy.Classify(x.ctx, resp, nil)
+	x.wrote = true
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		s.upgrade(x, resp)
+		return
+	}
+	if x.outcome.ResponseBytes, err = x.respond(resp); err != nil {
+		x.broken(err)
+	}
+}
+
+// broken ends a call whose answer could not be passed on whole: the client must
+// see that, so its connection is broken off.
+func (x *exchange) broken(err error) {
+	x.abort = true
+	if conn, ok := framed(x.r); ok && !x.r.ProtoAtLeast(1, 1) {
+		// To an HTTP/1.0 client the end of the connection is the end of the
+		// body: only a reset tells it otherwise.
+		if tcp, ok := conn.NetConn().(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+	}
+	x.outcome.Err = err
+	x.outcome.Class = policy.ClassFault
+	if _, client := errors.AsType[*clientError](err); client || policy.ClientGone(x.ctx) {
+		x.outcome.Class = policy.ClassClientGone
+	}
+}
+
+func (s *Server) upgrade(x *exchange, resp *http.Response) {
+	up, down, err := respondUpgrade(x.w, resp, x.span.TraceID(), x.call, &s.tunnels)
+	x.outcome.RequestBytes, x.outcome.ResponseBytes = up, down
+	if err != nil {
+		x.broken(err)
+	}
+}
+
+// chain picks what the call goes through, and how much of its body may be kept
+// for a replay.
+func (s *Server) chain(set *policy.Set, x *exchange, to route) (http.RoundTripper, int64, error) {
+	if to.upstream != nil {
+		x.call.Upstream, x.call.Rule = to.upstream.Config.Name, to.plan.Match
+		x.patience = to.plan.Policy.IdleTimeout
+		if auth := to.plan.Policy.Auth.Type; x.r.Method == http.MethodTrace && auth != "none" && auth != "passthrough" {
+			// RFC 9110 section 9.3.8: the answer would show the credential.
+			return nil, 0, &problem{slug: "method-denied", detail: "TRACE would give the credential of this upstream back"}
+		}
+		return to.plan, to.plan.Policy.ReplayBody, nil
+	}
+	outside, err := s.outside.get(set.File, s.Outside)
+	if err != nil {
+		return nil, 0, err
+	}
+	return policy.Passage(outside.Transport), 0, nil
+}
