@@ -33,7 +33,7 @@ func (c *commands) simulate(ctx context.Context, listen string, seed uint64) err
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(c.Stdout, simulator.Reference("http://"+listener.Addr().String()))
+	fmt.Fprintf(c.Stdout, "A misbehaving provider at http://%s/, where GET / lists what it can do.\n", listener.Addr())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(listener) }()
 	select {
