@@ -194,7 +194,7 @@ func respondProblem(w http.ResponseWriter, r *http.Request, call *policy.Call, p
 		doc.RetryAfter = &after
 	}
 	if p.last {
-		header.Set("Connection", "close")
+		endWith(header, r)
 	}
 	if p.slug == "key-required" {
 		if k.status == http.StatusProxyAuthRequired {

@@ -86,7 +86,7 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 	ownResponseHeaders(header, call, x.span.TraceID())
 	announceTrailers(header, resp.Trailer)
 	if x.body.open() {
-		header["Connection"] = []string{"close"}
+		endWith(header, x.r)
 	}
 
 	sized := resp.ContentLength >= 0
@@ -116,6 +116,16 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 		header[http.TrailerPrefix+name] = values
 	}
 	return written, nil
+}
+
+// endWith makes an answer the last one of its connection. What its client still
+// sends is read for a moment: to close on unread bytes resets the connection,
+// and that can overtake the answer.
+func endWith(header http.Header, r *http.Request) {
+	header["Connection"] = []string{"close"}
+	if conn, ok := framed(r); ok {
+		conn.Linger()
+	}
 }
 
 // announceTrailers names the trailers that will follow the body.

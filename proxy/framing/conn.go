@@ -35,6 +35,7 @@ type Conn struct {
 
 	refused  atomic.Bool // the server knows of fault
 	answered atomic.Bool // and has written since
+	lingers  atomic.Bool // see Linger
 	closing  atomic.Bool
 }
 

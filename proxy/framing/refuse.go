@@ -90,16 +90,22 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return c.netConn.Write(p)
 }
 
-// Close closes the connection. After the answer to a violation it gives the
-// client up to half a second to read that answer.
+// Linger makes Close read on for a moment, as it does after the answer to a
+// violation. It is for an answer that overtakes its request: the client is still
+// sending. It may be called at any time.
+func (c *Conn) Linger() { c.lingers.Store(true) }
+
+// Close closes the connection. After the answer to a violation, and after
+// Linger, it gives the client up to half a second to read what it was answered.
 func (c *Conn) Close() error {
-	if c.closing.CompareAndSwap(false, true) && c.answered.Load() && c.CloseWrite() == nil {
+	if c.closing.CompareAndSwap(false, true) && (c.answered.Load() || c.lingers.Load()) && c.CloseWrite() == nil {
 		c.linger()
 	}
 	return c.netConn.Close()
 }
 
+// linger throws away what comes, until the client closes or the time is over.
 func (c *Conn) linger() {
 	_ = c.netConn.SetReadDeadline(time.Now().Add(linger))
-	_, _ = io.CopyN(io.Discard, c.netConn, maxDrain)
+	_, _ = io.Copy(io.Discard, c.netConn)
 }
