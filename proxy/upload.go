@@ -49,10 +49,14 @@ func newUpload(w http.ResponseWriter, body io.ReadCloser) *upload {
 func (u *upload) Read(p []byte) (int, error) {
 	u.reading.Lock()
 	defer u.reading.Unlock()
+	if u.left.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
 	began := time.Now()
 	// net/http takes the deadline back when it meets the end of the body.
 	_ = u.conn.SetReadDeadline(began.Add(u.patience))
-	if u.left.Load() { // asked for after the deadline was set: see leave
+	if u.left.Load() { // perhaps leave's own deadline came before this one
+		_ = u.conn.SetReadDeadline(began.Add(linger))
 		return 0, http.ErrBodyReadAfterClose
 	}
 	n, err := u.ReadCloser.Read(p)
