@@ -64,7 +64,7 @@ func TestHTTP2Upstream(t *testing.T) {
 		_, _ = fmt.Fprintf(w, "%s %s %s", entry.method, entry.uri, entry.body)
 		w.Header().Set("X-After", "got "+r.Trailer.Get("X-Sum"))
 	})
-	r := launch(t, server.document("two")+"auth = { type = \"bearer\", token = \"env:KEY\" }\nretry = { attempts = 3, base = \"1ms\", cap = \"2ms\" }\n")
+	r := launch(t, server.document("two")+"hosts = [\"two.example.test\"]\nauth = { type = \"bearer\", token = \"env:KEY\" }\nretry = { attempts = 3, base = \"1ms\", cap = \"2ms\" }\n")
 
 	t.Run("target, header, body, trailers", func(t *testing.T) {
 		req, _ := http.NewRequestWithContext(t.Context(), "POST", r.url("/two/a//b%2Fc/../d?x=%7e&&y"), io.MultiReader(strings.NewReader("some body")))
@@ -109,6 +109,13 @@ func TestHTTP2Upstream(t *testing.T) {
 				t.Fatalf("event %d: %q %v", i, line, err)
 			}
 			next <- struct{}{}
+		}
+	})
+	t.Run("as a proxy: plain towards us, TLS towards the upstream", func(t *testing.T) {
+		resp, body := get(t, r.proxyClient(), "http://two.example.test/x?q")
+		requests := got.take()
+		if resp.StatusCode != 200 || body != "GET /x?q " || len(requests) != 1 || requests[0].header.Get("Authorization") != "Bearer sesame" {
+			t.Errorf("got %d %q, the upstream got %v", resp.StatusCode, body, requests)
 		}
 	})
 	t.Run("HEAD", func(t *testing.T) {
