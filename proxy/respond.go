@@ -38,14 +38,24 @@ type informer struct {
 	r    *http.Request
 	mu   sync.Mutex // held while one is written
 	over bool
+	gave bool // 100 Continue was passed on
 }
 
 func (i *informer) pass(code int, informational textproto.MIMEHeader) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.over || !i.r.ProtoAtLeast(1, 1) || code == http.StatusContinue && i.r.Header.Get("Expect") == "" {
-		return nil // RFC 9110 section 15.2: not to a 1.0 client, no 100 that was not asked for
+	waits := i.r.Header.Get("Expect") != ""
+	switch {
+	case i.over || !i.r.ProtoAtLeast(1, 1): // RFC 9110 section 15.2: not to a 1.0 client
+		return nil
+	case code == http.StatusContinue && !waits: // nor a 100 that was not asked for
+		return nil
+	case code != http.StatusContinue && waits && !i.gave:
+		// net/http may be writing its own 100 on the goroutine that reads the
+		// body; a hint is not worth a garbled answer.
+		return nil
 	}
+	i.gave = i.gave || code == http.StatusContinue
 	header := i.w.Header()
 	for name, values := range informational {
 		header[name] = values
