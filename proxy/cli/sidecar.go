@@ -284,5 +284,10 @@ func (s *sidecar) stop(ctx context.Context) error {
 	s.live.Load().Close()
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	return errors.Join(err, s.telemetry.Shutdown(flush))
+	if lost := s.telemetry.Shutdown(flush); lost != nil {
+		// The calls are through: a collector that does not answer is no reason
+		// to report that stopping failed.
+		s.telemetry.Logger().Warn("the last spans could not be sent", "error", lost)
+	}
+	return err
 }
