@@ -4,19 +4,24 @@
 // # One call, as a walk through the files
 //
 //	server.go    listener → framing.Listener (strict reader) → net/http → serve:
-//	             SERVER span, panic guard, the live Set loaded once
-//	inbound.go   base URL, absolute-form, or plain HTTP inside a CONNECT →
-//	             one route: upstream, plan, scheme, host, target in its own bytes;
-//	             then one outbound request without what is the connection's
-//	tunnel.go    CONNECT: tunnel, or recognise plain HTTP and serve it
+//	             the live Set loaded once, access.go asks for the key
+//	inbound.go   base URL or absolute-form → one route: upstream, plan, scheme,
+//	             host, target in its own bytes
+//	tunnel.go    CONNECT: bytes pass untouched …
+//	inner.go     … or plain HTTP is recognised inside, and served like a call
+//	exchange.go  one call: SERVER span, panic guard, from the route to the answer
+//	outbound.go  the request that goes out, without what is the connection's
+//	upload.go    the client's side of its body: counted, and never waited for
+//	             without end
 //	replay.go    the body: in memory when it is small, else streamed and remembered
 //	             up to a bound
 //	             → plan.RoundTrip: the chain of package policy → proxy/egress
-//	respond.go   copy, flush, trailers, 1xx, upgrade; a broken answer breaks the
-//	             client's connection too
+//	respond.go   copy, flush, trailers, 1xx; a broken answer breaks the client's
+//	             connection too
+//	relay.go     upgrades and tunnels: bytes both ways, half-close, who is open
 //	errors.go    the one table: error → status, problem type, Proxy-Status, Retry-After
-//	drain.go     the end: calls under way, then what is left
 //	reload.go    SIGHUP, POST /reload, file watch → Compile → Publish
+//	drain.go     no new calls, those under way end, then the rest is broken off
 //
 // # What stays as it was
 //
