@@ -19,22 +19,29 @@ func optional(c check[string]) check[string] {
 	}
 }
 
-func notAvailable(v bool) string {
-	if v {
-		return "interception of TLS is not available yet; only false is allowed"
-	}
-	return ""
-}
-
 // absolute takes the paths of Unix on every platform, since a file of secrets
 // is mostly a mount in a container, and those of the platform besides.
 func absolute(path string) bool {
 	return strings.HasPrefix(path, "/") || filepath.IsAbs(path)
 }
 
-// address checks host:port of a listener. Port 0 asks the system for one.
-func address(v string) string {
-	const form = `must be host:port, such as "127.0.0.1:8080"`
+// unixScheme stands before the path of a Unix socket.
+const unixScheme = "unix:"
+
+// listenAddress checks the address of a listener: host:port, where port 0 asks the
+// system for one, or unix:/path. A path has to fit into what the kernel has for
+// it (sun_path, 104 bytes on macOS and the BSDs, with its end).
+func listenAddress(v string) string {
+	const form = `must be host:port, such as "127.0.0.1:8080", or a socket, "unix:/run/outrider.sock"`
+	if path, ok := strings.CutPrefix(v, unixScheme); ok {
+		switch {
+		case !absolute(path) || strings.HasSuffix(path, "/"):
+			return `must name a socket by its absolute path: "unix:/run/outrider.sock"`
+		case len(path) > 103:
+			return "must be a shorter path: a socket's has at most 103 bytes"
+		}
+		return ""
+	}
 	host, port, err := net.SplitHostPort(v)
 	if err != nil || !validPort(port) {
 		return form
@@ -58,6 +65,9 @@ func isIP(host string) bool {
 // loopback reports whether only this machine can reach the address. A name that
 // is not localhost may resolve to anything, so it does not count.
 func loopback(address string) bool {
+	if strings.HasPrefix(address, unixScheme) {
+		return true // and who may open it is for its file's permissions to say
+	}
 	host, _, _ := net.SplitHostPort(address)
 	if strings.EqualFold(host, "localhost") {
 		return true
@@ -69,6 +79,9 @@ func loopback(address string) bool {
 // sameListener reports whether two addresses cannot both be bound: the port is
 // the same, and so is the host, or one of them stands for every host.
 func sameListener(a, b string) bool {
+	if strings.HasPrefix(a, unixScheme) || strings.HasPrefix(b, unixScheme) {
+		return a == b
+	}
 	hostA, portA := listenerParts(a)
 	hostB, portB := listenerParts(b)
 	return portA == portB && portA != 0 && (hostA == hostB || hostA == "" || hostB == "")
@@ -121,6 +134,8 @@ func baseURL(key string) field[Upstream] {
 	}}
 }
 
+const problemUserinfo = "must not hold a user name or password"
+
 // parseURL reads an http or https URL. Its problems do not repeat the text,
 // since people put passwords into URLs.
 func parseURL(v string) (u *url.URL, problem string) {
@@ -130,7 +145,7 @@ func parseURL(v string) (u *url.URL, problem string) {
 	case err != nil, u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "":
 		return nil, form
 	case u.User != nil:
-		return nil, "must not hold a user name or password"
+		return nil, problemUserinfo
 	case strings.Contains(v, "#"):
 		return nil, "must not have a fragment"
 	}

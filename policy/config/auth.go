@@ -20,6 +20,7 @@ var authKinds = []authKind{
 	{name: "basic", needs: []string{"username", "password"}},
 	{name: "header", needs: []string{"name", "value"}, may: []string{"prefix"}},
 	{name: "query", needs: []string{"name", "value"}},
+	{name: "placeholder", needs: []string{"value"}},
 	{name: "passthrough"},
 }
 

@@ -10,7 +10,8 @@ func Default() *File {
 	return &File{
 		Listen:  "127.0.0.1:8080",
 		Admin:   "127.0.0.1:8081",
-		Forward: Forward{Unlisted: "tunnel"},
+		Forward: Forward{Unlisted: "tunnel", Intercept: true, IdleTimeout: 15 * time.Minute, MaxTunnels: 4096},
+		Egress:  Egress{Proxy: "environment"},
 		Telemetry: Telemetry{
 			ServiceName: "outrider",
 			Sample:      1,

@@ -9,11 +9,12 @@ import (
 // A File is one configuration with every default filled in. It is not changed
 // after Parse returned it.
 type File struct {
-	Listen    string    // host:port for base URLs, HTTP_PROXY and CONNECT
-	Admin     string    // host:port for the page, metrics, health and reload
+	Listen    string    // host:port or "unix:/path", for base URLs, HTTP_PROXY and CONNECT
+	Admin     string    // host:port or "unix:/path", for the page, metrics, health and reload
 	StateDir  string    // directory for what outlives the process; "": the place that the platform has for it
 	AccessKey Reference // what callers must present; "": nothing, and then every listener is on loopback
 	Forward   Forward
+	Egress    Egress
 	Telemetry Telemetry
 	Upstreams []Upstream // sorted by name
 	Warnings  []string   // what works but should not stay so: "upstream.x.auth.token: literal secret; …"
@@ -21,8 +22,22 @@ type File struct {
 
 // Forward says what applications may reach that use us as their HTTP proxy.
 type Forward struct {
-	Unlisted     string         // hosts that no upstream names: "tunnel" or "deny"
+	Unlisted     string         // hosts that no upstream names: "tunnel", "deny", or "observe": tunnel, and list them
+	Intercept    bool           // open the TLS of hosts that an upstream names, with the local certificate authority
 	AllowPrivate []netip.Prefix // networks that may be reached although they are private
+	IdleTimeout  time.Duration  // silence in a tunnel, in both directions
+	MaxTunnels   int            // connections by CONNECT that may be open at a time
+}
+
+// Egress says how our own connections to the outside are made. It can be
+// compared.
+type Egress struct {
+	// Proxy is "environment" (HTTPS_PROXY, HTTP_PROXY and NO_PROXY of our own
+	// process), "direct", an http or https URL, or a secret reference to one.
+	Proxy string
+	// NoProxy are hosts that are reached directly although Proxy is a URL, in the
+	// form of the variable NO_PROXY.
+	NoProxy string
 }
 
 // Telemetry says how we report. Endpoint and protocol are the defaults under
@@ -41,7 +56,11 @@ type Upstream struct {
 	Name   string   // the path prefix of its base URL
 	URL    *url.URL // where calls go; the host is in lower case, the path is the base path as written
 	Hosts  []string // names seen by proxy clients, in lower case: "host", "*.suffix" (any depth), each with an optional ":port"
-	Listen string   // host:port of its own, without path prefix; "": none
+	Listen string   // host:port or "unix:/path" of its own, without path prefix; "": none
+
+	Intercept    bool   // open TLS that proxy clients send to its hosts; Forward.Intercept has to be set, too
+	RewriteLinks bool   // Location and Link that point to it become base URLs, for callers of base URLs
+	Egress       Egress // how it is reached: its own proxy, or else what the file says for all
 
 	CAFile     string // PEM file with roots to trust besides the system's; "": none
 	ClientCert string // PEM file with the certificate that we present; "": none
@@ -73,11 +92,11 @@ type Rule struct {
 // Auth is the credential that is put on a call. Which fields are set follows
 // from Type.
 type Auth struct {
-	Type     string    // "none", "bearer", "basic", "header", "query" or "passthrough"
+	Type     string    // "none", "bearer", "basic", "header", "query", "placeholder" or "passthrough"
 	Token    Reference // bearer
 	Username Reference // basic
 	Password Reference // basic; may be empty
-	Value    Reference // header, query
+	Value    Reference // header, query, placeholder
 	Name     string    // name of the header or of the query parameter
 	Prefix   string    // header: stands before the value
 }

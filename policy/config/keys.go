@@ -10,19 +10,27 @@ import (
 // same keys; a test compares the two.
 
 var fileKeys = table[File]{
-	text("listen", func(f *File) *string { return &f.Listen }, address),
-	text("admin", func(f *File) *string { return &f.Admin }, address),
+	text("listen", func(f *File) *string { return &f.Listen }, listenAddress),
+	text("admin", func(f *File) *string { return &f.Admin }, listenAddress),
 	text("state_dir", func(f *File) *string { return &f.StateDir }),
 	secret("access_key", func(f *File) *Reference { return &f.AccessKey }),
 	sub("forward", func(f *File) *Forward { return &f.Forward }, forwardKeys),
+	sub("egress", func(f *File) *Egress { return &f.Egress }, egressKeys),
 	sub("telemetry", func(f *File) *Telemetry { return &f.Telemetry }, telemetryKeys),
 	upstreams("upstream"),
 }
 
 var forwardKeys = table[Forward]{
-	text("unlisted", func(f *Forward) *string { return &f.Unlisted }, oneOf("tunnel", "deny")),
-	flag("intercept", func(*Forward) *bool { return new(bool) }, notAvailable),
+	text("unlisted", func(f *Forward) *string { return &f.Unlisted }, oneOf("tunnel", "deny", "observe")),
+	flag("intercept", func(f *Forward) *bool { return &f.Intercept }),
 	list("allow_private", func(f *Forward) *[]netip.Prefix { return &f.AllowPrivate }, readPrefix),
+	duration("idle_timeout", func(f *Forward) *time.Duration { return &f.IdleTimeout }),
+	integer("max_tunnels", func(f *Forward) *int { return &f.MaxTunnels }, between(1, largest)),
+}
+
+var egressKeys = table[Egress]{
+	value("proxy", func(e *Egress) *string { return &e.Proxy }, readProxy),
+	noProxy("no_proxy"),
 }
 
 var telemetryKeys = table[Telemetry]{
@@ -38,7 +46,10 @@ var upstreamKeys = slices.Concat(
 	table[Upstream]{
 		baseURL("url"),
 		list("hosts", func(u *Upstream) *[]string { return &u.Hosts }, readHost),
-		text("listen", func(u *Upstream) *string { return &u.Listen }, optional(address)),
+		text("listen", func(u *Upstream) *string { return &u.Listen }, optional(listenAddress)),
+		flag("intercept", func(u *Upstream) *bool { return &u.Intercept }),
+		flag("rewrite_links", func(u *Upstream) *bool { return &u.RewriteLinks }),
+		value("proxy", func(u *Upstream) *string { return &u.Egress.Proxy }, readOwnProxy),
 		text("ca_file", func(u *Upstream) *string { return &u.CAFile }),
 		text("client_cert", func(u *Upstream) *string { return &u.ClientCert }),
 		text("client_key", func(u *Upstream) *string { return &u.ClientKey }),

@@ -23,6 +23,7 @@ func Parse(name string, data []byte) (*File, error) {
 	root := node{"", raw, log}
 	f := Default()
 	fileKeys.read(root, f)
+	inheritEgress(f)
 	listeners(root, f)
 	overlapping(root.child("upstream"), f.Upstreams)
 	f.Warnings = log.warnings

@@ -31,7 +31,7 @@ func upstreams(key string) field[File] {
 }
 
 func readUpstream(n node, name string) Upstream {
-	u := Upstream{Name: name, Policy: defaultPolicy(), Circuit: defaultCircuit()}
+	u := Upstream{Name: name, Intercept: true, RewriteLinks: true, Policy: defaultPolicy(), Circuit: defaultCircuit()}
 	switch {
 	case !upstreamName.MatchString(name):
 		n.deny("the name must be of lower-case letters, digits, - and _, and begin with a letter or digit: it becomes a path prefix")

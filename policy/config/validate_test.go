@@ -16,15 +16,22 @@ func crm(lines string) string {
 func TestEachFaultIsNamedByItsKey(t *testing.T) {
 	for _, tt := range []struct{ name, document, want string }{
 		// Top level.
-		{"no port", `listen = "127.0.0.1"`, `listen = "127.0.0.1": must be host:port, such as "127.0.0.1:8080"`},
+		{"no port", `listen = "127.0.0.1"`, `listen = "127.0.0.1": must be host:port, such as "127.0.0.1:8080", or a socket, "unix:/run/outrider.sock"`},
 		{"number for an address", `admin = 8081`, `admin = 8081: must be text in quotes`},
 		{"open without key", `listen = "0.0.0.0:8080"`, `listen = "0.0.0.0:8080": can be reached from other machines, so it needs access_key; or bind it to 127.0.0.1`},
 		{"every host without key", `admin = ":8081"`, `admin = ":8081": can be reached from other machines, so it needs access_key; or bind it to 127.0.0.1`},
 		{"name that may be any host", `admin = "box:8081"`, `admin = "box:8081": can be reached from other machines, so it needs access_key; or bind it to 127.0.0.1`},
 		{"one port for two", `admin = "localhost:8080"`, `admin = "localhost:8080": is the address of listen already`},
 		{"key without scheme's rest", `access_key = "env:"`, `access_key: must name an environment variable: "env:NAME"`},
-		{"unlisted", `forward.unlisted = "tunel"`, `forward.unlisted = "tunel": must be one of tunnel, deny; did you mean "tunnel"?`},
-		{"intercept", `forward.intercept = true`, `forward.intercept = true: interception of TLS is not available yet; only false is allowed`},
+		{"unlisted", `forward.unlisted = "tunel"`, `forward.unlisted = "tunel": must be one of tunnel, deny, observe; did you mean "tunnel"?`},
+		{"intercept", `forward.intercept = "yes"`, `forward.intercept = "yes": must be true or false, without quotes`},
+		{"idle_timeout", `forward.idle_timeout = "0s"`, `forward.idle_timeout = "0s": must be longer than 0`},
+		{"max_tunnels", `forward.max_tunnels = 0`, `forward.max_tunnels = 0: must be at least 1`},
+		{"a proxy that is no URL", `egress.proxy = "proxy:3128"`, `egress.proxy: must be "environment", "direct", a URL such as "http://proxy.example.com:3128", or a reference to one, "env:NAME"`},
+		{"a proxy with a password", `egress.proxy = "http://me:canary@proxy:3128"`, `egress.proxy: must not hold a user name or password: put the whole URL into a secret, proxy = "env:NAME"`},
+		{"a proxy with a path", `egress.proxy = "http://proxy:3128/x"`, `egress.proxy: must be a URL without path and query`},
+		{"no_proxy", `egress.no_proxy = ["a,b"]`, `egress.no_proxy[0] = "a,b": must be a host, a ".suffix", an address or a network, such as "10.0.0.0/8"`},
+		{"a socket without a path", `listen = "unix:outrider.sock"`, `listen = "unix:outrider.sock": must name a socket by its absolute path: "unix:/run/outrider.sock"`},
 		{"address for a network", `forward.allow_private = ["10.1.2.3"]`, `forward.allow_private[0] = "10.1.2.3": must be a network, such as "10.1.0.0/16"; write "10.1.2.3/32" for this one address`},
 		{"bits behind the prefix", `forward.allow_private = ["10.0.0.0/8", "10.1.2.3/8"]`, `forward.allow_private[1] = "10.1.2.3/8": has bits behind its prefix: write "10.0.0.0/8" for the network, or "10.1.2.3/32" for the one address`},
 		{"no list", `forward.allow_private = "10.0.0.0/8"`, `forward.allow_private = "10.0.0.0/8": must be a list in brackets, such as [a, b]`},
@@ -42,8 +49,8 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"swapped letters", crm(`retry.attempst = 3`), `upstream.crm.retry.attempst: unknown key; did you mean "attempts"?`},
 		{"wrong table", crm(`attempts = 3`), `upstream.crm.attempts: unknown key; it belongs in [upstream.NAME.retry]`},
 		{"below a table by mistake", "[telemetry]\naccess_key = \"env:K\"", `telemetry.access_key: unknown key; it belongs at the top of the document, above the first [table]`},
-		{"later capability", crm(`preset = "github"`), `upstream.crm.preset: unknown key; known here: url, hosts, listen, ca_file, client_cert, client_key, timeout, attempt_timeout, idle_timeout, replay_body, auth, limit, retry, circuit, rule`},
-		{"later table", `store.url = "x"`, `store: unknown key; known here: listen, admin, state_dir, access_key, forward, telemetry, upstream`},
+		{"later capability", crm(`preset = "github"`), `upstream.crm.preset: unknown key; known here: url, hosts, listen, intercept, rewrite_links, proxy, ca_file, client_cert, client_key, timeout, attempt_timeout, idle_timeout, replay_body, auth, limit, retry, circuit, rule`},
+		{"later table", `store.url = "x"`, `store: unknown key; known here: listen, admin, state_dir, access_key, forward, egress, telemetry, upstream`},
 
 		// Upstreams.
 		{"no table", `upstream = 3`, `upstream = 3: must be a table for each upstream: [upstream.NAME]`},
@@ -82,8 +89,8 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"negative size", crm(`replay_body = "-1MiB"`), `upstream.crm.replay_body = "-1MiB": must be a size with its unit (B, KiB, MiB, GiB, KB, MB, GB), such as "1MiB"`},
 
 		// Credentials.
-		{"no type", crm(`auth = {}`), `upstream.crm.auth.type: is missing: must be one of none, bearer, basic, header, query, passthrough`},
-		{"later kind", crm(`auth = { type = "oauth2" }`), `upstream.crm.auth.type = "oauth2": must be one of none, bearer, basic, header, query, passthrough`},
+		{"no type", crm(`auth = {}`), `upstream.crm.auth.type: is missing: must be one of none, bearer, basic, header, query, placeholder, passthrough`},
+		{"later kind", crm(`auth = { type = "oauth2" }`), `upstream.crm.auth.type = "oauth2": must be one of none, bearer, basic, header, query, placeholder, passthrough`},
 		{"text for a table", crm(`auth = "canary"`), `upstream.crm.auth = "canary": must be a table: [upstream.crm.auth]`},
 		{"no token", crm(`auth = { type = "bearer" }`), `upstream.crm.auth.token: is missing: type bearer takes token`},
 		{"empty token", crm(`auth = { type = "bearer", token = "" }`), `upstream.crm.auth.token: must not be empty`},
@@ -148,6 +155,24 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 	}
 }
 
+// An upstream goes out as the whole file does, unless it says otherwise.
+func TestEgressIsInherited(t *testing.T) {
+	f := mustParse(t, `
+egress = { proxy = "http://proxy:3128", no_proxy = [".corp", "10.0.0.0/8"] }
+[upstream.a]
+url = "https://a.example.com"
+[upstream.b]
+url = "https://b.example.com"
+proxy = "direct"
+`)
+	if want := (config.Egress{Proxy: "http://proxy:3128", NoProxy: ".corp,10.0.0.0/8"}); upstream(t, f, "a").Egress != want || f.Egress != want {
+		t.Errorf("a goes through %+v, want %+v", upstream(t, f, "a").Egress, want)
+	}
+	if want := (config.Egress{Proxy: config.ProxyDirect}); upstream(t, f, "b").Egress != want {
+		t.Errorf("b goes through %+v, want %+v", upstream(t, f, "b").Egress, want)
+	}
+}
+
 func TestSoundDocuments(t *testing.T) {
 	for _, tt := range []struct{ name, document string }{
 		{"port 0 for both", "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\""},
@@ -155,7 +180,10 @@ func TestSoundDocuments(t *testing.T) {
 		{"loopback by name", `listen = "localhost:8080"`},
 		{"same port of two hosts", "listen = \"127.0.0.1:8080\"\nadmin = \"127.0.0.2:8080\""},
 		{"open with key", "listen = \":8080\"\naccess_key = \"env:K\""},
-		{"intercept off", "forward.intercept = false"},
+		{"intercept off", "forward.intercept = false\n" + crm("intercept = false\nrewrite_links = false")},
+		{"sockets", "listen = \"unix:/run/outrider.sock\"\nadmin = \"unix:/run/outrider-admin.sock\"\n" + crm(`listen = "unix:/run/crm.sock"`)},
+		{"proxies", "egress = { proxy = \"http://proxy:3128\", no_proxy = [\".corp\", \"10.0.0.0/8\"] }\n" + crm(`proxy = "env:PROXY"`)},
+		{"placeholder", crm(`auth = { type = "placeholder", value = "env:K" }`)},
 		{"percent", crm(`retry.budget = "0%"`)},
 		{"whole", crm("retry.budget = 1")},
 		{"empty password", crm(`auth = { type = "basic", username = "env:K", password = "" }`)},
