@@ -1,0 +1,123 @@
+package intercept
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+// maxFile bounds what is read of a file of ours; all of them are some kilobytes.
+const maxFile = 1 << 20
+
+// writeFile replaces path by a complete file or leaves it as it was.
+func writeFile(path string, data []byte, mode fs.FileMode) (err error) {
+	dir, name := filepath.Split(path)
+	f, err := os.CreateTemp(dir, "."+name+"-")
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("writing %s: %w", path, err)
+			_, _ = f.Close(), os.Remove(f.Name()) // what went wrong is known
+		}
+	}()
+	if _, err = f.Write(data); err != nil {
+		return err
+	}
+	// Not left to CreateTemp and the umask: 0644 is meant for everybody.
+	if err = f.Chmod(mode); err != nil {
+		return err
+	}
+	if err = f.Sync(); err != nil {
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// keepFile is writeFile for a file that is only written when it would change,
+// so that whoever has it open, or watches it, is not disturbed for nothing.
+func keepFile(path string, data []byte) error {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+		return nil
+	}
+	return writeFile(path, data, 0o644)
+}
+
+// keepDir makes a directory that everybody may read, if it is missing.
+func keepDir(path string) error {
+	err := os.Mkdir(path, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		return unwritable(path)
+	}
+	if err != nil {
+		return fmt.Errorf("making %s: %w", path, err)
+	}
+	return os.Chmod(path, 0o755) //nolint:gosec // G302: the umask may have taken what certificates need to be read by others
+}
+
+// syncDir makes renames in dir last.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" { // has no such thing
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// readSecret reads a file that nobody but its owner may read or change.
+func readSecret(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	if err := private(path, info.Mode()); err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	return data, nil
+}
+
+// private refuses a mode that gives a file with a key to others.
+func private(path string, mode fs.FileMode) error {
+	if runtime.GOOS == "windows" || mode.Perm()&0o077 == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s holds a private key, and others than its owner can get at it (mode %04o): chmod 600 %s",
+		path, mode.Perm(), path)
+}
+
+// unwritable refuses a directory in which others could put their own files.
+func unwritable(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", dir, err)
+	}
+	if runtime.GOOS == "windows" || info.Mode().Perm()&0o022 == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s can be changed by others than its owner (mode %04o): chmod go-w %s",
+		dir, info.Mode().Perm(), dir)
+}
