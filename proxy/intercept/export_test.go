@@ -20,4 +20,8 @@ func Forge(i *Issuer, host string) (leaf, issuer []byte, err error) {
 	return encodeCertificate(c.Certificate[0]), encodeCertificate(c.Certificate[1]), nil
 }
 
-var Normalise = normalise
+var (
+	Normalise   = normalise
+	FindRoots   = findRoots
+	SubjectHash = subjectHash
+)

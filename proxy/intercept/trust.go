@@ -1,0 +1,101 @@
+package intercept
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+)
+
+// Trust are the files that make clients trust the authority. They are
+// certificates only, and may be read by everybody who can reach the directory.
+type Trust struct {
+	Root         string // PEM: our root alone
+	Bundle       string // PEM: the system's roots and ours
+	CertDir      string // directory with our root under OpenSSL's hash name (<hash>.0)
+	Java         string // PKCS12 trust store: the system's roots and ours
+	JavaPassword string // "changeit", which is what Java itself takes
+}
+
+// Trust writes the files where they are missing or old, and names them. A file
+// that would not change is not touched. systemRoots names a PEM file to take
+// the system's roots from; "" takes the system's own, on macOS, Windows and
+// systems that have none Mozilla's.
+func (a *Authority) Trust(systemRoots string) (Trust, error) {
+	root, err := a.Root()
+	if err != nil {
+		return Trust{}, err
+	}
+	roots, err := a.systemRoots(systemRoots)
+	if err != nil {
+		return Trust{}, err
+	}
+	all := with(roots, root.Raw)
+	store, err := javaStore(all, root.Raw)
+	if err != nil {
+		return Trust{}, fmt.Errorf("making the trust store for Java: %w", err)
+	}
+	hash, err := subjectHash(root.RawSubject)
+	if err != nil {
+		return Trust{}, fmt.Errorf("making OpenSSL's name for the root: %w", err)
+	}
+	files := a.files()
+	for _, dir := range []string{a.trust(), files.CertDir} {
+		if err := keepDir(dir); err != nil {
+			return Trust{}, err
+		}
+	}
+	own := encodeCertificate(root.Raw)
+	for _, f := range []struct {
+		path string
+		data []byte
+	}{
+		{files.Root, own},
+		{files.Bundle, concatenate(all)},
+		{filepath.Join(files.CertDir, hash+".0"), own},
+		{files.Java, store},
+	} {
+		if err := keepFile(f.path, f.data); err != nil {
+			return Trust{}, err
+		}
+	}
+	return files, forget(files.CertDir, hash+".0")
+}
+
+func (a *Authority) files() Trust {
+	return Trust{
+		Root:         filepath.Join(a.trust(), "root.pem"),
+		Bundle:       filepath.Join(a.trust(), "bundle.pem"),
+		CertDir:      filepath.Join(a.trust(), "certs"),
+		Java:         filepath.Join(a.trust(), "truststore.p12"),
+		JavaPassword: javaPassword,
+	}
+}
+
+func concatenate(ders [][]byte) []byte {
+	var b bytes.Buffer
+	for _, der := range ders {
+		b.Write(encodeCertificate(der))
+	}
+	return b.Bytes()
+}
+
+var hashName = regexp.MustCompile(`^[0-9a-f]{8}\.[0-9]+$`)
+
+// forget removes the roots of an earlier authority, which would be trusted as
+// long as they lie there.
+func forget(dir, except string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", dir, err)
+	}
+	for _, entry := range entries {
+		if name := entry.Name(); name != except && hashName.MatchString(name) {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				return fmt.Errorf("removing an old root: %w", err)
+			}
+		}
+	}
+	return nil
+}
