@@ -121,11 +121,12 @@ type keyed interface {
 	Key() string
 }
 
-// transport keeps the open connections of an upstream whose TLS files are
-// named as before.
+// transport keeps the open connections of an upstream whose TLS files and whose
+// proxy are named as before.
 func (c *compiler) transport(u, old *Upstream) http.RoundTripper {
 	now, before := u.Config, old.Config
-	if old.transport != nil && now.CAFile == before.CAFile && now.ClientCert == before.ClientCert && now.ClientKey == before.ClientKey {
+	if old.transport != nil && now.CAFile == before.CAFile && now.ClientCert == before.ClientCert && now.ClientKey == before.ClientKey &&
+		now.Egress == before.Egress {
 		return old.transport
 	}
 	transport, err := c.env.Transport(u.Config)

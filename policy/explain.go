@@ -25,7 +25,8 @@ type Explanation struct {
 	Budget     float64         `json:"retry_budget"` // retries that may be spent at once
 	Retries    []RetryForecast `json:"retries,omitempty"`
 	Timeout    string          `json:"timeout,omitempty"`
-	Verdict    string          `json:"verdict"` // what would happen, in a sentence
+	Captured   string          `json:"captured,omitempty"` // what is done with an https URL of a proxy client: opened, or passed through
+	Verdict    string          `json:"verdict"`            // what would happen, in a sentence
 }
 
 // QuotaForecast is what a call would meet at one quota.
@@ -62,6 +63,10 @@ func (s *Set) Explain(method, target string) (*Explanation, error) {
 	}
 	plan := u.Plan(e.Method, path)
 	e.Upstream, e.Rule, e.Chain, e.Credential = u.Config.Name, plan.Match, plan.Stages, plan.Policy.Auth.Type
+	e.Captured = "passed through unopened: none of this holds for https:// URLs through the proxy"
+	if s.Intercepts(u) {
+		e.Captured = "opened"
+	}
 	e.Timeout, e.Budget = plan.Policy.Timeout.String(), u.budget.Level()
 	keys := u.keys(plan.Credential)
 	req := &http.Request{Method: e.Method, URL: &url.URL{Scheme: scheme, Host: host}, Header: http.Header{}}

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -106,6 +107,26 @@ func lookup(hosts map[hostPort]*Upstream, host, port string) (*Upstream, bool) {
 	}
 	u, ok := hosts[hostPort{host, ""}]
 	return u, ok && u.servesPort(port)
+}
+
+// Intercepts reports whether the TLS of proxy clients to this upstream is opened.
+func (s *Set) Intercepts(u *Upstream) bool { return s.File.Forward.Intercept && u.Config.Intercept }
+
+// InterceptedNames are the hosts whose TLS is opened, without ports, sorted:
+// what the local certificate authority may speak for.
+func (s *Set) InterceptedNames() []string {
+	var names []string
+	for _, u := range s.upstreams {
+		if !s.Intercepts(u) {
+			continue
+		}
+		for _, entry := range u.Config.Hosts {
+			host, _ := splitAuthority(entry)
+			names = append(names, host)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 func (u *Upstream) servesPort(port string) bool {

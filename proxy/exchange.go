@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
@@ -37,7 +38,8 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, form form) *excha
 	if form != formConnect {
 		x.outcome.Path = splitTarget(r.RequestURI).path
 	}
-	if r.Body != nil && r.Body != http.NoBody && form != formConnect {
+	// Over HTTP/2 a request without a body has one all the same, of no bytes.
+	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 && form != formConnect {
 		x.body = newUpload(w, r.Body)
 		r.Body = x.body
 	}
@@ -137,8 +139,9 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 	out := outbound(x.r, to)
 	if x.body != nil {
 		// The answer may begin before the request has ended, and an upload that
-		// nobody wants must not be read to its end first.
-		x.body.shared = http.NewResponseController(x.w).EnableFullDuplex() == nil
+		// nobody wants must not be read to its end first. In HTTP/2 that concerns a
+		// stream only, and not its connection.
+		x.body.shared = http.NewResponseController(x.w).EnableFullDuplex() == nil && x.r.ProtoMajor < 2
 		x.body.patience = x.patience
 	}
 	release, err := prepareBody(x.ctx, x.r, out, replay, &s.kept)
@@ -173,8 +176,12 @@ func (x *exchange) broken(err error) {
 	if conn, ok := framed(x.r); ok && !x.r.ProtoAtLeast(1, 1) {
 		// To an HTTP/1.0 client the end of the connection is the end of the
 		// body: only a reset tells it otherwise.
-		if tcp, ok := conn.NetConn().(*net.TCPConn); ok {
+		// Without it, TLS would say that all is well before the socket is closed.
+		if tcp, ok := beneath[*net.TCPConn](conn); ok {
 			_ = tcp.SetLinger(0)
+			if _, secure := beneath[*tls.Conn](conn); secure {
+				_ = tcp.Close()
+			}
 		}
 	}
 	x.outcome.Err = err
@@ -185,7 +192,7 @@ func (x *exchange) broken(err error) {
 }
 
 func (s *Server) upgrade(x *exchange, resp *http.Response) {
-	up, down, err := respondUpgrade(x.w, resp, x.span.TraceID(), x.call, &s.tunnels)
+	up, down, err := respondUpgrade(x.w, resp, x.span.TraceID(), x.call, &s.tunnels, x.patience)
 	x.outcome.RequestBytes, x.outcome.ResponseBytes = up, down
 	if err != nil {
 		x.broken(err)

@@ -17,6 +17,8 @@ const (
 	formBaseURL form = "base-url" // http://127.0.0.1:8080/NAME/rest, http://NAME.localhost:8080/rest, an upstream's own port
 	formForward form = "forward"  // absolute-form, from a client that uses us as its proxy
 	formConnect form = "connect"
+	// What came out of the TLS of a CONNECT.
+	formIntercepted form = "intercepted"
 )
 
 // A route is where a call goes: to an upstream, or through us to a host that no
@@ -36,6 +38,7 @@ type address struct {
 	host     string // as configured, without the port
 	port     string
 	keyed    bool // callers have to show the access key
+	socket   bool // a Unix socket, which no page in a browser can reach, whatever its name
 }
 
 // route finds out where a request wants to go.
@@ -83,6 +86,9 @@ func (s *Server) routeForward(set *policy.Set, r *http.Request) (route, error) {
 	if !listed {
 		if set.File.Forward.Unlisted == "deny" {
 			return route{}, hostDenied(r.URL.Host)
+		}
+		if set.File.Forward.Unlisted == "observe" {
+			s.observed.note(r.URL.Host, r.URL.Scheme)
 		}
 		return route{form: formForward, scheme: r.URL.Scheme, host: r.URL.Host, target: t}, nil
 	}
@@ -137,7 +143,7 @@ func hostOf(authority string) string {
 // a browser must not reach us under a name of its own (DNS rebinding).
 func (at address) accepts(authority string) bool {
 	host := hostOf(authority)
-	if at.keyed || host == "localhost" || strings.HasSuffix(host, ".localhost") || host == at.host {
+	if at.keyed || at.socket || host == "localhost" || strings.HasSuffix(host, ".localhost") || host == at.host {
 		return true
 	}
 	if host == "" { // HTTP/1.0 needs none, and no browser leaves it out
@@ -166,6 +172,9 @@ func (at address) fromAnotherSite(header http.Header) bool {
 
 // self reports whether an authority is this address.
 func (at address) self(authority string) bool {
+	if at.socket {
+		return false // nothing leads back to it but its path
+	}
 	_, port, err := net.SplitHostPort(authority)
 	if err != nil {
 		port = "80"

@@ -3,58 +3,35 @@ package proxy
 import (
 	"bytes"
 	"context"
-	"io"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
-	"outrider/policy"
 	"outrider/proxy/framing"
 )
 
 // firstBytesTimeout is how long a client that opened a connection to a host of
-// ours on port 80 may take to say what it speaks.
+// ours may take to say what it speaks.
 const firstBytesTimeout = 30 * time.Second
 
-// connectPlain tells the client that it is connected, and looks at what it
-// says: HTTP is served as a proxy request, anything else is a tunnel.
-func (s *Server) connectPlain(set *policy.Set, x *exchange, authority string) {
-	client, early, err := hijack(x.w)
-	if err != nil {
-		x.broken(err)
-		return
-	}
-	x.outcome.Status, x.outcome.Class, x.wrote = http.StatusOK, policy.ClassOK, true
-	if _, err := io.WriteString(client, established); err == nil {
-		early = firstBytes(client, early)
-	}
-	switch {
-	case len(early) == 0:
-		_ = client.Close()
-	case speaksHTTP(early):
-		s.inner.hand(&innerConn{Conn: client, early: early, authority: authority})
-	default:
-		s.tunnel(set, x, authority, true, client, early)
-	}
-}
-
-// firstBytes waits until the client has said enough to tell its protocol.
-func firstBytes(client net.Conn, early []byte) []byte {
+// firstBytes waits until the client has said enough to tell its protocol. The
+// error is why it said no more; what it said before that counts.
+func firstBytes(client net.Conn, early []byte) ([]byte, error) {
 	_ = client.SetReadDeadline(time.Now().Add(firstBytesTimeout))
 	defer func() { _ = client.SetReadDeadline(time.Time{}) }()
 	buffer := make([]byte, 4096)
 	for len(early) < len("OPTIONS ") && !bytes.ContainsAny(early, " \r\n") {
+		if len(early) > 0 && (early[0] < 'A' || early[0] > 'Z') {
+			break
+		}
 		n, err := client.Read(buffer)
 		early = append(early, buffer[:n]...)
 		if err != nil {
-			return early // what came before the end
-		}
-		if early[0] < 'A' || early[0] > 'Z' {
-			break
+			return early, err
 		}
 	}
-	return early
+	return early, nil
 }
 
 // speaksHTTP reports whether bytes begin like a request line: a method of
@@ -66,6 +43,10 @@ func speaksHTTP(b []byte) bool {
 	}
 	return n > 0 && (n == len(b) || b[n] == ' ')
 }
+
+// speaksTLS reports whether bytes begin like a TLS handshake: the content type
+// of a record (RFC 8446 section 5.1). No text protocol begins with it.
+func speaksTLS(b []byte) bool { return len(b) > 0 && b[0] == 22 }
 
 // An innerListener serves connections that came out of a CONNECT, as if they
 // had been accepted.
@@ -109,6 +90,8 @@ type innerConn struct {
 	net.Conn
 	early     []byte
 	authority string
+	secure    bool // TLS was opened on it
+	release   func()
 }
 
 func (c *innerConn) Read(p []byte) (int, error) {
@@ -127,63 +110,120 @@ func (c *innerConn) CloseWrite() error {
 	return c.Conn.Close()
 }
 
-type framedKey struct{}
+func (c *innerConn) Close() error {
+	c.release()
+	return c.Conn.Close()
+}
+
+// NetConn is the socket.
+func (c *innerConn) NetConn() net.Conn { return c.Conn }
+
+// beneath finds the connection of a type in the layers of one: framing, TLS, …
+func beneath[C net.Conn](conn net.Conn) (found C, ok bool) {
+	for {
+		if found, ok = conn.(C); ok {
+			return found, true
+		}
+		layer, more := conn.(interface{ NetConn() net.Conn })
+		if !more {
+			return found, false
+		}
+		conn = layer.NetConn()
+	}
+}
+
+type connKey struct{}
 
 // connContext remembers the connection that a request comes from.
 func connContext(ctx context.Context, conn net.Conn) context.Context {
-	if framed, ok := framing.From(conn); ok {
-		return context.WithValue(ctx, framedKey{}, framed)
-	}
-	return ctx
+	return context.WithValue(ctx, connKey{}, conn)
 }
 
-// framed is the connection that a request comes from.
-func framed(r *http.Request) (*framing.Conn, bool) {
-	conn, ok := r.Context().Value(framedKey{}).(*framing.Conn)
-	return conn, ok
+// connOf is the connection that a request comes from.
+func connOf(r *http.Request) net.Conn {
+	conn, _ := r.Context().Value(connKey{}).(net.Conn)
+	return conn
 }
 
-// boundAuthority is the host and port that a connection is bound to.
-func boundAuthority(r *http.Request) string {
-	if conn, ok := framed(r); ok {
-		if inner, ok := conn.NetConn().(*innerConn); ok {
-			return inner.authority
-		}
-	}
-	return ""
-}
+// framed is the strict reader that a request came through, unless it came by
+// HTTP/2.
+func framed(r *http.Request) (*framing.Conn, bool) { return framing.From(connOf(r)) }
 
 // serveInner is one call inside a connection that a client opened by CONNECT.
 // It goes where the connection goes, and nowhere else: with another Host it
 // could take the credential of one upstream to another.
 func (s *Server) serveInner(w http.ResponseWriter, r *http.Request) {
-	x := s.begin(w, r, formForward)
+	inner, ok := beneath[*innerConn](connOf(r))
+	if !ok {
+		panic("a request inside of a CONNECT that there was none of")
+	}
+	form := formForward
+	if inner.secure {
+		form = formIntercepted
+	}
+	x := s.begin(w, r, form)
 	defer x.end()
-	if violation, bad := framing.Violation(r); bad {
+	set := s.Live.Load()
+	u, listed := set.ByHost(inner.authority)
+	if listed {
+		x.call.Upstream = u.Config.Name
+	}
+	if violation, bad := violates(r); bad {
 		x.refuse(violation)
 		return
 	}
-	authority := boundAuthority(r)
-	if absolute(r) || r.Method == http.MethodConnect || !sameAuthority(r.Host, authority) {
-		x.refuse(&problem{slug: "authority-mismatch", detail: "the connection is to " + quote(authority) + ", the request is for " + quote(r.Host)})
+	if absolute(r) || r.Method == http.MethodConnect || !inner.serves(r) {
+		x.refuse(&problem{slug: "authority-mismatch", detail: "the connection is to " + quote(inner.authority) + ", the request is for " + quote(r.Host)})
 		return
 	}
-	set := s.Live.Load()
-	u, listed := set.ByHost(authority)
 	if !listed { // a reload took the upstream away
-		x.refuse(hostDenied(authority))
+		x.refuse(hostDenied(inner.authority))
 		return
 	}
 	t := splitTarget(r.RequestURI)
-	scheme, host := u.Origin(authority)
-	s.exchange(set, x, route{formForward, u, u.Plan(r.Method, t.path), scheme, host, t})
+	scheme, host := u.Origin(inner.authority)
+	s.exchange(set, x, route{form: form, upstream: u, plan: u.Plan(r.Method, t.path), scheme: scheme, host: host, target: t})
 }
 
-// sameAuthority compares a Host with the host and port of a CONNECT to port 80.
-func sameAuthority(host, authority string) bool {
+// violates holds a request of HTTP/2, which did not come through the strict
+// reader, to the same rules as one that did, as far as net/http leaves it open.
+func violates(r *http.Request) (*framing.Error, bool) {
+	if violation, bad := framing.Violation(r); bad {
+		return violation, true
+	}
+	if r.ProtoMajor < 2 || absolute(r) || r.Method == http.MethodConnect {
+		return nil, false
+	}
+	violation := framing.CheckTarget(r.RequestURI)
+	return violation, violation != nil
+}
+
+// serves reports whether a request is for the host and port that the connection
+// is to. Over HTTP/2 a Host may stand beside :authority (RFC 9113 section 8.3.1),
+// and has to say the same.
+func (c *innerConn) serves(r *http.Request) bool {
+	standard := "80"
+	if c.secure {
+		standard = "443"
+	}
+	if !sameAuthority(r.Host, c.authority, standard) {
+		return false
+	}
+	for _, host := range r.Header["Host"] {
+		if !sameAuthority(host, c.authority, standard) {
+			return false
+		}
+	}
+	delete(r.Header, "Host")
+	return true
+}
+
+// sameAuthority compares a Host, in which the standard port may be left out, with
+// the host and port of a CONNECT.
+func sameAuthority(host, authority, standard string) bool {
 	_, port, err := net.SplitHostPort(host)
 	if err != nil {
-		port = "80"
+		port = standard
 	}
 	_, connected, _ := net.SplitHostPort(authority)
 	return hostOf(host) == hostOf(authority) && port == connected

@@ -2,21 +2,19 @@ package proxy
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"io"
-	"maps"
 	"net"
 	"net/http"
-	"slices"
-	"sync"
+	"sync/atomic"
+	"time"
 
 	"outrider/policy"
 )
 
 // respondUpgrade passes a 101 on, and then bytes both ways until both sides
-// have finished.
-func respondUpgrade(w http.ResponseWriter, resp *http.Response, traceID string, call *policy.Call, tunnels *tunnels) (up, down int64, err error) {
+// have finished, or both have been silent for as long as idle.
+func respondUpgrade(w http.ResponseWriter, resp *http.Response, traceID string, call *policy.Call, tunnels *tunnels, idle time.Duration) (up, down int64, err error) {
 	upstream, ok := resp.Body.(io.ReadWriteCloser)
 	if !ok {
 		return 0, 0, errors.New("the transport gave no connection with its 101")
@@ -41,13 +39,20 @@ func respondUpgrade(w http.ResponseWriter, resp *http.Response, traceID string, 
 	if err := head.Flush(); err != nil {
 		return 0, 0, &clientError{err}
 	}
-	up, down = relay(client, early, upstream)
+	up, down = relay(client, early, upstream, idle)
 	return up, down, nil
 }
 
 // relay passes bytes both ways, each until its sender has finished, and closes
-// each direction when it has: a half-closed connection stays useful.
-func relay(client net.Conn, early []byte, upstream io.ReadWriteCloser) (up, down int64) {
+// each direction when it has: a half-closed connection stays useful. When
+// nothing came from either side for as long as idle, both are closed: what is
+// left of a tunnel whose ends have forgotten it must not stay for ever.
+func relay(client net.Conn, early []byte, upstream io.ReadWriteCloser, idle time.Duration) (up, down int64) {
+	w := watchSilence(idle, func() {
+		_ = client.Close()
+		_ = upstream.Close()
+	})
+	defer w.stop()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -59,11 +64,11 @@ func relay(client net.Conn, early []byte, upstream io.ReadWriteCloser) (up, down
 				return
 			}
 		}
-		n, err := io.Copy(upstream, client)
+		n, err := w.pass(upstream, client)
 		up += n
 		finish(upstream, err)
 	}()
-	down, err := io.Copy(client, upstream)
+	down, err := w.pass(client, upstream)
 	finish(client, err)
 	<-done
 	return up, down
@@ -79,65 +84,89 @@ func finish(to io.Closer, err error) {
 	_ = to.Close()
 }
 
-// tunnels are the connections that net/http no longer knows of.
-type tunnels struct {
-	mu   sync.Mutex
-	open map[*tunnel]struct{}
-	idle chan struct{} // closed when the last one ends while draining
+// A silentWatch watches over two directions, and ends both when nothing has come
+// through either of them for a time.
+type silentWatch struct {
+	limit time.Duration
+	began time.Time
+	last  atomic.Int64 // when something came last, since began
+	timer *time.Timer
+	end   func()
 }
 
-// A tunnel is its two ends. Only with both closed it ends for certain: a write to
-// one of them that does not read is not woken by the end of the other.
-type tunnel struct{ client, upstream io.Closer }
-
-func (t *tunnel) close() {
-	_ = t.client.Close()
-	_ = t.upstream.Close()
+func watchSilence(limit time.Duration, end func()) *silentWatch {
+	w := &silentWatch{limit: limit, began: time.Now(), end: end}
+	w.timer = time.AfterFunc(limit, w.look)
+	return w
 }
 
-// add notes a tunnel. The function that it returns closes and forgets it.
-func (t *tunnels) add(client, upstream io.Closer) (done func()) {
-	one := &tunnel{client, upstream}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.open == nil {
-		t.open = make(map[*tunnel]struct{})
+func (w *silentWatch) look() {
+	silent := time.Since(w.began) - time.Duration(w.last.Load())
+	if silent >= w.limit {
+		w.end()
+		return
 	}
-	t.open[one] = struct{}{}
-	return func() {
-		one.close()
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		delete(t.open, one)
-		if t.idle != nil && len(t.open) == 0 {
-			close(t.idle)
-			t.idle = nil
+	w.timer.Reset(w.limit - silent)
+}
+
+func (w *silentWatch) note() { w.last.Store(int64(time.Since(w.began))) }
+
+func (w *silentWatch) stop() { w.timer.Stop() }
+
+// Between two TCP connections the kernel moves bytes by itself (splice): so much
+// at a time when there is much, for nobody sees them pass meanwhile. Small
+// messages go through a buffer, which is all that an idle tunnel holds.
+const (
+	spliced     = 256 << 10
+	spliceUnder = 4 << 10
+	plainBuffer = 16 << 10
+)
+
+// pass copies from src to dst until src ends.
+func (w *silentWatch) pass(dst io.Writer, src io.Reader) (total int64, err error) {
+	from, fromTCP := src.(*net.TCPConn)
+	_, toTCP := dst.(*net.TCPConn)
+	size := plainBuffer
+	if fromTCP && toTCP {
+		size = spliceUnder
+	}
+	buffer := make([]byte, size)
+	for {
+		n, err := src.Read(buffer)
+		if n > 0 {
+			w.note()
+			m, werr := dst.Write(buffer[:n])
+			total += int64(m)
+			if werr != nil {
+				return total, werr
+			}
+			w.note()
+		}
+		if err == nil && n == len(buffer) && fromTCP && toTCP {
+			var m int64
+			m, err = w.splice(dst, from)
+			total += m
+		}
+		if err != nil {
+			if err == io.EOF {
+				err = nil
+			}
+			return total, err
 		}
 	}
 }
 
-// drain waits until the tunnels have ended, and closes those that are left when
-// ctx ends. That is no failure: clients keep tunnels open for what may come, and
-// nobody can see from outside whether one is in use.
-func (t *tunnels) drain(ctx context.Context) {
-	t.mu.Lock()
-	if len(t.open) == 0 {
-		t.mu.Unlock()
-		return
+// splice moves a bounded number of bytes. Its reads end in time for what came to
+// be noted: a slow stream is not silence.
+func (w *silentWatch) splice(dst io.Writer, src *net.TCPConn) (int64, error) {
+	_ = src.SetReadDeadline(time.Now().Add(w.limit / 4))
+	n, err := io.CopyN(dst, src, spliced)
+	_ = src.SetReadDeadline(time.Time{})
+	if n > 0 {
+		w.note()
 	}
-	idle := make(chan struct{})
-	t.idle = idle
-	t.mu.Unlock()
-	select {
-	case <-idle:
-		return
-	case <-ctx.Done():
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		err = nil
 	}
-	t.mu.Lock()
-	left := slices.Collect(maps.Keys(t.open))
-	t.mu.Unlock()
-	for _, one := range left {
-		one.close()
-	}
-	<-idle
+	return n, err
 }

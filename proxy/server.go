@@ -31,6 +31,9 @@ type Settings struct {
 	// Outside makes the way to hosts that no upstream names, for a list of
 	// private address ranges that may be reached.
 	Outside func(allow []netip.Prefix) (Outside, error)
+	// Issuer gives the certificates for the hosts that upstreams name. It is asked
+	// at the first connection that is to be opened, and when the names change.
+	Issuer func(names []string) (Issuer, error)
 	// Secret gives the value of a reference, for the access key.
 	Secret func(ref config.Reference) (string, error)
 	Log    *slog.Logger
@@ -48,22 +51,27 @@ type Outside struct {
 // around one handler per address, with a strict reader in front.
 type Server struct {
 	Settings
-	kept    kept
-	outside outside
-	tunnels tunnels
-	inner   *innerListener // connections that came out of a CONNECT
-	servers []*http.Server
-	serving sync.WaitGroup
-	calls   underway
-	base    context.Context // of all calls
-	breaks  context.CancelFunc
+	kept       kept
+	outside    outside
+	tunnels    tunnels
+	issuers    issuers
+	observed   observed
+	complaints complaints
+	inner      *innerListener // connections that came out of a CONNECT: HTTP/1, plain or inside of TLS
+	innerHTTP2 *innerListener // … HTTP/2 inside of TLS
+	servers    []*http.Server
+	serving    sync.WaitGroup
+	calls      underway
+	base       context.Context // of all calls
+	breaks     context.CancelFunc
 }
 
 // New makes a Server. It serves nothing before Serve is called.
 func New(s Settings) *Server {
-	server := &Server{Settings: s, inner: newInnerListener()}
+	server := &Server{Settings: s, inner: newInnerListener(), innerHTTP2: newInnerListener()}
 	server.base, server.breaks = context.WithCancel(context.Background())
-	server.start(server.inner, func(w http.ResponseWriter, r *http.Request) { server.serveInner(w, r) })
+	server.start(framing.NewListener(server.inner, framing.Limits{}), server.serveInner)
+	server.start(server.innerHTTP2, server.serveInner)
 	return server
 }
 
@@ -71,12 +79,12 @@ func New(s Settings) *Server {
 // upstream that owns the port, "" for the port that serves every way in.
 // listen is the address as it was configured.
 func (s *Server) Serve(listener net.Listener, upstream, listen string) {
-	at := address{upstream: upstream, keyed: s.Live.Load().File.AccessKey != ""}
+	at := address{upstream: upstream, keyed: s.Live.Load().File.AccessKey != "", socket: listener.Addr().Network() == "unix"}
 	if host, _, err := net.SplitHostPort(listen); err == nil {
 		at.host = strings.ToLower(host)
 	}
 	_, at.port, _ = net.SplitHostPort(listener.Addr().String())
-	s.start(listener, func(w http.ResponseWriter, r *http.Request) { s.serve(at, w, r) })
+	s.start(framing.NewListener(listener, framing.Limits{}), func(w http.ResponseWriter, r *http.Request) { s.serve(at, w, r) })
 }
 
 func (s *Server) start(listener net.Listener, handler http.HandlerFunc) {
@@ -91,7 +99,7 @@ func (s *Server) start(listener net.Listener, handler http.HandlerFunc) {
 	}
 	s.servers = append(s.servers, server)
 	s.serving.Go(func() {
-		err := server.Serve(framing.NewListener(listener, framing.Limits{}))
+		err := server.Serve(listener)
 		if !errors.Is(err, http.ErrServerClosed) {
 			s.Log.Error("a listener failed", "address", listener.Addr().String(), "error", err)
 		}

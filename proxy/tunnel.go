@@ -1,8 +1,8 @@
 package proxy
 
 import (
+	"context"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"time"
@@ -15,28 +15,75 @@ import (
 // would reach anything but the client's proxy code.
 const established = "HTTP/1.1 200 Connection established\r\n\r\n"
 
-// connect serves CONNECT: bytes pass untouched between the client and the host.
-// One case is different: Node's fetch opens a connection to port 80 for plain
-// HTTP, where other clients would have sent an absolute-form request. For a host
-// that an upstream names it is served as such.
+// tunnelsRetry is when it is worth asking again for a tunnel, where there are too
+// many: when one ends, which nobody knows.
+const tunnelsRetry = 5 * time.Second
+
+// connect serves CONNECT. A connection to a host that an upstream names is
+// opened; every other is a tunnel.
 func (s *Server) connect(set *policy.Set, at address, x *exchange) {
 	authority := x.r.RequestURI
 	x.outcome.Host = authority
 	u, listed := set.ByHost(authority)
-	_, port, _ := net.SplitHostPort(authority)
+	if listed {
+		x.call.Upstream = u.Config.Name
+	}
 	switch {
 	case at.self(authority):
 		x.refuse(&problem{slug: "proxy-loop", detail: "CONNECT to Outrider's own port; call its base URL without a proxy, or set NO_PROXY"})
+		return
 	case !listed && set.File.Forward.Unlisted == "deny":
 		x.refuse(hostDenied(authority))
-	case listed && (port == "80" || u.Config.URL.Scheme == "http" && port == u.Config.URL.Port()):
-		x.call.Upstream = u.Config.Name
-		s.connectPlain(set, x, authority)
+		return
+	}
+	release, ok := s.tunnels.hold(set.File.Forward.MaxTunnels)
+	switch {
+	case !ok:
+		x.refuse(&problem{slug: "too-many-tunnels", retryAfter: tunnelsRetry, detail: "forward.max_tunnels connections are open"})
+	case listed && set.Intercepts(u):
+		s.capture(set, x, release)
+	case listed && plainPort(u, authority):
+		s.capturePlain(set, x, release)
 	default:
-		if listed {
-			x.call.Upstream = u.Config.Name
+		defer release()
+		if !listed && set.File.Forward.Unlisted == "observe" {
+			s.observed.connected(authority)
 		}
 		s.tunnel(set, x, authority, listed, nil, nil)
+	}
+}
+
+// plainPort reports whether plain HTTP is to be expected at a port: Node's fetch
+// opens a connection to port 80 where other clients would have sent an
+// absolute-form request.
+func plainPort(u *policy.Upstream, authority string) bool {
+	_, port, _ := net.SplitHostPort(authority)
+	return port == "80" || u.Config.URL.Scheme == "http" && port == u.Config.URL.Port()
+}
+
+// capturePlain serves plain HTTP inside of a CONNECT, to an upstream whose TLS is
+// not to be opened, and passes everything else through.
+func (s *Server) capturePlain(set *policy.Set, x *exchange, release func()) {
+	client, early, err := s.accept(x)
+	if err != nil {
+		release()
+		return
+	}
+	authority := x.r.RequestURI
+	abandon := context.AfterFunc(s.base, func() { _ = client.Close() })
+	early, _ = firstBytes(client, early)
+	abandon()
+	switch {
+	case len(early) == 0:
+		x.outcome.Passing = true
+		_ = client.Close()
+		release()
+	case speaksHTTP(early):
+		x.outcome.Passing = true
+		s.inner.hand(&innerConn{Conn: client, early: early, authority: authority, release: release})
+	default:
+		defer release()
+		s.tunnel(set, x, authority, true, client, early)
 	}
 }
 
@@ -54,7 +101,7 @@ func (s *Server) tunnel(set *policy.Set, x *exchange, authority string, listed b
 		}
 		var upstream net.Conn
 		if upstream, err = dial(x.ctx, "tcp", authority); err == nil {
-			s.join(x, client, early, upstream)
+			s.join(x, client, early, upstream, set.File.Forward.IdleTimeout)
 			return
 		}
 	}
@@ -65,23 +112,16 @@ func (s *Server) tunnel(set *policy.Set, x *exchange, authority string, listed b
 	x.refuse(err)
 }
 
-func (s *Server) join(x *exchange, client net.Conn, early []byte, upstream net.Conn) {
+func (s *Server) join(x *exchange, client net.Conn, early []byte, upstream net.Conn, idle time.Duration) {
 	defer func() { _ = upstream.Close() }()
-	x.outcome.Status, x.outcome.Class, x.wrote = http.StatusOK, policy.ClassOK, true
 	if client == nil {
 		var err error
-		if client, early, err = hijack(x.w); err != nil {
-			x.broken(err)
-			return
-		}
-		if _, err := io.WriteString(client, established); err != nil {
-			x.broken(&clientError{err})
-			_ = client.Close()
+		if client, early, err = s.accept(x); err != nil {
 			return
 		}
 	}
 	defer s.tunnels.add(client, upstream)()
-	x.outcome.RequestBytes, x.outcome.ResponseBytes = relay(client, early, upstream)
+	x.outcome.RequestBytes, x.outcome.ResponseBytes = relay(client, early, upstream, idle)
 }
 
 // hijack takes the connection away from net/http, with what the client sent

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"testing"
+	"time"
 )
 
 // A tunnel whose far end reads nothing stood in a write to it. Closing the
@@ -20,7 +21,7 @@ func TestDrainEndsATunnelThatNobodyReads(t *testing.T) {
 	go func() {
 		defer close(ended)
 		defer forget()
-		relay(client, []byte("never read"), upstream)
+		relay(client, []byte("never read"), upstream, time.Hour)
 	}()
 	over, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -50,7 +50,7 @@ func (c *commands) check() error {
 		fmt.Fprintln(c.Stdout, "warning:", warning)
 	}
 	for _, u := range set.Upstreams() {
-		printUpstream(c.Stdout, file, u)
+		printUpstream(c.Stdout, file, u, set.Intercepts(u))
 	}
 	return nil
 }
@@ -69,6 +69,8 @@ type planView struct {
 	Repeats    string   `json:"repeats,omitempty"`
 	Pauses     string   `json:"pauses,omitempty"`
 	Circuit    string   `json:"circuit"`
+	Captured   string   `json:"captured"`         // what is done with https:// calls through the proxy
+	Egress     string   `json:"egress,omitempty"` // the proxy on the way to the upstream
 }
 
 func plans(set *policy.Set) []planView {
@@ -79,6 +81,7 @@ func plans(set *policy.Set) []planView {
 				Upstream: u.Config.Name, Match: p.Match, URL: u.Config.URL.String(), Hosts: u.Config.Hosts,
 				Chain: p.Stages, Credential: credentialText(p.Policy.Auth), Timeout: timeoutText(p.Policy),
 				Quotas: quotaTexts(p.Policy.Limits), Retry: retryText(p.Policy.Retry), Circuit: circuitText(u.Config.Circuit),
+				Captured: capturedText(set.Intercepts(u)), Egress: egressText(u.Config.Egress),
 			}
 			if p.Policy.Retry.Attempts > 1 {
 				view.Repeats, view.Pauses = repeatText(p.Policy.Retry), pauseText(p.Policy.Retry)
@@ -95,18 +98,26 @@ const noUpstreams = "no upstreams: calls to every host are passed on as they are
 // A fact is one line of what is said of an upstream or of a rule.
 type fact struct{ label, text string }
 
-func printUpstream(w io.Writer, file *config.File, u *policy.Upstream) {
+func printUpstream(w io.Writer, file *config.File, u *policy.Upstream, intercepted bool) {
 	cfg := u.Config
 	base := u.Plans()[0]
 	fmt.Fprintf(w, "\n%s → %s\n", cfg.Name, cfg.URL)
 	line := func(label, text string) { fmt.Fprintf(w, "  %-11s %s\n", label, text) }
-	_, port, _ := net.SplitHostPort(file.Listen)
-	line("base URL", fmt.Sprintf("http://%s/%s/…  or  http://%s.localhost:%s/…", file.Listen, cfg.Name, cfg.Name, port))
-	if cfg.Listen != "" {
+	if _, port, err := net.SplitHostPort(file.Listen); err == nil {
+		line("base URL", fmt.Sprintf("http://%s/%s/…  or  http://%s.localhost:%s/…", file.Listen, cfg.Name, cfg.Name, port))
+	} else {
+		line("base URL", fmt.Sprintf("http://localhost/%s/…, at %s", cfg.Name, file.Listen))
+	}
+	if strings.HasPrefix(cfg.Listen, unixScheme) {
+		line("own socket", "http://localhost/…, at "+cfg.Listen)
+	} else if cfg.Listen != "" {
 		line("own port", "http://"+cfg.Listen+"/…")
 	}
 	if len(cfg.Hosts) > 0 {
-		line("proxy", "HTTP_PROXY=http://"+file.Listen+" for http://"+strings.Join(cfg.Hosts, ", http://"))
+		line("proxy", "for "+strings.Join(cfg.Hosts, ", ")+"; https:// is "+capturedText(intercepted))
+	}
+	if text := egressText(cfg.Egress); text != "" {
+		line("goes out", text)
 	}
 	line("chain", strings.Join(base.Stages, " → "))
 	facts := policyFacts(base.Policy)
@@ -145,6 +156,8 @@ func credentialText(a config.Auth) string {
 		return "basic, user from " + referenceText(a.Username) + ", password from " + referenceText(a.Password)
 	case "header", "query":
 		return a.Type + " " + a.Name + ", from " + referenceText(a.Value)
+	case "placeholder":
+		return "from " + referenceText(a.Value) + ", where the caller wrote its placeholder"
 	case "none":
 		return "none; a caller's own Authorization is removed"
 	}
@@ -160,6 +173,27 @@ func referenceText(r config.Reference) string {
 		return "a literal in the file"
 	}
 	return r.String()
+}
+
+// capturedText says what becomes of https:// calls through the proxy.
+func capturedText(intercepted bool) string {
+	if intercepted {
+		return "opened with the local certificate authority"
+	}
+	return "passed through unopened: no credential, quota or retries"
+}
+
+// egressText says what is on the way to an upstream; "" when nothing was asked for.
+func egressText(e config.Egress) string {
+	switch {
+	case e.Proxy == config.ProxyEnvironment:
+		return ""
+	case e.Proxy == config.ProxyDirect:
+		return "directly, whatever HTTPS_PROXY says"
+	case e.NoProxy != "":
+		return "through the proxy " + e.Proxy + ", except for " + e.NoProxy
+	}
+	return "through the proxy " + e.Proxy
 }
 
 func timeoutText(p config.Policy) string {

@@ -71,9 +71,15 @@ func newRoot(p Process) *cobra.Command {
 	flags.StringVar(&c.admin, "admin", "", "address of a running Outrider's admin port (default: from the configuration)")
 	flags.BoolVar(&c.json, "json", false, "print JSON")
 
-	root.AddCommand(c.runCommand(), c.checkCommand(), c.statusCommand(), c.explainCommand(),
+	root.AddCommand(c.runCommand(), c.checkCommand(), c.statusCommand(), c.explainCommand(), c.observedCommand(),
 		c.simulateCommand(), c.demoCommand(), c.versionCommand())
-	for _, command := range root.Commands() {
+	usageArgs(root.Commands())
+	return root
+}
+
+// usageArgs makes wrong arguments an error of usage, in commands at any depth.
+func usageArgs(list []*cobra.Command) {
+	for _, command := range list {
 		exact := command.Args
 		command.Args = func(cmd *cobra.Command, args []string) error {
 			if err := exact(cmd, args); err != nil {
@@ -81,8 +87,8 @@ func newRoot(p Process) *cobra.Command {
 			}
 			return nil
 		}
+		usageArgs(command.Commands())
 	}
-	return root
 }
 
 // commands are the commands, with their flags.

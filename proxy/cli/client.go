@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"outrider/policy/config"
@@ -27,14 +28,17 @@ func (c *commands) ask(ctx context.Context, path string, query url.Values, answe
 	}
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, (&url.URL{Scheme: "http", Host: address, Path: path, RawQuery: query.Encode()}).String(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, (&url.URL{Scheme: "http", Host: hostOfAdmin(address), Path: path, RawQuery: query.Encode()}).String(), nil)
 	if err != nil {
 		return err
 	}
 	if key != "" {
 		req.Header.Set("Outrider-Key", key)
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dialAt(ctx, address) },
+	}}
 	resp, err := client.Do(req)
 	if err != nil {
 		if plain, ok := errors.AsType[*url.Error](err); ok {
@@ -53,6 +57,14 @@ func (c *commands) ask(ctx context.Context, path string, query url.Values, answe
 		return fmt.Errorf("%s answered %s: %s %s", address, resp.Status, problem.Title, problem.Detail)
 	}
 	return json.Unmarshal(data, answer)
+}
+
+// hostOfAdmin is the Host of a question; a socket has none, and is local.
+func hostOfAdmin(address string) string {
+	if strings.HasPrefix(address, unixScheme) {
+		return "localhost"
+	}
+	return address
 }
 
 // adminAddress is where a running Outrider listens for us, and its key.

@@ -89,8 +89,10 @@ hosts = ["api.example.test"]
 auth = { type = "bearer", token = "env:KEY" }
 [upstream.secure]
 url = "https://%s"
+hosts = ["secure.example.test"]
+ca_file = %q
 auth = { type = "bearer", token = "env:KEY" }
-`, server.Listener.Addr(), secureAt))
+`, server.Listener.Addr(), secureAt, ca))
 	proxy := r.addresses[""]
 	_, port, _ := net.SplitHostPort(proxy)
 
@@ -129,12 +131,16 @@ auth = { type = "bearer", token = "env:KEY" }
 				}
 			}
 			for _, method := range []string{"GET", "POST"} {
-				t.Run("CONNECT for TLS, "+method, func(t *testing.T) {
-					in := invocation{Method: method, URL: "https://" + secureAt + "/v1/x", Proxy: proxy, CA: ca}
-					if method == "POST" {
-						in.Body = "a=1&b=%2F"
-					}
+				in := invocation{Method: method, URL: "https://" + secureAt + "/v1/x", Proxy: proxy, CA: ca}
+				if method == "POST" {
+					in.Body = "a=1&b=%2F"
+				}
+				t.Run("TLS to a host that no upstream names, "+method, func(t *testing.T) {
 					checkCall(t, c, inside, in, "/v1/x", "")
+				})
+				in.URL, in.CA = "https://secure.example.test/v1/x", r.trust().Root
+				t.Run("TLS to an upstream, "+method, func(t *testing.T) {
+					checkCall(t, c, inside, in, "/v1/x", "Bearer sesame")
 				})
 			}
 		})

@@ -16,7 +16,7 @@ func TestTunnelToAListedPrivateHostIsAllowed(t *testing.T) {
 		line, _ := r.ReadString('\n')
 		_, _ = fmt.Fprintf(conn, "got %s", line)
 	})
-	r := launch(t, api(address))
+	r := launch(t, api(address)+"intercept = false\n")
 	conn, answer := r.raw("CONNECT " + address + " HTTP/1.1\r\nHost: " + address + "\r\n\r\n")
 	if resp, err := http.ReadResponse(answer, &http.Request{Method: http.MethodConnect}); err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("%v %v", resp, err)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -30,7 +31,7 @@ func launch(t *testing.T, document string) *running {
 // launchWith is launch, with keys of the top level.
 func launchWith(t *testing.T, top, document string) *running {
 	t.Helper()
-	data := []byte("listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n" + top + "\n" + document)
+	data := []byte(anyPorts + fmt.Sprintf("state_dir = %q\n", t.TempDir()) + top + "\n" + document)
 	file, err := config.Parse("test.toml", data)
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"outrider/proxy"
 	"outrider/proxy/admin"
 	"outrider/proxy/egress"
+	"outrider/proxy/intercept"
 	"outrider/proxy/telemetry"
 
 	"github.com/google/uuid"
@@ -70,7 +71,8 @@ func start(ctx context.Context, path string, data []byte, file *config.File, log
 	s.telemetry.Watch(func() []policy.UpstreamStatus { return s.live.Load().Status() })
 
 	s.server = proxy.New(proxy.Settings{
-		Live: &s.live, Telemetry: s.telemetry, Outside: s.outside, Secret: s.secrets.get, Log: s.telemetry.Logger(),
+		Live: &s.live, Telemetry: s.telemetry, Outside: s.outside, Issuer: s.issuer,
+		Secret: s.secrets.get, Log: s.telemetry.Logger(),
 	})
 	for _, l := range listeners {
 		s.server.Serve(l.Listener, l.upstream, l.listen)
@@ -89,19 +91,19 @@ func (s *sidecar) listen() (listeners []opened, adminListener net.Listener, err 
 		}
 	}
 	for _, l := range wanted {
-		if l.Listener, err = net.Listen("tcp", l.listen); err != nil {
+		if l.Listener, err = listenAt(l.listen); err != nil {
 			closeAll(listeners, nil)
 			return nil, nil, fmt.Errorf("opening listen %s: %w", l.listen, err)
 		}
 		listeners = append(listeners, l)
-		s.addresses[l.upstream] = l.Addr().String()
+		s.addresses[l.upstream] = shownAddress(l)
 		s.owns(l.Listener)
 	}
-	if adminListener, err = net.Listen("tcp", s.file.Admin); err != nil {
+	if adminListener, err = listenAt(s.file.Admin); err != nil {
 		closeAll(listeners, nil)
 		return nil, nil, fmt.Errorf("opening admin %s: %w", s.file.Admin, err)
 	}
-	s.adminAt = adminListener.Addr().String()
+	s.adminAt = shownAddress(adminListener)
 	s.owns(adminListener)
 	return listeners, adminListener, nil
 }
@@ -207,6 +209,33 @@ func (s *sidecar) outside(allow []netip.Prefix) (proxy.Outside, error) {
 	}, nil
 }
 
+// issuer gives the certificates under which the TLS of clients is opened. The
+// local authority is made when it is needed first: who calls base URLs alone
+// needs none, and may have no place for it.
+func (s *sidecar) issuer(names []string) (proxy.Issuer, error) {
+	dir, err := stateDir(s.file)
+	if err != nil {
+		return nil, err
+	}
+	return intercept.Open(dir).Issuer(names)
+}
+
+// authority describes the local certificate authority, "" before its first use.
+func (s *sidecar) authority() string {
+	dir, err := stateDir(s.file)
+	if err != nil {
+		return ""
+	}
+	root, err := intercept.Open(dir).Existing()
+	switch {
+	case err != nil:
+		return "cannot be used: " + err.Error()
+	case root == nil:
+		return ""
+	}
+	return fmt.Sprintf("%s, valid until %s, in %s", root.Subject.CommonName, root.NotAfter.Format(time.DateOnly), dir)
+}
+
 // dialer connects where a guard allows it.
 func dialer(guard *egress.Guard) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -264,6 +293,8 @@ type statusView struct {
 	Ready     bool                    `json:"ready"`
 	Listen    map[string]string       `json:"listen"` // upstream → address; "" is the main port
 	Upstreams []policy.UpstreamStatus `json:"upstreams"`
+	Capture   proxy.CaptureStatus     `json:"capture"`
+	Authority string                  `json:"authority,omitempty"` // the local certificate authority, once there is one
 	Reload    *proxy.ReloadStatus     `json:"reload,omitempty"`
 	Config    string                  `json:"config"`
 }
@@ -272,6 +303,7 @@ func (s *sidecar) status() statusView {
 	return statusView{
 		Version: version(), Ready: !s.draining.Load(), Listen: s.addresses,
 		Upstreams: s.live.Load().Status(), Reload: s.reloader.Status(), Config: s.reloader.Path,
+		Capture: s.server.Capture(), Authority: s.authority(),
 	}
 }
 

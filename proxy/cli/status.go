@@ -52,6 +52,15 @@ func printStatus(w io.Writer, view statusView) {
 		fmt.Fprintf(w, "the last reload, %s ago, was refused:\n  %s\n",
 			time.Since(view.Reload.Time).Round(time.Second), strings.ReplaceAll(view.Reload.Error, "\n", "\n  "))
 	}
+	if view.Authority != "" {
+		fmt.Fprintf(w, "local certificate authority %s\n", view.Authority)
+	}
+	if n := view.Capture.Tunnels; n > 0 {
+		fmt.Fprintf(w, "%s by CONNECT\n", count(n, "open connection"))
+	}
+	if n := len(view.Capture.Observed); n > 0 {
+		fmt.Fprintf(w, "%s reached that no upstream names: outrider observed\n", count(n, "host"))
+	}
 	if len(view.Upstreams) == 0 {
 		fmt.Fprintln(w, noUpstreams)
 	}
@@ -130,6 +139,7 @@ func printExplanation(w io.Writer, e policy.Explanation) {
 	}
 	fmt.Fprintf(w, "  upstream\t%s\n  rule\t%s\n  chain\t%s\n  credential\t%s\n  timeout\t%s\n",
 		e.Upstream, rule, strings.Join(e.Chain, " → "), e.Credential, shortDuration(e.Timeout))
+	fmt.Fprintf(w, "  https by proxy\t%s\n", e.Captured)
 	for _, q := range e.Quotas {
 		turn := "a turn at once"
 		if q.Wait > 0 {

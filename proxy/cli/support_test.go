@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"outrider/policy/config"
+	"outrider/proxy/intercept"
 )
 
 // An asked is one request as an upstream got it.
@@ -155,6 +156,20 @@ func (r *running) logged(message string) []map[string]any {
 		}
 	}
 	return lines
+}
+
+// trust are the files that make clients trust the sidecar's authority.
+func (r *running) trust() intercept.Trust {
+	r.t.Helper()
+	dir, err := stateDir(r.file)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	trust, err := intercept.Open(dir).Trust("")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return trust
 }
 
 // slug is the name of a problem, "" for a body that is none.

@@ -20,6 +20,13 @@ type errorTyper interface {
 	ErrorType() string
 }
 
+// harmless is implemented by errors whose text is made of our own words: it holds
+// nothing of the call.
+type harmless interface {
+	error
+	Harmless() string
+}
+
 // errorKind names an error in one word of a small set: the most telling cause
 // first, then what the error calls itself.
 func errorKind(err error) string {
@@ -84,6 +91,9 @@ func errorText(err error) string {
 	kind := errorKind(err)
 	if clock, ok := errors.AsType[*policy.TimeoutError](err); ok {
 		return clock.Error()
+	}
+	if own, ok := errors.AsType[harmless](err); ok {
+		return clip(own.Harmless(), 512)
 	}
 	if text := certificateText(err); text != "" {
 		return kind + ": " + clip(text, 256)

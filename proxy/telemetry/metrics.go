@@ -31,6 +31,7 @@ const (
 	labelProblem  = attribute.Key("problem")
 	labelFrom     = attribute.Key("from")
 	labelTo       = attribute.Key("to")
+	labelResult   = attribute.Key("result")
 )
 
 // noUpstream is the label of calls that belong to no upstream.
@@ -84,6 +85,7 @@ type metrics struct {
 	giveUps        counter   // upstream, reason
 	transitions    counter   // upstream, from, to
 	problems       counter   // upstream, problem
+	interceptions  counter   // upstream, result
 	states         atomic.Pointer[func() []policy.UpstreamStatus]
 }
 
@@ -98,6 +100,7 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 		x.giveUps.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.give_ups", "Calls without a further attempt although the last one did not succeed."),
 		x.transitions.init(m, []attribute.Key{labelUpstream, labelFrom, labelTo}, "outrider.circuit.transitions", "Changes of a circuit's state."),
 		x.problems.init(m, []attribute.Key{labelUpstream, labelProblem}, "outrider.problems", "Answers that we made ourselves."),
+		x.interceptions.init(m, []attribute.Key{labelUpstream, labelResult}, "outrider.interceptions", "Connections by CONNECT to hosts that an upstream names: opened, or why not."),
 		x.watch(m),
 	)
 	return x, err

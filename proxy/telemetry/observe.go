@@ -50,6 +50,12 @@ func (t *Telemetry) Observe(ctx context.Context, e policy.Event) {
 	}
 }
 
+// Intercepted counts a connection to a host that an upstream names: "opened", or
+// the reason why it could not be, a word out of a small fixed set.
+func (t *Telemetry) Intercepted(ctx context.Context, upstream, result string) {
+	t.metrics.interceptions.add(ctx, upstream, result, "")
+}
+
 // eventAttributes are the fields of e that are set.
 func eventAttributes(e policy.Event) []attribute.KeyValue {
 	attrs := make([]attribute.KeyValue, 0, 8)

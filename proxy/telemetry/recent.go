@@ -12,7 +12,7 @@ import (
 type Record struct {
 	Time          time.Time    `json:"time"` // when the call came in
 	TraceID       string       `json:"trace_id"`
-	Form          string       `json:"form"` // base-url, forward, connect
+	Form          string       `json:"form"` // base-url, forward, intercepted, connect
 	Method        string       `json:"method"`
 	Upstream      string       `json:"upstream,omitempty"`
 	Rule          string       `json:"rule,omitempty"`

@@ -21,7 +21,7 @@ import (
 const (
 	keyUpstream = attribute.Key("outrider.upstream")
 	keyRule     = attribute.Key("outrider.rule")
-	keyForm     = attribute.Key("outrider.form")     // how the call came in: base-url, forward, connect
+	keyForm     = attribute.Key("outrider.form")     // how the call came in: base-url, forward, intercepted, connect
 	keyClass    = attribute.Key("outrider.class")    // what the end means, a [policy.Class]
 	keyAttempts = attribute.Key("outrider.attempts") // requests on the wire
 	keyWait     = attribute.Key("outrider.wait")     // seconds spent waiting or backing off
@@ -53,7 +53,10 @@ type Outcome struct {
 	Problem string
 	// Err ended the call. Its kind is recorded, and of its text only what is
 	// known to be harmless.
-	Err           error
+	Err error
+	// Passing says that this was no call, but the way of calls to come: a
+	// connection that was opened. They are told, each by itself, and this is not.
+	Passing       bool
 	RequestBytes  int64 // of the body that the client sent
 	ResponseBytes int64 // of the body that the client got
 }
@@ -71,7 +74,7 @@ func spanFrom(ctx context.Context) *Span {
 
 // StartCall begins the SERVER span of a call, continuing the trace of a caller
 // that sent a traceparent (https://www.w3.org/TR/trace-context/). form says how
-// the call came in: "base-url", "forward" or "connect". The context goes with
+// the call came in: "base-url", "forward", "intercepted" or "connect". The context goes with
 // the call; the span must be ended.
 func (t *Telemetry) StartCall(r *http.Request, form string) (context.Context, *Span) {
 	ctx := r.Context()
@@ -100,8 +103,12 @@ func (s *Span) End(o Outcome) {
 		s.mu.Unlock()
 		return
 	}
-	s.fill(o, elapsed)
 	s.ended = true
+	if o.Passing {
+		s.mu.Unlock()
+		return // a span that is never ended is never sent
+	}
+	s.fill(o, elapsed)
 	s.mu.Unlock()
 
 	if s.span.IsRecording() {
@@ -150,7 +157,7 @@ func (s *Span) describe(o Outcome) {
 	attrs := make([]attribute.KeyValue, 0, 20)
 	attrs = append(attrs,
 		semconv.HTTPRequestMethodKey.String(method(o.Method)),
-		semconv.URLScheme("http"), // TLS to ourselves is not offered
+		semconv.URLScheme(scheme(r.Form)),
 		semconv.URLPath(r.Path),
 		keyForm.String(r.Form),
 		keyAttempts.Int(r.Attempts),
@@ -179,6 +186,15 @@ func (s *Span) describe(o Outcome) {
 		s.span.SetStatus(codes.Error, r.Error)
 	}
 	s.span.SetAttributes(attrs...)
+}
+
+// scheme is how a client spoke to us: TLS only where it believed to speak to the
+// provider.
+func scheme(form string) string {
+	if form == "intercepted" {
+		return "https"
+	}
+	return "http"
 }
 
 // serverError is the error.type of a call, "" when it is no error of ours or of

@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"time"
+)
+
+// unixScheme stands before the path of a Unix socket, in place of host:port.
+const unixScheme = "unix:"
+
+// socketMode lets the owner and the group of a socket's file connect.
+const socketMode = 0o660
+
+// listenAt opens an address as the configuration has it.
+func listenAt(address string) (net.Listener, error) {
+	path, socket := strings.CutPrefix(address, unixScheme)
+	if !socket {
+		return net.Listen("tcp", address)
+	}
+	if err := clearSocket(path); err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("unix", path) // its file goes when it is closed
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, socketMode); err != nil {
+		_ = listener.Close()
+		return nil, err
+	}
+	return listener, nil
+}
+
+// clearSocket removes what a process that died has left. A socket that answers,
+// and a file that is none, are somebody's.
+func clearSocket(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("%s exists, and is no socket", path)
+	}
+	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		_ = conn.Close()
+		return fmt.Errorf("%s is in use: somebody answers at it", path)
+	}
+	return os.Remove(path)
+}
+
+// dialAt connects to an address as the configuration has it.
+func dialAt(ctx context.Context, address string) (net.Conn, error) {
+	var dialer net.Dialer
+	if path, socket := strings.CutPrefix(address, unixScheme); socket {
+		return dialer.DialContext(ctx, "unix", path)
+	}
+	return dialer.DialContext(ctx, "tcp", address)
+}
+
+// shownAddress is where a listener can be reached.
+func shownAddress(l net.Listener) string {
+	if l.Addr().Network() == "unix" {
+		return unixScheme + l.Addr().String()
+	}
+	return l.Addr().String()
+}
