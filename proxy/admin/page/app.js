@@ -32,9 +32,8 @@ async function refresh() {
     listen = (state.listen && state.listen[""]) || "";
     showUpstreams($("upstreams"), upstreams, Date.now() + skew);
     $("no-upstreams").hidden = upstreams.length > 0;
-    showTotals(upstreams);
-    const refused = state.reload && state.reload.error;
-    notice(refused ? "The configuration on disk was refused; the one before still applies.\n" + refused : "");
+    showTotals(upstreams, state.capture || {});
+    notice(warnings(state, latest || []).join("\n\n"));
     link(state.ready === false ? "draining" : "live");
     if (pause.getAttribute("aria-pressed") === "false") {
       calls = latest || [];
@@ -62,7 +61,17 @@ function render() {
     : "No calls yet. " + (listen ? `Use http://${listen}/NAME/ as base URL, or set HTTP_PROXY=http://${listen}.` : "Point an application here and watch."));
 }
 
-function showTotals(upstreams) {
+// warnings are what somebody has to do something about.
+function warnings(state, latest) {
+  const found = [];
+  const refused = state.reload && state.reload.error;
+  if (refused) found.push("The configuration on disk was refused; the one before still applies.\n" + refused);
+  const closed = latest.filter((call) => call.problem === "interception-failed");
+  if (closed.length) found.push(`Of the latest calls, ${closed.length} could not be opened, and did not get through. The last: ${closed[0].host}\n${closed[0].error}`);
+  return found;
+}
+
+function showTotals(upstreams, capture) {
   let waiting = 0, underWay = 0, open = 0;
   for (const up of upstreams) {
     for (const quota of up.quotas || []) { waiting += quota.waiting; underWay += quota.active; }
@@ -70,6 +79,8 @@ function showTotals(upstreams) {
   }
   const parts = [count(upstreams.length) + (upstreams.length === 1 ? " upstream" : " upstreams"), count(underWay) + " under way", count(waiting) + " waiting"];
   if (open) parts.push(count(open) + (open === 1 ? " circuit open" : " circuits open"));
+  if (capture.tunnels) parts.push(count(capture.tunnels) + " by CONNECT");
+  if (capture.observed) parts.push(count(capture.observed.length) + " hosts observed");
   text($("totals"), parts.join(" · "));
 }
 

@@ -1,0 +1,124 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// socketClient speaks HTTP over a Unix socket.
+func socketClient(t *testing.T, path string) *http.Client {
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: patience}
+}
+
+// socketDir is short enough for the path of a socket, which t.TempDir is not
+// everywhere.
+func socketDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "outrider")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// All ways in work over sockets as they do over ports: base URLs, proxy requests,
+// CONNECT, an upstream's own, and the admin port with the commands that ask it.
+func TestListenersMayBeSockets(t *testing.T) {
+	t.Setenv("KEY", "sesame")
+	server := upstream(t, echoTarget)
+	dir := socketDir(t)
+	listen, admin, own := filepath.Join(dir, "o.sock"), filepath.Join(dir, "a.sock"), filepath.Join(dir, "u.sock")
+	document := fmt.Sprintf("listen = \"unix:%s\"\nadmin = \"unix:%s\"\nstate_dir = %q\n", listen, admin, filepath.Join(dir, "state")) +
+		captured(server.Listener.Addr().String()) + "listen = \"unix:" + own + "\"\n"
+	r := launchUnstopped(t, "", document)
+
+	for _, c := range []struct{ socket, url string }{
+		{listen, "http://localhost/api/x"},
+		{listen, "http://any.name.at.all/api/x"}, // nobody's DNS leads to a socket
+		{own, "http://localhost/x"},
+	} {
+		resp, body := get(t, socketClient(t, c.socket), c.url)
+		if resp.StatusCode != 200 || !strings.HasSuffix(body, "auth=Bearer sesame") || !strings.HasPrefix(body, "GET /x ") {
+			t.Errorf("%s at %s: %d %s", c.url, c.socket, resp.StatusCode, body)
+		}
+	}
+	for _, request := range []string{
+		"GET http://api.example.test/x HTTP/1.1\r\nHost: api.example.test\r\nConnection: close\r\n\r\n",
+		"CONNECT api.example.test:80 HTTP/1.1\r\nHost: api.example.test:80\r\n\r\nGET /x HTTP/1.1\r\nHost: api.example.test\r\nConnection: close\r\n\r\n",
+	} {
+		conn, err := net.Dial("unix", listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, request)
+		answer, _ := io.ReadAll(conn)
+		if !bytes.Contains(answer, []byte("auth=Bearer sesame")) {
+			t.Errorf("%q got %q", request, answer)
+		}
+	}
+
+	var out, errs bytes.Buffer
+	if code := Main(t.Context(), Process{Args: []string{"status", "--admin", "unix:" + admin}, Stdout: &out, Stderr: &errs}); code != 0 {
+		t.Errorf("status: %d %s", code, errs.String())
+	}
+	if !strings.Contains(out.String(), "ready at unix:"+listen) {
+		t.Errorf("status says %s", out.String())
+	}
+
+	for _, path := range []string{listen, admin, own} {
+		info, err := os.Stat(path)
+		if err != nil || info.Mode().Perm() != socketMode {
+			t.Errorf("%s: %v %v", path, info, err)
+		}
+	}
+	if err := r.stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*.sock")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// What a process left that was killed is no obstacle. What somebody answers at,
+// or what is no socket, is.
+func TestSocketThatIsThereAlready(t *testing.T) {
+	dir := socketDir(t)
+	stale := filepath.Join(dir, "stale.sock")
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: stale})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.SetUnlinkOnClose(false)
+	_ = listener.Close()
+	again, err := listenAt("unix:" + stale)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = again.Close() }()
+	if _, err := listenAt("unix:" + stale); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("a second listener: %v", err)
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := listenAt("unix:" + file); err == nil || !strings.Contains(err.Error(), "no socket") {
+		t.Errorf("a file: %v", err)
+	}
+	if data, _ := os.ReadFile(file); string(data) != "precious" {
+		t.Error("the file is gone")
+	}
+}
