@@ -22,6 +22,9 @@ type demoCall struct {
 
 // client is how the side makes the calls of a scene.
 func (s *demoSide) client(scene demoScene) (demoClient, error) {
+	if s.base != "" && scene.host != "" {
+		return bareClient(s.proxied, "https://"+scene.host), nil
+	}
 	if s.base != "" {
 		return bareClient(s.http, s.base+scene.name), nil
 	}

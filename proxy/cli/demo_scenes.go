@@ -24,6 +24,7 @@ type demoScene struct {
 	query        func(i int) string // what call i, from 1, asks the provider for
 	charges      bool               // each call has a name of its own, under which its effects are counted
 	token        bool               // the provider wants the token of the side's file
+	host         string             // the application calls https://host, and uses Outrider as its proxy; "": it calls a base URL
 
 	calls   int
 	workers int           // so many calls at a time; or
@@ -134,7 +135,8 @@ func tokenScene() demoScene {
 	const lifetime = 2 * time.Second
 	return demoScene{
 		name:   "token",
-		about:  fmt.Sprintf("the token expires after %s; its file gets a new one before that", lifetime),
+		about:  fmt.Sprintf("it expires after %s; its file gets a new one; https:// by HTTPS_PROXY", lifetime),
+		host:   "api.crm.test",
 		method: http.MethodGet, path: "/protected/crm", query: always(""), token: true,
 		calls: int((lifetime + 800*time.Millisecond) / demoPace), every: demoPace,
 		before: func(ctx context.Context, side *demoSide) error { return side.newToken(ctx, lifetime) },

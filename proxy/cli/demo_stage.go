@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"outrider/policy/config"
+	"outrider/proxy/intercept"
 	"outrider/proxy/simulator"
 )
 
@@ -41,6 +44,7 @@ type demoSide struct {
 	keyFile  string
 	http     *http.Client // never through a proxy of the environment
 	base     string       // of all upstreams, for the side of Outrider; "" for the other
+	proxied  *http.Client // with Outrider as its proxy, and trusting it
 }
 
 // openStage starts everything on free ports of loopback.
@@ -68,7 +72,8 @@ func openStage(ctx context.Context, scenes []demoScene) (stage *demoStage, err e
 		}
 	}
 	side := s.sides[1]
-	document := []byte(demoDocument(scenes, side.provider.url, side.keyFile))
+	state := filepath.Join(s.dir, "state")
+	document := []byte(demoDocument(scenes, side.provider.url, side.keyFile, state))
 	file, err := config.Parse("demo", document)
 	if err != nil {
 		return nil, err
@@ -77,16 +82,38 @@ func openStage(ctx context.Context, scenes []demoScene) (stage *demoStage, err e
 		return nil, err
 	}
 	side.base = "http://" + s.sidecar.addresses[""] + "/"
-	return s, nil
+	side.proxied, err = demoProxied(s.sidecar.addresses[""], state)
+	return s, err
+}
+
+// demoProxied is a client as outrider exec would have it: its proxy is Outrider,
+// whose authority it trusts.
+func demoProxied(address, state string) (*http.Client, error) {
+	root, err := intercept.Open(state).Root()
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(root)
+	return &http.Client{Transport: &http.Transport{
+		Proxy:             http.ProxyURL(&url.URL{Scheme: "http", Host: address}),
+		TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2: true,
+	}}, nil
 }
 
 // demoDocument is the configuration of the sidecar: an upstream for each scene.
-func demoDocument(scenes []demoScene, provider, keyFile string) string {
+func demoDocument(scenes []demoScene, provider, keyFile, state string) string {
 	var b strings.Builder
-	b.WriteString("listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n" +
+	fmt.Fprintf(&b, "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nstate_dir = %q\n", state)
+	b.WriteString("egress = { proxy = \"direct\" }\n" +
 		"[telemetry]\nlog_level = \"warn\"\nlog_format = \"text\"\naccess_log = false\n")
 	for _, scene := range scenes {
-		fmt.Fprintf(&b, "[upstream.%s]\nurl = %q\nhosts = []\ntimeout = %q\n%s\n", scene.name, provider, demoDeadline, scene.policy)
+		hosts := "[]"
+		if scene.host != "" {
+			hosts = fmt.Sprintf("[%q]", scene.host)
+		}
+		fmt.Fprintf(&b, "[upstream.%s]\nurl = %q\nhosts = %s\ntimeout = %q\n%s\n", scene.name, provider, hosts, demoDeadline, scene.policy)
 		if scene.token {
 			fmt.Fprintf(&b, "auth = { type = \"bearer\", token = %q }\n", "file:"+keyFile)
 		}
@@ -100,6 +127,9 @@ func (s *demoStage) close(ctx context.Context) error {
 	for _, side := range s.sides {
 		if side != nil {
 			side.http.CloseIdleConnections()
+			if side.proxied != nil {
+				side.proxied.CloseIdleConnections()
+			}
 		}
 	}
 	if s.sidecar != nil {
