@@ -2,7 +2,6 @@ package egress
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"syscall"
 	"time"
@@ -13,6 +12,10 @@ import (
 // A Guard decides which addresses may be dialled. It judges the address that
 // is really being connected, after name resolution, so that a name which
 // resolves differently the second time gains nothing. It is immutable.
+//
+// Through a proxy the address that we connect is the proxy's. The operator named
+// it, so it may be any but one of our own listeners. The target is judged too,
+// as far as that goes from here: the package's documentation has the rules.
 type Guard struct {
 	public *ssrf.Guardian // nil: any address
 	allow  []netip.Prefix
@@ -47,13 +50,18 @@ func NewOpenGuard(deny func(netip.AddrPort) bool) *Guard {
 // AddressDenied.
 type DeniedError struct {
 	Addr   netip.AddrPort // the address that would have been dialled
+	Host   string         // what was refused instead if it is no address
 	Reason string         // what it is
 	Remedy string         // the setting that would allow it, "" if none does
 }
 
 // Error implements error.
 func (e *DeniedError) Error() string {
-	s := fmt.Sprintf("%s is %s", e.Addr, e.Reason)
+	what := e.Host
+	if what == "" {
+		what = e.Addr.String()
+	}
+	s := what + " is " + e.Reason
 	if e.Remedy != "" {
 		s += "; " + e.Remedy + " would allow it"
 	}
@@ -64,6 +72,14 @@ func (e *DeniedError) Error() string {
 // asked, and is not to blame.
 func (e *DeniedError) Refusal() (reason string, retryAfter time.Duration) {
 	return "address-denied", 0
+}
+
+// open is the guard for what the operator named: it refuses our own listeners.
+func (g *Guard) open() *Guard {
+	if g == nil {
+		return nil
+	}
+	return NewOpenGuard(g.deny)
 }
 
 // control is the hook of net.Dialer between socket and connect.

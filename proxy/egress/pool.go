@@ -7,11 +7,17 @@ import (
 	"time"
 )
 
-// key names an authority: where connections lead to.
+// key names an authority, and the way to it: where connections lead to.
 type key struct {
-	tls  bool
-	addr string // lower-case host:port
+	tls    bool
+	addr   string // lower-case host:port
+	via    *Proxy // nil: direct
+	tunnel bool   // plain HTTP by CONNECT, where the proxy would get absolute-form
 }
+
+// forwarded reports that the proxy reads the requests itself, instead of
+// passing bytes.
+func (k key) forwarded() bool { return k.via != nil && !k.tls && !k.tunnel }
 
 // keyOf finds the authority of a request.
 func keyOf(req *http.Request) (key, error) {
@@ -19,23 +25,28 @@ func keyOf(req *http.Request) (key, error) {
 	if !k.tls && req.URL.Scheme != "http" {
 		return k, invalid("scheme is neither http nor https")
 	}
-	addr, err := asciiHost(req.URL.Host)
+	var err error
+	k.addr, err = authorityOf(req.URL.Host, k.tls)
+	return k, err
+}
+
+// authorityOf is host as lower-case host:port in ASCII, with the scheme's port
+// if it has none.
+func authorityOf(host string, tls bool) (string, error) {
+	addr, err := asciiHost(host)
 	if err != nil {
-		return k, err
+		return "", err
 	}
 	// The port is what follows the last colon outside of brackets.
-	switch colon := strings.LastIndexByte(addr, ':'); {
-	case colon > strings.LastIndexByte(addr, ']') && colon < len(addr)-1:
-	default:
+	if colon := strings.LastIndexByte(addr, ':'); colon <= strings.LastIndexByte(addr, ']') || colon == len(addr)-1 {
 		addr = strings.TrimSuffix(addr, ":")
-		if k.tls {
+		if tls {
 			addr += ":443"
 		} else {
 			addr += ":80"
 		}
 	}
-	k.addr = strings.ToLower(addr)
-	return k, nil
+	return strings.ToLower(addr), nil
 }
 
 // protocol is what an https authority has shown itself to speak.
