@@ -55,7 +55,7 @@ func (ex *exchange) readFixed(p []byte) (int, error) {
 // In TLS that is close_notify, for anybody can forge a FIN (RFC 9112 §9.8).
 func (ex *exchange) readUntilClose(p []byte) (int, error) {
 	n, err := ex.br.Read(p)
-	if err == io.EOF && ex.c.tls != nil && ex.c.wire.gotFIN.Load() {
+	if err == io.EOF && ex.c.cutOff() {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err

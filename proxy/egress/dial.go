@@ -5,17 +5,58 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/url"
 	"strings"
 	"time"
 )
 
-// Dial connects to addr ("host:port") over network ("tcp", "tcp4" or "tcp6")
-// with happy eyeballs (RFC 8305), asking guard about every address before it is
-// connected; a nil guard permits all. The connection is a *net.TCPConn, so that
-// io.Copy between two of them can splice. It waits DialTimeout's default at
-// most. The error is an *Error of kind DialFailed, AddressDenied or Canceled.
+// Dial connects to addr as the [Dialer] with this guard and without a proxy
+// does.
 func Dial(ctx context.Context, guard *Guard, network, addr string) (net.Conn, error) {
-	return dialRaw(ctx, nil, guard, defaultDialTimeout, network, addr)
+	return Dialer{Guard: guard}.Dial(ctx, network, addr)
+}
+
+// A Dialer opens connections whose bytes are somebody else's: tunnels. The zero
+// value connects directly, to any address.
+type Dialer struct {
+	Guard *Guard    // what may be dialled; nil: any address
+	Proxy ProxyFunc // nil: direct. It is asked for https://addr, whatever the tunnel will hold
+}
+
+// Dial connects to addr ("host:port") over network ("tcp", "tcp4" or "tcp6")
+// with happy eyeballs (RFC 8305), asking the guard about every address before it
+// is connected. Direct, the connection is a *net.TCPConn, so that io.Copy
+// between two of them can splice. Through a proxy it is one made with CONNECT,
+// whose first byte is the target's, and network does not matter. Either has
+// CloseWrite. Connecting, TLS to the proxy and its answer take each 10 s at
+// most. The error is an *Error of kind DialFailed, AddressDenied, ProxyFailed,
+// InvalidRequest or Canceled.
+func (d Dialer) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	var p *Proxy
+	if d.Proxy != nil {
+		p = d.Proxy(&url.URL{Scheme: "https", Host: addr})
+	}
+	if p == nil {
+		return dialRaw(ctx, nil, d.Guard, defaultDialTimeout, network, addr)
+	}
+	target, err := authorityOf(addr, true)
+	if err == nil {
+		err = checkHostPort(target)
+	}
+	if err != nil {
+		return nil, &Error{Kind: InvalidRequest, Err: err}
+	}
+	k, s := key{tls: true, addr: target, via: p}, Settings{Guard: d.Guard}.withDefaults()
+	raw, err := k.dialProxy(ctx, &s)
+	if err != nil {
+		return nil, err
+	}
+	nc, err := k.through(ctx, &s, raw)
+	if err != nil {
+		_ = raw.Close()
+		return nil, err
+	}
+	return nc, nil
 }
 
 var (
@@ -54,21 +95,16 @@ func dialRaw(ctx context.Context, hook dialFunc, guard *Guard, timeout time.Dura
 // dial opens one connection to the authority and, for https, does the
 // handshake. Over TLS the protocol is what ALPN chose.
 func (t *Transport) dial(ctx context.Context, k key, allowHTTP2 bool) (*conn, error) {
-	raw, err := dialRaw(ctx, t.settings.Dial, t.settings.Guard, t.settings.DialTimeout, "tcp", k.addr)
-	if err != nil {
-		return nil, err
-	}
-	c := newConn(t, k, raw)
-	t.opened(c)
-	if !k.tls {
-		return c, nil
+	c, err := t.dialPlain(ctx, k)
+	if err != nil || !k.tls {
+		return c, err
 	}
 	cfg := t.tls.Clone()
 	cfg.ServerName = serverName(k.addr)
 	if !allowHTTP2 {
 		cfg.NextProtos = []string{"http/1.1"}
 	}
-	tc := tls.Client(c.wire, cfg)
+	tc := tls.Client(c.nc, cfg)
 	hctx, cancel := context.WithTimeoutCause(ctx, t.settings.TLSTimeout, errTLSTimeout)
 	defer cancel()
 	if err := tc.HandshakeContext(hctx); err != nil {
@@ -82,6 +118,37 @@ func (t *Transport) dial(ctx context.Context, k key, allowHTTP2 bool) (*conn, er
 		return nil, &Error{Kind: TLSFailed, Addr: k.addr, Err: err}
 	}
 	c.secure(tc)
+	return c, nil
+}
+
+// dialPlain opens one connection to the authority, whatever it is to carry.
+func (t *Transport) dialPlain(ctx context.Context, k key) (*conn, error) {
+	s := &t.settings
+	if k.via == nil {
+		raw, err := dialRaw(ctx, s.Dial, s.Guard, s.DialTimeout, "tcp", k.addr)
+		if err != nil {
+			return nil, err
+		}
+		c := newConn(t, k, raw)
+		t.opened(c)
+		return c, nil
+	}
+	raw, err := k.dialProxy(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	c := newConn(t, k, raw)
+	t.opened(c)
+	nc, err := k.through(ctx, s, c.wire)
+	if err != nil {
+		c.abort()
+		return nil, err
+	}
+	if k.tls && k.via.overTLS {
+		c.carrier = &carrier{Conn: nc}
+		nc = c.carrier
+	}
+	c.nc = nc
 	return c, nil
 }
 

@@ -11,6 +11,9 @@
 //     until ALPN has told what it speaks.
 //   - dial.go, guard.go: the connect itself. The guard judges the address that
 //     is really dialled. wire.go is the socket below TLS: it counts bytes.
+//   - via.go: where the way leads through a proxy, which proxies.go has chosen
+//     and proxy.go describes. target.go judges the target that the proxy will
+//     dial; connect.go asks for a tunnel to it.
 //   - HTTP/1.1: exchange.go. write.go renders head and small body into one
 //     buffer; alive_unix.go looks whether a pooled connection is still good;
 //     one write. A larger body is written by sender.go on a goroutine of its
@@ -24,6 +27,21 @@
 //   - cancel.go turns the end of the context into a deadline in the past.
 //   - errors.go: everything that can go wrong, as one type.
 //
+// # Proxies
+//
+// https targets, and tunnels, go by CONNECT, with the target's TLS inside; http
+// targets in absolute-form, except upgrades and requests whose Host is not the
+// authority that is called, which tunnel. Bytes of CONNECT are not bytes of the
+// request: what fails on the way is unsent. A 407 is about the operator's
+// credentials, never the caller's, and so an error and no response.
+//
+// The guard cannot pin what a proxy resolves. It refuses addresses, names of
+// which any address that is found here is denied, localhost, and numbers that
+// only some take for addresses, before the proxy is connected. A name that does
+// not resolve here within two seconds is left to the proxy, as is one that
+// resolves differently there: who needs more puts the rules into the proxy.
+// Under an open guard no name is looked up.
+//
 // # Goroutines
 //
 // A call over HTTP/1.1 has none, unless its request body is neither absent nor
@@ -36,7 +54,8 @@
 // Of net/http/httptrace these are called: GotConn, WroteHeaders (once, when
 // the first byte of the request has been accepted by the socket, and exactly
 // if Error.Sent is or would be true; over HTTP/2 when the library has written
-// the header frame, which the peer may still declare unprocessed), Got100Continue, Got1xxResponse (100, 102, 103 …; its error
-// ends the call), GotFirstResponseByte. The dialler adds its own (DNS…,
+// the header frame, which the peer may still declare unprocessed), Got100Continue,
+// Got1xxResponse (100, 102, 103 …; its error ends the call),
+// GotFirstResponseByte. The dialler adds its own (DNS…,
 // Connect…) unless the dial is shared between calls.
 package egress

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"time"
 )
@@ -22,6 +23,9 @@ const (
 	DialFailed
 	// AddressDenied: the guard refused the address that was about to be dialled.
 	AddressDenied
+	// ProxyFailed: the way led through a proxy and not past it: it could not be
+	// reached, or would not let the call through. A *ProxyError is wrapped.
+	ProxyFailed
 	// TLSFailed: the handshake failed, or the peer ended TLS with an alert.
 	TLSFailed
 	// Reset: the connection died before a whole response head had arrived.
@@ -44,6 +48,7 @@ var kindTexts = [...]string{
 	InvalidRequest: "invalid request",
 	DialFailed:     "dial failed",
 	AddressDenied:  "address denied",
+	ProxyFailed:    "proxy failed",
 	TLSFailed:      "TLS failed",
 	Reset:          "connection lost before a response",
 	Malformed:      "malformed response",
@@ -98,8 +103,15 @@ func (e *Error) ErrorType() string {
 	return strings.ReplaceAll(strings.ToLower(e.Kind.String()), " ", "_")
 }
 
-// Permanent reports that the same request would meet the same end again.
-func (e *Error) Permanent() bool { return e.Kind == HeaderTooLarge }
+// Permanent reports that the same request would meet the same end again. A
+// proxy that refuses our credentials is not asked again and again either: some
+// lock the account.
+func (e *Error) Permanent() bool {
+	if refused, ok := errors.AsType[*ProxyError](e.Err); ok {
+		return refused.Status == http.StatusProxyAuthRequired
+	}
+	return e.Kind == HeaderTooLarge
+}
 
 // canceledError wraps context.Cause and still answers to the context's own
 // error, which callers commonly ask for.
@@ -147,6 +159,9 @@ func (e *invalidError) Refusal() (reason string, retryAfter time.Duration) {
 
 // kindOf classifies err: a fault's own kind, a TLS alert, or otherwise.
 func kindOf(err error, otherwise Kind) Kind {
+	if _, ok := errors.AsType[*ProxyError](err); ok {
+		return ProxyFailed
+	}
 	if fault, ok := errors.AsType[*faultError](err); ok {
 		return fault.kind
 	}

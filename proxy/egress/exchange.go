@@ -82,6 +82,7 @@ func (t *Transport) begin(req *http.Request) (*exchange, error) {
 	}
 	ex.inline = ex.length > 0 && ex.length <= maxInline && req.GetBody != nil && len(req.Trailer) == 0 && !ex.expect
 	ex.upgrade = len(req.Header["Upgrade"]) > 0 && tokenIn(req.Header["Connection"], "upgrade")
+	ex.route()
 	if ex.ctx.Err() != nil {
 		return nil, ex.refuse(causeOf(ex.ctx))
 	}

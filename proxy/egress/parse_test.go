@@ -152,3 +152,31 @@ func FuzzChunkLine(f *testing.F) {
 		}
 	})
 }
+
+// FuzzConnectAnswer: an answer that opens a tunnel ends at an empty line, and
+// no byte behind that is lost or made up.
+func FuzzConnectAnswer(f *testing.F) {
+	for _, s := range []string{
+		"HTTP/1.1 200 Connection established\r\n\r\nearly", "HTTP/1.0 200\r\nVia: x\r\n\r\n",
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No\r\nContent-Length: 3\r\n\r\nabc",
+		"HTTP/1.1 407 No\r\n\r\n", "HTTP/1.1 200 OK\n\n", "220 smtp\r\n\r\n",
+	} {
+		f.Add([]byte(s))
+	}
+	p, err := ParseProxy("u:p@proxy.test:3128")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r := bytes.NewReader(data)
+		nc, err := p.tunnel(t.Context(), bytesConn{r}, "api.test:443", time.Minute)
+		if err != nil {
+			return
+		}
+		rest, _ := io.ReadAll(nc)
+		head, ok := bytes.CutSuffix(data, rest)
+		if !ok || !bytes.HasSuffix(head, []byte("\r\n\r\n")) || !bytes.HasPrefix(head, []byte("HTTP/1.")) {
+			t.Errorf("%q in front of the tunnel's %q", head, rest)
+		}
+	})
+}

@@ -28,6 +28,10 @@ func (ex *exchange) receive() (*http.Response, error) {
 			return nil, err
 		}
 	}
+	if resp.StatusCode == http.StatusProxyAuthRequired && ex.key.forwarded() {
+		// It is about our credentials, and not the caller's.
+		return nil, &ProxyError{Proxy: ex.key.via.addr, Status: resp.StatusCode}
+	}
 	ex.freeOut()
 	ex.resp = resp
 	resp.Request = ex.req

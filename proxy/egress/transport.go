@@ -23,8 +23,13 @@ type Settings struct {
 	ClientKey  string // PEM file of its key; "": in ClientCert
 	Guard      *Guard // what may be dialled; nil: any address
 
-	DialTimeout           time.Duration // name resolution and TCP connect; 0: 10 s
-	TLSTimeout            time.Duration // TLS handshake; 0: 10 s
+	// Proxy chooses the way to each target. https goes by CONNECT; http in
+	// absolute-form, or by CONNECT if it is an upgrade or its Host is another.
+	// nil: all directly.
+	Proxy ProxyFunc
+
+	DialTimeout           time.Duration // name resolution and TCP connect, and a proxy's answer to CONNECT; 0: 10 s each
+	TLSTimeout            time.Duration // TLS handshake, and that with a proxy; 0: 10 s each
 	IdleConnTimeout       time.Duration // an unused connection is kept for; 0: 90 s
 	ExpectContinueTimeout time.Duration // wait for 100 (Continue) before sending the body anyway (RFC 9110 §10.1.1); 0: 5 s
 	ReadIdleTimeout       time.Duration // silence of an HTTP/2 connection before it is pinged; 0: 30 s
@@ -34,7 +39,8 @@ type Settings struct {
 	MaxHeaderBytes        int           // of a response's header section, and of its trailers; 0: 1 MiB
 
 	// Dial replaces the network, and with it Guard; nil: TCP with happy
-	// eyeballs. It is meant for tests and in-memory networks.
+	// eyeballs. It is meant for tests and in-memory networks. With a Proxy it
+	// is asked for the proxy's address.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
@@ -165,7 +171,8 @@ func tlsConfig(s Settings) (*tls.Config, error) {
 // req.URL.RawQuery. Header fields go out under the names that the map has, in
 // the map's order (unspecified), the values of one name in their order; none
 // is added except Host, Content-Length, Transfer-Encoding and Trailer, which
-// come from the request's fields of those names.
+// come from the request's fields of those names, and the Proxy-Authorization
+// that a proxy reading the request wants.
 //
 // req.Body is closed, and not read any more, when RoundTrip has returned an
 // error or the response's body has been closed. RoundTrip waits for that: Close

@@ -46,7 +46,7 @@ func (u *upgraded) Read(p []byte) (int, error) {
 		u.ex.freeReader()
 	}
 	n, err := u.ex.c.nc.Read(p)
-	if err == io.EOF && u.ex.c.tls != nil && u.ex.c.wire.gotFIN.Load() {
+	if err == io.EOF && u.ex.c.cutOff() {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, u.fault(err)

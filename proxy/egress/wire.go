@@ -83,8 +83,10 @@ type conn struct {
 	t    *Transport
 	key  key
 	wire *wireConn
-	nc   net.Conn             // wire itself, or TLS over it
-	tls  *tls.ConnectionState // nil: plain
+	nc   net.Conn             // wire itself, or what was built on it: TLS, a way through a proxy
+	tls  *tls.ConnectionState // of the target; nil: plain
+
+	carrier *carrier // TLS to a proxy below that of the target; nil: none
 
 	uses      int               // requests so far
 	idleSince time.Time         // when it went into the pool

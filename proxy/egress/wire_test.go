@@ -15,10 +15,12 @@ import (
 
 // The server resets connections at random points. Whatever happens, it sees at
 // most as many requests as WroteHeaders was called, every call that reports
-// Sent called it once, and none that reports Unsent did.
+// Sent called it once, and none that reports Unsent did. A proxy that reads the
+// requests is the server; one that passes bytes is nobody.
 func TestAccountingAgreesWithTheServerUnderResets(t *testing.T) {
-	for _, proto := range []string{"http", "https"} {
-		t.Run(proto, func(t *testing.T) {
+	for _, way := range []string{"http", "https", "http forwarded", "https tunnelled", "https tunnelled in TLS"} {
+		t.Run(way, func(t *testing.T) {
+			proto, by, _ := strings.Cut(way, " ")
 			var seen, whole atomic.Int32
 			var mu sync.Mutex
 			rnd := rand.New(rand.NewPCG(1, 2))
@@ -60,14 +62,29 @@ func TestAccountingAgreesWithTheServerUnderResets(t *testing.T) {
 			} else {
 				s = serveTLS(t, serverTLS("http/1.1"), handle)
 			}
-			tr := newTransport(t, egress.Settings{CAFile: caFile(t)})
+			settings, host := egress.Settings{CAFile: caFile(t)}, s.addr
+			switch by {
+			case "forwarded":
+				settings.Proxy, host = through(t, "http://u:p@"+s.addr), "api.test"
+			case "tunnelled":
+				proxy := serveProxy(t, false, map[string]string{"api.test:443": s.addr})
+				settings.Proxy, host = through(t, "http://u:p@"+proxy.addr), "api.test"
+			case "tunnelled in TLS":
+				proxy := serveProxy(t, true, map[string]string{"api.test:443": s.addr})
+				settings.Proxy, host = through(t, "https://u:p@"+proxy.addr), "api.test"
+			}
+			calls := 100
+			if by != "" {
+				calls = 40
+			}
+			tr := newTransport(t, settings)
 			var wrote, sent, unsent, answers atomic.Int32
 			var wg sync.WaitGroup
 			for range 4 {
 				wg.Go(func() {
-					for range 100 {
+					for range calls {
 						var h hooks
-						resp, err := tr.RoundTrip(h.on(newRequest(t, "GET", proto+"://"+s.addr+"/", nil)))
+						resp, err := tr.RoundTrip(h.on(newRequest(t, "GET", proto+"://"+host+"/", nil)))
 						n := h.wrote.Load()
 						wrote.Add(n)
 						if err == nil {

@@ -114,7 +114,7 @@ func (ex *exchange) appendHead(b []byte) []byte {
 	}
 	b = append(b, method...)
 	b = append(b, ' ')
-	b = append(b, ex.path...)
+	b = ex.appendTarget(b)
 	if req.URL.ForceQuery || req.URL.RawQuery != "" {
 		b = append(b, '?')
 		b = append(b, req.URL.RawQuery...)
@@ -122,19 +122,45 @@ func (ex *exchange) appendHead(b []byte) []byte {
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, ex.host...)
 	b = append(b, '\r', '\n')
+	auth := ex.proxyAuth()
 	for name, values := range req.Header {
-		if isFraming(name) {
+		if isFraming(name) || auth != "" && fold(name, "Proxy-Authorization") {
 			continue
 		}
 		for _, v := range values {
 			b = appendField(b, name, v)
 		}
 	}
+	if auth != "" {
+		b = appendField(b, "Proxy-Authorization", auth)
+	}
 	b = ex.appendFraming(b, method)
 	if req.Close && !ex.upgrade {
 		b = append(b, "Connection: close\r\n"...)
 	}
 	return append(b, '\r', '\n')
+}
+
+// appendTarget renders the target up to the query. A proxy that reads the
+// request gets it in absolute-form, where "*" is an authority without a path
+// (RFC 9112 §3.2.2, §3.2.4).
+func (ex *exchange) appendTarget(b []byte) []byte {
+	if ex.key.forwarded() {
+		b = append(b, "http://"...)
+		b = append(b, ex.host...)
+		if ex.path == "*" {
+			return b
+		}
+	}
+	return append(b, ex.path...)
+}
+
+// proxyAuth is what a proxy that reads the request wants of us, "" for nothing.
+func (ex *exchange) proxyAuth() string {
+	if !ex.key.forwarded() {
+		return ""
+	}
+	return ex.key.via.auth
 }
 
 // appendFraming says how long the body is. A body with trailers is chunked
