@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -69,11 +71,11 @@ type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 func dialRaw(ctx context.Context, hook dialFunc, guard *Guard, timeout time.Duration, network, addr string) (net.Conn, error) {
 	dctx, cancel := context.WithTimeoutCause(ctx, timeout, errDialTimeout)
 	defer cancel()
-	dial := hook
+	dial, judged := hook, judge{guard: guard}
 	if dial == nil {
 		var d net.Dialer
 		if guard != nil {
-			d.ControlContext = guard.control
+			d.ControlContext = judged.control
 		}
 		dial = d.DialContext
 	}
@@ -86,10 +88,28 @@ func dialRaw(ctx context.Context, hook dialFunc, guard *Guard, timeout time.Dura
 	case dctx.Err() != nil:
 		return nil, &Error{Kind: DialFailed, Addr: addr, Err: errDialTimeout}
 	}
-	if denied, ok := errors.AsType[*DeniedError](err); ok {
+	if denied, ok := errors.AsType[*DeniedError](err); ok && judged.permitted.Load() {
+		return nil, &Error{Kind: DialFailed, Addr: addr, Err: errors.New("no permitted address took the connection, and " + denied.Error())}
+	} else if ok {
 		return nil, &Error{Kind: AddressDenied, Addr: addr, Err: denied}
 	}
 	return nil, &Error{Kind: kindOf(err, DialFailed), Addr: addr, Err: err}
+}
+
+// A judge is the guard for one dial. Of several addresses net.Dialer reports the
+// first one's error: if that is a refusal, and another was permitted and is
+// down, it is the host that failed and not the guard that refused.
+type judge struct {
+	guard     *Guard
+	permitted atomic.Bool
+}
+
+func (j *judge) control(ctx context.Context, network, address string, raw syscall.RawConn) error {
+	err := j.guard.control(ctx, network, address, raw)
+	if err == nil {
+		j.permitted.Store(true)
+	}
+	return err
 }
 
 // dial opens one connection to the authority and, for https, does the

@@ -2,6 +2,7 @@ package egress_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -376,11 +377,18 @@ func TestDialTriesOneAddressAfterTheOther(t *testing.T) {
 func TestNameWithoutAWorkingAddress(t *testing.T) {
 	_, port := serveAt(t, "127.0.0.1")
 	guard := egress.NewGuard(prefixes("127.0.0.3/32", "127.0.0.4/32"), nil)
-	useDNS(t, map[string][]string{"down.test": {"127.0.0.3 127.0.0.4"}, "empty.test": {""}})
-	for _, name := range []string{"down.test", "empty.test", "missing.test"} {
-		for _, led := range dialled(t, guard, name+":"+port) {
+	useDNS(t, map[string][]string{
+		"down.test": {"127.0.0.3 127.0.0.4"}, "empty.test": {""},
+		// One is refused by us and one is down: the host failed, in either order.
+		"half.test": {"127.0.0.1 127.0.0.3"}, "other-half.test": {"127.0.0.3 127.0.0.1"},
+	})
+	for _, name := range []string{"down.test", "empty.test", "half.test", "other-half.test", "missing.test"} {
+		for way, led := range dialled(t, guard, name+":"+port) {
 			err, _ := led.(error)
 			wantError(t, err, egress.DialFailed, false)
+			if _, refusal := errors.AsType[*egress.DeniedError](err); refusal {
+				t.Errorf("%s, a %s: %v is a refusal", name, way, err)
+			}
 		}
 	}
 }

@@ -21,7 +21,8 @@ const (
 	InvalidRequest Kind = iota + 1
 	// DialFailed: the name did not resolve, or no address took the connection.
 	DialFailed
-	// AddressDenied: the guard refused the address that was about to be dialled.
+	// AddressDenied: the guard refused every address that was about to be
+	// dialled, or one of those that a proxy might have dialled.
 	AddressDenied
 	// ProxyFailed: the way led through a proxy and not past it: it could not be
 	// reached, or would not let the call through. A *ProxyError is wrapped.
