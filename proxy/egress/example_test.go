@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 
 	"outrider/proxy/egress"
 )
@@ -56,4 +57,25 @@ func ExampleDial() {
 	fmt.Println(err)
 	// Output:
 	// egress: address denied: 127.0.0.1:8080: 127.0.0.1:8080 is a listener of Outrider itself
+}
+
+// Which proxy a target goes through is decided once for all, and seen without
+// its password.
+func ExampleFixedProxy() {
+	via, err := egress.FixedProxy("http://user:password@proxy.corp:3128", []string{".corp", "10.0.0.0/8"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, target := range []string{"https://api.example:443", "https://git.corp:443", "http://10.1.2.3:80"} {
+		u, _ := url.Parse(target)
+		fmt.Println(target, via(u))
+	}
+	_, err = egress.FixedProxy("socks5://user:password@proxy.corp:1080", nil)
+	fmt.Println(err)
+	// Output:
+	// https://api.example:443 http://proxy.corp:3128
+	// https://git.corp:443 direct
+	// http://10.1.2.3:80 direct
+	// the proxy's URL is neither http nor https: no other kind of proxy (SOCKS) is spoken to
 }

@@ -78,9 +78,12 @@ func checkHostPort(addr string) error {
 // Addr is the proxy's host:port.
 func (p *Proxy) Addr() string { return p.addr }
 
-// String is the proxy's URL without credentials.
+// String is the proxy's URL without credentials, "direct" for a nil one.
 func (p *Proxy) String() string {
-	if p.overTLS {
+	switch {
+	case p == nil:
+		return "direct"
+	case p.overTLS:
 		return "https://" + p.addr
 	}
 	return "http://" + p.addr
