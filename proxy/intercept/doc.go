@@ -14,7 +14,7 @@
 //	trust/root.pem          the root certificate, for everybody to read
 //	trust/bundle.pem        the system's roots and ours: SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, …
 //	trust/certs/HASH.0      our root under OpenSSL's name for it: SSL_CERT_DIR
-//	trust/truststore.p12    the system's roots and ours: javax.net.ssl.trustStore
+//	trust/truststore.p12    the system's roots and ours: javax.net.ssl.trustStore, with its password
 //
 // Leaves and their key are in memory only. Every file is replaced by renaming a
 // complete one onto it; the directory ca is made complete under another name

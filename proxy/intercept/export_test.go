@@ -1,6 +1,9 @@
 package intercept
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Minted tells how many leaves were really made, Kept how many are kept.
 func Minted(i *Issuer) int { return i.minted }
@@ -25,3 +28,18 @@ var (
 	FindRoots   = findRoots
 	SubjectHash = subjectHash
 )
+
+// PlanAt plans for the system below root.
+func PlanAt(a *Authority, root, goos string, install bool) (Plan, error) {
+	to := removing
+	if install {
+		to = installing
+	}
+	return a.plan(root, goos, to)
+}
+
+// PlanOf has one step that ends with err.
+func PlanOf(err error) Plan {
+	fail := func(context.Context) error { return err }
+	return Plan{Steps: []Step{{Text: "fail", run: fail}}, again: "sudo outrider ca trust"}
+}

@@ -57,14 +57,14 @@ func keepFile(path string, data []byte) error {
 
 // keepDir makes a directory that everybody may read, if it is missing.
 func keepDir(path string) error {
-	err := os.Mkdir(path, 0o755)
+	err := os.Mkdir(path, 0o755) //nolint:gosec // G301: certificates are for everybody
 	if errors.Is(err, fs.ErrExist) {
 		return unwritable(path)
 	}
 	if err != nil {
 		return fmt.Errorf("making %s: %w", path, err)
 	}
-	return os.Chmod(path, 0o755) //nolint:gosec // G302: the umask may have taken what certificates need to be read by others
+	return os.Chmod(path, 0o755) //nolint:gosec // G302: as above, and the umask may have taken it
 }
 
 // syncDir makes renames in dir last.

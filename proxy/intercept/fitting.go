@@ -21,17 +21,17 @@ func (a *Authority) fitting(s scope, now time.Time) (pair, error) {
 	if err != nil {
 		return pair{}, err
 	}
-	misfit := misfit(found.cert, root, s, now)
-	if misfit == "" && !found.old(now) {
+	reason := misfit(found.cert, root, s, now)
+	if reason == "" && !found.old(now) {
 		return found, nil
 	}
 	made, err := a.issue(root, s, now)
 	if errors.Is(err, fs.ErrNotExist) {
-		if misfit == "" {
+		if reason == "" {
 			return found, nil // old, but still good
 		}
 		return pair{}, fmt.Errorf("a new issuer is needed, because %s, and that takes the key of the root, which is not there: "+
-			"put it back as %s until the next start", misfit, a.rootKey())
+			"put it back as %s until the next start", reason, a.rootKey())
 	}
 	return made, err
 }

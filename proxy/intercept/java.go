@@ -12,7 +12,9 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 )
 
-// javaPassword protects nothing: the store is public. Java wants one.
+// javaPassword protects nothing, the store is public. But Java passes over
+// certificates that it cannot decrypt, so it is needed
+// (javax.net.ssl.trustStorePassword).
 const javaPassword = pkcs12.DefaultPassword
 
 // javaStore encodes roots as a trust store for Java, in the one format that

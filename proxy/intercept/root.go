@@ -77,8 +77,8 @@ func rootName(public *ecdsa.PublicKey) (string, error) {
 		return "", err
 	}
 	const prefix = "Outrider local CA "
-	host, err := os.Hostname()
-	if err != nil || host == "" {
+	host, _ := os.Hostname() // a name less for people, no reason to stop
+	if host == "" {
 		return prefix + short, nil
 	}
 	room := maxName - len(prefix) - len(" ") - len(short)

@@ -15,7 +15,7 @@ type Trust struct {
 	Bundle       string // PEM: the system's roots and ours
 	CertDir      string // directory with our root under OpenSSL's hash name (<hash>.0)
 	Java         string // PKCS12 trust store: the system's roots and ours
-	JavaPassword string // "changeit", which is what Java itself takes
+	JavaPassword string // "changeit"; Java has to be told, or it finds the store empty
 }
 
 // Trust writes the files where they are missing or old, and names them. A file
