@@ -47,16 +47,16 @@
 //
 // # Leaves
 //
-// All leaves of an issuer share one key. Making keys is the larger part of what a leaf
-// costs, and separate keys would protect nothing: they would lie in the same
-// memory, for the same time.
+// All leaves of an issuer share one key, which is made when we start. A key of
+// its own would add a tenth to what minting a leaf costs, and would protect
+// nothing: they would all lie in the same memory, for the same time.
 //
 // # The system's store
 //
 // Clients are mostly told per process, by environment variables that name the
 // files in trust. Programs that look at nothing but the system's store need
-// [Authority.TrustPlan], which copies one file and runs the system's own command. It
-// is done here and not by a library because that is all there is to it: the
-// libraries for it also serve browsers, which are no clients of ours, and Java,
-// which has a file of its own here.
+// [Authority.TrustPlan], which copies one file and runs the system's own
+// command. It is done here and not by a library because that is all there is to
+// it: what the libraries have beyond it is for browsers, which are no clients of
+// ours, and for Java, which has a file of its own here.
 package intercept

@@ -26,7 +26,7 @@ type Issuer struct {
 	authority *Authority
 	scope     scope
 
-	// One key serves all leaves: making a key costs as much as signing one, and
+	// One key serves all leaves: another for each would make minting dearer, and
 	// as they would all lie in this same memory, one is as safe as many.
 	leafKey *ecdsa.PrivateKey
 
