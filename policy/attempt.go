@@ -35,6 +35,7 @@ func attempt(timeout, idle time.Duration) Stage {
 
 // trace lets the transport report to the attempt and its call.
 func (a *Attempt) trace(call *Call) *httptrace.ClientTrace {
+	guard := call.guarded()
 	return &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
 			a.reused.Store(info.Reused)
@@ -51,10 +52,7 @@ func (a *Attempt) trace(call *Call) *httptrace.ClientTrace {
 			a.number.Store(number)
 		},
 		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
-			if call == nil || call.Inform == nil {
-				return nil
-			}
-			return call.Inform(code, header)
+			return call.inform(code, header, guard)
 		},
 	}
 }

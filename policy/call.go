@@ -5,6 +5,8 @@ import (
 	"net/textproto"
 	"sync/atomic"
 	"time"
+
+	"outrider/policy/auth"
 )
 
 // A Call is what is known of one call while it travels: who serves it, and what
@@ -22,6 +24,7 @@ type Call struct {
 	awaiting atomic.Bool               // the client is being waited for, for more of its body
 	bodyFail atomic.Bool
 	gaveUp   atomic.Bool
+	guard    atomic.Pointer[auth.Guard] // of the latest attempt; nil: none carried a secret
 }
 
 type callKey struct{}

@@ -235,7 +235,9 @@ func (c *compiler) limitSettings(upstream string, table config.Limit) limit.Sett
 // plan builds the chain of one rule. own are the upstream's limits, extra the
 // rule's: a call that matches the rule has to pass both.
 func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Policy, own, extra []*limit.Group) *Plan {
-	source := c.source(key, p.Auth)
+	source := c.source(key, p.Auth, u.Config.Placeholder())
+	// A placeholder is one credential, wherever its callers write it: it is not
+	// told apart below by what the request carries.
 	if p.Auth.Type == "passthrough" {
 		credential = "passthrough"
 	}
@@ -246,7 +248,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 	if again != nil {
 		chain = append(chain, Stage{"retry", again.Wrap})
 	}
-	chain = append(chain, Stage{"auth", auth.Wrap(source)}, Stage{"circuit", u.circuit.Wrap(keys.credential)})
+	chain = append(chain, Stage{"auth", auth.Wrap(source, guard)}, Stage{"circuit", u.circuit.Wrap(keys.credential)})
 	for i, group := range own {
 		chain = append(chain, Stage{"limit", group.Wrap(keys.per(u.Config.Limits[i].Per))})
 	}
@@ -286,8 +288,8 @@ func (c *compiler) retry(u *Upstream, key string, cfg config.Retry) *retry.Stage
 	return stage
 }
 
-func (c *compiler) source(key string, cfg config.Auth) auth.Source {
-	settings := auth.Settings{Type: cfg.Type, Name: cfg.Name, Prefix: cfg.Prefix}
+func (c *compiler) source(key string, cfg config.Auth, placeholder string) auth.Source {
+	settings := auth.Settings{Type: cfg.Type, Name: cfg.Name, Prefix: cfg.Prefix, Placeholder: placeholder}
 	value := cfg.Value
 	valueKey := "value"
 	switch cfg.Type {

@@ -27,7 +27,7 @@ func sent(t testing.TB, s auth.Settings, url string, h http.Header) *http.Reques
 	req := policytest.NewRequest(t, "GET", url, "")
 	req.Header = h
 	var got *http.Request
-	_, err = auth.Wrap(src)(roundTripper(func(r *http.Request) (*http.Response, error) {
+	_, err = auth.Wrap(src, nil)(roundTripper(func(r *http.Request) (*http.Response, error) {
 		got = r
 		return &http.Response{StatusCode: 200, Body: http.NoBody, Request: r}, nil
 	})).RoundTrip(req)
@@ -142,7 +142,7 @@ func FuzzQueryCredential(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query, secret string) {
 		req := policytest.NewRequest(t, "GET", "https://api.test/x", "")
 		req.URL.RawQuery = query
-		_, err := auth.Wrap(src(secret))(roundTripper(func(r *http.Request) (*http.Response, error) {
+		_, err := auth.Wrap(src(secret), nil)(roundTripper(func(r *http.Request) (*http.Response, error) {
 			// Decoded, the parameter is there once; taken out, the rest is as it was.
 			var rest []string
 			found := 0
@@ -178,7 +178,7 @@ func TestValueIsReadForEachAttempt(t *testing.T) {
 		t.Fatal(err)
 	}
 	upstream := policytest.NewUpstream(t, policytest.Step{}, policytest.Step{})
-	rt := auth.Wrap(src)(upstream)
+	rt := auth.Wrap(src, nil)(upstream)
 	for _, now = range []string{"old", "new"} {
 		policytest.Do(rt, policytest.NewRequest(t, "GET", "https://api.test/x", ""))
 	}
@@ -230,7 +230,7 @@ func TestNothingIsSentWithoutACredential(t *testing.T) {
 			req := policytest.NewRequest(t, "POST", "https://api.test/x", "abc")
 			body := &closeCounter{Reader: strings.NewReader("abc")}
 			req.Body = body
-			resp, err := auth.Wrap(tt.src)(policytest.NewUpstream(t)).RoundTrip(req) // no step: a request is an error
+			resp, err := auth.Wrap(tt.src, nil)(policytest.NewUpstream(t)).RoundTrip(req) // no step: a request is an error
 			unavailable, ok := errors.AsType[*auth.UnavailableError](err)
 			if resp != nil || !ok || !strings.Contains(err.Error(), tt.says) {
 				t.Fatalf("got %v, %v; want %q", resp, err, tt.says)
@@ -274,20 +274,20 @@ func TestCallerThatLeavesIsNoLackOfACredential(t *testing.T) {
 	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Hour, nil)
 	cancel()
 	req := policytest.NewRequest(t, "GET", "https://api.test/x", "").WithContext(ctx)
-	_, err := auth.Wrap(badSource{err: ctx.Err()})(policytest.NewUpstream(t)).RoundTrip(req)
+	_, err := auth.Wrap(badSource{err: ctx.Err()}, nil)(policytest.NewUpstream(t)).RoundTrip(req)
 	if err != context.Canceled {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestWhatIsNotOursToChangeIsHandedOnAsItIs(t *testing.T) {
-	for _, kind := range []string{"none", "passthrough"} {
-		src, err := auth.New(auth.Settings{Type: kind})
+	for _, kind := range []string{"none", "passthrough", "placeholder"} {
+		src, err := auth.New(auth.Settings{Type: kind, Placeholder: standIn, Value: value("x")})
 		if err != nil {
 			t.Fatal(err)
 		}
 		req := policytest.NewRequest(t, "GET", "https://api.test/x", "")
-		rt := auth.Wrap(src)(roundTripper(func(r *http.Request) (*http.Response, error) {
+		rt := auth.Wrap(src, nil)(roundTripper(func(r *http.Request) (*http.Response, error) {
 			if r != req {
 				t.Errorf("%s: a copy for nothing", kind)
 			}
@@ -304,7 +304,7 @@ func TestCopyIsShallow(t *testing.T) {
 	src, _ := auth.New(auth.Settings{Type: "bearer", Value: value("tok")})
 	req := policytest.NewRequest(t, "POST", "https://api.test/x", "abc")
 	req.Trailer = http.Header{"Checksum": nil}
-	rt := auth.Wrap(src)(roundTripper(func(r *http.Request) (*http.Response, error) {
+	rt := auth.Wrap(src, nil)(roundTripper(func(r *http.Request) (*http.Response, error) {
 		req.Trailer["Checksum"] = []string{"late"}
 		if r == req || r.Trailer.Get("Checksum") != "late" || r.Body != req.Body || r.GetBody == nil {
 			t.Errorf("sent %+v", r)
@@ -336,6 +336,8 @@ func TestNewRefuses(t *testing.T) {
 		"prefix with a line end":    {Type: "header", Name: "X", Prefix: "a\r\n", Value: v},
 		"query without a name":      {Type: "query", Value: v},
 		"query without a value":     {Type: "query", Name: "key"},
+		"placeholder without one":   {Type: "placeholder", Value: v},
+		"placeholder for nothing":   {Type: "placeholder", Placeholder: standIn},
 	} {
 		if src, err := auth.New(s); err == nil {
 			t.Errorf("%s: %v", name, src)

@@ -1,7 +1,9 @@
 package auth_test
 
 import (
+	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"outrider/policy/auth"
@@ -18,13 +20,14 @@ func BenchmarkInject(b *testing.B) {
 		{Type: auth.Basic, Username: value("user"), Value: value("0123456789")},
 		{Type: auth.Header, Name: "X-Api-Key", Value: value("0123456789")},
 		{Type: auth.Query, Name: "key", Value: value("0123456789")},
+		{Type: auth.Placeholder, Placeholder: standIn, Value: value("0123456789")},
 	} {
 		b.Run(s.Type, func(b *testing.B) {
 			src, err := auth.New(s)
 			if err != nil {
 				b.Fatal(err)
 			}
-			rt := auth.Wrap(src)(next)
+			rt := auth.Wrap(src, nil)(next)
 			req := policytest.NewRequest(b, "GET", "https://api.test/x?a=1&b=2", "")
 			for _, name := range []string{"Accept", "Accept-Encoding", "Content-Type", "User-Agent"} {
 				req.Header.Set(name, "x")
@@ -32,6 +35,41 @@ func BenchmarkInject(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				rt.RoundTrip(req)
+			}
+		})
+	}
+}
+
+// BenchmarkScrub is what a response costs that does not show the secret: the
+// bytes and allocations are those of the request (BenchmarkInject/bearer).
+func BenchmarkScrub(b *testing.B) {
+	header := http.Header{}
+	for _, name := range strings.Fields("Date Content-Type Cache-Control Etag Vary X-Request-Id Strict-Transport-Security Server Set-Cookie X-Frame-Options") {
+		header[name] = []string{"text of a usual length; q=0.9"}
+	}
+	header["Location"] = []string{"https://api.test/x?cursor=a%2Fb%3D%3D&per_page=100"}
+	body := &struct{ io.ReadCloser }{http.NoBody}
+	resp := &http.Response{StatusCode: 200, Header: header}
+	next := roundTripper(func(*http.Request) (*http.Response, error) { resp.Body = body; return resp, nil })
+	for _, s := range []auth.Settings{
+		{Type: auth.None},
+		{Type: auth.Bearer, Value: value("ghp_0123456789")},
+		{Type: auth.Basic, Username: value("user"), Value: value("0123456789")},
+	} {
+		b.Run(s.Type, func(b *testing.B) {
+			src, err := auth.New(s)
+			if err != nil {
+				b.Fatal(err)
+			}
+			rt := auth.Wrap(src, nil)(next)
+			req := policytest.NewRequest(b, "GET", "https://api.test/x?a=1&b=2", "")
+			for _, name := range []string{"Accept", "Accept-Encoding", "Content-Type", "User-Agent"} {
+				req.Header.Set(name, "x")
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				resp, _ := rt.RoundTrip(req)
+				resp.Body.Read(nil)
 			}
 		})
 	}

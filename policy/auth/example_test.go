@@ -18,7 +18,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	client := auth.Wrap(source)(roundTripper(func(req *http.Request) (*http.Response, error) {
+	client := auth.Wrap(source, nil)(roundTripper(func(req *http.Request) (*http.Response, error) {
 		fmt.Println("sent:", req.Header.Get("Authorization"))
 		return &http.Response{StatusCode: 200, Body: http.NoBody}, nil
 	}))
@@ -33,5 +33,5 @@ func Example() {
 	// Output:
 	// sent: Bearer ghp_realsecret
 	// the application's request: Bearer placeholder
-	// {Kind:bearer Header:Authorization Query: Value:REDACTED Remove:false}
+	// {Kind:bearer Header:Authorization Query: Value:REDACTED Remove:false Placeholder: Hidden:[REDACTED REDACTED]}
 }

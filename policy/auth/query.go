@@ -49,6 +49,3 @@ func hasName(pair, name string) bool {
 	decoded, err := url.QueryUnescape(key)
 	return err == nil && decoded == name
 }
-
-// escape encodes everything that is not unreserved in RFC 3986.
-func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }

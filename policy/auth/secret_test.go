@@ -107,6 +107,7 @@ func TestCanary(t *testing.T) {
 		"basic":                    {Type: auth.Basic, Username: value("user"), Value: value(canary)},
 		"header":                   {Type: auth.Header, Name: "X-Api-Key", Value: value(canary)},
 		"query":                    {Type: auth.Query, Name: "key", Value: value(canary)},
+		"placeholder":              {Type: auth.Placeholder, Placeholder: standIn, Value: value(canary)},
 		"bearer with a line end":   {Type: auth.Bearer, Value: control},
 		"basic with a line end":    {Type: auth.Basic, Username: value("user"), Value: control},
 		"header with a line end":   {Type: auth.Header, Name: "X-Api-Key", Value: control},
@@ -126,8 +127,8 @@ func TestCanary(t *testing.T) {
 				t.Fatal(err)
 			}
 			upstream := policytest.NewUpstream(t, step)
-			req := policytest.NewRequest(t, "GET", "https://api.test/x?a=1", "")
-			resp, err := auth.Wrap(src)(upstream).RoundTrip(req)
+			req := policytest.NewRequest(t, "GET", "https://api.test/x?a="+standIn, "")
+			resp, err := auth.Wrap(src, nil)(upstream).RoundTrip(req)
 			shown := fmt.Sprintf("%v %+v %#v %+v", err, err, err, src)
 			for e := err; e != nil; e = errors.Unwrap(e) {
 				shown += fmt.Sprintf("%v %+v %#v", e, e, e)
@@ -154,7 +155,7 @@ func TestCanaryIsFound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	auth.Wrap(src)(roundTripper(func(req *http.Request) (*http.Response, error) {
+	auth.Wrap(src, nil)(roundTripper(func(req *http.Request) (*http.Response, error) {
 		if !leaks(req.URL.String()) {
 			t.Errorf("not seen in %s", req.URL)
 		}

@@ -5,15 +5,27 @@ import (
 	"time"
 )
 
-// A Token is what a Source has injected into a request: a header field or a
-// query parameter. The zero Token changes nothing. Tokens can be compared.
+// A Token is what a Source has injected into a request: a header field, a query
+// parameter, or what stands for a placeholder. The zero Token changes nothing.
+// Tokens can be compared.
 type Token struct {
 	Kind   string // of the credential, for people: "bearer"
 	Header string // the field to set, replacing every value that the caller gave it
 	Query  string // the parameter to set, likewise
 	Value  Secret // what to set, whole: with a scheme or prefix before it
 	Remove bool   // take the Header away, and put nothing in its place; Value is empty
+
+	// Placeholder stands for the secret on the caller's side: it takes the place
+	// of what is Hidden. Without a Header and a Query, Value takes its place in
+	// the request. "" is REDACTED, and takes no value.
+	Placeholder string
+	// Hidden are the texts that a response must not show in its header or its
+	// trailers. Those of fewer than 8 bytes are not looked for.
+	Hidden [maxHidden]Secret
 }
+
+// maxHidden is enough for a credential that is sent whole and in one part.
+const maxHidden = 2
 
 // A Source gives tokens. It may be used concurrently.
 //

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 )
@@ -20,6 +22,7 @@ const (
 	Basic       = "basic"       // Authorization: Basic base64(USERNAME:VALUE) (RFC 7617)
 	Header      = "header"      // NAME: PREFIX VALUE, without a space between the two
 	Query       = "query"       // NAME=VALUE in the query
+	Placeholder = "placeholder" // VALUE wherever the caller wrote the placeholder, and nothing where it did not
 )
 
 // Settings describe one credential.
@@ -28,9 +31,15 @@ type Settings struct {
 	Name   string // of the header field or query parameter; header and query need it, the others do not take it
 	Prefix string // put before the value as it is, with its own space if one belongs there: "Token "; header only
 
+	// Placeholder is what the caller knows in place of the secret. placeholder
+	// needs it, since it is what is replaced in requests; every kind puts it where
+	// a response shows the secret. It ends with the name of an upstream, of
+	// lower-case letters, digits, - and _.
+	Placeholder string
+
 	// Value and Username read the secret, for every attempt anew: a file may
 	// have changed. They must not put the value into an error. Value is needed
-	// by bearer, header and query; for basic it is the password. A part of basic
+	// by bearer, header, query and placeholder; for basic it is the password. A part of basic
 	// that is nil is empty, as some providers want the one or the other; one that
 	// reads as empty is an error.
 	Value, Username func() (string, error)
@@ -77,10 +86,14 @@ func New(s Settings) (Source, error) {
 		if s.Value == nil {
 			return nil, errors.New("query: needs a value")
 		}
+	case Placeholder:
+		if s.Placeholder == "" || s.Value == nil {
+			return nil, errors.New("placeholder: needs a placeholder and a value")
+		}
 	default:
-		return nil, fmt.Errorf("type %q: must be one of none, passthrough, bearer, basic, header, query", s.Type)
+		return nil, fmt.Errorf("type %q: must be one of none, passthrough, bearer, basic, header, query, placeholder", s.Type)
 	}
-	return static{s}, nil
+	return &static{Settings: s}, nil
 }
 
 const authorization = "Authorization"
@@ -110,66 +123,112 @@ type fixed struct{ token Token }
 
 func (f fixed) Token(context.Context, Token) (Token, error) { return f.token, nil }
 
-// static is a Source that reads its secret for each token. It holds no Secret,
-// only the way to it.
-type static struct{ Settings }
+// static is a Source that reads its secret for each token, and makes the token
+// anew when the secret has changed.
+type static struct {
+	Settings
+	last atomic.Pointer[made]
+}
 
-func (s static) Token(context.Context, Token) (Token, error) {
-	t := Token{Kind: s.Type}
-	var value string
-	var err error
-	if s.Type == Basic {
-		value, err = s.basic()
-	} else {
-		value, err = s.read("the value", s.Value)
-		value = s.Prefix + value
-	}
+// made is a token and what it was made of.
+type made struct {
+	username, value Secret
+	token           Token
+}
+
+func (s *static) Token(context.Context, Token) (Token, error) {
+	token, err := s.token()
 	if err != nil {
 		return Token{}, &UnavailableError{Err: fmt.Errorf("%s: %w", s.Type, err)}
 	}
-	if t.Value = NewSecret(value); s.Type == Query {
-		t.Query = s.Name
-	} else {
-		t.Header = s.Name
+	return token, nil
+}
+
+func (s *static) token() (Token, error) {
+	var username, value string
+	var err error
+	if s.Type == Basic && s.Username != nil {
+		if username, err = s.Username(); err != nil {
+			return Token{}, fmt.Errorf("reading the username: %w", err)
+		}
+	}
+	if s.Value != nil {
+		if value, err = s.Value(); err != nil {
+			return Token{}, fmt.Errorf("reading %s: %w", s.part(), err)
+		}
+	}
+	if last := s.last.Load(); last != nil && last.username.Reveal() == username && last.value.Reveal() == value {
+		return last.token, nil
+	}
+	token, err := s.compose(username, value)
+	if err != nil {
+		return Token{}, err
+	}
+	s.last.Store(&made{NewSecret(username), NewSecret(value), token})
+	return token, nil
+}
+
+// part names the value in errors.
+func (s *static) part() string {
+	if s.Type == Basic {
+		return "the password"
+	}
+	return "the value"
+}
+
+// compose makes the token of a secret.
+func (s *static) compose(username, value string) (Token, error) {
+	if s.Type == Basic && s.Username != nil {
+		if err := sendable("the username", username); err != nil {
+			return Token{}, err
+		}
+	}
+	if s.Value != nil {
+		if err := sendable(s.part(), value); err != nil {
+			return Token{}, err
+		}
+	}
+	t := Token{Kind: s.Type, Placeholder: s.Placeholder}
+	switch s.Type {
+	case Basic:
+		credentials, err := basic(username, value)
+		if err != nil {
+			return Token{}, err
+		}
+		t.Header, t.Value = s.Name, NewSecret("Basic "+credentials)
+		t.Hidden[0], t.Hidden[1] = NewSecret(credentials), NewSecret(cmp.Or(value, username))
+	case Query:
+		t.Query, t.Value = s.Name, NewSecret(value)
+		t.Hidden[0] = t.Value
+	case Placeholder:
+		t.Value = NewSecret(value)
+		t.Hidden[0] = t.Value
+	default:
+		t.Header, t.Value = s.Name, NewSecret(s.Prefix+value)
+		t.Hidden[0] = NewSecret(value)
 	}
 	return t, nil
 }
 
 // basic makes the credentials of RFC 7617, in UTF-8.
-func (s static) basic() (string, error) {
-	var username, password string
-	var err error
-	if s.Username != nil {
-		if username, err = s.read("the username", s.Username); err != nil {
-			return "", err
-		}
-	}
-	if s.Value != nil {
-		if password, err = s.read("the password", s.Value); err != nil {
-			return "", err
-		}
-	}
+func basic(username, password string) (string, error) {
 	if strings.Contains(username, ":") {
 		return "", errors.New("the username contains a colon")
 	}
 	if !utf8.ValidString(username) || !utf8.ValidString(password) {
 		return "", errors.New("username and password must be UTF-8")
 	}
-	return "Basic " + base64.StdEncoding.EncodeToString([]byte(username+":"+password)), nil
+	return base64.StdEncoding.EncodeToString([]byte(username + ":" + password)), nil
 }
 
-// read reads a part of the credential and checks that it can be sent. part
-// names it in errors.
-func (s static) read(part string, get func() (string, error)) (string, error) {
-	v, err := get()
-	if err != nil {
-		return "", fmt.Errorf("reading %s: %w", part, err)
-	}
+// sendable checks that a part of the credential can be sent. part names it in
+// errors.
+func sendable(part, v string) error {
 	if v == "" {
-		return "", fmt.Errorf("%s is empty", part)
+		return fmt.Errorf("%s is empty", part)
 	}
 	if strings.ContainsFunc(v, unicode.IsControl) {
-		return "", fmt.Errorf("%s contains a control character, maybe a line end", part)
+		return fmt.Errorf("%s contains a control character, maybe a line end", part)
 	}
-	return v, nil
+	return nil
 }

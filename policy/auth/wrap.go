@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -10,72 +11,130 @@ import (
 )
 
 // Wrap returns a decorator that asks src for a token for each request and
-// injects it, in place of whatever the caller sent under the same name.
-func Wrap(src Source) func(http.RoundTripper) http.RoundTripper {
+// injects it, in place of whatever the caller sent under the same name. Where the
+// header or the trailers of the response show it, they get its placeholder.
+//
+// Informational responses do not come back through here: guard, if not nil, is
+// told before a request is sent what those to it must not show.
+func Wrap(src Source, guard func(context.Context, *Guard)) func(http.RoundTripper) http.RoundTripper {
 	return func(next http.RoundTripper) http.RoundTripper {
-		return &transport{src: src, next: next}
+		return &transport{src: src, guard: guard, next: next}
 	}
 }
 
 type transport struct {
-	src  Source
-	next http.RoundTripper
+	src   Source
+	guard func(context.Context, *Guard)
+	next  http.RoundTripper
 }
 
 // RoundTrip sends one request with the credential in it.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	r2, err := t.authorize(req)
+	in, err := t.authorize(req)
 	if err != nil {
 		if req.Body != nil {
 			req.Body.Close()
 		}
 		return nil, err
 	}
-	resp, err := t.next.RoundTrip(r2)
-	if resp != nil && r2 != req {
-		resp.Request = req // the secret goes no further up than this
+	if in == nil {
+		return t.next.RoundTrip(req)
+	}
+	if t.guard != nil {
+		t.guard(req.Context(), &in.guard)
+	}
+	resp, err := t.next.RoundTrip(&in.Request)
+	if resp != nil {
+		in.receive(req, resp)
 	}
 	return resp, err
 }
 
-// authorize returns the request with its credential: a copy, or req itself
-// where there is nothing to change.
-func (t *transport) authorize(req *http.Request) (*http.Request, error) {
+// injected is a copy of a request with its credential, and what its response
+// needs: together, so that they are one allocation.
+type injected struct {
+	http.Request
+	guard Guard
+	body  guardedBody
+}
+
+// authorize returns the request with its credential, nil where there is nothing
+// to change.
+func (t *transport) authorize(req *http.Request) (*injected, error) {
 	ctx := req.Context()
 	token, err := t.src.Token(ctx, Token{})
 	if err != nil {
 		return nil, unavailable(ctx, err)
 	}
-	switch {
-	case token.Remove:
-		if _, there := req.Header[token.Header]; !there {
-			return req, nil
-		}
-	case token.Header != "" || token.Query != "":
-		if err := token.check(); err != nil {
-			return nil, unavailable(ctx, err)
-		}
-	default:
-		return req, nil
+	if token.Remove {
+		return token.remove(req), nil
 	}
-
-	r2 := new(http.Request)
-	*r2 = *req // shallow: the values of its Trailer arrive later, in the same map
+	if token.Header == "" && token.Query == "" && token.Placeholder == "" {
+		return nil, nil //nolint:nilnil // there is nothing to change
+	}
+	if err := token.check(); err != nil {
+		return nil, unavailable(ctx, err)
+	}
 	switch {
 	case token.Query != "":
-		r2.URL = new(url.URL)
-		*r2.URL = *req.URL
-		r2.URL.RawQuery = setParameter(req.URL.RawQuery, token.Query, token.Value.Reveal())
-	case token.Remove:
-		r2.Header = req.Header.Clone()
-		delete(r2.Header, token.Header)
-	default:
-		if r2.Header = req.Header.Clone(); r2.Header == nil {
-			r2.Header = http.Header{}
-		}
-		r2.Header[token.Header] = []string{token.Value.Reveal()}
+		return token.setQuery(req), nil
+	case token.Header != "":
+		return token.setHeader(req), nil
 	}
-	return r2, nil
+	in, err := token.fill(req)
+	if err != nil {
+		return nil, unavailable(ctx, err)
+	}
+	return in, nil
+}
+
+// inject begins a request with the token in it. The copy is shallow: the values of
+// its Trailer arrive later, in the same map.
+func (t Token) inject(req *http.Request) *injected {
+	return &injected{Request: *req, guard: guardOf(t)}
+}
+
+func (t Token) remove(req *http.Request) *injected {
+	if _, there := req.Header[t.Header]; !there {
+		return nil
+	}
+	in := t.inject(req)
+	in.Header = req.Header.Clone()
+	delete(in.Header, t.Header)
+	return in
+}
+
+func (t Token) setHeader(req *http.Request) *injected {
+	in := t.inject(req)
+	if in.Header = req.Header.Clone(); in.Header == nil {
+		in.Header = http.Header{}
+	}
+	in.Header[t.Header] = []string{t.Value.Reveal()}
+	return in
+}
+
+func (t Token) setQuery(req *http.Request) *injected {
+	in := t.inject(req)
+	in.URL = new(url.URL)
+	*in.URL = *req.URL
+	in.URL.RawQuery = setParameter(req.URL.RawQuery, t.Query, t.Value.Reveal())
+	return in
+}
+
+// receive takes the secret out of a response, and out of its trailers when they
+// have come.
+func (in *injected) receive(req *http.Request, resp *http.Response) {
+	resp.Request = req // the secret goes no further up than this
+	if in.guard.empty() {
+		return
+	}
+	in.guard.Scrub(resp.Header)
+	in.guard.Scrub(resp.Trailer)
+	if _, upgraded := resp.Body.(io.Writer); upgraded || resp.Body == nil || resp.Body == http.NoBody {
+		return
+	}
+	in.body = guardedBody{resp.Body, resp, &in.guard}
+	resp.Body = &in.body
 }
 
 // check is the last look at a token of any Source before it is sent.

@@ -32,6 +32,10 @@ func authKindNames() []string {
 	return names
 }
 
+// Placeholder is what a caller writes where the credential of this upstream
+// belongs, and what it reads where a response would show it.
+func (u *Upstream) Placeholder() string { return "outrider-placeholder-" + u.Name }
+
 func authType(name string) string {
 	return oneOf(authKindNames()...)(name)
 }

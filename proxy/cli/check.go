@@ -79,7 +79,7 @@ func plans(set *policy.Set) []planView {
 		for _, p := range u.Plans() {
 			view := planView{
 				Upstream: u.Config.Name, Match: p.Match, URL: u.Config.URL.String(), Hosts: u.Config.Hosts,
-				Chain: p.Stages, Credential: credentialText(p.Policy.Auth), Timeout: timeoutText(p.Policy),
+				Chain: p.Stages, Credential: credentialText(u.Config, p.Policy.Auth), Timeout: timeoutText(p.Policy),
 				Quotas: quotaTexts(p.Policy.Limits), Retry: retryText(p.Policy.Retry), Circuit: circuitText(u.Config.Circuit),
 				Captured: capturedText(set.Intercepts(u)), Egress: egressText(u.Config.Egress),
 			}
@@ -120,14 +120,14 @@ func printUpstream(w io.Writer, file *config.File, u *policy.Upstream, intercept
 		line("goes out", text)
 	}
 	line("chain", strings.Join(base.Stages, " → "))
-	facts := policyFacts(base.Policy)
+	facts := policyFacts(cfg, base.Policy)
 	for _, f := range facts {
 		line(f.label, f.text)
 	}
 	line("circuit", circuitText(cfg.Circuit))
 	for i, rule := range u.Plans()[1:] {
 		fmt.Fprintf(w, "  rule %d      %s\n", i+1, rule.Match)
-		for _, f := range policyFacts(rule.Policy) {
+		for _, f := range policyFacts(cfg, rule.Policy) {
 			// What a rule has from its upstream is said above; its quotas are its own.
 			if f.label == "quota" || !slices.Contains(facts, f) {
 				line("  "+f.label, f.text)
@@ -136,8 +136,8 @@ func printUpstream(w io.Writer, file *config.File, u *policy.Upstream, intercept
 	}
 }
 
-func policyFacts(p config.Policy) []fact {
-	facts := []fact{{"credential", credentialText(p.Auth)}, {"time", timeoutText(p)}}
+func policyFacts(u *config.Upstream, p config.Policy) []fact {
+	facts := []fact{{"credential", credentialText(u, p.Auth)}, {"time", timeoutText(p)}}
 	for _, text := range quotaTexts(p.Limits) {
 		facts = append(facts, fact{"quota", text})
 	}
@@ -148,7 +148,7 @@ func policyFacts(p config.Policy) []fact {
 	return facts
 }
 
-func credentialText(a config.Auth) string {
+func credentialText(u *config.Upstream, a config.Auth) string {
 	switch a.Type {
 	case "bearer":
 		return "bearer, from " + referenceText(a.Token)
@@ -157,7 +157,7 @@ func credentialText(a config.Auth) string {
 	case "header", "query":
 		return a.Type + " " + a.Name + ", from " + referenceText(a.Value)
 	case "placeholder":
-		return "from " + referenceText(a.Value) + ", where the caller wrote its placeholder"
+		return "placeholder, from " + referenceText(a.Value) + ", where the caller wrote " + u.Placeholder()
 	case "none":
 		return "none; a caller's own Authorization is removed"
 	}

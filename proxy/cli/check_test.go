@@ -41,12 +41,17 @@ url   = "https://weather.example"
 hosts = []
 auth  = { type = "query", name = "appid", value = "canary-literal" }
 retry = { attempts = 1 }
+
+[upstream.bot]
+url   = "https://bot.example"
+hosts = []
+auth  = { type = "placeholder", value = "env:OUTRIDER_TEST_USER" }
 `)
 	if code != 0 || problems != "" {
 		t.Fatalf("exit code %d, %s", code, problems)
 	}
 	for _, want := range []string{
-		"is valid: 2 upstreams\n",
+		"is valid: 3 upstreams\n",
 		"warning: upstream.weather.auth.value: literal secret; use env:NAME or file:PATH\n",
 		"\ncrm → https://crm.example\n",
 		"  proxy       for crm.example; https:// is opened with the local certificate authority\n",
@@ -57,6 +62,7 @@ retry = { attempts = 1 }
 		"  rule 1      POST /charges\n    repeats   GET, HEAD, OPTIONS, PUT, DELETE; POST and PATCH, under Idempotency-Key, which is added",
 		"  credential  query appid, from a literal in the file\n",
 		"  retry       off\n",
+		"  credential  placeholder, from env:OUTRIDER_TEST_USER, where the caller wrote outrider-placeholder-bot\n",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("it does not say %q", want)

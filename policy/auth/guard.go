@@ -1,0 +1,85 @@
+package auth
+
+import (
+	"io"
+	"net/http"
+	"slices"
+)
+
+// shortest is the length from which a secret is looked for in responses: shorter
+// texts are found by chance, in dates, identifiers and versions.
+const shortest = 8
+
+// A Guard knows what a response must not show of the credential that its request
+// carried. It is not changed once the request was sent. The zero Guard finds
+// nothing.
+type Guard struct {
+	placeholder string
+	hidden      [maxHidden + 1]Secret // the token's, and what the request made of it
+}
+
+func guardOf(t Token) Guard {
+	g := Guard{placeholder: t.Placeholder}
+	if g.placeholder == "" {
+		g.placeholder = redacted
+	}
+	copy(g.hidden[:], t.Hidden[:])
+	return g
+}
+
+// empty reports that there is nothing to look for.
+func (g *Guard) empty() bool { return g.hidden == [maxHidden + 1]Secret{} }
+
+// hide adds the one text that a request made of the token.
+func (g *Guard) hide(text string) { g.hidden[maxHidden] = NewSecret(text) }
+
+// Scrub puts the placeholder where the fields of a response show the secret, as
+// it is or percent-encoded. Lists of values are replaced, never written to:
+// they may have other readers.
+func (g *Guard) Scrub(header http.Header) {
+	for name, values := range header {
+		for i, value := range values {
+			clean := g.clean(value)
+			if clean == value {
+				continue
+			}
+			values = slices.Clone(values)
+			values[i] = clean
+			header[name] = values
+		}
+	}
+}
+
+func (g *Guard) clean(value string) string {
+	for _, secret := range g.hidden {
+		text := secret.Reveal()
+		if len(text) < shortest {
+			continue
+		}
+		for from := 0; ; {
+			start, end := indexEncoded(value[from:], text)
+			if start < 0 {
+				break
+			}
+			value = value[:from+start] + g.placeholder + value[from+end:]
+			from += start + len(g.placeholder)
+		}
+	}
+	return value
+}
+
+// guardedBody scrubs the trailers of a response, which are there when its body
+// has been read to the end, and not before.
+type guardedBody struct {
+	io.ReadCloser
+	resp  *http.Response
+	guard *Guard
+}
+
+func (b *guardedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.guard.Scrub(b.resp.Trailer)
+	}
+	return n, err
+}
