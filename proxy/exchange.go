@@ -23,6 +23,7 @@ type exchange struct {
 	span     *telemetry.Span
 	outcome  telemetry.Outcome
 	informer *informer
+	links    links
 	body     *upload       // nil: the request has none
 	patience time.Duration // for a client that neither sends nor reads
 	wrote    bool          // an answer has begun
@@ -124,6 +125,8 @@ const statusClientClosed = 499
 // exchange sends a call on its way and brings the answer back.
 func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 	x.outcome.Host, x.outcome.Path = to.host, to.target.path
+	x.links = linksOf(x.r, to)
+	x.informer.links = x.links
 	asked, err := controls(x.r.Header)
 	if err != nil {
 		x.refuse(err)

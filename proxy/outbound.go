@@ -18,12 +18,13 @@ type target struct {
 	path     string // "/a//b%2Fc", or "*"
 	query    string // without the question mark
 	question bool   // there was a question mark
+	prefix   string // what was taken off the path: "/github"; "" where the host or the port names the upstream
 }
 
 // splitTarget takes an origin-form target apart.
 func splitTarget(raw string) target {
 	path, query, question := strings.Cut(raw, "?")
-	return target{path, query, question}
+	return target{path: path, query: query, question: question}
 }
 
 // url is the target at a host, in the form that the transport sends byte for
@@ -47,7 +48,9 @@ func (t target) url(scheme, host string) *url.URL {
 // cutName takes the upstream's name off the path. What stays begins with a
 // slash: "/github?q" is the provider's "/?q".
 func cutName(t target) (string, target) {
-	name, rest, _ := strings.Cut(strings.TrimPrefix(t.path, "/"), "/")
+	named := strings.TrimPrefix(t.path, "/")
+	name, rest, _ := strings.Cut(named, "/")
+	t.prefix = t.path[:len(t.path)-len(named)+len(name)]
 	t.path = "/" + rest
 	return name, t
 }

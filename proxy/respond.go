@@ -34,11 +34,12 @@ func ownResponseHeaders(header http.Header, call *policy.Call, traceID string) {
 // An informer passes informational responses on while the final one is awaited.
 // Over HTTP/2 they come on a goroutine of the transport's, which may be late.
 type informer struct {
-	w    http.ResponseWriter
-	r    *http.Request
-	mu   sync.Mutex // held while one is written
-	over bool
-	gave bool // 100 Continue was passed on
+	w     http.ResponseWriter
+	r     *http.Request
+	links links
+	mu    sync.Mutex // held while one is written
+	over  bool
+	gave  bool // 100 Continue was passed on
 }
 
 func (i *informer) pass(code int, informational textproto.MIMEHeader) error {
@@ -61,6 +62,7 @@ func (i *informer) pass(code int, informational textproto.MIMEHeader) error {
 		header[name] = values
 	}
 	stripHop(header)
+	i.links.rewrite(header)
 	i.w.WriteHeader(code)
 	clear(header)
 	return nil
@@ -83,6 +85,7 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 		header[name] = values
 	}
 	stripHop(header)
+	x.links.rewrite(header)
 	// What the upstream does not say is not ours to say: nil keeps net/http from
 	// adding a date, and from guessing a type.
 	for _, name := range []string{"Date", "Content-Type"} {

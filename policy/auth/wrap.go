@@ -70,7 +70,7 @@ func (t *transport) authorize(req *http.Request) (*injected, error) {
 		return token.remove(req), nil
 	}
 	if token.Header == "" && token.Query == "" && token.Placeholder == "" {
-		return nil, nil //nolint:nilnil // there is nothing to change
+		return nil, nil // there is nothing to change
 	}
 	if err := token.check(); err != nil {
 		return nil, unavailable(ctx, err)

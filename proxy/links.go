@@ -1,0 +1,206 @@
+package proxy
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// links lets an answer to a call by base URL lead back through us: references of
+// its Location (RFC 9110 section 10.2.2) and Link (RFC 8288 section 3) that point
+// to the upstream become base URLs, in the way in which this caller addresses us.
+// All other bytes stay as they are; nothing is decoded or encoded. The zero links
+// change nothing.
+//
+// Content-Location stays: it names a resource and is followed by nobody. So do
+// bodies, which pass byte for byte.
+type links struct {
+	scheme string // of the upstream; "": nothing is rewritten
+	host   string // of the upstream, without the port that its scheme implies
+	base   string // the path of the upstream's url, without a slash at its end
+	self   string // the Host by which the caller knows us; "" in HTTP/1.0 without one
+	prefix string // what stands before the provider's path in the caller's: "/github", or ""
+}
+
+func linksOf(r *http.Request, to route) links {
+	if to.form != formBaseURL || !to.upstream.Config.RewriteLinks {
+		return links{}
+	}
+	return links{
+		scheme: to.scheme, host: withoutDefaultPort(to.scheme, to.host), base: to.upstream.BasePath(),
+		self: r.Host, prefix: to.target.prefix,
+	}
+}
+
+// rewrite changes the fields of an answer. Their lists of values are replaced,
+// never written to.
+func (l links) rewrite(header http.Header) {
+	if l.scheme == "" {
+		return
+	}
+	for i, value := range header["Location"] {
+		replaceValue(header, "Location", i, value, l.reference(value))
+	}
+	for i, value := range header["Link"] {
+		replaceValue(header, "Link", i, value, l.linkValues(value))
+	}
+}
+
+func replaceValue(header http.Header, name string, i int, was, is string) {
+	if is == was {
+		return
+	}
+	values := slices.Clone(header[name])
+	values[i] = is
+	header[name] = values
+}
+
+// reference rewrites one URI-reference (RFC 3986 section 4.1). What no base URL
+// can say stays as it is: another scheme or host, a path outside of the base
+// path, and a path that leaves it by "..".
+func (l links) reference(ref string) string {
+	rest, full, ours := l.pathOf(ref)
+	if !ours {
+		return ref
+	}
+	rest, ours = strings.CutPrefix(rest, l.base)
+	if !ours || l.base != "" && !strings.HasPrefix(rest, "/") || climbs(rest) {
+		return ref
+	}
+	path := l.prefix + rest
+	if full && l.self != "" {
+		return "http://" + l.self + path // we listen in plain, whatever the upstream does
+	}
+	if !strings.HasPrefix(path, "/") { // "https://api.example.com?q", without a Host of ours
+		path = "/" + path
+	}
+	switch {
+	case len(path) < 2 || path[1] != '/' && path[1] != '\\':
+		return path
+	case l.self != "":
+		return "http://" + l.self + path // by itself "//x" would be the host x, in browsers "/\x" as well
+	}
+	return ref
+}
+
+// pathOf takes scheme and authority off a reference to the upstream. full says
+// that it had an authority; without one, it has to be a path from the root.
+func (l links) pathOf(ref string) (rest string, full, ours bool) {
+	rest, full = strings.CutPrefix(ref, "//")
+	if !full {
+		if strings.HasPrefix(ref, "/") {
+			return ref, false, true
+		}
+		scheme, after, ok := strings.Cut(ref, "://")
+		if !ok || !strings.EqualFold(scheme, l.scheme) {
+			return "", false, false
+		}
+		rest, full = after, true
+	}
+	authority := rest
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		authority = rest[:i]
+	}
+	return rest[len(authority):], true, strings.EqualFold(withoutDefaultPort(l.scheme, authority), l.host)
+}
+
+// withoutDefaultPort normalises an authority after RFC 3986 section 6.2.3.
+func withoutDefaultPort(scheme, authority string) string {
+	port := ":80"
+	if scheme == "https" {
+		port = ":443"
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(authority, port), ":")
+}
+
+// climbs reports whether the path of a reference has more ".." than segments
+// before them, so that it would end elsewhere with something in front of it.
+// Browsers read "%2e" as a dot, and "\" as a slash.
+func climbs(rest string) bool {
+	if i := strings.IndexAny(rest, "?#"); i >= 0 {
+		rest = rest[:i]
+	}
+	if !strings.Contains(rest, "..") && !strings.Contains(rest, "%2") {
+		return false
+	}
+	rest = strings.NewReplacer("%2e", ".", "%2E", ".", `\`, "/").Replace(rest)
+	depth := 0
+	for segment := range strings.SplitSeq(strings.TrimPrefix(rest, "/"), "/") {
+		switch segment {
+		case ".":
+		case "..":
+			if depth--; depth < 0 {
+				return true
+			}
+		default:
+			depth++
+		}
+	}
+	return false
+}
+
+// linkValues rewrites the targets of a list of link-values. Their parameters stay,
+// "anchor" among them. A value that is not in the form of RFC 8288 section 3 is
+// left alone as a whole.
+func (l links) linkValues(value string) string {
+	var b strings.Builder
+	done := 0 // bytes of value that are in b
+	for i := skipBlank(value, 0); i < len(value); i = skipBlank(value, i) {
+		if value[i] != '<' {
+			return value
+		}
+		begin := i + 1
+		length := strings.IndexByte(value[begin:], '>')
+		if length < 0 {
+			return value
+		}
+		end := begin + length
+		ref := value[begin:end]
+		if rewritten := l.reference(ref); rewritten != ref {
+			b.WriteString(value[done:begin])
+			b.WriteString(rewritten)
+			done = end
+		}
+		var ok bool
+		if i, ok = pastParameters(value, end+1); !ok {
+			return value
+		}
+	}
+	if done == 0 {
+		return value
+	}
+	b.WriteString(value[done:])
+	return b.String()
+}
+
+// skipBlank passes by what may stand between link-values: commas, for a list may
+// have empty elements (RFC 9110 section 5.6.1.2), and white space.
+func skipBlank(s string, i int) int {
+	for i < len(s) && (s[i] == ' ' || s[i] == '\t' || s[i] == ',') {
+		i++
+	}
+	return i
+}
+
+// pastParameters finds the end of a link-value from the end of its target: a
+// comma outside of quotes, or the end of the value.
+func pastParameters(s string, i int) (end int, ok bool) {
+	for i < len(s) && (s[i] == ' ' || s[i] == '\t') {
+		i++
+	}
+	if i < len(s) && s[i] != ';' && s[i] != ',' {
+		return 0, false
+	}
+	quoted := false
+	for ; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"':
+			quoted = !quoted
+		case c == '\\' && quoted:
+			i++
+		case c == ',' && !quoted:
+			return i, true
+		}
+	}
+	return i, !quoted
+}
