@@ -18,6 +18,8 @@
 //	             → plan.RoundTrip: the chain of package policy → proxy/egress
 //	respond.go   copy, flush, trailers, 1xx; a broken answer breaks the client's
 //	             connection too
+//	links.go     Location and Link that point to the upstream lead a caller of base
+//	             URLs back through us
 //	relay.go     upgrades and tunnels: bytes both ways, half-close, who is open
 //	errors.go    the one table: error → status, problem type, Proxy-Status, Retry-After
 //	reload.go    SIGHUP, POST /reload, file watch → Compile → Publish
@@ -26,8 +28,9 @@
 // # What stays as it was
 //
 // The path and the query go out in the bytes that they came in. Header values
-// keep their bytes and their order; nothing is added towards the upstream, no
-// Via, no X-Forwarded-For, no Accept-Encoding. Bodies are not touched. What
+// keep their bytes and their order, save for Location and Link in answers to calls
+// by base URL, and for a credential that an answer repeats. Nothing is added
+// towards the upstream, no Via, no X-Forwarded-For, no Accept-Encoding. Bodies are not touched. What
 // concerns one connection only stays with that connection (RFC 9110 section
 // 7.6.1), in both directions.
 package proxy

@@ -95,7 +95,7 @@ func (l links) pathOf(ref string) (rest string, full, ours bool) {
 		if !ok || !strings.EqualFold(scheme, l.scheme) {
 			return "", false, false
 		}
-		rest, full = after, true
+		rest = after
 	}
 	authority := rest
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {

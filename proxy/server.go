@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -28,9 +27,9 @@ const (
 type Settings struct {
 	Live      *policy.Live
 	Telemetry *telemetry.Telemetry
-	// Outside makes the way to hosts that no upstream names, for a list of
-	// private address ranges that may be reached.
-	Outside func(allow []netip.Prefix) (Outside, error)
+	// Outside makes the way to hosts that no upstream names, as a configuration
+	// has it.
+	Outside func(file *config.File) (Outside, error)
 	// Issuer gives the certificates for the hosts that upstreams name. It is asked
 	// at the first connection that is to be opened, and when the names change.
 	Issuer func(names []string) (Issuer, error)
@@ -43,8 +42,9 @@ type Settings struct {
 type Outside struct {
 	Transport http.RoundTripper // for plain HTTP
 	Dial      func(ctx context.Context, network, address string) (net.Conn, error)
-	// DialListed is Dial for hosts that an upstream names: any address but ours.
-	DialListed func(ctx context.Context, network, address string) (net.Conn, error)
+	// DialUpstream is Dial for the hosts of an upstream: any address but ours, and
+	// by the upstream's own proxy.
+	DialUpstream func(ctx context.Context, u *config.Upstream, network, address string) (net.Conn, error)
 }
 
 // A Server takes calls in and brings their answers back. It is an http.Server
@@ -152,11 +152,11 @@ type outside struct {
 	way  Outside
 }
 
-func (o *outside) get(file *config.File, open func([]netip.Prefix) (Outside, error)) (Outside, error) {
+func (o *outside) get(file *config.File, open func(*config.File) (Outside, error)) (Outside, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.file != file {
-		way, err := open(file.Forward.AllowPrivate)
+		way, err := open(file)
 		if err != nil {
 			return Outside{}, err
 		}

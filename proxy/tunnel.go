@@ -43,13 +43,13 @@ func (s *Server) connect(set *policy.Set, at address, x *exchange) {
 	case listed && set.Intercepts(u):
 		s.capture(set, x, release)
 	case listed && plainPort(u, authority):
-		s.capturePlain(set, x, release)
+		s.capturePlain(set, x, u, release)
 	default:
 		defer release()
 		if !listed && set.File.Forward.Unlisted == "observe" {
 			s.observed.connected(authority)
 		}
-		s.tunnel(set, x, authority, listed, nil, nil)
+		s.tunnel(set, x, authority, u, nil, nil)
 	}
 }
 
@@ -63,7 +63,7 @@ func plainPort(u *policy.Upstream, authority string) bool {
 
 // capturePlain serves plain HTTP inside of a CONNECT, to an upstream whose TLS is
 // not to be opened, and passes everything else through.
-func (s *Server) capturePlain(set *policy.Set, x *exchange, release func()) {
+func (s *Server) capturePlain(set *policy.Set, x *exchange, u *policy.Upstream, release func()) {
 	client, early, err := s.accept(x)
 	if err != nil {
 		release()
@@ -83,7 +83,7 @@ func (s *Server) capturePlain(set *policy.Set, x *exchange, release func()) {
 		s.inner.hand(&innerConn{Conn: client, early: early, authority: authority, release: release})
 	default:
 		defer release()
-		s.tunnel(set, x, authority, true, client, early)
+		s.tunnel(set, x, authority, u, client, early)
 	}
 }
 
@@ -91,25 +91,30 @@ func (s *Server) capturePlain(set *policy.Set, x *exchange, release func()) {
 // are given when the client has been told already.
 //
 // A host that an upstream names may be private: whoever wrote the configuration
-// sends calls there. Any other is judged as whatever a client may ask for.
-func (s *Server) tunnel(set *policy.Set, x *exchange, authority string, listed bool, client net.Conn, early []byte) {
-	outside, err := s.outside.get(set.File, s.Outside)
+// sends calls there. Any other (u is nil) is judged as whatever a client may ask
+// for.
+func (s *Server) tunnel(set *policy.Set, x *exchange, authority string, u *policy.Upstream, client net.Conn, early []byte) {
+	upstream, err := s.dial(x.ctx, set, u, authority)
 	if err == nil {
-		dial := outside.Dial
-		if listed {
-			dial = outside.DialListed
-		}
-		var upstream net.Conn
-		if upstream, err = dial(x.ctx, "tcp", authority); err == nil {
-			s.join(x, client, early, upstream, set.File.Forward.IdleTimeout)
-			return
-		}
+		s.join(x, client, early, upstream, set.File.Forward.IdleTimeout)
+		return
 	}
 	if client != nil {
 		_ = client.Close() // the answer to CONNECT is gone: all that is left to say is no
 		x.wrote = true
 	}
 	x.refuse(err)
+}
+
+func (s *Server) dial(ctx context.Context, set *policy.Set, u *policy.Upstream, authority string) (net.Conn, error) {
+	outside, err := s.outside.get(set.File, s.Outside)
+	if err != nil {
+		return nil, err
+	}
+	if u != nil {
+		return outside.DialUpstream(ctx, u.Config, "tcp", authority)
+	}
+	return outside.Dial(ctx, "tcp", authority)
 }
 
 func (s *Server) join(x *exchange, client net.Conn, early []byte, upstream net.Conn, idle time.Duration) {

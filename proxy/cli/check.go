@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -32,11 +34,14 @@ func (c *commands) check() error {
 	}
 	s := &sidecar{file: file, secrets: newSecrets()}
 	set, err := policy.Compile(file, s.env(), nil)
+	if _, wayErr := s.way(file.Egress); wayErr != nil {
+		err = errors.Join(fmt.Errorf("egress.proxy: %w", wayErr), err)
+	}
 	if err != nil {
 		return usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
 	}
 	if c.json {
-		return c.printJSON(plans(set))
+		return c.printJSON(plans(set, s.wayText))
 	}
 	name := path
 	if path == "" {
@@ -50,7 +55,7 @@ func (c *commands) check() error {
 		fmt.Fprintln(c.Stdout, "warning:", warning)
 	}
 	for _, u := range set.Upstreams() {
-		printUpstream(c.Stdout, file, u, set.Intercepts(u))
+		printUpstream(c.Stdout, file, u, set.Intercepts(u), s.wayText)
 	}
 	return nil
 }
@@ -73,7 +78,7 @@ type planView struct {
 	Egress     string   `json:"egress,omitempty"` // the proxy on the way to the upstream
 }
 
-func plans(set *policy.Set) []planView {
+func plans(set *policy.Set, way func(*config.Upstream) string) []planView {
 	views := []planView{}
 	for _, u := range set.Upstreams() {
 		for _, p := range u.Plans() {
@@ -81,7 +86,7 @@ func plans(set *policy.Set) []planView {
 				Upstream: u.Config.Name, Match: p.Match, URL: u.Config.URL.String(), Hosts: u.Config.Hosts,
 				Chain: p.Stages, Credential: credentialText(u.Config, p.Policy.Auth), Timeout: timeoutText(p.Policy),
 				Quotas: quotaTexts(p.Policy.Limits), Retry: retryText(p.Policy.Retry), Circuit: circuitText(u.Config.Circuit),
-				Captured: capturedText(set.Intercepts(u)), Egress: egressText(u.Config.Egress),
+				Captured: capturedText(set.Intercepts(u)), Egress: way(u.Config),
 			}
 			if p.Policy.Retry.Attempts > 1 {
 				view.Repeats, view.Pauses = repeatText(p.Policy.Retry), pauseText(p.Policy.Retry)
@@ -98,7 +103,7 @@ const noUpstreams = "no upstreams: calls to every host are passed on as they are
 // A fact is one line of what is said of an upstream or of a rule.
 type fact struct{ label, text string }
 
-func printUpstream(w io.Writer, file *config.File, u *policy.Upstream, intercepted bool) {
+func printUpstream(w io.Writer, file *config.File, u *policy.Upstream, intercepted bool, way func(*config.Upstream) string) {
 	cfg := u.Config
 	base := u.Plans()[0]
 	fmt.Fprintf(w, "\n%s → %s\n", cfg.Name, cfg.URL)
@@ -116,7 +121,7 @@ func printUpstream(w io.Writer, file *config.File, u *policy.Upstream, intercept
 	if len(cfg.Hosts) > 0 {
 		line("proxy", "for "+strings.Join(cfg.Hosts, ", ")+"; https:// is "+capturedText(intercepted))
 	}
-	if text := egressText(cfg.Egress); text != "" {
+	if text := way(cfg); text != "" {
 		line("goes out", text)
 	}
 	line("chain", strings.Join(base.Stages, " → "))
@@ -183,17 +188,17 @@ func capturedText(intercepted bool) string {
 	return "passed through unopened: no credential, quota or retries"
 }
 
-// egressText says what is on the way to an upstream; "" when nothing was asked for.
-func egressText(e config.Egress) string {
-	switch {
-	case e.Proxy == config.ProxyEnvironment:
-		return ""
-	case e.Proxy == config.ProxyDirect:
-		return "directly, whatever HTTPS_PROXY says"
-	case e.NoProxy != "":
-		return "through the proxy " + e.Proxy + ", except for " + e.NoProxy
+// wayText says which proxy is on the way to an upstream; "" for none.
+func (s *sidecar) wayText(u *config.Upstream) string {
+	way, err := s.way(u.Egress)
+	if err != nil || way == nil {
+		return "" // an error was reported when the configuration was compiled
 	}
-	return "through the proxy " + e.Proxy
+	proxy := way(&url.URL{Scheme: u.URL.Scheme, Host: u.URL.Host})
+	if proxy == nil {
+		return ""
+	}
+	return "through the proxy " + proxy.String()
 }
 
 func timeoutText(p config.Policy) string {

@@ -71,7 +71,7 @@ func newRoot(p Process) *cobra.Command {
 	flags.StringVar(&c.admin, "admin", "", "address of a running Outrider's admin port (default: from the configuration)")
 	flags.BoolVar(&c.json, "json", false, "print JSON")
 
-	root.AddCommand(c.runCommand(), c.checkCommand(), c.statusCommand(), c.explainCommand(), c.observedCommand(),
+	root.AddCommand(c.runCommand(), c.checkCommand(), c.statusCommand(), c.explainCommand(), c.observedCommand(), c.caCommand(),
 		c.simulateCommand(), c.demoCommand(), c.versionCommand())
 	usageArgs(root.Commands())
 	return root
@@ -97,6 +97,8 @@ type commands struct {
 	config string
 	admin  string
 	json   bool
+
+	stateDir string // of ca
 }
 
 func (c *commands) versionCommand() *cobra.Command {

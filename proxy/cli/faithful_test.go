@@ -154,6 +154,8 @@ func TestTrailersPassBothWays(t *testing.T) {
 	}
 }
 
+// TestInformationalAnswersPass, with their links below our base URL, as those of
+// the answer itself.
 func TestInformationalAnswersPass(t *testing.T) {
 	server := upstream(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Link", "</style.css>; rel=preload")
@@ -171,7 +173,7 @@ func TestInformationalAnswersPass(t *testing.T) {
 	})
 	req, _ := http.NewRequestWithContext(ctx, "GET", r.url("/api/"), nil)
 	resp, body := do(t, http.DefaultClient, req)
-	if want := []string{"103 </style.css>; rel=preload"}; !reflect.DeepEqual(hints, want) || body != "done" || resp.Header.Get("Link") != "" {
+	if want := []string{"103 </api/style.css>; rel=preload"}; !reflect.DeepEqual(hints, want) || body != "done" || resp.Header.Get("Link") != "" {
 		t.Errorf("hints %q, then %q with Link %q", hints, body, resp.Header.Get("Link"))
 	}
 }

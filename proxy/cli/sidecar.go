@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -62,6 +64,10 @@ func start(ctx context.Context, path string, data []byte, file *config.File, log
 	listeners, adminListener, err := s.listen()
 	if err != nil {
 		return nil, err
+	}
+	if _, err := s.way(file.Egress); err != nil {
+		closeAll(listeners, adminListener)
+		return nil, usageError{fmt.Errorf("egress.proxy: %w", err)}
 	}
 	s.reloader = &proxy.Reloader{Path: path, Live: &s.live, Env: s.env(), Log: s.telemetry.Logger()}
 	if err := s.reloader.Load(data); err != nil {
@@ -156,9 +162,13 @@ func closeAll(listeners []opened, others ...net.Listener) {
 func (s *sidecar) env() policy.Env {
 	return policy.Env{
 		Transport: func(u *config.Upstream) (http.RoundTripper, error) {
+			way, err := s.way(u.Egress)
+			if err != nil {
+				return nil, &settingError{"proxy", err}
+			}
 			transport, err := egress.New(egress.Settings{
 				CAFile: u.CAFile, ClientCert: u.ClientCert, ClientKey: u.ClientKey,
-				Guard: egress.NewOpenGuard(s.ours),
+				Guard: egress.NewOpenGuard(s.ours), Proxy: way,
 			})
 			if err != nil {
 				return nil, err
@@ -196,18 +206,63 @@ type traced struct {
 func (t traced) CloseIdleConnections() { t.wire.CloseIdleConnections() }
 
 // outside is the guarded way to hosts that no upstream names.
-func (s *sidecar) outside(allow []netip.Prefix) (proxy.Outside, error) {
-	guard := egress.NewGuard(allow, s.ours)
-	transport, err := egress.New(egress.Settings{Guard: guard})
+func (s *sidecar) outside(file *config.File) (proxy.Outside, error) {
+	way, err := s.way(file.Egress)
+	if err != nil {
+		return proxy.Outside{}, fmt.Errorf("egress.proxy: %w", err)
+	}
+	guard := egress.NewGuard(file.Forward.AllowPrivate, s.ours)
+	transport, err := egress.New(egress.Settings{Guard: guard, Proxy: way})
 	if err != nil {
 		return proxy.Outside{}, err
 	}
 	return proxy.Outside{
-		Transport:  traced{s.telemetry.Transport(transport), transport},
-		Dial:       dialer(guard),
-		DialListed: dialer(egress.NewOpenGuard(s.ours)),
+		Transport: traced{s.telemetry.Transport(transport), transport},
+		Dial:      egress.Dialer{Guard: guard, Proxy: way}.Dial,
+		DialUpstream: func(ctx context.Context, u *config.Upstream, network, address string) (net.Conn, error) {
+			way, err := s.way(u.Egress)
+			if err != nil {
+				return nil, err
+			}
+			return egress.Dialer{Guard: egress.NewOpenGuard(s.ours), Proxy: way}.Dial(ctx, network, address)
+		},
 	}, nil
 }
+
+// way is the proxy, if any, that our own connections go through.
+func (s *sidecar) way(e config.Egress) (egress.ProxyFunc, error) {
+	switch {
+	case e.Proxy == config.ProxyEnvironment:
+		return egress.EnvironmentProxy(os.Getenv, s.ours)
+	case e.Proxy == config.ProxyDirect, e.Proxy == "":
+		return nil, nil
+	}
+	raw := e.Proxy
+	if ref := config.Reference(raw); ref.Scheme() != "" {
+		var err error
+		if raw, err = s.secrets.get(ref); err != nil {
+			return nil, err
+		}
+	}
+	var except []string
+	if e.NoProxy != "" {
+		except = strings.Split(e.NoProxy, ",")
+	}
+	return egress.FixedProxy(raw, except)
+}
+
+// A settingError is what is wrong with one setting of an upstream.
+type settingError struct {
+	key string
+	err error
+}
+
+func (e *settingError) Error() string { return e.key + ": " + e.err.Error() }
+
+func (e *settingError) Unwrap() error { return e.err }
+
+// Key names the setting.
+func (e *settingError) Key() string { return e.key }
 
 // issuer gives the certificates under which the TLS of clients is opened. The
 // local authority is made when it is needed first: who calls base URLs alone
@@ -234,13 +289,6 @@ func (s *sidecar) authority() string {
 		return ""
 	}
 	return fmt.Sprintf("%s, valid until %s, in %s", root.Subject.CommonName, root.NotAfter.Format(time.DateOnly), dir)
-}
-
-// dialer connects where a guard allows it.
-func dialer(guard *egress.Guard) func(ctx context.Context, network, address string) (net.Conn, error) {
-	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		return egress.Dial(ctx, guard, network, address)
-	}
 }
 
 func (s *sidecar) serveAdmin(listener net.Listener) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 )
 
@@ -59,9 +60,10 @@ func (a *Authority) plan(root, goos string, to purpose) (Plan, error) {
 		return Plan{}, err
 	}
 	if cert == nil {
-		return Plan{}, fmt.Errorf("there is no local authority in %s", a.dir)
+		return Plan{}, fmt.Errorf("there is no local authority in %s: name the state directory of the user who has one, or make one with outrider ca path", a.dir)
 	}
-	p := Plan{again: "sudo outrider ca " + string(to)}
+	// Root has a home, and with it a state directory, of its own.
+	p := Plan{again: "sudo outrider ca " + string(to) + " --state-dir " + strconv.Quote(a.dir)}
 	if goos == "darwin" {
 		p.System, p.Steps = "macOS", a.keychain(cert, to)
 		return p, nil
