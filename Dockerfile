@@ -14,6 +14,7 @@ FROM scratch
 COPY --from=build /out/outrider /outrider
 COPY --from=build /out/etc/outrider /etc/outrider
 COPY --from=build --chown=65532:65532 /out/var/lib/outrider /var/lib/outrider
+ENV XDG_STATE_HOME=/var/lib
 USER 65532:65532
 VOLUME /var/lib/outrider
 EXPOSE 8080 8081

@@ -97,7 +97,9 @@ type innerConn struct {
 func (c *innerConn) Read(p []byte) (int, error) {
 	if len(c.early) > 0 {
 		n := copy(p, c.early)
-		c.early = c.early[n:]
+		if c.early = c.early[n:]; len(c.early) == 0 {
+			c.early = nil // and its buffer with it
+		}
 		return n, nil
 	}
 	return c.Conn.Read(p)

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"outrider/proxy/intercept"
+
 	"github.com/spf13/cobra"
 )
 
@@ -35,6 +37,11 @@ func (c *commands) run(ctx context.Context) error {
 		return err
 	}
 	log := s.telemetry.Logger()
+	if root, err := s.prepareTrust(); err != nil {
+		log.Warn("https:// calls through the proxy will be refused, for there is no local certificate authority; base URLs need none", "error", err)
+	} else if root != "" {
+		log.Info("https:// calls to upstreams are opened", "trust", root)
+	}
 	log.Info("outrider is ready", "version", version(), "listen", s.addresses[""], "admin", s.adminAt,
 		"config", orBuiltIn(path), "upstreams", len(file.Upstreams))
 
@@ -55,6 +62,26 @@ func (c *commands) run(ctx context.Context) error {
 		return fmt.Errorf("draining: %w", err)
 	}
 	return nil
+}
+
+// prepareTrust makes the local certificate authority, and the files that make
+// clients trust it, before the first client needs them: one in a container beside
+// ours reads them when it starts. It names the root; "" when nothing is opened.
+func (s *sidecar) prepareTrust() (root string, err error) {
+	names := s.live.Load().InterceptedNames()
+	if len(names) == 0 {
+		return "", nil
+	}
+	dir, err := stateDir(s.file)
+	if err != nil {
+		return "", err
+	}
+	authority := intercept.Open(dir)
+	if _, err := authority.Issuer(names); err != nil {
+		return "", err
+	}
+	trust, err := authority.Trust("")
+	return trust.Root, err
 }
 
 func orBuiltIn(path string) string {
