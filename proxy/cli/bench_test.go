@@ -89,7 +89,12 @@ func direct(b *testing.B, address string) {
 		b.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	request := []byte("GET /api/v1/things?limit=10 HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench/1\r\nAccept: application/json\r\nAuthorization: Bearer x\r\n\r\n")
+	calls(b, conn, "localhost")
+}
+
+// calls makes calls over a connection.
+func calls(b *testing.B, conn net.Conn, host string) {
+	request := []byte("GET /api/v1/things?limit=10 HTTP/1.1\r\nHost: " + host + "\r\nUser-Agent: bench/1\r\nAccept: application/json\r\nAuthorization: Bearer x\r\n\r\n")
 	r := bufio.NewReader(conn)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -179,10 +179,16 @@ func TestInterceptedConnectionIsKept(t *testing.T) {
 	})
 }
 
-// Bytes flow both ways at once inside of an HTTP/2 stream.
+// Bytes flow both ways at once inside of an HTTP/2 stream, and trailers end it, as
+// gRPC needs it.
 func TestInterceptedStreamIsDuplex(t *testing.T) {
 	t.Setenv("KEY", "sesame")
 	server := http2Upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Te") != "trailers" || r.Header.Get("Content-Type") != "application/grpc" {
+			t.Errorf("the stream came with %v", r.Header)
+		}
+		w.Header().Set("Trailer", "Grpc-Status")
+		defer w.Header().Set("Grpc-Status", "0")
 		lines := bufio.NewScanner(r.Body)
 		for lines.Scan() {
 			_, _ = fmt.Fprintf(w, "got %s\n", lines.Text())
@@ -192,6 +198,7 @@ func TestInterceptedStreamIsDuplex(t *testing.T) {
 	r := launch(t, server.document("api")+"hosts = [\"api.example.test\"]\n")
 	body, lines := io.Pipe()
 	req, _ := http.NewRequestWithContext(t.Context(), "POST", "https://api.example.test/", body)
+	req.Header = http.Header{"Te": {"trailers"}, "Content-Type": {"application/grpc"}}
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
@@ -215,6 +222,54 @@ func TestInterceptedStreamIsDuplex(t *testing.T) {
 	_ = lines.Close()
 	if rest, err := io.ReadAll(answers); err != nil || len(rest) > 0 {
 		t.Errorf("then %q %v", rest, err)
+	}
+	if status := resp.Trailer.Get("Grpc-Status"); status != "0" {
+		t.Errorf("Grpc-Status is %q", status)
+	}
+}
+
+// An upload that is refused early ends its stream; other calls of the connection
+// do not notice.
+func TestRefusedUploadEndsItsStreamOnly(t *testing.T) {
+	t.Setenv("KEY", "sesame")
+	server := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+		}
+	})
+	r := launch(t, captured(server.Listener.Addr().String()))
+	client := r.trusting(true)
+	get(t, client, "https://api.example.test/")
+	var reused []bool
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { reused = append(reused, info.Reused) }})
+	for range 3 {
+		body, end := io.Pipe()
+		req, _ := http.NewRequestWithContext(ctx, "POST", "https://api.example.test/upload", body)
+		go func() {
+			for {
+				if _, err := end.Write(make([]byte, 32<<10)); err != nil {
+					return
+				}
+			}
+		}()
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		_ = body.Close()
+		if resp.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Errorf("got %d", resp.StatusCode)
+		}
+		req, _ = http.NewRequestWithContext(ctx, "GET", "https://api.example.test/", nil)
+		if resp, _ := do(t, client, req); resp.StatusCode != 200 {
+			t.Errorf("got %d", resp.StatusCode)
+		}
+	}
+	for i, kept := range reused {
+		if !kept {
+			t.Errorf("call %d needed another connection", i)
+		}
 	}
 }
 
