@@ -48,6 +48,7 @@ var house = map[string]houseRule{
 	"policy/policytest": {may: []string{osys}, why: "the harness must not know what it tests"},
 	"proxy":             {may: []string{"policy", "policy/config", "proxy/egress", "proxy/framing", "proxy/telemetry", slog, osys}, why: "the way of a call uses policies as a Set, never leaf by leaf"},
 	"proxy/admin":       {may: []string{osys}, why: "the page shows views that it is handed"},
+	"proxy/clients":     {may: []string{osys}, why: "what clients read is known apart from who tells them"},
 	"proxy/egress":      {may: []string{osys}, why: "the network side knows nothing of policies"},
 	"proxy/intercept":   {may: []string{osys}, why: "the authority is asked for certificates, and knows neither who asks nor the configuration"},
 	"proxy/framing":     {why: "the strict reader knows bytes only"},
