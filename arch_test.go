@@ -54,7 +54,7 @@ var house = map[string]houseRule{
 	"proxy/framing":     {why: "the strict reader knows bytes only"},
 	"proxy/simulator":   {may: []string{osys}, why: "the simulator is somebody else's server"},
 	"proxy/telemetry":   {may: []string{"policy", otel, slog, osys}, why: "the only importer of OpenTelemetry sees calls and events, not leaves"},
-	"proxy/cli": {may: []string{"policy", "policy/config", "proxy", "proxy/admin", "proxy/egress", "proxy/intercept", "proxy/simulator", "proxy/telemetry", slog, osys},
+	"proxy/cli": {may: []string{"policy", "policy/config", "proxy", "proxy/admin", "proxy/clients", "proxy/egress", "proxy/intercept", "proxy/simulator", "proxy/telemetry", slog, osys},
 		why: "the wiring sees the parts, not the leaves"},
 }
 

@@ -15,6 +15,7 @@ var defaultConfig []byte
 func main() {
 	os.Exit(cli.Main(context.Background(), cli.Process{
 		Args:          os.Args[1:],
+		Stdin:         os.Stdin,
 		Stdout:        os.Stdout,
 		Stderr:        os.Stderr,
 		DefaultConfig: defaultConfig,

@@ -25,6 +25,7 @@ const (
 // Process is what the command line gets from its process.
 type Process struct {
 	Args           []string
+	Stdin          io.Reader // for the commands that are run; nil: nothing
 	Stdout, Stderr io.Writer
 	DefaultConfig  []byte // the configuration where there is no file
 }
@@ -45,6 +46,9 @@ func Main(ctx context.Context, p Process) int {
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitFine
+	}
+	if status, ok := errors.AsType[exitStatus](err); ok {
+		return int(status)
 	}
 	fmt.Fprintf(p.Stderr, "outrider: %v\n", err)
 	if _, ok := errors.AsType[usageError](err); ok {
@@ -72,6 +76,7 @@ func newRoot(p Process) *cobra.Command {
 	flags.BoolVar(&c.json, "json", false, "print JSON")
 
 	root.AddCommand(c.runCommand(), c.checkCommand(), c.statusCommand(), c.explainCommand(), c.observedCommand(), c.caCommand(),
+		c.execCommand(), c.envCommand(),
 		c.simulateCommand(), c.demoCommand(), c.versionCommand())
 	usageArgs(root.Commands())
 	return root

@@ -42,7 +42,7 @@ type client struct {
 	resolve bool // it finds NAME.localhost by itself; the others get it as Host
 }
 
-var clients = []client{
+var testClients = []client{
 	{name: "curl", install: "apt-get install -y curl", probe: []string{"curl", "--version"}, call: callCurl, resolve: true},
 	{name: "requests", install: "apt-get install -y python3-requests", probe: []string{"python3", "-c", "import requests"}, call: callRequests},
 	{name: "node", install: "apt-get install -y nodejs", probe: []string{"node", "-e", "fetch"}, call: callNode, tunnels: true},
@@ -96,7 +96,7 @@ auth = { type = "bearer", token = "env:KEY" }
 	proxy := r.addresses[""]
 	_, port, _ := net.SplitHostPort(proxy)
 
-	for _, c := range clients {
+	for _, c := range testClients {
 		t.Run(c.name, func(t *testing.T) {
 			if !c.present(t) {
 				return

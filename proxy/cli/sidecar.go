@@ -345,14 +345,25 @@ type statusView struct {
 	Authority string                  `json:"authority,omitempty"` // the local certificate authority, once there is one
 	Reload    *proxy.ReloadStatus     `json:"reload,omitempty"`
 	Config    string                  `json:"config"`
+	StateDir  string                  `json:"state_dir,omitempty"`
 }
 
 func (s *sidecar) status() statusView {
 	return statusView{
 		Version: version(), Ready: !s.draining.Load(), Listen: s.addresses,
 		Upstreams: s.live.Load().Status(), Reload: s.reloader.Status(), Config: s.reloader.Path,
-		Capture: s.server.Capture(), Authority: s.authority(),
+		Capture: s.server.Capture(), Authority: s.authority(), StateDir: s.stateDir(),
 	}
+}
+
+// stateDir is where our authority is, for those who have to trust it; "" where
+// there is no place for one.
+func (s *sidecar) stateDir() string {
+	dir, err := stateDir(s.file)
+	if err != nil {
+		return ""
+	}
+	return dir
 }
 
 // stop takes the sidecar down: readiness goes first, then no new calls, then

@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+
+	"outrider/policy/config"
+)
+
+// A neighbour is an Outrider that runs already.
+type neighbour struct {
+	version  string
+	listen   string // its main port
+	stateDir string // with its certificate authority; "": as ours
+}
+
+// neighbour finds the Outrider at the admin address; nil when none answers there.
+func (c *commands) neighbour(ctx context.Context) (*neighbour, error) {
+	address, _, err := c.adminAddress()
+	if err != nil {
+		return nil, err
+	}
+	version, ok := askVersion(ctx, address)
+	if !ok {
+		return nil, nil
+	}
+	var view statusView
+	if err := c.ask(ctx, "/api/status", nil, &view); err != nil {
+		return nil, fmt.Errorf("asking the Outrider that runs: %w", err)
+	}
+	return &neighbour{version: version, listen: view.Listen[""], stateDir: view.StateDir}, nil
+}
+
+// askVersion asks who is at an admin address. Health needs no key, so that this
+// is answered by every Outrider, and by nobody else with our header.
+func askVersion(ctx context.Context, address string) (version string, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/healthz", nil)
+	if err != nil {
+		return "", false
+	}
+	client := &http.Client{
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dialAt(ctx, address) },
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return "", false
+	}
+	_ = resp.Body.Close()
+	version = resp.Header.Get("Outrider-Version")
+	return version, version != ""
+}
+
+// noteVersion tells when the one that runs is not of our version.
+func (c *commands) noteVersion(n *neighbour) {
+	if n.version != version() {
+		c.note("the Outrider that runs is of version %s, and this is %s", n.version, version())
+	}
+}
+
+// note says something on stderr that is no error.
+func (c *commands) note(format string, args ...any) {
+	fmt.Fprintf(c.Stderr, "outrider: "+format+"\n", args...)
+}
+
+// A door is where clients are to go, and whom they have to trust there.
+type door struct {
+	listen   string // host:port
+	key      string // access key; "": none
+	stateDir string // "": there is none, and TLS is not opened
+}
+
+// door is that of the Outrider that runs, or of our configuration if n is nil.
+func (c *commands) door(file *config.File, n *neighbour) (door, error) {
+	d := door{listen: file.Listen}
+	if n != nil {
+		d.listen, d.stateDir = n.listen, n.stateDir
+	}
+	if file.AccessKey != "" {
+		key, err := newSecrets().get(file.AccessKey)
+		if err != nil {
+			return door{}, usageError{fmt.Errorf("access_key: %w", err)}
+		}
+		d.key = key
+	}
+	if !file.Forward.Intercept || d.stateDir != "" {
+		return d, nil
+	}
+	dir, err := stateDir(file)
+	if err != nil && opensTLS(file) {
+		return door{}, usageError{err}
+	}
+	d.stateDir = dir
+	return d, nil
+}
+
+// opensTLS reports whether there is a host whose TLS is to be opened.
+func opensTLS(file *config.File) bool {
+	for _, u := range file.Upstreams {
+		if file.Forward.Intercept && u.Intercept && len(u.Hosts) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// errSocket is said where HTTP_PROXY would have to name a socket.
+var errSocket = errors.New("listen is a Unix socket, which no proxy variable can name: give it an address of loopback")
+
+// reachable is host:port at which a listener is reached from this machine.
+func reachable(listen string) (string, error) {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "", usageError{errSocket}
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
