@@ -126,4 +126,3 @@ func reachable(listen string) (string, error) {
 	}
 	return net.JoinHostPort(host, port), nil
 }
-
