@@ -163,6 +163,7 @@ func (s *Server) serveInner(w http.ResponseWriter, r *http.Request) {
 	if inner.secure {
 		form = formIntercepted
 	}
+	r = inner.originForm(r)
 	x := s.begin(w, r, form)
 	defer x.end()
 	set := s.Live.Load()
@@ -198,6 +199,25 @@ func violates(r *http.Request) (*framing.Error, bool) {
 	}
 	violation := framing.CheckTarget(r.RequestURI)
 	return violation, violation != nil
+}
+
+// originForm gives a request whose target repeats where the connection leads as
+// one that does not: a server has to take it (RFC 9112 section 3.2.2), and PHP's
+// streams send it. Any other absolute target stays, and is refused for it.
+func (c *innerConn) originForm(r *http.Request) *http.Request {
+	scheme, standard := "http", "80"
+	if c.secure {
+		scheme, standard = "https", "443"
+	}
+	if r.ProtoMajor != 1 || !absolute(r) || r.URL.Scheme != scheme || !sameAuthority(r.URL.Host, c.authority, standard) {
+		return r
+	}
+	origin := r.WithContext(r.Context()) // a request that came in is not written to
+	origin.RequestURI = originForm(r.RequestURI)
+	target := *r.URL
+	target.Scheme, target.Host = "", ""
+	origin.URL = &target
+	return origin
 }
 
 // serves reports whether a request is for the host and port that the connection

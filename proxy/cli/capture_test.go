@@ -298,6 +298,27 @@ func TestInterceptedUpgrade(t *testing.T) {
 	}
 }
 
+// A client may repeat inside of its connection where that leads, as one does that
+// was told to send whole URLs to its proxy.
+func TestInterceptedAbsoluteForm(t *testing.T) {
+	t.Setenv("KEY", "sesame")
+	server := upstream(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RequestURI+" "+r.Header.Get("Authorization")) })
+	r := launch(t, captured(server.Listener.Addr().String()))
+	for target, want := range map[string]string{
+		"https://api.example.test/a%2Fb?q": "/a%2Fb?q", "HTTPS://API.example.test:443/": "/", "https://api.example.test?q": "/?q", "https://api.example.test": "/",
+	} {
+		conn := tls.Client(r.connect("api.example.test:443"), &tls.Config{RootCAs: r.roots(), ServerName: "api.example.test"})
+		_, _ = io.WriteString(conn, "GET "+target+" HTTP/1.1\r\nHost: api.example.test\r\nConnection: close\r\n\r\n")
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, _ := io.ReadAll(resp.Body); string(body) != want+" Bearer sesame" {
+			t.Errorf("%s: got %d %q, want %s", target, resp.StatusCode, body, want)
+		}
+	}
+}
+
 // Inside of a connection to one host nobody gets to another: with the name of a
 // second upstream, or of a stranger, the credential would go astray.
 func TestHostSwapIsRefused(t *testing.T) {
@@ -318,7 +339,8 @@ func TestHostSwapIsRefused(t *testing.T) {
 		"GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: api.example.test:80\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: api.example.test.evil.test\r\n\r\n",
-		"GET https://api.example.test/ HTTP/1.1\r\nHost: api.example.test\r\n\r\n",
+		"GET http://api.example.test/ HTTP/1.1\r\nHost: api.example.test\r\n\r\n",
+		"GET https://api.example.test:80/ HTTP/1.1\r\nHost: api.example.test:80\r\n\r\n",
 		"GET http://other.example.test/ HTTP/1.1\r\nHost: api.example.test\r\n\r\n",
 		"CONNECT other.example.test:443 HTTP/1.1\r\nHost: other.example.test:443\r\n\r\n",
 		"GET / HTTP/1.0\r\n\r\n",
