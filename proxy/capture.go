@@ -142,14 +142,23 @@ func (e *interceptError) Harmless() string { return e.Error() }
 // unknown_ca.
 var refusedCertificate = []tls.AlertError{42, 43, 46, 48}
 
-// alertOf is the alert that a client sent. The type under which crypto/tls gives
-// it is its own alone, and is a number like that of its exported one.
-func alertOf(err error) (tls.AlertError, bool) {
-	remote, ok := errors.AsType[*net.OpError](err)
-	if !ok || remote.Op != "remote error" {
+// badRecordMAC is what we say to a client whose record cannot be decrypted.
+const badRecordMAC tls.AlertError = 20
+
+// The sides that an alert comes from.
+const (
+	fromClient = "remote error"
+	fromUs     = "local error"
+)
+
+// alertOf is the alert that a side sent. The type under which crypto/tls gives it
+// is its own alone, and is a number like that of its exported one.
+func alertOf(err error, side string) (tls.AlertError, bool) {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || op.Op != side {
 		return 0, false
 	}
-	number := reflect.ValueOf(remote.Err)
+	number := reflect.ValueOf(op.Err)
 	if number.Kind() != reflect.Uint8 {
 		return 0, false
 	}
@@ -163,12 +172,18 @@ func interceptFailure(err error) error {
 	if known, ok := errors.AsType[*interceptError](err); ok {
 		return known
 	}
-	alert, ok := alertOf(err)
+	alert, ok := alertOf(err, fromClient)
+	ours, _ := alertOf(err, fromUs)
 	switch {
 	case ok && slices.Contains(refusedCertificate, alert):
 		return &interceptError{"client-refused-ca", "the client does not take our certificate (" + alert.Error() + "): " + trustUs}
 	case ok:
 		return &interceptError{"handshake", "the client ended the TLS handshake (" + alert.Error() + ")"}
+	case ours == badRecordMAC:
+		// OpenSSL has no keys for TLS 1.3 yet when it looks at a certificate: it
+		// says what it does not like of it in the clear, where crypto/tls expects
+		// a record that is encrypted. Nothing else comes in the clear there.
+		return &interceptError{"client-refused-ca", "the client does not take our certificate: " + trustUs}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return &interceptError{"client-left", "the client broke off its TLS handshake, perhaps because it does not take our certificate: " + trustUs}
 	case errors.Is(err, context.DeadlineExceeded):
