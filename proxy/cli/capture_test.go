@@ -302,7 +302,9 @@ func TestInterceptedUpgrade(t *testing.T) {
 // was told to send whole URLs to its proxy.
 func TestInterceptedAbsoluteForm(t *testing.T) {
 	t.Setenv("KEY", "sesame")
-	server := upstream(t, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RequestURI+" "+r.Header.Get("Authorization")) })
+	server := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.RequestURI+" "+r.Header.Get("Authorization"))
+	})
 	r := launch(t, captured(server.Listener.Addr().String()))
 	for target, want := range map[string]string{
 		"https://api.example.test/a%2Fb?q": "/a%2Fb?q", "HTTPS://API.example.test:443/": "/", "https://api.example.test?q": "/?q", "https://api.example.test": "/",

@@ -138,9 +138,9 @@ func printExamination(w io.Writer, e examination) {
 	for _, f := range e.Clients {
 		width = max(width, len(f.Client))
 	}
-	fmt.Fprintf(w, "%-*s  %-10s  %s\n", width, "client", "http://", "https://")
+	fmt.Fprintf(w, "%-*s  %-11s  %s\n", width, "client", "http://", "https://")
 	for _, f := range e.Clients {
-		line := fmt.Sprintf("%-*s  %-10s  %s", width, f.Client, f.Calls["http"], f.Calls["https"])
+		line := fmt.Sprintf("%-*s  %-11s  %s", width, f.Client, f.Calls["http"], f.Calls["https"])
 		if f.Note != "" {
 			line += "     " + f.Note
 		}

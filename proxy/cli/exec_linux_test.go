@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,15 +37,36 @@ func terminal(t *testing.T) (master, slave *os.File) {
 	return master, slave
 }
 
+// TestBeACounter is no test: it is a command that counts the INT that it gets,
+// until a second would long have come. A shell could not: it takes two that come
+// together for one.
+func TestBeACounter(_ *testing.T) {
+	if os.Getenv("OUTRIDER_TEST_COUNT") == "" {
+		return
+	}
+	interrupts := make(chan os.Signal, 8)
+	signal.Notify(interrupts, os.Interrupt)
+	fmt.Println("ready")
+	<-interrupts
+	count := 1
+	for late := time.After(500 * time.Millisecond); ; {
+		select {
+		case <-interrupts:
+			count++
+		case <-late:
+			fmt.Printf("INT%d\n", count)
+			os.Exit(5)
+		}
+	}
+}
+
 // A Ctrl-C at the terminal goes to the command without us. Passed on it would
 // come twice, and many programs end at once at the second.
 func TestCtrlCComesOnce(t *testing.T) {
 	config := home(t, "")
 	master, slave := terminal(t)
-	// Each INT is a line; the command ends a while after the first, when a second
-	// would long have come.
-	cmd := outrider(t, "--config", config, "exec", "--", "sh", "-c",
-		`n=0; trap 'n=$((n+1)); echo INT$n' INT; echo ready; while [ $n = 0 ]; do sleep 0.05; done; sleep 0.3; sleep 0.3; exit 5`)
+	t.Setenv("OUTRIDER_TEST_COUNT", "1")
+	cmd := outrider(t, "--config", config, "exec", "--", os.Args[0], "-test.run=^TestBeACounter$")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0}
 	if err := cmd.Start(); err != nil {
