@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -56,9 +57,9 @@ func TestDoctorFindsEveryClientHealthy(t *testing.T) {
 // A doctor that finds fault says what it is, from what arrived and not from what
 // the client says, and what helps.
 func TestDoctorFindsFault(t *testing.T) {
-	w := openTestWard(t, home(t, ""))
+	config := home(t, "")
 	curl := clients.Probes()[0]
-	if _, installed := w.find(t.Context(), curl); !installed {
+	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("curl is not installed: apt-get install -y curl")
 	}
 	with := func(options ...string) clients.Probe {
@@ -87,7 +88,7 @@ func TestDoctorFindsFault(t *testing.T) {
 		"it is not installed": {clients.Probe{Programs: []string{"outrider-no-such-client"}}, "", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := w.probe(t.Context(), c.probe)
+			f := openTestWard(t, config).probe(t.Context(), c.probe)
 			if f == nil {
 				f = &finding{}
 			}
@@ -95,15 +96,7 @@ func TestDoctorFindsFault(t *testing.T) {
 				t.Errorf("found %+v", f)
 			}
 		})
-		w.forget(t)
 	}
-}
-
-// forget starts the sidecar's memory of calls anew.
-func (w *ward) forget(t *testing.T) {
-	t.Helper()
-	next := openTestWard(t, os.Getenv("XDG_STATE_HOME")+"/config.toml")
-	*w, *next = *next, *w
 }
 
 // The certificate authority is the real one, and the issuer of the real
