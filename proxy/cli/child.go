@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"time"
 )
 
@@ -19,12 +18,10 @@ func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)
 // kept open by what the command leaves behind.
 const childGrace = 5 * time.Second
 
-// runChild runs a command to its end. Its exit code is the error, if it is not 0.
-func (c *commands) runChild(child *exec.Cmd) error {
+// runChild runs a command to its end, and hands signals to it. Its exit code is
+// the error, if it is not 0.
+func (c *commands) runChild(child *exec.Cmd, signals <-chan os.Signal) error {
 	child.WaitDelay = childGrace
-	signals := make(chan os.Signal, 16) // from before the start: none is lost
-	signal.Notify(signals, childSignals...)
-	defer signal.Stop(signals)
 	if err := child.Start(); err != nil {
 		return c.notStarted(child.Args[0], err)
 	}

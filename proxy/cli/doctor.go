@@ -134,22 +134,22 @@ func (w *ward) examine(ctx context.Context, probes []clients.Probe) examination 
 }
 
 func printExamination(w io.Writer, e examination) {
-	width := len("client")
+	name, first := len("client"), len("http://")
 	for _, f := range e.Clients {
-		width = max(width, len(f.Client))
+		name, first = max(name, len(f.Client)), max(first, len(f.Calls["http"]))
 	}
-	fmt.Fprintf(w, "%-*s  %-11s  %s\n", width, "client", "http://", "https://")
+	fmt.Fprintf(w, "%-*s  %-*s  %s\n", name, "client", first, "http://", "https://")
 	for _, f := range e.Clients {
-		line := fmt.Sprintf("%-*s  %-11s  %s", width, f.Client, f.Calls["http"], f.Calls["https"])
+		line := fmt.Sprintf("%-*s  %-*s  %s", name, f.Client, first, f.Calls["http"], f.Calls["https"])
 		if f.Note != "" {
 			line += "     " + f.Note
 		}
 		fmt.Fprintln(w, line)
 		if f.Said != "" {
-			fmt.Fprintf(w, "%-*s  said: %s\n", width, "", f.Said)
+			fmt.Fprintf(w, "%-*s  said: %s\n", name, "", f.Said)
 		}
 		if f.Fix != "" {
-			fmt.Fprintf(w, "%-*s  → %s\n", width, "", f.Fix)
+			fmt.Fprintf(w, "%-*s  → %s\n", name, "", f.Fix)
 		}
 	}
 	if len(e.Missing) > 0 {

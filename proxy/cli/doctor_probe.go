@@ -44,10 +44,16 @@ func (f *finding) note(scheme, verdict, said string, p clients.Probe) {
 	if verdict == arrived || f.Fix != "" {
 		return
 	}
-	f.Said, f.Fix = said, p.Refused
-	if verdict == wentDirect {
+	f.Said = said
+	switch verdict {
+	case wentDirect:
 		f.Fix = p.Direct
-	} else if verdict != refusedCA {
+	case refusedCA:
+		f.Fix = p.Refused
+	case failed + keyRequired:
+		f.Fix = p.Keyed
+	}
+	if f.Fix == "" {
 		f.Fix = "run the client by itself: outrider exec -- …"
 	}
 }
@@ -119,12 +125,21 @@ func (w *ward) verdict(label string, e ending) string {
 	return wentDirect // nobody else knows its host: the client looked for it by itself
 }
 
+// keyRequired is the problem of a client that showed no access key, unnamedError
+// what telemetry calls an error that has no name.
+const (
+	keyRequired  = "key-required"
+	unnamedError = "_OTHER"
+)
+
 // blame says why a call that came did not get its answer.
 func blame(r telemetry.Record) string {
 	switch {
 	case strings.HasPrefix(r.Error, "client-refused-ca"), strings.HasPrefix(r.Error, "client-left"):
 		return refusedCA
-	case r.Error != "":
+	case r.Problem == keyRequired:
+		return failed + keyRequired
+	case r.Error != "" && r.Error != unnamedError:
 		return failed + r.Error
 	case r.Problem != "":
 		return failed + r.Problem

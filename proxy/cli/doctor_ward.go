@@ -43,6 +43,10 @@ func (c *commands) openWard(ctx context.Context, self []string) (w *ward, err er
 	if err != nil {
 		return nil, usageError{err}
 	}
+	real, err := c.door(file, nil)
+	if err != nil {
+		return nil, err
+	}
 	w = &ward{log: new(demoLog), self: self}
 	defer func() {
 		if err != nil {
@@ -66,7 +70,7 @@ func (c *commands) openWard(ctx context.Context, self []string) (w *ward, err er
 		w.notes = append(w.notes, "the key of the root is not in "+state+", so this was tried with another root")
 		state = borrowed
 	}
-	document := []byte(wardDocument(w.provider.url, borrowed))
+	document := []byte(wardDocument(w.provider.url, borrowed, real.key))
 	own, err := config.Parse("doctor", document)
 	if err != nil {
 		return nil, err
@@ -74,7 +78,7 @@ func (c *commands) openWard(ctx context.Context, self []string) (w *ward, err er
 	if w.sidecar, err = start(ctx, "", document, own, w.log); err != nil {
 		return nil, err
 	}
-	variables, err := c.variables(door{listen: w.sidecar.addresses[""], stateDir: state})
+	variables, err := c.variables(door{listen: w.sidecar.addresses[""], key: real.key, trust: state, files: state})
 	if err != nil {
 		return nil, err
 	}
@@ -122,19 +126,20 @@ func lend(path, as string) error {
 	return os.WriteFile(as, data, 0o600)
 }
 
-// wardDocument is the configuration of the sidecar. Each call has a host of its
+// wardDocument is the configuration of the sidecar. It asks for the access key of
+// the real one, if there is any, which not every client can be given. Each call has a host of its
 // own, by which it is known even when nothing of it arrives but its CONNECT.
-func wardDocument(provider, state string) string {
+func wardDocument(provider, state, key string) string {
 	var hosts []string
 	for _, probe := range clients.Probes() {
 		for _, scheme := range doctorSchemes {
 			hosts = append(hosts, strconv.Quote(doctorLabel(probe.Client, scheme)+"."+doctorDomain))
 		}
 	}
-	return fmt.Sprintf("listen = %q\nadmin = %q\nstate_dir = %q\n"+
+	return fmt.Sprintf("listen = %q\nadmin = %q\nstate_dir = %q\naccess_key = %q\n"+
 		"[egress]\nproxy = \"direct\"\n[telemetry]\nlog_level = \"warn\"\naccess_log = false\n"+
 		"[upstream.doctor]\nurl = %q\nhosts = [%s]\n",
-		freePort, freePort, state, provider, strings.Join(hosts, ", "))
+		freePort, freePort, state, key, provider, strings.Join(hosts, ", "))
 }
 
 var doctorSchemes = []string{"http", "https"}

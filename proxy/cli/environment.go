@@ -47,7 +47,7 @@ func (c *commands) env(ctx context.Context, shell string, placeholders bool) err
 	if _, err := clients.Render(nil, shell); err != nil {
 		return usageError{err}
 	}
-	_, _, file, err := c.file()
+	path, _, file, err := c.file()
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (c *commands) env(ctx context.Context, shell string, placeholders bool) err
 	if running == nil {
 		c.note("nothing answers yet: these lead to %s, where outrider run will listen", d.listen)
 	} else {
-		c.noteVersion(running)
+		c.noteNeighbour(running, path)
 	}
 	variables, err := c.variables(d)
 	if err != nil {
@@ -111,14 +111,16 @@ func (c *commands) variables(d door) ([]clients.Variable, error) {
 	if strings.Contains(","+strings.ReplaceAll(settings.NoProxy, " ", "")+",", ",*,") {
 		c.note("NO_PROXY says *: no client will come to Outrider")
 	}
-	if d.stateDir != "" {
-		trust, err := intercept.Open(d.stateDir).Trust(systemRoots(d.stateDir))
+	if d.files != "" {
+		settings.Dir = filepath.Join(d.files, "clients")
+	}
+	if d.trust != "" {
+		trust, err := intercept.Open(d.trust).Trust(systemRoots(d.trust))
 		if err != nil {
 			return nil, fmt.Errorf("preparing what clients have to trust: %w", err)
 		}
 		settings.Root, settings.Bundle, settings.CertDir = trust.Root, trust.Bundle, trust.CertDir
 		settings.Java, settings.JavaPassword = trust.Java, trust.JavaPassword
-		settings.Dir = filepath.Join(d.stateDir, "clients")
 	}
 	return clients.Variables(settings)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 
 	"outrider/policy/config"
@@ -27,7 +28,8 @@ func (c *commands) execCommand() *cobra.Command {
 		Short: "Run any command so that its calls go through Outrider",
 		Long: "exec runs a command with the variables that outrider env prints, so that its HTTP clients come to\n" +
 			"Outrider and trust it, in whatever language they are. It uses the Outrider that runs, or starts one\n" +
-			"that ends with the command. Input, output, signals and exit code are the command's.\n\n" +
+			"that ends with the command, and that is for this command and what it starts alone. Input, output,\n" +
+			"signals and exit code are the command's.\n\n" +
 			"With --placeholders the command never holds the keys that the configuration reads from the\n" +
 			"environment. Keys in files are protected by the files' permissions alone.",
 		Example: "  outrider exec -- python sync.py\n  outrider exec --placeholders --log calls.log -- ./agent",
@@ -42,6 +44,9 @@ func (c *commands) execCommand() *cobra.Command {
 }
 
 func (c *commands) exec(ctx context.Context, o execOptions, command []string) (err error) {
+	signals := make(chan os.Signal, 16) // from here on, so that none is lost
+	signal.Notify(signals, childSignals...)
+	defer signal.Stop(signals)
 	program, err := exec.LookPath(command[0])
 	if err != nil {
 		return c.notStarted(command[0], err)
@@ -58,25 +63,29 @@ func (c *commands) exec(ctx context.Context, o execOptions, command []string) (e
 	if err != nil {
 		return err
 	}
+	admin := ""
 	if running != nil {
-		c.noteVersion(running)
+		c.noteNeighbour(running, path)
 	} else {
 		own, err := c.startOwn(ctx, o.log, path, data, file)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, own.end()) }()
-		d.listen = own.addresses[""]
+		d.listen, admin = own.addresses[""], own.adminAt
 	}
 	variables, err := c.variables(d)
 	if err != nil {
 		return err
 	}
+	if admin != "" {
+		variables = append(variables, clients.Variable{Name: adminVariable, Value: admin})
+	}
 	child := exec.Command(program, command[1:]...) //nolint:noctx // it ends when it ends; signals reach it by themselves
 	child.Args[0] = command[0]
 	child.Stdin, child.Stdout, child.Stderr = c.Stdin, c.Stdout, c.Stderr
 	child.Env = childEnvironment(os.Environ(), variables, file, o.placeholders)
-	return c.runChild(child)
+	return c.runChild(child, signals)
 }
 
 // childEnvironment is an environment with variables added, or put in the place of

@@ -156,12 +156,42 @@ func proxyOf(t *testing.T, args ...string) (proxy, stderr string) {
 	return out, stderr
 }
 
-// The Outrider that runs is used, and no other is started.
+// The Outrider that runs is used, and no other is started. What is odd about it is
+// told.
 func TestExecUsesTheOneThatRuns(t *testing.T) {
 	config := home(t, "")
-	r := launch(t, "")
-	if proxy, stderr := proxyOf(t, "--config", config, "--admin", r.adminAt, "exec"); proxy != "http://"+r.addresses[""] || stderr != "" {
+	r := launchFile(t, config)
+	exec := []string{"--config", config, "--admin", r.adminAt, "exec"}
+	if proxy, stderr := proxyOf(t, exec...); proxy != "http://"+r.addresses[""] || stderr != "" {
 		t.Errorf("the command is told %s, not %s; %s", proxy, r.addresses[""], stderr)
+	}
+	other := filepath.Join(t.TempDir(), "other.toml")
+	if err := os.WriteFile(other, []byte(anyPorts), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	exec[1] = other
+	want := "outrider: the Outrider that runs has another configuration: " + config + ", and not " + other + "\n"
+	if proxy, stderr := proxyOf(t, exec...); proxy != "http://"+r.addresses[""] || stderr != want {
+		t.Errorf("the command is told %s, not %s; %s", proxy, r.addresses[""], stderr)
+	}
+}
+
+// An Outrider that was started for one command goes away with it: it serves that
+// command, and what that starts, and nobody else.
+func TestExecLeavesTheOneOfAnotherCommand(t *testing.T) {
+	config := home(t, "")
+	r := launchFile(t, config)
+	r.forCommand.Store(true)
+	document := fmt.Sprintf("listen = \"127.0.0.1:0\"\nadmin = %q\n", r.adminAt)
+	if err := os.WriteFile(config, []byte(document), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if proxy, stderr := proxyOf(t, "--config", config, "exec"); proxy == "http://"+r.addresses[""] || stderr != "" {
+		t.Errorf("the command is told %s; %s", proxy, stderr)
+	}
+	t.Setenv(adminVariable, r.adminAt)
+	if proxy, _ := proxyOf(t, "--config", config, "exec"); proxy != "http://"+r.addresses[""] {
+		t.Errorf("a command of the command is told %s", proxy)
 	}
 }
 
@@ -247,7 +277,7 @@ func TestWarningsAreToldAndAllIsKept(t *testing.T) {
 // of exec would be.
 func TestEnvIsWhatExecSets(t *testing.T) {
 	config := home(t, "")
-	r := launch(t, "")
+	r := launchFile(t, config)
 	code, script, stderr := commandLine("", "--config", config, "--admin", r.adminAt, "env", "--shell", "sh")
 	if code != 0 || stderr != "" {
 		t.Fatalf("%d %s", code, stderr)

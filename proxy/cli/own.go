@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"slices"
@@ -40,11 +41,17 @@ func (c *commands) startOwn(ctx context.Context, log, path string, data []byte, 
 	}
 	// A signal is for the command. What it leaves under way is drained after it.
 	ctx = context.WithoutCancel(ctx)
-	at := placed(file)
+	at := placed(file, taken)
 	var err error
-	if own.sidecar, err = start(ctx, path, data, at, &output); err != nil {
+	own.sidecar, err = start(ctx, path, data, at, &output)
+	if _, raced := errors.AsType[*net.OpError](err); raced { // somebody has taken an address meanwhile
+		at = placed(file, func(string) bool { return true })
+		own.sidecar, err = start(ctx, path, data, at, &output)
+	}
+	if err != nil {
 		return nil, errors.Join(err, own.closeLog())
 	}
+	own.forCommand.Store(true)
 	if at.Listen != file.Listen {
 		c.note("%s is taken: for this command Outrider is at %s, its page at %s", file.Listen, own.addresses[""], own.adminAt)
 	}
@@ -56,8 +63,9 @@ func (c *commands) startOwn(ctx context.Context, log, path string, data []byte, 
 	return own, nil
 }
 
-// placed is a configuration whose addresses are free.
-func placed(file *config.File) *config.File {
+// placed is a configuration with free ports in the place of addresses that are
+// taken.
+func placed(file *config.File, taken func(address string) bool) *config.File {
 	own := *file
 	own.Upstreams = slices.Clone(file.Upstreams)
 	addresses := []*string{&own.Listen, &own.Admin}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 
 	"outrider/policy/config"
 )
@@ -13,11 +14,13 @@ import (
 // A neighbour is an Outrider that runs already.
 type neighbour struct {
 	version  string
+	config   string // path of its configuration
 	listen   string // its main port
-	stateDir string // with its certificate authority; "": as ours
+	stateDir string // with its certificate authority; "": none
 }
 
-// neighbour finds the Outrider at the admin address; nil when none answers there.
+// neighbour finds the Outrider at the admin address; nil when none answers there
+// that is for everybody.
 func (c *commands) neighbour(ctx context.Context) (*neighbour, error) {
 	address, _, err := c.adminAddress()
 	if err != nil {
@@ -31,8 +34,16 @@ func (c *commands) neighbour(ctx context.Context) (*neighbour, error) {
 	if err := c.ask(ctx, "/api/status", nil, &view); err != nil {
 		return nil, fmt.Errorf("asking the Outrider that runs: %w", err)
 	}
-	return &neighbour{version: version, listen: view.Listen[""], stateDir: view.StateDir}, nil
+	// One that belongs to a command goes away with it. Only who was told about it
+	// may use it, as that command is and what it starts.
+	if view.ForCommand && c.admin == "" && os.Getenv(adminVariable) == "" {
+		return nil, nil
+	}
+	return &neighbour{version: version, config: view.Config, listen: view.Listen[""], stateDir: view.StateDir}, nil
 }
+
+// adminVariable names the admin address of the Outrider that is meant.
+const adminVariable = "OUTRIDER_ADMIN"
 
 // askVersion asks who is at an admin address. Health needs no key, so that this
 // is answered by every Outrider, and by nobody else with our header.
@@ -59,10 +70,13 @@ func askVersion(ctx context.Context, address string) (version string, ok bool) {
 	return version, version != ""
 }
 
-// noteVersion tells when the one that runs is not of our version.
-func (c *commands) noteVersion(n *neighbour) {
+// noteNeighbour tells what one would not expect of the Outrider that runs.
+func (c *commands) noteNeighbour(n *neighbour, path string) {
 	if n.version != version() {
 		c.note("the Outrider that runs is of version %s, and this is %s", n.version, version())
+	}
+	if n.config != path {
+		c.note("the Outrider that runs has another configuration: %s, and not %s", orBuiltIn(n.config), orBuiltIn(path))
 	}
 }
 
@@ -73,32 +87,33 @@ func (c *commands) note(format string, args ...any) {
 
 // A door is where clients are to go, and whom they have to trust there.
 type door struct {
-	listen   string // host:port
-	key      string // access key; "": none
-	stateDir string // "": there is none, and TLS is not opened
+	listen string // host:port
+	key    string // access key; "": none
+	trust  string // state directory with the certificate authority; "": TLS is not opened
+	files  string // state directory for what clients are told by files; "": there is none
 }
 
 // door is that of the Outrider that runs, or of our configuration if n is nil.
 func (c *commands) door(file *config.File, n *neighbour) (door, error) {
 	d := door{listen: file.Listen}
-	if n != nil {
-		d.listen, d.stateDir = n.listen, n.stateDir
-	}
-	if file.AccessKey != "" {
-		key, err := newSecrets().get(file.AccessKey)
-		if err != nil {
-			return door{}, usageError{fmt.Errorf("access_key: %w", err)}
-		}
-		d.key = key
-	}
-	if !file.Forward.Intercept || d.stateDir != "" {
-		return d, nil
-	}
-	dir, err := stateDir(file)
-	if err != nil && opensTLS(file) {
+	var err error
+	if d.files, err = stateDir(file); err != nil && opensTLS(file) {
 		return door{}, usageError{err}
 	}
-	d.stateDir = dir
+	if file.Forward.Intercept {
+		d.trust = d.files
+	}
+	if n != nil {
+		d.listen = n.listen
+		if d.trust != "" {
+			d.trust = n.stateDir
+		}
+	}
+	if file.AccessKey != "" {
+		if d.key, err = newSecrets().get(file.AccessKey); err != nil {
+			return door{}, usageError{fmt.Errorf("access_key: %w", err)}
+		}
+	}
 	return d, nil
 }
 

@@ -40,6 +40,8 @@ type sidecar struct {
 	addresses map[string]string // upstream → address of its port; "" is the main port
 	adminAt   string
 	draining  atomic.Bool
+
+	forCommand atomic.Bool // started by exec
 }
 
 // opened are the listeners of a sidecar, before anything is served on them.
@@ -346,6 +348,8 @@ type statusView struct {
 	Reload    *proxy.ReloadStatus     `json:"reload,omitempty"`
 	Config    string                  `json:"config"`
 	StateDir  string                  `json:"state_dir,omitempty"`
+	// ForCommand says that it was started by exec, and ends with its command.
+	ForCommand bool `json:"for_command,omitempty"`
 }
 
 func (s *sidecar) status() statusView {
@@ -353,6 +357,7 @@ func (s *sidecar) status() statusView {
 		Version: version(), Ready: !s.draining.Load(), Listen: s.addresses,
 		Upstreams: s.live.Load().Status(), Reload: s.reloader.Status(), Config: s.reloader.Path,
 		Capture: s.server.Capture(), Authority: s.authority(), StateDir: s.stateDir(),
+		ForCommand: s.forCommand.Load(),
 	}
 }
 

@@ -25,10 +25,14 @@ type Probe struct {
 	// One line each, for a client that did not arrive although it was told how.
 	Direct  string // it went past the proxy
 	Refused string // it did not take the certificate authority
+	Keyed   string // it did not show the access key; "": there is nothing special to it
 }
 
 // Self stands for the program that probes, which is one in Go itself.
 const Self = "{self}"
+
+// javaKey is how a program in Java shows an access key: there is no option for it.
+const javaKey = "java takes no access key from outside: call base URLs with the header Outrider-Key, or set an Authenticator"
 
 var (
 	python = []string{"python3", "/usr/bin/python3", "python"}
@@ -88,11 +92,13 @@ var probes = []Probe{
 	{Client: "Java HttpURLConnection", Programs: java, Find: []string{"{program}", "--describe-module", "jdk.compiler"},
 		Call: []string{"{program}", "{script}", "{url}"}, Script: "URLConnection.java",
 		Direct:  "see that nothing on the way to java clears JAVA_TOOL_OPTIONS, or sets -Dhttp.proxyHost again",
-		Refused: "see that nothing sets -Djavax.net.ssl.trustStore again"},
+		Refused: "see that nothing sets -Djavax.net.ssl.trustStore again",
+		Keyed:   javaKey},
 	{Client: "Java HttpClient", Programs: java, Find: []string{"{program}", "--describe-module", "jdk.compiler"},
 		Call: []string{"{program}", "{script}", "{url}"}, Script: "Client.java",
 		Direct:  "see that nothing on the way to java clears JAVA_TOOL_OPTIONS, or sets -Dhttp.proxyHost again",
-		Refused: "see that nothing sets -Djavax.net.ssl.trustStore again"},
+		Refused: "see that nothing sets -Djavax.net.ssl.trustStore again",
+		Keyed:   javaKey},
 
 	{Client: "Ruby Net::HTTP", Programs: []string{"ruby"}, Find: []string{"{program}", "-e", "require 'net/https'"},
 		Call: []string{"{program}", "{script}", "{url}"}, Script: "nethttp.rb",
