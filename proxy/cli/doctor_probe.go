@@ -90,11 +90,21 @@ func (w *ward) run(ctx context.Context, command []string) ending {
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	err := cmd.Run()
-	lines := strings.Split(strings.TrimSpace(output.String()), "\n")
 	return ending{
-		err: err, said: clip(strings.TrimSpace(lines[len(lines)-1])),
+		err: err, said: clip(w.secret.Replace(lastWords(output.String()))),
 		began: cmd.ProcessState != nil, late: errors.Is(ctx.Err(), context.DeadlineExceeded),
 	}
+}
+
+// lastWords is the last one that a client said itself.
+func lastWords(output string) string {
+	last := ""
+	for line := range strings.Lines(output) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "Picked up JAVA_TOOL_OPTIONS") {
+			last = line
+		}
+	}
+	return last
 }
 
 // clip keeps what somebody else said to a line.

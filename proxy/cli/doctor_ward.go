@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -29,7 +30,8 @@ type ward struct {
 	sidecar  *sidecar
 	log      *demoLog
 	env      []string
-	self     []string // the command that is the client in Go
+	self     []string          // the command that is the client in Go
+	secret   *strings.Replacer // hides the access key
 	notes    []string
 }
 
@@ -47,7 +49,10 @@ func (c *commands) openWard(ctx context.Context, self []string) (w *ward, err er
 	if err != nil {
 		return nil, err
 	}
-	w = &ward{log: new(demoLog), self: self}
+	w = &ward{log: new(demoLog), self: self, secret: strings.NewReplacer()}
+	if real.key != "" {
+		w.secret = strings.NewReplacer(real.key, "REDACTED", url.UserPassword("", real.key).String()[1:], "REDACTED")
+	}
 	defer func() {
 		if err != nil {
 			w.close()

@@ -86,7 +86,7 @@ var nodeClients = []struct {
 func TestNodeIsCaptured(t *testing.T) {
 	r := newRig(t)
 	env := variables(t, r.settings())
-	modules := os.Getenv("OUTRIDER_TEST_NODE_MODULES")
+	modules := os.Getenv("NODE_PATH")
 	env = append(env, "NODE_PATH="+modules)
 	for _, node := range nodes(t) {
 		version, err := run(t, nil, node, "--version")
@@ -97,7 +97,7 @@ func TestNodeIsCaptured(t *testing.T) {
 			for _, c := range nodeClients {
 				t.Run(c.name, func(t *testing.T) {
 					if c.packages != "" && modules == "" {
-						t.Skip("npm install " + c.packages + ", and name node_modules in OUTRIDER_TEST_NODE_MODULES")
+						skip(t, "npm install "+c.packages+", and name node_modules in NODE_PATH")
 					}
 					r.take()
 					out, err := run(t, env, node, "-e", show+c.script)

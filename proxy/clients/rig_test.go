@@ -174,9 +174,15 @@ func need(t *testing.T, program, install string) string {
 	if err == nil {
 		return path
 	}
-	if os.Getenv("OUTRIDER_TEST_NO_SKIP") != "" {
-		t.Fatalf("%s is not installed: %s", program, install)
-	}
-	t.Skipf("%s is not installed: %s", program, install)
+	skip(t, program+" is not installed: "+install)
 	return ""
+}
+
+// skip skips a test; where nothing may be skipped it fails.
+func skip(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("OUTRIDER_TEST_NO_SKIP") != "" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
 }
