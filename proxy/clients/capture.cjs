@@ -6,7 +6,8 @@
 // It changes where a connection leads, and nothing else: names, certificates and
 // protocols are checked as ever. Agents that connect in a way of their own
 // (proxy agents) and agents to which Node gave a proxy keep theirs. Without a
-// proxy in the environment it does nothing.
+// proxy in the environment it does nothing. Out of its reach are http2.connect
+// and sockets that an application opens itself, such as those of ws.
 'use strict';
 
 const net = require('node:net');
@@ -81,33 +82,65 @@ function readExemption(entry) {
 // hand a callback over, so that a connection may take its time.
 function captureAgent(prototype, protocol, defaultPort, proxyFor) {
   const direct = prototype.createConnection;
-  const connect = function (options, done, proxy, host, port) {
-    tunnel(proxy, host, port, options, (err, socket) => {
-      if (err) return done(err);
+  const connect = (agent, options, done, proxy, host, port) => {
+    // The agent's own timeout is for its idle connections, that of a request is meant.
+    const limit = options.timeout !== agent?.options?.timeout ? options.timeout : undefined;
+    tunnel(proxy, host, port, { ...options, limit }, (err, socket) => {
+      if (err) return fail(err, done);
       if (protocol === 'http:') return done(null, socket);
       try {
-        done(null, direct.call(this, { ...options, socket }));
+        done(null, direct.call(agent, { ...options, socket }));
       } catch (thrown) { // a certificate or key that TLS does not take
         socket.destroy();
-        done(thrown);
+        fail(thrown, done);
       }
     });
   };
   prototype.createConnection = function createConnection(...args) {
-    const [options, done] = args;
-    const able = options && typeof options === 'object' && typeof done === 'function' &&
+    const [options, callback] = args;
+    const able = options && typeof options === 'object' && typeof callback === 'function' &&
       !options.socketPath && !options.socket && !this?.options?.proxyEnv;
     const host = able ? bare(options.host || options.hostname || '') : '';
     const port = able ? Number(options.port || defaultPort) : 0;
     const proxy = able && proxyFor(protocol, host, port);
     if (!proxy) return direct.apply(this, args);
+    const leave = takePlace(this, options._agentKey);
+    const done = (...result) => {
+      leave();
+      callback(...result);
+    };
     lookup(options, host, (err, local) => {
-      if (err) return done(err);
-      if (!local) return connect.call(this, options, done, proxy, host, port);
+      if (err) return fail(err, done);
+      if (!local) return connect(this, options, done, proxy, host, port);
       done(null, direct.call(this, options));
     });
     return undefined;
   };
+}
+
+// takePlace counts a connection that is being made among those of an agent, which
+// counts only what it has: maxSockets would let everybody through meanwhile.
+function takePlace(agent, name) {
+  if (!name || !agent?.sockets || agent.maxSockets === Infinity && agent.maxTotalSockets === Infinity) return () => {};
+  const place = new net.Socket();
+  (agent.sockets[name] ||= []).push(place);
+  agent.totalSocketCount++;
+  return () => {
+    const places = agent.sockets[name] || [];
+    if (!places.includes(place)) return;
+    places.splice(places.indexOf(place), 1);
+    if (places.length === 0) delete agent.sockets[name];
+    agent.totalSocketCount--;
+  };
+}
+
+// fail hands over a connection that breaks at once, as one does that could not be
+// made: an agent lets the next request have its turn when a connection is gone,
+// and not when there never was one.
+function fail(err, done) {
+  const broken = new net.Socket();
+  done(null, broken);
+  broken.destroy(err);
 }
 
 // lookup asks the application's own resolver, where it has one: a name that it
@@ -176,7 +209,7 @@ function tunnel(proxy, host, port, options, done) {
   const authority = `${net.isIPv6(host) ? `[${host}]` : host}:${port}`;
   const { noDelay = true, keepAlive, keepAliveInitialDelay } = options;
   const socket = net.connect({ host: proxy.host, port: proxy.port, noDelay, keepAlive, keepAliveInitialDelay });
-  const patience = setTimeout(() => socket.destroy(timedOut(`connecting to ${authority}`)), options.timeout || timeLimit);
+  const patience = setTimeout(() => socket.destroy(timedOut(`connecting to ${authority}`)), options.limit || timeLimit);
   let head = Buffer.alloc(0);
 
   const settle = (err) => {

@@ -120,6 +120,47 @@ func TestNodeIsCaptured(t *testing.T) {
 	}
 }
 
+// The bounds of an agent hold: no more connections at a time than it allows, and a
+// connection that fails makes room for the next.
+func TestNodeAgentsKeepTheirBounds(t *testing.T) {
+	r := newRig(t)
+	env := variables(t, r.settings())
+	script := show + `const agent = new https.Agent({keepAlive: true, maxSockets: 2});
+		const call = (host) => new Promise((done) => https.get('https://' + host + '/x', {agent}, (res) => { res.resume(); res.on('end', () => done(200)); })
+			.on('error', (e) => done(e.code)));
+		Promise.all(['api.test', 'api.test', 'api.test', 'api.test', 'api.test', 'refused.test', 'refused.test', 'refused.test', 'refused.test'].map(call))
+			.then((all) => { agent.destroy(); show(all.join(' ')); })`
+	for _, node := range nodes(t) {
+		r.take()
+		out, err := run(t, env, node, "-e", script)
+		if want := "200 200 200 200 200" + strings.Repeat(" ERR_PROXY_TUNNEL", 4); err != nil || out != want {
+			t.Errorf("%s: %q %v", node, out, err)
+		}
+		connections := 0
+		for _, asked := range r.take() {
+			if strings.Contains(asked, "api.test") {
+				connections++
+			}
+		}
+		if connections > 2 {
+			t.Errorf("%s: %d connections, where 2 are allowed", node, connections)
+		}
+	}
+}
+
+// A request's own timeout bounds its way to the proxy as well.
+func TestNodeTimeoutsHold(t *testing.T) {
+	r := newRig(t)
+	env := variables(t, r.settings())
+	script := show + `https.get('https://silent.test/x', {agent: new https.Agent({keepAlive: true}), timeout: 100}, read)
+		.on('error', (e) => { show(e.code); process.exit(); })`
+	for _, node := range nodes(t) {
+		if out, err := run(t, env, node, "-e", script); err != nil || out != "ETIMEDOUT" {
+			t.Errorf("%s: %q %v", node, out, err)
+		}
+	}
+}
+
 // Applications whose entry is an ES module have no require of their own; the
 // preload comes before them all the same.
 func TestNodeModulesAreCaptured(t *testing.T) {
