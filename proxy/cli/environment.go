@@ -112,6 +112,10 @@ func (c *commands) variables(d door) ([]clients.Variable, error) {
 		c.note("NO_PROXY says *: no client will come to Outrider")
 	}
 	if d.files != "" {
+		// As the certificate authority makes it, should we be the first.
+		if err := os.MkdirAll(d.files, 0o700); err != nil {
+			return nil, fmt.Errorf("making the state directory: %w", err)
+		}
 		settings.Dir = filepath.Join(d.files, "clients")
 	}
 	if d.trust != "" {
