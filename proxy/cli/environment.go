@@ -59,14 +59,14 @@ func (c *commands) env(ctx context.Context, shell string, placeholders bool) err
 	if err != nil {
 		return err
 	}
+	variables, err := c.variables(d)
+	if err != nil {
+		return err
+	}
 	if running == nil {
 		c.note("nothing answers yet: these lead to %s, where outrider run will listen", d.listen)
 	} else {
 		c.noteNeighbour(running, path)
-	}
-	variables, err := c.variables(d)
-	if err != nil {
-		return err
 	}
 	if placeholders {
 		variables = append(variables, placeholderVariables(file, os.LookupEnv)...)

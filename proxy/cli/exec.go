@@ -43,7 +43,7 @@ func (c *commands) execCommand() *cobra.Command {
 	return command
 }
 
-func (c *commands) exec(ctx context.Context, o execOptions, command []string) (err error) {
+func (c *commands) exec(ctx context.Context, o execOptions, command []string) error {
 	signals := make(chan os.Signal, 16) // from here on, so that none is lost
 	signal.Notify(signals, childSignals...)
 	defer signal.Stop(signals)
@@ -55,37 +55,52 @@ func (c *commands) exec(ctx context.Context, o execOptions, command []string) (e
 	if err != nil {
 		return err
 	}
-	running, err := c.neighbour(ctx)
+	d, leave, err := c.enter(ctx, o, path, data, file)
 	if err != nil {
 		return err
 	}
-	d, err := c.door(file, running)
-	if err != nil {
-		return err
-	}
-	admin := ""
-	if running != nil {
-		c.noteNeighbour(running, path)
-	} else {
-		own, err := c.startOwn(ctx, o.log, path, data, file)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, own.end()) }()
-		d.listen, admin = own.addresses[""], own.adminAt
-	}
+	defer leave()
 	variables, err := c.variables(d)
 	if err != nil {
 		return err
 	}
-	if admin != "" {
-		variables = append(variables, clients.Variable{Name: adminVariable, Value: admin})
+	if d.admin != "" {
+		variables = append(variables, clients.Variable{Name: adminVariable, Value: d.admin})
 	}
 	child := exec.Command(program, command[1:]...) //nolint:noctx // it ends when it ends; signals reach it by themselves
 	child.Args[0] = command[0]
 	child.Stdin, child.Stdout, child.Stderr = c.Stdin, c.Stdout, c.Stderr
 	child.Env = childEnvironment(os.Environ(), variables, file, o.placeholders)
 	return c.runChild(child, signals)
+}
+
+// enter finds the door of the Outrider that runs, or of one that is started here.
+// leave takes that down again.
+func (c *commands) enter(ctx context.Context, o execOptions, path string, data []byte, file *config.File) (d door, leave func(), err error) {
+	running, err := c.neighbour(ctx)
+	if err != nil {
+		return door{}, nil, err
+	}
+	if d, err = c.door(file, running); err != nil {
+		return door{}, nil, err
+	}
+	if running != nil {
+		c.noteNeighbour(running, path)
+		if o.log != "" {
+			c.note("the Outrider that runs has a log of its own: nothing is written to %s", o.log)
+		}
+		return d, func() {}, nil
+	}
+	own, err := c.startOwn(ctx, o.log, path, data, file)
+	if err != nil {
+		return door{}, nil, err
+	}
+	d.listen, d.admin = own.addresses[""], own.adminAt
+	return d, func() {
+		if err := own.end(); err != nil {
+			c.note("%v", err) // the exit code stays the command's
+		}
+	}, nil
 }
 
 // childEnvironment is an environment with variables added, or put in the place of

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -14,12 +13,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
-
-	"outrider/proxy/clients"
 )
 
 // TestBeOutrider is no test: it is the command line, for tests that need it in
@@ -215,6 +211,22 @@ func TestExecEvadesPortsThatAreTaken(t *testing.T) {
 	}
 }
 
+// A socket serves who can use one; for a command there is a port.
+func TestExecNeedsAPort(t *testing.T) {
+	config := home(t, "")
+	socket := filepath.Join(t.TempDir(), "s")
+	if err := os.WriteFile(config, []byte("listen = \"unix:"+socket+"\"\nadmin = \"127.0.0.1:0\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	proxy, stderr := proxyOf(t, "--config", config, "exec")
+	if !strings.HasPrefix(proxy, "http://127.0.0.1:") || !strings.HasPrefix(stderr, "outrider: unix:"+socket+" is a socket") {
+		t.Errorf("the command is told %s; %s", proxy, stderr)
+	}
+	if code, _, stderr := commandLine("", "--config", config, "env"); code != 2 || !strings.Contains(stderr, "Unix socket") {
+		t.Errorf("env: %d %s", code, stderr)
+	}
+}
+
 // A program that was started with placeholders never has the key, and its calls
 // have it all the same. Neither has it what is Outrider's own.
 func TestExecKeepsKeysFromTheProgram(t *testing.T) {
@@ -270,59 +282,5 @@ func TestWarningsAreToldAndAllIsKept(t *testing.T) {
 	}
 	if strings.Count(all.String(), "\n") != 4 || strings.Count(told.String(), "\n") != 2 || !strings.Contains(told.String(), "msg=e") {
 		t.Errorf("told %q", told.String())
-	}
-}
-
-// env prints what exec sets, so that a shell which reads it is where the command
-// of exec would be.
-func TestEnvIsWhatExecSets(t *testing.T) {
-	config := home(t, "")
-	r := launchFile(t, config)
-	code, script, stderr := commandLine("", "--config", config, "--admin", r.adminAt, "env", "--shell", "sh")
-	if code != 0 || stderr != "" {
-		t.Fatalf("%d %s", code, stderr)
-	}
-	inShell, err := exec.Command("sh", "-c", script+"env").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	code, inExec, stderr := commandLine("", "--config", config, "--admin", r.adminAt, "exec", "--", "sh", "-c", "env")
-	if code != 0 {
-		t.Fatalf("%d %s", code, stderr)
-	}
-	if a, b := sortedLines(string(inShell)), sortedLines(inExec); !slices.Equal(a, b) {
-		t.Errorf("env prints\n%s\nexec sets\n%s", strings.Join(a, "\n"), strings.Join(b, "\n"))
-	}
-}
-
-func sortedLines(text string) []string {
-	lines := slices.DeleteFunc(strings.Split(text, "\n"), func(line string) bool { return strings.HasPrefix(line, "_=") })
-	slices.Sort(lines)
-	return lines
-}
-
-// env says who reads what, shows the access key where it is needed, and says when
-// nobody listens yet.
-func TestEnvPrints(t *testing.T) {
-	config := home(t, "access_key = \"env:THE_KEY\"\n[upstream.x]\nurl = \"http://x.test\"\nauth = { type = \"bearer\", token = \"env:X_KEY\" }\n")
-	t.Setenv("THE_KEY", "a b@c")
-	t.Setenv("X_KEY", "secret")
-	code, out, stderr := commandLine("", "--config", config, "--json", "env", "--placeholders")
-	var list []clients.Variable
-	if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 || !strings.HasPrefix(stderr, "outrider: nothing answers yet") {
-		t.Fatalf("%d %v %s", code, err, stderr)
-	}
-	got := make(map[string]string)
-	for _, v := range list {
-		got[v.Name] = v.Value
-		if v.Readers == "" {
-			t.Errorf("nobody reads %s", v.Name)
-		}
-	}
-	if got["http_proxy"] != "http://outrider:a%20b%40c@127.0.0.1:0" || got["X_KEY"] != "outrider-placeholder-x" || got["THE_KEY"] != "" {
-		t.Errorf("got %v", got)
-	}
-	if code, _, stderr := commandLine("", "--config", config, "env", "--shell", "csh"); code != 2 || !strings.Contains(stderr, "no such shell") {
-		t.Errorf("csh: %d %s", code, stderr)
 	}
 }

@@ -53,7 +53,11 @@ func (c *commands) startOwn(ctx context.Context, log, path string, data []byte, 
 	}
 	own.forCommand.Store(true)
 	if at.Listen != file.Listen {
-		c.note("%s is taken: for this command Outrider is at %s, its page at %s", file.Listen, own.addresses[""], own.adminAt)
+		why := "is taken"
+		if strings.HasPrefix(file.Listen, unixScheme) {
+			why = "is a socket, which no proxy variable can name"
+		}
+		c.note("%s %s: for this command Outrider is at %s, its page at %s", file.Listen, why, own.addresses[""], own.adminAt)
 	}
 	ctx, own.unwatch = context.WithCancel(ctx)
 	go func() {

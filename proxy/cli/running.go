@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 
 	"outrider/policy/config"
 )
@@ -88,6 +89,7 @@ func (c *commands) note(format string, args ...any) {
 // A door is where clients are to go, and whom they have to trust there.
 type door struct {
 	listen string // host:port
+	admin  string // address of its page; "": as configured
 	key    string // access key; "": none
 	trust  string // state directory with the certificate authority; "": TLS is not opened
 	files  string // state directory for what clients are told by files; "": there is none
@@ -133,7 +135,7 @@ var errSocket = errors.New("listen is a Unix socket, which no proxy variable can
 // reachable is host:port at which a listener is reached from this machine.
 func reachable(listen string) (string, error) {
 	host, port, err := net.SplitHostPort(listen)
-	if err != nil {
+	if err != nil || strings.HasPrefix(listen, unixScheme) {
 		return "", usageError{errSocket}
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
