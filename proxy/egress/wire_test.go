@@ -45,12 +45,12 @@ func TestAccountingAgreesWithTheServerUnderResets(t *testing.T) {
 						p.say("HTTP/1.1 200")
 						return
 					case 3:
+						whole.Add(1) // before its client can have it
 						p.say(hello)
-						whole.Add(1)
 						return
 					}
-					p.say(hello)
 					whole.Add(1)
+					p.say(hello)
 				}
 				if chance(2) == 0 {
 					p.reset()
