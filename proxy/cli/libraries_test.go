@@ -5,6 +5,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -171,4 +172,23 @@ func missing(t *testing.T, what string) {
 		t.Fatal(what)
 	}
 	t.Skip(what)
+}
+
+// Stripe's library takes a host and a port, and no path: the upstream has a port
+// for itself.
+func TestLibraryAtAPortOfItsOwn(t *testing.T) {
+	t.Setenv("KEY", "sesame")
+	programs := nodePrograms("stripe")(t)
+	got := &ledger{}
+	server := upstream(t, provider(got, nil))
+	r := launch(t, captured(server.Listener.Addr().String())+"listen = \"127.0.0.1:0\"\n")
+	_, port, _ := net.SplitHostPort(r.addresses["api"])
+	script := strings.Replace(stripeCharge, "{maxNetworkRetries", "{host: '127.0.0.1', port: "+port+", protocol: 'http', maxNetworkRetries", 1)
+	for _, program := range programs {
+		out, _ := command(t, invocation{}, nil, program, "-e", script)
+		entries := got.take()
+		if strings.TrimSpace(out) != "ch_1 100" || len(entries) != 1 || strings.Join(entries[0].header["Authorization"], ",") != "Bearer sesame" {
+			t.Errorf("%s: %q after %v", program, out, entries)
+		}
+	}
 }
