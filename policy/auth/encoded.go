@@ -5,26 +5,79 @@ import (
 	"strings"
 )
 
-// indexEncoded finds text in s, whichever of its bytes are percent-encoded there
-// (RFC 3986 §2.1), once. A space may be "+", too, as forms write it. start is -1
-// where there is none.
-func indexEncoded(s, text string) (start, end int) {
-	if len(s) < len(text) {
-		return -1, 0
-	}
-	plain := strings.Index(s, text)
-	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
-		return plain, plain + len(text)
-	}
-	for i := range len(s) {
-		if i == plain { // a text with a % of its own reads otherwise when it is decoded
-			return i, i + len(text)
+// A finder finds a text in s, from left to right and once through, whichever of its
+// bytes are percent-encoded there (RFC 3986 §2.1), once. A space may be "+", too, as
+// forms write it. What it finds does not overlap.
+type finder struct {
+	s, text string
+	at      int  // what is before was looked at
+	plain   int  // the next place from at where text stands as it is; -1: none
+	encoded bool // see mayBeEncoded
+}
+
+func find(text, s string) finder {
+	return finder{s: s, text: text, plain: strings.Index(s, text), encoded: mayBeEncoded(s)}
+}
+
+// mayBeEncoded reports whether s may hold a text in another form than as it is.
+func mayBeEncoded(s string) bool {
+	return strings.IndexByte(s, '%') >= 0 || strings.IndexByte(s, '+') >= 0
+}
+
+// next gives the next place; start is -1 where there is none.
+func (f *finder) next() (start, end int) {
+	if !f.encoded {
+		start, end = f.plain, f.plain+len(f.text)
+		if start >= 0 {
+			f.pass(end)
 		}
-		if n, ok := prefixEncoded(s[i:], text); ok {
+		return start, end
+	}
+	for i := f.at; i < len(f.s); i++ {
+		n, ok := len(f.text), i == f.plain // a text with a % of its own reads otherwise when it is decoded
+		if !ok {
+			n, ok = prefixEncoded(f.s[i:], f.text)
+		}
+		if ok {
+			f.pass(i + n)
 			return i, i + n
 		}
 	}
+	f.at = len(f.s)
 	return -1, 0
+}
+
+// pass goes on from end. The rest is searched only when what was found in it has
+// been passed: many places in a long text would have it searched as many times.
+func (f *finder) pass(end int) {
+	f.at = end
+	if f.plain < 0 || f.plain >= end {
+		return
+	}
+	if f.plain = strings.Index(f.s[end:], f.text); f.plain >= 0 {
+		f.plain += end
+	}
+}
+
+// replaceEncoded puts with in every place where a finder finds text.
+func replaceEncoded(s, text, with string) string {
+	if len(s) < len(text) || !mayBeEncoded(s) && !strings.Contains(s, text) { // mostly
+		return s
+	}
+	f := find(text, s)
+	start, end := f.next()
+	if start < 0 {
+		return s
+	}
+	var b strings.Builder
+	done := 0 // bytes of s that are in b
+	for ; start >= 0; start, end = f.next() {
+		b.WriteString(s[done:start])
+		b.WriteString(with)
+		done = end
+	}
+	b.WriteString(s[done:])
+	return b.String()
 }
 
 // prefixEncoded reports whether s begins with text, in n bytes.

@@ -52,17 +52,8 @@ func (g *Guard) Scrub(header http.Header) {
 
 func (g *Guard) clean(value string) string {
 	for _, secret := range g.hidden {
-		text := secret.Reveal()
-		if len(text) < shortest {
-			continue
-		}
-		for from := 0; ; {
-			start, end := indexEncoded(value[from:], text)
-			if start < 0 {
-				break
-			}
-			value = value[:from+start] + g.placeholder + value[from+end:]
-			from += start + len(g.placeholder)
+		if text := secret.Reveal(); len(text) >= shortest {
+			value = replaceEncoded(value, text, g.placeholder)
 		}
 	}
 	return value

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"outrider/policy/auth"
 	"outrider/policy/policytest"
@@ -185,4 +186,25 @@ func FuzzScrub(f *testing.F) {
 			t.Errorf("%q became %q for nothing", text, clean)
 		}
 	})
+}
+
+// TestAHeaderFullOfSecretsIsScrubbedInOnePass: a megabyte of them, which an upstream
+// may well send, was copied and searched anew for each, and held a processor for
+// half a minute.
+func TestAHeaderFullOfSecretsIsScrubbedInOnePass(t *testing.T) {
+	const secret = "sk_live_0123456789"
+	for _, form := range []string{secret, "sk%5Flive_0123456789", "sk%5Flive_0123456789 " + secret} {
+		const n = 20_000
+		start := time.Now()
+		answer := echoed(t, auth.Settings{Type: auth.Bearer, Value: value(secret), Placeholder: standIn}, nil, func(*http.Request) http.Header {
+			return http.Header{"X-Echo": {strings.Repeat(form+" ", n)}}
+		})
+		want := strings.Repeat(strings.ReplaceAll(strings.ReplaceAll(form, "%5F", "_"), secret, standIn)+" ", n)
+		if answer.Header.Get("X-Echo") != want || answer.Trailer.Get("X-Echo") != want {
+			t.Errorf("%q is not replaced everywhere, or not only that", form)
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("%q: it took %s", form, took)
+		}
+	}
 }

@@ -85,13 +85,8 @@ func (t Token) fillBasic(value string) (filled, credentials string, err error) {
 func (t Token) fillQuery(raw string) string {
 	done := 0 // bytes of raw that are in b
 	var b strings.Builder
-	for from := 0; ; {
-		start, end := indexEncoded(raw[from:], t.Placeholder)
-		if start < 0 {
-			break
-		}
-		start, end = from+start, from+end
-		from = end
+	places := find(t.Placeholder, raw)
+	for start, end := places.next(); start >= 0; start, end = places.next() {
 		pair := raw[strings.LastIndexByte(raw[:start], '&')+1 : start]
 		if next, n := decoded(raw[end:]); !strings.Contains(pair, "=") || n > 0 && ofName(next) {
 			continue
