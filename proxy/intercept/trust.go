@@ -2,7 +2,9 @@ package intercept
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -92,7 +94,8 @@ func forget(dir, except string) error {
 	}
 	for _, entry := range entries {
 		if name := entry.Name(); name != except && hashName.MatchString(name) {
-			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			// Another process may be doing the same.
+			if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("removing an old root: %w", err)
 			}
 		}

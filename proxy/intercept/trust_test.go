@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"outrider/proxy/intercept"
@@ -263,5 +264,28 @@ func TestJavaReadsItsStore(t *testing.T) {
 	want := fmt.Sprintf("contains %d entries", countPEM(read(t, files.Bundle)))
 	if err != nil || !strings.Contains(out, want) || !strings.Contains(out, "\noutrider, ") || !strings.Contains(out, "trustedCertEntry") {
 		t.Errorf("%v; want %q and the alias outrider in\n%s", err, want, out)
+	}
+}
+
+// Processes that start together find the same old root, and one of them could not
+// remove what the other had removed: it took that for a failure.
+func TestAnOldRootIsForgottenByAllAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	a := intercept.Open(dir)
+	system := systemOf(t, 1)
+	files := trustOf(t, a, system)
+	for round := range 4 {
+		for n := range 20 {
+			write(t, filepath.Join(files.CertDir, fmt.Sprintf("%08x.0", round*100+n)), nil)
+		}
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				if _, err := a.Trust(system); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
 	}
 }
