@@ -20,17 +20,18 @@ type cache struct {
 type entry struct {
 	host  string
 	leaf  *tls.Certificate
-	until time.Time
+	until time.Time // on the wall clock, by which its clients judge
 }
 
-// get gives nil for a leaf that is not there or too old.
+// get gives nil for a leaf that is not there, too old, or, since the clock was put
+// back, not valid yet.
 func (c *cache) get(host string, now time.Time) *tls.Certificate {
 	element, ok := c.entries[host]
 	if !ok {
 		return nil
 	}
 	e := element.Value.(*entry)
-	if !now.Before(e.until) {
+	if !now.Before(e.until) || now.Before(e.leaf.Leaf.NotBefore) {
 		return nil
 	}
 	c.recent.MoveToFront(element)
@@ -38,7 +39,8 @@ func (c *cache) get(host string, now time.Time) *tls.Certificate {
 }
 
 // put replaces what there was for host, and drops what was not used for
-// longest.
+// longest. The monotonic clock is taken off until: it stands still while the
+// machine sleeps, and does not see the clock being set, but certificates expire.
 func (c *cache) put(host string, leaf *tls.Certificate, until time.Time) {
 	if c.entries == nil {
 		c.entries = make(map[string]*list.Element)
@@ -49,7 +51,7 @@ func (c *cache) put(host string, leaf *tls.Certificate, until time.Time) {
 	for len(c.entries) >= maxLeaves {
 		c.drop(c.recent.Back())
 	}
-	c.entries[host] = c.recent.PushFront(&entry{host: host, leaf: leaf, until: until})
+	c.entries[host] = c.recent.PushFront(&entry{host: host, leaf: leaf, until: until.Round(0)})
 }
 
 func (c *cache) drop(element *list.Element) {

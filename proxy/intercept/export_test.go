@@ -9,6 +9,11 @@ import (
 func Minted(i *Issuer) int { return i.minted }
 func Kept(i *Issuer) int   { return len(i.leaves.entries) }
 
+// KeptUntil tells when the leaf of a host that is kept is to be replaced.
+func KeptUntil(i *Issuer, host string) time.Time {
+	return i.leaves.entries[host].Value.(*entry).until
+}
+
 // Forge makes what only a thief of the issuer's key would: a leaf for any host.
 // It gives leaf and issuer, in PEM.
 func Forge(i *Issuer, host string) (leaf, issuer []byte, err error) {

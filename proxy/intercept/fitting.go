@@ -67,6 +67,8 @@ func misfit(issuer, root *x509.Certificate, s scope, now time.Time) string {
 		return "the one on disk is for other names: " + difference(constraints(issuer), s.names)
 	case !now.Before(issuer.NotAfter):
 		return "the one on disk expired on " + issuer.NotAfter.Format(time.DateOnly)
+	case now.Before(issuer.NotBefore):
+		return "the one on disk is not valid before " + issuer.NotBefore.Format(time.RFC3339) + " (was the clock wrong?)"
 	}
 	return ""
 }

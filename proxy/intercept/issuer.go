@@ -98,7 +98,7 @@ func (i *Issuer) Certificate(host string) (*tls.Certificate, error) {
 // renew replaces an issuer that has become old while we run. While the old one
 // is valid it is no harm if that does not succeed: the root's key may be offline.
 func (i *Issuer) renew(now time.Time) error {
-	if !i.pair.old(now) || now.Before(i.retry) && now.Before(i.pair.cert.NotAfter) {
+	if !i.pair.old(now) || now.Before(i.retry) && i.pair.valid(now) {
 		return nil
 	}
 	i.retry = now.Add(renewEvery)
@@ -106,7 +106,7 @@ func (i *Issuer) renew(now time.Time) error {
 	switch {
 	case err == nil:
 		i.pair = pair
-	case !now.Before(i.pair.cert.NotAfter):
+	case !i.pair.valid(now):
 		return err
 	}
 	return nil
@@ -118,9 +118,14 @@ type pair struct {
 	key  crypto.Signer
 }
 
-// old says that no more than a third of the life is left.
+// old says that no more than a third of the life is left, or that it has not
+// begun: the clock was wrong when the issuer was made.
 func (p pair) old(now time.Time) bool {
-	return p.cert.NotAfter.Sub(now) <= p.cert.NotAfter.Sub(p.cert.NotBefore)/3
+	return p.cert.NotAfter.Sub(now) <= p.cert.NotAfter.Sub(p.cert.NotBefore)/3 || now.Before(p.cert.NotBefore)
+}
+
+func (p pair) valid(now time.Time) bool {
+	return !now.Before(p.cert.NotBefore) && now.Before(p.cert.NotAfter)
 }
 
 // newPair makes an issuer.

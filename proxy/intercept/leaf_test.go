@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -186,5 +187,58 @@ func TestLeafDoesNotOutliveItsIssuer(t *testing.T) {
 		if leaf := leafFor(t, issuerFor(t, a, "a.test"), "a.test").Leaf; !leaf.NotAfter.Equal(root.NotAfter) {
 			t.Errorf("valid until %s, the root until %s", leaf.NotAfter, root.NotAfter)
 		}
+	})
+}
+
+// The monotonic clock of a machine stands still while it sleeps: a laptop that was
+// opened after a weekend went on to show the leaf of Friday, which had expired, for
+// as much of 18 hours as it had been awake before. What is compared has to be what
+// clients compare.
+func TestLeafAgesWhileTheMachineSleeps(t *testing.T) {
+	i := issuerFor(t, intercept.Open(t.TempDir()), "api.example.test")
+	leafFor(t, i, "api.example.test")
+	if until := intercept.KeptUntil(i, "api.example.test"); until != until.Round(0) {
+		t.Errorf("kept until %s, which is not on the wall clock alone", until)
+	}
+}
+
+// A machine whose clock was ahead for a while, and was put right, had leaves that no
+// client took ("not yet valid") until that time had come, and an issuer of the kind
+// for up to eight months, restarts or not.
+func TestClockThatWasAhead(t *testing.T) {
+	dir := t.TempDir()
+	a := intercept.Open(dir)
+	var i *intercept.Issuer
+	synctest.Test(t, func(t *testing.T) {
+		rootOf(t, a)
+		time.Sleep(30 * day)
+		i = issuerFor(t, a, "api.example.test")
+		leafFor(t, i, "api.example.test")
+	})
+	synctest.Test(t, func(t *testing.T) { // 30 days back
+		for name, i := range map[string]*intercept.Issuer{"running": i, "started anew": issuerFor(t, a, "api.example.test")} {
+			if err := verify(rootOf(t, a), leafFor(t, i, "api.example.test").Certificate, "api.example.test"); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+func TestClockThatWasAheadAndTheRootKeyOffline(t *testing.T) {
+	dir := t.TempDir()
+	a := intercept.Open(dir)
+	var i *intercept.Issuer
+	synctest.Test(t, func(t *testing.T) {
+		rootOf(t, a)
+		time.Sleep(30 * day)
+		i = issuerFor(t, a, "api.example.test")
+	})
+	key := filepath.Join(dir, "ca", "root.key")
+	os.Rename(key, key+".offline")
+	synctest.Test(t, func(t *testing.T) {
+		_, err := i.Certificate("api.example.test")
+		says(t, err, "not valid before 2000-01-3", "was the clock wrong?", key, "put it back")
+		_, err = a.Issuer([]string{"api.example.test"})
+		says(t, err, "not valid before 2000-01-3", key, "put it back")
 	})
 }
