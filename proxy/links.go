@@ -57,10 +57,12 @@ func replaceValue(header http.Header, name string, i int, was, is string) {
 
 // reference rewrites one URI-reference (RFC 3986 section 4.1). What no base URL
 // can say stays as it is: another scheme or host, a path outside of the base
-// path, and a path that leaves it by "..".
+// path, and a path that leaves it by "..". So does one with a tab in it, which is
+// no URI: browsers, and what reads as they do (URL Standard section 4.4), leave it
+// out, and what stood apart comes together, as "//x" or "..".
 func (l links) reference(ref string) string {
 	rest, full, ours := l.pathOf(ref)
-	if !ours {
+	if !ours || strings.IndexByte(ref, '\t') >= 0 {
 		return ref
 	}
 	rest, ours = strings.CutPrefix(rest, l.base)

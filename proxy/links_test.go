@@ -90,6 +90,10 @@ func TestReferences(t *testing.T) {
 		{"two slashes stay a path", byPath, "https://api.test//evil.test", "http://127.0.0.1:8080/crm//evil.test"},
 		{"and do not become a host", basedOwn, "/v1//evil.test", "http://127.0.0.1:9999//evil.test"},
 		{"nor in browsers", basedOwn, `/v1/\evil.test`, `http://127.0.0.1:9999/\evil.test`},
+		// Node's fetch would have gone to evil.test, where the provider's own
+		// reference leads to a path of its own.
+		{"nor where a tab is left out", basedOwn, "/v1/\t/evil.test", ""},
+		{"nor up and out", byPath, "/a/.\t./../b", ""},
 		{"nor without a Host", bareBase, "/v1//evil.test", ""},
 		{"nor without anything", bare, "https://api.test//evil.test", ""},
 
