@@ -32,16 +32,19 @@ func (c *commands) run(ctx context.Context) error {
 		return err
 	}
 	reload := reloadSignals() // from the start: unheard, the signal ends the process
-	s, err := start(ctx, path, data, file, c.Stderr)
+	s, err := prepare(ctx, path, data, file, c.Stderr)
 	if err != nil {
 		return err
 	}
 	log := s.telemetry.Logger()
+	// Before we answer whoever asks whether we are ready: the application is
+	// started by the answer, and reads these files when it starts.
 	if root, err := s.prepareTrust(); err != nil {
 		log.Warn("https:// calls through the proxy will be refused, for there is no local certificate authority; base URLs need none", "error", err)
 	} else if root != "" {
 		log.Info("https:// calls to upstreams are opened", "trust", root)
 	}
+	s.serve()
 	log.Info("outrider is ready", "version", version(), "listen", s.addresses[""], "admin", s.adminAt,
 		"config", orBuiltIn(path), "upstreams", len(file.Upstreams))
 

@@ -35,6 +35,8 @@ type sidecar struct {
 	secrets   *secrets
 	server    *proxy.Server
 	reloader  *proxy.Reloader
+	listeners []opened // what serve takes calls from
+	adminPort net.Listener
 	admin     *http.Server
 	own       []netip.AddrPort  // what we listen on, so that no call comes back to us
 	addresses map[string]string // upstream → address of its port; "" is the main port
@@ -53,6 +55,16 @@ type opened struct {
 
 // start brings a sidecar up: it answers when start returns.
 func start(ctx context.Context, path string, data []byte, file *config.File, log io.Writer) (*sidecar, error) {
+	s, err := prepare(ctx, path, data, file, log)
+	if err == nil {
+		s.serve()
+	}
+	return s, err
+}
+
+// prepare makes a sidecar that can be served: its addresses are taken, and who calls
+// them waits.
+func prepare(ctx context.Context, path string, data []byte, file *config.File, log io.Writer) (*sidecar, error) {
 	s := &sidecar{file: file, secrets: newSecrets(), addresses: make(map[string]string)}
 	t := file.Telemetry
 	var err error
@@ -77,16 +89,20 @@ func start(ctx context.Context, path string, data []byte, file *config.File, log
 		return nil, usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
 	}
 	s.telemetry.Watch(func() []policy.UpstreamStatus { return s.live.Load().Status() })
+	s.listeners, s.adminPort = listeners, adminListener
+	return s, nil
+}
 
+// serve takes the calls.
+func (s *sidecar) serve() {
 	s.server = proxy.New(proxy.Settings{
 		Live: &s.live, Telemetry: s.telemetry, Outside: s.outside, Issuer: s.issuer,
 		Secret: s.secrets.get, Log: s.telemetry.Logger(),
 	})
-	for _, l := range listeners {
+	for _, l := range s.listeners {
 		s.server.Serve(l.Listener, l.upstream, l.listen)
 	}
-	s.serveAdmin(adminListener)
-	return s, nil
+	s.serveAdmin(s.adminPort)
 }
 
 // listen opens every address. They are all open before the first call is
