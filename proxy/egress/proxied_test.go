@@ -606,6 +606,8 @@ func TestGuardJudgesTheTargetBehindAProxy(t *testing.T) {
 	for _, host := range []string{
 		"127.0.0.1", "169.254.169.254", "[::1]", "[64:ff9b::7f00:1]", "[fe80::1%25eth0]", "10.2.0.1", "10.1.0.1:8080", "8.8.8.8:8080",
 		"localhost", "LOCALHOST.", "x.localhost", "127.1", "127.0.0.1.", "0x7f.1", "2130706433", "0177.0.0.1", "0x7f000001", "1.1.1.0x", "8.8.8.8:99999",
+		// 127.0.0.1 to a proxy that reads targets as Node's URL does.
+		"127%252e0%252e0%252e1", "%256cocalhost",
 	} {
 		for _, scheme := range []string{"http", "https"} {
 			_, err := strict.RoundTrip(newRequest(t, "GET", scheme+"://"+host+"/", nil))

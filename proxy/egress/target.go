@@ -33,7 +33,9 @@ func (g *Guard) checkTarget(ctx context.Context, addr string) error {
 	if g.public == nil {
 		return nil
 	}
-	if endsInNumber(host) {
+	// The URL Standard decodes what is percent-encoded in a host (§3.5), the DNS
+	// does not.
+	if endsInNumber(host) || strings.IndexByte(host, '%') >= 0 {
 		return &DeniedError{Host: host, Reason: "an address in a form that only some read as one"}
 	}
 	for _, ip := range lookup(ctx, host) {
