@@ -26,10 +26,10 @@ func (a *Authority) fitting(s scope, now time.Time) (pair, error) {
 		return found, nil
 	}
 	made, err := a.issue(root, s, now)
+	if err != nil && reason == "" {
+		return found, nil // old, but still good, whatever is in the way of another
+	}
 	if errors.Is(err, fs.ErrNotExist) {
-		if reason == "" {
-			return found, nil // old, but still good
-		}
 		return pair{}, fmt.Errorf("a new issuer is needed, because %s, and that takes the key of the root, which is not there: "+
 			"put it back as %s until the next start", reason, a.rootKey())
 	}

@@ -41,8 +41,8 @@ type Issuer struct {
 // ("api.github.com", "*.myshopify.com" for all names below it, "10.1.2.3"; no
 // ports). It takes the one on disk if that is constrained to the same names and
 // has more than a third of its life left, and otherwise makes one, for which it
-// needs the root's key. Without that key, what is on disk is used until it
-// expires, as long as the names are the same.
+// needs the root's key. Without that key, or a disk to write to, what is on disk is
+// used until it expires, as long as the names are the same.
 func (a *Authority) Issuer(names []string) (*Issuer, error) {
 	scope, err := newScope(names)
 	if err != nil {

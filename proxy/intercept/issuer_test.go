@@ -199,3 +199,25 @@ func TestHostsOutsideOfTheNamesAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// A disk that is full or read-only kept a start from using an issuer that had four
+// months to go, while whoever had started earlier went on with it.
+func TestAnOldIssuerThatCannotBeReplacedIsUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		a := intercept.Open(dir)
+		first := above(t, issuerFor(t, a, "a.test"), "a.test")
+		key := filepath.Join(dir, "ca", "root.key")
+		os.Remove(key)
+		os.Mkdir(key, 0o700) // it can be opened, and not be read, by root neither
+		time.Sleep(300 * day)
+		if again := above(t, issuerFor(t, a, "a.test"), "a.test"); !again.Equal(first) {
+			t.Error("another issuer")
+		}
+		_, err := a.Issuer([]string{"b.test"})
+		says(t, err, "reading "+key)
+		time.Sleep(66 * day)
+		_, err = a.Issuer([]string{"a.test"})
+		says(t, err, "reading "+key)
+	})
+}
