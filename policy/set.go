@@ -121,8 +121,11 @@ func (s *Set) InterceptedNames() []string {
 			continue
 		}
 		for _, entry := range u.Config.Hosts {
-			host, _ := splitAuthority(entry)
-			names = append(names, host)
+			// Nobody can ask for a host with a zone, which means something to this
+			// machine only, and no certificate can name one (RFC 6874 section 1).
+			if host, _ := splitAuthority(entry); !strings.Contains(host, "%") {
+				names = append(names, host)
+			}
 		}
 	}
 	slices.Sort(names)

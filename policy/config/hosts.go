@@ -21,6 +21,10 @@ func readHost(n node) (string, bool) {
 		n.fail("must have a port from 1 to 65535, or none")
 		return "", false
 	}
+	if below, wild := strings.CutPrefix(host, "*."); wild && isIP(below) {
+		n.fail("may have a wildcard only in front of a name: there is nothing below an address")
+		return "", false
+	}
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Zone() == "" {
 		host = ip.String()
 	} else if problem := hostProblem(strings.TrimPrefix(host, "*.")); problem != "" {

@@ -54,3 +54,13 @@ func TestReadyWhenClientsCanTrustIt(t *testing.T) {
 		t.Errorf("it ended with %d\n%s", code, out.String())
 	}
 }
+
+// One upstream by a link-local address, whose zone no certificate can name, had the
+// interception of all others refused: the local authority could not be made.
+func TestHostWithAZoneIsNoConcernOfTheAuthority(t *testing.T) {
+	r := launchData(t, "", anyPorts+fmt.Sprintf("state_dir = %q\n", t.TempDir())+
+		"[upstream.a]\nurl = \"https://a.test\"\n[upstream.near]\nurl = \"http://[fe80::1%25eth0]:8443\"\n")
+	if root, err := r.prepareTrust(); root == "" || err != nil {
+		t.Errorf("root %q: %v", root, err)
+	}
+}
