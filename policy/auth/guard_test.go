@@ -46,13 +46,15 @@ func TestWhatAResponseEchoesIsScrubbed(t *testing.T) {
 		set  auth.Settings
 		sent http.Header
 	}{
-		"bearer":               {auth.Settings{Type: auth.Bearer, Value: value(secret)}, nil},
-		"basic":                {auth.Settings{Type: auth.Basic, Username: value("u"), Value: value(secret)}, nil},
-		"basic, user alone":    {auth.Settings{Type: auth.Basic, Username: value(secret)}, nil},
-		"header":               {auth.Settings{Type: auth.Header, Name: "X-Key", Prefix: "Token ", Value: value(secret)}, nil},
-		"query":                {auth.Settings{Type: auth.Query, Name: "key", Value: value(secret)}, nil},
-		"placeholder":          {auth.Settings{Type: auth.Placeholder, Value: value(secret)}, authorization("Bearer " + standIn)},
-		"placeholder in Basic": {auth.Settings{Type: auth.Placeholder, Value: value(secret)}, authorization(basicOf(standIn + ":x"))},
+		"bearer": {auth.Settings{Type: auth.Bearer, Value: value(secret)}, nil},
+		"basic":  {auth.Settings{Type: auth.Basic, Username: value("u"), Value: value(secret)}, nil},
+		// As some providers want it: the key for a name, and anything for a password.
+		"basic, key for a name": {auth.Settings{Type: auth.Basic, Username: value(secret), Value: value("X")}, nil},
+		"basic, user alone":     {auth.Settings{Type: auth.Basic, Username: value(secret)}, nil},
+		"header":                {auth.Settings{Type: auth.Header, Name: "X-Key", Prefix: "Token ", Value: value(secret)}, nil},
+		"query":                 {auth.Settings{Type: auth.Query, Name: "key", Value: value(secret)}, nil},
+		"placeholder":           {auth.Settings{Type: auth.Placeholder, Value: value(secret)}, authorization("Bearer " + standIn)},
+		"placeholder in Basic":  {auth.Settings{Type: auth.Placeholder, Value: value(secret)}, authorization(basicOf(standIn + ":x"))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.set.Placeholder = standIn
@@ -206,5 +208,16 @@ func TestAHeaderFullOfSecretsIsScrubbedInOnePass(t *testing.T) {
 		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("%q: it took %s", form, took)
 		}
+	}
+}
+
+// TestNameBesideAPasswordIsNotTakenOut: an account's identifier stands in the URLs of
+// its provider, and those have to lead somewhere.
+func TestNameBesideAPasswordIsNotTakenOut(t *testing.T) {
+	answer := echoed(t, auth.Settings{Type: auth.Basic, Username: value("AC0123456789"), Value: value("long-secret"), Placeholder: standIn}, nil, func(*http.Request) http.Header {
+		return http.Header{"Location": {"/Accounts/AC0123456789/Calls?t=long-secret"}}
+	})
+	if v := answer.Header.Get("Location"); v != "/Accounts/AC0123456789/Calls?t="+standIn {
+		t.Errorf("%q", v)
 	}
 }

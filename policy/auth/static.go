@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -196,7 +195,7 @@ func (s *static) compose(username, value string) (Token, error) {
 			return Token{}, err
 		}
 		t.Header, t.Value = s.Name, NewSecret("Basic "+credentials)
-		t.Hidden[0], t.Hidden[1] = NewSecret(credentials), NewSecret(cmp.Or(value, username))
+		t.Hidden[0], t.Hidden[1] = NewSecret(credentials), NewSecret(secretPart(username, value))
 	case Query:
 		t.Query, t.Value = s.Name, NewSecret(value)
 		t.Hidden[0] = t.Value
@@ -208,6 +207,17 @@ func (s *static) compose(username, value string) (Token, error) {
 		t.Hidden[0] = NewSecret(value)
 	}
 	return t, nil
+}
+
+// secretPart is the part of basic credentials that a response must not show. It is
+// the password, unless that is one for form's sake ("X"): then the key stands where
+// the username does. A username beside a real password is a name, found in the URLs
+// of its provider.
+func secretPart(username, password string) string {
+	if len(password) < shortest {
+		return username
+	}
+	return password
 }
 
 // basic makes the credentials of RFC 7617, in UTF-8.
