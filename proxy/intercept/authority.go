@@ -122,7 +122,7 @@ func (a *Authority) judge(root *x509.Certificate, now time.Time) error {
 
 // unusable adds the only way out of an authority that cannot be mended.
 func (a *Authority) unusable(format string, args ...any) error {
-	return fmt.Errorf(format+". To start over, remove %s; every client then has to trust a new root",
+	return fmt.Errorf(format+". To start over, remove %s (after outrider ca untrust, where the system trusts it); every client then has to trust a new root",
 		append(args, a.ca())...)
 }
 

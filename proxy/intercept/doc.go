@@ -15,6 +15,7 @@
 //	trust/bundle.pem        the system's roots and ours: SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, …
 //	trust/certs/HASH.0      our root under OpenSSL's name for it: SSL_CERT_DIR
 //	trust/truststore.p12    the system's roots and ours: javax.net.ssl.trustStore, with its password
+//	trust/with-*/           the same two for callers who name other roots than the system's
 //
 // Leaves and their key are in memory only. Every file is replaced by renaming a
 // complete one onto it; the directory ca is made complete under another name

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 )
 
 // maxFile bounds what is read of a file of ours; all of them are some kilobytes.
@@ -76,7 +77,11 @@ func syncDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		err = nil // a file system without it, such as CIFS
+	}
+	return errors.Join(err, d.Close())
 }
 
 // readSecret reads a file that nobody but its owner may read or change.

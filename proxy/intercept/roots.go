@@ -28,7 +28,7 @@ var rootFiles = []string{
 func (a *Authority) systemRoots(file string) ([][]byte, error) {
 	// A process that we started has our own bundle for its roots. Read back,
 	// it would keep for ever what the system has long dropped.
-	if file != "" && !sameFile(file, a.files().Bundle) {
+	if file != "" && !a.within(file) {
 		data, err := os.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("reading the system's roots: %w", err)
@@ -88,13 +88,4 @@ func with(roots [][]byte, ours []byte) [][]byte {
 		return roots
 	}
 	return append(slices.Clip(roots), ours)
-}
-
-func sameFile(a, b string) bool {
-	one, err := os.Stat(a)
-	if err != nil {
-		return false
-	}
-	other, err := os.Stat(b)
-	return err == nil && os.SameFile(one, other)
 }

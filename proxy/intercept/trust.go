@@ -2,6 +2,8 @@ package intercept
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -23,7 +25,8 @@ type Trust struct {
 // Trust writes the files where they are missing or old, and names them. A file
 // that would not change is not touched. systemRoots names a PEM file to take
 // the system's roots from; "" takes the system's own, on macOS, Windows and
-// systems that have none Mozilla's.
+// systems that have none Mozilla's. Bundle and Java are other files then, so that
+// callers with different roots do not take them from each other.
 func (a *Authority) Trust(systemRoots string) (Trust, error) {
 	root, err := a.Root()
 	if err != nil {
@@ -42,8 +45,8 @@ func (a *Authority) Trust(systemRoots string) (Trust, error) {
 	if err != nil {
 		return Trust{}, fmt.Errorf("making OpenSSL's name for the root: %w", err)
 	}
-	files := a.files()
-	for _, dir := range []string{a.trust(), files.CertDir} {
+	files := a.files(systemRoots)
+	for _, dir := range []string{a.trust(), files.CertDir, filepath.Dir(files.Bundle)} {
 		if err := keepDir(dir); err != nil {
 			return Trust{}, err
 		}
@@ -65,14 +68,32 @@ func (a *Authority) Trust(systemRoots string) (Trust, error) {
 	return files, forget(files.CertDir, hash+".0")
 }
 
-func (a *Authority) files() Trust {
+func (a *Authority) files(systemRoots string) Trust {
+	whole := a.trust()
+	if systemRoots != "" && !a.within(systemRoots) {
+		name := sha256.Sum256([]byte(systemRoots))
+		whole = filepath.Join(whole, "with-"+hex.EncodeToString(name[:4]))
+	}
 	return Trust{
 		Root:         filepath.Join(a.trust(), "root.pem"),
-		Bundle:       filepath.Join(a.trust(), "bundle.pem"),
+		Bundle:       filepath.Join(whole, "bundle.pem"),
 		CertDir:      filepath.Join(a.trust(), "certs"),
-		Java:         filepath.Join(a.trust(), "truststore.p12"),
+		Java:         filepath.Join(whole, "truststore.p12"),
 		JavaPassword: javaPassword,
 	}
+}
+
+// within reports whether a file is one that Trust has written.
+func (a *Authority) within(file string) bool {
+	if path, err := filepath.EvalSymlinks(file); err == nil {
+		file = path
+	}
+	dir := a.trust()
+	if path, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = path
+	}
+	inside, err := filepath.Rel(dir, file)
+	return err == nil && filepath.IsLocal(inside)
 }
 
 func concatenate(ders [][]byte) []byte {

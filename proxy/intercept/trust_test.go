@@ -109,7 +109,14 @@ func TestFilesThatWouldNotChangeAreNotTouched(t *testing.T) {
 			t.Errorf("%s was written again", path)
 		}
 	}
-	trustOf(t, a, systemOf(t, 2))
+	other, err := os.ReadFile(systemOf(t, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(system, other, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	trustOf(t, a, system)
 	for i, path := range all {
 		if changed := !os.SameFile(before[i], stat(path)); changed != (path != files.Root) {
 			t.Errorf("the system has other roots, and %s changed: %v", path, changed)
@@ -120,10 +127,25 @@ func TestFilesThatWouldNotChangeAreNotTouched(t *testing.T) {
 // Programs that we start have SSL_CERT_FILE from us, and may start us again.
 func TestOurOwnBundleIsNotTheSystems(t *testing.T) {
 	a := intercept.Open(t.TempDir())
-	files := trustOf(t, a, systemOf(t, 1))
-	trustOf(t, a, files.Bundle)
-	if n := countPEM(read(t, files.Bundle)); n < 50 {
-		t.Errorf("%d roots: the bundle was made of itself", n)
+	first := trustOf(t, a, systemOf(t, 1))
+	again := trustOf(t, a, first.Bundle)
+	if n := countPEM(read(t, again.Bundle)); n < 50 {
+		t.Errorf("%d roots: the bundle was made of another", n)
+	}
+}
+
+// A company's roots that one caller named were gone from under its children when
+// another caller, who named none, came.
+func TestCallersKeepTheirRoots(t *testing.T) {
+	a := intercept.Open(t.TempDir())
+	with := trustOf(t, a, systemOf(t, 1))
+	before := read(t, with.Bundle)
+	without := trustOf(t, a, "")
+	if without.Bundle == with.Bundle || without.Java == with.Java || !bytes.Equal(read(t, with.Bundle), before) {
+		t.Errorf("%s was taken over", with.Bundle)
+	}
+	if without.Root != with.Root || without.CertDir != with.CertDir {
+		t.Error("there are two roots")
 	}
 }
 
