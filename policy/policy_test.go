@@ -369,6 +369,8 @@ hosts = ["[::1]:7000", "[fd00::1]"]
 [upstream.ported]
 url = "https://x.ported.test:8443"
 hosts = ["*.ported.test:8443"]
+[upstream.mapped]
+url = "https://10.1.2.3"
 [upstream.alias]
 url = "http://127.0.0.1:9000/v1"
 hosts = ["api.alias.test"]
@@ -386,6 +388,9 @@ hosts = ["api.alias.test"]
 		{"api.alias.test", "alias", "http://127.0.0.1:9000"},
 		{"[::1]:7000", "six", "http://[::1]:7000"},
 		{"[fd00::1]:80", "six", "http://[fd00::1]:7000"},
+		{"[FD00:0:0::0001]:80", "six", "http://[fd00::1]:7000"},
+		{"[::ffff:10.1.2.3]:443", "mapped", "https://10.1.2.3"},
+		{"[::ffff:a01:203]", "mapped", "https://10.1.2.3"},
 		{"y.ported.test:8443", "ported", "https://y.ported.test:8443"},
 		{"y.ported.test:443", "", ""},
 		{"elsewhere.test", "", ""},

@@ -3,6 +3,7 @@ package policy
 import (
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -141,13 +142,20 @@ func (u *Upstream) servesPort(port string) bool {
 }
 
 // splitAuthority takes "Host:port" apart: the host in lower case, without the
-// brackets of IPv6 and without the dot that ends an absolute name.
+// brackets of IPv6 and without the dot that ends an absolute name. An address is
+// written in its shortest form, and IPv4 as IPv4: in another spelling it would be
+// no host of ours, and yet lead there.
 func splitAuthority(authority string) (host, port string) {
 	host, port, err := net.SplitHostPort(authority)
 	if err != nil {
 		host, port = authority, ""
 	}
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if strings.IndexByte(host, ':') >= 0 {
+		if ip, err := netip.ParseAddr(host); err == nil {
+			return ip.Unmap().String(), port
+		}
+	}
 	return strings.ToLower(strings.TrimSuffix(host, ".")), port
 }
 

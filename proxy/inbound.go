@@ -130,10 +130,16 @@ func nameInHost(authority string) string {
 	return name
 }
 
+// hostOf is the host of an authority, in the one form in which it is compared.
 func hostOf(authority string) string {
 	host, _, err := net.SplitHostPort(authority)
 	if err != nil {
 		host = strings.TrimSuffix(strings.TrimPrefix(authority, "["), "]")
+	}
+	if strings.IndexByte(host, ':') >= 0 {
+		if ip, err := netip.ParseAddr(host); err == nil {
+			return ip.Unmap().String()
+		}
 	}
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }

@@ -26,7 +26,7 @@ func readHost(n node) (string, bool) {
 		return "", false
 	}
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Zone() == "" {
-		host = ip.String()
+		host = ip.Unmap().String()
 	} else if problem := hostProblem(strings.TrimPrefix(host, "*.")); problem != "" {
 		n.fail(problem)
 		return "", false

@@ -29,7 +29,7 @@ func checkConnect(b []byte) *Error {
 		return err
 	case len(host) == 0 || len(port) == 0:
 		return errConnect
-	case !portNumber(port) || len(bytes.TrimLeft(port, "0")) == 0:
+	case !portNumber(port) || port[0] == '0':
 		return errPort
 	}
 	return nil
@@ -74,8 +74,13 @@ func ipv6(b []byte) bool {
 	return err == nil && a.Is6() && a.Zone() == ""
 }
 
-// portNumber reports whether b is a decimal number that fits 16 bits.
+// portNumber reports whether b is a decimal number that fits 16 bits, in its one
+// spelling: "0443" is the port 443 to whoever connects, and another one to
+// whoever compares.
 func portNumber(b []byte) bool {
+	if len(b) > 1 && b[0] == '0' {
+		return false
+	}
 	n := 0
 	for _, x := range b {
 		if x < '0' || x > '9' {

@@ -55,6 +55,7 @@
 //   - Bytes ≥ 0x80 pass in targets and field values; in a host they are refused.
 //   - '#' and, in a path, a '%' without two hex digits are refused (RFC 3986 §2.1, §3.5).
 //   - A host is letters, digits, "-._~" or an IPv6 literal without zone; no userinfo, no comma, no '%'.
+//   - A port has no leading zeros, though RFC 3986 §3.2.3 would let it.
 //   - Content-Length may repeat only with the same bytes; a list in one field is refused.
 //   - CONNECT may say "Content-Length: 0", as WinINet does, and nothing else about a body.
 //   - A head that breaks off or is too slow is answered as well (400, 408).
