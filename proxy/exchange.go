@@ -62,6 +62,11 @@ func (x *exchange) end() {
 		x.body.leave()
 		x.outcome.RequestBytes = x.body.n.Load()
 	}
+	if x.r.ProtoMajor >= 2 {
+		// net/http writes the rest of the answer when the handler returns, and
+		// waits for a client that gives its stream no room.
+		_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(x.patience))
+	}
 	x.span.End(x.outcome)
 	if x.abort {
 		panic(http.ErrAbortHandler)

@@ -191,6 +191,11 @@ func (s *Server) serveInner(w http.ResponseWriter, r *http.Request) {
 // violates holds a request of HTTP/2, which did not come through the strict
 // reader, to the same rules as one that did, as far as net/http leaves it open.
 func violates(r *http.Request) (*framing.Error, bool) {
+	if _, ours := r.Header["Outrider-Malformed"]; ours && r.ProtoMajor >= 2 {
+		// It is between the strict reader and us. From outside, its text would be
+		// our answer and our log.
+		return &framing.Error{Status: http.StatusBadRequest, Reason: "header Outrider-Malformed is reserved"}, true
+	}
 	if violation, bad := framing.Violation(r); bad {
 		return violation, true
 	}

@@ -118,7 +118,7 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 	if bodyless {
 		return 0, nil
 	}
-	out := &download{w, http.NewResponseController(w), x.patience}
+	out := &download{w, http.NewResponseController(w), x.patience, x.r.ProtoMajor >= 2}
 	defer out.done()
 	written, err = copyBody(out, resp.Body, sized, resp.ContentLength)
 	if err != nil {
@@ -176,6 +176,7 @@ func copyBody(w *download, body io.Reader, sized bool, length int64) (written in
 	buffer := copyBuffers.Get().(*[32 << 10]byte)
 	defer copyBuffers.Put(buffer)
 	for {
+		w.await()
 		n, readErr := body.Read(buffer[:])
 		if n > 0 {
 			m, err := w.Write(buffer[:n])
@@ -204,6 +205,7 @@ type download struct {
 	w        http.ResponseWriter
 	conn     *http.ResponseController
 	patience time.Duration
+	stream   bool // of HTTP/2
 }
 
 func (d *download) Write(p []byte) (int, error) {
@@ -216,8 +218,22 @@ func (d *download) flush() error {
 	return d.conn.Flush()
 }
 
-// done lifts the deadline: the connection's next answer is another matter.
-func (d *download) done() { _ = d.conn.SetWriteDeadline(time.Time{}) }
+// await lifts the deadline of a stream while the upstream is waited for. One that
+// passes resets the stream although nothing is being written, and what would come
+// of that is a client that left.
+func (d *download) await() {
+	if d.stream {
+		_ = d.conn.SetWriteDeadline(time.Time{})
+	}
+}
+
+// done lifts the deadline: the connection's next answer is another matter. That of
+// a stream is for the rest of it, which net/http writes by itself.
+func (d *download) done() {
+	if !d.stream {
+		_ = d.conn.SetWriteDeadline(time.Time{})
+	}
+}
 
 // clientError says that it was the client's side that broke.
 type clientError struct{ error }

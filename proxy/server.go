@@ -21,6 +21,7 @@ import (
 const (
 	readHeaderTimeout = 30 * time.Second
 	keepAliveTimeout  = 3 * time.Minute
+	maxHead           = 64 << 10 // the head of a request, in bytes
 )
 
 // Settings wire a Server.
@@ -70,7 +71,7 @@ type Server struct {
 func New(s Settings) *Server {
 	server := &Server{Settings: s, inner: newInnerListener(), innerHTTP2: newInnerListener()}
 	server.base, server.breaks = context.WithCancel(context.Background())
-	server.start(framing.NewListener(server.inner, framing.Limits{}), server.serveInner)
+	server.start(strict(server.inner), server.serveInner)
 	server.start(server.innerHTTP2, server.serveInner)
 	return server
 }
@@ -84,7 +85,12 @@ func (s *Server) Serve(listener net.Listener, upstream, listen string) {
 		at.host = strings.ToLower(host)
 	}
 	_, at.port, _ = net.SplitHostPort(listener.Addr().String())
-	s.start(framing.NewListener(listener, framing.Limits{}), func(w http.ResponseWriter, r *http.Request) { s.serve(at, w, r) })
+	s.start(strict(listener), func(w http.ResponseWriter, r *http.Request) { s.serve(at, w, r) })
+}
+
+// strict puts the strict reader in front of net/http.
+func strict(listener net.Listener) net.Listener {
+	return framing.NewListener(listener, framing.Limits{MaxHead: maxHead})
 }
 
 func (s *Server) start(listener net.Listener, handler http.HandlerFunc) {
@@ -93,6 +99,8 @@ func (s *Server) start(listener net.Listener, handler http.HandlerFunc) {
 		BaseContext:                  func(net.Listener) context.Context { return s.base },
 		ReadHeaderTimeout:            readHeaderTimeout,
 		IdleTimeout:                  keepAliveTimeout,
+		MaxHeaderBytes:               maxHead, // in HTTP/2, where no strict reader is in front
+		HTTP2:                        &http.HTTP2Config{WriteByteTimeout: silence},
 		DisableGeneralOptionsHandler: true, // OPTIONS * is the upstream's to answer
 		ErrorLog:                     slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 		ConnContext:                  connContext,
