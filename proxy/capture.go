@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -36,7 +37,10 @@ func (s *Server) capture(set *policy.Set, x *exchange, release func()) {
 	opening, err := s.issuers.get(set, s.Issuer)
 	if err != nil {
 		release()
-		x.refuse(&problem{slug: "interception-unavailable", detail: err.Error()})
+		failure := &interceptError{"unavailable", err.Error()}
+		x.refuse(&problem{slug: "interception-unavailable", detail: failure.detail})
+		x.outcome.Err = failure
+		s.complain(x, failure)
 		return
 	}
 	client, early, err := s.accept(x)
@@ -50,7 +54,7 @@ func (s *Server) capture(set *policy.Set, x *exchange, release func()) {
 	defer abandon()
 	inner.early, err = firstBytes(client, early)
 	switch {
-	case len(inner.early) == 0 && err == io.EOF: // opened in advance, and not needed
+	case len(inner.early) == 0 && !errors.Is(err, os.ErrDeadlineExceeded): // opened in advance, and not needed; or we are to end
 		x.outcome.Passing = true
 		_ = inner.Close()
 		return
@@ -67,6 +71,10 @@ func (s *Server) capture(set *policy.Set, x *exchange, release func()) {
 	}
 	if err != nil {
 		_ = inner.Close()
+		if s.base.Err() != nil { // it was us who broke off
+			x.outcome.Passing = true
+			return
+		}
 		s.notOpened(x, err)
 		return
 	}
@@ -114,6 +122,11 @@ func (s *Server) notOpened(x *exchange, err error) {
 		failure = &interceptError{reason: "handshake", detail: err.Error()}
 	}
 	x.outcome.Err, x.outcome.Class, x.outcome.Problem = failure, policy.ClassLocal, "interception-failed"
+	s.complain(x, failure)
+}
+
+// complain counts a connection that was not opened, and tells of it.
+func (s *Server) complain(x *exchange, failure *interceptError) {
 	s.Telemetry.Intercepted(x.ctx, x.call.Upstream, failure.reason)
 	level := slog.LevelDebug
 	if s.complaints.first(x.call.Upstream+" "+failure.reason, time.Now()) {

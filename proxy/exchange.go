@@ -27,6 +27,7 @@ type exchange struct {
 	body     *upload       // nil: the request has none
 	patience time.Duration // for a client that neither sends nor reads
 	wrote    bool          // an answer has begun
+	last     bool          // the connection ends with the answer
 	abort    bool          // the connection must not be used again
 }
 
@@ -98,7 +99,7 @@ func (x *exchange) refuse(err error) {
 		return
 	}
 	x.wrote = true
-	if x.body.open() {
+	if x.last || x.body.open() {
 		p.last = true
 	}
 	x.outcome.Status = respondProblem(x.w, x.r, x.call, p, x.span.TraceID())

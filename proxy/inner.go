@@ -180,8 +180,12 @@ func (s *Server) serveInner(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !listed { // a reload took the upstream away
-		x.refuse(hostDenied(inner.authority))
+		x.refuse(&problem{slug: "unknown-upstream", status: http.StatusForbidden, last: true,
+			detail: "no [upstream] names the host " + quote(inner.authority) + " any longer; what becomes of it now, a new connection shows"})
 		return
+	}
+	if inner.secure && !set.Intercepts(u) {
+		x.last = true // a reload has this host passed through: from the next connection on
 	}
 	t := splitTarget(r.RequestURI)
 	scheme, host := u.Origin(inner.authority)

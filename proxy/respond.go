@@ -98,7 +98,7 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 	}
 	ownResponseHeaders(header, call, x.span.TraceID())
 	announceTrailers(header, resp.Trailer)
-	if x.body.open() {
+	if x.last || x.body.open() {
 		endWith(header, x.r)
 	}
 

@@ -523,6 +523,12 @@ func TestNoPlaceForTheAuthority(t *testing.T) {
 	if resp, _ := get(t, http.DefaultClient, r.url("/api/x")); resp.StatusCode != 200 {
 		t.Errorf("a base URL answers %d", resp.StatusCode)
 	}
+	if _, metrics := r.ask("GET", "/metrics"); !strings.Contains(metrics, `outrider_interceptions_total{result="unavailable",upstream="api"} 1`) {
+		t.Error("it is not counted with the others that were not opened")
+	}
+	if told := r.logged("a connection could not be opened, and was refused"); len(told) != 1 || !strings.Contains(fmt.Sprint(told[0]["detail"]), taken) {
+		t.Errorf("the log says %v", told)
+	}
 }
 
 // Every name below a wildcard has a certificate of its own, and one that is not
@@ -570,9 +576,74 @@ func TestReloadOpensNewHosts(t *testing.T) {
 	if status, body := r.ask("POST", "/reload"); status != 200 {
 		t.Fatalf("reloading: %d %s", status, body)
 	}
-	// The connection to a host that is no longer named is open still.
-	if resp, body := get(t, client, "https://api.example.test/"); resp.StatusCode != http.StatusForbidden {
+	// The connection to a host that is no longer named is open still. It said that
+	// forward.unlisted was "deny", which it is not, and stayed open.
+	resp, body := get(t, client, "https://api.example.test/")
+	if resp.StatusCode != http.StatusForbidden || !strings.Contains(body, "any longer") || strings.Contains(body, "deny") {
 		t.Errorf("got %d %s", resp.StatusCode, body)
+	}
+	if resp, err := client.Get("https://api.example.test/"); err == nil { //nolint:noctx // it does not get far
+		_ = resp.Body.Close()
+		t.Errorf("another call on the same connection: %d", resp.StatusCode)
+	}
+}
+
+// With intercept = false from a reload on, a connection that is open serves one
+// more call. A client that keeps it would have gone on under our certificate for as
+// long as it liked.
+func TestReloadEndsOpenedConnections(t *testing.T) {
+	t.Setenv("KEY", "sesame")
+	server := upstream(t, echoTarget)
+	path := filepath.Join(t.TempDir(), "outrider.toml")
+	document := anyPorts + fmt.Sprintf("state_dir = %q\n", t.TempDir()) + captured(server.Listener.Addr().String())
+	write := func(document string) {
+		if err := os.WriteFile(path, []byte(document), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(document)
+	r := launchFile(t, path)
+	bothProtocols(t, func(t *testing.T, http2 bool) {
+		client := r.trusting(http2)
+		for i, intercept := range []bool{true, false} {
+			write(document + fmt.Sprintf("intercept = %t\n", intercept))
+			if status, body := r.ask("POST", "/reload"); status != 200 {
+				t.Fatalf("reloading: %d %s", status, body)
+			}
+			if resp, body := get(t, client, "https://api.example.test/"); resp.StatusCode != 200 {
+				t.Errorf("call %d: %d %s", i, resp.StatusCode, body)
+			}
+		}
+		// The next connection is passed through, to where there is no such host.
+		if resp, err := client.Get("https://api.example.test/"); err == nil { //nolint:noctx // it does not get far
+			_ = resp.Body.Close()
+			t.Errorf("the connection is still in use: %d", resp.StatusCode)
+		}
+	})
+}
+
+// A connection that its client opens and does not need, and one that we break off
+// because we end, are no failures: they were told as clients that do not speak
+// HTTP, and as handshakes that cannot be served.
+func TestUnusedConnectionsAreNoFailures(t *testing.T) {
+	t.Setenv("KEY", "sesame")
+	server := upstream(t, echoTarget)
+	r := launchUnstopped(t, "", anyPorts+fmt.Sprintf("state_dir = %q\n", t.TempDir())+captured(server.Listener.Addr().String()))
+	reset := r.connect("api.example.test:443")
+	_ = reset.(*net.TCPConn).SetLinger(0)
+	_ = reset.Close()
+	eventually(t, "the end of the first", func() (bool, string) {
+		n := r.server.Capture().Tunnels
+		return n == 0, fmt.Sprint(n)
+	})
+	_ = r.connect("api.example.test:443")
+	halfway := r.connect("api.example.test:443")
+	_, _ = io.WriteString(halfway, "\x16\x03\x01\x01")
+	if err := r.stop(t.Context()); err != nil {
+		t.Errorf("stopping: %v", err)
+	}
+	if told := r.logged("a connection could not be opened, and was refused"); len(told) > 0 {
+		t.Errorf("the log says %v", told)
 	}
 }
 
