@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"io"
 	"net"
 	"testing"
 	"time"
@@ -27,4 +28,21 @@ func TestDrainEndsATunnelThatNobodyReads(t *testing.T) {
 	cancel()
 	open.drain(over)
 	<-ended
+}
+
+// A CONNECT that had dialled when the tunnels were drained began its own right
+// after that: nobody closed it any more, and the end was reported as one that did
+// not come.
+func TestTunnelThatBeginsAfterTheDrainEnds(t *testing.T) {
+	var open tunnels
+	open.drain(t.Context())
+	client, application := net.Pipe()
+	upstream, provider := net.Pipe()
+	defer open.add(client, upstream)()
+	for _, end := range []net.Conn{application, provider} {
+		_ = end.SetReadDeadline(time.Now().Add(time.Second))
+		if _, err := end.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("an end got %v", err)
+		}
+	}
 }

@@ -10,10 +10,11 @@ import (
 
 // tunnels are the connections that net/http no longer knows of.
 type tunnels struct {
-	mu   sync.Mutex
-	open map[*tunnel]struct{}
-	idle chan struct{} // closed when the last one ends while draining
-	held int           // connections by CONNECT, opened ones among them
+	mu      sync.Mutex
+	open    map[*tunnel]struct{}
+	idle    chan struct{} // closed when the last one ends while draining
+	drained bool          // what begins now is too late
+	held    int           // connections by CONNECT, opened ones among them
 }
 
 // A tunnel is its two ends. Only with both closed it ends for certain: a write to
@@ -51,12 +52,9 @@ func (t *tunnels) count() int {
 // add notes a tunnel. The function that it returns closes and forgets it.
 func (t *tunnels) add(client, upstream io.Closer) (done func()) {
 	one := &tunnel{client, upstream}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.open == nil {
-		t.open = make(map[*tunnel]struct{})
+	if late := t.note(one); late {
+		one.close()
 	}
-	t.open[one] = struct{}{}
 	return func() {
 		one.close()
 		t.mu.Lock()
@@ -69,24 +67,36 @@ func (t *tunnels) add(client, upstream io.Closer) (done func()) {
 	}
 }
 
+// note reports that the tunnels were drained before this one began.
+func (t *tunnels) note(one *tunnel) (late bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open == nil {
+		t.open = make(map[*tunnel]struct{})
+	}
+	t.open[one] = struct{}{}
+	return t.drained
+}
+
 // drain waits until the tunnels have ended, and closes those that are left when
 // ctx ends. That is no failure: clients keep tunnels open for what may come, and
-// nobody can see from outside whether one is in use.
+// nobody can see from outside whether one is in use. One that somebody was still
+// about to begin is closed when it does: nobody would wait for it.
 func (t *tunnels) drain(ctx context.Context) {
+	idle := make(chan struct{})
 	t.mu.Lock()
 	if len(t.open) == 0 {
-		t.mu.Unlock()
-		return
+		close(idle)
+	} else {
+		t.idle = idle
 	}
-	idle := make(chan struct{})
-	t.idle = idle
 	t.mu.Unlock()
 	select {
 	case <-idle:
-		return
 	case <-ctx.Done():
 	}
 	t.mu.Lock()
+	t.drained = true
 	left := slices.Collect(maps.Keys(t.open))
 	t.mu.Unlock()
 	for _, one := range left {
