@@ -81,10 +81,10 @@ func New(s Settings) *Server {
 // listen is the address as it was configured.
 func (s *Server) Serve(listener net.Listener, upstream, listen string) {
 	at := address{upstream: upstream, keyed: s.Live.Load().File.AccessKey != "", socket: listener.Addr().Network() == "unix"}
-	if host, _, err := net.SplitHostPort(listen); err == nil {
+	if host, _, err := net.SplitHostPort(listen); err == nil && !at.socket {
 		at.host = strings.ToLower(host)
+		_, at.port, _ = net.SplitHostPort(listener.Addr().String())
 	}
-	_, at.port, _ = net.SplitHostPort(listener.Addr().String())
 	s.start(strict(listener), func(w http.ResponseWriter, r *http.Request) { s.serve(at, w, r) })
 }
 

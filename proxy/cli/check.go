@@ -108,10 +108,11 @@ func printUpstream(w io.Writer, file *config.File, u *policy.Upstream, intercept
 	base := u.Plans()[0]
 	fmt.Fprintf(w, "\n%s → %s\n", cfg.Name, cfg.URL)
 	line := func(label, text string) { fmt.Fprintf(w, "  %-11s %s\n", label, text) }
-	if _, port, err := net.SplitHostPort(file.Listen); err == nil {
-		line("base URL", fmt.Sprintf("http://%s/%s/…  or  http://%s.localhost:%s/…", file.Listen, cfg.Name, cfg.Name, port))
-	} else {
+	if strings.HasPrefix(file.Listen, unixScheme) {
 		line("base URL", fmt.Sprintf("http://localhost/%s/…, at %s", cfg.Name, file.Listen))
+	} else {
+		_, port, _ := net.SplitHostPort(file.Listen)
+		line("base URL", fmt.Sprintf("http://%s/%s/…  or  http://%s.localhost:%s/…", file.Listen, cfg.Name, cfg.Name, port))
 	}
 	if strings.HasPrefix(cfg.Listen, unixScheme) {
 		line("own socket", "http://localhost/…, at "+cfg.Listen)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -37,8 +38,9 @@ func listenAt(address string) (net.Listener, error) {
 	return listener, nil
 }
 
-// clearSocket removes what a process that died has left. A socket that answers,
-// and a file that is none, are somebody's.
+// clearSocket removes what a process that died has left, where connections are
+// refused. Any other socket, and a file that is none, are somebody's: one that is
+// busy, or that we may not open, does not answer either.
 func clearSocket(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -50,12 +52,19 @@ func clearSocket(path string) error {
 	if info.Mode().Type() != fs.ModeSocket {
 		return fmt.Errorf("%s exists, and is no socket", path)
 	}
-	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+	conn, err := net.DialTimeout("unix", path, time.Second)
+	switch {
+	case err == nil:
 		_ = conn.Close()
 		return fmt.Errorf("%s is in use: somebody answers at it", path)
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, winsockRefused):
+		return os.Remove(path)
 	}
-	return os.Remove(path)
+	return fmt.Errorf("%s may be in use: %w", path, err)
 }
+
+// winsockRefused is what Windows has for ECONNREFUSED (WSAECONNREFUSED).
+const winsockRefused = syscall.Errno(10061)
 
 // dialAt connects to an address as the configuration has it.
 func dialAt(ctx context.Context, address string) (net.Conn, error) {

@@ -345,7 +345,11 @@ func (s *sidecar) accessKey() string {
 	return key
 }
 
+// hostOnly is the host of an address; a socket has none.
 func hostOnly(address string) string {
+	if strings.HasPrefix(address, unixScheme) {
+		return ""
+	}
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return ""

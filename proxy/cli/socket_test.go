@@ -3,14 +3,18 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // socketClient speaks HTTP over a Unix socket.
@@ -120,5 +124,50 @@ func TestSocketThatIsThereAlready(t *testing.T) {
 	}
 	if data, _ := os.ReadFile(file); string(data) != "precious" {
 		t.Error("the file is gone")
+	}
+}
+
+// A socket that is busy was taken for one that a process left behind, and removed:
+// to connect to it fails for a moment, and so it does where we have no right to.
+func TestSocketThatIsBusyStays(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere a full queue refuses connections, too")
+	}
+	path := filepath.Join(socketDir(t), "busy.sock")
+	busy, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Close(busy) }()
+	if err := errors.Join(syscall.Bind(busy, &syscall.SockaddrUnix{Name: path}), syscall.Listen(busy, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // more than its queue takes
+		if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+			defer func() { _ = conn.Close() }()
+		}
+	}
+	if listener, err := listenAt("unix:" + path); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("got %v %v", listener, err)
+	}
+	if _, err := os.Lstat(path); err != nil {
+		t.Error("the socket is gone")
+	}
+}
+
+// check told base URLs such as http://unix:/run/outrider.sock/api/…, which nobody
+// can call.
+func TestCheckTellsHowToCallASocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "outrider.toml")
+	document := "listen = \"unix:/run/outrider.sock\"\n[upstream.api]\nurl = \"https://api.example.test\"\n"
+	if err := os.WriteFile(path, []byte(document), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs bytes.Buffer
+	if code := Main(t.Context(), Process{Args: []string{"check", "--config", path}, Stdout: &out, Stderr: &errs}); code != 0 {
+		t.Fatalf("%d %s", code, errs.String())
+	}
+	if !strings.Contains(out.String(), "http://localhost/api/…, at unix:/run/outrider.sock\n") {
+		t.Errorf("got %s", out.String())
 	}
 }
