@@ -31,15 +31,28 @@ type observed struct {
 
 // connected notes a tunnel: to port 80, it is for plain HTTP.
 func (o *observed) connected(authority string) {
-	if host, port, _ := net.SplitHostPort(authority); port == "80" {
-		o.note(host, "http")
-		return
+	scheme := "https"
+	if _, port, _ := net.SplitHostPort(authority); port == "80" {
+		scheme = "http"
 	}
-	o.note(strings.TrimSuffix(authority, ":443"), "https")
+	o.note(authority, scheme)
+}
+
+// shortAuthority writes a host as a URL has it: once, however a client spells it.
+func shortAuthority(authority, scheme string) string {
+	host := hostOf(authority)
+	_, port, _ := net.SplitHostPort(authority)
+	switch {
+	case port != "" && port != map[string]string{"http": "80", "https": "443"}[scheme]:
+		return net.JoinHostPort(host, port)
+	case strings.Contains(host, ":"):
+		return "[" + host + "]"
+	}
+	return host
 }
 
 func (o *observed) note(authority, scheme string) {
-	authority = strings.ToLower(authority)
+	authority = shortAuthority(authority, scheme)
 	now := time.Now()
 	o.mu.Lock()
 	defer o.mu.Unlock()

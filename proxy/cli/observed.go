@@ -52,7 +52,15 @@ func writeObserved(w io.Writer, view statusView) {
 		taken[u.Name] = true
 	}
 	taken["outbox"] = true
+	secure := make(map[string]bool) // hosts that were reached by https
 	for _, seen := range view.Capture.Observed {
+		secure[seen.Host] = secure[seen.Host] || seen.Scheme == "https"
+	}
+	for _, seen := range view.Capture.Observed {
+		if seen.Scheme == "http" && secure[seen.Host] { // a host belongs to one upstream
+			fmt.Fprintf(w, "# %d calls to http://%s: with the upstream of https://%[2]s they go out by TLS, too\n\n", seen.Calls, seen.Host)
+			continue
+		}
 		name := upstreamNameFor(seen.Host, taken)
 		taken[name] = true
 		times := "calls"
