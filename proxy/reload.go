@@ -33,7 +33,9 @@ type Reloader struct {
 	Path string
 	Live *policy.Live
 	Env  policy.Env
-	Log  *slog.Logger
+	// Check finds what is wrong with a file beside its policies. nil: nothing.
+	Check func(file *config.File) error
+	Log   *slog.Logger
 
 	mu     sync.Mutex // held while a file is compiled: one reload at a time
 	data   []byte     // the file that is live
@@ -101,6 +103,11 @@ func (r *Reloader) reload() (changed bool, err error) {
 }
 
 func (r *Reloader) publish(file *config.File, data []byte) error {
+	if r.Check != nil {
+		if err := r.Check(file); err != nil {
+			return err
+		}
+	}
 	set, err := policy.Compile(file, r.Env, r.Live.Load())
 	if err != nil {
 		return err

@@ -34,10 +34,7 @@ func (c *commands) check() error {
 	}
 	s := &sidecar{file: file, secrets: newSecrets()}
 	set, err := policy.Compile(file, s.env(), nil)
-	if _, wayErr := s.way(file.Egress); wayErr != nil {
-		err = errors.Join(fmt.Errorf("egress.proxy: %w", wayErr), err)
-	}
-	if err != nil {
+	if err = errors.Join(s.checkWay(file), err); err != nil {
 		return usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
 	}
 	if c.json {

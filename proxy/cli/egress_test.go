@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -162,5 +164,22 @@ func TestProxyWithoutItsSecret(t *testing.T) {
 		if code != exitUsage || !strings.Contains(errs.String(), want) {
 			t.Errorf("%d, without %q: %s", code, want, errs.String())
 		}
+	}
+}
+
+// A reload to a proxy that cannot be used was accepted when no upstream had it, and
+// every call to a host that no upstream names then failed as a defect of ours.
+func TestReloadToAProxyThatCannotBeUsedIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "outrider.toml")
+	document := anyPorts + fmt.Sprintf("state_dir = %q\n", t.TempDir())
+	if err := os.WriteFile(path, []byte(document), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := launchFile(t, path)
+	if err := os.WriteFile(path, []byte(document+"[egress]\nproxy = \"env:NO_SUCH_PROXY\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := r.ask("POST", "/reload"); status == 200 || !strings.Contains(body, "egress.proxy") {
+		t.Errorf("got %d %s", status, body)
 	}
 }

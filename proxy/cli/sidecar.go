@@ -79,11 +79,7 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.way(file.Egress); err != nil {
-		closeAll(listeners, adminListener)
-		return nil, usageError{fmt.Errorf("egress.proxy: %w", err)}
-	}
-	s.reloader = &proxy.Reloader{Path: path, Live: &s.live, Env: s.env(), Log: s.telemetry.Logger()}
+	s.reloader = &proxy.Reloader{Path: path, Live: &s.live, Env: s.env(), Check: s.checkWay, Log: s.telemetry.Logger()}
 	if err := s.reloader.Load(data); err != nil {
 		closeAll(listeners, adminListener)
 		return nil, usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
@@ -267,6 +263,15 @@ func (s *sidecar) way(e config.Egress) (egress.ProxyFunc, error) {
 		except = strings.Split(e.NoProxy, ",")
 	}
 	return egress.FixedProxy(raw, except)
+}
+
+// checkWay finds out whether the proxy for hosts that no upstream names can be
+// used. Those of the upstreams are seen when they are compiled.
+func (s *sidecar) checkWay(file *config.File) error {
+	if _, err := s.way(file.Egress); err != nil {
+		return fmt.Errorf("egress.proxy: %w", err)
+	}
+	return nil
 }
 
 // A settingError is what is wrong with one setting of an upstream.
