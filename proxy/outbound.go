@@ -89,13 +89,17 @@ func outbound(in *http.Request, to route) *http.Request {
 	if trailers {
 		header["Te"] = []string{"trailers"}
 	}
+	length := in.ContentLength
+	if len(in.Trailer) > 0 {
+		length = -1 // HTTP/1.1 has trailers only behind a chunked body (RFC 9112 section 6.5)
+	}
 	return &http.Request{
 		Method:        in.Method,
 		URL:           to.target.url(to.scheme, to.host),
 		Host:          to.host,
 		Header:        header,
 		Trailer:       maps.Clone(in.Trailer), // filled by the time the body has been read: see stream
-		ContentLength: in.ContentLength,
+		ContentLength: length,
 		Proto:         "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
 }

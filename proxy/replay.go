@@ -41,14 +41,14 @@ var (
 // is sent: a client that breaks off never reaches the upstream. All others are
 // passed on as they come, and remembered on the way up to limit; so is a body
 // that waits for 100 Continue, because reading it would be the promise that
-// only the upstream can give.
+// only the upstream can give, and one with trailers, which come at its end.
 func prepareBody(ctx context.Context, in, out *http.Request, limit int64, total *kept) (release func(), err error) {
 	if in.Body == nil || in.Body == http.NoBody || in.ContentLength == 0 {
 		out.Body = http.NoBody
 		return func() {}, nil
 	}
 	call := policy.CallFrom(ctx)
-	if n := in.ContentLength; n > 0 && n <= limit && in.Header.Get("Expect") == "" && total.take(n) {
+	if n := in.ContentLength; n > 0 && n <= limit && in.Header.Get("Expect") == "" && len(in.Trailer) == 0 && total.take(n) {
 		data := make([]byte, n)
 		if _, err := io.ReadFull(in.Body, data); err != nil {
 			total.give(n)

@@ -80,6 +80,32 @@ func TestStreamWithoutRoomEnds(t *testing.T) {
 	}
 }
 
+// Trailers behind a body of known length, which HTTP/2 has and HTTP/1.1 has not,
+// came out empty.
+func TestTrailersBehindABodyOfKnownLength(t *testing.T) {
+	t.Setenv("KEY", "sesame")
+	sums := make(chan string, 1)
+	note := func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		sums <- fmt.Sprint(string(body), err, r.Trailer)
+	}
+	for name, document := range map[string]string{
+		"HTTP/1.1": captured(upstream(t, note).Listener.Addr().String()),
+		"HTTP/2":   http2Upstream(t, note).document("api") + "hosts = [\"api.example.test\"]\n",
+	} {
+		t.Run("to "+name, func(t *testing.T) {
+			framer := launch(t, document).innerHTTP2()
+			_ = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true, BlockFragment: hpackBlock(
+				":method", "PUT", ":scheme", "https", ":path", "/", ":authority", "api.example.test", "trailer", "x-sum", "content-length", "5")})
+			_ = framer.WriteData(1, false, []byte("12345"))
+			_ = framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true, EndStream: true, BlockFragment: hpackBlock("x-sum", "42")})
+			if got := <-sums; got != "12345<nil> map[X-Sum:[42]]" {
+				t.Errorf("got %s", got)
+			}
+		})
+	}
+}
+
 // What the strict reader refuses in HTTP/1 does not come in by HTTP/2: heads
 // without end, and a field of ours whose text became our answer and our log.
 func TestHTTP2IsHeldToTheSameRules(t *testing.T) {
