@@ -27,7 +27,10 @@ func readHost(n node) (string, bool) {
 	}
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Zone() == "" {
 		host = ip.Unmap().String()
-	} else if problem := hostProblem(strings.TrimPrefix(host, "*.")); problem != "" {
+	} else if rest, wild := strings.CutPrefix(host, "*."); wild && isIP(rest) {
+		n.fail("must not be an address with a wildcard: nothing is below an address")
+		return "", false
+	} else if problem := hostProblem(rest); problem != "" {
 		n.fail(problem)
 		return "", false
 	}
