@@ -57,7 +57,7 @@ func relay(client net.Conn, early []byte, upstream io.ReadWriteCloser, idle time
 	go func() {
 		defer close(done)
 		if len(early) > 0 {
-			n, err := upstream.Write(early)
+			n, err := w.write(upstream, early)
 			up += int64(n)
 			if err != nil {
 				_ = upstream.Close()
@@ -84,14 +84,20 @@ func finish(to io.Closer, err error) {
 	_ = to.Close()
 }
 
+// stalled is how long a side may take for what is waiting to be read by it. Between
+// us and a slow reader are the buffers of two sockets, megabytes at times: that it
+// reads is not to be seen before it has read a good part of them.
+const stalled = 15 * time.Minute
+
 // A silentWatch watches over two directions, and ends both when nothing has come
 // through either of them for a time.
 type silentWatch struct {
-	limit time.Duration
-	began time.Time
-	last  atomic.Int64 // when something came last, since began
-	timer *time.Timer
-	end   func()
+	limit   time.Duration
+	began   time.Time
+	last    atomic.Int64 // when something came last, since began
+	writing atomic.Int32 // directions in which something came, and has not gone on yet
+	timer   *time.Timer
+	end     func()
 }
 
 func watchSilence(limit time.Duration, end func()) *silentWatch {
@@ -102,11 +108,20 @@ func watchSilence(limit time.Duration, end func()) *silentWatch {
 
 func (w *silentWatch) look() {
 	silent := time.Since(w.began) - time.Duration(w.last.Load())
-	if silent >= w.limit {
+	switch {
+	case silent < w.limit:
+		w.timer.Reset(w.limit - silent)
+	case silent < stalled && w.writing.Load() > 0:
+		w.timer.Reset(min(w.limit, stalled-silent))
+	default:
 		w.end()
-		return
 	}
-	w.timer.Reset(w.limit - silent)
+}
+
+func (w *silentWatch) write(to io.Writer, p []byte) (int, error) {
+	w.writing.Add(1)
+	defer w.writing.Add(-1)
+	return to.Write(p)
 }
 
 func (w *silentWatch) note() { w.last.Store(int64(time.Since(w.began))) }
@@ -135,7 +150,7 @@ func (w *silentWatch) pass(dst io.Writer, src io.Reader) (total int64, err error
 		n, err := src.Read(buffer)
 		if n > 0 {
 			w.note()
-			m, werr := dst.Write(buffer[:n])
+			m, werr := w.write(dst, buffer[:n])
 			total += int64(m)
 			if werr != nil {
 				return total, werr
@@ -159,6 +174,8 @@ func (w *silentWatch) pass(dst io.Writer, src io.Reader) (total int64, err error
 // splice moves a bounded number of bytes. Its reads end in time for what came to
 // be noted: a slow stream is not silence.
 func (w *silentWatch) splice(dst io.Writer, src *net.TCPConn) (int64, error) {
+	w.writing.Add(1) // or it ends by the deadline
+	defer w.writing.Add(-1)
 	_ = src.SetReadDeadline(time.Now().Add(w.limit / 4))
 	n, err := io.CopyN(dst, src, spliced)
 	_ = src.SetReadDeadline(time.Time{})

@@ -82,6 +82,42 @@ func TestTunnelLivesAsLongAsBytesFlow(t *testing.T) {
 	})
 }
 
+// A side that reads slowly is not silent. While what it had not read yet stood in
+// a write to it, nothing was noted, and the tunnel ended in the middle.
+func TestSlowReaderIsNotSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		application, provider, ended := tunnelOf(time.Minute)
+		go func() {
+			_, _ = application.Write(make([]byte, plainBuffer))
+			_ = application.Close()
+		}()
+		for range 8 {
+			time.Sleep(30 * time.Second)
+			if _, err := io.ReadFull(provider, make([]byte, plainBuffer/8)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = provider.Close()
+		<-ended
+	})
+}
+
+// One that reads nothing of what is there for it holds its tunnel for a while, and
+// not for ever.
+func TestReaderThatStallsEndsItsTunnel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		application, provider, ended := tunnelOf(time.Minute)
+		go func() { _, _ = application.Write(make([]byte, plainBuffer)) }()
+		<-ended
+		if took := time.Since(began); took != stalled {
+			t.Errorf("the tunnel ended after %s", took)
+		}
+		_ = application.Close()
+		_ = provider.Close()
+	})
+}
+
 // Bytes pass untouched, whatever way the kernel moves them: in single ones, in
 // whole buffers, and in more than is spliced at a time.
 func TestTunnelPassesBytesUntouched(t *testing.T) {
