@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,7 +28,7 @@ func attempt(timeout, idle time.Duration) Stage {
 				end(nil)
 				return nil, err
 			}
-			resp.Body = watch(resp.Body, idle, end)
+			resp.Body = watch(resp.Body, call, idle, end)
 			return resp, nil
 		})
 	}}
@@ -57,32 +58,54 @@ func (a *Attempt) trace(call *Call) *httptrace.ClientTrace {
 	}
 }
 
-// watch ends an attempt whose response body is silent for longer than idle. A
-// connection that was upgraded may be silent for as long as it likes: its two
+// watch ends an attempt whose response body is silent for longer than idle, and
+// whose request body is, if that is being sent still: where both directions flow
+// on their own, one of them may have nothing to say for long. A connection that was upgraded may be silent for as long as it likes: its two
 // ends have their own ways to find out.
-func watch(body io.ReadCloser, idle time.Duration, end context.CancelCauseFunc) io.ReadCloser {
+func watch(body io.ReadCloser, call *Call, idle time.Duration, end context.CancelCauseFunc) io.ReadCloser {
 	if _, upgraded := body.(io.ReadWriteCloser); upgraded || body == http.NoBody {
 		return onClose(body, func() { end(nil) })
 	}
-	cause := &TimeoutError{Clock: "idle_timeout", Limit: idle}
-	timer := time.AfterFunc(idle, func() { end(cause) })
-	return onClose(&watchedBody{ReadCloser: body, timer: timer, idle: idle}, func() {
-		timer.Stop()
+	b := &watchedBody{ReadCloser: body, call: call, idle: idle, end: end}
+	// fire reads b.timer, so it must not run before that is set.
+	b.timer = time.AfterFunc(never, b.fire)
+	b.timer.Reset(idle)
+	b.reading.Store(true) // until the first Read it is no different
+	return onClose(b, func() {
+		b.reading.Store(false)
+		b.timer.Stop()
 		end(nil)
 	})
 }
 
 type watchedBody struct {
 	io.ReadCloser
-	timer *time.Timer
-	idle  time.Duration
+	call    *Call
+	idle    time.Duration
+	end     context.CancelCauseFunc
+	timer   *time.Timer
+	reading atomic.Bool // the upstream is waited for
 }
 
 // Read restarts the clock before each read, so that a slow client of ours,
 // which delays the next read, is not taken for a silent upstream.
 func (b *watchedBody) Read(p []byte) (int, error) {
+	b.reading.Store(true)
 	b.timer.Reset(b.idle)
 	n, err := b.ReadCloser.Read(p)
+	b.reading.Store(false)
 	b.timer.Stop()
 	return n, err
+}
+
+func (b *watchedBody) fire() {
+	quiet, streamed := b.call.uploadQuiet()
+	if !streamed || quiet >= b.idle {
+		b.end(&TimeoutError{Clock: "idle_timeout", Limit: b.idle})
+		return
+	}
+	b.timer.Reset(b.idle - quiet)
+	if !b.reading.Load() { // in the meantime: the Reset must not outlive it
+		b.timer.Stop()
+	}
 }

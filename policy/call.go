@@ -98,6 +98,19 @@ func (c *Call) sinceUpload() (time.Duration, bool) {
 	return time.Since(*last), true
 }
 
+// uploadQuiet is how long ago the last byte of a streamed body came in, or the
+// wait for the next began.
+func (c *Call) uploadQuiet() (time.Duration, bool) {
+	if c == nil {
+		return 0, false
+	}
+	last := c.upload.Load()
+	if last == nil {
+		return 0, false
+	}
+	return time.Since(*last), true
+}
+
 // BodyFailed reports that the client broke off the body of its request.
 func (c *Call) BodyFailed() bool { return c != nil && c.bodyFail.Load() }
 

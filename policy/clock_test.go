@@ -2,6 +2,9 @@ package policy
 
 import (
 	"context"
+	"errors"
+	"io"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,5 +50,43 @@ func TestClocksStandWhileTheClientIsAwaited(t *testing.T) {
 		if ctx.Err() == nil {
 			t.Error("the clock did not go on when the client had spoken")
 		}
+	})
+}
+
+// An answer that is silent while the request's body still flows, as in a stream
+// that goes both ways, is not silence; only both together are.
+func TestAnswerMayBeSilentWhileTheUploadFlows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		silent, says := io.Pipe()
+		call := &Call{}
+		stage := attempt(time.Minute, 10*time.Second).Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
+			go func() {
+				<-req.Context().Done()
+				_ = says.CloseWithError(context.Cause(req.Context()))
+			}()
+			return &http.Response{StatusCode: 200, Body: silent}, nil
+		}))
+		began := time.Now()
+		call.Uploading()
+		resp, err := stage.RoundTrip((&http.Request{Header: http.Header{}}).WithContext(WithCall(t.Context(), call)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			for range 6 {
+				time.Sleep(9 * time.Second)
+				call.Uploading()
+			}
+			call.Awaiting() // and then the client has nothing more to say
+		}()
+		_, err = resp.Body.Read(make([]byte, 1))
+		timeout, ok := errors.AsType[*TimeoutError](err)
+		if !ok || timeout.Clock != "idle_timeout" {
+			t.Errorf("the body ended with %v", err)
+		}
+		if took := time.Since(began); took != 64*time.Second {
+			t.Errorf("the body ended after %s, want 10s after the last byte of the request", took)
+		}
+		_ = resp.Body.Close()
 	})
 }

@@ -118,7 +118,7 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 	if bodyless {
 		return 0, nil
 	}
-	out := &download{w, http.NewResponseController(w), x.patience, x.r.ProtoMajor >= 2}
+	out := &download{w, http.NewResponseController(w), x.patience, x.r.ProtoMajor >= 2, x.body}
 	defer out.done()
 	written, err = copyBody(out, resp.Body, sized, resp.ContentLength)
 	if err != nil {
@@ -205,12 +205,17 @@ type download struct {
 	w        http.ResponseWriter
 	conn     *http.ResponseController
 	patience time.Duration
-	stream   bool // of HTTP/2
+	stream   bool    // of HTTP/2
+	upload   *upload // the other direction; nil: there is none
 }
 
 func (d *download) Write(p []byte) (int, error) {
 	_ = d.conn.SetWriteDeadline(time.Now().Add(d.patience))
-	return d.w.Write(p)
+	n, err := d.w.Write(p)
+	if err == nil {
+		d.upload.spare()
+	}
+	return n, err
 }
 
 func (d *download) flush() error {

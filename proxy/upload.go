@@ -32,6 +32,8 @@ type upload struct {
 	shared   bool          // the answer may begin before the body has ended
 
 	reading sync.Mutex // held by Read
+	turning sync.Mutex // held while the read deadline is changed
+	waits   bool       // a Read is under way; guarded by turning
 	n       atomic.Int64
 	ended   atomic.Bool // all of it was read
 	silent  atomic.Bool // patience was not enough
@@ -53,13 +55,11 @@ func (u *upload) Read(p []byte) (int, error) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	began := time.Now()
-	// net/http takes the deadline back when it meets the end of the body.
-	_ = u.conn.SetReadDeadline(began.Add(u.patience))
-	if u.left.Load() { // perhaps leave's own deadline came before this one
-		_ = u.conn.SetReadDeadline(began.Add(linger))
+	if !u.begin(began) {
 		return 0, http.ErrBodyReadAfterClose
 	}
 	n, err := u.ReadCloser.Read(p)
+	u.finished(err)
 	u.n.Add(int64(n))
 	switch {
 	case err == io.EOF:
@@ -70,15 +70,61 @@ func (u *upload) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// leave ends a Read that is under way on another goroutine, waits for it, and
-// leaves the rest of the body to net/http, for a moment.
-func (u *upload) leave() {
+// begin gives the client its time for the next of its body, unless nobody wants it.
+func (u *upload) begin(now time.Time) bool {
+	u.turning.Lock()
+	defer u.turning.Unlock()
+	if u.left.Load() {
+		return false
+	}
+	u.waits = true
+	_ = u.conn.SetReadDeadline(now.Add(u.patience))
+	return true
+}
+
+// finished lifts the deadline at the end of the body, as net/http has done: spare
+// may have come in between.
+func (u *upload) finished(err error) {
+	u.turning.Lock()
+	defer u.turning.Unlock()
+	u.waits = false
+	if err == io.EOF {
+		_ = u.conn.SetReadDeadline(time.Time{})
+	}
+}
+
+// spare gives a client its time anew, which has just taken something of its answer:
+// where both directions flow on their own, it may have nothing to say for long.
+func (u *upload) spare() {
+	if u == nil || u.ended.Load() {
+		return
+	}
+	u.turning.Lock()
+	defer u.turning.Unlock()
+	if u.waits && !u.left.Load() {
+		_ = u.conn.SetReadDeadline(time.Now().Add(u.patience))
+	}
+}
+
+// abandon wakes a Read that is under way: nobody wants the rest.
+func (u *upload) abandon() {
+	u.turning.Lock()
+	defer u.turning.Unlock()
 	u.left.Store(true)
 	if u.ended.Load() {
 		return
 	}
 	u.cut.Store(true)
 	_ = u.conn.SetReadDeadline(past)
+}
+
+// leave ends a Read that is under way on another goroutine, waits for it, and
+// leaves the rest of the body to net/http, for a moment.
+func (u *upload) leave() {
+	u.abandon()
+	if u.ended.Load() {
+		return
+	}
 	u.reading.Lock()
 	defer u.reading.Unlock()
 	if !u.ended.Load() {

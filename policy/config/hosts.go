@@ -21,16 +21,14 @@ func readHost(n node) (string, bool) {
 		n.fail("must have a port from 1 to 65535, or none")
 		return "", false
 	}
-	if below, wild := strings.CutPrefix(host, "*."); wild && isIP(below) {
+	below, wild := strings.CutPrefix(host, "*.")
+	if wild && isIP(below) {
 		n.fail("may have a wildcard only in front of a name: there is nothing below an address")
 		return "", false
 	}
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Zone() == "" {
 		host = ip.Unmap().String()
-	} else if rest, wild := strings.CutPrefix(host, "*."); wild && isIP(rest) {
-		n.fail("must not be an address with a wildcard: nothing is below an address")
-		return "", false
-	} else if problem := hostProblem(rest); problem != "" {
+	} else if problem := hostProblem(below); problem != "" {
 		n.fail(problem)
 		return "", false
 	}

@@ -71,7 +71,6 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"wildcard inside", crm(`hosts = ["a.*.example.com"]`), `upstream.crm.hosts[0] = "a.*.example.com": may have a wildcard only as its first label, such as "*.example.com"`},
 		{"wildcard of an address", crm(`hosts = ["*.10.1.2.3"]`), `upstream.crm.hosts[0] = "*.10.1.2.3": may have a wildcard only in front of a name: there is nothing below an address`},
 		{"half a label", crm(`hosts = ["api*.example.com"]`), `upstream.crm.hosts[0] = "api*.example.com": may have a wildcard only as its first label, such as "*.example.com"`},
-		{"wildcard of an address", crm(`hosts = ["*.10.0.0.1"]`), `upstream.crm.hosts[0] = "*.10.0.0.1": must not be an address with a wildcard: nothing is below an address`},
 		{"dot at the end", crm(`hosts = ["example.com."]`), `upstream.crm.hosts[0] = "example.com.": must be a host name, such as "api.example.com" or "*.example.com", without a dot at the end`},
 		{"not ASCII", crm(`hosts = ["bücher.example"]`), `upstream.crm.hosts[0]: must be written as it is in DNS ("xn--…")`},
 		{"bad port", crm(`hosts = ["example.com:0"]`), `upstream.crm.hosts[0] = "example.com:0": must have a port from 1 to 65535, or none`},
