@@ -59,6 +59,7 @@ func Compile(f *config.File, env Env, prev *Set) (*Set, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	set.names = set.interceptedNames()
 	return set, nil
 }
 

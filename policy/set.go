@@ -25,6 +25,7 @@ type Set struct {
 	byName    map[string]*Upstream   // name → upstream
 	byHost    map[hostPort]*Upstream // exact names → upstream
 	byDomain  map[hostPort]*Upstream // ".myshopify.com" for "*.myshopify.com" → upstream
+	names     []string               // the hosts whose TLS is opened
 }
 
 // Live is the published Set. A call loads it exactly once.
@@ -115,7 +116,10 @@ func (s *Set) Intercepts(u *Upstream) bool { return s.File.Forward.Intercept && 
 
 // InterceptedNames are the hosts whose TLS is opened, without ports, sorted:
 // what the local certificate authority may speak for.
-func (s *Set) InterceptedNames() []string {
+func (s *Set) InterceptedNames() []string { return s.names }
+
+// interceptedNames collects them.
+func (s *Set) interceptedNames() []string {
 	var names []string
 	for _, u := range s.upstreams {
 		if !s.Intercepts(u) {

@@ -28,6 +28,7 @@ type exchange struct {
 	patience time.Duration // for a client that neither sends nor reads
 	wrote    bool          // an answer has begun
 	last     bool          // the connection ends with the answer
+	inside   bool          // the client believes that it speaks with the provider, over TLS
 	abort    bool          // the connection must not be used again
 }
 
@@ -166,6 +167,9 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 		return
 	}
 	x.informer.stop()
+	if to.upstream == nil && set.File.Forward.Unlisted == "observe" {
+		s.observed.note(to.host, to.scheme)
+	}
 	x.outcome.Status = resp.StatusCode
 	x.outcome.Class = policy.Classify(x.ctx, resp, nil)
 	x.wrote = true
@@ -214,9 +218,15 @@ func (s *Server) chain(set *policy.Set, x *exchange, to route) (http.RoundTrippe
 	if to.upstream != nil {
 		x.call.Upstream, x.call.Rule = to.upstream.Config.Name, to.plan.Match
 		x.patience = to.plan.Policy.IdleTimeout
-		if auth := to.plan.Policy.Auth.Type; x.r.Method == http.MethodTrace && auth != "none" && auth != "passthrough" {
+		auth := to.plan.Policy.Auth.Type
+		ours := auth != "none" && auth != "passthrough"
+		switch {
+		case ours && x.r.Method == http.MethodTrace:
 			// RFC 9110 section 9.3.8: the answer would show the credential.
 			return nil, 0, &problem{slug: "method-denied", detail: "TRACE would give the credential of this upstream back"}
+		case ours && to.form != formBaseURL && x.r.Header.Get("Sec-Fetch-Site") == "cross-site":
+			// A browser whose proxy we are: pages of any site can make it send this.
+			return nil, 0, crossSite()
 		}
 		return to.plan, to.plan.Policy.ReplayBody, nil
 	}

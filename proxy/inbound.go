@@ -87,9 +87,6 @@ func (s *Server) routeForward(set *policy.Set, r *http.Request) (route, error) {
 		if set.File.Forward.Unlisted == "deny" {
 			return route{}, hostDenied(r.URL.Host)
 		}
-		if set.File.Forward.Unlisted == "observe" {
-			s.observed.note(r.URL.Host, r.URL.Scheme)
-		}
 		return route{form: formForward, scheme: r.URL.Scheme, host: r.URL.Host, target: t}, nil
 	}
 	scheme, host := u.Origin(r.URL.Host)

@@ -166,6 +166,7 @@ func (s *Server) serveInner(w http.ResponseWriter, r *http.Request) {
 	r = inner.originForm(r)
 	x := s.begin(w, r, form)
 	defer x.end()
+	x.inside = inner.secure
 	set := s.Live.Load()
 	u, listed := set.ByHost(inner.authority)
 	if listed {

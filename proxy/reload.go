@@ -35,7 +35,9 @@ type Reloader struct {
 	Env  policy.Env
 	// Check finds what is wrong with a file beside its policies. nil: nothing.
 	Check func(file *config.File) error
-	Log   *slog.Logger
+	// Changed is told when another configuration is live. nil: nobody.
+	Changed func()
+	Log     *slog.Logger
 
 	mu     sync.Mutex // held while a file is compiled: one reload at a time
 	data   []byte     // the file that is live
@@ -71,6 +73,9 @@ func (r *Reloader) Reload() error {
 		status.Error = err.Error()
 		r.Log.Error("the configuration was not reloaded; the last good one stays", "file", r.Path, "error", err)
 	case changed:
+		if r.Changed != nil {
+			r.Changed()
+		}
 		r.Log.Info("the configuration was reloaded", "file", r.Path, "upstreams", len(r.Live.Load().Upstreams()))
 	}
 	r.status.Store(status)

@@ -86,6 +86,10 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 	}
 	stripHop(header)
 	x.links.rewrite(header)
+	if x.inside {
+		// Another way to the provider (RFC 7838), which would lead around us.
+		delete(header, "Alt-Svc")
+	}
 	// What the upstream does not say is not ours to say: nil keeps net/http from
 	// adding a date, and from guessing a type.
 	for _, name := range []string{"Date", "Content-Type"} {

@@ -46,9 +46,6 @@ func (s *Server) connect(set *policy.Set, at address, x *exchange) {
 		s.capturePlain(set, x, u, release)
 	default:
 		defer release()
-		if !listed && set.File.Forward.Unlisted == "observe" {
-			s.observed.connected(authority)
-		}
 		s.tunnel(set, x, authority, u, nil, nil)
 	}
 }
@@ -96,6 +93,9 @@ func (s *Server) capturePlain(set *policy.Set, x *exchange, u *policy.Upstream, 
 func (s *Server) tunnel(set *policy.Set, x *exchange, authority string, u *policy.Upstream, client net.Conn, early []byte) {
 	upstream, err := s.dial(x.ctx, set, u, authority)
 	if err == nil {
+		if u == nil && set.File.Forward.Unlisted == "observe" {
+			s.observed.connected(authority)
+		}
 		s.join(x, client, early, upstream, set.File.Forward.IdleTimeout)
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
@@ -81,4 +82,82 @@ func shownAddress(l net.Listener) string {
 		return unixScheme + l.Addr().String()
 	}
 	return l.Addr().String()
+}
+
+// opened are the listeners of a sidecar, before anything is served on them.
+type opened struct {
+	upstream string // "" for the main port
+	listen   string
+	net.Listener
+}
+
+// listen opens every address. They are all open before the first call is
+// taken, so that a port that is in use is an error at the start.
+func (s *sidecar) listen() (listeners []opened, adminListener net.Listener, err error) {
+	wanted := []opened{{listen: s.file.Listen}}
+	for _, u := range s.file.Upstreams {
+		if u.Listen != "" {
+			wanted = append(wanted, opened{upstream: u.Name, listen: u.Listen})
+		}
+	}
+	for _, l := range wanted {
+		if l.Listener, err = listenAt(l.listen); err != nil {
+			closeAll(listeners, nil)
+			return nil, nil, fmt.Errorf("opening listen %s: %w", l.listen, err)
+		}
+		listeners = append(listeners, l)
+		s.addresses[l.upstream] = shownAddress(l)
+		s.owns(l.Listener)
+	}
+	if adminListener, err = listenAt(s.file.Admin); err != nil {
+		closeAll(listeners, nil)
+		return nil, nil, fmt.Errorf("opening admin %s: %w", s.file.Admin, err)
+	}
+	s.adminAt = shownAddress(adminListener)
+	s.owns(adminListener)
+	return listeners, adminListener, nil
+}
+
+func (s *sidecar) owns(l net.Listener) {
+	if address, err := netip.ParseAddrPort(l.Addr().String()); err == nil {
+		s.own = append(s.own, address)
+	}
+}
+
+// ours reports whether an address is one that we listen on.
+func (s *sidecar) ours(address netip.AddrPort) bool {
+	ip := address.Addr().Unmap()
+	for _, own := range s.own {
+		if own.Port() != address.Port() {
+			continue
+		}
+		if at := own.Addr().Unmap(); at == ip || at.IsUnspecified() && (ip.IsLoopback() || ip.IsUnspecified() || onInterface(ip)) {
+			return true
+		}
+	}
+	return false
+}
+
+func onInterface(ip netip.Addr) bool {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return false
+	}
+	for _, address := range addresses {
+		if prefix, err := netip.ParsePrefix(address.String()); err == nil && prefix.Addr().Unmap() == ip {
+			return true
+		}
+	}
+	return false
+}
+
+func closeAll(listeners []opened, others ...net.Listener) {
+	for _, l := range listeners {
+		_ = l.Close()
+	}
+	for _, l := range others {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
 }

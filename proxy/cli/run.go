@@ -39,11 +39,8 @@ func (c *commands) run(ctx context.Context) error {
 	log := s.telemetry.Logger()
 	// Before we answer whoever asks whether we are ready: the application is
 	// started by the answer, and reads these files when it starts.
-	if root, err := s.prepareTrust(); err != nil {
-		log.Warn("https:// calls through the proxy will be refused, for there is no local certificate authority; base URLs need none", "error", err)
-	} else if root != "" {
-		log.Info("https:// calls to upstreams are opened", "trust", root)
-	}
+	s.announceTrust()
+	s.reloader.Changed = s.announceTrust
 	s.serve()
 	log.Info("outrider is ready", "version", version(), "listen", s.addresses[""], "admin", s.adminAt,
 		"config", orBuiltIn(path), "upstreams", len(file.Upstreams))
@@ -65,6 +62,16 @@ func (c *commands) run(ctx context.Context) error {
 		return fmt.Errorf("draining: %w", err)
 	}
 	return nil
+}
+
+// announceTrust says whether TLS can be opened.
+func (s *sidecar) announceTrust() {
+	log := s.telemetry.Logger()
+	if root, err := s.prepareTrust(); err != nil {
+		log.Warn("https:// calls through the proxy will be refused, for the local certificate authority cannot be used; base URLs need none", "error", err)
+	} else if root != "" {
+		log.Info("https:// calls to upstreams are opened", "trust", root)
+	}
 }
 
 // prepareTrust makes the local certificate authority, and the files that make

@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"outrider/policy"
+	"outrider/proxy"
+	"outrider/proxy/admin"
+	"outrider/proxy/intercept"
+)
+
+// authority describes the local certificate authority, "" before its first use.
+func (s *sidecar) authority() string {
+	dir, err := stateDir(s.file)
+	if err != nil {
+		return ""
+	}
+	root, err := intercept.Open(dir).Existing()
+	switch {
+	case err != nil:
+		return "cannot be used: " + err.Error()
+	case root == nil:
+		return ""
+	}
+	return fmt.Sprintf("%s, valid until %s, in %s", root.Subject.CommonName, root.NotAfter.Format(time.DateOnly), dir)
+}
+
+func (s *sidecar) serveAdmin(listener net.Listener) {
+	handler := admin.New(admin.Settings{
+		Version: version(),
+		Status:  func() any { return s.status() },
+		Calls:   func() any { return s.telemetry.Recent() },
+		Explain: func(method, url string) (any, error) { return s.live.Load().Explain(method, url) },
+		Reload:  s.reloader.Reload,
+		Ready: func() error {
+			if s.draining.Load() {
+				return errors.New("draining")
+			}
+			return nil
+		},
+		Metrics:   s.telemetry.MetricsHandler(),
+		AccessKey: s.accessKey,
+		Hosts:     []string{hostOnly(s.file.Admin)},
+	})
+	s.admin = &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog: slog.NewLogLogger(s.telemetry.Logger().Handler(), slog.LevelDebug)}
+	go func() { _ = s.admin.Serve(listener) }() // ends with admin.Close, in stop
+}
+
+// accessKey is what the admin port asks for; "" is nothing. A key that is
+// configured and cannot be read must not open the port: then nobody knows it.
+func (s *sidecar) accessKey() string {
+	ref := s.live.Load().File.AccessKey
+	if ref == "" {
+		return ""
+	}
+	key, err := s.secrets.get(ref)
+	if err != nil {
+		return rand.Text()
+	}
+	return key
+}
+
+// hostOnly is the host of an address; a socket has none.
+func hostOnly(address string) string {
+	if strings.HasPrefix(address, unixScheme) {
+		return ""
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return ""
+	}
+	return host
+}
+
+// statusView is what status, the page and the health check see.
+type statusView struct {
+	Version   string                  `json:"version"`
+	Ready     bool                    `json:"ready"`
+	Listen    map[string]string       `json:"listen"` // upstream → address; "" is the main port
+	Upstreams []policy.UpstreamStatus `json:"upstreams"`
+	Capture   proxy.CaptureStatus     `json:"capture"`
+	Authority string                  `json:"authority,omitempty"` // the local certificate authority, once there is one
+	Reload    *proxy.ReloadStatus     `json:"reload,omitempty"`
+	Config    string                  `json:"config"`
+	StateDir  string                  `json:"state_dir,omitempty"`
+	// ForCommand says that it was started by exec, and ends with its command.
+	ForCommand bool `json:"for_command,omitempty"`
+}
+
+func (s *sidecar) status() statusView {
+	return statusView{
+		Version: version(), Ready: !s.draining.Load(), Listen: s.addresses,
+		Upstreams: s.live.Load().Status(), Reload: s.reloader.Status(), Config: s.reloader.Path,
+		Capture: s.server.Capture(), Authority: s.authority(), StateDir: s.stateDir(),
+		ForCommand: s.forCommand.Load(),
+	}
+}
+
+// stateDir is where our authority is, for those who have to trust it; "" where
+// there is no place for one.
+func (s *sidecar) stateDir() string {
+	dir, err := stateDir(s.file)
+	if err != nil {
+		return ""
+	}
+	return dir
+}

@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	mathrand "math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"outrider/policy"
+	"outrider/policy/config"
+	"outrider/proxy"
+	"outrider/proxy/egress"
+	"outrider/proxy/intercept"
+
+	"github.com/google/uuid"
+)
+
+// env is the outside world, for the policies.
+func (s *sidecar) env() policy.Env {
+	return policy.Env{
+		Transport: func(u *config.Upstream) (http.RoundTripper, error) {
+			way, err := s.way(u.Egress)
+			if err != nil {
+				return nil, &settingError{"proxy", err}
+			}
+			transport, err := egress.New(egress.Settings{
+				CAFile: u.CAFile, ClientCert: u.ClientCert, ClientKey: u.ClientKey,
+				Guard: egress.NewOpenGuard(s.ours), Proxy: way,
+			})
+			if err != nil {
+				return nil, err
+			}
+			return traced{s.telemetry.Transport(transport), transport}, nil
+		},
+		Jitter:  jitter,
+		NewKey:  newKey,
+		Secret:  s.secrets.get,
+		Observe: s.telemetry.Observe,
+	}
+}
+
+func jitter(max time.Duration) time.Duration {
+	if max <= 0 {
+		return 0
+	}
+	return mathrand.N(max)
+}
+
+// newKey mints an idempotency key: a UUID, version 7 (RFC 9562).
+func newKey() string {
+	if key, err := uuid.NewV7(); err == nil {
+		return key.String()
+	}
+	return uuid.NewString()
+}
+
+// traced is a transport with spans, which can still give its connections back.
+type traced struct {
+	http.RoundTripper
+	wire *egress.Transport
+}
+
+func (t traced) CloseIdleConnections() { t.wire.CloseIdleConnections() }
+
+// outside is the guarded way to hosts that no upstream names.
+func (s *sidecar) outside(file *config.File) (proxy.Outside, error) {
+	way, err := s.way(file.Egress)
+	if err != nil {
+		return proxy.Outside{}, fmt.Errorf("egress.proxy: %w", err)
+	}
+	guard := egress.NewGuard(file.Forward.AllowPrivate, s.ours)
+	transport, err := egress.New(egress.Settings{Guard: guard, Proxy: way})
+	if err != nil {
+		return proxy.Outside{}, err
+	}
+	return proxy.Outside{
+		Transport: traced{s.telemetry.Transport(transport), transport},
+		Dial:      egress.Dialer{Guard: guard, Proxy: way}.Dial,
+		DialUpstream: func(ctx context.Context, u *config.Upstream, network, address string) (net.Conn, error) {
+			way, err := s.way(u.Egress)
+			if err != nil {
+				return nil, &egress.Error{Kind: egress.ProxyFailed, Addr: address, Err: err}
+			}
+			return egress.Dialer{Guard: egress.NewOpenGuard(s.ours), Proxy: way}.Dial(ctx, network, address)
+		},
+	}, nil
+}
+
+// way is the proxy, if any, that our own connections go through.
+func (s *sidecar) way(e config.Egress) (egress.ProxyFunc, error) {
+	switch {
+	case e.Proxy == config.ProxyEnvironment:
+		return egress.EnvironmentProxy(os.Getenv, s.ours)
+	case e.Proxy == config.ProxyDirect, e.Proxy == "":
+		return nil, nil
+	}
+	raw := e.Proxy
+	if ref := config.Reference(raw); ref.Scheme() != "" {
+		var err error
+		if raw, err = s.secrets.get(ref); err != nil {
+			return nil, err
+		}
+	}
+	var except []string
+	if e.NoProxy != "" {
+		except = strings.Split(e.NoProxy, ",")
+	}
+	return egress.FixedProxy(raw, except)
+}
+
+// checkWay finds out whether the proxy for hosts that no upstream names can be
+// used. Those of the upstreams are seen when they are compiled.
+func (s *sidecar) checkWay(file *config.File) error {
+	if _, err := s.way(file.Egress); err != nil {
+		return fmt.Errorf("egress.proxy: %w", err)
+	}
+	return nil
+}
+
+// A settingError is what is wrong with one setting of an upstream.
+type settingError struct {
+	key string
+	err error
+}
+
+func (e *settingError) Error() string { return e.key + ": " + e.err.Error() }
+
+func (e *settingError) Unwrap() error { return e.err }
+
+// Key names the setting.
+func (e *settingError) Key() string { return e.key }
+
+// issuer gives the certificates under which the TLS of clients is opened. The
+// local authority is made when it is needed first: who calls base URLs alone
+// needs none, and may have no place for it.
+func (s *sidecar) issuer(names []string) (proxy.Issuer, error) {
+	dir, err := stateDir(s.file)
+	if err != nil {
+		return nil, err
+	}
+	return intercept.Open(dir).Issuer(names)
+}
