@@ -7,8 +7,13 @@
 //	             the live Set loaded once, access.go asks for the key
 //	inbound.go   base URL or absolute-form → one route: upstream, plan, scheme,
 //	             host, target in its own bytes
-//	tunnel.go    CONNECT: bytes pass untouched …
-//	inner.go     … or plain HTTP is recognised inside, and served like a call
+//	tunnel.go    CONNECT: to a host that no upstream names, bytes pass untouched;
+//	             observed.go lists such hosts where that is asked for
+//	capture.go   … to one that an upstream names, the connection is opened, or
+//	             refused with the reason
+//	handshake.go TLS in the name of the host, and what a failed handshake means
+//	inner.go     what comes out of it, plain or TLS, HTTP/1 or HTTP/2, is served
+//	             like any call, bound to the host of its CONNECT
 //	exchange.go  one call: SERVER span, panic guard, from the route to the answer
 //	outbound.go  the request that goes out, without what is the connection's
 //	upload.go    the client's side of its body: counted, and never waited for
@@ -20,17 +25,30 @@
 //	             connection too
 //	links.go     Location and Link that point to the upstream lead a caller of base
 //	             URLs back through us
-//	relay.go     upgrades and tunnels: bytes both ways, half-close, who is open
+//	relay.go     upgrades and tunnels: bytes both ways, half-close, silence;
+//	             tunnels.go knows which are open, and how many may be
 //	errors.go    the one table: error → status, problem type, Proxy-Status, Retry-After
 //	reload.go    SIGHUP, POST /reload, file watch → Compile → Publish
 //	drain.go     no new calls, those under way end, then the rest is broken off
+//
+// # What an opened connection is bound to
+//
+// The authority of its CONNECT, and nothing else: the name in the TLS hello, the
+// Host, :authority and target of every request inside have to say the same. The
+// credential is chosen by that authority, so that no name inside can carry it
+// elsewhere. A hello that says another name is refused before a certificate is
+// shown, a request with another one is answered 421, and nothing goes out.
+//
+// A connection that cannot be opened is broken off, never passed through: it would
+// go out without credential, quota and trace, and look as if all were well.
 //
 // # What stays as it was
 //
 // The path and the query go out in the bytes that they came in. Header values
 // keep their bytes and their order, save for Location and Link in answers to calls
-// by base URL, and for a credential that an answer repeats. Nothing is added
-// towards the upstream, no Via, no X-Forwarded-For, no Accept-Encoding. Bodies are not touched. What
-// concerns one connection only stays with that connection (RFC 9110 section
-// 7.6.1), in both directions.
+// by base URL, and for a credential that an answer repeats; from an answer inside
+// of opened TLS, Alt-Svc is taken. Nothing is added towards the upstream, no Via,
+// no X-Forwarded-For, no Accept-Encoding. Bodies are not touched. What concerns
+// one connection only stays with that connection (RFC 9110 section 7.6.1), in both
+// directions.
 package proxy
