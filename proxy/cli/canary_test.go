@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"maps"
 	"net"
@@ -29,6 +30,7 @@ var canaries = map[string]string{
 	"basic credential":         base64.StdEncoding.EncodeToString([]byte("canary-user-3c4d:canary-password-5e6f")),
 	"header credential":        "canary-header-7a8b",
 	"query credential":         "canary-query-9c0d",
+	"placeholder credential":   "canary-placed-3c4d",
 	"access key":               "canary-access-1e2f",
 	"caller's authorization":   "canary-caller-3a4b",
 	"caller's key":             "canary-callerkey-5c6d",
@@ -53,9 +55,10 @@ var credentials = map[string]struct {
 	"header": {`{ type = "header", name = "X-Api-Key", value = "env:CANARY_HEADER" }`, []string{"header credential"}},
 	"query":  {`{ type = "query", name = "key", value = "env:CANARY_QUERY" }`, []string{"query credential"}},
 	"open":   {`{ type = "passthrough" }`, nil},
+	"placed": {`{ type = "placeholder", value = "env:CANARY_PLACED" }`, []string{"placeholder credential"}},
 }
 
-var ours = []string{"bearer token", "basic user", "basic password", "basic credential", "header credential", "query credential", "access key"}
+var ours = []string{"bearer token", "basic user", "basic password", "basic credential", "header credential", "query credential", "placeholder credential", "access key"}
 
 // providers maps what an upstream does → the bytes that it answers with.
 var providers = map[string]string{
@@ -105,6 +108,7 @@ func TestNoSecretIsToldAndNoneGoesElsewhere(t *testing.T) {
 	for name, value := range map[string]string{
 		"CANARY_BEARER": "bearer token", "CANARY_USER": "basic user", "CANARY_PASSWORD": "basic password",
 		"CANARY_HEADER": "header credential", "CANARY_QUERY": "query credential", "CANARY_ACCESS": "access key",
+		"CANARY_PLACED": "placeholder credential",
 	} {
 		t.Setenv(name, canaries[value])
 	}
@@ -133,14 +137,16 @@ func TestNoSecretIsToldAndNoneGoesElsewhere(t *testing.T) {
 	bases["nowhere"] = "http://nowhere.invalid"
 	unlisted := rawUpstream(t, got.serve(providers["well"]))
 
+	state := filepath.Join(t.TempDir(), "state")
 	document := anyPorts + fmt.Sprintf(`
+state_dir = %q
 access_key = "env:CANARY_ACCESS"
 [forward]
 allow_private = ["127.0.0.0/8"]
 [telemetry]
 log_level = "debug"
 endpoint = %q
-`, collector.url)
+`, state, collector.url)
 	for _, kind := range slices.Sorted(maps.Keys(credentials)) {
 		for _, provider := range slices.Sorted(maps.Keys(bases)) {
 			document += fmt.Sprintf("[upstream.%[1]s-%[2]s]\nurl = \"%[3]s/%[4]s/%[5]s\"\nhosts = [\"%[1]s.%[2]s.test\"]\nauth = %[6]s\nretry = { attempts = 2, base = \"1ms\", cap = \"2ms\", idempotency_header = \"Idempotency-Key\" }\n",
@@ -159,15 +165,20 @@ endpoint = %q
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	proxied := &http.Client{Timeout: patience, CheckRedirect: direct.CheckRedirect, Transport: &http.Transport{
 		DisableKeepAlives: true, Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: r.addresses[""], User: url.UserPassword("x", canaries["access key"])})}}
+	opened := r.trusting(false)
+	opened.Transport.(*http.Transport).Proxy = proxied.Transport.(*http.Transport).Proxy
+	opened.Transport.(*http.Transport).DisableKeepAlives = true
 	for kind := range credentials {
 		for _, provider := range slices.Sorted(maps.Keys(bases)) {
 			for _, method := range []string{"GET", "POST"} {
 				place := "own answer for " + method + " " + kind + "-" + provider
 				told[place] += callSecretly(t, direct, method, r.url("/"+kind+"-"+provider+"/x"))
 				told[place] += callSecretly(t, proxied, method, "http://"+kind+"."+provider+".test/"+kind+"/x")
+				told[place] += callSecretly(t, opened, method, "https://"+kind+"."+provider+".test/"+kind+"/x")
 			}
 		}
 	}
+	_ = callSecretly(t, proxied, "GET", "https://bearer.well.test/x") // it does not trust us
 	told["own answer for an unlisted host"] = callSecretly(t, proxied, "POST", "http://"+unlisted+"/unlisted/x")
 	told["own answer for a host that is not there"] = callSecretly(t, proxied, "POST", "http://nowhere.invalid/x")
 	told["own answer for an unknown upstream"] = callSecretly(t, direct, "POST", r.url("/nope/x"))
@@ -202,6 +213,18 @@ endpoint = %q
 	r.halt()
 	told["the log"] = r.log.String()
 	told["spans"] = collector.text()
+	files := 0
+	_ = filepath.WalkDir(state, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			data, _ := os.ReadFile(path)
+			told["state files"] += string(data)
+			files++
+		}
+		return err
+	})
+	if files < 3 {
+		t.Errorf("%d state files: TLS was not opened", files)
+	}
 	for name, file := range map[string]string{"check": document, "check of a broken file": broken,
 		"check of literals": strings.ReplaceAll(document, "env:CANARY_BEARER", "canary-bearer-1a2b")} {
 		for _, json := range []bool{false, true} {
@@ -252,7 +275,7 @@ func callSecretly(t *testing.T, client *http.Client, method, target string) stri
 		t.Fatal(err)
 	}
 	for name, value := range map[string]string{
-		"Authorization": "Bearer canary-caller-3a4b", "X-Api-Key": "canary-callerkey-5c6d", "Cookie": "canary-cookie-7e8f",
+		"Authorization": "Bearer canary-caller-3a4b", "X-Placed": "outrider-placeholder-placed-well", "X-Api-Key": "canary-callerkey-5c6d", "Cookie": "canary-cookie-7e8f",
 		"Idempotency-Key": "canary-idempotency-9e0f", "Outrider-Key": canaries["access key"],
 	} {
 		req.Header.Set(name, value)
