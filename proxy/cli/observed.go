@@ -58,16 +58,16 @@ func writeObserved(w io.Writer, view statusView) {
 	}
 	for _, seen := range view.Capture.Observed {
 		if seen.Scheme == "http" && secure[seen.Host] { // a host belongs to one upstream
-			fmt.Fprintf(w, "# %d calls to http://%s: with the upstream of https://%[2]s they go out by TLS, too\n\n", seen.Calls, seen.Host)
+			fmt.Fprintf(w, "# %s to http://%s: with the upstream of https://%[2]s they go out by TLS, too\n\n", count(seen.Calls, "call"), seen.Host)
 			continue
 		}
 		name := upstreamNameFor(seen.Host, taken)
 		taken[name] = true
-		times := "calls"
+		times := "call"
 		if seen.Scheme == "https" {
-			times = "connections"
+			times = "connection"
 		}
-		fmt.Fprintf(w, "# %d %s, the last at %s\n[upstream.%s]\nurl = \"%s://%s\"\n\n", seen.Calls, times,
+		fmt.Fprintf(w, "# %s, the last at %s\n[upstream.%s]\nurl = \"%s://%s\"\n\n", count(seen.Calls, times),
 			seen.Last.Format("2006-01-02 15:04:05"), name, seen.Scheme, seen.Host)
 	}
 	if view.Capture.Others > 0 {

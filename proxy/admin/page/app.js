@@ -80,7 +80,7 @@ function showTotals(upstreams, capture) {
   const parts = [count(upstreams.length) + (upstreams.length === 1 ? " upstream" : " upstreams"), count(underWay) + " under way", count(waiting) + " waiting"];
   if (open) parts.push(count(open) + (open === 1 ? " circuit open" : " circuits open"));
   if (capture.tunnels) parts.push(count(capture.tunnels) + " by CONNECT");
-  if (capture.observed) parts.push(count(capture.observed.length) + " hosts observed");
+  if (capture.observed) parts.push(count(capture.observed.length) + (capture.observed.length === 1 ? " host observed" : " hosts observed"));
   text($("totals"), parts.join(" · "));
 }
 
