@@ -23,10 +23,12 @@ const (
 	toml = "github.com/BurntSushi/toml"
 	slog = "log/slog"
 	osys = "os"
+	dsql = "database/sql"
+	lite = "modernc.org/"
 )
 
 // guarded are the libraries that only some packages may use.
-var guarded = []string{otel, toml, slog, osys}
+var guarded = []string{otel, toml, slog, osys, dsql, lite}
 
 // leaf is the rule of the policies that are decorators.
 var leaf = houseRule{
@@ -53,8 +55,9 @@ var house = map[string]houseRule{
 	"proxy/intercept":   {may: []string{osys}, why: "the authority is asked for certificates, and knows neither who asks nor the configuration"},
 	"proxy/framing":     {why: "the strict reader knows bytes only"},
 	"proxy/simulator":   {may: []string{osys}, why: "the simulator is somebody else's server"},
+	"proxy/store":       {may: []string{dsql, lite, osys}, why: "the store keeps bytes, and does not know whose"},
 	"proxy/telemetry":   {may: []string{"policy", otel, slog, osys}, why: "the only importer of OpenTelemetry sees calls and events, not leaves"},
-	"proxy/cli": {may: []string{"policy", "policy/config", "proxy", "proxy/admin", "proxy/clients", "proxy/egress", "proxy/intercept", "proxy/simulator", "proxy/telemetry", slog, osys},
+	"proxy/cli": {may: []string{"policy", "policy/config", "proxy", "proxy/admin", "proxy/clients", "proxy/egress", "proxy/intercept", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys},
 		why: "the wiring sees the parts, not the leaves"},
 }
 
@@ -138,6 +141,8 @@ func TestHouseFindsForbiddenImports(t *testing.T) {
 		{"proxy", "outrider/policy/limit"},
 		{"proxy", "go.opentelemetry.io/otel"},
 		{"proxy/egress", "outrider/policy"},
+		{"proxy/store", "outrider/policy/auth"},
+		{"proxy/cli", "database/sql"},
 	} {
 		if house[forbidden.importer].allows(forbidden.imported) {
 			t.Errorf("%s may import %s, and must not", forbidden.importer, forbidden.imported)

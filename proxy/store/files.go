@@ -1,0 +1,135 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+)
+
+// maxSecret bounds what is read of a key file.
+const maxSecret = 1 << 16
+
+// prepare makes the directory and the file of the store where they are missing,
+// and refuses files that others than the owner can get at. A directory that is
+// there is taken as it is: the volumes of pods are open to everybody, and there is
+// nobody else in them.
+//
+// The file is not left to SQLite, which would make it readable for others; what
+// SQLite makes beside it has the same mode. Once it has its name it is looked at
+// and never opened: closing it would drop the locks that SQLite has on it in this
+// process (https://sqlite.org/howtocorrupt.html section 2.2).
+func prepare(path string) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("making %s: %w", dir, err)
+	}
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return createSecret(path, nil, func(string) error { return createEmpty(path) })
+	}
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		info, err := os.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) && name != path {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", name, err)
+		}
+		if err := private(name, info.Mode()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// createEmpty makes the store's file where there are no links, at the risk that
+// prepare speaks of: only if this process opens it twice at this very moment.
+func createEmpty(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// createSecret writes a complete file for its owner only, or leaves the one that
+// is there. Where the file system has no links, linkless gives the complete file,
+// which has another name, its own.
+func createSecret(path string, data []byte, linkless func(temp string) error) (err error) {
+	temp, err := writeTemp(path, data)
+	if err == nil {
+		err = os.Link(temp, path)
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			err = linkless(temp)
+		}
+		_ = os.Remove(temp) // linked by then, or of no use
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// writeTemp writes a file beside path, to the disk.
+func writeTemp(path string, data []byte) (temp string, err error) {
+	dir, name := filepath.Split(path)
+	f, err := os.CreateTemp(dir, "."+name+"-") // 0600
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		_ = os.Remove(f.Name()) // what went wrong is known
+	}
+	return f.Name(), err
+}
+
+// readSecret reads a file that nobody but its owner may read or change.
+func readSecret(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	if err := private(path, info.Mode()); err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxSecret))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	return data, nil
+}
+
+// private refuses a mode that gives a file to others.
+func private(path string, mode fs.FileMode) error {
+	if runtime.GOOS == "windows" || mode.Perm()&0o077 == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s holds secrets, and others than its owner can get at it (mode %04o): chmod 600 %s",
+		path, mode.Perm(), path)
+}
+
+// syncDir makes new names in dir last.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" { // has no such thing
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
+		err = nil // a file system without it, such as CIFS
+	}
+	return errors.Join(err, d.Close())
+}

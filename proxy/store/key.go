@@ -1,0 +1,88 @@
+package store
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+const (
+	variable    = "OUTRIDER_KEY"
+	keyFileName = "store.key"
+
+	// minKey is the least that a key has, in bytes: 128 bits, if they are random.
+	minKey = 16
+)
+
+// A key is where the sealing key comes from.
+type key struct {
+	from string                 // for people
+	get  func() (string, error) // as it is written there
+	file string                 // where one is made if there is none; "" for nowhere
+}
+
+// newKey says where the key of the store in dir comes from.
+func newKey(configured func() (string, error), dir string) *key {
+	if configured != nil {
+		return &key{from: "the configuration", get: configured}
+	}
+	// A variable that is set to nothing is told, and not passed over: whoever set
+	// it meant a key, and would have got another one.
+	if text, set := os.LookupEnv(variable); set {
+		return &key{from: variable, get: func() (string, error) { return text, nil }}
+	}
+	path := filepath.Join(dir, keyFileName)
+	return &key{from: path, file: path, get: func() (string, error) {
+		text, err := readSecret(path)
+		return string(text), err
+	}}
+}
+
+// read gives the key. The error is fs.ErrNotExist where it would be in a file
+// that is not there.
+func (k *key) read() (string, error) {
+	text, err := k.get()
+	if err != nil {
+		if k.file != "" {
+			return "", err // names the file
+		}
+		return "", fmt.Errorf("getting the store's key from %s: %w", k.from, err)
+	}
+	// The line end that editors and secret mounts add is no part of it.
+	text = strings.TrimSpace(text)
+	if err := CheckKey(text); err != nil {
+		return "", fmt.Errorf("the store's key, from %s, %w", k.from, err)
+	}
+	return text, nil
+}
+
+// CheckKey says what is wrong with the text of a key.
+func CheckKey(text string) error {
+	if n := len(strings.TrimSpace(text)); n < minKey {
+		return fmt.Errorf("has %d bytes: it must have at least %d", n, minKey)
+	}
+	return nil
+}
+
+// readOrMake gives the key, and makes its file if that is where it would be.
+func (k *key) readOrMake() (string, error) {
+	text, err := k.read()
+	if k.file == "" || !errors.Is(err, fs.ErrNotExist) {
+		return text, err
+	}
+	random := make([]byte, keySize)
+	_, _ = rand.Read(random) // it never fails
+	text = base64.StdEncoding.EncodeToString(random) + "\n"
+	// Renaming would replace a file that came up this moment, and the store's
+	// transaction keeps our own kind away.
+	rename := func(temp string) error { return os.Rename(temp, k.file) }
+	if err := createSecret(k.file, []byte(text), rename); err != nil {
+		return "", err
+	}
+	return k.read() // which is another's where two made one
+}

@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// lease is how long a lock outlives a holder that died.
+	lease = 90 * time.Second
+
+	// giveBack bounds what unlocking waits for; a lease that stays behind ends by itself.
+	giveBack = 5 * time.Second
+
+	firstPause, maxPause = 5 * time.Millisecond, 100 * time.Millisecond
+)
+
+// Lock takes the slot for one holder over all processes that share the store,
+// and waits for it until ctx ends. The function that it returns gives it back,
+// once; calling it again does nothing. Within a process those who wait get it in
+// their order; between processes whoever asks first after it was given back.
+//
+// A holder that died is waited for until its lease ends, 90 seconds after it
+// took it. Nobody renews a lease, so that a holder has to be done by then: a
+// token call is bounded far below. Leases compare the clocks of those who share
+// the store. On one machine that is one clock, and a step of it by more than
+// what is left of a lease ends the lease early, or prolongs it, by as much. Of
+// machines that share a store, one whose clock is d ahead takes over a lease d
+// early: clocks have to agree to well within 90 seconds less the longest call.
+func (s *Slot) Lock(ctx context.Context) (unlock func(), err error) {
+	turn := s.store.turn(s.id)
+	select {
+	case turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("locking slot %q: %w", s.id, context.Cause(ctx))
+	}
+	holder := rand.Text()
+	give := sync.OnceFunc(func() {
+		s.release(ctx, holder)
+		<-turn
+	})
+	if err := s.acquire(ctx, holder); err != nil {
+		give() // the statement may have been done before the context ended
+		return nil, fmt.Errorf("locking slot %q: %w", s.id, err)
+	}
+	return give, nil
+}
+
+// turn is held by the one holder of this process, so that the others wait here
+// and do not ask the database.
+func (s *Store) turn(id string) chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	turn, known := s.turns[id]
+	if !known {
+		turn = make(chan struct{}, 1)
+		s.turns[id] = turn
+	}
+	return turn
+}
+
+// acquire waits until the lease is holder's.
+func (s *Slot) acquire(ctx context.Context, holder string) error {
+	pause := pauses()
+	for {
+		taken, err := s.take(ctx, holder, time.Now())
+		if err != nil || taken {
+			return err
+		}
+		if !pause(ctx) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// take takes the lease if nobody has it, or only one that ran out. It is one
+// statement, so that of two who try at the same time one gets it.
+func (s *Slot) take(ctx context.Context, holder string, now time.Time) (bool, error) {
+	rows, err := s.store.write(ctx, `INSERT INTO leases (id, holder, until) VALUES ($1, $2, $3)
+		ON CONFLICT (id) DO UPDATE SET holder = excluded.holder, until = excluded.until
+		WHERE leases.until <= $4`,
+		s.id, holder, now.Add(lease).UnixMilli(), now.UnixMilli())
+	return rows == 1, err
+}
+
+// release gives back holder's own lease; one that was taken over stays.
+func (s *Slot) release(ctx context.Context, holder string) {
+	// The work is done; that whoever waited for it went away must not keep the
+	// slot from the others.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBack)
+	defer cancel()
+	_, _ = s.store.write(ctx, `DELETE FROM leases WHERE id = $1 AND holder = $2`, s.id, holder)
+}
+
+// pauses gives a function that sleeps a little longer each time, and tells
+// whether ctx is still alive.
+func pauses() func(context.Context) bool {
+	next := firstPause
+	return func(ctx context.Context) bool {
+		timer := time.NewTimer(next)
+		defer timer.Stop()
+		next = min(2*next, maxPause)
+		select {
+		case <-timer.C:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+}

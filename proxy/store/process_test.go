@@ -1,0 +1,172 @@
+package store_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+
+	"outrider/proxy/store"
+)
+
+// childVariable makes the test binary a process of one of the tests below; its
+// last three arguments say which: what, dir, count.
+const childVariable = "OUTRIDER_TEST_STORE_CHILD"
+
+// child is that process.
+func child(args []string) int {
+	what, dir := args[0], args[1]
+	count, err := strconv.Atoi(args[2])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	if err := work(what, dir, count); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func work(what, dir string, count int) error {
+	ctx := context.Background()
+	opened, err := store.Open(ctx, store.Settings{Dir: dir}) // which makes the key file, too
+	if err != nil {
+		return err
+	}
+	defer opened.Close()
+	for i := range count {
+		switch what {
+		case "save":
+			if err := opened.Slot(strconv.Itoa(i%7)).Save(ctx, []byte(strconv.Itoa(i))); err != nil {
+				return err
+			}
+			fmt.Println(i) // acknowledged
+		case "increment":
+			if err := increment(ctx, opened.Slot("counter")); err != nil {
+				return err
+			}
+		case "hold":
+			if _, err := opened.Slot("counter").Lock(ctx); err != nil {
+				return err
+			}
+			fmt.Println(i)
+			time.Sleep(time.Hour) // until it is killed
+		}
+	}
+	return nil
+}
+
+// start starts a child, and gives what it prints.
+func start(t *testing.T, what, dir string, count int) (*exec.Cmd, io.Reader) {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(self, "-test.run=^$", what, dir, strconv.Itoa(count))
+	command.Env = append(os.Environ(), childVariable+"=1")
+	command.Stderr = os.Stderr
+	output, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return command, output
+}
+
+// TestKilledProcessKeepsWhatItAcknowledged kills one that saves, at different
+// moments, and finds every slot at the last value that was acknowledged, or at
+// the one that was being saved.
+func TestKilledProcessKeepsWhatItAcknowledged(t *testing.T) {
+	dir := t.TempDir()
+	for round := range 5 {
+		command, output := start(t, "save", dir, 1_000_000)
+		lines := bufio.NewScanner(output)
+		last := -1
+		for lines.Scan() {
+			n, err := strconv.Atoi(lines.Text())
+			if err != nil || n != last+1 {
+				t.Fatalf("after %d it printed %q", last, lines.Text())
+			}
+			if last = n; last == 50+37*round {
+				_ = command.Process.Kill() // and what is in the pipe was acknowledged, too
+			}
+		}
+		_ = command.Wait() // killed
+		opened := open(t, store.Settings{Dir: dir})
+		for n := last - 6; n <= last; n++ {
+			wantKeptOneOf(t, opened, strconv.Itoa(n%7), strconv.Itoa(n), last)
+		}
+	}
+}
+
+// TestProcessKilledWhileItOpensLeavesAStoreThatOpens kills one at many moments of
+// making the file, the schema and the key.
+func TestProcessKilledWhileItOpensLeavesAStoreThatOpens(t *testing.T) {
+	for round := range 12 {
+		dir := t.TempDir()
+		command, _ := start(t, "save", dir, 0)
+		killing := time.AfterFunc(time.Duration(round)*8*time.Millisecond, func() { _ = command.Process.Kill() })
+		_ = command.Wait() // killed, or done
+		killing.Stop()
+		seed(t, store.Settings{Dir: dir})
+		wantKept(t, open(t, store.Settings{Dir: dir}), "a/b", canary)
+	}
+}
+
+// wantKeptOneOf lets the slot after the last one be one round ahead.
+func wantKeptOneOf(t *testing.T, opened *store.Store, id, want string, last int) {
+	t.Helper()
+	data, err := opened.Slot(id).Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(data); got != want && got != strconv.Itoa(last+1) {
+		t.Errorf("slot %s keeps %q, acknowledged was %q", id, got, want)
+	}
+}
+
+// TestProcessesThatIncrementLoseNothing: they start at once, on a directory in
+// which there is nothing, so that they agree on a schema and a key as well.
+func TestProcessesThatIncrementLoseNothing(t *testing.T) {
+	dir := t.TempDir()
+	const processes, each = 3, 25
+	var commands []*exec.Cmd
+	for range processes {
+		command, _ := start(t, "increment", dir, each)
+		commands = append(commands, command)
+	}
+	for _, command := range commands {
+		if err := command.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	wantKept(t, open(t, store.Settings{Dir: dir}), "counter", strconv.Itoa(processes*each))
+}
+
+// TestKilledHolderIsWaitedForUntilItsLeaseEnds shows that a kill does not free
+// the lock at once, because what the dead one sent may still be under way.
+func TestKilledHolderIsWaitedForUntilItsLeaseEnds(t *testing.T) {
+	dir := t.TempDir()
+	command, output := start(t, "hold", dir, 1)
+	if !bufio.NewScanner(output).Scan() {
+		t.Fatal("the child did not lock")
+	}
+	_ = command.Process.Kill()
+	_ = command.Wait() // killed
+	slot := open(t, store.Settings{Dir: dir}).Slot("counter")
+	if taken, err := slot.Abandon(t.Context(), 0); taken || err != nil {
+		t.Errorf("at once: taken %v, %v", taken, err)
+	}
+	if taken, err := slot.Abandon(t.Context(), -store.Lease); !taken || err != nil { // as asked then
+		t.Errorf("after the lease: taken %v, %v", taken, err)
+	}
+}

@@ -1,0 +1,162 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+)
+
+// This file is all that is SQLite's own. The statements elsewhere are common to
+// SQLite and PostgreSQL: numbered parameters that first appear in their order,
+// ON CONFLICT … DO UPDATE, times as whole numbers, and {bytes} in a migration for
+// the one type whose name differs. What else they count on is that a transaction
+// excludes other writers from its beginning: here by _txlock, there by an
+// advisory lock.
+
+const (
+	// bytesType is what {bytes} in a migration stands for; PostgreSQL's is BYTEA.
+	bytesType = "BLOB"
+
+	// application marks the file as ours (https://sqlite.org/pragma.html#pragma_application_id).
+	application = 0x4f757472 // "Outr"
+
+	// busy is how long a statement waits for a write of another process.
+	busy = 10 * time.Second
+
+	// connections bounds the pool: one that writes, and some that read meanwhile.
+	connections = 4
+)
+
+// openSQLite opens the file at path, which exists; it may be empty.
+func openSQLite(ctx context.Context, path string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", dataSource(path))
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections) // opening one costs more than keeping it
+	if err := adopt(ctx, db); err != nil {
+		_ = db.Close() // what went wrong is known
+		return nil, err
+	}
+	return db, nil
+}
+
+// dataSource says how each connection is set up.
+func dataSource(path string) string {
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path // C:/… of Windows (https://sqlite.org/uri.html, section 3.1)
+	}
+	settings := url.Values{"_txlock": {"immediate"}, "_dqs": {"0"}, "_pragma": {
+		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()),
+		"synchronous(FULL)", // each commit is on the disk; NORMAL would lose the last ones with the power
+		"foreign_keys(1)",
+		"cell_size_check(1)", // damage is found where it is read, and not by what it leads to
+		"trusted_schema(0)",
+	}}
+	return (&url.URL{Scheme: "file", Path: path, RawQuery: settings.Encode()}).String()
+}
+
+// adopt makes sure that the file is ours, and turns it to WAL. It tries again
+// while the file is busy: processes that start together all turn a new file, and
+// where SQLite fears a deadlock it says that it is busy without waiting for its
+// timeout.
+func adopt(ctx context.Context, db *sql.DB) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, busy, errors.New("another process keeps the store busy"))
+	defer cancel()
+	pause := pauses()
+	for {
+		err := mark(ctx, db)
+		if err == nil {
+			err = useWAL(ctx, db)
+		}
+		if !isBusy(err) {
+			return err
+		}
+		if !pause(ctx) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// mark marks a new file as ours, and refuses one of another program as it is.
+func mark(ctx context.Context, db *sql.DB) error {
+	var marked, tables int64
+	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&marked); err != nil || marked == application {
+		return err
+	}
+	return transact(ctx, db, func(tx *sql.Tx) error {
+		if err := tx.QueryRowContext(ctx, "PRAGMA application_id").Scan(&marked); err != nil || marked == application {
+			return err
+		}
+		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master").Scan(&tables); err != nil {
+			return err
+		}
+		if marked != 0 || tables > 0 {
+			return errors.New("it is a database of another program: give Outrider a state directory of its own")
+		}
+		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", application))
+		return err
+	})
+}
+
+// useWAL turns the file, and with it all connections, to the write-ahead log.
+// Without one, synchronous=FULL does not sync the directory in which a commit
+// deletes its journal: the last one could be undone by a power failure
+// (https://sqlite.org/pragma.html#pragma_synchronous).
+func useWAL(ctx context.Context, db *sql.DB) error {
+	var mode string
+	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
+		return err
+	}
+	if mode != "wal" {
+		return fmt.Errorf("this file system takes no write-ahead log (journal_mode stays %q): put the state directory on a local disk", mode)
+	}
+	return nil
+}
+
+func isBusy(err error) bool {
+	switch primary(err) {
+	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED, lib.SQLITE_PROTOCOL:
+		return true
+	}
+	return false
+}
+
+// explain says which file an error is about, and what can be done where that is
+// known.
+func explain(path string, err error) error {
+	var advice string
+	switch primary(err) {
+	case lib.SQLITE_NOTADB:
+		advice = "it is no database, or its beginning is damaged: put a copy back, or move it away to start without what it kept"
+	case lib.SQLITE_CORRUPT:
+		advice = "it is damaged: put a copy back, or move it away (with its -wal and -shm) to start without what it kept"
+	case lib.SQLITE_FULL:
+		advice = "the disk is full; what was kept before is unchanged"
+	case lib.SQLITE_READONLY, lib.SQLITE_CANTOPEN, lib.SQLITE_PERM:
+		advice = "it and its directory must be writable for the user that runs Outrider"
+	default:
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return fmt.Errorf("%s: %s (%w)", path, advice, err)
+}
+
+// primary is the result code without what SQLite adds to it
+// (https://sqlite.org/rescode.html, section 2); 0 if err is not SQLite's.
+func primary(err error) int {
+	var failure *sqlite.Error
+	if !errors.As(err, &failure) {
+		return 0
+	}
+	return failure.Code() & 0xff
+}
