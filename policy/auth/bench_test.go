@@ -74,3 +74,14 @@ func BenchmarkScrub(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLiveToken is what a call costs whose token is living.
+func BenchmarkLiveToken(b *testing.B) {
+	o := newOAuth2(b, settings(policytest.NewUpstream(b, issued(1)), nil))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := o.Token(b.Context(), auth.Token{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -9,6 +9,43 @@
 // against the upstream. Without a credential nothing is sent: the call ends
 // with an [UnavailableError].
 //
+// # OAuth 2
+//
+// An [OAuth2] is a Source of access tokens. What it promises:
+//
+//   - However many callers need a token, there is one token request. It goes on when
+//     they leave, since the provider may have rotated the refresh token already.
+//   - A refresh happens inside of the Keeper's lock, which all processes share, and
+//     begins with reading what is kept: a token that another process got is used, and
+//     the refresh token that is sent is the newest. What comes is saved before it is
+//     used; where that fails, it is used all the same, and saved later.
+//   - A refresh token is not sent again after its successor came. It is sent a second
+//     time where the answer was lost: there is nothing better to do, and providers
+//     that rotate know of it.
+//   - It is refreshed ahead of its end, while calls use it. Who says nothing of a
+//     lifetime has it learned from the age at which tokens were refused.
+//   - A token that the upstream refused is not sent again, unless the token endpoint
+//     gives the same one; nor is one that has expired. Then calls end here, with the
+//     reason and when to come back.
+//   - A token endpoint that is not well is asked again after a backoff, one that
+//     refuses the grant or the client after a cooldown, or as soon as the operator
+//     gives it something new.
+//
+// # Refusals
+//
+// A 401 asks the Source again (see Source). Where it has another token by then, the
+// request is sent once more, whatever its method: who refused it for its credential
+// did not carry it out. It needs a body that can be had again. The second answer is
+// the answer, and without another token the first one is, as it came.
+//
+//	401 → refresh → 401      the answer
+//	401 → the same token     the first 401
+//	401 about a permission   the first 401: see OAuth2Settings.NotExpiry
+//
+// An upstream that answers 401 to one kind of request whatever the token is must not
+// have it replaced each time, since that may end the one which other calls carry: a
+// token that a refusal brought is kept for some seconds, and then for longer.
+//
 // # Placeholders
 //
 // A program that is not trusted with the key holds a text that stands for it. With

@@ -32,7 +32,8 @@ const maxHidden = 2
 // stale, if not zero, was just refused by the upstream: it is not handed out
 // again, and only a caller whose stale is still the current token causes a
 // refresh. A Source whose tokens come from configuration has nothing to
-// refresh, and gives what is configured now.
+// refresh, and gives what is configured now. An error, or a token that equals
+// stale, says that there is nothing new.
 type Source interface {
 	Token(ctx context.Context, stale Token) (Token, error)
 }
@@ -40,7 +41,8 @@ type Source interface {
 // An UnavailableError ends a call for which there is no credential. Nothing
 // was sent.
 type UnavailableError struct {
-	Err error // why; it names no value
+	Err        error         // why; it names no value
+	RetryAfter time.Duration // when there may be one again; 0: that is not known
 }
 
 func (e *UnavailableError) Error() string { return "credential unavailable: " + e.Err.Error() }
@@ -49,7 +51,7 @@ func (e *UnavailableError) Error() string { return "credential unavailable: " + 
 func (e *UnavailableError) Unwrap() error { return e.Err }
 
 // Refusal names the error for the stages above and for the answer to the
-// caller. When a credential will be available again is not known: it is zero.
+// caller.
 func (e *UnavailableError) Refusal() (reason string, retryAfter time.Duration) {
-	return "credential-unavailable", 0
+	return "credential-unavailable", e.RetryAfter
 }

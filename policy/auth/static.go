@@ -42,6 +42,10 @@ type Settings struct {
 	// that is nil is empty, as some providers want the one or the other; one that
 	// reads as empty is an error.
 	Value, Username func() (string, error)
+
+	// Refused says that the provider did not take them, so that they are read anew
+	// the next time, if that is possible. nil: it is not.
+	Refused func()
 }
 
 // New returns the Source of a credential that comes from configuration. What
@@ -135,7 +139,12 @@ type made struct {
 	token           Token
 }
 
-func (s *static) Token(context.Context, Token) (Token, error) {
+// Token gives what is configured now. Of a stale token it is read anew, where it
+// can be: a file may have changed, and a command may give another one.
+func (s *static) Token(_ context.Context, stale Token) (Token, error) {
+	if stale != (Token{}) && s.Refused != nil {
+		s.Refused()
+	}
 	token, err := s.token()
 	if err != nil {
 		return Token{}, &UnavailableError{Err: fmt.Errorf("%s: %w", s.Type, err)}

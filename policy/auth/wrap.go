@@ -17,29 +17,43 @@ import (
 // Informational responses do not come back through here: guard, if not nil, is
 // told before a request is sent what those to it must not show.
 func Wrap(src Source, guard func(context.Context, *Guard)) func(http.RoundTripper) http.RoundTripper {
+	known, _ := src.(refusable)
 	return func(next http.RoundTripper) http.RoundTripper {
-		return &transport{src: src, guard: guard, next: next}
+		return &transport{src: src, known: known, guard: guard, next: next}
 	}
 }
 
 type transport struct {
 	src   Source
+	known refusable // src, if it is one
 	guard func(context.Context, *Guard)
 	next  http.RoundTripper
 }
 
-// RoundTrip sends one request with the credential in it.
+// RoundTrip sends one request with the credential in it; and once more, if that was
+// refused and there is another by now.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	in, err := t.authorize(req)
+	in, token, err := t.authorize(req)
 	if err != nil {
-		if req.Body != nil {
-			req.Body.Close()
-		}
+		closeBody(req)
 		return nil, err
 	}
 	if in == nil {
 		return t.next.RoundTrip(req)
 	}
+	resp, err := t.send(req, in)
+	switch {
+	case err != nil:
+	case resp.StatusCode == http.StatusUnauthorized:
+		return t.again(req, token, resp)
+	case t.known != nil:
+		t.known.accepted(token)
+	}
+	return resp, err
+}
+
+// send sends what was made of req.
+func (t *transport) send(req *http.Request, in *injected) (*http.Response, error) {
 	if t.guard != nil {
 		t.guard(req.Context(), &in.guard)
 	}
@@ -60,12 +74,17 @@ type injected struct {
 
 // authorize returns the request with its credential, nil where there is nothing
 // to change.
-func (t *transport) authorize(req *http.Request) (*injected, error) {
-	ctx := req.Context()
-	token, err := t.src.Token(ctx, Token{})
+func (t *transport) authorize(req *http.Request) (*injected, Token, error) {
+	token, err := t.src.Token(req.Context(), Token{})
 	if err != nil {
-		return nil, unavailable(ctx, err)
+		return nil, Token{}, unavailable(req.Context(), err)
 	}
+	in, err := t.inject(req, token)
+	return in, token, err
+}
+
+// inject returns the request with token in it, nil where there is nothing to change.
+func (t *transport) inject(req *http.Request, token Token) (*injected, error) {
 	if token.Remove {
 		return token.remove(req), nil
 	}
@@ -73,7 +92,7 @@ func (t *transport) authorize(req *http.Request) (*injected, error) {
 		return nil, nil // there is nothing to change
 	}
 	if err := token.check(); err != nil {
-		return nil, unavailable(ctx, err)
+		return nil, unavailable(req.Context(), err)
 	}
 	switch {
 	case token.Query != "":
@@ -83,7 +102,7 @@ func (t *transport) authorize(req *http.Request) (*injected, error) {
 	}
 	in, err := token.fill(req)
 	if err != nil {
-		return nil, unavailable(ctx, err)
+		return nil, unavailable(req.Context(), err)
 	}
 	return in, nil
 }

@@ -1,0 +1,179 @@
+package auth
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// A TokenError says why a token endpoint gave no token. It shows no value, and
+// nothing of the answer but its status and its code: error_description may repeat
+// what was sent.
+type TokenError struct {
+	Host   string // of the token endpoint
+	Status int    // of its answer; 0: there was none
+	Code   string // "invalid_grant"; "": it named none that may be shown
+	Reason string // why, where there is no code: "connection reset"
+	Advice string // what to do about it; "": wait
+}
+
+func (e *TokenError) Error() string {
+	text := "oauth2: asking " + e.Host + ": "
+	switch {
+	case e.Code != "":
+		text += e.Code
+	case e.Reason != "":
+		text += e.Reason
+	default:
+		text += "status " + strconv.Itoa(e.Status)
+	}
+	if e.Advice != "" {
+		text += ": " + e.Advice
+	}
+	return text
+}
+
+// A failure is how lasting the lack of a token is.
+type failure string
+
+const (
+	transient failure = "transient" // the endpoint, or the way to it, is not well
+	misset    failure = "misset"    // the configuration is not accepted
+	terminal  failure = "terminal"  // the grant is not accepted, and will not be again
+)
+
+const (
+	adviceDead   = "the grant is dead: log in again, or give a new refresh_token"
+	adviceMisset = "the token endpoint does not accept the configuration: look at client_id, client_secret, token_url, scopes"
+)
+
+// terminalCodes say that a refresh token is worth nothing any more. Those that are
+// not in RFC 6749 §5.2 are GitHub's, Slack's and Microsoft's.
+var terminalCodes = map[string]bool{
+	"invalid_grant": true, "unauthorized_client": true, "access_denied": true,
+	"bad_refresh_token": true, "invalid_refresh_token": true, "token_revoked": true, "token_expired": true, "invalid_token": true,
+	"account_inactive": true, "interaction_required": true, "login_required": true, "consent_required": true,
+}
+
+// transientCodes say that it is worth asking again, whatever the status is.
+var transientCodes = map[string]bool{
+	"temporarily_unavailable": true, "server_error": true, "slow_down": true, "ratelimited": true, "rate_limited": true,
+	"rate_limit_exceeded": true, "internal_error": true, "service_unavailable": true, "request_timeout": true,
+}
+
+// classify says how lasting an answer is that gave no token. Status 429 and 5xx are
+// the server's trouble, whatever it says of the grant.
+func classify(grant string, status int, code string) failure {
+	switch {
+	case status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status == http.StatusTooEarly:
+		return transient
+	case transientCodes[code]:
+		return transient
+	case terminalCodes[code] && grant == grantRefreshToken:
+		return terminal
+	case status < 300 && code == "":
+		return transient // a page of somebody in between, or of maintenance
+	}
+	return misset
+}
+
+// failed is the error of an answer without a token.
+func (o *OAuth2) failed(kind failure, status int, code, reason string) *TokenError {
+	e := &TokenError{Host: o.host, Status: status, Code: code, Reason: reason}
+	switch kind {
+	case terminal:
+		e.Advice = adviceDead
+	case misset:
+		e.Advice = adviceMisset
+	}
+	return e
+}
+
+// describe names how an exchange without an answer ended, in words of ours: the
+// error's own may hold bytes of the answer.
+func describe(err error) string {
+	timeout, isTimeout := errors.AsType[net.Error](err)
+	_, noName := errors.AsType[*net.DNSError](err)
+	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) || isTimeout && timeout.Timeout():
+		return "timeout"
+	case noName:
+		return "no such host"
+	case untrusted:
+		return "its certificate is not trusted"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return "connection reset"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "connection closed"
+	case unsent(err):
+		return "no connection"
+	}
+	return "no answer"
+}
+
+func unsent(err error) bool {
+	u, ok := errors.AsType[interface {
+		error
+		Unsent() bool
+	}](err)
+	return ok && u.Unsent()
+}
+
+// worthAnother reports whether another connection may do better: nothing was sent,
+// or the one that was used had been given up by the other side.
+func worthAnother(err error) bool {
+	return unsent(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// A hold is a time before which the token endpoint is not asked again.
+type hold struct {
+	kind   failure // "": there is none
+	err    error
+	until  time.Time
+	tries  int       // failures of this kind in a row
+	tried  client    // with whom it failed
+	looked time.Time // when it was last looked whether it has to last: see mayLook
+}
+
+// holds reports whether the hold is about a request that c would send now.
+func (h *hold) holds(c client, now time.Time) bool {
+	return h.active(now) && (h.kind == transient || h.tried == c)
+}
+
+func (h *hold) active(now time.Time) bool { return h.kind != "" && now.Before(h.until) }
+
+// extend is the hold after another failure, at least as long as the server asks.
+func (h *hold) extend(kind failure, err error, tried client, asked time.Duration, jitter func(time.Duration) time.Duration, now time.Time) {
+	tries := 0
+	if h.kind == kind {
+		tries = h.tries + 1
+	}
+	var wait time.Duration
+	switch kind {
+	case terminal:
+		wait = doubled(5*time.Minute, tries, time.Hour)
+	case misset:
+		wait = doubled(30*time.Second, tries, time.Hour)
+	default: // full jitter, so that processes that failed together do not come back together
+		wait = jitter(doubled(time.Second, tries, time.Minute))
+	}
+	*h = hold{kind: kind, err: err, until: now.Add(max(wait, asked)), tries: tries, tried: tried, looked: now}
+}
+
+// doubled is base·2ⁿ, at most limit.
+func doubled(base time.Duration, n int, limit time.Duration) time.Duration {
+	if n > 30 {
+		return limit
+	}
+	return min(base<<n, limit)
+}

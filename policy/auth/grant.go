@@ -1,0 +1,114 @@
+package auth
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A grant is what a token endpoint gave us: what is sent upstream, and what gets
+// the next one. It is not changed once it was made.
+type grant struct {
+	// Generation counts the refreshes: a successor has one more than what it was
+	// refreshed with. It says which of two grants is newer, whatever the clocks of
+	// the processes that share it say.
+	Generation int
+
+	Access   Secret // "": there is only the way to get one
+	Refresh  Secret // "": the grant has none
+	Previous Secret // the refresh token before, which some providers take for a while
+
+	Seed  string // mark of the configured refresh token that this descends from; "": of none
+	Terms string // mark of what was asked for: scopes, audience, client
+
+	Obtained time.Time     // wall clock
+	Expires  time.Time     // wall clock; zero: the provider did not say
+	Learned  time.Duration // the shortest age at which the upstream refused a token; 0: none yet
+	Forced   int           // how many refreshes in a row an upstream's 401 caused, up to this one
+}
+
+// newer reports whether g replaces old.
+func (g *grant) newer(old *grant) bool {
+	if g.Generation != old.Generation {
+		return g.Generation > old.Generation
+	}
+	return g.Obtained.After(old.Obtained)
+}
+
+// living reports whether the access token may be sent, as far as clocks know.
+func (g *grant) living(now time.Time) bool {
+	return g.Access != (Secret{}) && (g.Expires.IsZero() || now.Before(g.Expires))
+}
+
+// wallClock is the time without its monotonic reading: that stands still while a
+// laptop sleeps, and a token does not.
+func wallClock() time.Time { return time.Now().Round(0) }
+
+// mark names a text without showing it: it has to be long, or no secret.
+func mark(text string) string {
+	if text == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// grantVersion is the version of keptGrant.
+const grantVersion = 1
+
+// keptGrant is a grant in the form in which it is kept.
+type keptGrant struct {
+	Version    int       `json:"version"`
+	Generation int       `json:"generation"`
+	Access     string    `json:"access_token,omitempty"`
+	Refresh    string    `json:"refresh_token,omitempty"`
+	Previous   string    `json:"previous_refresh_token,omitempty"`
+	Seed       string    `json:"seed,omitempty"`
+	Terms      string    `json:"terms,omitempty"`
+	Obtained   time.Time `json:"obtained,omitzero"`
+	Expires    time.Time `json:"expires,omitzero"`
+	Learned    string    `json:"learned_lifetime,omitempty"`
+	Forced     int       `json:"forced,omitempty"`
+}
+
+func (g *grant) encode() ([]byte, error) {
+	kept := keptGrant{
+		Version: grantVersion, Generation: g.Generation,
+		Access: g.Access.Reveal(), Refresh: g.Refresh.Reveal(), Previous: g.Previous.Reveal(),
+		Seed: g.Seed, Terms: g.Terms, Obtained: g.Obtained, Expires: g.Expires, Forced: g.Forced,
+	}
+	if g.Learned > 0 {
+		kept.Learned = g.Learned.String()
+	}
+	data, err := json.Marshal(kept) //nolint:gosec // G117: for the Keeper, which is there to keep it
+	if err != nil {
+		return nil, errors.New("encoding the grant: a time is out of range") // nothing else can be wrong
+	}
+	return data, nil
+}
+
+// decodeGrant reads what encode wrote. Its errors show nothing of the data.
+func decodeGrant(data []byte) (*grant, error) {
+	var kept keptGrant
+	err := json.Unmarshal(data, &kept)
+	if kept.Version != grantVersion && kept.Version != 0 {
+		return nil, fmt.Errorf("the grant has version %d, and this program knows version %d", kept.Version, grantVersion)
+	}
+	if err != nil || kept.Version == 0 {
+		return nil, errors.New("it is not a grant")
+	}
+	g := &grant{
+		Generation: kept.Generation,
+		Access:     NewSecret(kept.Access), Refresh: NewSecret(kept.Refresh), Previous: NewSecret(kept.Previous),
+		Seed: kept.Seed, Terms: kept.Terms, Obtained: kept.Obtained, Expires: kept.Expires, Forced: kept.Forced,
+	}
+	if kept.Learned != "" {
+		if g.Learned, err = time.ParseDuration(kept.Learned); err != nil {
+			return nil, errors.New("it is not a grant: learned_lifetime")
+		}
+	}
+	return g, nil
+}

@@ -1,0 +1,172 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Why the token endpoint is asked.
+const (
+	reasonFirst   = "first"   // there is no token yet
+	reasonExpired = "expired" // the token's time is over
+	reasonAhead   = "ahead"   // it soon will be
+	reasonRefused = "refused" // the upstream answered 401
+	reasonSave    = "save"    // it is not: what the Keeper did not take is tried again
+)
+
+// A flight is one refresh, by one goroutine, for all who need it.
+type flight struct {
+	reason string
+	done   chan struct{} // closed at the end
+	err    error         // why it brought nothing; set before done is closed
+}
+
+// start begins a flight. The lock is held, and there is none. It outlives the call
+// that needs it: a caller who leaves must not have a refresh token spent for nothing.
+func (o *OAuth2) start(ctx context.Context, reason string) *flight {
+	f := &flight{reason: reason, done: make(chan struct{})}
+	o.flight = f
+	ctx = context.WithoutCancel(ctx)
+	go func() { // Close waits for it
+		err := o.fly(ctx, reason)
+		o.mu.Lock()
+		f.err, o.flight = err, nil
+		o.mu.Unlock()
+		close(f.done)
+	}()
+	return f
+}
+
+// fly does one flight, inside of the refresh slot of all processes.
+func (o *OAuth2) fly(ctx context.Context, reason string) error {
+	a := attempt{reason: reason, began: wallClock()}
+	kept, unlock, err := o.open(ctx)
+	if err != nil {
+		return o.fail(a, transient, fmt.Errorf("oauth2: %w", err), 0)
+	}
+	defer unlock()
+	if reason == reasonSave {
+		return o.resave(ctx, kept)
+	}
+	if err = o.introduce(&a); err != nil {
+		return o.fail(a, transient, fmt.Errorf("oauth2: %w", err), 0)
+	}
+	a.began = wallClock()
+	if done, err := o.prepare(&a, kept); done {
+		return err
+	}
+	if o.set.Grant == grantRefreshToken && a.from.Refresh == (Secret{}) {
+		if a.noSeed != nil {
+			return o.fail(a, transient, fmt.Errorf("oauth2: reading the refresh token: %w", a.noSeed), 0)
+		}
+		return o.fail(a, terminal, errors.New("oauth2: there is no refresh token: log in, or give a refresh_token"), 0)
+	}
+	return o.exchange(ctx, a)
+}
+
+// open takes the refresh slot, and reads what is kept. A credential that has nothing
+// to lose does without, where the Keeper is lost: at worst two processes have a token
+// each.
+func (o *OAuth2) open(ctx context.Context) (kept *grant, unlock func(), err error) {
+	unlock, err = o.kept.lock(ctx, 3*o.set.Timeout)
+	if err == nil {
+		if kept, err = o.kept.load(ctx); err == nil {
+			return kept, unlock, nil
+		}
+		unlock()
+	}
+	if o.set.Grant == grantClientCredentials {
+		return nil, func() {}, nil
+	}
+	return nil, nil, err
+}
+
+// introduce reads who we are, as it is configured now. A refresh token that cannot be
+// read is none: the first one is needed once, and may be gone since.
+func (o *OAuth2) introduce(a *attempt) error {
+	for _, part := range []struct {
+		name string
+		read func() (string, error)
+		to   *Secret
+	}{
+		{"the client id", o.set.ClientID, &a.who.id},
+		{"the client secret", o.set.ClientSecret, &a.who.secret},
+	} {
+		if part.read == nil {
+			continue
+		}
+		value, err := part.read()
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", part.name, err)
+		}
+		*part.to = NewSecret(value)
+	}
+	if o.set.Grant == grantRefreshToken && o.set.RefreshToken != nil {
+		value, err := o.set.RefreshToken()
+		a.who.refresh, a.noSeed = NewSecret(value), err
+	}
+	return nil
+}
+
+// An attempt is a token request, from what is needed for it to what came of it.
+type attempt struct {
+	reason   string
+	who      client
+	noSeed   error // why the configured refresh token cannot be read
+	from     grant // what it is refreshed with
+	began    time.Time
+	requests int
+}
+
+// prepare settles with what the token is refreshed, now that nobody else does. It is
+// done if nothing has to be sent: another process was faster, or a hold lasts.
+func (o *OAuth2) prepare(a *attempt, kept *grant) (done bool, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	h := &o.held
+	a.from = h.grant
+	if kept != nil && kept.newer(&h.grant) {
+		a.from = *kept
+	}
+	if a.newSeed(&o.hold) {
+		a.from = grant{Generation: a.from.Generation, Refresh: a.who.refresh, Seed: mark(a.who.refresh.Reveal()), Learned: a.from.Learned}
+	}
+	if a.from.Terms != o.terms(a.who) {
+		a.from.Access = Secret{} // it was given for something else
+	}
+	now := wallClock()
+	if a.from.Access != h.Access && a.from.living(now) {
+		o.take(&a.from)
+		o.held.keepLater(o.kept.unsaved(&a.from), now)
+		o.hold = hold{}
+		return true, nil
+	}
+	if o.hold.holds(a.who, now) && (o.hold.kind == transient || a.from.Generation <= h.Generation) {
+		o.hold.looked = now
+		return true, o.hold.err
+	}
+	return false, nil
+}
+
+// newSeed reports whether the configured refresh token is one that what we have does
+// not descend from: then the operator wants that one. A grant without a seed comes
+// from a login, and goes first for as long as it lives.
+func (a *attempt) newSeed(h *hold) bool {
+	if a.who.refresh == (Secret{}) || a.from.Seed == mark(a.who.refresh.Reveal()) {
+		return false
+	}
+	return a.from.Seed != "" || a.from.Refresh == (Secret{}) || h.kind == terminal
+}
+
+// terms marks what a token is asked for: one that was given for something else is
+// not used, after a change of the configuration.
+func (o *OAuth2) terms(c client) string {
+	text := []string{o.set.TokenURL, o.set.Grant, c.id.Reveal(), strings.Join(o.set.Scopes, " "), o.set.Audience}
+	for _, p := range o.params {
+		text = append(text, p.name, p.value.Reveal())
+	}
+	return mark(strings.Join(text, "\x00"))
+}

@@ -1,0 +1,177 @@
+package auth
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A refusable is a Source that knows more of a 401 than that it is one.
+type refusable interface {
+	Source
+	// excused gives the texts by which the body of a 401 says that it is about
+	// something else than the token.
+	excused() []string
+	// refusedNow is told of a 401 for whose call nothing can be done any more, so that
+	// the next has a new token. It does not wait for it.
+	refusedNow(ctx context.Context, t Token)
+	// accepted is told of each answer that is no 401. It is on the way of every call.
+	accepted(t Token)
+}
+
+const (
+	peekBytes  = 8 << 10  // of the body of a 401
+	drainBytes = 64 << 10 // of one that is replaced
+	drainTime  = 500 * time.Millisecond
+)
+
+// again gives the response to the same request with a new token, where the 401 is
+// about the old one and there is a new one: RFC 6750 §3.1 says that a client may
+// then try again. Otherwise it gives back the 401, to be read from its beginning. A
+// second 401 is the answer.
+func (t *transport) again(req *http.Request, token Token, resp *http.Response) (*http.Response, error) {
+	if token.Value == (Secret{}) {
+		return resp, nil
+	}
+	ctx := req.Context()
+	known := t.known
+	if known != nil && mentions(resp, known.excused()) {
+		return resp, nil
+	}
+	if !replayable(req) {
+		if known != nil {
+			known.refusedNow(ctx, token)
+		}
+		return resp, nil
+	}
+	fresh, err := t.src.Token(ctx, token)
+	if err != nil || fresh == token || ctx.Err() != nil {
+		return resp, nil //nolint:nilerr // the upstream's own answer says more
+	}
+	body, err := replayBody(req)
+	if err != nil {
+		return resp, nil //nolint:nilerr // likewise
+	}
+	second := *req
+	second.Body = body
+	in, err := t.inject(&second, fresh)
+	if err != nil || in == nil {
+		closeBody(&second)
+		return resp, nil //nolint:nilerr // likewise
+	}
+	drop(ctx, resp) // its turn is given back with it, which the replay may need
+	resp, err = t.send(req, in)
+	switch {
+	case err != nil || known == nil:
+	case resp.StatusCode != http.StatusUnauthorized:
+		known.accepted(fresh)
+	case !mentions(resp, known.excused()):
+		known.refusedNow(ctx, fresh)
+	}
+	return resp, err
+}
+
+// replayable reports whether a request can be sent a second time. Which method it
+// has does not matter: a request that was refused for its credential was not
+// carried out.
+func replayable(req *http.Request) bool {
+	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
+}
+
+func replayBody(req *http.Request) (io.ReadCloser, error) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return req.Body, nil
+	}
+	return req.GetBody()
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+}
+
+// mentions reports whether the beginning of a body has one of the texts in it. The
+// body can be read from its beginning afterwards.
+func mentions(resp *http.Response, texts []string) bool {
+	if len(texts) == 0 || resp.Body == nil || resp.Body == http.NoBody {
+		return false
+	}
+	begin, err := io.ReadAll(io.LimitReader(resp.Body, peekBytes))
+	rest := io.Reader(resp.Body)
+	if err != nil {
+		rest = failing{err}
+	}
+	resp.Body = &peekedBody{Reader: io.MultiReader(bytes.NewReader(begin), rest), Closer: resp.Body}
+	plain := string(begin) + inflated(begin)
+	return slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(plain, text) })
+}
+
+// inflated is the beginning of what is compressed in b: it is our client who said
+// that it understands gzip. It is "" if b is not gzip.
+func inflated(b []byte) string {
+	r, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return ""
+	}
+	plain, _ := io.ReadAll(io.LimitReader(r, 8*peekBytes)) // it ends where b does
+	return string(plain)
+}
+
+// peekedBody is a body whose beginning was read, and put back.
+type peekedBody struct {
+	io.Reader
+	io.Closer
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// drop reads a response to its end, so that its connection can be used again, and
+// closes it. One that is too large is not worth the wait, nor is one that does not
+// come: that one is left to end with the context of the call, since not every body
+// can be closed under a read.
+func drop(ctx context.Context, resp *http.Response) {
+	if resp.Body == nil {
+		return
+	}
+	if resp.Body == http.NoBody || resp.ContentLength > drainBytes {
+		resp.Body.Close()
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.CopyN(io.Discard, resp.Body, drainBytes)
+		resp.Body.Close()
+	}()
+	timer := time.NewTimer(drainTime)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+func (o *OAuth2) excused() []string { return o.set.NotExpiry }
+
+func (o *OAuth2) refusedNow(ctx context.Context, t Token) { _, _, _ = o.ask(ctx, t) }
+
+func (o *OAuth2) accepted(t Token) {
+	if !o.doubted.Load() {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.held.token == t {
+		o.held.accepted = true
+		o.doubted.Store(false)
+	}
+}
