@@ -182,6 +182,7 @@ const (
 	EventRetry   EventKind = "retry"   // another attempt follows: Attempt, Reason, Delay
 	EventGiveUp  EventKind = "give-up" // no further attempt although the last one did not succeed: Attempt, Reason
 	EventGate    EventKind = "gate"    // the provider closed a quota until Until
+	EventRefresh EventKind = "refresh" // a token was asked for: Key is the credential, From why, Reason how it ended, Delay how long it took, Err; Until the token's end
 	EventCircuit EventKind = "circuit" // a circuit went From one state To another; open until Until
 )
 
@@ -196,4 +197,5 @@ type Event struct {
 	Delay    time.Duration
 	Until    time.Time
 	From, To string
+	Err      error // why it did not end well; it holds no value that is secret
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,12 +21,21 @@ import (
 type Env struct {
 	// Transport makes the network side of an upstream, traced and guarded.
 	Transport func(u *config.Upstream) (http.RoundTripper, error)
+	// TokenTransport makes the way to the token endpoint of a credential: guarded, by
+	// the upstream's proxy, and with nothing of the upstream's own circuit and quota.
+	TokenTransport func(u *config.Upstream, tokenURL string) (http.RoundTripper, error)
+	// Keep is where the tokens of a credential are kept. nil: in memory only. An error
+	// that has a Key is about that setting of the file.
+	Keep func(credential string) (Keeper, error)
 	// Jitter is the only source of chance: evenly spread in [0, max).
 	Jitter func(max time.Duration) time.Duration
 	// NewKey mints an idempotency key.
 	NewKey func() string
 	// Secret gives the value of a reference, as it is now.
 	Secret func(ref config.Reference) (string, error)
+	// Refused is told that a provider did not take the value of a reference: what can
+	// be read anew is, when it is asked for next. nil: nothing can.
+	Refused func(ref config.Reference)
 	// Observe is told what happens on the way. It must not block.
 	Observe func(ctx context.Context, e Event)
 }
@@ -39,6 +49,7 @@ func Compile(f *config.File, env Env, prev *Set) (*Set, error) {
 		byName:   make(map[string]*Upstream, len(f.Upstreams)),
 		byHost:   make(map[hostPort]*Upstream, len(f.Upstreams)),
 		byDomain: make(map[hostPort]*Upstream),
+		fetched:  make(map[string]*credential),
 	}
 	var errs []error
 	if f.AccessKey != "" {
@@ -47,13 +58,17 @@ func Compile(f *config.File, env Env, prev *Set) (*Set, error) {
 		}
 	}
 	for i := range f.Upstreams {
-		c := &compiler{env: env, key: "upstream." + f.Upstreams[i].Name}
+		c := &compiler{env: env, key: "upstream." + f.Upstreams[i].Name, fetched: set.fetched}
 		var old *Upstream
 		if prev != nil {
-			old = prev.byName[f.Upstreams[i].Name]
+			old, c.before = prev.byName[f.Upstreams[i].Name], prev.fetched
 		}
 		u := c.upstream(&f.Upstreams[i], old)
-		errs = append(errs, c.errs...)
+		for _, err := range c.errs { // what belongs to the whole file is told once
+			if !slices.ContainsFunc(errs, func(told error) bool { return told.Error() == err.Error() }) {
+				errs = append(errs, err)
+			}
+		}
 		set.add(u)
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -81,6 +96,8 @@ type compiler struct {
 	env  Env
 	key  string // "upstream.github"
 	errs []error
+
+	fetched, before map[string]*credential // see Set, of this one and of the one before
 }
 
 func (c *compiler) fail(key string, err error) {
@@ -94,6 +111,8 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 		Config: cfg,
 		alias:  !hostCovered(cfg.Hosts, cfg.URL),
 		limits: make(map[string]*limit.Group),
+
+		credentials: make(map[string]*credential),
 	}
 	if old == nil {
 		old = &Upstream{Config: &config.Upstream{}}
@@ -122,6 +141,15 @@ type keyed interface {
 	Key() string
 }
 
+// fault notes an error under the setting that it names itself, which is one of the
+// whole file, or else under key.
+func (c *compiler) fault(key string, err error) {
+	if fault, ok := errors.AsType[keyed](err); ok {
+		key, err = fault.Key(), errors.Unwrap(fault)
+	}
+	c.fail(key, err)
+}
+
 // transport keeps the open connections of an upstream whose TLS files and whose
 // proxy are named as before.
 func (c *compiler) transport(u, old *Upstream) http.RoundTripper {
@@ -131,11 +159,11 @@ func (c *compiler) transport(u, old *Upstream) http.RoundTripper {
 		return old.transport
 	}
 	transport, err := c.env.Transport(u.Config)
-	key := c.key
 	if fault, ok := errors.AsType[keyed](err); ok {
-		key, err = key+"."+fault.Key(), errors.Unwrap(fault)
+		c.fail(c.key+"."+fault.Key(), errors.Unwrap(fault))
+	} else {
+		c.fail(c.key, err)
 	}
-	c.fail(key, err)
 	return transport
 }
 
@@ -236,7 +264,7 @@ func (c *compiler) limitSettings(upstream string, table config.Limit) limit.Sett
 // plan builds the chain of one rule. own are the upstream's limits, extra the
 // rule's: a call that matches the rule has to pass both.
 func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Policy, own, extra []*limit.Group) *Plan {
-	source := c.source(key, p.Auth, u.Config.Placeholder())
+	source := c.credential(u, key, credential, p.Auth)
 	// A placeholder is one credential, wherever its callers write it: it is not
 	// told apart below by what the request carries.
 	if p.Auth.Type == "passthrough" {
@@ -301,6 +329,12 @@ func (c *compiler) source(key string, cfg config.Auth, placeholder string) auth.
 		settings.Username = c.secret(key+".auth.username", cfg.Username)
 	}
 	settings.Value = c.secret(key+".auth."+valueKey, value)
+	settings.Refused = func() {
+		if c.env.Refused != nil {
+			c.env.Refused(value)
+			c.env.Refused(cfg.Username)
+		}
+	}
 	source, err := auth.New(settings)
 	c.fail(key+".auth", err)
 	return source

@@ -1,15 +1,18 @@
 package policy
 
 import (
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"outrider/policy/auth"
 	"outrider/policy/breaker"
 	"outrider/policy/config"
 	"outrider/policy/limit"
@@ -26,10 +29,17 @@ type Set struct {
 	byHost    map[hostPort]*Upstream // exact names → upstream
 	byDomain  map[hostPort]*Upstream // ".myshopify.com" for "*.myshopify.com" → upstream
 	names     []string               // the hosts whose TLS is opened
+
+	fetched map[string]*credential // identity → a credential that is fetched
 }
 
 // Live is the published Set. A call loads it exactly once.
-type Live struct{ set atomic.Pointer[Set] }
+type Live struct {
+	set atomic.Pointer[Set]
+
+	mu      sync.Mutex // held while a Set is published
+	sources map[*auth.OAuth2]bool
+}
 
 // Load returns the published Set; nil before the first Publish.
 func (l *Live) Load() *Set { return l.set.Load() }
@@ -38,11 +48,37 @@ func (l *Live) Load() *Set { return l.set.Load() }
 // over the state that it was compiled to carry, and gives back the connections
 // that only the previous Set used. Calls under way end as they began.
 func (l *Live) Publish(next *Set) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	prev := l.set.Swap(next)
 	next.adopt()
 	if prev != nil {
 		prev.release(next)
 	}
+	for _, u := range next.upstreams {
+		for _, c := range u.credentials {
+			if l.sources == nil {
+				l.sources = make(map[*auth.OAuth2]bool)
+			}
+			l.sources[c.source] = true
+		}
+	}
+}
+
+// Close gives back the idle connections of all upstreams, and waits for the refreshes
+// that are under way, those of Sets before too: what they bring must not be lost.
+// Calls under way end as they would.
+func (l *Live) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if set := l.set.Load(); set != nil {
+		set.release(&Set{})
+	}
+	var closing sync.WaitGroup
+	for source := range l.sources {
+		closing.Go(source.Close)
+	}
+	closing.Wait()
 }
 
 // An Upstream is one configured API. It owns what a reload must not reset; its
@@ -55,8 +91,10 @@ type Upstream struct {
 	limits    map[string]*limit.Group // "0", "POST /x 0" → the quotas of that limit table
 	circuit   *breaker.Group
 	budget    *retry.Budget
-	base      *Plan
-	rules     []*Plan
+
+	credentials map[string]*credential // name → those that are fetched
+	base        *Plan
+	rules       []*Plan
 }
 
 // A Plan is what happens to the calls of one upstream that match one rule.
@@ -210,10 +248,6 @@ func (s *Set) adopt() {
 	}
 }
 
-// Close gives back the idle connections of all upstreams. Calls under way end
-// as they would.
-func (s *Set) Close() { s.release(&Set{}) }
-
 // release gives back the idle connections of transports that next does not use.
 func (s *Set) release(next *Set) {
 	used := make(map[http.RoundTripper]bool, len(next.upstreams))
@@ -262,6 +296,9 @@ func (u *Upstream) status() UpstreamStatus {
 				})
 			}
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(u.credentials)) {
+		status.Credentials = append(status.Credentials, u.credentials[name].status(name))
 	}
 	for _, c := range u.circuit.Snapshot() {
 		status.Circuits = append(status.Circuits, CircuitStatus{Key: c.Key, State: c.State, Until: future(c.Until)})

@@ -11,6 +11,8 @@ type UpstreamStatus struct {
 	Quotas   []QuotaStatus   `json:"quotas,omitempty"`
 	Circuits []CircuitStatus `json:"circuits,omitempty"`
 	Budget   float64         `json:"retry_budget"` // retries that may be spent at once
+
+	Credentials []CredentialStatus `json:"credentials,omitempty"` // those that are fetched
 }
 
 // QuotaStatus is the state of one quota.

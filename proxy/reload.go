@@ -137,6 +137,7 @@ func fixed(now, next *config.File) error {
 	check("admin", now.Admin == next.Admin)
 	check("state_dir", now.StateDir == next.StateDir)
 	check("access_key", (now.AccessKey == "") == (next.AccessKey == ""))
+	check("store", now.Store == next.Store)
 	check("telemetry", now.Telemetry == next.Telemetry)
 	before, after := ownListeners(now), ownListeners(next)
 	for _, name := range slices.Sorted(maps.Keys(merge(before, after))) {

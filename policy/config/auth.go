@@ -21,6 +21,8 @@ var authKinds = []authKind{
 	{name: "header", needs: []string{"name", "value"}, may: []string{"prefix"}},
 	{name: "query", needs: []string{"name", "value"}},
 	{name: "placeholder", needs: []string{"value"}},
+	{name: "oauth2", needs: []string{"grant", "token_url", "client_id"}, may: []string{
+		"client_secret", "refresh_token", "scopes", "audience", "params", "client_auth", "refresh_before", "lifetime_default"}},
 	{name: "passthrough"},
 }
 
@@ -44,7 +46,7 @@ func authType(name string) string {
 // credential: merged ones would send half of one secret with half of another.
 func credential(key string) field[Policy] {
 	return field[Policy]{key, func(n node, p *Policy) {
-		var auth Auth
+		auth := Auth{OAuth2: defaultOAuth2()}
 		authKeys.read(n, &auth)
 		if _, ok := n.raw.(map[string]any); !ok {
 			return
@@ -55,6 +57,9 @@ func credential(key string) field[Policy] {
 		}
 		if i := slices.IndexFunc(authKinds, func(k authKind) bool { return k.name == auth.Type }); i >= 0 {
 			authKinds[i].agrees(n, &auth)
+			if auth.Type != "oauth2" {
+				auth.OAuth2 = OAuth2{}
+			}
 			p.Auth = auth
 		}
 	}, authKeys.paths()}
@@ -78,6 +83,9 @@ func (k authKind) agrees(n node, auth *Auth) {
 		if problem := injectable(auth.Name); problem != "" {
 			n.child("name").fail(problem)
 		}
+	}
+	if k.name == "oauth2" {
+		grantAgrees(n, &auth.OAuth2)
 	}
 	// With an empty password the user name is the whole credential.
 	if k.name == "basic" && auth.Password == "" && auth.Username.Literal() {

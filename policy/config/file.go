@@ -15,6 +15,7 @@ type File struct {
 	AccessKey Reference // what callers must present; "": nothing, and then every listener is on loopback
 	Forward   Forward
 	Egress    Egress
+	Store     Store
 	Telemetry Telemetry
 	Upstreams []Upstream // sorted by name
 	Warnings  []string   // what works but should not stay so: "upstream.x.auth.token: literal secret; …"
@@ -38,6 +39,11 @@ type Egress struct {
 	// NoProxy are hosts that are reached directly although Proxy is a URL, in the
 	// form of the variable NO_PROXY.
 	NoProxy string
+}
+
+// Store says how what must not be lost is kept: the tokens of credentials.
+type Store struct {
+	Key Reference // seals what is kept; "": OUTRIDER_KEY of our environment, or else a file beside the store
 }
 
 // Telemetry says how we report. Endpoint and protocol are the defaults under
@@ -92,13 +98,31 @@ type Rule struct {
 // Auth is the credential that is put on a call. Which fields are set follows
 // from Type.
 type Auth struct {
-	Type     string    // "none", "bearer", "basic", "header", "query", "placeholder" or "passthrough"
+	Type     string    // "none", "bearer", "basic", "header", "query", "placeholder", "oauth2" or "passthrough"
 	Token    Reference // bearer
 	Username Reference // basic
 	Password Reference // basic; may be empty
 	Value    Reference // header, query, placeholder
 	Name     string    // name of the header or of the query parameter
 	Prefix   string    // header: stands before the value
+	OAuth2             // oauth2
+}
+
+// OAuth2 is a credential that is fetched, and fetched again before it expires
+// (RFC 6749). It can be compared.
+type OAuth2 struct {
+	Grant         string        // "client_credentials" or "refresh_token"
+	TokenURL      string        // http(s) URL of the token endpoint
+	ClientID      Reference     //
+	ClientSecret  Reference     // "": a public client
+	RefreshToken  Reference     // the first one; those that came later are kept in the store
+	Scopes        string        // separated by spaces
+	Audience      string        // "": none
+	Params        string        // further parameters of the token request, form-encoded
+	ClientAuth    string        // "auto", "basic", "body", "json" or "none"
+	RefreshShare  float64       // of its lifetime, before the end of which a token is refreshed; 0: see RefreshBefore
+	RefreshBefore time.Duration // before the end of its lifetime; 0: see RefreshShare
+	Lifetime      time.Duration // of tokens whose provider says none; 0: learned
 }
 
 // A Limit is one quota that we keep. At least one of Rate and Concurrency is set.

@@ -16,6 +16,7 @@ var fileKeys = table[File]{
 	secret("access_key", func(f *File) *Reference { return &f.AccessKey }),
 	sub("forward", func(f *File) *Forward { return &f.Forward }, forwardKeys),
 	sub("egress", func(f *File) *Egress { return &f.Egress }, egressKeys),
+	sub("store", func(f *File) *Store { return &f.Store }, storeKeys),
 	sub("telemetry", func(f *File) *Telemetry { return &f.Telemetry }, telemetryKeys),
 	upstreams("upstream"),
 }
@@ -31,6 +32,10 @@ var forwardKeys = table[Forward]{
 var egressKeys = table[Egress]{
 	value("proxy", func(e *Egress) *string { return &e.Proxy }, readProxy),
 	noProxy("no_proxy"),
+}
+
+var storeKeys = table[Store]{
+	secret("key", func(s *Store) *Reference { return &s.Key }),
 }
 
 var telemetryKeys = table[Telemetry]{
@@ -78,7 +83,7 @@ var policyKeys = table[Policy]{
 	sub("retry", func(p *Policy) *Retry { return &p.Retry }, retryKeys, retryAgrees),
 }
 
-var authKeys = table[Auth]{
+var authKeys = slices.Concat(table[Auth]{
 	text("type", func(a *Auth) *string { return &a.Type }, authType),
 	secret("token", func(a *Auth) *Reference { return &a.Token }),
 	identity("username", func(a *Auth) *Reference { return &a.Username }),
@@ -86,6 +91,20 @@ var authKeys = table[Auth]{
 	secret("value", func(a *Auth) *Reference { return &a.Value }),
 	text("name", func(a *Auth) *string { return &a.Name }, notEmpty),
 	value("prefix", func(a *Auth) *string { return &a.Prefix }, readHidden),
+}, inside(func(a *Auth) *OAuth2 { return &a.OAuth2 }, oauth2Keys))
+
+var oauth2Keys = table[OAuth2]{
+	text("grant", func(o *OAuth2) *string { return &o.Grant }, oneOf("client_credentials", "refresh_token")),
+	tokenURL("token_url"),
+	identity("client_id", func(o *OAuth2) *Reference { return &o.ClientID }),
+	secret("client_secret", func(o *OAuth2) *Reference { return &o.ClientSecret }),
+	secret("refresh_token", func(o *OAuth2) *Reference { return &o.RefreshToken }),
+	scopes("scopes"),
+	text("audience", func(o *OAuth2) *string { return &o.Audience }),
+	params("params"),
+	text("client_auth", func(o *OAuth2) *string { return &o.ClientAuth }, oneOf("auto", "basic", "body", "json", "json-basic", "none")),
+	refreshBefore("refresh_before"),
+	duration("lifetime_default", func(o *OAuth2) *time.Duration { return &o.Lifetime }),
 }
 
 var limitKeys = table[Limit]{

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,22 @@ import (
 // crm puts the lines of an upstream's table into a document.
 func crm(lines string) string {
 	return "[upstream.crm]\nurl = \"https://crm.example.com\"\n" + lines
+}
+
+// oauth2 is crm with a credential that is sound but for one key; without a value,
+// that one is missing.
+func oauth2(key, value string) string {
+	keys := map[string]string{
+		"grant": `"client_credentials"`, "token_url": `"https://login.example.com/token"`,
+		"client_id": `"id"`, "client_secret": `"env:S"`, key: value,
+	}
+	document := crm("[upstream.crm.auth]\ntype = \"oauth2\"\n")
+	for _, name := range slices.Sorted(maps.Keys(keys)) {
+		if keys[name] != "" {
+			document += name + " = " + keys[name] + "\n"
+		}
+	}
+	return document
 }
 
 func TestEachFaultIsNamedByItsKey(t *testing.T) {
@@ -50,7 +67,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"wrong table", crm(`attempts = 3`), `upstream.crm.attempts: unknown key; it belongs in [upstream.NAME.retry]`},
 		{"below a table by mistake", "[telemetry]\naccess_key = \"env:K\"", `telemetry.access_key: unknown key; it belongs at the top of the document, above the first [table]`},
 		{"later capability", crm(`preset = "github"`), `upstream.crm.preset: unknown key; known here: url, hosts, listen, intercept, rewrite_links, proxy, ca_file, client_cert, client_key, timeout, attempt_timeout, idle_timeout, replay_body, auth, limit, retry, circuit, rule`},
-		{"later table", `store.url = "x"`, `store: unknown key; known here: listen, admin, state_dir, access_key, forward, egress, telemetry, upstream`},
+		{"later table", `outbox.max_age = "1h"`, `outbox: unknown key; known here: listen, admin, state_dir, access_key, forward, egress, store, telemetry, upstream`},
 
 		// Upstreams.
 		{"no table", `upstream = 3`, `upstream = 3: must be a table for each upstream: [upstream.NAME]`},
@@ -90,8 +107,20 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"negative size", crm(`replay_body = "-1MiB"`), `upstream.crm.replay_body = "-1MiB": must be a size with its unit (B, KiB, MiB, GiB, KB, MB, GB), such as "1MiB"`},
 
 		// Credentials.
-		{"no type", crm(`auth = {}`), `upstream.crm.auth.type: is missing: must be one of none, bearer, basic, header, query, placeholder, passthrough`},
-		{"later kind", crm(`auth = { type = "oauth2" }`), `upstream.crm.auth.type = "oauth2": must be one of none, bearer, basic, header, query, placeholder, passthrough`},
+		{"no type", crm(`auth = {}`), `upstream.crm.auth.type: is missing: must be one of none, bearer, basic, header, query, placeholder, oauth2, passthrough`},
+		{"later kind", crm(`auth = { type = "sigv4" }`), `upstream.crm.auth.type = "sigv4": must be one of none, bearer, basic, header, query, placeholder, oauth2, passthrough`},
+		{"later grant", oauth2("grant", `"jwt_bearer"`), `upstream.crm.auth.grant = "jwt_bearer": must be one of client_credentials, refresh_token`},
+		{"token_url", oauth2("token_url", `"login.example.com"`), `upstream.crm.auth.token_url = "login.example.com": must be an http or https URL with a host, such as "https://api.example.com"`},
+		{"grant without its token", oauth2("grant", `"refresh_token"`), `upstream.crm.auth.refresh_token: is missing: the first one, such as "env:CRM_REFRESH_TOKEN"; those that come later are kept in the store`},
+		{"grant with a token too many", oauth2("refresh_token", `"env:R"`), `upstream.crm.auth.refresh_token: does not belong to the grant client_credentials, which needs none`},
+		{"client without a secret", oauth2("client_secret", ""), `upstream.crm.auth.client_secret: is missing: the grant client_credentials has nothing else to show (RFC 6749 section 4.4)`},
+		{"public client with a secret", oauth2("client_auth", `"none"`), `upstream.crm.auth.client_secret: is not sent where client_auth is "none"`},
+		{"client_auth", oauth2("client_auth", `"jwt"`), `upstream.crm.auth.client_auth = "jwt": must be one of auto, basic, body, json, json-basic, none`},
+		{"two scopes in one", oauth2("scopes", `["a b"]`), `upstream.crm.auth.scopes[0] = "a b": must be one scope (RFC 6749 section 3.3), without spaces and quotes`},
+		{"param with a key", oauth2("params", `{ scope = "canary" }`), `upstream.crm.auth.params.scope: has a key of its own`},
+		{"param that is no text", oauth2("params", `{ n = 1 }`), `upstream.crm.auth.params.n: must be text in quotes`},
+		{"refresh_before all", oauth2("refresh_before", `"100%"`), `upstream.crm.auth.refresh_before = "100%": must be a share of the lifetime, such as "20%", or a time, such as "5m"`},
+		{"refresh_before without a unit", oauth2("refresh_before", "300"), `upstream.crm.auth.refresh_before = 300: must be a share of the lifetime, such as "20%", or a time, such as "5m"`},
 		{"text for a table", crm(`auth = "canary"`), `upstream.crm.auth = "canary": must be a table: [upstream.crm.auth]`},
 		{"no token", crm(`auth = { type = "bearer" }`), `upstream.crm.auth.token: is missing: type bearer takes token`},
 		{"empty token", crm(`auth = { type = "bearer", token = "" }`), `upstream.crm.auth.token: must not be empty`},
@@ -184,6 +213,8 @@ func TestSoundDocuments(t *testing.T) {
 		{"intercept off", "forward.intercept = false\n" + crm("intercept = false\nrewrite_links = false")},
 		{"sockets", "listen = \"unix:/run/outrider.sock\"\nadmin = \"unix:/run/outrider-admin.sock\"\n" + crm(`listen = "unix:/run/crm.sock"`)},
 		{"proxies", "egress = { proxy = \"http://proxy:3128\", no_proxy = [\".corp\", \"10.0.0.0/8\"] }\n" + crm(`proxy = "env:PROXY"`)},
+		{"oauth2 by a public client", crm(`auth = { type = "oauth2", grant = "refresh_token", token_url = "https://login.example.com/t", client_id = "id", refresh_token = "env:R" }`)},
+		{"oauth2 with a time", oauth2("refresh_before", `"5m"`)},
 		{"placeholder", crm(`auth = { type = "placeholder", value = "env:K" }`)},
 		{"percent", crm(`retry.budget = "0%"`)},
 		{"whole", crm("retry.budget = 1")},

@@ -88,6 +88,7 @@ type statusView struct {
 	Upstreams []policy.UpstreamStatus `json:"upstreams"`
 	Capture   proxy.CaptureStatus     `json:"capture"`
 	Authority string                  `json:"authority,omitempty"` // the local certificate authority, once there is one
+	Store     string                  `json:"store,omitempty"`     // of tokens, once something is kept
 	Reload    *proxy.ReloadStatus     `json:"reload,omitempty"`
 	Config    string                  `json:"config"`
 	StateDir  string                  `json:"state_dir,omitempty"`
@@ -99,7 +100,7 @@ func (s *sidecar) status() statusView {
 	return statusView{
 		Version: version(), Ready: !s.draining.Load(), Listen: s.addresses,
 		Upstreams: s.live.Load().Status(), Reload: s.reloader.Status(), Config: s.reloader.Path,
-		Capture: s.server.Capture(), Authority: s.authority(), StateDir: s.stateDir(),
+		Capture: s.server.Capture(), Authority: s.authority(), Store: s.storeText(), StateDir: s.stateDir(),
 		ForCommand: s.forCommand.Load(),
 	}
 }

@@ -31,6 +31,10 @@ var canaries = map[string]string{
 	"header credential":        "canary-header-7a8b",
 	"query credential":         "canary-query-9c0d",
 	"placeholder credential":   "canary-placed-3c4d",
+	"client secret":            "canary-client-5e6f",
+	"refresh token":            "canary-refresh-7a8b",
+	"access token":             "canary-token-9c0d",
+	"rotated refresh token":    "canary-rotated-1e2f",
 	"access key":               "canary-access-1e2f",
 	"caller's authorization":   "canary-caller-3a4b",
 	"caller's key":             "canary-callerkey-5c6d",
@@ -55,10 +59,12 @@ var credentials = map[string]struct {
 	"header": {`{ type = "header", name = "X-Api-Key", value = "env:CANARY_HEADER" }`, []string{"header credential"}},
 	"query":  {`{ type = "query", name = "key", value = "env:CANARY_QUERY" }`, []string{"query credential"}},
 	"open":   {`{ type = "passthrough" }`, nil},
+	"oauth":  {`{ type = "oauth2", grant = "refresh_token", token_url = "TOKENS", client_id = "app", client_secret = "env:CANARY_CLIENT", refresh_token = "env:CANARY_REFRESH" }`, []string{"access token"}},
 	"placed": {`{ type = "placeholder", value = "env:CANARY_PLACED" }`, []string{"placeholder credential"}},
 }
 
-var ours = []string{"bearer token", "basic user", "basic password", "basic credential", "header credential", "query credential", "placeholder credential", "access key"}
+var ours = []string{"bearer token", "basic user", "basic password", "basic credential", "header credential", "query credential", "placeholder credential", "access key",
+	"client secret", "refresh token", "access token", "rotated refresh token"}
 
 // providers maps what an upstream does → the bytes that it answers with.
 var providers = map[string]string{
@@ -108,7 +114,7 @@ func TestNoSecretIsToldAndNoneGoesElsewhere(t *testing.T) {
 	for name, value := range map[string]string{
 		"CANARY_BEARER": "bearer token", "CANARY_USER": "basic user", "CANARY_PASSWORD": "basic password",
 		"CANARY_HEADER": "header credential", "CANARY_QUERY": "query credential", "CANARY_ACCESS": "access key",
-		"CANARY_PLACED": "placeholder credential",
+		"CANARY_PLACED": "placeholder credential", "CANARY_CLIENT": "client secret", "CANARY_REFRESH": "refresh token",
 	} {
 		t.Setenv(name, canaries[value])
 	}
@@ -137,6 +143,10 @@ func TestNoSecretIsToldAndNoneGoesElsewhere(t *testing.T) {
 	bases["nowhere"] = "http://nowhere.invalid"
 	unlisted := rawUpstream(t, got.serve(providers["well"]))
 
+	tokens := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"access_token":"canary-token-9c0d","token_type":"bearer","expires_in":3600,"refresh_token":"canary-rotated-1e2f"}`)
+	}).URL + "/token"
 	state := filepath.Join(t.TempDir(), "state")
 	document := anyPorts + fmt.Sprintf(`
 state_dir = %q
@@ -150,7 +160,7 @@ endpoint = %q
 	for _, kind := range slices.Sorted(maps.Keys(credentials)) {
 		for _, provider := range slices.Sorted(maps.Keys(bases)) {
 			document += fmt.Sprintf("[upstream.%[1]s-%[2]s]\nurl = \"%[3]s/%[4]s/%[5]s\"\nhosts = [\"%[1]s.%[2]s.test\"]\nauth = %[6]s\nretry = { attempts = 2, base = \"1ms\", cap = \"2ms\", idempotency_header = \"Idempotency-Key\" }\n",
-				kind, provider, bases[provider], kind, provider, credentials[kind].auth)
+				kind, provider, bases[provider], kind, provider, strings.ReplaceAll(credentials[kind].auth, "TOKENS", tokens))
 		}
 	}
 	path := filepath.Join(t.TempDir(), "config.toml")

@@ -33,8 +33,10 @@ func (c *commands) check() error {
 		return err
 	}
 	s := &sidecar{file: file, secrets: newSecrets()}
-	set, err := policy.Compile(file, s.env(), nil)
-	if err = errors.Join(s.checkWay(file), err); err != nil {
+	env := s.env()
+	env.Keep = nil // a store would be made
+	set, err := policy.Compile(file, env, nil)
+	if err = errors.Join(s.checkFile(file), err); err != nil {
 		return usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
 	}
 	if c.json {
@@ -159,12 +161,29 @@ func credentialText(u *config.Upstream, a config.Auth) string {
 		return "basic, user from " + referenceText(a.Username) + ", password from " + referenceText(a.Password)
 	case "header", "query":
 		return a.Type + " " + a.Name + ", from " + referenceText(a.Value)
+	case "oauth2":
+		return "oauth2 " + a.Grant + ", from " + tokenEndpoint(a.TokenURL) + "; client " + referenceText(a.ClientID) + oauth2Text(a.OAuth2)
 	case "placeholder":
 		return "placeholder, from " + referenceText(a.Value) + ", where the caller wrote " + u.Placeholder()
 	case "none":
 		return "none; a caller's own Authorization is removed"
 	}
 	return "the caller's own, passed through"
+}
+
+// tokenEndpoint is a token URL for people: its query may have a key in it.
+func tokenEndpoint(raw string) string {
+	bare, _, _ := strings.Cut(raw, "?")
+	return bare
+}
+
+// oauth2Text says how a token is kept alive.
+func oauth2Text(o config.OAuth2) string {
+	ahead := config.Ratio(o.RefreshShare).String() + " of its lifetime"
+	if o.RefreshBefore > 0 {
+		ahead = config.Duration(o.RefreshBefore).String()
+	}
+	return "; refreshed " + ahead + " before its end, and once after a 401"
 }
 
 // referenceText says where a secret comes from, and never what it is.

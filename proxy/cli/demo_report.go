@@ -132,6 +132,9 @@ func (r *demoResult) broken() []string {
 	if once := r.stats[1].Effects - r.stats[1].Duplicates; row.Duplicates != nil && once < int64(row.Success) {
 		broken = append(broken, r.scene.name+": "+counted(int64(row.Success)-once, "call")+" succeeded without effect")
 	}
+	if reused := r.stats[1].Tokens.Reused; reused > 0 {
+		broken = append(broken, r.scene.name+": "+counted(reused, "spent refresh token")+" shown again")
+	}
 	if r.scene.calm == 0 {
 		if row.Failed > 0 {
 			broken = append(broken, r.scene.name+": "+counted(int64(row.Failed), "call")+" failed")

@@ -23,7 +23,7 @@ type demoScene struct {
 	method, path string
 	query        func(i int) string // what call i, from 1, asks the provider for
 	charges      bool               // each call has a name of its own, under which its effects are counted
-	token        bool               // the provider wants the token of the side's file
+	token        bool               // the provider wants a token
 	host         string             // the application calls https://host, and uses Outrider as its proxy; "": it calls a base URL
 
 	calls   int
@@ -129,22 +129,25 @@ func outageScene(size demoSize) demoScene {
 	}
 }
 
-// tokenScene is about a token that expires. The new one is put into a file, as
-// an agent for secrets does; it is Outrider that reads the file again.
+// demoLifetime is how long the provider's tokens live.
+const demoLifetime = 2 * time.Second
+
+// tokenScene is about a token that expires, and that is revoked before. The plain
+// client has read it once; Outrider has the refresh token, which rotates with each
+// use and kills the connection when a spent one is shown.
 func tokenScene() demoScene {
-	const lifetime = 2 * time.Second
 	return demoScene{
 		name:   "token",
-		about:  fmt.Sprintf("it expires after %s; its file gets a new one; https:// by HTTPS_PROXY", lifetime),
+		about:  fmt.Sprintf("it is revoked once, and lives %s; https:// by HTTPS_PROXY", demoLifetime),
 		host:   "api.crm.test",
 		method: http.MethodGet, path: "/protected/crm", query: always(""), token: true,
-		calls: int((lifetime + 800*time.Millisecond) / demoPace), every: demoPace,
-		before: func(ctx context.Context, side *demoSide) error { return side.newToken(ctx, lifetime) },
+		calls: int((2*demoLifetime + 800*time.Millisecond) / demoPace), every: demoPace,
+		before: func(ctx context.Context, side *demoSide) error { return side.newToken(ctx, demoLifetime) },
 		during: func(ctx context.Context, side *demoSide) error {
-			if !sleep(ctx, demoLead) {
+			if !sleep(ctx, demoLifetime/2) {
 				return nil
 			}
-			return side.newToken(ctx, time.Hour)
+			return side.provider.Control(simulator.Control{Revoke: true})
 		},
 	}
 }

@@ -67,13 +67,13 @@ func openStage(ctx context.Context, scenes []demoScene) (stage *demoStage, err e
 			name: name, provider: provider, keyFile: filepath.Join(s.dir, fmt.Sprintf("token-%d", i)),
 			http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 		}
-		if err := s.sides[i].newToken(ctx, time.Hour); err != nil { // the sidecar wants one from the start
-			return nil, err
-		}
 	}
 	side := s.sides[1]
-	state := filepath.Join(s.dir, "state")
-	document := []byte(demoDocument(scenes, side.provider.url, side.keyFile, state))
+	state, refresh := filepath.Join(s.dir, "state"), filepath.Join(s.dir, "refresh-token")
+	if err := os.WriteFile(refresh, []byte(side.provider.Grant("demo", "").RefreshToken), 0o600); err != nil {
+		return nil, err
+	}
+	document := []byte(demoDocument(scenes, side.provider.url, refresh, state))
 	file, err := config.Parse("demo", document)
 	if err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func demoProxied(address, state string) (*http.Client, error) {
 }
 
 // demoDocument is the configuration of the sidecar: an upstream for each scene.
-func demoDocument(scenes []demoScene, provider, keyFile, state string) string {
+func demoDocument(scenes []demoScene, provider, refresh, state string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nstate_dir = %q\n", state)
 	b.WriteString("egress = { proxy = \"direct\" }\n" +
@@ -115,7 +115,8 @@ func demoDocument(scenes []demoScene, provider, keyFile, state string) string {
 		}
 		fmt.Fprintf(&b, "[upstream.%s]\nurl = %q\nhosts = %s\ntimeout = %q\n%s\n", scene.name, provider, hosts, demoDeadline, scene.policy)
 		if scene.token {
-			fmt.Fprintf(&b, "auth = { type = \"bearer\", token = %q }\n", "file:"+keyFile)
+			fmt.Fprintf(&b, "auth = { type = \"oauth2\", grant = \"refresh_token\", token_url = \"%s/oauth/token?old=dies&lifetime=%s\", "+
+				"client_id = \"demo\", refresh_token = %q }\n", provider, demoLifetime, "file:"+refresh)
 		}
 	}
 	return b.String()

@@ -57,7 +57,7 @@ func TestDemoKeepsItsPromises(t *testing.T) {
 	if *outage[1].InOutage == 0 || *outage[1].InOutage >= *outage[0].InOutage {
 		t.Errorf("attempts during the outage: %d through Outrider, %d without", *outage[1].InOutage, *outage[0].InOutage)
 	}
-	if token := scenes["token"].Sides; token[1].Denied != 0 || token[0].Denied == 0 {
+	if token := scenes["token"].Sides; token[1].Failed != 0 || token[0].Denied == 0 {
 		t.Errorf("401s: %d through Outrider, %d without", token[1].Denied, token[0].Denied)
 	}
 	if report.Trace == nil || report.Trace.Attempts < 2 || report.Trace.TraceID == "" || report.Trace.Upstream != "payments" {

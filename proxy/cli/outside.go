@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"outrider/proxy"
 	"outrider/proxy/egress"
 	"outrider/proxy/intercept"
+	"outrider/proxy/store"
 
 	"github.com/google/uuid"
 )
@@ -36,11 +38,70 @@ func (s *sidecar) env() policy.Env {
 			}
 			return traced{s.telemetry.Transport(transport), transport}, nil
 		},
-		Jitter:  jitter,
-		NewKey:  newKey,
-		Secret:  s.secrets.get,
-		Observe: s.telemetry.Observe,
+		TokenTransport: s.tokenTransport,
+		Keep:           s.keep,
+		Jitter:         jitter,
+		NewKey:         newKey,
+		Secret:         s.secrets.get,
+		Refused:        s.secrets.refused,
+		Observe:        s.telemetry.Observe,
 	}
+}
+
+// tokenTransport is the way to a token endpoint. It has connections of its own.
+func (s *sidecar) tokenTransport(u *config.Upstream, _ string) (http.RoundTripper, error) {
+	way, err := s.way(u.Egress)
+	if err != nil {
+		return nil, &settingError{"upstream." + u.Name + ".proxy", err}
+	}
+	transport, err := egress.New(egress.Settings{Guard: egress.NewOpenGuard(s.ours), Proxy: way})
+	if err != nil {
+		return nil, err
+	}
+	return traced{s.telemetry.TokenTransport(transport, u.Name), transport}, nil
+}
+
+// keep is where the tokens of a credential are kept. The store is opened when the
+// first credential needs one.
+func (s *sidecar) keep(credential string) (policy.Keeper, error) {
+	s.storing.Lock()
+	defer s.storing.Unlock()
+	if s.store == nil {
+		dir, err := stateDir(s.file)
+		if err != nil {
+			return nil, &settingError{"state_dir", err}
+		}
+		settings := store.Settings{Dir: dir}
+		if ref := s.file.Store.Key; ref != "" {
+			settings.Key = func() (string, error) { return s.secrets.get(ref) }
+		}
+		if s.store, err = store.Open(context.Background(), settings); err != nil {
+			return nil, &settingError{"state_dir", err}
+		}
+	}
+	return s.store.Slot(credential), nil
+}
+
+// storeText says where tokens are kept, and what with; "" when none has to be.
+func (s *sidecar) storeText() string {
+	s.storing.Lock()
+	defer s.storing.Unlock()
+	if s.store == nil {
+		return ""
+	}
+	return s.stateDir() + ", sealed with the key of " + s.store.KeyFrom()
+}
+
+func (s *sidecar) closeStore() {
+	s.storing.Lock()
+	defer s.storing.Unlock()
+	if s.store == nil {
+		return
+	}
+	if err := s.store.Close(); err != nil {
+		s.telemetry.Logger().Warn("closing the store", "error", err)
+	}
+	s.store = nil
 }
 
 func jitter(max time.Duration) time.Duration {
@@ -112,13 +173,23 @@ func (s *sidecar) way(e config.Egress) (egress.ProxyFunc, error) {
 	return egress.FixedProxy(raw, except)
 }
 
-// checkWay finds out whether the proxy for hosts that no upstream names can be
-// used. Those of the upstreams are seen when they are compiled.
-func (s *sidecar) checkWay(file *config.File) error {
+// checkFile finds out whether the proxy for hosts that no upstream names, and the
+// store's key, can be used. What belongs to an upstream is seen when it is compiled.
+func (s *sidecar) checkFile(file *config.File) error {
+	var errs []error
 	if _, err := s.way(file.Egress); err != nil {
-		return fmt.Errorf("egress.proxy: %w", err)
+		errs = append(errs, fmt.Errorf("egress.proxy: %w", err))
 	}
-	return nil
+	if ref := file.Store.Key; ref != "" {
+		key, err := s.secrets.get(ref)
+		if err == nil {
+			err = store.CheckKey(key)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("store.key: %w", err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // A settingError is what is wrong with one setting of an upstream.

@@ -32,7 +32,7 @@ func placeholders(file *config.File) (values map[string]string, drop []string) {
 		}
 	}
 	own := map[string]bool{"OUTRIDER_KEY": true}
-	refs := []config.Reference{file.AccessKey, config.Reference(file.Egress.Proxy)}
+	refs := []config.Reference{file.AccessKey, file.Store.Key, config.Reference(file.Egress.Proxy)}
 	for _, u := range file.Upstreams {
 		refs = append(refs, config.Reference(u.Egress.Proxy))
 	}
@@ -45,7 +45,7 @@ func placeholders(file *config.File) (values map[string]string, drop []string) {
 }
 
 func secretsOf(a config.Auth) []config.Reference {
-	return []config.Reference{a.Token, a.Username, a.Password, a.Value}
+	return []config.Reference{a.Token, a.Username, a.Password, a.Value, a.ClientSecret, a.RefreshToken}
 }
 
 // variableOf is the variable that a reference names.

@@ -21,20 +21,35 @@ const (
 )
 
 // secrets resolve references. Values of files are read again when the file
-// changes; a command is run once.
+// changes; a command is run once, and again when its value was refused.
 type secrets struct {
 	mu     sync.Mutex
 	values map[config.Reference]*secret
+	runs   map[config.Reference]chan struct{} // reference → the place of its command, for one at a time
 }
 
 type secret struct {
 	value    string
+	read     time.Time // when the value was read
 	checked  time.Time // when the file was looked at last
 	modified time.Time // of the file that was read
 	size     int64
 }
 
-func newSecrets() *secrets { return &secrets{values: make(map[config.Reference]*secret)} }
+func newSecrets() *secrets {
+	return &secrets{values: make(map[config.Reference]*secret), runs: make(map[config.Reference]chan struct{})}
+}
+
+// refused notes that a provider did not take a value: it is read again when it is
+// asked for next, unless it was only just read. A provider that refuses everything
+// must not have a command run for every call.
+func (s *secrets) refused(ref config.Reference) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.values[ref]; known != nil && time.Since(known.read) >= fileFresh {
+		delete(s.values, ref)
+	}
+}
 
 // get gives the value of a reference. Its errors name the reference, never a value.
 func (s *secrets) get(ref config.Reference) (string, error) {
@@ -81,19 +96,43 @@ func (s *secrets) file(ref config.Reference, path string) (string, error) {
 	if value == "" {
 		return "", fmt.Errorf("%s is empty", path)
 	}
-	s.values[ref] = &secret{value: value, checked: now, modified: info.ModTime(), size: info.Size()}
+	s.values[ref] = &secret{value: value, read: now, checked: now, modified: info.ModTime(), size: info.Size()}
 	return value, nil
 }
 
-// exec runs a command without a shell: words are separated by spaces. Others do
-// not wait for it: it runs when a configuration is loaded, beside live calls.
+// exec gives what a command has printed. Whoever asks while it runs waits for it,
+// and others do not.
 func (s *secrets) exec(ref config.Reference, command string) (string, error) {
 	s.mu.Lock()
-	known := s.values[ref]
+	known, place := s.values[ref], s.runs[ref]
+	if place == nil {
+		place = make(chan struct{}, 1)
+		s.runs[ref] = place
+	}
 	s.mu.Unlock()
 	if known != nil {
 		return known.value, nil
 	}
+	place <- struct{}{} // a run ends within execTimeout
+	defer func() { <-place }()
+	s.mu.Lock()
+	known = s.values[ref]
+	s.mu.Unlock()
+	if known != nil {
+		return known.value, nil
+	}
+	value, err := runForSecret(ref, command)
+	if err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.values[ref] = &secret{value: value, read: time.Now()}
+	return value, nil
+}
+
+// runForSecret runs a command without a shell: words are separated by spaces.
+func runForSecret(ref config.Reference, command string) (string, error) {
 	words := strings.Fields(command)
 	if len(words) == 0 {
 		return "", fmt.Errorf("%s names no command", ref)
@@ -110,8 +149,5 @@ func (s *secrets) exec(ref config.Reference, command string) (string, error) {
 	if value == "" {
 		return "", fmt.Errorf("%s printed nothing", words[0])
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.values[ref] = &secret{value: value}
 	return value, nil
 }

@@ -7,12 +7,14 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"outrider/policy"
 	"outrider/policy/config"
 	"outrider/proxy"
+	"outrider/proxy/store"
 	"outrider/proxy/telemetry"
 )
 
@@ -33,6 +35,9 @@ type sidecar struct {
 	draining  atomic.Bool
 
 	forCommand atomic.Bool // started by exec
+
+	storing sync.Mutex   // held while the store is opened
+	store   *store.Store // of tokens; nil: nothing needs one
 }
 
 // start brings a sidecar up: it answers when start returns.
@@ -61,7 +66,7 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 	if err != nil {
 		return nil, err
 	}
-	s.reloader = &proxy.Reloader{Path: path, Live: &s.live, Env: s.env(), Check: s.checkWay, Log: s.telemetry.Logger()}
+	s.reloader = &proxy.Reloader{Path: path, Live: &s.live, Env: s.env(), Check: s.checkFile, Log: s.telemetry.Logger()}
 	if err := s.reloader.Load(data); err != nil {
 		closeAll(listeners, adminListener)
 		return nil, usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
@@ -89,7 +94,8 @@ func (s *sidecar) stop(ctx context.Context) error {
 	s.draining.Store(true)
 	err := s.server.Shutdown(ctx)
 	_ = s.admin.Close()
-	s.live.Load().Close()
+	s.live.Close()
+	s.closeStore()
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if lost := s.telemetry.Shutdown(flush); lost != nil {

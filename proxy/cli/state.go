@@ -26,7 +26,7 @@ func stateDir(file *config.File) (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", errors.New("there is no place for the local certificate authority: set state_dir in the configuration, or HOME or XDG_STATE_HOME in the environment")
+		return "", errors.New("there is no place for the local certificate authority and for tokens: set state_dir in the configuration, or HOME or XDG_STATE_HOME in the environment")
 	}
 	if runtime.GOOS == "darwin" {
 		return filepath.Join(home, "Library", "Application Support", "outrider"), nil

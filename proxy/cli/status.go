@@ -55,6 +55,9 @@ func printStatus(w io.Writer, view statusView) {
 	if view.Authority != "" {
 		fmt.Fprintf(w, "local certificate authority %s\n", view.Authority)
 	}
+	if view.Store != "" {
+		fmt.Fprintf(w, "tokens are kept in %s\n", view.Store)
+	}
 	if n := view.Capture.Tunnels; n > 0 {
 		fmt.Fprintf(w, "%s by CONNECT\n", count(n, "open connection"))
 	}
@@ -67,6 +70,9 @@ func printStatus(w io.Writer, view statusView) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, u := range view.Upstreams {
 		fmt.Fprintf(table, "\n%s\t%s\t%.1f retries in the budget\n", u.Name, u.URL, u.Budget)
+		for _, c := range u.Credentials {
+			fmt.Fprintf(table, "  credential\t%s\t%s\n", c.Name, credentialState(c))
+		}
 		for _, q := range u.Quotas {
 			fmt.Fprintf(table, "  quota\t%s\t%s\n", q.Key, quotaState(q))
 		}

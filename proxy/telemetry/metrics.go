@@ -86,6 +86,7 @@ type metrics struct {
 	transitions    counter   // upstream, from, to
 	problems       counter   // upstream, problem
 	interceptions  counter   // upstream, result
+	refreshes      counter   // upstream, result
 	states         atomic.Pointer[func() []policy.UpstreamStatus]
 }
 
@@ -101,6 +102,7 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 		x.transitions.init(m, []attribute.Key{labelUpstream, labelFrom, labelTo}, "outrider.circuit.transitions", "Changes of a circuit's state."),
 		x.problems.init(m, []attribute.Key{labelUpstream, labelProblem}, "outrider.problems", "Answers that we made ourselves."),
 		x.interceptions.init(m, []attribute.Key{labelUpstream, labelResult}, "outrider.interceptions", "Connections by CONNECT to hosts that an upstream names: opened, or why not."),
+		x.refreshes.init(m, []attribute.Key{labelUpstream, labelResult}, "outrider.refreshes", "Token requests for credentials that are fetched: ok, or what went wrong."),
 		x.watch(m),
 	)
 	return x, err

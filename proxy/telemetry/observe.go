@@ -41,6 +41,9 @@ func (t *Telemetry) Observe(ctx context.Context, e policy.Event) {
 			slog.String("upstream", e.Upstream), slog.String("reason", e.Reason), slog.Int("attempt", e.Attempt))
 	case policy.EventGate:
 		t.logGate(ctx, e, now)
+	case policy.EventRefresh:
+		t.metrics.refreshes.add(ctx, e.Upstream, e.Reason, "")
+		t.logRefresh(ctx, e)
 	case policy.EventCircuit:
 		t.metrics.transitions.add(ctx, e.Upstream, e.From, e.To)
 		t.logCircuit(ctx, e)
@@ -92,6 +95,24 @@ func (t *Telemetry) logCircuit(ctx context.Context, e policy.Event) {
 		attrs = append(attrs, slog.Time("until", e.Until))
 	}
 	t.log.LogAttrs(ctx, level, "circuit changed", attrs...)
+}
+
+// logRefresh tells of a token that was asked for: what was not given is somebody's
+// to mend.
+func (t *Telemetry) logRefresh(ctx context.Context, e policy.Event) {
+	level := slog.LevelInfo
+	attrs := []slog.Attr{slog.String("upstream", e.Upstream), slog.String("credential", e.Key),
+		slog.String("why", e.From), slog.String("result", e.Reason), slog.Float64("duration_ms", ms(e.Delay))}
+	if e.Reason != "ok" {
+		level = slog.LevelWarn
+	}
+	if e.Err != nil {
+		attrs = append(attrs, slog.String("error", e.Err.Error()))
+	}
+	if !e.Until.IsZero() {
+		attrs = append(attrs, slog.Time("expires", e.Until))
+	}
+	t.log.LogAttrs(ctx, level, "a token was asked for", attrs...)
 }
 
 // logGate logs that a gate has closed. While it is closed, moving it is not

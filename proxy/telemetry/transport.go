@@ -27,6 +27,30 @@ func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 	return &transport{t: t, next: next}
 }
 
+// TokenTransport is Transport for the requests of a credential: each is a span in
+// the trace of the call that needed it, and no attempt of that call.
+func (t *Telemetry) TokenTransport(next http.RoundTripper, upstream string) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		ctx, span := t.tracer.Start(req.Context(), spanMethod(req.Method)+" token", clientKind...)
+		defer span.End()
+		resp, err := next.RoundTrip(req)
+		w := &wire{t: t, ctx: ctx, span: span, req: req.WithContext(policy.WithCall(ctx, nil))}
+		if span.IsRecording() {
+			w.describe(resp)
+			span.SetAttributes(keyUpstream.String(upstream))
+		}
+		if err != nil {
+			span.SetAttributes(semconv.ErrorTypeKey.String(errorKind(err)))
+			span.SetStatus(codes.Error, errorText(err))
+		}
+		return resp, err
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
 type transport struct {
 	t    *Telemetry
 	next http.RoundTripper

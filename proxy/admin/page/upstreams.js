@@ -45,6 +45,7 @@ function makeUpstream(up) {
       el("span", "grow"),
       titled(el("span", "budget faint"), "Retries that may be spent at once")),
     el("div", "up-url mono faint"),
+    el("div", "credentials"),
     el("div", "quotas"),
     el("div", "circuits"));
   return node;
@@ -68,6 +69,7 @@ function updateUpstream(node, up, now) {
   text(node.querySelector(".budget"), up.retry_budget === undefined ? "" : "retries " + count(Math.floor(up.retry_budget)));
 
   keyed(node.querySelector(".quotas"), lines(up, quotas), (line) => line.id, makeLine, (row, line) => updateLine(row, line, now));
+  keyed(node.querySelector(".credentials"), up.credentials || [], (c) => c.name, makeCredential, (row, c) => updateCredential(row, c, now));
   keyed(node.querySelector(".circuits"), circuitLines(bad), (line) => line.id,
     (line) => (line.more ? el("div", "more faint") : makeCircuit()),
     (row, line) => (line.more ? text(row, line.more + " more circuits") : updateCircuit(row, line.circuit, now)));
@@ -162,6 +164,19 @@ function updateLine(row, line, now) {
   const points = values.map((v, i) => `${from + i},${(19 - 18 * Math.min(1, v / top)).toFixed(1)}`).join(" ");
   spark.children[1].setAttribute("points", points);
   spark.children[0].setAttribute("points", `${from},20 ${points} ${samples - 1},20`);
+}
+
+function makeCredential() {
+  return el("div", "circuit", el("span", "dot"), el("span", "c-state"), el("span", "q-key mono faint"));
+}
+
+// updateCredential shows a credential that is fetched: red when it is lost, yellow
+// while the token endpoint does not give another.
+function updateCredential(row, c, now) {
+  row.dataset.state = { dead: "open", failing: "half-open" }[c.state] || "closed";
+  const lives = c.usable && c.expires ? " for " + seconds(left(c.expires, now)) : "";
+  text(row.children[1], "credential " + c.state + lives);
+  text(row.children[2], c.error || c.not_kept || c.name);
 }
 
 function makeCircuit() {

@@ -1,0 +1,173 @@
+package policy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"outrider/policy/auth"
+	"outrider/policy/config"
+)
+
+// A Keeper keeps what a credential must not lose, for all processes that share it.
+type Keeper = auth.Keeper
+
+// A credential is one that is fetched: what it was made of, and its source.
+type credential struct {
+	upstream string // the first that has it
+	auth     config.Auth
+	egress   config.Egress
+	source   *auth.OAuth2
+}
+
+// identity names what a credential is, wherever it is written: with it its tokens are
+// found again after upstreams and rules were renamed, added or moved. A refresh token
+// that was spent, and is sent again, ends the connection at many providers.
+func identity(cfg config.Auth) string {
+	parts := []string{cfg.TokenURL, cfg.Grant, string(cfg.ClientID), string(cfg.RefreshToken)}
+	if cfg.Grant == "client_credentials" {
+		parts = append(parts, terms(cfg)...)
+	}
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	u, err := url.Parse(cfg.TokenURL)
+	if err != nil {
+		u = &url.URL{}
+	}
+	return u.Host + "/" + hex.EncodeToString(sum[:12])
+}
+
+// terms are what a token is asked for.
+func terms(cfg config.Auth) []string { return []string{cfg.Scopes, cfg.Audience, cfg.Params} }
+
+// credential makes the source of a credential, or goes on with the one that another
+// upstream or rule, or the configuration before, has made: its tokens live, and what
+// it knows of its provider is not to be learned again.
+func (c *compiler) credential(u *Upstream, key, name string, cfg config.Auth) auth.Source {
+	if cfg.Type != "oauth2" {
+		return c.source(key, cfg, u.Config.Placeholder())
+	}
+	id := identity(cfg)
+	same := func(known *credential) bool { return known.auth == cfg && known.egress == u.Config.Egress }
+	known := c.fetched[id]
+	switch {
+	case known == nil:
+		if known = c.before[id]; known != nil && same(known) && known.upstream == u.Config.Name {
+			c.fetched[id], u.credentials[name] = known, known
+			return known.source
+		}
+	case same(known):
+		u.credentials[name] = known
+		return known.source
+	case cfg.Grant == "refresh_token" && !slices.Equal(terms(cfg), terms(known.auth)):
+		c.fail(key+".auth.refresh_token", fmt.Errorf("is that of upstream.%s too, with other scopes, audience or params: one connection gives one kind of token", known.upstream))
+	}
+	source := c.oauth2(u.Config, key+".auth", name, id, cfg, known)
+	u.credentials[name] = &credential{u.Config.Name, cfg, u.Config.Egress, source}
+	c.fetched[id] = u.credentials[name]
+	return source
+}
+
+func (c *compiler) oauth2(u *config.Upstream, key, name, id string, cfg config.Auth, known *credential) *auth.OAuth2 {
+	settings := auth.OAuth2Settings{
+		Grant: cfg.Grant, TokenURL: cfg.TokenURL,
+		ClientID: c.secret(key+".client_id", cfg.ClientID), ClientSecret: c.secret(key+".client_secret", cfg.ClientSecret),
+		Scopes: strings.Fields(cfg.Scopes), Audience: cfg.Audience, Params: map[string]string{},
+		ClientAuth: cfg.ClientAuth, RefreshShare: cfg.RefreshShare, RefreshBefore: cfg.RefreshBefore, Lifetime: cfg.Lifetime,
+		Placeholder: u.Placeholder(), Jitter: c.env.Jitter,
+		OnRefresh: func(e auth.RefreshEvent) {
+			c.env.Observe(context.Background(), Event{
+				Kind: EventRefresh, Upstream: u.Name, Key: name, From: e.Reason, Reason: refreshResult(e),
+				Until: e.Expires, Delay: e.Took, Err: errors.Join(e.Err, e.NotKept),
+			})
+		},
+	}
+	if cfg.RefreshToken != "" {
+		// Not looked at before it is needed: it may be gone once its successor is kept.
+		settings.RefreshToken = func() (string, error) { return c.env.Secret(cfg.RefreshToken) }
+	}
+	values, _ := url.ParseQuery(cfg.Params)
+	for param := range values {
+		settings.Params[param] = values.Get(param)
+	}
+	settings.Refused = func() {
+		if c.env.Refused != nil {
+			for _, ref := range []config.Reference{cfg.ClientID, cfg.ClientSecret, cfg.RefreshToken} {
+				c.env.Refused(ref)
+			}
+		}
+	}
+	var err error
+	if settings.Transport, err = c.env.TokenTransport(u, cfg.TokenURL); err != nil {
+		c.fault(key+".token_url", err)
+		return nil
+	}
+	if c.env.Keep != nil {
+		settings.Keeper, err = c.env.Keep(id)
+		c.fault(key, err)
+	}
+	var source *auth.OAuth2
+	if known != nil && known.source != nil {
+		source, err = known.source.Successor(settings)
+	} else {
+		source, err = auth.NewOAuth2(settings)
+	}
+	c.fail(key, err)
+	return source
+}
+
+// refreshResult says in a word of a small set how a refresh ended.
+func refreshResult(e auth.RefreshEvent) string {
+	refused, answered := errors.AsType[*auth.TokenError](e.Err)
+	switch {
+	case e.Err == nil && e.NotKept != nil:
+		return "not-kept"
+	case e.Err == nil:
+		return "ok"
+	case e.Dead:
+		return "dead"
+	case answered && refused.Code != "":
+		return "refused"
+	}
+	return "failed"
+}
+
+// A CredentialStatus is the state of a credential that is fetched. It holds no value.
+type CredentialStatus struct {
+	Name     string     `json:"name"`               // "default", or the rule that has it
+	State    string     `json:"state"`              // none, live, refreshing, failing, dead
+	Usable   bool       `json:"usable"`             // there is a token that is sent
+	Obtained *time.Time `json:"obtained,omitempty"` // when the token was
+	Expires  *time.Time `json:"expires,omitempty"`  // when it does, if that is known
+	Next     *time.Time `json:"next,omitempty"`     // refresh, ahead of that or after a failure
+	Error    string     `json:"error,omitempty"`    // of the last token request
+	NotKept  string     `json:"not_kept,omitempty"` // why what a restart needs is in memory only
+}
+
+func (c *credential) status(name string) CredentialStatus {
+	s := c.source.Status()
+	status := CredentialStatus{Name: name, State: s.State, Usable: s.Usable,
+		Obtained: known(s.Obtained), Expires: known(s.Expires), Next: known(s.NextRefresh)}
+	if !s.NextTry.IsZero() {
+		status.Next = known(s.NextTry)
+	}
+	if s.Err != nil {
+		status.Error = s.Err.Error()
+	}
+	if s.NotKept != nil {
+		status.NotKept = s.NotKept.Error()
+	}
+	return status
+}
+
+func known(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
