@@ -1,6 +1,7 @@
 // Package policy decides what may happen to a call: which upstream it belongs
 // to, with which credential, when it may be sent, how often, and when to stop.
-// It owns no listener, no file and no goroutine, and it knows no logger.
+// It owns no listener and no file, no goroutine but that of a token's refresh, and
+// it knows no logger.
 //
 // # The chain
 //
@@ -31,6 +32,7 @@
 // [Compile] builds a new [Set] from a file and the previous Set. State is kept
 // by equality of settings: the quotas, circuits, budgets and connections of an
 // upstream are carried over, so that a reload neither refills a quota nor closes
-// an open circuit. Compile changes nothing of the previous Set: a failed reload
+// an open circuit. Tokens that were fetched are found again by what they are, not
+// by where they are written. Compile changes nothing of the previous Set: a failed reload
 // is no reload. [Live] publishes a Set; a call loads it exactly once.
 package policy

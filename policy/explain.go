@@ -14,19 +14,20 @@ import (
 
 // An Explanation says what would happen now to a call, and why.
 type Explanation struct {
-	Method     string          `json:"method"`
-	Target     string          `json:"target"`             // where it would be sent
-	Upstream   string          `json:"upstream,omitempty"` // "": no upstream names the host
-	Rule       string          `json:"rule,omitempty"`     // "": the upstream's own settings
-	Chain      []string        `json:"chain,omitempty"`    // stages, outermost first
-	Credential string          `json:"credential,omitempty"`
-	Quotas     []QuotaForecast `json:"quotas,omitempty"`
-	Circuit    *CircuitStatus  `json:"circuit,omitempty"`
-	Budget     float64         `json:"retry_budget"` // retries that may be spent at once
-	Retries    []RetryForecast `json:"retries,omitempty"`
-	Timeout    string          `json:"timeout,omitempty"`
-	Captured   string          `json:"captured,omitempty"` // what is done with an https URL of a proxy client: opened, or passed through
-	Verdict    string          `json:"verdict"`            // what would happen, in a sentence
+	Method     string            `json:"method"`
+	Target     string            `json:"target"`             // where it would be sent
+	Upstream   string            `json:"upstream,omitempty"` // "": no upstream names the host
+	Rule       string            `json:"rule,omitempty"`     // "": the upstream's own settings
+	Chain      []string          `json:"chain,omitempty"`    // stages, outermost first
+	Credential string            `json:"credential,omitempty"`
+	Token      *CredentialStatus `json:"token,omitempty"` // of a credential that is fetched
+	Quotas     []QuotaForecast   `json:"quotas,omitempty"`
+	Circuit    *CircuitStatus    `json:"circuit,omitempty"`
+	Budget     float64           `json:"retry_budget"` // retries that may be spent at once
+	Retries    []RetryForecast   `json:"retries,omitempty"`
+	Timeout    string            `json:"timeout,omitempty"`
+	Captured   string            `json:"captured,omitempty"` // what is done with an https URL of a proxy client: opened, or passed through
+	Verdict    string            `json:"verdict"`            // what would happen, in a sentence
 }
 
 // QuotaForecast is what a call would meet at one quota.
@@ -78,6 +79,10 @@ func (s *Set) Explain(method, target string) (*Explanation, error) {
 		if c.Key == key {
 			e.Circuit = &CircuitStatus{Key: key, State: c.State, Until: future(c.Until)}
 		}
+	}
+	if c := u.credentials[plan.Credential]; c != nil {
+		status := c.status(plan.Credential)
+		e.Token = &status
 	}
 	e.Retries = forecastRetries(req, plan)
 	e.Verdict = e.verdict(u.Config.Limits, plan)
@@ -170,6 +175,9 @@ func forecastRetries(req *http.Request, plan *Plan) []RetryForecast {
 // verdict puts the forecast in a sentence. own are the limits of the upstream,
 // which hold beside those of a rule.
 func (e *Explanation) verdict(own []config.Limit, plan *Plan) string {
+	if c := e.Token; c != nil && !c.Usable && c.Error != "" && c.Next != nil && c.Next.After(time.Now()) {
+		return fmt.Sprintf("refused with 502 credential-unavailable until %s: %s", c.Next.Format(time.RFC3339), c.Error)
+	}
 	if e.Circuit.State == "open" && e.Circuit.Until != nil {
 		return fmt.Sprintf("refused with 503 circuit-open until %s", e.Circuit.Until.Format(time.RFC3339))
 	}

@@ -257,6 +257,11 @@ func TestDeadGrant(t *testing.T) {
 	if !strings.Contains(out.String(), "dead") || strings.Contains(out.String()+r.log.String(), "canary") {
 		t.Errorf("status says\n%s", out.String())
 	}
+	out.Reset()
+	if code := Main(t.Context(), Process{Args: []string{"explain", "--admin", r.adminAt, "GET", "/crm/protected/x"}, Stdout: &out, Stderr: &errs}); code != 0 ||
+		!strings.Contains(out.String(), "→ refused with 502 credential-unavailable until ") || !strings.Contains(out.String(), "oauth2, dead, next in ") {
+		t.Errorf("explain says\n%s%s", out.String(), errs.String())
+	}
 	if _, metrics := r.ask("GET", "/metrics"); !strings.Contains(metrics, `outrider_refreshes_total{result="dead",upstream="crm"} 1`) {
 		t.Error("the metrics do not count it")
 	}

@@ -143,8 +143,12 @@ func printExplanation(w io.Writer, e policy.Explanation) {
 	if rule == "" {
 		rule = "none: the upstream's own settings"
 	}
+	credential := e.Credential
+	if e.Token != nil {
+		credential += ", " + credentialState(*e.Token)
+	}
 	fmt.Fprintf(w, "  upstream\t%s\n  rule\t%s\n  chain\t%s\n  credential\t%s\n  timeout\t%s\n",
-		e.Upstream, rule, strings.Join(e.Chain, " → "), e.Credential, shortDuration(e.Timeout))
+		e.Upstream, rule, strings.Join(e.Chain, " → "), credential, shortDuration(e.Timeout))
 	fmt.Fprintf(w, "  https by proxy\t%s\n", e.Captured)
 	for _, q := range e.Quotas {
 		turn := "a turn at once"
