@@ -74,6 +74,13 @@ func Compile(f *config.File, env Env, prev *Set) (*Set, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	if prev != nil { // those that nobody uses now may be used again, and know what was not saved
+		for id, known := range prev.fetched {
+			if set.fetched[id] == nil {
+				set.fetched[id] = known
+			}
+		}
+	}
 	set.names = set.interceptedNames()
 	return set, nil
 }
@@ -94,7 +101,8 @@ func (s *Set) add(u *Upstream) {
 // A compiler builds one upstream and collects what is wrong with it.
 type compiler struct {
 	env  Env
-	key  string // "upstream.github"
+	key  string    // "upstream.github"
+	old  *Upstream // what it was in the configuration before
 	errs []error
 
 	fetched, before map[string]*credential // see Set, of this one and of the one before
@@ -117,6 +125,7 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 	if old == nil {
 		old = &Upstream{Config: &config.Upstream{}}
 	}
+	c.old = old
 	u.transport = c.transport(u, old)
 	u.circuit = c.circuit(u, old)
 	u.budget = old.budget

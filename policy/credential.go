@@ -52,25 +52,35 @@ func (c *compiler) credential(u *Upstream, key, name string, cfg config.Auth) au
 	if cfg.Type != "oauth2" {
 		return c.source(key, cfg, u.Config.Placeholder())
 	}
-	id := identity(cfg)
-	same := func(known *credential) bool { return known.auth == cfg && known.egress == u.Config.Egress }
-	known := c.fetched[id]
-	switch {
-	case known == nil:
-		if known = c.before[id]; known != nil && same(known) && known.upstream == u.Config.Name {
-			c.fetched[id], u.credentials[name] = known, known
-			return known.source
-		}
-	case same(known):
-		u.credentials[name] = known
-		return known.source
-	case cfg.Grant == "refresh_token" && !slices.Equal(terms(cfg), terms(known.auth)):
-		c.fail(key+".auth.refresh_token", fmt.Errorf("is that of upstream.%s too, with other scopes, audience or params: one connection gives one kind of token", known.upstream))
+	if has := u.credentials[name]; has != nil {
+		return has.source // the upstream's own, which this rule inherits
 	}
-	source := c.oauth2(u.Config, key+".auth", name, id, cfg, known)
-	u.credentials[name] = &credential{u.Config.Name, cfg, u.Config.Egress, source}
-	c.fetched[id] = u.credentials[name]
-	return source
+	id := identity(cfg)
+	same := func(known *credential) bool {
+		return known != nil && known.auth == cfg && known.egress == u.Config.Egress
+	}
+	here := c.fetched[id]
+	if here != nil && cfg.Grant == "refresh_token" && !slices.Equal(terms(cfg), terms(here.auth)) {
+		c.fail(key+".auth.refresh_token", fmt.Errorf("is that of upstream.%s too, with other scopes, audience or params: one connection gives one kind of token", here.upstream))
+	}
+	known := here
+	for _, before := range []*credential{c.old.credentials[name], c.before[id]} {
+		if !same(known) && same(before) && before.upstream == u.Config.Name {
+			known = before
+		}
+	}
+	if !same(known) {
+		if known == nil {
+			known = c.before[id]
+		}
+		source := c.oauth2(u.Config, key+".auth", name, id, cfg, known)
+		known = &credential{u.Config.Name, cfg, u.Config.Egress, source}
+	}
+	u.credentials[name] = known
+	if here == nil {
+		c.fetched[id] = known
+	}
+	return known.source
 }
 
 func (c *compiler) oauth2(u *config.Upstream, key, name, id string, cfg config.Auth, known *credential) *auth.OAuth2 {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"maps"
 	"net"
 	"net/http"
@@ -65,10 +66,10 @@ func (l *Live) Publish(next *Set) {
 	}
 }
 
-// Close gives back the idle connections of all upstreams, and waits for the refreshes
-// that are under way, those of Sets before too: what they bring must not be lost.
-// Calls under way end as they would.
-func (l *Live) Close() {
+// Close gives back the idle connections of all upstreams, and waits until ctx ends for
+// the refreshes that are under way, those of Sets before too: what they bring must not
+// be lost. Calls under way end as they would.
+func (l *Live) Close(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if set := l.set.Load(); set != nil {
@@ -78,7 +79,14 @@ func (l *Live) Close() {
 	for source := range l.sources {
 		closing.Go(source.Close)
 	}
-	closing.Wait()
+	closed := make(chan struct{})
+	go func() { closing.Wait(); close(closed) }()
+	select {
+	case <-closed:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // An Upstream is one configured API. It owns what a reload must not reset; its

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -21,13 +22,23 @@ type grant struct {
 	Refresh  Secret // "": the grant has none
 	Previous Secret // the refresh token before, which some providers take for a while
 
-	Seed  string // mark of the configured refresh token that this descends from; "": of none
-	Terms string // mark of what was asked for: scopes, audience, client
+	Seed   string // mark of the configured refresh token that this descends from; "": of none
+	Former string // marks of configured refresh tokens before that one, separated by spaces
+	Terms  string // mark of what was asked for: scopes, audience, client
 
 	Obtained time.Time     // wall clock
 	Expires  time.Time     // wall clock; zero: the provider did not say
 	Learned  time.Duration // the shortest age at which the upstream refused a token; 0: none yet
 	Forced   int           // how many refreshes in a row an upstream's 401 caused, up to this one
+}
+
+// formerSeeds is how many marks Former has at most.
+const formerSeeds = 16
+
+// former are the seeds before another one.
+func (g *grant) former() string {
+	all := append(strings.Fields(g.Former), strings.Fields(g.Seed)...)
+	return strings.Join(all[max(0, len(all)-formerSeeds):], " ")
 }
 
 // newer reports whether g replaces old.
@@ -67,6 +78,7 @@ type keptGrant struct {
 	Refresh    string    `json:"refresh_token,omitempty"`
 	Previous   string    `json:"previous_refresh_token,omitempty"`
 	Seed       string    `json:"seed,omitempty"`
+	Former     string    `json:"former_seeds,omitempty"`
 	Terms      string    `json:"terms,omitempty"`
 	Obtained   time.Time `json:"obtained,omitzero"`
 	Expires    time.Time `json:"expires,omitzero"`
@@ -78,7 +90,7 @@ func (g *grant) encode() ([]byte, error) {
 	kept := keptGrant{
 		Version: grantVersion, Generation: g.Generation,
 		Access: g.Access.Reveal(), Refresh: g.Refresh.Reveal(), Previous: g.Previous.Reveal(),
-		Seed: g.Seed, Terms: g.Terms, Obtained: g.Obtained, Expires: g.Expires, Forced: g.Forced,
+		Seed: g.Seed, Former: g.Former, Terms: g.Terms, Obtained: g.Obtained, Expires: g.Expires, Forced: g.Forced,
 	}
 	if g.Learned > 0 {
 		kept.Learned = g.Learned.String()
@@ -103,7 +115,7 @@ func decodeGrant(data []byte) (*grant, error) {
 	g := &grant{
 		Generation: kept.Generation,
 		Access:     NewSecret(kept.Access), Refresh: NewSecret(kept.Refresh), Previous: NewSecret(kept.Previous),
-		Seed: kept.Seed, Terms: kept.Terms, Obtained: kept.Obtained, Expires: kept.Expires, Forced: kept.Forced,
+		Seed: kept.Seed, Former: kept.Former, Terms: kept.Terms, Obtained: kept.Obtained, Expires: kept.Expires, Forced: kept.Forced,
 	}
 	if kept.Learned != "" {
 		if g.Learned, err = time.ParseDuration(kept.Learned); err != nil {

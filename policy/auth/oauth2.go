@@ -76,6 +76,9 @@ type OAuth2 struct {
 	kept   shelf
 	inBody bool // ClientAuth auto: basic was refused; only a flight reads and writes it
 
+	ending context.Context // ends at Close
+	end    context.CancelFunc
+
 	doubted atomic.Bool // the token came after a 401, and the upstream did not accept it yet
 
 	mu     sync.Mutex // held for moments: never across a wait, a call or a callback
@@ -119,6 +122,7 @@ func NewOAuth2(s OAuth2Settings) (*OAuth2, error) {
 		return nil, err
 	}
 	o := &OAuth2{host: endpoint.Host, kept: shelf{s.Keeper, &lost{}}}
+	o.ending, o.end = context.WithCancel(context.Background())
 	for _, name := range slices.Sorted(maps.Keys(s.Params)) {
 		o.params = append(o.params, param{name, NewSecret(s.Params[name])})
 	}
@@ -179,12 +183,14 @@ func tokenURL(text string) (*url.URL, error) {
 	return u, nil
 }
 
-// Close waits for the refresh that is under way, and starts no other. A grant that
+// Close waits for the refresh that is under way, unless that waits for others itself,
+// and starts no other. A grant that
 // could not be saved gets its last try.
 func (o *OAuth2) Close() {
 	o.mu.Lock()
 	o.closed = true
 	o.mu.Unlock()
+	o.end()
 	o.land()
 	o.mu.Lock()
 	if o.flight == nil && o.held.unsaved != nil {

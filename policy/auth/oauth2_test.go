@@ -453,3 +453,39 @@ func TestRefusedConfigurationIsReadAgain(t *testing.T) {
 		}
 	})
 }
+
+// A process whose environment has an older refresh token goes on with what the newer
+// one is kept as, and does not send its own again.
+func TestOlderSeedIsNotSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, endpoint := newShelf(), policytest.NewUpstream(t, issued(1), issued(2), issued(3), issued(4))
+		older, newer := settings(endpoint, k), settings(endpoint, k)
+		newer.RefreshToken = value("refresh-9000")
+		a, b := newOAuth2(t, older), newOAuth2(t, newer)
+		wantToken(t, a, 1)
+		wantToken(t, b, 2)
+		time.Sleep(time.Hour)
+		wantToken(t, a, 3)
+		wantToken(t, b, 3)
+		time.Sleep(time.Hour)
+		wantToken(t, b, 4)
+		wantSent(t, endpoint, "refresh-0000 refresh-9000 refresh-0002 refresh-0003")
+	})
+}
+
+// Nothing is spent while a refresh waits for another process: Close ends the wait.
+func TestCloseDoesNotWaitForOtherProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newShelf()
+		o := newOAuth2(t, settings(policytest.NewUpstream(t), k))
+		unlock, _ := k.Lock(t.Context())
+		defer unlock()
+		go o.Token(t.Context(), auth.Token{})
+		synctest.Wait()
+		began := time.Now()
+		o.Close()
+		if took := time.Since(began); took != 0 {
+			t.Errorf("took %v", took)
+		}
+	})
+}

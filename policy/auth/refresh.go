@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -43,7 +44,7 @@ func (o *OAuth2) start(ctx context.Context, reason string) *flight {
 // fly does one flight, inside of the refresh slot of all processes.
 func (o *OAuth2) fly(ctx context.Context, reason string) error {
 	a := attempt{reason: reason, began: wallClock()}
-	kept, unlock, err := o.open(ctx)
+	kept, unlock, err := o.open(ctx, reason)
 	if err != nil {
 		return o.fail(a, transient, fmt.Errorf("oauth2: %w", err), 0)
 	}
@@ -70,15 +71,23 @@ func (o *OAuth2) fly(ctx context.Context, reason string) error {
 // open takes the refresh slot, and reads what is kept. A credential that has nothing
 // to lose does without, where the Keeper is lost: at worst two processes have a token
 // each.
-func (o *OAuth2) open(ctx context.Context) (kept *grant, unlock func(), err error) {
-	unlock, err = o.kept.lock(ctx, 3*o.set.Timeout)
+func (o *OAuth2) open(ctx context.Context, reason string) (kept *grant, unlock func(), err error) {
+	patience := 3 * o.set.Timeout
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if reason == reasonSave { // Close may wait for that
+		patience = keptTimeout
+	} else { // nothing is spent yet: Close ends the wait
+		defer context.AfterFunc(o.ending, cancel)()
+	}
+	unlock, err = o.kept.lock(waiting, patience)
 	if err == nil {
 		if kept, err = o.kept.load(ctx); err == nil {
 			return kept, unlock, nil
 		}
 		unlock()
 	}
-	if o.set.Grant == grantClientCredentials {
+	if o.set.Grant == grantClientCredentials && o.ending.Err() == nil {
 		return nil, func() {}, nil
 	}
 	return nil, nil, err
@@ -132,7 +141,8 @@ func (o *OAuth2) prepare(a *attempt, kept *grant) (done bool, err error) {
 		a.from = *kept
 	}
 	if a.newSeed(&o.hold) {
-		a.from = grant{Generation: a.from.Generation, Refresh: a.who.refresh, Seed: mark(a.who.refresh.Reveal()), Learned: a.from.Learned}
+		a.from = grant{Generation: a.from.Generation, Refresh: a.who.refresh, Learned: a.from.Learned,
+			Seed: mark(a.who.refresh.Reveal()), Former: a.from.former()}
 	}
 	if a.from.Terms != o.terms(a.who) {
 		a.from.Access = Secret{} // it was given for something else
@@ -153,10 +163,15 @@ func (o *OAuth2) prepare(a *attempt, kept *grant) (done bool, err error) {
 
 // newSeed reports whether the configured refresh token is one that what we have does
 // not descend from: then the operator wants that one. A grant without a seed comes
-// from a login, and goes first for as long as it lives.
+// from a login, and goes first for as long as it lives; so does one with a seed after
+// the configured one, which a process with an older environment still has.
 func (a *attempt) newSeed(h *hold) bool {
-	if a.who.refresh == (Secret{}) || a.from.Seed == mark(a.who.refresh.Reveal()) {
+	seed := mark(a.who.refresh.Reveal())
+	switch {
+	case seed == "" || a.from.Seed == seed:
 		return false
+	case slices.Contains(strings.Fields(a.from.Former), seed):
+		return h.kind == terminal
 	}
 	return a.from.Seed != "" || a.from.Refresh == (Secret{}) || h.kind == terminal
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -88,13 +89,25 @@ func (s *sidecar) serve() {
 	s.serveAdmin(s.adminPort)
 }
 
+// lastMoments is ctx, and if its time is over 5 s more; if it was cancelled nothing.
+func lastMoments(ctx context.Context) context.Context {
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return ctx
+	}
+	more, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	context.AfterFunc(more, cancel)
+	return more
+}
+
 // stop takes the sidecar down: readiness goes first, then no new calls, then
 // those under way have until ctx ends.
 func (s *sidecar) stop(ctx context.Context) error {
 	s.draining.Store(true)
 	err := s.server.Shutdown(ctx)
 	_ = s.admin.Close()
-	s.live.Close()
+	if lost := s.live.Close(lastMoments(ctx)); lost != nil {
+		s.telemetry.Logger().Warn("a token request goes on while we end: what it brings may be lost", "error", lost)
+	}
 	s.closeStore()
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

@@ -1,0 +1,159 @@
+package policy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"outrider/policy"
+	"outrider/policy/config"
+	"outrider/policy/policytest"
+)
+
+// kept is a Keeper in memory, which can be full.
+type kept struct {
+	slot chan struct{}
+
+	mu   sync.Mutex
+	data []byte
+	full error
+}
+
+func (k *kept) Load(context.Context) ([]byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.data, nil
+}
+
+func (k *kept) Save(_ context.Context, data []byte) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.full == nil {
+		k.data = data
+	}
+	return k.full
+}
+
+func (k *kept) Lock(context.Context) (func(), error) {
+	k.slot <- struct{}{}
+	return func() { <-k.slot }, nil
+}
+
+// fetching is a rig whose upstreams take every token, with a token endpoint.
+func fetching(t *testing.T, endpoint http.RoundTripper) (*rig, *kept) {
+	r := newRig(t, policytest.NewUpstream(t, policytest.Step{Times: -1}))
+	k := &kept{slot: make(chan struct{}, 1)}
+	r.env.TokenTransport = func(*config.Upstream, string) (http.RoundTripper, error) { return endpoint, nil }
+	r.env.Keep = func(string) (policy.Keeper, error) { return k, nil }
+	return r, k
+}
+
+// grants is a step of a token endpoint that gives the n-th pair.
+func grants(n int, delay time.Duration) policytest.Step {
+	return policytest.Step{Delay: delay, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: fmt.Sprintf(`{"access_token":"access-%04d","refresh_token":"refresh-%04d","expires_in":3600}`, n, n)}
+}
+
+const connection = `type = "oauth2"
+grant = "refresh_token"
+token_url = "https://login.test/token"
+client_id = "env:ID"
+client_secret = "env:S"
+refresh_token = "env:R"
+`
+
+func wantRequests(t *testing.T, endpoint *policytest.Upstream, want ...string) {
+	t.Helper()
+	var sent []string
+	for _, r := range endpoint.Requests() {
+		form, _ := url.ParseQuery(r.Body)
+		sent = append(sent, form.Get("refresh_token"))
+	}
+	if strings.Join(sent, " ") != strings.Join(want, " ") {
+		t.Errorf("sent %q, want %q", sent, want)
+	}
+}
+
+// A successor that could not be saved is known again when its credential comes back
+// in a later configuration.
+func TestCredentialThatComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		endpoint := policytest.NewUpstream(t, grants(1, 0))
+		r, k := fetching(t, endpoint)
+		with := "[upstream.api]\nurl = \"https://api.test\"\n[upstream.api.auth]\n" + connection
+		var live policy.Live
+		k.full = errors.New("the disk is full")
+		live.Publish(r.compile(with, nil))
+		call(t, live.Load(), "GET", "/", "")
+		live.Publish(r.compile("[upstream.other]\nurl = \"https://other.test\"\n", live.Load()))
+		k.full = nil
+		live.Publish(r.compile(with, live.Load()))
+		call(t, live.Load(), "GET", "/", "")
+		if err := live.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		wantRequests(t, endpoint, "secret-of-R")
+		if !strings.Contains(string(k.data), "refresh-0001") {
+			t.Errorf("kept %s", k.data)
+		}
+	})
+}
+
+// A rule that inherits the upstream's credential has that one, also where a rule
+// before it has the same with another setting: Close waits for all of them.
+func TestRuleInheritsTheUpstreamsSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		endpoint := policytest.NewUpstream(t, grants(1, 5*time.Second))
+		r, k := fetching(t, endpoint)
+		var live policy.Live
+		live.Publish(r.compile("[upstream.api]\nurl = \"https://api.test\"\n[upstream.api.auth]\n"+connection+
+			"[[upstream.api.rule]]\nmatch = \"GET /a\"\n[upstream.api.rule.auth]\n"+connection+"lifetime_default = \"5m\"\n"+
+			"[[upstream.api.rule]]\nmatch = \"GET /b\"\ntimeout = \"20s\"\n", nil))
+		var calls sync.WaitGroup
+		calls.Go(func() { call(t, live.Load(), "GET", "/", "") })
+		defer calls.Wait()
+		time.Sleep(time.Second)
+		if c := live.Load().Status()[0].Credentials; len(c) != 2 || c[1].Name != "default" || c[1].State != "refreshing" {
+			t.Errorf("status %+v", c)
+		}
+		began := time.Now()
+		if err := live.Close(t.Context()); err != nil || time.Since(began) != 4*time.Second {
+			t.Errorf("closed after %v: %v", time.Since(began), err)
+		}
+		if !strings.Contains(string(k.data), "refresh-0001") {
+			t.Errorf("kept %s", k.data)
+		}
+		wantRequests(t, endpoint, "secret-of-R")
+	})
+}
+
+// A grant that is dead stays so over reloads, with two upstreams that go different
+// ways too: the token endpoint is not asked again for each of them.
+func TestDeadGrantOverReloads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		endpoint := policytest.NewUpstream(t, policytest.Step{Times: -1, Status: 400, Body: `{"error":"invalid_grant"}`})
+		r, _ := fetching(t, endpoint)
+		document := "[upstream.api]\nurl = \"https://api.test\"\n[upstream.api.auth]\n" + connection +
+			"[upstream.a]\nurl = \"https://a.test\"\nproxy = \"http://127.0.0.1:1\"\n[upstream.a.auth]\n" + connection
+		var live policy.Live
+		live.Publish(r.compile(document, nil))
+		for range 3 {
+			call(t, live.Load(), "GET", "/", "")
+			live.Publish(r.compile(document, live.Load()))
+			if c := live.Load().Status()[1].Credentials[0]; c.State != "dead" {
+				t.Errorf("status %+v", c)
+			}
+		}
+		wantRequests(t, endpoint, "secret-of-R")
+		ended, end := context.WithCancel(t.Context())
+		end()
+		_ = live.Close(ended) // who may not wait does not
+	})
+}
