@@ -32,7 +32,7 @@ var guarded = []string{otel, toml, slog, osys, dsql, lite}
 
 // leaf is the rule of the policies that are decorators.
 var leaf = houseRule{
-	may: []string{"policy/hint"},
+	may: []string{"policy/hint", "policy/replay"},
 	why: "a leaf knows nothing of other leaves, of the document, of logs and of spans: it reports through func fields",
 }
 
@@ -43,6 +43,7 @@ var house = map[string]houseRule{
 	"policy":            {may: []string{"policy/config", "policy/auth", "policy/breaker", "policy/limit", "policy/retry"}, why: "policy has no listener, no file, no logger"},
 	"policy/config":     {may: []string{toml, slog}, why: "the document knows nobody; slog only so that a secret prints as REDACTED"},
 	"policy/hint":       {why: "a parser that every leaf may use"},
+	"policy/replay":     {why: "how a request is repeated, for the leaves that do it"},
 	"policy/auth":       {may: append([]string{slog}, leaf.may...), why: leaf.why + "; slog only so that a secret prints as REDACTED"},
 	"policy/breaker":    leaf,
 	"policy/limit":      leaf,
@@ -52,10 +53,11 @@ var house = map[string]houseRule{
 	"proxy/admin":       {may: []string{osys}, why: "the page shows views that it is handed"},
 	"proxy/clients":     {may: []string{osys}, why: "what clients read is known apart from who tells them"},
 	"proxy/egress":      {may: []string{osys}, why: "the network side knows nothing of policies"},
-	"proxy/intercept":   {may: []string{osys}, why: "the authority is asked for certificates, and knows neither who asks nor the configuration"},
+	"proxy/intercept":   {may: []string{"proxy/statefile", osys}, why: "the authority is asked for certificates, and knows neither who asks nor the configuration"},
 	"proxy/framing":     {why: "the strict reader knows bytes only"},
 	"proxy/simulator":   {may: []string{osys}, why: "the simulator is somebody else's server"},
-	"proxy/store":       {may: []string{dsql, lite, osys}, why: "the store keeps bytes, and does not know whose"},
+	"proxy/statefile":   {may: []string{osys}, why: "a file is private or not, whatever it holds"},
+	"proxy/store":       {may: []string{"proxy/statefile", dsql, lite, osys}, why: "the store keeps bytes, and does not know whose"},
 	"proxy/telemetry":   {may: []string{"policy", otel, slog, osys}, why: "the only importer of OpenTelemetry sees calls and events, not leaves"},
 	"proxy/cli": {may: []string{"policy", "policy/config", "proxy", "proxy/admin", "proxy/clients", "proxy/egress", "proxy/intercept", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys},
 		why: "the wiring sees the parts, not the leaves"},

@@ -8,7 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
+
+	"outrider/policy/replay"
 )
 
 // A refusable is a Source that knows more of a 401 than that it is one.
@@ -24,15 +25,12 @@ type refusable interface {
 	accepted(t Token)
 }
 
-const (
-	peekBytes  = 8 << 10  // of the body of a 401
-	drainBytes = 64 << 10 // of one that is replaced
-	drainTime  = 500 * time.Millisecond
-)
+const peekBytes = 8 << 10 // of the body of a 401
 
 // again gives the response to the same request with a new token, where the 401 is
 // about the old one and there is a new one: RFC 6750 §3.1 says that a client may
-// then try again. Otherwise it gives back the 401, to be read from its beginning. A
+// then try again. Which method it has does not matter: a request that was refused for
+// its credential was not carried out. Otherwise it gives back the 401, to be read from its beginning. A
 // second 401 is the answer.
 func (t *transport) again(req *http.Request, token Token, resp *http.Response) (*http.Response, error) {
 	if token.Value == (Secret{}) {
@@ -43,7 +41,7 @@ func (t *transport) again(req *http.Request, token Token, resp *http.Response) (
 	if known != nil && mentions(resp, known.excused()) {
 		return resp, nil
 	}
-	if !replayable(req) {
+	if !replay.Possible(req) {
 		if known != nil {
 			known.refusedNow(ctx, token)
 		}
@@ -53,7 +51,7 @@ func (t *transport) again(req *http.Request, token Token, resp *http.Response) (
 	if err != nil || fresh == token || ctx.Err() != nil {
 		return resp, nil //nolint:nilerr // the upstream's own answer says more
 	}
-	body, err := replayBody(req)
+	body, err := replay.Body(req)
 	if err != nil {
 		return resp, nil //nolint:nilerr // likewise
 	}
@@ -61,10 +59,10 @@ func (t *transport) again(req *http.Request, token Token, resp *http.Response) (
 	second.Body = body
 	in, err := t.inject(&second, fresh)
 	if err != nil || in == nil {
-		closeBody(&second)
+		replay.CloseBody(&second)
 		return resp, nil //nolint:nilerr // likewise
 	}
-	drop(ctx, resp) // its turn is given back with it, which the replay may need
+	replay.Drop(ctx, resp) // its turn is given back with it, which the replay may need
 	resp, err = t.send(req, in)
 	switch {
 	case err != nil || known == nil:
@@ -74,26 +72,6 @@ func (t *transport) again(req *http.Request, token Token, resp *http.Response) (
 		known.refusedNow(ctx, fresh)
 	}
 	return resp, err
-}
-
-// replayable reports whether a request can be sent a second time. Which method it
-// has does not matter: a request that was refused for its credential was not
-// carried out.
-func replayable(req *http.Request) bool {
-	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
-}
-
-func replayBody(req *http.Request) (io.ReadCloser, error) {
-	if req.Body == nil || req.Body == http.NoBody {
-		return req.Body, nil
-	}
-	return req.GetBody()
-}
-
-func closeBody(req *http.Request) {
-	if req.Body != nil {
-		req.Body.Close()
-	}
 }
 
 // mentions reports whether the beginning of a body has one of the texts in it. The
@@ -132,33 +110,6 @@ type peekedBody struct {
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
-
-// drop reads a response to its end, so that its connection can be used again, and
-// closes it. One that is too large is not worth the wait, nor is one that does not
-// come: that one is left to end with the context of the call, since not every body
-// can be closed under a read.
-func drop(ctx context.Context, resp *http.Response) {
-	if resp.Body == nil {
-		return
-	}
-	if resp.Body == http.NoBody || resp.ContentLength > drainBytes {
-		resp.Body.Close()
-		return
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, _ = io.CopyN(io.Discard, resp.Body, drainBytes)
-		resp.Body.Close()
-	}()
-	timer := time.NewTimer(drainTime)
-	defer timer.Stop()
-	select {
-	case <-done:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
 
 func (o *OAuth2) excused() []string { return o.set.NotExpiry }
 

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"unicode"
+
+	"outrider/policy/replay"
 )
 
 // Wrap returns a decorator that asks src for a token for each request and
@@ -35,7 +37,7 @@ type transport struct {
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	in, token, err := t.authorize(req)
 	if err != nil {
-		closeBody(req)
+		replay.CloseBody(req)
 		return nil, err
 	}
 	if in == nil {

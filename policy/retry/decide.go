@@ -2,9 +2,10 @@ package retry
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"time"
+
+	"outrider/policy/replay"
 )
 
 // A next is an attempt that was decided on, and paid for.
@@ -58,49 +59,35 @@ func (s *Stage) decide(req *http.Request, n int, resp *http.Response, err error)
 	if deadline, ok := ctx.Deadline(); ok && !now.Add(delay).Before(deadline) {
 		return nil, Deadline
 	}
-	again, err := replay(req)
+	again, err := repeat(req)
 	if err != nil {
 		return nil, NotReplayable
 	}
 	if !s.set.Budget.spend() {
-		closeBody(again)
+		replay.CloseBody(again)
 		return nil, BudgetSpent
 	}
 	return &next{req: again, delay: delay}, ""
 }
 
-// replay copies a request, with its body from the beginning.
-func replay(req *http.Request) (*http.Request, error) {
-	r2 := clone(req)
-	if req.Body == nil || req.Body == http.NoBody {
-		return r2, nil
-	}
-	body, err := req.GetBody()
+// repeat copies a request, with its body from the beginning.
+func repeat(req *http.Request) (*http.Request, error) {
+	body, err := replay.Body(req)
 	if err != nil {
 		return nil, err
 	}
+	r2 := clone(req)
 	r2.Body = body
 	return r2, nil
 }
 
-func closeBody(req *http.Request) {
-	if req.Body != nil {
-		req.Body.Close()
-	}
-}
-
-const (
-	drainBytes = 64 << 10
-	drainTime  = 500 * time.Millisecond
-)
-
 // wait lets go of the response that is being retried, if any, and returns when
 // delay is over, or with the cause when ctx is.
 func wait(ctx context.Context, delay time.Duration, dropped *http.Response) error {
-	timer := time.NewTimer(delay) // what drop needs is part of the wait
+	timer := time.NewTimer(delay) // dropping is part of the wait
 	defer timer.Stop()
 	if dropped != nil {
-		drop(ctx, dropped)
+		replay.Drop(ctx, dropped)
 	}
 	select {
 	case <-timer.C:
@@ -110,31 +97,4 @@ func wait(ctx context.Context, delay time.Duration, dropped *http.Response) erro
 	case <-ctx.Done():
 	}
 	return context.Cause(ctx)
-}
-
-// drop reads a response to its end, so that its connection can be used again,
-// and closes it; that gives back its turn as well. A body that is too large, or
-// does not come, is not worth the wait: the former is closed, the latter left
-// to end with the context of the call.
-func drop(ctx context.Context, resp *http.Response) {
-	if resp.Body == nil {
-		return
-	}
-	if resp.Body == http.NoBody || resp.ContentLength > drainBytes {
-		resp.Body.Close()
-		return
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, _ = io.CopyN(io.Discard, resp.Body, drainBytes)
-		resp.Body.Close()
-	}()
-	timer := time.NewTimer(drainTime)
-	defer timer.Stop()
-	select {
-	case <-done:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

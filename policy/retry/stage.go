@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"outrider/policy/replay"
 )
 
 // Settings say when a call is sent again, and how soon.
@@ -117,7 +119,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			s.set.OnRetry(ctx, Event{Attempt: n + 1, Delay: again.delay, Reason: describe(resp, err)})
 		}
 		if err := wait(ctx, again.delay, resp); err != nil {
-			closeBody(again.req)
+			replay.CloseBody(again.req)
 			s.gaveUp(ctx, n, ended(ctx))
 			return nil, err
 		}

@@ -3,6 +3,8 @@ package retry
 import (
 	"net/http"
 	"slices"
+
+	"outrider/policy/replay"
 )
 
 // A Class says what a second sending of a request can do.
@@ -102,7 +104,7 @@ func Replayable(req *http.Request) bool {
 	if len(req.Header["Upgrade"]) > 0 || slices.Contains(req.Header["Early-Data"], "1") {
 		return false
 	}
-	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
+	return replay.Possible(req)
 }
 
 // Class tells the class of a request under these settings; its context carries
