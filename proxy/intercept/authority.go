@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"outrider/proxy/statefile"
 )
 
 // An Authority is a local certificate authority, kept in a directory. It holds
@@ -71,7 +73,7 @@ func (a *Authority) create() error {
 		}
 		return fmt.Errorf("making the local authority: %w", err)
 	}
-	return syncDir(a.dir)
+	return statefile.SyncDir(a.dir)
 }
 
 // readRoot reads the certificate, and refuses to go on with an authority that
@@ -88,7 +90,7 @@ func (a *Authority) readRoot() (*x509.Certificate, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", path, err)
 		}
-		if err := private(path, info.Mode()); err != nil {
+		if err := statefile.Private(path, info.Mode(), aKey); err != nil {
 			return nil, err
 		}
 	}

@@ -4,16 +4,16 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
-	"syscall"
+
+	"outrider/proxy/statefile"
 )
 
-// maxFile bounds what is read of a file of ours; all of them are some kilobytes.
-const maxFile = 1 << 20
+// aKey is what our files that are private hold.
+const aKey = "a private key"
 
 // writeFile replaces path by a complete file or leaves it as it was.
 func writeFile(path string, data []byte, mode fs.FileMode) (err error) {
@@ -44,7 +44,7 @@ func writeFile(path string, data []byte, mode fs.FileMode) (err error) {
 	if err = os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return statefile.SyncDir(dir)
 }
 
 // keepFile is writeFile for a file that is only written when it would change,
@@ -66,52 +66,6 @@ func keepDir(path string) error {
 		return fmt.Errorf("making %s: %w", path, err)
 	}
 	return os.Chmod(path, 0o755) //nolint:gosec // G302: as above, and the umask may have taken it
-}
-
-// syncDir makes renames in dir last.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" { // has no such thing
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		err = nil // a file system without it, such as CIFS
-	}
-	return errors.Join(err, d.Close())
-}
-
-// readSecret reads a file that nobody but its owner may read or change.
-func readSecret(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
-	}
-	if err := private(path, info.Mode()); err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile))
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
-	}
-	return data, nil
-}
-
-// private refuses a mode that gives a file with a key to others.
-func private(path string, mode fs.FileMode) error {
-	if runtime.GOOS == "windows" || mode.Perm()&0o077 == 0 {
-		return nil
-	}
-	return fmt.Errorf("%s holds a private key, and others than its owner can get at it (mode %04o): chmod 600 %s",
-		path, mode.Perm(), path)
 }
 
 // unwritable refuses a directory in which others could put their own files.

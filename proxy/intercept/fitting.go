@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"outrider/proxy/statefile"
 )
 
 // fitting gives the issuer on disk if it may be used for s, and else a new one,
@@ -38,7 +40,7 @@ func (a *Authority) fitting(s scope, now time.Time) (pair, error) {
 
 // readPair reads the issuer on disk; the zero pair means that there is none.
 func (a *Authority) readPair() (pair, error) {
-	data, err := readSecret(a.issuer())
+	data, err := statefile.ReadSecret(a.issuer(), aKey)
 	if errors.Is(err, fs.ErrNotExist) {
 		return pair{}, nil
 	}
@@ -92,7 +94,7 @@ func difference(before, after []string) string {
 // issue makes an issuer and writes it. This is the only use of the root's key.
 // Where there is none the error is fs.ErrNotExist.
 func (a *Authority) issue(root *x509.Certificate, s scope, now time.Time) (pair, error) {
-	data, err := readSecret(a.rootKey())
+	data, err := statefile.ReadSecret(a.rootKey(), aKey)
 	if err != nil {
 		return pair{}, err
 	}

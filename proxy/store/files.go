@@ -3,16 +3,15 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
-	"syscall"
+
+	"outrider/proxy/statefile"
 )
 
-// maxSecret bounds what is read of a key file.
-const maxSecret = 1 << 16
+// ourSecrets is what the files of the store hold.
+const ourSecrets = "secrets"
 
 // prepare makes the directory and the file of the store where they are missing,
 // and refuses files that others than the owner can get at. A directory that is
@@ -39,7 +38,7 @@ func prepare(path string) error {
 		if err != nil {
 			return fmt.Errorf("reading %s: %w", name, err)
 		}
-		if err := private(name, info.Mode()); err != nil {
+		if err := statefile.Private(name, info.Mode(), ourSecrets); err != nil {
 			return err
 		}
 	}
@@ -71,7 +70,7 @@ func createSecret(path string, data []byte, linkless func(temp string) error) (e
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	return syncDir(filepath.Dir(path))
+	return statefile.SyncDir(filepath.Dir(path))
 }
 
 // writeTemp writes a file beside path, to the disk.
@@ -86,50 +85,4 @@ func writeTemp(path string, data []byte) (temp string, err error) {
 		_ = os.Remove(f.Name()) // what went wrong is known
 	}
 	return f.Name(), err
-}
-
-// readSecret reads a file that nobody but its owner may read or change.
-func readSecret(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
-	}
-	if err := private(path, info.Mode()); err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxSecret))
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
-	}
-	return data, nil
-}
-
-// private refuses a mode that gives a file to others.
-func private(path string, mode fs.FileMode) error {
-	if runtime.GOOS == "windows" || mode.Perm()&0o077 == 0 {
-		return nil
-	}
-	return fmt.Errorf("%s holds secrets, and others than its owner can get at it (mode %04o): chmod 600 %s",
-		path, mode.Perm(), path)
-}
-
-// syncDir makes new names in dir last.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" { // has no such thing
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		err = nil // a file system without it, such as CIFS
-	}
-	return errors.Join(err, d.Close())
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"outrider/proxy/statefile"
 )
 
 const (
@@ -38,7 +40,7 @@ func newKey(configured func() (string, error), dir string) *key {
 	}
 	path := filepath.Join(dir, keyFileName)
 	return &key{from: path, file: path, get: func() (string, error) {
-		text, err := readSecret(path)
+		text, err := statefile.ReadSecret(path, ourSecrets)
 		return string(text), err
 	}}
 }
