@@ -23,7 +23,7 @@ type Env struct {
 	Transport func(u *config.Upstream) (http.RoundTripper, error)
 	// TokenTransport makes the way to the token endpoint of a credential: guarded, by
 	// the upstream's proxy, and with nothing of the upstream's own circuit and quota.
-	TokenTransport func(u *config.Upstream, tokenURL string) (http.RoundTripper, error)
+	TokenTransport func(u *config.Upstream) (http.RoundTripper, error)
 	// Keep is where the tokens of a credential are kept. nil: in memory only. An error
 	// that has a Key is about that setting of the file.
 	Keep func(credential string) (Keeper, error)

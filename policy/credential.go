@@ -113,7 +113,7 @@ func (c *compiler) oauth2(u *config.Upstream, key, name, id string, cfg config.A
 		}
 	}
 	var err error
-	if settings.Transport, err = c.env.TokenTransport(u, cfg.TokenURL); err != nil {
+	if settings.Transport, err = c.env.TokenTransport(u); err != nil {
 		c.fault(key+".token_url", err)
 		return nil
 	}

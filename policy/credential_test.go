@@ -50,7 +50,7 @@ func (k *kept) Lock(context.Context) (func(), error) {
 func fetching(t *testing.T, endpoint http.RoundTripper) (*rig, *kept) {
 	r := newRig(t, policytest.NewUpstream(t, policytest.Step{Times: -1}))
 	k := &kept{slot: make(chan struct{}, 1)}
-	r.env.TokenTransport = func(*config.Upstream, string) (http.RoundTripper, error) { return endpoint, nil }
+	r.env.TokenTransport = func(*config.Upstream) (http.RoundTripper, error) { return endpoint, nil }
 	r.env.Keep = func(string) (policy.Keeper, error) { return k, nil }
 	return r, k
 }

@@ -49,7 +49,7 @@ func (s *sidecar) env() policy.Env {
 }
 
 // tokenTransport is the way to a token endpoint. It has connections of its own.
-func (s *sidecar) tokenTransport(u *config.Upstream, _ string) (http.RoundTripper, error) {
+func (s *sidecar) tokenTransport(u *config.Upstream) (http.RoundTripper, error) {
 	way, err := s.way(u.Egress)
 	if err != nil {
 		return nil, &settingError{"upstream." + u.Name + ".proxy", err}
