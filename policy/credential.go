@@ -28,8 +28,12 @@ type credential struct {
 
 // identity names what a credential is, wherever it is written: with it its tokens are
 // found again after upstreams and rules were renamed, added or moved. A refresh token
-// that was spent, and is sent again, ends the connection at many providers.
-func identity(cfg config.Auth) string {
+// that was spent, and is sent again, ends the connection at many providers. What a
+// login brought belongs to its upstream: see ConnectionID.
+func identity(upstream string, cfg config.Auth) string {
+	if cfg.Grant == "authorization_code" {
+		return ConnectionID(upstream, "")
+	}
 	parts := []string{cfg.TokenURL, cfg.Grant, string(cfg.ClientID), string(cfg.RefreshToken)}
 	if cfg.Grant == "client_credentials" {
 		parts = append(parts, terms(cfg)...)
@@ -40,6 +44,15 @@ func identity(cfg config.Auth) string {
 		u = &url.URL{}
 	}
 	return u.Host + "/" + hex.EncodeToString(sum[:12])
+}
+
+// ConnectionID names where a connection of an upstream keeps its tokens. connection is
+// "" for the one that calls get which name none.
+func ConnectionID(upstream, connection string) string {
+	if connection == "" {
+		return "connection/" + upstream
+	}
+	return "connection/" + upstream + "/" + connection
 }
 
 // terms are what a token is asked for.
@@ -55,7 +68,7 @@ func (c *compiler) credential(u *Upstream, key, name string, cfg config.Auth) au
 	if has := u.credentials[name]; has != nil {
 		return has.source // the upstream's own, which this rule inherits
 	}
-	id := identity(cfg)
+	id := identity(u.Config.Name, cfg)
 	same := func(known *credential) bool {
 		return known != nil && known.auth == cfg && known.egress == u.Config.Egress
 	}

@@ -106,7 +106,7 @@ func (o *OAuth2) read(status int, header http.Header, body []byte) *result {
 		return r
 	}
 	if r.kind == "" {
-		r.kind = classify(o.set.Grant, status, r.code)
+		r.kind = classify(o.kind.spends, status, r.code)
 	}
 	r.retryAfter, _ = hint.RetryAfter(header, now)
 	r.err = o.failed(r.kind, status, r.code, reason)

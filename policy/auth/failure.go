@@ -68,14 +68,15 @@ var transientCodes = map[string]bool{
 }
 
 // classify says how lasting an answer is that gave no token. Status 429 and 5xx are
-// the server's trouble, whatever it says of the grant.
-func classify(grant string, status int, code string) failure {
+// the server's trouble, whatever it says of the grant. spends says that it is one that
+// ends: a client may be accepted again, a refresh token is not.
+func classify(spends bool, status int, code string) failure {
 	switch {
 	case status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status == http.StatusTooEarly:
 		return transient
 	case transientCodes[code]:
 		return transient
-	case terminalCodes[code] && grant == grantRefreshToken:
+	case terminalCodes[code] && spends:
 		return terminal
 	case status < 300 && code == "":
 		return transient // a page of somebody in between, or of maintenance

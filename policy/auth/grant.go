@@ -24,7 +24,7 @@ type grant struct {
 
 	Seed   string // mark of the configured refresh token that this descends from; "": of none
 	Former string // marks of configured refresh tokens before that one, separated by spaces
-	Terms  string // mark of what was asked for: scopes, audience, client
+	Terms  string // mark of what was asked for: scopes, audience, client; "": that is not known, see Introduce
 
 	Obtained time.Time     // wall clock
 	Expires  time.Time     // wall clock; zero: the provider did not say

@@ -9,20 +9,15 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// The grants that OAuth2 refreshes by.
-const (
-	grantClientCredentials = "client_credentials" // RFC 6749 §4.4
-	grantRefreshToken      = "refresh_token"      // RFC 6749 §6
-)
-
 // OAuth2Settings describe a credential that a token endpoint gives.
 type OAuth2Settings struct {
-	Grant    string // client_credentials or refresh_token
+	Grant    string // client_credentials, refresh_token or authorization_code
 	TokenURL string // where tokens are had
 
 	// ClientID, ClientSecret and RefreshToken read what is configured, anew for each
@@ -73,6 +68,7 @@ type OAuth2 struct {
 	set    OAuth2Settings
 	host   string // of TokenURL, for people
 	params []param
+	kind   grantKind
 	kept   shelf
 	inBody bool // ClientAuth auto: basic was refused; only a flight reads and writes it
 
@@ -121,7 +117,7 @@ func NewOAuth2(s OAuth2Settings) (*OAuth2, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &OAuth2{host: endpoint.Host, kept: shelf{s.Keeper, &lost{}}}
+	o := &OAuth2{host: endpoint.Host, kind: grantKinds[s.Grant], kept: shelf{s.Keeper, &lost{}}}
 	o.ending, o.end = context.WithCancel(context.Background())
 	for _, name := range slices.Sorted(maps.Keys(s.Params)) {
 		o.params = append(o.params, param{name, NewSecret(s.Params[name])})
@@ -145,8 +141,8 @@ func (o *OAuth2) Successor(s OAuth2Settings) (*OAuth2, error) {
 // check gives everything that is wrong.
 func (s *OAuth2Settings) check() (errs []error) {
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf("oauth2: "+format, args...)) }
-	if s.Grant != grantClientCredentials && s.Grant != grantRefreshToken {
-		wrong("grant %q: must be client_credentials or refresh_token", s.Grant)
+	if _, known := grantKinds[s.Grant]; !known {
+		wrong("grant %q: must be one of %s", s.Grant, strings.Join(slices.Sorted(maps.Keys(grantKinds)), ", "))
 	}
 	if _, err := tokenURL(s.TokenURL); err != nil {
 		errs = append(errs, err)

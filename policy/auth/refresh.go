@@ -59,7 +59,7 @@ func (o *OAuth2) fly(ctx context.Context, reason string) error {
 	if done, err := o.prepare(&a, kept); done {
 		return err
 	}
-	if o.set.Grant == grantRefreshToken && a.from.Refresh == (Secret{}) {
+	if o.kind.spends && a.from.Refresh == (Secret{}) {
 		if a.noSeed != nil {
 			return o.fail(a, transient, fmt.Errorf("oauth2: reading the refresh token: %w", a.noSeed), 0)
 		}
@@ -87,7 +87,7 @@ func (o *OAuth2) open(ctx context.Context, reason string) (kept *grant, unlock f
 		}
 		unlock()
 	}
-	if o.set.Grant == grantClientCredentials && o.ending.Err() == nil {
+	if !o.kind.spends && o.ending.Err() == nil {
 		return nil, func() {}, nil
 	}
 	return nil, nil, err
@@ -113,7 +113,7 @@ func (o *OAuth2) introduce(a *attempt) error {
 		}
 		*part.to = NewSecret(value)
 	}
-	if o.set.Grant == grantRefreshToken && o.set.RefreshToken != nil {
+	if o.kind.spends && o.set.RefreshToken != nil {
 		value, err := o.set.RefreshToken()
 		a.who.refresh, a.noSeed = NewSecret(value), err
 	}
@@ -144,7 +144,7 @@ func (o *OAuth2) prepare(a *attempt, kept *grant) (done bool, err error) {
 		a.from = grant{Generation: a.from.Generation, Refresh: a.who.refresh, Learned: a.from.Learned,
 			Seed: mark(a.who.refresh.Reveal()), Former: a.from.former()}
 	}
-	if a.from.Terms != o.terms(a.who) {
+	if a.from.Terms != "" && a.from.Terms != o.terms(a.who) { // "": see Introduce
 		a.from.Access = Secret{} // it was given for something else
 	}
 	now := wallClock()

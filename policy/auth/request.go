@@ -34,8 +34,8 @@ type client struct {
 
 // tokenRequest makes the request that exchanges a grant (RFC 6749 §4.4.2, §6).
 func (o *OAuth2) tokenRequest(ctx context.Context, c client, refresh Secret, how string) (*http.Request, error) {
-	params := []param{{"grant_type", NewSecret(o.set.Grant)}}
-	if o.set.Grant == grantRefreshToken {
+	params := []param{{"grant_type", NewSecret(o.kind.wire)}}
+	if o.kind.spends {
 		params = append(params, param{"refresh_token", refresh})
 	}
 	if len(o.set.Scopes) > 0 {

@@ -51,7 +51,7 @@ func (g *grant) rotate(refresh string) {
 // rescue keeps a refresh token that came with an access token which is of no use:
 // the one before it may be spent.
 func (o *OAuth2) rescue(ctx context.Context, a attempt, r *result) {
-	if o.set.Grant != grantRefreshToken || r.tokenResponse.failed || r.refresh == "" || r.refresh == a.from.Refresh.Reveal() {
+	if !o.kind.spends || r.tokenResponse.failed || r.refresh == "" || r.refresh == a.from.Refresh.Reveal() {
 		return
 	}
 	o.mu.Lock()

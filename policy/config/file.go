@@ -111,7 +111,7 @@ type Auth struct {
 // OAuth2 is a credential that is fetched, and fetched again before it expires
 // (RFC 6749). It can be compared.
 type OAuth2 struct {
-	Grant         string        // "client_credentials" or "refresh_token"
+	Grant         string        // "client_credentials", "refresh_token" or "authorization_code"
 	TokenURL      string        // http(s) URL of the token endpoint
 	ClientID      Reference     //
 	ClientSecret  Reference     // "": a public client

@@ -94,7 +94,7 @@ var authKeys = slices.Concat(table[Auth]{
 }, inside(func(a *Auth) *OAuth2 { return &a.OAuth2 }, oauth2Keys))
 
 var oauth2Keys = table[OAuth2]{
-	text("grant", func(o *OAuth2) *string { return &o.Grant }, oneOf("client_credentials", "refresh_token")),
+	text("grant", func(o *OAuth2) *string { return &o.Grant }, oneOf("client_credentials", "refresh_token", "authorization_code")),
 	tokenURL("token_url"),
 	identity("client_id", func(o *OAuth2) *Reference { return &o.ClientID }),
 	secret("client_secret", func(o *OAuth2) *Reference { return &o.ClientSecret }),

@@ -109,7 +109,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		// Credentials.
 		{"no type", crm(`auth = {}`), `upstream.crm.auth.type: is missing: must be one of none, bearer, basic, header, query, placeholder, oauth2, passthrough`},
 		{"later kind", crm(`auth = { type = "sigv4" }`), `upstream.crm.auth.type = "sigv4": must be one of none, bearer, basic, header, query, placeholder, oauth2, passthrough`},
-		{"later grant", oauth2("grant", `"jwt_bearer"`), `upstream.crm.auth.grant = "jwt_bearer": must be one of client_credentials, refresh_token`},
+		{"later grant", oauth2("grant", `"jwt_bearer"`), `upstream.crm.auth.grant = "jwt_bearer": must be one of client_credentials, refresh_token, authorization_code`},
 		{"token_url", oauth2("token_url", `"login.example.com"`), `upstream.crm.auth.token_url = "login.example.com": must be an http or https URL with a host, such as "https://api.example.com"`},
 		{"grant without its token", oauth2("grant", `"refresh_token"`), `upstream.crm.auth.refresh_token: is missing: the first one, such as "env:CRM_REFRESH_TOKEN"; those that come later are kept in the store`},
 		{"grant with a token too many", oauth2("refresh_token", `"env:R"`), `upstream.crm.auth.refresh_token: does not belong to the grant client_credentials, which needs none`},
