@@ -17,6 +17,10 @@ type grant struct {
 	// refreshed with. It says which of two grants is newer, whatever the clocks of
 	// the processes that share it say.
 	Generation int
+	// Introduced is when what this descends from was introduced (wall clock; zero: it was
+	// not). It goes before Generation: a process that could not save may be some
+	// generations ahead of what was put in the place of its grant.
+	Introduced time.Time
 
 	Access   Secret // "": there is only the way to get one
 	Refresh  Secret // "": the grant has none
@@ -43,6 +47,9 @@ func (g *grant) former() string {
 
 // newer reports whether g replaces old.
 func (g *grant) newer(old *grant) bool {
+	if !g.Introduced.Equal(old.Introduced) {
+		return g.Introduced.After(old.Introduced)
+	}
 	if g.Generation != old.Generation {
 		return g.Generation > old.Generation
 	}
@@ -73,7 +80,9 @@ const grantVersion = 1
 // keptGrant is a grant in the form in which it is kept.
 type keptGrant struct {
 	Version    int       `json:"version"`
+	Kind       string    `json:"kind,omitempty"` // "" of a grant, see keptStatic
 	Generation int       `json:"generation"`
+	Introduced time.Time `json:"introduced,omitzero"`
 	Access     string    `json:"access_token,omitempty"`
 	Refresh    string    `json:"refresh_token,omitempty"`
 	Previous   string    `json:"previous_refresh_token,omitempty"`
@@ -88,7 +97,7 @@ type keptGrant struct {
 
 func (g *grant) encode() ([]byte, error) {
 	kept := keptGrant{
-		Version: grantVersion, Generation: g.Generation,
+		Version: grantVersion, Generation: g.Generation, Introduced: g.Introduced,
 		Access: g.Access.Reveal(), Refresh: g.Refresh.Reveal(), Previous: g.Previous.Reveal(),
 		Seed: g.Seed, Former: g.Former, Terms: g.Terms, Obtained: g.Obtained, Expires: g.Expires, Forced: g.Forced,
 	}
@@ -109,12 +118,12 @@ func decodeGrant(data []byte) (*grant, error) {
 	if kept.Version != grantVersion && kept.Version != 0 {
 		return nil, fmt.Errorf("the grant has version %d, and this program knows version %d", kept.Version, grantVersion)
 	}
-	if err != nil || kept.Version == 0 {
+	if err != nil || kept.Version == 0 || kept.Kind != "" {
 		return nil, errors.New("it is not a grant")
 	}
 	g := &grant{
-		Generation: kept.Generation,
-		Access:     NewSecret(kept.Access), Refresh: NewSecret(kept.Refresh), Previous: NewSecret(kept.Previous),
+		Generation: kept.Generation, Introduced: kept.Introduced,
+		Access: NewSecret(kept.Access), Refresh: NewSecret(kept.Refresh), Previous: NewSecret(kept.Previous),
 		Seed: kept.Seed, Former: kept.Former, Terms: kept.Terms, Obtained: kept.Obtained, Expires: kept.Expires, Forced: kept.Forced,
 	}
 	if kept.Learned != "" {

@@ -16,13 +16,13 @@ type Pair struct {
 
 // Introduce puts p where a credential keeps its tokens, in place of what is kept there:
 // for all processes that share the Keeper it is the newest from then on. It waits for
-// a refresh that is under way, which would bring the successor of what is replaced.
-// The error is ErrNothing, or one of the Keeper.
+// a refresh that is under way, which would bring the successor of what is replaced, so
+// that nothing older is sent after it has returned. The error is ErrNothing, or one of the Keeper.
 func Introduce(ctx context.Context, keeper Keeper, p Pair) error {
 	if p.Access == (Secret{}) && p.Refresh == (Secret{}) {
 		return ErrNothing
 	}
-	s := shelf{keeper, &lost{}}
+	s := shelf{keeper: keeper, lost: &lost{}}
 	unlock, err := s.lock(ctx, introduceTimeout)
 	if err != nil {
 		return err
@@ -32,14 +32,18 @@ func Introduce(ctx context.Context, keeper Keeper, p Pair) error {
 	if err != nil {
 		return err
 	}
-	next := grant{Generation: 1, Access: p.Access, Refresh: p.Refresh, Obtained: p.Obtained, Expires: p.Expires}
+	now := wallClock()
+	next := grant{Generation: 1, Introduced: now, Access: p.Access, Refresh: p.Refresh, Obtained: p.Obtained, Expires: p.Expires}
 	if next.Obtained.IsZero() {
-		next.Obtained = wallClock()
+		next.Obtained = now
 	}
 	if kept != nil {
 		// Its lifetime is that of the provider's tokens; a configured refresh token that
 		// it descends from must not come back.
 		next.Generation, next.Learned, next.Former = kept.Generation+1, kept.Learned, kept.former()
+		if !now.After(kept.Introduced) { // by a clock that is ahead of ours
+			next.Introduced = kept.Introduced.Add(time.Nanosecond)
+		}
 	}
 	return s.save(ctx, &next)
 }

@@ -28,6 +28,7 @@ const keptTimeout = 10 * time.Second
 type shelf struct {
 	keeper Keeper
 	lost   *lost
+	only   bool // what it does not have there is none of, see OAuth2Settings.KeptOnly
 }
 
 // lost is a grant that the Keeper did not take. All that use its credential in this
@@ -50,6 +51,13 @@ func (l *lost) note(g *grant, err error) {
 	default:
 		l.grant, l.err = nil, nil
 	}
+}
+
+// forget is for a grant that was removed: what could not be saved of it is gone, too.
+func (l *lost) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.grant, l.err = nil, nil
 }
 
 // newest is what is lost, if it is newer than what is kept.
@@ -99,6 +107,9 @@ func (s shelf) load(ctx context.Context) (*grant, error) {
 		return nil, fmt.Errorf("reading what is kept: %w", err)
 	}
 	if len(data) == 0 {
+		if s.only {
+			s.lost.forget()
+		}
 		return s.lost.newest(nil), nil
 	}
 	g, err := decodeGrant(data)

@@ -49,6 +49,7 @@ type OAuth2Settings struct {
 	Transport http.RoundTripper                     // to the token endpoint; needed
 	Timeout   time.Duration                         // of one token request; 0: 20 s
 	Keeper    Keeper                                // nil: memory only
+	KeptOnly  bool                                  // the grant is there only as long as the Keeper has it: see ErrRemoved
 	Jitter    func(max time.Duration) time.Duration // random in [0, max); nil: none, and full waits
 	OnRefresh func(RefreshEvent)                    // after each token request, and each try to save; must not block
 }
@@ -117,7 +118,7 @@ func NewOAuth2(s OAuth2Settings) (*OAuth2, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &OAuth2{host: endpoint.Host, kind: grantKinds[s.Grant], kept: shelf{s.Keeper, &lost{}}}
+	o := &OAuth2{host: endpoint.Host, kind: grantKinds[s.Grant], kept: shelf{s.Keeper, &lost{}, s.KeptOnly}}
 	o.ending, o.end = context.WithCancel(context.Background())
 	for _, name := range slices.Sorted(maps.Keys(s.Params)) {
 		o.params = append(o.params, param{name, NewSecret(s.Params[name])})
@@ -149,6 +150,9 @@ func (s *OAuth2Settings) check() (errs []error) {
 	}
 	if s.ClientID == nil {
 		wrong("needs a client id")
+	}
+	if s.KeptOnly && (s.Keeper == nil || s.RefreshToken != nil || !grantKinds[s.Grant].spends) {
+		wrong("what is only kept needs a keeper, and a grant with a refresh token that is not configured")
 	}
 	if s.Transport == nil {
 		wrong("needs a way to the token endpoint")

@@ -49,6 +49,9 @@ func (o *OAuth2) fly(ctx context.Context, reason string) error {
 		return o.fail(a, transient, fmt.Errorf("oauth2: %w", err), 0)
 	}
 	defer unlock()
+	if kept == nil && o.set.KeptOnly {
+		return o.removed(a)
+	}
 	if reason == reasonSave {
 		return o.resave(ctx, kept)
 	}
@@ -141,7 +144,7 @@ func (o *OAuth2) prepare(a *attempt, kept *grant) (done bool, err error) {
 		a.from = *kept
 	}
 	if a.newSeed(&o.hold) {
-		a.from = grant{Generation: a.from.Generation, Refresh: a.who.refresh, Learned: a.from.Learned,
+		a.from = grant{Generation: a.from.Generation, Introduced: a.from.Introduced, Refresh: a.who.refresh, Learned: a.from.Learned,
 			Seed: mark(a.who.refresh.Reveal()), Former: a.from.former()}
 	}
 	if a.from.Terms != "" && a.from.Terms != o.terms(a.who) { // "": see Introduce

@@ -1,0 +1,97 @@
+package auth
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+)
+
+// A Kept is a Source of a credential that does not expire, such as an API key, and that
+// is there only as long as a Keeper has it. It gives nothing before its first Look.
+type Kept struct {
+	set    Settings // without Value and Username
+	keeper Keeper
+	has    atomic.Pointer[used] // nil: it was not looked yet, or it was removed
+}
+
+// used is what a Kept found, and the Source of that.
+type used struct {
+	keptStatic
+	src Source
+}
+
+// NewKept returns the Source of a credential of one of the kinds that have a value. Its
+// settings have no Value and no Username: those are the Keeper's.
+func NewKept(s Settings, keeper Keeper) (*Kept, error) {
+	if !slices.Contains([]string{Bearer, Basic, Header, Query, Placeholder}, s.Type) {
+		return nil, fmt.Errorf("type %q: has no value that could be kept", s.Type)
+	}
+	return &Kept{set: s, keeper: keeper}, nil
+}
+
+// Token gives what was kept when it was looked last. Of a stale one it looks again.
+func (k *Kept) Token(ctx context.Context, stale Token) (Token, error) {
+	if stale != (Token{}) {
+		if _, err := k.Look(ctx); err != nil {
+			return Token{}, &UnavailableError{Err: err}
+		}
+	}
+	has := k.has.Load()
+	if has == nil {
+		return Token{}, &UnavailableError{Err: ErrRemoved}
+	}
+	return has.src.Token(ctx, Token{})
+}
+
+// Look reads what is kept now. After an error what was known holds.
+func (k *Kept) Look(ctx context.Context) (found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, keptTimeout)
+	defer cancel()
+	data, err := k.keeper.Load(ctx)
+	if err != nil {
+		return false, fmt.Errorf("reading what is kept: %w", err)
+	}
+	if len(data) == 0 {
+		k.has.Store(nil)
+		return false, nil
+	}
+	kept, err := decodeStatic(data)
+	if has := k.has.Load(); err == nil && (has == nil || has.keptStatic != *kept) {
+		next := &used{keptStatic: *kept}
+		if next.src, err = New(kept.settings(k.set)); err == nil {
+			k.has.Store(next)
+		}
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading what is kept: %w", err)
+	}
+	return true, nil
+}
+
+// settings are those of a Source that does not change. A part that is empty is none.
+func (kept *keptStatic) settings(s Settings) Settings {
+	part := func(value string) func() (string, error) {
+		if value == "" && s.Type == Basic {
+			return nil
+		}
+		return func() (string, error) { return value, nil }
+	}
+	s.Value, s.Username = part(kept.Value), part(kept.Username)
+	return s
+}
+
+// Removed reports that nothing was kept when it was looked last.
+func (k *Kept) Removed() bool { return k.has.Load() == nil }
+
+// Status tells how the credential is now.
+func (k *Kept) Status() OAuth2Status {
+	has := k.has.Load()
+	if has == nil {
+		return OAuth2Status{State: StateNone}
+	}
+	return OAuth2Status{State: StateLive, Usable: true, Obtained: has.Obtained}
+}
+
+// Close does nothing: there is nothing to wait for.
+func (k *Kept) Close() {}
