@@ -73,7 +73,9 @@ func (k authKind) agrees(n node, auth *Auth) {
 		switch {
 		case key == "type" || !n.sound(key):
 		case slices.Contains(k.needs, key):
-			k.needed(place, key)
+			if !n.excused(key, *auth) {
+				k.needed(place, key)
+			}
 		case slices.Contains(k.may, key):
 		case n.has(key):
 			place.deny("does not belong to type " + k.name + ", which takes " + k.takes())

@@ -75,6 +75,9 @@ type Upstream struct {
 	Policy          // the settings for calls that no rule matches
 	Circuit Circuit // shared by all rules
 	Rules   []Rule  // in file order; the first that matches wins
+
+	Connections string       // "optional", or "required": every call that gets Auth names a connection
+	Named       []Connection // those of the file, sorted by name; others are kept in the store
 }
 
 // A Policy is what applies to a call.

@@ -62,6 +62,8 @@ var upstreamKeys = slices.Concat(
 	inside(func(u *Upstream) *Policy { return &u.Policy }, policyKeys),
 	table[Upstream]{
 		sub("circuit", func(u *Upstream) *Circuit { return &u.Circuit }, circuitKeys, circuitAgrees),
+		text("connections", func(u *Upstream) *string { return &u.Connections }, oneOf(ConnectionsOptional, ConnectionsRequired)),
+		connections("connection"),
 		rules("rule"),
 	},
 )

@@ -21,6 +21,8 @@ type report struct {
 	warnings []string
 	failed   map[string]bool // paths of errs
 	known    []string        // all key paths of the document, for suggestions
+
+	connected map[string]bool // paths of auth tables that connections complete
 }
 
 // child is the place of a key of the table that n is.
@@ -81,6 +83,16 @@ func (n node) has(key string) bool { return n.child(key).raw != nil }
 func (n node) sound(keys ...string) bool {
 	for _, key := range keys {
 		if n.log.failed[n.child(key).path] {
+			return false
+		}
+	}
+	return true
+}
+
+// soundBelow reports whether nothing is wrong with n and with what is below it.
+func (n node) soundBelow() bool {
+	for path := range n.log.failed {
+		if path == n.path || strings.HasPrefix(path, n.path+".") {
 			return false
 		}
 	}

@@ -17,7 +17,7 @@ func grantAgrees(n node, o *OAuth2) {
 		return
 	}
 	switch {
-	case o.Grant == "refresh_token" && o.RefreshToken == "":
+	case o.Grant == "refresh_token" && o.RefreshToken == "" && !n.excused("refresh_token", Auth{Type: "oauth2", OAuth2: *o}):
 		n.child("refresh_token").deny("is missing: the first one, such as \"env:CRM_REFRESH_TOKEN\"; those that come later are kept in the store")
 	case o.Grant == "client_credentials" && o.RefreshToken != "":
 		n.child("refresh_token").deny("does not belong to the grant client_credentials, which needs none")

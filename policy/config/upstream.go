@@ -31,7 +31,7 @@ func upstreams(key string) field[File] {
 }
 
 func readUpstream(n node, name string) Upstream {
-	u := Upstream{Name: name, Intercept: true, RewriteLinks: true, Policy: defaultPolicy(), Circuit: defaultCircuit()}
+	u := Upstream{Name: name, Intercept: true, RewriteLinks: true, Connections: ConnectionsOptional, Policy: defaultPolicy(), Circuit: defaultCircuit()}
 	switch {
 	case !upstreamName.MatchString(name):
 		n.deny("the name must be of lower-case letters, digits, - and _, and begin with a letter or digit: it becomes a path prefix")
@@ -42,6 +42,7 @@ func readUpstream(n node, name string) Upstream {
 		n.failf("must be a table: [%s]", n.path)
 		return u
 	}
+	connected(n)
 	upstreamKeys.read(n, &u)
 	if !n.has("url") {
 		n.child("url").fail(`is missing: where do calls go? Such as "https://api.example.com"`)
@@ -51,6 +52,8 @@ func readUpstream(n node, name string) Upstream {
 	}
 	pairAgrees(n, "client_cert", u.ClientCert, "client_key", u.ClientKey)
 	fitAttempt(n, &u.Policy)
+	requireConnections(n, &u)
+	readConnections(n.child("connection"), n.child("auth"), &u)
 	readRules(n.child("rule"), &u)
 	fitWindow(n, &u)
 	return u

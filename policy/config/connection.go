@@ -1,0 +1,169 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// A Connection is one of several credentials of an upstream, such as that of one
+// tenant. Calls choose it by its name.
+type Connection struct {
+	Name string
+	Auth Auth // whole: the upstream's, with what the connection says
+}
+
+// longestName bounds the name of a connection, in bytes.
+const longestName = 128
+
+// ConnectionName says what is wrong with the name of a connection; "" for nothing. It
+// stands in headers, in paths of URLs and in names of what is kept.
+func ConnectionName(name string) (problem string) {
+	odd := strings.ContainsFunc(name, func(r rune) bool {
+		return r >= 0x80 || !isAlphanumeric(byte(r)) && !strings.ContainsRune("._~-", r)
+	})
+	if name == "" || name == "." || name == ".." || len(name) > longestName || odd {
+		return "the name of a connection has 1 to 128 letters, digits, -, _, . and ~"
+	}
+	return ""
+}
+
+// The values of Upstream.Connections.
+const (
+	ConnectionsOptional = "optional" // a call that names none gets the upstream's own credential
+	ConnectionsRequired = "required" // a call has to name one
+)
+
+// connections is known here and read by readConnections, once the upstream is complete:
+// connections stand on its credential.
+func connections(key string) field[Upstream] {
+	var below []string
+	for _, path := range authKeys.paths() {
+		below = append(below, "NAME."+path)
+	}
+	return field[Upstream]{key, func(n node, _ *Upstream) {
+		if _, ok := n.raw.(map[string]any); !ok {
+			n.failf("must be a table for each connection: [%s.NAME]", n.path)
+		}
+	}, below}
+}
+
+func readConnections(all, auth node, u *Upstream) {
+	named, _ := all.raw.(map[string]any)
+	soundAuth := auth.soundBelow()
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		n := all.child(name)
+		if problem := ConnectionName(name); problem != "" {
+			n.deny(problem)
+		}
+		c := Connection{Name: name, Auth: u.Auth}
+		authKeys.read(n, &c.Auth)
+		if _, ok := n.raw.(map[string]any); ok && soundAuth {
+			connectionAgrees(n, u.Auth, &c.Auth)
+		}
+		u.Named = append(u.Named, c)
+	}
+}
+
+// owned maps a kind, or a grant of oauth2, → what each connection has to have of its
+// own. Of others anything that differs will do.
+var owned = map[string][]string{
+	"bearer":        {"token"},
+	"basic":         {"username", "password"},
+	"header":        {"value"},
+	"query":         {"value"},
+	"placeholder":   {"value"},
+	"refresh_token": {"refresh_token"},
+}
+
+// ownedBy are the keys of owned for a credential.
+func ownedBy(a Auth) []string {
+	if a.Type == "oauth2" {
+		return owned[a.Grant]
+	}
+	return owned[a.Type]
+}
+
+// connectionAgrees holds a connection to its upstream's credential: it is of the same
+// kind, and no half of one secret is sent with half of another.
+func connectionAgrees(n node, upstream Auth, own *Auth) {
+	if !Connectable(upstream) {
+		n.deny("has nothing to stand on: auth of the upstream is " + upstream.Type + ", which has no value")
+		return
+	}
+	kind := authKinds[slices.IndexFunc(authKinds, func(k authKind) bool { return k.name == upstream.Type })]
+	written, _ := n.raw.(map[string]any)
+	if len(written) == 0 {
+		n.deny("is empty: say what it has of its own, of " + kind.takes())
+		return
+	}
+	for _, key := range authKeys.names() {
+		place := n.child(key)
+		switch {
+		case !n.has(key):
+			continue
+		case key == "type" || key == "grant":
+			place.deny("is the same for all connections of an upstream: it belongs into auth")
+		case !slices.Contains(kind.needs, key) && !slices.Contains(kind.may, key):
+			place.deny("does not belong to type " + kind.name + ", which takes " + kind.takes())
+		}
+	}
+	if !n.soundBelow() {
+		return // one fault, one message
+	}
+	for _, key := range ownedBy(upstream) {
+		if !n.has(key) {
+			n.child(key).deny("is missing: each connection has its own")
+		} else if n.child(key).raw == "" && key != "password" {
+			n.child(key).deny("must not be empty")
+		}
+	}
+	ownClient(n, upstream, own)
+}
+
+// ownClient reports a client that is only half a connection's own.
+func ownClient(n node, upstream Auth, own *Auth) {
+	switch {
+	case n.has("client_id") && !n.has("client_secret") && upstream.ClientSecret != "":
+		n.child("client_secret").deny("is missing: the upstream's does not belong to this client_id")
+	case n.has("client_secret") && !n.has("client_id"):
+		n.child("client_id").deny("is missing: the client_secret belongs to one")
+	case n.has("client_secret") && own.ClientAuth == "none":
+		n.child("client_secret").deny("is not sent where client_auth is \"none\"")
+	}
+}
+
+// connected prepares for an upstream with connections: what each of them brings may be
+// missing of the upstream's own credential.
+func connected(n node) {
+	required, written := n.child("connections").raw.(string)
+	if required == ConnectionsRequired || !written && n.has("connection") {
+		n.log.connected[n.child("auth").path] = true
+	}
+}
+
+// excused reports whether a key may be missing of the auth table n. One that has a part
+// of a secret has to have the rest.
+func (n node) excused(key string, a Auth) bool {
+	return n.log.connected[n.path] && slices.Contains(ownedBy(a), key) && !slices.ContainsFunc(ownedBy(a), n.has)
+}
+
+// requireConnections settles whether a call has to name a connection: where the
+// upstream has no credential of its own it has to, in any case.
+func requireConnections(n node, u *Upstream) {
+	auth := n.child("auth")
+	for _, key := range ownedBy(u.Auth) {
+		if auth.excused(key, u.Auth) {
+			u.Connections = ConnectionsRequired
+		}
+	}
+	if u.Connections == ConnectionsRequired && n.sound("connections") && auth.soundBelow() && !Connectable(u.Auth) {
+		n.child("connections").failf("needs an auth that takes connections, and this is %s", u.Auth.Type)
+	}
+}
+
+// Connectable reports whether there can be several credentials of a kind: whether it has
+// a value.
+func Connectable(a Auth) bool {
+	return slices.ContainsFunc(authKinds, func(k authKind) bool { return k.name == a.Type && len(k.needs) > 0 })
+}

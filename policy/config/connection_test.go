@@ -1,0 +1,133 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+
+	"outrider/policy/config"
+)
+
+// tenants is an upstream with a credential, and what is said of its connections.
+func tenants(auth, rest string) string {
+	return "[upstream.crm]\nurl = \"https://crm.example.com\"\n" + rest + "\n[upstream.crm.auth]\n" + auth + "\n"
+}
+
+const (
+	bearerAuth = "type = \"bearer\"\ntoken = \"env:T\""
+	oauth2Auth = "type = \"oauth2\"\ngrant = \"refresh_token\"\ntoken_url = \"https://login.example.com/t\"\nclient_id = \"id\"\nclient_secret = \"env:S\"\nscopes = [\"a\"]"
+	basicAuth  = "type = \"basic\"\nusername = \"u\"\npassword = \"env:P\""
+)
+
+func TestConnectionStandsOnItsUpstreamKeyByKey(t *testing.T) {
+	f := mustParse(t, tenants(oauth2Auth+"\nrefresh_token = \"env:R\"", "")+`
+[upstream.crm.connection.acme]
+refresh_token = "env:ACME"
+[upstream.crm.connection."b.c~d"]
+refresh_token = "env:BCD"
+client_id     = "theirs"
+client_secret = "env:THEIRS"
+scopes        = ["b", "c"]
+`)
+	u := upstream(t, f, "crm")
+	if u.Connections != config.ConnectionsOptional || len(u.Named) != 2 {
+		t.Fatalf("got %q, %+v", u.Connections, u.Named)
+	}
+	acme, other := u.Auth, u.Auth
+	acme.RefreshToken = "env:ACME"
+	other.RefreshToken, other.ClientID, other.ClientSecret, other.Scopes = "env:BCD", "theirs", "env:THEIRS", "b c"
+	for i, want := range []config.Connection{{Name: "acme", Auth: acme}, {Name: "b.c~d", Auth: other}} {
+		if u.Named[i] != want {
+			t.Errorf("got %+v, want %+v", u.Named[i], want)
+		}
+	}
+}
+
+// What every connection brings may be missing of the upstream's own credential: where
+// there are tables, or where the file says that a call has to name one. Then there is
+// no credential that a call could get by mistake.
+func TestUpstreamWithoutACredentialOfItsOwn(t *testing.T) {
+	const acme = "[upstream.crm.connection.acme]\n"
+	for _, document := range []string{
+		tenants(oauth2Auth, "") + acme + "refresh_token = \"env:A\"\n",
+		tenants(oauth2Auth, `connections = "required"`),
+		tenants(oauth2Auth+"\nrefresh_token = \"env:R\"", `connections = "required"`),
+		tenants(`type = "bearer"`, `connections = "required"`),
+		tenants(`type = "bearer"`, "") + acme + "token = \"env:A\"\n",
+		tenants(`type = "basic"`, "") + acme + "username = \"a\"\npassword = \"env:A\"\n",
+		tenants("type = \"header\"\nname = \"X-Key\"", "") + acme + "value = \"env:A\"\n",
+	} {
+		if u := upstream(t, mustParse(t, document), "crm"); u.Connections != config.ConnectionsRequired {
+			t.Errorf("connections are %q for\n%s", u.Connections, document)
+		}
+	}
+	for _, document := range []string{
+		tenants(bearerAuth, "") + acme + "token = \"env:A\"\n",
+		tenants(strings.ReplaceAll(oauth2Auth, "refresh_token", "authorization_code"), ""),
+	} {
+		if u := upstream(t, mustParse(t, document), "crm"); u.Connections != config.ConnectionsOptional {
+			t.Errorf("connections are %q for\n%s", u.Connections, document)
+		}
+	}
+}
+
+func TestConnectionMistakes(t *testing.T) {
+	acme := func(auth, own string) string { return tenants(auth, "") + "[upstream.crm.connection.acme]\n" + own }
+	const refreshes = oauth2Auth + "\nrefresh_token = \"env:R\""
+	for _, c := range []struct{ name, document, want string }{
+		{"nothing of its own", acme(bearerAuth, ""),
+			"upstream.crm.connection.acme: is empty: say what it has of its own, of token"},
+		{"another type", acme(bearerAuth, "type = \"basic\"\ntoken = \"env:T\""),
+			"upstream.crm.connection.acme.type: is the same for all connections of an upstream: it belongs into auth"},
+		{"another grant", acme(refreshes, "grant = \"client_credentials\"\nrefresh_token = \"env:T\""),
+			"upstream.crm.connection.acme.grant: is the same for all connections of an upstream: it belongs into auth"},
+		{"key of another type", acme(bearerAuth, "token = \"env:T\"\nvalue = \"env:V\""),
+			"upstream.crm.connection.acme.value: does not belong to type bearer, which takes token"},
+		{"unknown key", acme(bearerAuth, "tokn = \"env:T\""),
+			`upstream.crm.connection.acme.tokn: unknown key; did you mean "token"?`},
+		{"half of basic", acme(basicAuth, "password = \"env:ACME\""),
+			"upstream.crm.connection.acme.username: is missing: each connection has its own"},
+		{"empty", acme(bearerAuth, "token = \"\""),
+			"upstream.crm.connection.acme.token: must not be empty"},
+		{"no refresh token of its own", acme(refreshes, "scopes = [\"b\"]"),
+			"upstream.crm.connection.acme.refresh_token: is missing: each connection has its own"},
+		{"client without its secret", acme(refreshes, "refresh_token = \"env:A\"\nclient_id = \"theirs\""),
+			"upstream.crm.connection.acme.client_secret: is missing: the upstream's does not belong to this client_id"},
+		{"secret without its client", acme(refreshes, "refresh_token = \"env:A\"\nclient_secret = \"env:C\""),
+			"upstream.crm.connection.acme.client_id: is missing: the client_secret belongs to one"},
+		{"half of the upstream's own", tenants("type = \"basic\"\nusername = \"u\"", `connections = "required"`),
+			"upstream.crm.auth.password: is missing: type basic takes username and password"},
+		{"optional, and none of its own", tenants(oauth2Auth, `connections = "optional"`),
+			"upstream.crm.auth.refresh_token: is missing: the first one, such as \"env:CRM_REFRESH_TOKEN\"; those that come later are kept in the store"},
+		{"nothing to stand on", acme(`type = "none"`, "token = \"env:T\""),
+			"upstream.crm.connection.acme: has nothing to stand on: auth of the upstream is none, which has no value"},
+		{"required of nothing", tenants(`type = "none"`, `connections = "required"`),
+			`upstream.crm.connections = "required": needs an auth that takes connections, and this is none`},
+		{"neither", tenants(bearerAuth, `connections = "never"`),
+			`upstream.crm.connections = "never": must be one of optional, required`},
+		{"name", tenants(bearerAuth, "") + "[upstream.crm.connection.\"a b\"]\ntoken = \"env:T\"",
+			`upstream.crm.connection."a b": the name of a connection has 1 to 128 letters, digits, -, _, . and ~`},
+		{"no table", tenants(bearerAuth, `connection = "acme"`),
+			`upstream.crm.connection = "acme": must be a table for each connection: [upstream.crm.connection.NAME]`},
+		{"no table of its own", tenants(bearerAuth, "") + "[upstream.crm.connection]\nacme = 1",
+			"upstream.crm.connection.acme = 1: must be a table: [upstream.crm.connection.acme]"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if list := problems(t, c.document); len(list) != 1 || list[0].Error() != c.want {
+				t.Errorf("got %v\nwant %s", list, c.want)
+			}
+		})
+	}
+}
+
+func TestConnectionName(t *testing.T) {
+	for _, good := range []string{"a", "ACME-1_2.3~4", "...", strings.Repeat("a", 128)} {
+		if problem := config.ConnectionName(good); problem != "" {
+			t.Errorf("%q: %s", good, problem)
+		}
+	}
+	for _, bad := range []string{"", ".", "..", "a/b", "a b", "ä", "a%2fb", "a\n", "\x00", strings.Repeat("a", 129)} {
+		if config.ConnectionName(bad) == "" {
+			t.Errorf("%q is a name", bad)
+		}
+	}
+}
