@@ -15,6 +15,8 @@ import (
 type Call struct {
 	Upstream string // name of the upstream
 	Rule     string // match text of the rule that applies; "" is the upstream itself
+	// Connection names the credential that the caller chose; "": none.
+	Connection string
 	// Inform passes an informational response (1xx) on to the client. May be nil.
 	Inform func(code int, header textproto.MIMEHeader) error
 
@@ -183,7 +185,10 @@ const (
 	EventGiveUp  EventKind = "give-up" // no further attempt although the last one did not succeed: Attempt, Reason
 	EventGate    EventKind = "gate"    // the provider closed a quota until Until
 	EventRefresh EventKind = "refresh" // a token was asked for: Key is the credential, From why, Reason how it ended, Delay how long it took, Err; Until the token's end
-	EventCircuit EventKind = "circuit" // a circuit went From one state To another; open until Until
+	// EventConnection: a connection was handed over to the store, or removed: Key is its
+	// name, Reason "created", "replaced" or "removed".
+	EventConnection EventKind = "connection"
+	EventCircuit    EventKind = "circuit" // a circuit went From one state To another; open until Until
 )
 
 // An Event is a fact worth telling: telemetry turns it into span events,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -27,6 +28,9 @@ type Env struct {
 	// Keep is where the tokens of a credential are kept. nil: in memory only. An error
 	// that has a Key is about that setting of the file.
 	Keep func(credential string) (Keeper, error)
+	// Kept lists what is kept whose name has a prefix, in the order of the names, from
+	// the one after a name on, and at most limit. nil: nothing is.
+	Kept func(ctx context.Context, prefix, after string, limit int) ([]string, error)
 	// Jitter is the only source of chance: evenly spread in [0, max).
 	Jitter func(max time.Duration) time.Duration
 	// NewKey mints an idempotency key.
@@ -50,6 +54,11 @@ func Compile(f *config.File, env Env, prev *Set) (*Set, error) {
 		byHost:   make(map[hostPort]*Upstream, len(f.Upstreams)),
 		byDomain: make(map[hostPort]*Upstream),
 		fetched:  make(map[string]*credential),
+
+		connected: make(map[string]*connections),
+	}
+	if prev != nil {
+		maps.Copy(set.connected, prev.connected)
 	}
 	var errs []error
 	if f.AccessKey != "" {
@@ -58,7 +67,7 @@ func Compile(f *config.File, env Env, prev *Set) (*Set, error) {
 		}
 	}
 	for i := range f.Upstreams {
-		c := &compiler{env: env, key: "upstream." + f.Upstreams[i].Name, fetched: set.fetched}
+		c := &compiler{env: env, key: "upstream." + f.Upstreams[i].Name, fetched: set.fetched, connected: set.connected}
 		var old *Upstream
 		if prev != nil {
 			old, c.before = prev.byName[f.Upstreams[i].Name], prev.fetched
@@ -105,7 +114,8 @@ type compiler struct {
 	old  *Upstream // what it was in the configuration before
 	errs []error
 
-	fetched, before map[string]*credential // see Set, of this one and of the one before
+	fetched, before map[string]*credential  // see Set, of this one and of the one before
+	connected       map[string]*connections // see Set
 }
 
 func (c *compiler) fail(key string, err error) {
@@ -121,6 +131,7 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 		limits: make(map[string]*limit.Group),
 
 		credentials: make(map[string]*credential),
+		named:       make(map[string]auth.Source),
 	}
 	if old == nil {
 		old = &Upstream{Config: &config.Upstream{}}
@@ -133,6 +144,7 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 		u.budget = retry.NewBudget(cfg.Retry.Budget, old.budget)
 	}
 
+	c.connections(u)
 	own := c.limits(u, old, c.key, "", cfg.Limits)
 	u.base = c.plan(u, c.key, "", "default", cfg.Policy, own, nil)
 	for i, rule := range cfg.Rules {
@@ -273,29 +285,35 @@ func (c *compiler) limitSettings(upstream string, table config.Limit) limit.Sett
 // plan builds the chain of one rule. own are the upstream's limits, extra the
 // rule's: a call that matches the rule has to pass both.
 func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Policy, own, extra []*limit.Group) *Plan {
-	source := c.credential(u, key, credential, p.Auth)
+	connects := credential == "default" && config.Connectable(p.Auth)
+	var source auth.Source = nameless{}
+	if !connects || u.Config.Connections != config.ConnectionsRequired {
+		source = c.credential(u, key+".auth", credential, ConnectionID(u.Config.Name, ""), p.Auth)
+	}
 	// A placeholder is one credential, wherever its callers write it: it is not
 	// told apart below by what the request carries.
 	if p.Auth.Type == "passthrough" {
 		credential = "passthrough"
 	}
-	keys := u.keys(credential)
 	again := c.retry(u, key, p.Retry)
+	build := func(source auth.Source, keys keys) Chain {
+		chain := Chain{deadline(p.Timeout)}
+		if again != nil {
+			chain = append(chain, Stage{"retry", again.Wrap})
+		}
+		chain = append(chain, Stage{"auth", auth.Wrap(source, guard)}, Stage{"circuit", u.circuit.Wrap(keys.credential)})
+		for i, group := range own {
+			chain = append(chain, Stage{"limit", group.Wrap(keys.per(u.Config.Limits[i].Per))})
+		}
+		for i, group := range extra {
+			chain = append(chain, Stage{"limit", group.Wrap(keys.per(p.Limits[i].Per))})
+		}
+		return append(chain, attempt(p.AttemptTimeout, p.IdleTimeout))
+	}
+	chain := build(source, u.keys(credential))
 
-	chain := Chain{deadline(p.Timeout)}
-	if again != nil {
-		chain = append(chain, Stage{"retry", again.Wrap})
-	}
-	chain = append(chain, Stage{"auth", auth.Wrap(source, guard)}, Stage{"circuit", u.circuit.Wrap(keys.credential)})
-	for i, group := range own {
-		chain = append(chain, Stage{"limit", group.Wrap(keys.per(u.Config.Limits[i].Per))})
-	}
-	for i, group := range extra {
-		chain = append(chain, Stage{"limit", group.Wrap(keys.per(p.Limits[i].Per))})
-	}
-	chain = append(chain, attempt(p.AttemptTimeout, p.IdleTimeout))
-
-	plan := &Plan{Match: match, Policy: p, Stages: chain.Names(), Credential: credential, quotas: extra, retry: again}
+	plan := &Plan{Match: match, Policy: p, Stages: chain.Names(), Credential: credential, quotas: extra, retry: again,
+		upstream: u, source: source, connects: connects, chain: build}
 	if match == "" {
 		plan.quotas = own
 	}
@@ -335,9 +353,9 @@ func (c *compiler) source(key string, cfg config.Auth, placeholder string) auth.
 		value, valueKey = cfg.Token, "token"
 	case "basic":
 		value, valueKey = cfg.Password, "password"
-		settings.Username = c.secret(key+".auth.username", cfg.Username)
+		settings.Username = c.secret(key+".username", cfg.Username)
 	}
-	settings.Value = c.secret(key+".auth."+valueKey, value)
+	settings.Value = c.secret(key+"."+valueKey, value)
 	settings.Refused = func() {
 		if c.env.Refused != nil {
 			c.env.Refused(value)
@@ -345,7 +363,7 @@ func (c *compiler) source(key string, cfg config.Auth, placeholder string) auth.
 		}
 	}
 	source, err := auth.New(settings)
-	c.fail(key+".auth", err)
+	c.fail(key, err)
 	return source
 }
 

@@ -11,6 +11,7 @@ import (
 type Controls struct {
 	Timeout    time.Duration // shortens the call's timeout; zero: as configured
 	NoRetry    bool          // one attempt only
+	Connection *string       // the credential that the caller chooses, by its name; nil: the upstream's own
 	Idempotent bool          // the caller vouches that this request may be sent twice
 }
 

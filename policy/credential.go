@@ -29,10 +29,10 @@ type credential struct {
 // identity names what a credential is, wherever it is written: with it its tokens are
 // found again after upstreams and rules were renamed, added or moved. A refresh token
 // that was spent, and is sent again, ends the connection at many providers. What a
-// login brought belongs to its upstream: see ConnectionID.
-func identity(upstream string, cfg config.Auth) string {
+// login brought belongs to a connection of its upstream: see ConnectionID.
+func identity(connection string, cfg config.Auth) string {
 	if cfg.Grant == "authorization_code" {
-		return ConnectionID(upstream, "")
+		return connection
 	}
 	parts := []string{cfg.TokenURL, cfg.Grant, string(cfg.ClientID), string(cfg.RefreshToken)}
 	if cfg.Grant == "client_credentials" {
@@ -60,21 +60,22 @@ func terms(cfg config.Auth) []string { return []string{cfg.Scopes, cfg.Audience,
 
 // credential makes the source of a credential, or goes on with the one that another
 // upstream or rule, or the configuration before, has made: its tokens live, and what
-// it knows of its provider is not to be learned again.
-func (c *compiler) credential(u *Upstream, key, name string, cfg config.Auth) auth.Source {
+// it knows of its provider is not to be learned again. connection is where a login would
+// keep its tokens.
+func (c *compiler) credential(u *Upstream, key, name, connection string, cfg config.Auth) auth.Source {
 	if cfg.Type != "oauth2" {
 		return c.source(key, cfg, u.Config.Placeholder())
 	}
 	if has := u.credentials[name]; has != nil {
 		return has.source // the upstream's own, which this rule inherits
 	}
-	id := identity(u.Config.Name, cfg)
+	id := identity(connection, cfg)
 	same := func(known *credential) bool {
 		return known != nil && known.auth == cfg && known.egress == u.Config.Egress
 	}
 	here := c.fetched[id]
 	if here != nil && cfg.Grant == "refresh_token" && !slices.Equal(terms(cfg), terms(here.auth)) {
-		c.fail(key+".auth.refresh_token", fmt.Errorf("is that of upstream.%s too, with other scopes, audience or params: one connection gives one kind of token", here.upstream))
+		c.fail(key+".refresh_token", fmt.Errorf("is that of upstream.%s too, with other scopes, audience or params: one connection gives one kind of token", here.upstream))
 	}
 	known := here
 	for _, before := range []*credential{c.old.credentials[name], c.before[id]} {
@@ -86,7 +87,7 @@ func (c *compiler) credential(u *Upstream, key, name string, cfg config.Auth) au
 		if known == nil {
 			known = c.before[id]
 		}
-		source := c.oauth2(u.Config, key+".auth", name, id, cfg, known)
+		source := c.oauth2(u.Config, key, name, id, cfg, known)
 		known = &credential{u.Config.Name, cfg, u.Config.Egress, source}
 	}
 	u.credentials[name] = known
@@ -97,6 +98,27 @@ func (c *compiler) credential(u *Upstream, key, name string, cfg config.Auth) au
 }
 
 func (c *compiler) oauth2(u *config.Upstream, key, name, id string, cfg config.Auth, known *credential) *auth.OAuth2 {
+	settings := c.oauth2Settings(u, key, name, cfg)
+	if settings.Transport == nil {
+		return nil
+	}
+	var err error
+	if c.env.Keep != nil {
+		settings.Keeper, err = c.env.Keep(id)
+		c.fault(key, err)
+	}
+	var source *auth.OAuth2
+	if known != nil && known.source != nil {
+		source, err = known.source.Successor(settings)
+	} else {
+		source, err = auth.NewOAuth2(settings)
+	}
+	c.fail(key, err)
+	return source
+}
+
+// oauth2Settings are those of a credential, but where its tokens are kept.
+func (c *compiler) oauth2Settings(u *config.Upstream, key, name string, cfg config.Auth) auth.OAuth2Settings {
 	settings := auth.OAuth2Settings{
 		Grant: cfg.Grant, TokenURL: cfg.TokenURL,
 		ClientID: c.secret(key+".client_id", cfg.ClientID), ClientSecret: c.secret(key+".client_secret", cfg.ClientSecret),
@@ -128,20 +150,9 @@ func (c *compiler) oauth2(u *config.Upstream, key, name, id string, cfg config.A
 	var err error
 	if settings.Transport, err = c.env.TokenTransport(u); err != nil {
 		c.fault(key+".token_url", err)
-		return nil
+		settings.Transport = nil
 	}
-	if c.env.Keep != nil {
-		settings.Keeper, err = c.env.Keep(id)
-		c.fault(key, err)
-	}
-	var source *auth.OAuth2
-	if known != nil && known.source != nil {
-		source, err = known.source.Successor(settings)
-	} else {
-		source, err = auth.NewOAuth2(settings)
-	}
-	c.fail(key, err)
-	return source
+	return settings
 }
 
 // refreshResult says in a word of a small set how a refresh ended.
@@ -160,10 +171,10 @@ func refreshResult(e auth.RefreshEvent) string {
 	return "failed"
 }
 
-// A CredentialStatus is the state of a credential that is fetched. It holds no value.
+// A CredentialStatus is the state of a credential. It holds no value.
 type CredentialStatus struct {
-	Name     string     `json:"name"`               // "default", or the rule that has it
-	State    string     `json:"state"`              // none, live, refreshing, failing, dead
+	Name     string     `json:"name"`               // "default", or the rule or the connection that has it
+	State    string     `json:"state"`              // none, live, refreshing, failing, dead; static: it is not fetched
 	Usable   bool       `json:"usable"`             // there is a token that is sent
 	Obtained *time.Time `json:"obtained,omitempty"` // when the token was
 	Expires  *time.Time `json:"expires,omitempty"`  // when it does, if that is known
@@ -173,7 +184,10 @@ type CredentialStatus struct {
 }
 
 func (c *credential) status(name string) CredentialStatus {
-	s := c.source.Status()
+	return credentialStatus(name, c.source.Status())
+}
+
+func credentialStatus(name string, s auth.OAuth2Status) CredentialStatus {
 	status := CredentialStatus{Name: name, State: s.State, Usable: s.Usable,
 		Obtained: known(s.Obtained), Expires: known(s.Expires), Next: known(s.NextRefresh)}
 	if !s.NextTry.IsZero() {

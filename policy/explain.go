@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -8,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"outrider/policy/auth"
 	"outrider/policy/config"
 	"outrider/policy/retry"
 )
@@ -20,6 +23,7 @@ type Explanation struct {
 	Rule       string            `json:"rule,omitempty"`     // "": the upstream's own settings
 	Chain      []string          `json:"chain,omitempty"`    // stages, outermost first
 	Credential string            `json:"credential,omitempty"`
+	Connection string            `json:"connection,omitempty"`
 	Token      *CredentialStatus `json:"token,omitempty"` // of a credential that is fetched
 	Quotas     []QuotaForecast   `json:"quotas,omitempty"`
 	Circuit    *CircuitStatus    `json:"circuit,omitempty"`
@@ -45,8 +49,9 @@ type RetryForecast struct {
 }
 
 // Explain says what would happen now to a call of method to target: a full URL
-// at the provider, or one of our base URLs, or only its path.
-func (s *Set) Explain(method, target string) (*Explanation, error) {
+// at the provider, or one of our base URLs, or only its path. connection is the one that
+// the call names; "": none.
+func (s *Set) Explain(ctx context.Context, method, target, connection string) (*Explanation, error) {
 	u, scheme, host, path, query, err := s.locate(target)
 	if err != nil {
 		return nil, err
@@ -70,6 +75,9 @@ func (s *Set) Explain(method, target string) (*Explanation, error) {
 	}
 	e.Timeout, e.Budget = plan.Policy.Timeout.String(), u.budget.Level()
 	keys := u.keys(plan.Credential)
+	if connection != "" {
+		keys, e.Connection = u.connectionKeys(connection), connection
+	}
 	req := &http.Request{Method: e.Method, URL: &url.URL{Scheme: scheme, Host: host}, Header: http.Header{}}
 	key := keys.credential(req)
 
@@ -80,13 +88,44 @@ func (s *Set) Explain(method, target string) (*Explanation, error) {
 			e.Circuit = &CircuitStatus{Key: key, State: c.State, Until: future(c.Until)}
 		}
 	}
-	if c := u.credentials[plan.Credential]; c != nil {
-		status := c.status(plan.Credential)
-		e.Token = &status
-	}
 	e.Retries = forecastRetries(req, plan)
-	e.Verdict = e.verdict(u.Config.Limits, plan)
+	if e.Token, e.Verdict = u.explainToken(ctx, plan, connection); e.Verdict == "" {
+		e.Verdict = e.verdict(u.Config.Limits, plan)
+	}
 	return e, nil
+}
+
+// explainToken gives the state of the credential, where it is one that is fetched, and a
+// verdict where there is none.
+func (u *Upstream) explainToken(ctx context.Context, plan *Plan, connection string) (token *CredentialStatus, verdict string) {
+	source := plan.source
+	if connection != "" {
+		var err error
+		if source, err = plan.connection(ctx, connection); err != nil {
+			return nil, "refused with " + refusalOf(err) + ": " + err.Error()
+		}
+	}
+	switch s := source.(type) {
+	case nameless:
+		_, err := s.Token(ctx, auth.Token{})
+		return nil, "refused with 502 credential-unavailable: " + err.Error()
+	case interface{ Status() auth.OAuth2Status }:
+		status := credentialStatus(plan.Credential, s.Status())
+		if connection != "" {
+			status.Name = connection
+		}
+		return &status, ""
+	}
+	return nil, ""
+}
+
+// refusalOf is the status and the reason with which a call without its connection is
+// refused.
+func refusalOf(err error) string {
+	if _, unknown := errors.AsType[*UnknownConnectionError](err); unknown {
+		return "404 unknown-connection"
+	}
+	return "502 credential-unavailable"
 }
 
 // locate finds where a target goes, in any of the ways in which it can be written.

@@ -59,3 +59,9 @@ func (u *Upstream) keys(credential string) keys {
 	}
 	return k
 }
+
+// connectionKeys are the keys of a call that names a connection: each has its own quota
+// and circuit.
+func (u *Upstream) connectionKeys(name string) keys {
+	return keys{upstream: u.Config.Name, credential: func(req *http.Request) string { return req.URL.Host + " " + name }}
+}

@@ -424,7 +424,7 @@ retry = { idempotency_header = "Idempotency-Key" }
 match = "POST /v1/charges"
 timeout = "30s"
 `, nil)
-		e, err := set.Explain("post", "/api/charges?key=canary")
+		e, err := set.Explain(t.Context(), "post", "/api/charges?key=canary", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -433,7 +433,7 @@ timeout = "30s"
 		}
 		call(t, set, "GET", "/v1/x", "")
 		for _, target := range []string{"https://api.test/v1/x", "http://127.0.0.1:8080/api/x", "http://api.localhost:8080/x", "/api/x"} {
-			e, err := set.Explain("GET", target)
+			e, err := set.Explain(t.Context(), "GET", target, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -441,7 +441,7 @@ timeout = "30s"
 				t.Errorf("%s: %s: %s", target, e.Target, e.Verdict)
 			}
 		}
-		if _, err := set.Explain("GET", "/nosuch/x"); err == nil {
+		if _, err := set.Explain(t.Context(), "GET", "/nosuch/x", ""); err == nil {
 			t.Error("an unknown upstream was explained")
 		}
 	})

@@ -31,7 +31,8 @@ type Set struct {
 	byDomain  map[hostPort]*Upstream // ".myshopify.com" for "*.myshopify.com" → upstream
 	names     []string               // the hosts whose TLS is opened
 
-	fetched map[string]*credential // identity → a credential that is fetched
+	fetched   map[string]*credential  // identity → a credential that is fetched
+	connected map[string]*connections // name of an upstream → its connections of the store
 }
 
 // Live is the published Set. A call loads it exactly once.
@@ -40,6 +41,8 @@ type Live struct {
 
 	mu      sync.Mutex // held while a Set is published
 	sources map[*auth.OAuth2]bool
+	// connected are the connections of all Sets, which make sources when they are used.
+	connected map[*connections]bool
 }
 
 // Load returns the published Set; nil before the first Publish.
@@ -64,6 +67,12 @@ func (l *Live) Publish(next *Set) {
 			l.sources[c.source] = true
 		}
 	}
+	for _, c := range next.connected {
+		if l.connected == nil {
+			l.connected = make(map[*connections]bool)
+		}
+		l.connected[c] = true
+	}
 }
 
 // Close gives back the idle connections of all upstreams, and waits until ctx ends for
@@ -78,6 +87,11 @@ func (l *Live) Close(ctx context.Context) error {
 	var closing sync.WaitGroup
 	for source := range l.sources {
 		closing.Go(source.Close)
+	}
+	for c := range l.connected {
+		for _, source := range c.close() {
+			closing.Go(source.Close)
+		}
 	}
 	closed := make(chan struct{})
 	go func() { closing.Wait(); close(closed) }()
@@ -101,6 +115,9 @@ type Upstream struct {
 	budget    *retry.Budget
 
 	credentials map[string]*credential // name → those that are fetched
+	named       map[string]auth.Source // name of a connection → the credential that the file has for it
+	connections *connections           // those of the store
+	template    *template              // of those; nil: the store can have none
 	base        *Plan
 	rules       []*Plan
 }
@@ -113,6 +130,10 @@ type Plan struct {
 	Credential string        // names the credential that is injected; never its value
 	quotas     []*limit.Group
 	retry      *retry.Stage
+	upstream   *Upstream
+	source     auth.Source                   // of its own credential
+	connects   bool                          // it has the upstream's credential, and so its connections
+	chain      func(auth.Source, keys) Chain // with another credential
 	http.RoundTripper
 }
 
@@ -306,8 +327,11 @@ func (u *Upstream) status() UpstreamStatus {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(u.credentials)) {
-		status.Credentials = append(status.Credentials, u.credentials[name].status(name))
+		if _, connection := strings.CutPrefix(name, connectionCredential("")); !connection {
+			status.Credentials = append(status.Credentials, u.credentials[name].status(name))
+		}
 	}
+	status.Connections = u.connectionsStatus()
 	for _, c := range u.circuit.Snapshot() {
 		status.Circuits = append(status.Circuits, CircuitStatus{Key: c.Key, State: c.State, Until: future(c.Until)})
 	}

@@ -13,6 +13,7 @@ type UpstreamStatus struct {
 	Budget   float64         `json:"retry_budget"` // retries that may be spent at once
 
 	Credentials []CredentialStatus `json:"credentials,omitempty"` // those that are fetched
+	Connections *ConnectionsStatus `json:"connections,omitempty"` // those in use, and of the configuration
 }
 
 // QuotaStatus is the state of one quota.

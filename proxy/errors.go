@@ -106,8 +106,9 @@ func unknownUpstream(set *policy.Set, name string) *problem {
 	return &problem{slug: "unknown-upstream", detail: detail}
 }
 
-func unknownConnection(name string) *problem {
-	return &problem{slug: "unknown-connection", detail: fmt.Sprintf("Outrider-Connection: no connection %s is configured for this upstream", quote(name))}
+// noConnections answers a call that names a connection to a host that has no credential.
+func noConnections(name, host string) *problem {
+	return &problem{slug: "unknown-connection", detail: fmt.Sprintf("Outrider-Connection: there is no connection %s, for no [upstream] names the host %s", quote(name), quote(host))}
 }
 
 // quote shows foreign text, bounded, in a detail.

@@ -140,7 +140,7 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 		return
 	}
 	x.ctx = policy.WithControls(x.ctx, asked)
-	chain, replay, err := s.chain(set, x, to)
+	chain, replay, err := s.chain(set, x, to, asked)
 	if err != nil {
 		x.refuse(err)
 		return
@@ -214,7 +214,7 @@ func (s *Server) upgrade(x *exchange, resp *http.Response) {
 
 // chain picks what the call goes through, and how much of its body may be kept
 // for a replay.
-func (s *Server) chain(set *policy.Set, x *exchange, to route) (http.RoundTripper, int64, error) {
+func (s *Server) chain(set *policy.Set, x *exchange, to route, asked policy.Controls) (http.RoundTripper, int64, error) {
 	if to.upstream != nil {
 		x.call.Upstream, x.call.Rule = to.upstream.Config.Name, to.plan.Match
 		x.patience = to.plan.Policy.IdleTimeout
@@ -228,7 +228,17 @@ func (s *Server) chain(set *policy.Set, x *exchange, to route) (http.RoundTrippe
 			// A browser whose proxy we are: pages of any site can make it send this.
 			return nil, 0, crossSite()
 		}
+		if asked.Connection != nil {
+			chain, err := to.plan.Connect(x.ctx, *asked.Connection)
+			if err == nil { // what is no name of ours may be anything, a token that was mistaken for one too
+				x.call.Connection = *asked.Connection
+			}
+			return chain, to.plan.Policy.ReplayBody, err
+		}
 		return to.plan, to.plan.Policy.ReplayBody, nil
+	}
+	if asked.Connection != nil {
+		return nil, 0, noConnections(*asked.Connection, to.host)
 	}
 	outside, err := s.outside.get(set.File, s.Outside)
 	if err != nil {

@@ -233,7 +233,7 @@ func FuzzControls(f *testing.F) {
 		switch {
 		case timeout == "" && c.Timeout != 0, timeout != "" && (parseErr != nil || c.Timeout != d || d <= 0):
 			t.Errorf("Outrider-Timeout %q is understood as %s", timeout, c.Timeout)
-		case c.NoRetry != (retry == "off"), c.Idempotent != (idempotent == "true"), connection != "":
+		case c.NoRetry != (retry == "off"), c.Idempotent != (idempotent == "true"), c.Connection == nil || *c.Connection != connection:
 			t.Errorf("understood %q %q %q as %+v", retry, idempotent, connection, c)
 		}
 	})

@@ -160,8 +160,12 @@ func controls(header http.Header) (policy.Controls, error) {
 	default:
 		return c, malformed("Outrider-Idempotent: " + quote(v) + " is not known; write true")
 	}
-	if v := header.Get("Outrider-Connection"); v != "" {
-		return c, unknownConnection(v)
+	switch named := header["Outrider-Connection"]; len(named) {
+	case 0:
+	case 1:
+		c.Connection = &named[0] // an empty one, too: a name that got lost on the way must not mean the upstream's own
+	default:
+		return c, malformed("Outrider-Connection: it is there twice; a call has one connection")
 	}
 	return c, nil
 }

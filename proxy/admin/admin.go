@@ -5,7 +5,7 @@
 //	GET  /             the page
 //	GET  /api/status   the state of the upstreams
 //	GET  /api/calls    the latest calls, newest first
-//	GET  /api/explain  ?method=&url=: what would happen to such a call now
+//	GET  /api/explain  ?method=&url=&connection=: what would happen to such a call now
 //	POST /reload       read the configuration again; 422 or 409 when nothing changed
 //	GET  /healthz      200 while the process lives
 //	GET  /readyz       200 while calls are taken, 503 before and after
@@ -32,6 +32,7 @@ package admin
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"encoding/json"
 	"errors"
@@ -51,8 +52,9 @@ type Settings struct {
 	Status func() any
 	// Calls lists the latest calls, newest first.
 	Calls func() any
-	// Explain says what would happen to a call. Its error is shown to the user.
-	Explain func(method, url string) (any, error)
+	// Explain says what would happen to a call, connection being the one that it names
+	// ("": none). Its error is shown to the user.
+	Explain func(ctx context.Context, method, url, connection string) (any, error)
 	// Reload reads the configuration again. Its error, shown to the user, means
 	// that nothing has changed; with a method NeedsRestart() bool that says true,
 	// that the file is good and only a restart can apply it.
@@ -176,7 +178,7 @@ func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "malformed-request", "The parameter url is missing: /api/explain?method=GET&url=https://…")
 		return
 	}
-	explanation, err := h.settings.Explain(method, target)
+	explanation, err := h.settings.Explain(r.Context(), method, target, query.Get("connection"))
 	if err != nil {
 		fail(w, http.StatusUnprocessableEntity, "not-explained", err.Error())
 		return

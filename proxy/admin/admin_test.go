@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -20,7 +21,7 @@ func whole() admin.Settings {
 		Version: "1.2.3",
 		Status:  func() any { return []map[string]any{{"name": "crm"}} },
 		Calls:   func() any { return []map[string]any{{"trace_id": "abc"}} },
-		Explain: func(method, url string) (any, error) {
+		Explain: func(_ context.Context, method, url, _ string) (any, error) {
 			if url == "nonsense" {
 				return nil, errors.New(`no upstream has the host of "nonsense"`)
 			}

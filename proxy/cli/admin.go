@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -37,8 +38,10 @@ func (s *sidecar) serveAdmin(listener net.Listener) {
 		Version: version(),
 		Status:  func() any { return s.status() },
 		Calls:   func() any { return s.telemetry.Recent() },
-		Explain: func(method, url string) (any, error) { return s.live.Load().Explain(method, url) },
-		Reload:  s.reloader.Reload,
+		Explain: func(ctx context.Context, method, url, connection string) (any, error) {
+			return s.live.Load().Explain(ctx, method, url, connection)
+		},
+		Reload: s.reloader.Reload,
 		Ready: func() error {
 			if s.draining.Load() {
 				return errors.New("draining")

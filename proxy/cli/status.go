@@ -112,19 +112,23 @@ func until(label string, t *time.Time) string {
 }
 
 func (c *commands) explainCommand() *cobra.Command {
-	return &cobra.Command{
+	command := &cobra.Command{
 		Use:     "explain METHOD URL",
 		Short:   "Say what would happen now to a call, and why",
 		Long:    "explain asks a running Outrider. URL is one at the provider, one of our base URLs, or only the path of one (/github/user).",
 		Example: "  outrider explain POST https://api.stripe.com/v1/charges\n  outrider explain GET /github/user/repos",
 		Args:    cobra.ExactArgs(2),
-		RunE:    func(cmd *cobra.Command, args []string) error { return c.explain(cmd.Context(), args[0], args[1]) },
 	}
+	connection := command.Flags().String("connection", "", "the connection that the call names (Outrider-Connection)")
+	command.RunE = func(cmd *cobra.Command, args []string) error {
+		return c.explain(cmd.Context(), args[0], args[1], *connection)
+	}
+	return command
 }
 
-func (c *commands) explain(ctx context.Context, method, target string) error {
+func (c *commands) explain(ctx context.Context, method, target, connection string) error {
 	var e policy.Explanation
-	if err := c.ask(ctx, "/api/explain", url.Values{"method": {method}, "url": {target}}, &e); err != nil {
+	if err := c.ask(ctx, "/api/explain", url.Values{"method": {method}, "url": {target}, "connection": {connection}}, &e); err != nil {
 		return err
 	}
 	if c.json {
@@ -149,6 +153,9 @@ func printExplanation(w io.Writer, e policy.Explanation) {
 	}
 	fmt.Fprintf(w, "  upstream\t%s\n  rule\t%s\n  chain\t%s\n  credential\t%s\n  timeout\t%s\n",
 		e.Upstream, rule, strings.Join(e.Chain, " → "), credential, shortDuration(e.Timeout))
+	if e.Connection != "" {
+		fmt.Fprintf(w, "  connection\t%s\n", e.Connection)
+	}
 	fmt.Fprintf(w, "  https by proxy\t%s\n", e.Captured)
 	for _, q := range e.Quotas {
 		turn := "a turn at once"

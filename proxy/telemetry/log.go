@@ -73,6 +73,9 @@ func (t *Telemetry) logAccess(ctx context.Context, r *Record) {
 		slog.Int64("request_bytes", r.RequestBytes),
 		slog.Int64("response_bytes", r.ResponseBytes),
 	)
+	if r.Connection != "" {
+		attrs = append(attrs, slog.String("connection", r.Connection))
+	}
 	if r.Error != "" {
 		attrs = append(attrs, slog.String("error", r.Error))
 	}

@@ -44,6 +44,9 @@ func (t *Telemetry) Observe(ctx context.Context, e policy.Event) {
 	case policy.EventRefresh:
 		t.metrics.refreshes.add(ctx, e.Upstream, e.Reason, "")
 		t.logRefresh(ctx, e)
+	case policy.EventConnection:
+		t.log.LogAttrs(ctx, slog.LevelInfo, "a connection was "+e.Reason,
+			slog.String("upstream", e.Upstream), slog.String("connection", e.Key))
 	case policy.EventCircuit:
 		t.metrics.transitions.add(ctx, e.Upstream, e.From, e.To)
 		t.logCircuit(ctx, e)

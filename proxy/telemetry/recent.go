@@ -16,6 +16,7 @@ type Record struct {
 	Method        string       `json:"method"`
 	Upstream      string       `json:"upstream,omitempty"`
 	Rule          string       `json:"rule,omitempty"`
+	Connection    string       `json:"connection,omitempty"` // the credential that the caller chose
 	Host          string       `json:"host"`
 	Path          string       `json:"path"`             // without the query
 	Status        int          `json:"status,omitempty"` // 0: the client got no answer

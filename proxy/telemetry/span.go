@@ -19,14 +19,15 @@ import (
 
 // Attributes of our own.
 const (
-	keyUpstream = attribute.Key("outrider.upstream")
-	keyRule     = attribute.Key("outrider.rule")
-	keyForm     = attribute.Key("outrider.form")     // how the call came in: base-url, forward, intercepted, connect
-	keyClass    = attribute.Key("outrider.class")    // what the end means, a [policy.Class]
-	keyAttempts = attribute.Key("outrider.attempts") // requests on the wire
-	keyWait     = attribute.Key("outrider.wait")     // seconds spent waiting or backing off
-	keyProblem  = attribute.Key("outrider.problem")  // slug of an answer of our own
-	keyReused   = attribute.Key("outrider.connection.reused")
+	keyUpstream   = attribute.Key("outrider.upstream")
+	keyRule       = attribute.Key("outrider.rule")
+	keyConnection = attribute.Key("outrider.connection") // the credential that the caller chose
+	keyForm       = attribute.Key("outrider.form")       // how the call came in: base-url, forward, intercepted, connect
+	keyClass      = attribute.Key("outrider.class")      // what the end means, a [policy.Class]
+	keyAttempts   = attribute.Key("outrider.attempts")   // requests on the wire
+	keyWait       = attribute.Key("outrider.wait")       // seconds spent waiting or backing off
+	keyProblem    = attribute.Key("outrider.problem")    // slug of an answer of our own
+	keyReused     = attribute.Key("outrider.connection.reused")
 )
 
 // A Span is one call under way.
@@ -133,7 +134,7 @@ func (s *Span) fill(o Outcome, elapsed time.Duration) {
 		r.Error = errorText(o.Err)
 	}
 	if c := o.Call; c != nil {
-		r.Upstream, r.Rule = c.Upstream, c.Rule
+		r.Upstream, r.Rule, r.Connection = c.Upstream, c.Rule, clip(c.Connection, 128)
 		r.Attempts, r.WaitedMS = c.Attempts(), ms(c.Waited())
 	}
 	for i := range r.Tries {
@@ -167,7 +168,7 @@ func (s *Span) describe(o Outcome) {
 	for _, own := range []struct {
 		key   attribute.Key
 		value string
-	}{{keyUpstream, r.Upstream}, {keyRule, r.Rule}, {keyClass, string(r.Class)}, {keyProblem, r.Problem}} {
+	}{{keyUpstream, r.Upstream}, {keyRule, r.Rule}, {keyConnection, r.Connection}, {keyClass, string(r.Class)}, {keyProblem, r.Problem}} {
 		if own.value != "" {
 			attrs = append(attrs, own.key.String(own.value))
 		}

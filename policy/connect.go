@@ -1,0 +1,142 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"outrider/policy/auth"
+	"outrider/policy/config"
+)
+
+// An UnknownConnectionError ends a call that names a connection which there is not. It
+// never gets another credential in its place.
+type UnknownConnectionError struct {
+	Name string
+	Why  string // there can be none; "": there could be
+}
+
+func (e *UnknownConnectionError) Error() string {
+	name := e.Name
+	if len(name) > 80 {
+		name = name[:80] + "…"
+	}
+	text := fmt.Sprintf("Outrider-Connection: there is no connection %s of this upstream", strconv.QuoteToASCII(name))
+	if e.Why != "" {
+		text += ": " + e.Why
+	}
+	return text
+}
+
+// Refusal names the error for the answer to the caller.
+func (e *UnknownConnectionError) Refusal() (reason string, retryAfter time.Duration) {
+	return "unknown-connection", 0
+}
+
+var errShuttingDown = errors.New("shutting down")
+
+// Connect gives the way of a call that names a connection, with its credential, quota
+// and circuit. It is made for the call: a few small allocations, in place of a chain in
+// memory for each of thousands of connections. The error is an
+// *UnknownConnectionError, an *auth.UnavailableError, or the cause of ctx.
+func (p *Plan) Connect(ctx context.Context, name string) (http.RoundTripper, error) {
+	source, err := p.connection(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return p.chain(source, p.upstream.connectionKeys(name)).Wrap(p.upstream.transport), nil
+}
+
+// connection finds the credential: in the configuration, or else in the store.
+func (p *Plan) connection(ctx context.Context, name string) (auth.Source, error) {
+	u := p.upstream
+	unknown := &UnknownConnectionError{Name: name}
+	switch problem := config.ConnectionName(name); {
+	case problem != "":
+		unknown.Why = problem
+	case !p.connects && p.Match != "":
+		unknown.Why = "the rule " + p.Match + " has a credential of its own, and connections belong to that of the upstream"
+	case !p.connects:
+		unknown.Why = "its auth is " + p.Policy.Auth.Type + ", which has none"
+	default:
+		if source := u.named[name]; source != nil {
+			return source, nil
+		}
+		if u.template == nil {
+			return nil, unknown
+		}
+		ctx, cancel := context.WithTimeoutCause(ctx, p.Policy.Timeout, &TimeoutError{Clock: "timeout", Limit: p.Policy.Timeout})
+		defer cancel()
+		return u.connections.find(ctx, name, u.template)
+	}
+	return nil, unknown
+}
+
+// nameless is the credential of calls that name no connection, where each has to.
+type nameless struct{}
+
+func (nameless) Token(context.Context, auth.Token) (auth.Token, error) {
+	return auth.Token{}, &auth.UnavailableError{Err: errors.New("this upstream has a credential for each connection: name one, with the header Outrider-Connection")}
+}
+
+// connectionCredential names a connection among the credentials of its upstream. No
+// match of a rule reads like that.
+func connectionCredential(name string) string { return "connection " + name }
+
+// connections compiles those of the configuration, and what those of the store have in
+// common.
+func (c *compiler) connections(u *Upstream) {
+	for _, named := range u.Config.Named {
+		key := c.key + ".connection." + named.Name
+		u.named[named.Name] = c.credential(u, key, connectionCredential(named.Name), ConnectionID(u.Config.Name, named.Name), named.Auth)
+	}
+	if u.connections = c.connected[u.Config.Name]; u.connections == nil {
+		u.connections = newConnections()
+		c.connected[u.Config.Name] = u.connections
+	}
+	if c.env.Keep != nil && handedOver(u.Config.Auth) {
+		u.template = c.template(u)
+	}
+}
+
+// handedOver reports whether the store can have credentials of a kind: what somebody
+// has from a login of their own, or from a provider's page.
+func handedOver(a config.Auth) bool {
+	if a.Type == "oauth2" {
+		return a.Grant == "refresh_token" || a.Grant == "authorization_code"
+	}
+	return config.Connectable(a)
+}
+
+func (c *compiler) template(u *Upstream) *template {
+	common := u.Config.Auth
+	common.Token, common.Username, common.Password, common.Value, common.RefreshToken = "", "", "", "", ""
+	env, name := c.env, u.Config.Name
+	// They share the way to the token endpoint: else there would be thousands of pools
+	// with one connection each.
+	once := sync.OnceValues(func() (http.RoundTripper, error) { return c.env.TokenTransport(u.Config) })
+	env.TokenTransport = func(*config.Upstream) (http.RoundTripper, error) { return once() }
+	return &template{
+		auth: common, egress: u.Config.Egress, kept: env.Kept, observe: env.Observe,
+		keep: func(connection string) (Keeper, error) { return env.Keep(ConnectionID(name, connection)) },
+		make: func(connection string, keeper Keeper, before keptSource) (keptSource, error) {
+			if common.Type != "oauth2" {
+				return auth.NewKept(auth.Settings{Type: common.Type, Name: common.Name, Prefix: common.Prefix, Placeholder: u.Config.Placeholder()}, keeper)
+			}
+			lazy := &compiler{env: env, key: c.key}
+			settings := lazy.oauth2Settings(u.Config, c.key+".auth", connectionCredential(connection), common)
+			settings.Keeper, settings.KeptOnly = keeper, true
+			if err := errors.Join(lazy.errs...); err != nil {
+				return nil, err
+			}
+			if known, ok := before.(*auth.OAuth2); ok {
+				return known.Successor(settings)
+			}
+			return auth.NewOAuth2(settings)
+		},
+	}
+}

@@ -1,0 +1,575 @@
+package policy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"outrider/policy"
+	"outrider/policy/config"
+	"outrider/policy/policytest"
+)
+
+// shelves are a store in memory, of slots by their names.
+type shelves struct {
+	mu    sync.Mutex
+	slots map[string]*kept
+	lost  error // what reading says
+	reads int
+}
+
+func newShelves() *shelves { return &shelves{slots: make(map[string]*kept)} }
+
+// A place is one slot of shelves.
+type place struct {
+	*kept
+	in *shelves
+}
+
+func (p place) Load(ctx context.Context) ([]byte, error) {
+	p.in.mu.Lock()
+	p.in.reads++
+	lost := p.in.lost
+	p.in.mu.Unlock()
+	if lost != nil {
+		return nil, lost
+	}
+	return p.kept.Load(ctx)
+}
+
+func (p place) Remove(ctx context.Context) error { return p.Save(ctx, nil) }
+
+func (s *shelves) keep(id string) (policy.Keeper, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.slots[id] == nil {
+		s.slots[id] = &kept{slot: make(chan struct{}, 1)}
+	}
+	return place{s.slots[id], s}, nil
+}
+
+func (s *shelves) list(_ context.Context, prefix, after string, limit int) (ids []string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(s.slots)) {
+		if strings.HasPrefix(id, prefix) && id > after && s.slots[id].data != nil && len(ids) < limit {
+			ids = append(ids, id)
+		}
+	}
+	return ids, s.lost
+}
+
+func (s *shelves) lose(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost = err
+}
+
+func (s *shelves) read() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads
+}
+
+// tenants is a rig with a store, and its upstream and token endpoint.
+func tenants(t *testing.T, in *shelves, endpoint http.RoundTripper, steps ...policytest.Step) (*rig, *policytest.Upstream) {
+	if len(steps) == 0 {
+		steps = []policytest.Step{{Times: -1}}
+	}
+	up := policytest.NewUpstream(t, steps...)
+	r := newRig(t, up)
+	r.env.TokenTransport = func(*config.Upstream) (http.RoundTripper, error) { return endpoint, nil }
+	r.env.Keep, r.env.Kept = in.keep, in.list
+	return r, up
+}
+
+const keyed = plain + "connections = \"required\"\nauth = { type = \"bearer\" }\n"
+
+const shared = plain + `
+[upstream.api.auth]
+type = "oauth2"
+grant = "refresh_token"
+token_url = "https://login.test/token"
+client_id = "env:ID"
+client_secret = "env:S"
+refresh_token = "env:R"
+`
+
+func api(t *testing.T, set *policy.Set) *policy.Upstream {
+	t.Helper()
+	u, ok := set.ByName("api")
+	if !ok {
+		t.Fatal("no upstream api")
+	}
+	return u
+}
+
+// handOver puts a document in the store.
+func handOver(t *testing.T, set *policy.Set, name, document string) (created bool) {
+	t.Helper()
+	h, err := api(t, set).ReadHandover(name, []byte(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if created, err = api(t, set).HandOver(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	return created
+}
+
+// as sends a call that names a connection.
+func as(t *testing.T, set *policy.Set, name, path string) policytest.Answer {
+	t.Helper()
+	chain, err := api(t, set).Plan("GET", path).Connect(t.Context(), name)
+	if err != nil {
+		return policytest.Answer{Err: err}
+	}
+	return policytest.Do(chain, policytest.NewRequest(t, "GET", "https://api.test"+path, ""))
+}
+
+func wantUnknown(t *testing.T, a policytest.Answer, part string) {
+	t.Helper()
+	var unknown *policy.UnknownConnectionError
+	if !errors.As(a.Err, &unknown) || !strings.Contains(a.Err.Error(), part) {
+		t.Errorf("got %d, %v: want an unknown connection, and %q", a.Status, a.Err, part)
+	}
+}
+
+// wantCarried compares the credentials that the upstream got.
+func wantCarried(t *testing.T, up *policytest.Upstream, want ...string) {
+	t.Helper()
+	var got []string
+	for _, r := range up.Requests() {
+		got = append(got, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the upstream got %q, want %q", got, want)
+	}
+}
+
+func TestConnectionsOfTheConfiguration(t *testing.T) {
+	up := policytest.NewUpstream(t, policytest.Step{Times: -1})
+	r := newRig(t, up)
+	set := r.compile(plain+`
+[upstream.api.auth]
+type = "bearer"
+token = "env:OWN"
+[upstream.api.connection.acme]
+token = "env:ACME"
+[upstream.api.connection.default]
+token = "env:NAMED_DEFAULT"
+[[upstream.api.rule]]
+match = "/other/**"
+auth = { type = "bearer", token = "env:OTHER" }
+[[upstream.api.rule]]
+match = "/same/**"
+timeout = "5s"
+`, nil)
+	for _, name := range []string{"acme", "default"} {
+		if a := as(t, set, name, "/x"); a.Err != nil {
+			t.Error(a.Err)
+		}
+	}
+	as(t, set, "acme", "/same/x")
+	call(t, set, "GET", "/x", "")
+	wantUnknown(t, as(t, set, "globex", "/x"), `there is no connection "globex" of this upstream`)
+	wantUnknown(t, as(t, set, "", "/x"), "the name of a connection has 1 to 128")
+	wantUnknown(t, as(t, set, "acme", "/other/x"), "the rule /other/** has a credential of its own")
+	wantCarried(t, up, "secret-of-ACME", "secret-of-NAMED_DEFAULT", "secret-of-ACME", "secret-of-OWN")
+}
+
+// An upstream that knows no connections refuses each, and asks no store.
+func TestUpstreamsWithoutConnections(t *testing.T) {
+	for _, document := range []string{plain, plain + `auth = { type = "none" }`} {
+		set := newRig(t, nil).compile(document, nil)
+		wantUnknown(t, as(t, set, "acme", "/"), "which has none")
+	}
+}
+
+// Each connection has a quota and a circuit of its own: one tenant that is throttled, or
+// whose instance is down, does not hold the others up.
+func TestEachConnectionHasItsQuotaAndCircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := tenants(t, newShelves(), nil)
+		set := r.compile(keyed+"limit = { rate = \"1/m\", burst = 1, max_wait = \"1s\" }\n", nil)
+		for _, name := range []string{"acme", "globex"} {
+			handOver(t, set, name, `{"token":"key-of-`+name+`"}`)
+			if a := as(t, set, name, "/"); a.Err != nil || a.Took != 0 {
+				t.Errorf("%s: %v after %v", name, a.Err, a.Took)
+			}
+		}
+		var refusal policy.Refusal
+		if a := as(t, set, "acme", "/"); !errors.As(a.Err, &refusal) {
+			t.Errorf("the quota of acme is not spent: %v", a.Err)
+		}
+		status := set.Status()[0]
+		if len(status.Quotas) != 2 || status.Quotas[0].Key != "api.test acme" || len(status.Circuits) != 2 || status.Circuits[1].Key != "api.test globex" {
+			t.Errorf("quotas %+v, circuits %+v", status.Quotas, status.Circuits)
+		}
+		e, err := set.Explain(t.Context(), "GET", "/api/x", "acme")
+		if err != nil || e.Connection != "acme" || e.Quotas[0].Key != "api.test acme" || e.Token.Name != "acme" || !strings.HasPrefix(e.Verdict, "refused with 429") {
+			t.Errorf("%+v %v", e, err)
+		}
+		if e, err = set.Explain(t.Context(), "GET", "/api/x", "initech"); err != nil || !strings.HasPrefix(e.Verdict, "refused with 404 unknown-connection") {
+			t.Errorf("%+v %v", e, err)
+		}
+		if e, err = set.Explain(t.Context(), "GET", "/api/x", ""); err != nil || !strings.Contains(e.Verdict, "Outrider-Connection") {
+			t.Errorf("%+v %v", e, err)
+		}
+	})
+}
+
+// Where a call has to name a connection, one that names none gets no credential at all.
+func TestRequiredConnections(t *testing.T) {
+	r, up := tenants(t, newShelves(), nil)
+	set := r.compile(keyed, nil)
+	handOver(t, set, "acme", `{"token":"key-of-acme"}`)
+	var refusal policy.Refusal
+	a, _ := call(t, set, "GET", "/", "")
+	if !errors.As(a.Err, &refusal) || !strings.Contains(a.Err.Error(), "name one, with the header Outrider-Connection") {
+		t.Fatalf("got %v", a.Err)
+	}
+	if reason, _ := refusal.Refusal(); reason != "credential-unavailable" {
+		t.Errorf("reason %s", reason)
+	}
+	as(t, set, "acme", "/")
+	wantCarried(t, up, "key-of-acme")
+}
+
+// A connection is refreshed with its own refresh token, which the upstream's has nothing
+// to do with, and goes on with what it rotates to.
+func TestHandedOverConnectionRefreshes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, endpoint := newShelves(), policytest.NewUpstream(t, grants(2, 0))
+		r, up := tenants(t, in, endpoint)
+		set := r.compile(shared, nil)
+		if !handOver(t, set, "acme", `{"access_token":"access-0001","refresh_token":"handed-1","expires_in":3600}`) {
+			t.Error("it was there before")
+		}
+		as(t, set, "acme", "/")
+		time.Sleep(time.Hour)
+		as(t, set, "acme", "/")
+		as(t, set, "acme", "/")
+		wantRequests(t, endpoint, "handed-1")
+		wantCarried(t, up, "access-0001", "access-0002", "access-0002")
+		wantUnknown(t, as(t, set, "globex", "/"), "globex")
+	})
+}
+
+// However many calls of however many tenants come at once: one refresh for each tenant.
+func TestOneRefreshForEachConnection(t *testing.T) {
+	const callers, names = 1000, 50
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		sent := map[string]int{} // refresh token → times
+		endpoint := roundTripper(func(req *http.Request) (*http.Response, error) {
+			form, _ := io.ReadAll(req.Body)
+			values, _ := url.ParseQuery(string(form))
+			token := values.Get("refresh_token")
+			mu.Lock()
+			sent[token]++
+			mu.Unlock()
+			time.Sleep(time.Second)
+			answer := `{"access_token":"of-` + token + `","refresh_token":"next-` + token + `","expires_in":3600}`
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}},
+				Body: io.NopCloser(strings.NewReader(answer)), Request: req}, nil
+		})
+		r, up := tenants(t, newShelves(), endpoint)
+		r.env.Observe = func(context.Context, policy.Event) {}
+		set := r.compile(shared, nil)
+		for i := range names {
+			handOver(t, set, fmt.Sprint("tenant-", i), fmt.Sprintf(`{"refresh_token":"refresh-%d"}`, i))
+		}
+		var calls sync.WaitGroup
+		for i := range callers {
+			calls.Go(func() {
+				if a := as(t, set, fmt.Sprint("tenant-", i%names), fmt.Sprint("/", i%names)); a.Err != nil {
+					t.Error(a.Err)
+				}
+			})
+		}
+		calls.Wait()
+		for i := range names {
+			if n := sent[fmt.Sprint("refresh-", i)]; n != 1 {
+				t.Errorf("tenant %d was refreshed %d times", i, n)
+			}
+		}
+		for _, req := range up.Requests() {
+			if want := "Bearer of-refresh-" + req.Target[1:]; req.Header.Get("Authorization") != want {
+				t.Fatalf("%s went out with %q", req.Target, req.Header.Get("Authorization"))
+			}
+		}
+	})
+}
+
+// A connection that another process removed is not used for longer than some seconds,
+// and not saved again: not by a refresh that comes first, either.
+func TestConnectionRemovedElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, endpoint := newShelves(), policytest.NewUpstream(t)
+		here, up := tenants(t, in, endpoint)
+		there, _ := tenants(t, in, endpoint)
+		set, other := here.compile(shared, nil), there.compile(shared, nil)
+		handOver(t, set, "acme", `{"access_token":"access-0001","refresh_token":"handed-1","expires_in":3}`)
+		as(t, set, "acme", "/")
+		if found, err := api(t, other).RemoveConnection(t.Context(), "acme"); !found || err != nil {
+			t.Fatal(found, err)
+		}
+		as(t, set, "acme", "/")     // it is known for 5 s
+		time.Sleep(4 * time.Second) // and expired: the refresh finds it gone
+		var refusal policy.Refusal
+		if a := as(t, set, "acme", "/"); !errors.As(a.Err, &refusal) {
+			t.Errorf("got %d, %v", a.Status, a.Err)
+		}
+		wantUnknown(t, as(t, set, "acme", "/"), "acme")
+		wantRequests(t, endpoint)
+		wantCarried(t, up, "access-0001", "access-0001")
+		if found, err := api(t, other).RemoveConnection(t.Context(), "acme"); found || err != nil {
+			t.Errorf("it was saved again: %v", err)
+		}
+		time.Sleep(time.Second)
+		handOver(t, other, "acme", `{"access_token":"access-0002"}`)
+		as(t, set, "acme", "/")
+		wantCarried(t, up, "access-0001", "access-0001", "access-0002")
+	})
+}
+
+func TestConnectionRemovedHereIsGoneAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, up := tenants(t, newShelves(), nil)
+		set := r.compile(keyed, nil)
+		handOver(t, set, "acme", `{"token":"key-1"}`)
+		as(t, set, "acme", "/")
+		if found, err := api(t, set).RemoveConnection(t.Context(), "acme"); !found || err != nil {
+			t.Fatal(found, err)
+		}
+		wantUnknown(t, as(t, set, "acme", "/"), "acme")
+		if !handOver(t, set, "acme", `{"token":"key-2"}`) {
+			t.Error("it was there before")
+		}
+		as(t, set, "acme", "/")
+		if handOver(t, set, "acme", `{"token":"key-3"}`) {
+			t.Error("it was not there before")
+		}
+		as(t, set, "acme", "/")
+		wantCarried(t, up, "key-1", "key-2", "key-3")
+		var told []string
+		for _, e := range r.events {
+			if e.Kind == policy.EventConnection {
+				told = append(told, e.Key+" "+e.Reason)
+			}
+		}
+		if got := strings.Join(told, ", "); got != "acme created, acme removed, acme created, acme replaced" {
+			t.Errorf("told %s", got)
+		}
+	})
+}
+
+// What another process puts in the place of a connection is used within seconds, and the
+// refresh token before it is not sent any more: not where this process has refreshed
+// meanwhile without being able to save it, either.
+func TestConnectionReplacedElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, endpoint := newShelves(), policytest.NewUpstream(t, grants(2, 0), grants(3, 0), grants(5, 0))
+		here, up := tenants(t, in, endpoint)
+		there, _ := tenants(t, in, endpoint)
+		set, other := here.compile(shared, nil), there.compile(shared, nil)
+		handOver(t, set, "acme", `{"access_token":"access-0001","refresh_token":"handed-1","expires_in":3600}`)
+		as(t, set, "acme", "/")
+		slot := in.slots[policy.ConnectionID("api", "acme")]
+		slot.fill(errors.New("the disk is full"))
+		for range 2 { // two generations that are in memory only
+			time.Sleep(time.Hour)
+			as(t, set, "acme", "/")
+		}
+		slot.fill(nil)
+		handOver(t, other, "acme", `{"access_token":"access-0004","refresh_token":"handed-4","expires_in":3600}`)
+		time.Sleep(5 * time.Second)
+		as(t, set, "acme", "/")
+		time.Sleep(time.Hour)
+		as(t, set, "acme", "/")
+		wantRequests(t, endpoint, "handed-1", "refresh-0002", "handed-4")
+		wantCarried(t, up, "access-0001", "access-0002", "access-0003", "access-0004", "access-0005")
+	})
+}
+
+func (k *kept) fill(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.full = err
+}
+
+// A hand-over waits for a refresh that is under way, whose successor would otherwise take
+// its place.
+func TestHandOverWaitsForARefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		endpoint := policytest.NewUpstream(t, grants(2, 5*time.Second))
+		r, up := tenants(t, newShelves(), endpoint)
+		set := r.compile(shared, nil)
+		handOver(t, set, "acme", `{"refresh_token":"handed-1"}`)
+		var calls sync.WaitGroup
+		calls.Go(func() { as(t, set, "acme", "/") })
+		time.Sleep(time.Second)
+		began := time.Now()
+		handOver(t, set, "acme", `{"access_token":"access-0003","refresh_token":"handed-3","expires_in":3600}`)
+		if waited := time.Since(began); waited != 4*time.Second {
+			t.Errorf("it waited %v, want 4s", waited)
+		}
+		calls.Wait()
+		as(t, set, "acme", "/")
+		wantCarried(t, up, "access-0002", "access-0003")
+	})
+}
+
+// A store that cannot be read says nothing about a connection: that is no 404. One that
+// is in use goes on.
+func TestUnreadableStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newShelves()
+		r, up := tenants(t, in, nil)
+		set := r.compile(keyed, nil)
+		handOver(t, set, "acme", `{"token":"key-1"}`)
+		as(t, set, "acme", "/")
+		in.lose(errors.New("the disk is gone"))
+		time.Sleep(time.Minute)
+		as(t, set, "acme", "/")
+		var refusal policy.Refusal
+		a := as(t, set, "globex", "/")
+		if !errors.As(a.Err, &refusal) || !strings.Contains(a.Err.Error(), "the disk is gone") {
+			t.Fatalf("got %v", a.Err)
+		}
+		if reason, after := refusal.Refusal(); reason != "credential-unavailable" || after != time.Second {
+			t.Errorf("refused for %s, %v", reason, after)
+		}
+		in.lose(nil)
+		time.Sleep(time.Second)
+		wantUnknown(t, as(t, set, "globex", "/"), "globex")
+		wantCarried(t, up, "key-1", "key-1")
+	})
+}
+
+// A name that is not there is looked for once a second, and what is known of such names
+// is bounded.
+func TestFloodOfUnknownNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newShelves()
+		r, _ := tenants(t, in, nil)
+		set := r.compile(keyed, nil)
+		for range 100 {
+			wantUnknown(t, as(t, set, "nobody", "/"), "nobody")
+		}
+		if n := in.read(); n != 1 {
+			t.Errorf("the store was read %d times", n)
+		}
+		handOver(t, set, "acme", `{"token":"key-1"}`)
+		as(t, set, "acme", "/")
+		for i := range 10_000 {
+			wantUnknown(t, as(t, set, fmt.Sprint("nobody-", i), "/"), "nobody")
+		}
+		if a := as(t, set, "acme", "/"); a.Err != nil {
+			t.Error(a.Err)
+		}
+		if s := set.Status()[0].Connections; s == nil || s.Used != 1 || s.States["live"] != 1 {
+			t.Errorf("status %+v", s)
+		}
+		if n := set.ConnectionsInMemory("api"); n > 4096 {
+			t.Errorf("%d names are remembered", n)
+		}
+	})
+}
+
+// Reloads change nothing for a connection in use: with the same settings it goes on, and
+// with others, too.
+func TestConnectionsOverReloads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, endpoint := newShelves(), policytest.NewUpstream(t, grants(2, 5*time.Second))
+		r, up := tenants(t, in, endpoint)
+		var live policy.Live
+		live.Publish(r.compile(shared, nil))
+		handOver(t, live.Load(), "acme", `{"access_token":"access-0001","refresh_token":"handed-1","expires_in":3600}`)
+		as(t, live.Load(), "acme", "/")
+		reads := in.read()
+		live.Publish(r.compile(shared+"[upstream.other]\nurl = \"https://other.test\"\n", live.Load()))
+		as(t, live.Load(), "acme", "/")
+		if in.read() != reads {
+			t.Error("it was looked for again")
+		}
+		live.Publish(r.compile(shared+"refresh_before = \"10%\"\n", live.Load()))
+		as(t, live.Load(), "acme", "/")
+		wantCarried(t, up, "access-0001", "access-0001", "access-0001")
+
+		time.Sleep(time.Hour)
+		ctx, leave := context.WithCancel(t.Context())
+		var calls sync.WaitGroup
+		calls.Go(func() {
+			chain, err := api(t, live.Load()).Plan("GET", "/").Connect(ctx, "acme")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			policytest.Do(chain, policytest.NewRequest(t, "GET", "https://api.test/", "").WithContext(ctx))
+		})
+		time.Sleep(time.Second)
+		leave()
+		calls.Wait()
+		began := time.Now()
+		if err := live.Close(t.Context()); err != nil || time.Since(began) != 4*time.Second {
+			t.Errorf("closed after %v, %v: want what the refresh under way takes", time.Since(began), err)
+		}
+		if data, _ := in.slots[policy.ConnectionID("api", "acme")].Load(t.Context()); !strings.Contains(string(data), "refresh-0002") {
+			t.Error("what the refresh brought is lost")
+		}
+	})
+}
+
+func TestListOfConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newShelves()
+		r, _ := tenants(t, in, policytest.NewUpstream(t))
+		set := r.compile(shared+"[upstream.api.connection.c]\nrefresh_token = \"env:C\"\n", nil)
+		began := time.Now()
+		for _, name := range []string{"b", "d", "a"} {
+			handOver(t, set, name, `{"access_token":"access-`+name+`","expires_in":60}`)
+		}
+		as(t, set, "d", "/")
+		var got []string
+		for after := ""; ; {
+			list, more, err := api(t, set).Connections(t.Context(), after, 3)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range list {
+				got, after = append(got, c.Name+" "+c.From+" "+c.State), c.Name
+				if c.From == "store" && (!c.Obtained.Equal(began) || !c.Expires.Equal(began.Add(time.Minute))) {
+					t.Errorf("%s: %v until %v", c.Name, c.Obtained, c.Expires)
+				}
+			}
+			if !more {
+				break
+			}
+			got = append(got, "…")
+		}
+		if text := strings.Join(got, ", "); text != "a store none, b store none, c configuration none, …, d store live" {
+			t.Errorf("got %s", text)
+		}
+		if c, err := api(t, set).Connection(t.Context(), "a"); err != nil || c.Name != "a" || c.Upstream != "api" {
+			t.Errorf("%+v %v", c, err)
+		}
+		if _, err := api(t, set).Connection(t.Context(), "e"); !errors.As(err, new(*policy.UnknownConnectionError)) {
+			t.Error(err)
+		}
+		if s := set.Status()[0].Connections; s.Configured != 1 || s.Used != 1 || len(s.First) != 2 || len(set.Status()[0].Credentials) != 1 {
+			t.Errorf("status %+v", s)
+		}
+	})
+}
