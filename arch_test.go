@@ -53,13 +53,14 @@ var house = map[string]houseRule{
 	"proxy/admin":       {may: []string{osys}, why: "the page shows views that it is handed"},
 	"proxy/clients":     {may: []string{osys}, why: "what clients read is known apart from who tells them"},
 	"proxy/egress":      {may: []string{osys}, why: "the network side knows nothing of policies"},
+	"proxy/handover":    {may: []string{"policy", "proxy/admin"}, why: "the API hands connections to the policies, below the guards of the admin port"},
 	"proxy/intercept":   {may: []string{"proxy/statefile", osys}, why: "the authority is asked for certificates, and knows neither who asks nor the configuration"},
 	"proxy/framing":     {why: "the strict reader knows bytes only"},
 	"proxy/simulator":   {may: []string{osys}, why: "the simulator is somebody else's server"},
 	"proxy/statefile":   {may: []string{osys}, why: "a file is private or not, whatever it holds"},
 	"proxy/store":       {may: []string{"proxy/statefile", dsql, lite, osys}, why: "the store keeps bytes, and does not know whose"},
 	"proxy/telemetry":   {may: []string{"policy", otel, slog, osys}, why: "the only importer of OpenTelemetry sees calls and events, not leaves"},
-	"proxy/cli": {may: []string{"policy", "policy/config", "proxy", "proxy/admin", "proxy/clients", "proxy/egress", "proxy/intercept", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys},
+	"proxy/cli": {may: []string{"policy", "policy/config", "proxy", "proxy/admin", "proxy/clients", "proxy/egress", "proxy/handover", "proxy/intercept", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys},
 		why: "the wiring sees the parts, not the leaves"},
 }
 

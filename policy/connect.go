@@ -25,7 +25,7 @@ func (e *UnknownConnectionError) Error() string {
 	if len(name) > 80 {
 		name = name[:80] + "…"
 	}
-	text := fmt.Sprintf("Outrider-Connection: there is no connection %s of this upstream", strconv.QuoteToASCII(name))
+	text := fmt.Sprintf("there is no connection %s of this upstream", strconv.QuoteToASCII(name))
 	if e.Why != "" {
 		text += ": " + e.Why
 	}

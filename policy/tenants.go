@@ -18,6 +18,10 @@ type ConnectionError struct{ Problem string }
 
 func (e *ConnectionError) Error() string { return e.Problem }
 
+// TakesHandover reports why the store cannot have connections of this upstream, as a
+// *ConnectionError; nil: it can.
+func (u *Upstream) TakesHandover() error { return u.takesHandover("") }
+
 // takesHandover reports why the store cannot have a connection of this name.
 func (u *Upstream) takesHandover(name string) error {
 	a := u.Config.Auth

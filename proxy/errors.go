@@ -108,7 +108,7 @@ func unknownUpstream(set *policy.Set, name string) *problem {
 
 // noConnections answers a call that names a connection to a host that has no credential.
 func noConnections(name, host string) *problem {
-	return &problem{slug: "unknown-connection", detail: fmt.Sprintf("Outrider-Connection: there is no connection %s, for no [upstream] names the host %s", quote(name), quote(host))}
+	return &problem{slug: "unknown-connection", detail: fmt.Sprintf("there is no connection %s, for no [upstream] names the host %s", quote(name), quote(host))}
 }
 
 // quote shows foreign text, bounded, in a detail.

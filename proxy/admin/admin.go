@@ -6,6 +6,7 @@
 //	GET  /api/status   the state of the upstreams
 //	GET  /api/calls    the latest calls, newest first
 //	GET  /api/explain  ?method=&url=&connection=: what would happen to such a call now
+//	     /api/connections and below: the connections of upstreams, see package handover
 //	POST /reload       read the configuration again; 422 or 409 when nothing changed
 //	GET  /healthz      200 while the process lives
 //	GET  /readyz       200 while calls are taken, 503 before and after
@@ -61,6 +62,8 @@ type Settings struct {
 	Reload func() error
 	// Ready is nil while calls are taken, else the reason why not.
 	Ready func() error
+	// Connections serves /api/connections and what is below it, whatever the method.
+	Connections http.Handler
 	// Metrics serves /metrics.
 	Metrics http.Handler
 	// AccessKey is the key that requests must show; "", and a nil function,
@@ -70,8 +73,8 @@ type Settings struct {
 
 // A route is one address and the one method that it has; GET brings HEAD.
 type route struct {
-	method string
-	open   bool // to anybody, under any name
+	method string // "": its handler looks itself
+	open   bool   // to anybody, under any name
 	handle http.HandlerFunc
 }
 
@@ -129,19 +132,30 @@ func New(s Settings) http.Handler {
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	harden(w.Header(), h.settings.Version)
-	route, found := h.routes[r.URL.Path]
+	route, found := h.find(r.URL.Path)
 	if !route.open && !h.admit(w, r) {
 		return
 	}
 	switch {
 	case !found:
-		fail(w, http.StatusNotFound, "not-found", "There is nothing at this address.")
-	case r.Method != route.method && (r.Method != http.MethodHead || route.method != http.MethodGet):
+		Fail(w, http.StatusNotFound, "not-found", "There is nothing at this address.")
+	case route.method != "" && r.Method != route.method && (r.Method != http.MethodHead || route.method != http.MethodGet):
 		w.Header().Set("Allow", allow(route.method))
-		fail(w, http.StatusMethodNotAllowed, "method-not-allowed", "This address takes "+allow(route.method)+".")
+		Fail(w, http.StatusMethodNotAllowed, "method-not-allowed", "This address takes "+allow(route.method)+".")
 	default:
 		route.handle(w, r)
 	}
+}
+
+// connectionsPath is where the connections of upstreams are.
+const connectionsPath = "/api/connections"
+
+func (h *handler) find(path string) (route, bool) {
+	if rest, below := strings.CutPrefix(path, connectionsPath); below && h.settings.Connections != nil && (rest == "" || rest[0] == '/') {
+		return route{handle: h.settings.Connections.ServeHTTP}, true
+	}
+	route, found := h.routes[path]
+	return route, found
 }
 
 func allow(method string) string {
@@ -152,20 +166,20 @@ func allow(method string) string {
 }
 
 func (h *handler) health(w http.ResponseWriter, _ *http.Request) {
-	answer(w, map[string]string{"status": "ok"})
+	Answer(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
 func (h *handler) ready(w http.ResponseWriter, _ *http.Request) {
 	if err := h.settings.Ready(); err != nil {
-		fail(w, http.StatusServiceUnavailable, "not-ready", err.Error())
+		Fail(w, http.StatusServiceUnavailable, "not-ready", err.Error())
 		return
 	}
-	answer(w, map[string]string{"status": "ready"})
+	Answer(w, http.StatusOK, map[string]string{"status": "ready"})
 }
 
 // show serves what a view returns.
 func show(view func() any) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) { answer(w, view()) }
+	return func(w http.ResponseWriter, _ *http.Request) { Answer(w, http.StatusOK, view()) }
 }
 
 func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
@@ -175,15 +189,15 @@ func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
 		method = http.MethodGet
 	}
 	if target == "" {
-		fail(w, http.StatusBadRequest, "malformed-request", "The parameter url is missing: /api/explain?method=GET&url=https://…")
+		Fail(w, http.StatusBadRequest, "malformed-request", "The parameter url is missing: /api/explain?method=GET&url=https://…")
 		return
 	}
 	explanation, err := h.settings.Explain(r.Context(), method, target, query.Get("connection"))
 	if err != nil {
-		fail(w, http.StatusUnprocessableEntity, "not-explained", err.Error())
+		Fail(w, http.StatusUnprocessableEntity, "not-explained", err.Error())
 		return
 	}
-	answer(w, explanation)
+	Answer(w, http.StatusOK, explanation)
 }
 
 // restartNeeded is implemented by errors of settings that cannot be reloaded.
@@ -195,25 +209,26 @@ type restartNeeded interface {
 func (h *handler) reload(w http.ResponseWriter, _ *http.Request) {
 	err := h.settings.Reload()
 	if err == nil {
-		answer(w, map[string]string{"status": "reloaded"})
+		Answer(w, http.StatusOK, map[string]string{"status": "reloaded"})
 		return
 	}
 	status := http.StatusUnprocessableEntity
 	if restart, ok := errors.AsType[restartNeeded](err); ok && restart.NeedsRestart() {
 		status = http.StatusConflict
 	}
-	fail(w, status, "reload-refused", err.Error())
+	Fail(w, status, "reload-refused", err.Error())
 }
 
-// answer writes v as JSON. Nothing is written before all of it is known, so
+// Answer writes v as JSON. Nothing is written before all of it is known, so
 // that an answer is whole or an error.
-func answer(w http.ResponseWriter, v any) {
+func Answer(w http.ResponseWriter, status int, v any) {
 	var body bytes.Buffer
 	if err := json.NewEncoder(&body).Encode(v); err != nil {
-		fail(w, http.StatusInternalServerError, "internal", "The state could not be written as JSON.")
+		Fail(w, http.StatusInternalServerError, "internal", "The state could not be written as JSON.")
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
 	_, _ = w.Write(body.Bytes())
 }
 
@@ -225,7 +240,8 @@ type problem struct {
 	Detail string `json:"detail"`
 }
 
-func fail(w http.ResponseWriter, status int, slug, detail string) {
+// Fail answers with a problem: slug names its kind, and detail says what to do.
+func Fail(w http.ResponseWriter, status int, slug, detail string) {
 	body, _ := json.Marshal(problem{ // strings and an int: cannot fail
 		Type: "urn:outrider:problem:" + slug, Title: http.StatusText(status), Status: status, Detail: detail,
 	})

@@ -36,18 +36,18 @@ func (h *handler) admit(w http.ResponseWriter, r *http.Request) bool {
 	}
 	if key != "" && !showsKey(r, key) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="outrider", charset="UTF-8"`)
-		fail(w, http.StatusUnauthorized, "key-required", "Show the access key: Outrider-Key, Authorization: Bearer, or as the password of Basic.")
+		Fail(w, http.StatusUnauthorized, "key-required", "Show the access key: Outrider-Key, Authorization: Bearer, or as the password of Basic.")
 		return false
 	}
 	// A name of an attacker's own that resolves to our address makes a browser
 	// take us for the attacker's site. It then has no key, so with one we need
 	// not care by which name we are called.
 	if key == "" && !h.knownHost(r.Host) {
-		fail(w, http.StatusForbidden, "host-denied", "This listener answers to loopback names, IP addresses and the host of its configured address only.")
+		Fail(w, http.StatusForbidden, "host-denied", "This listener answers to loopback names, IP addresses and the host of its configured address only.")
 		return false
 	}
 	if err := h.foreign.Check(r); err != nil {
-		fail(w, http.StatusForbidden, "cross-origin", "Another site's page may not ask for this.")
+		Fail(w, http.StatusForbidden, "cross-origin", "Another site's page may not ask for this.")
 		return false
 	}
 	return true

@@ -14,6 +14,7 @@ import (
 	"outrider/policy"
 	"outrider/proxy"
 	"outrider/proxy/admin"
+	"outrider/proxy/handover"
 	"outrider/proxy/intercept"
 )
 
@@ -48,6 +49,8 @@ func (s *sidecar) serveAdmin(listener net.Listener) {
 			}
 			return nil
 		},
+		Connections: handover.Handler{Set: s.live.Load},
+
 		Metrics:   s.telemetry.MetricsHandler(),
 		AccessKey: s.accessKey,
 		Hosts:     []string{hostOnly(s.file.Admin)},

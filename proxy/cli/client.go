@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,41 +23,78 @@ const adminTimeout = 5 * time.Second
 // ask gets a document from the admin port of a running Outrider. The way there
 // never leads through a proxy: the proxy is who we ask.
 func (c *commands) ask(ctx context.Context, path string, query url.Values, answer any) error {
-	address, key, err := c.adminAddress()
+	way, err := c.adminWay()
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, (&url.URL{Scheme: "http", Host: hostOfAdmin(address), Path: path, RawQuery: query.Encode()}).String(), nil)
+	data, err := way.send(ctx, question{path: path, query: query})
 	if err != nil {
 		return err
 	}
-	if key != "" {
-		req.Header.Set("Outrider-Key", key)
+	return json.Unmarshal(data, answer)
+}
+
+// A question is a request to the admin port.
+type question struct {
+	method string // "": GET
+	path   string
+	query  url.Values
+	body   []byte // nil: none
+	kind   string // content type of body
+}
+
+// An adminWay leads to the admin port of an Outrider.
+type adminWay struct {
+	address   string
+	key       string // "": none is asked for
+	transport http.RoundTripper
+}
+
+// adminWay is the way to the Outrider that runs, if one does.
+func (c *commands) adminWay() (adminWay, error) {
+	address, key, err := c.adminAddress()
+	if err != nil {
+		return adminWay{}, err
 	}
-	client := &http.Client{Transport: &http.Transport{
+	return adminWay{address, key, &http.Transport{
 		DisableKeepAlives: true,
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dialAt(ctx, address) },
-	}}
-	resp, err := client.Do(req)
+	}}, nil
+}
+
+// send gives what is answered. An answer that is no success is an error, in its words.
+func (way adminWay) send(ctx context.Context, q question) ([]byte, error) {
+	where := url.URL{Scheme: "http", Host: hostOfAdmin(way.address), Path: q.path, RawQuery: q.query.Encode()}
+	req, err := http.NewRequestWithContext(ctx, q.method, where.String(), bytes.NewReader(q.body))
+	if err != nil {
+		return nil, err
+	}
+	if q.kind != "" {
+		req.Header.Set("Content-Type", q.kind)
+	}
+	if way.key != "" {
+		req.Header.Set("Outrider-Key", way.key)
+	}
+	resp, err := (&http.Client{Transport: way.transport}).Do(req)
 	if err != nil {
 		if plain, ok := errors.AsType[*url.Error](err); ok {
 			err = plain.Err // its own text repeats the address
 		}
-		return fmt.Errorf("no Outrider answers at %s (start it with outrider run, or name its admin address with --admin): %w", address, err)
+		return nil, fmt.Errorf("no Outrider answers at %s (start it with outrider run, or name its admin address with --admin): %w", way.address, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode/100 != 2 {
 		var problem struct{ Title, Detail string }
 		_ = json.Unmarshal(data, &problem)
-		return fmt.Errorf("%s answered %s: %s %s", address, resp.Status, problem.Title, problem.Detail)
+		return nil, fmt.Errorf("%s answered %s: %s %s", way.address, resp.Status, problem.Title, problem.Detail)
 	}
-	return json.Unmarshal(data, answer)
+	return data, nil
 }
 
 // hostOfAdmin is the Host of a question; a socket has none, and is local.

@@ -40,6 +40,7 @@ func (s *sidecar) env() policy.Env {
 		},
 		TokenTransport: s.tokenTransport,
 		Keep:           s.keep,
+		Kept:           s.kept,
 		Jitter:         jitter,
 		NewKey:         newKey,
 		Secret:         s.secrets.get,
@@ -64,6 +65,23 @@ func (s *sidecar) tokenTransport(u *config.Upstream) (http.RoundTripper, error) 
 // keep is where the tokens of a credential are kept. The store is opened when the
 // first credential needs one.
 func (s *sidecar) keep(credential string) (policy.Keeper, error) {
+	opened, err := s.openStore()
+	if err != nil {
+		return nil, err
+	}
+	return opened.Slot(credential), nil
+}
+
+// kept lists what is kept below a prefix.
+func (s *sidecar) kept(ctx context.Context, prefix, after string, limit int) ([]string, error) {
+	opened, err := s.openStore()
+	if err != nil {
+		return nil, err
+	}
+	return opened.ListBelow(ctx, prefix, after, limit)
+}
+
+func (s *sidecar) openStore() (*store.Store, error) {
 	s.storing.Lock()
 	defer s.storing.Unlock()
 	if s.store == nil {
@@ -79,7 +97,7 @@ func (s *sidecar) keep(credential string) (policy.Keeper, error) {
 			return nil, &settingError{"state_dir", err}
 		}
 	}
-	return s.store.Slot(credential), nil
+	return s.store, nil
 }
 
 // storeText says where tokens are kept, and what with; "" when none has to be.
