@@ -75,6 +75,8 @@ type planView struct {
 	Circuit    string   `json:"circuit"`
 	Captured   string   `json:"captured"`         // what is done with https:// calls through the proxy
 	Egress     string   `json:"egress,omitempty"` // the proxy on the way to the upstream
+
+	Connections string `json:"connections,omitempty"` // which other credentials calls can choose
 }
 
 func plans(set *policy.Set, way func(*config.Upstream) string) []planView {
@@ -86,6 +88,7 @@ func plans(set *policy.Set, way func(*config.Upstream) string) []planView {
 				Chain: p.Stages, Credential: credentialText(u.Config, p.Policy.Auth), Timeout: timeoutText(p.Policy),
 				Quotas: quotaTexts(p.Policy.Limits), Retry: retryText(p.Policy.Retry), Circuit: circuitText(u.Config.Circuit),
 				Captured: capturedText(set.Intercepts(u)), Egress: way(u.Config),
+				Connections: connectionsText(u.Config),
 			}
 			if p.Policy.Retry.Attempts > 1 {
 				view.Repeats, view.Pauses = repeatText(p.Policy.Retry), pauseText(p.Policy.Retry)
@@ -130,6 +133,9 @@ func printUpstream(w io.Writer, file *config.File, u *policy.Upstream, intercept
 		line(f.label, f.text)
 	}
 	line("circuit", circuitText(cfg.Circuit))
+	if text := connectionsText(cfg); text != "" {
+		line("connections", text)
+	}
 	for i, rule := range u.Plans()[1:] {
 		fmt.Fprintf(w, "  rule %d      %s\n", i+1, rule.Match)
 		for _, f := range policyFacts(cfg, rule.Policy) {
@@ -154,6 +160,9 @@ func policyFacts(u *config.Upstream, p config.Policy) []fact {
 }
 
 func credentialText(u *config.Upstream, a config.Auth) string {
+	if a == u.Policy.Auth && u.Connections == config.ConnectionsRequired {
+		return a.Type + ", by the connection that a call names"
+	}
 	switch a.Type {
 	case "bearer":
 		return "bearer, from " + referenceText(a.Token)
@@ -169,6 +178,29 @@ func credentialText(u *config.Upstream, a config.Auth) string {
 		return "none; a caller's own Authorization is removed"
 	}
 	return "the caller's own, passed through"
+}
+
+// connectionsText says which other credentials calls can choose; "" where there can be
+// none.
+func connectionsText(u *config.Upstream) string {
+	if len(u.Named) == 0 && u.Connections != config.ConnectionsRequired {
+		return ""
+	}
+	names := make([]string, 0, shownLines)
+	for _, c := range u.Named[:min(len(u.Named), shownLines)] {
+		names = append(names, c.Name)
+	}
+	text := "those of the store"
+	if len(names) > 0 {
+		text = strings.Join(names, ", ") + ", and " + text
+	}
+	if more := len(u.Named) - len(names); more > 0 {
+		text = fmt.Sprintf("%d, such as %s", len(u.Named), text)
+	}
+	if u.Connections == config.ConnectionsRequired {
+		return text + "; a call has to name one"
+	}
+	return text + "; a call that names none gets the credential above"
 }
 
 // tokenEndpoint is a token URL for people: its query may have a key in it.

@@ -73,12 +73,9 @@ func printStatus(w io.Writer, view statusView) {
 		for _, c := range u.Credentials {
 			fmt.Fprintf(table, "  credential\t%s\t%s\n", c.Name, credentialState(c))
 		}
-		for _, q := range u.Quotas {
-			fmt.Fprintf(table, "  quota\t%s\t%s\n", q.Key, quotaState(q))
-		}
-		for _, circuit := range u.Circuits {
-			fmt.Fprintf(table, "  circuit\t%s\t%s\n", circuit.Key, circuitState(circuit))
-		}
+		printConnections(table, u.Connections)
+		printSome(table, "quota", u.Quotas, quotaUrgency, func(q policy.QuotaStatus) string { return q.Key + "\t" + quotaState(q) })
+		printSome(table, "circuit", u.Circuits, circuitUrgency, func(c policy.CircuitStatus) string { return c.Key + "\t" + circuitState(c) })
 	}
 	_ = table.Flush()
 }

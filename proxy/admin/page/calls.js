@@ -34,7 +34,7 @@ const haystacks = new WeakMap();
 function haystack(call) {
   let text = haystacks.get(call);
   if (text === undefined) {
-    text = [call.method, call.upstream, call.rule, call.host, call.path, call.status, call.class, call.problem,
+    text = [call.method, call.upstream, call.rule, call.connection, call.host, call.path, call.status, call.class, call.problem,
       call.error, call.form, call.trace_id].filter(Boolean).join(" ").toLowerCase();
     haystacks.set(call, text);
   }
@@ -145,6 +145,7 @@ function makeDetail(call) {
   fact("host", call.host);
   fact("path", el("span", "mono", call.path || "/"));
   fact("rule", call.rule);
+  fact("connection", call.connection);
   fact("came in by", { "base-url": "base URL", forward: "HTTP proxy", connect: "CONNECT tunnel" }[call.form] || call.form);
   fact("class", call.class);
   fact("problem", call.problem);

@@ -4,6 +4,7 @@ import { cls, count, el, keyed, millis, svg, text, titled } from "./dom.js";
 const samples = 60; // of the past, one a second
 const shownQuotas = 5;
 const shownCircuits = 4;
+const shownConnections = 5;
 
 const history = new Map(); // upstream, quota → {values, top}
 
@@ -69,7 +70,7 @@ function updateUpstream(node, up, now) {
   text(node.querySelector(".budget"), up.retry_budget === undefined ? "" : "retries " + count(Math.floor(up.retry_budget)));
 
   keyed(node.querySelector(".quotas"), lines(up, quotas), (line) => line.id, makeLine, (row, line) => updateLine(row, line, now));
-  keyed(node.querySelector(".credentials"), up.credentials || [], (c) => c.name, makeCredential, (row, c) => updateCredential(row, c, now));
+  keyed(node.querySelector(".credentials"), credentials(up), (c) => c.name, makeCredential, (row, c) => updateCredential(row, c, now));
   keyed(node.querySelector(".circuits"), circuitLines(bad), (line) => line.id,
     (line) => (line.more ? el("div", "more faint") : makeCircuit()),
     (row, line) => (line.more ? text(row, line.more + " more circuits") : updateCircuit(row, line.circuit, now)));
@@ -111,6 +112,20 @@ function circuitLines(circuits) {
   const list = shown.map((circuit) => ({ id: circuit.key, circuit }));
   if (shown.length < circuits.length) list.push({ id: "\nmore", more: circuits.length - shown.length });
   return list;
+}
+
+// credentials are the upstream's own, a line that sums its connections up, and those
+// connections that are in trouble.
+function credentials(up) {
+  const all = up.connections;
+  if (!all) return up.credentials || [];
+  const states = Object.entries(all.states).sort().map(([state, n]) => count(n) + " " + state).join(", ");
+  const bad = (all.first || []).filter((c) => c.error || c.not_kept).slice(0, shownConnections);
+  return [
+    ...(up.credentials || []),
+    { name: "\nconnections", sum: count(all.configured + all.used) + " connections: " + states },
+    ...bad.map((c) => ({ ...c, name: "\n" + c.name, connection: c.name })),
+  ];
 }
 
 function left(until, now) {
@@ -174,8 +189,13 @@ function makeCredential() {
 // while the token endpoint does not give another.
 function updateCredential(row, c, now) {
   row.dataset.state = { dead: "open", failing: "half-open" }[c.state] || "closed";
+  if (c.sum) {
+    text(row.children[1], c.sum);
+    text(row.children[2], "");
+    return;
+  }
   const lives = c.usable && c.expires ? " for " + seconds(left(c.expires, now)) : "";
-  text(row.children[1], "credential " + c.state + lives);
+  text(row.children[1], (c.connection ? "connection " + c.connection + " " : "credential ") + c.state + lives);
   text(row.children[2], c.error || c.not_kept || c.name);
 }
 

@@ -1,0 +1,238 @@
+package auth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"outrider/policy/auth"
+	"outrider/policy/policytest"
+)
+
+func (s *shelf) Remove(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.full == nil {
+		s.data = nil
+	}
+	return s.full
+}
+
+// keptOnly are the settings of a connection that is there because it is kept.
+func keptOnly(up *policytest.Upstream, k *shelf) auth.OAuth2Settings {
+	s := settings(up, k)
+	s.RefreshToken, s.KeptOnly = nil, true
+	return s
+}
+
+func introduce(t *testing.T, k *shelf, p auth.Pair) {
+	t.Helper()
+	if err := auth.Introduce(t.Context(), k, p); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func withdraw(t *testing.T, k *shelf, want bool) {
+	t.Helper()
+	if found, err := auth.Withdraw(t.Context(), k); found != want || err != nil {
+		t.Fatalf("withdrawn: %t, %v; want %t", found, err, want)
+	}
+}
+
+// A process that still has a connection which another one removed does not refresh it,
+// and does not save it again; not what it could not save before, either.
+func TestRemovedIsNotSavedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up, kept := policytest.NewUpstream(t, issued(2)), newShelf()
+		introduce(t, kept, login("access-0001", "handed-1"))
+		o := newOAuth2(t, keptOnly(up, kept))
+		wantToken(t, o, 1)
+		kept.set(errors.New("full"), nil)
+		time.Sleep(time.Hour)
+		wantToken(t, o, 2)
+		kept.set(nil, nil)
+		withdraw(t, kept, true)
+		time.Sleep(time.Second) // when saving is tried again
+		wantToken(t, o, 2)
+		synctest.Wait()
+		wantNone(t, o, "the connection was removed", 5*time.Minute)
+		if o.Close(); !o.Removed() || kept.text() != "" {
+			t.Errorf("removed: %t, kept %q", o.Removed(), kept.text())
+		}
+		wantSent(t, up, "handed-1")
+		withdraw(t, kept, false)
+	})
+}
+
+// Look finds what another process did, without a refresh.
+func TestLookFollowsWhatIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up, kept := policytest.NewUpstream(t), newShelf()
+		o := newOAuth2(t, keptOnly(up, kept))
+		look := func(want bool) {
+			t.Helper()
+			if found, err := o.Look(t.Context()); found != want || err != nil || o.Removed() == want {
+				t.Errorf("found %t, %v, removed %t; want %t", found, err, o.Removed(), want)
+			}
+		}
+		look(false)
+		introduce(t, kept, login("access-0001", "handed-1"))
+		look(true)
+		wantToken(t, o, 1)
+		introduce(t, kept, login("access-0002", "handed-2"))
+		wantToken(t, o, 1)
+		look(true)
+		wantToken(t, o, 2)
+		time.Sleep(time.Second)
+		withdraw(t, kept, true)
+		introduce(t, kept, login("access-0003", "handed-3"))
+		look(true)
+		wantToken(t, o, 3)
+		unreadable := errors.New("unreadable")
+		kept.set(nil, unreadable)
+		if _, err := o.Look(t.Context()); !errors.Is(err, unreadable) {
+			t.Errorf("error %v", err)
+		}
+		wantToken(t, o, 3)
+		kept.set(nil, nil)
+		withdraw(t, kept, true)
+		look(false)
+		wantNone(t, o, "the connection was removed", 5*time.Minute)
+	})
+}
+
+// A removal waits for a refresh, which would save its successor afterwards.
+func TestWithdrawWaitsForARefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up, kept := policytest.NewUpstream(t, slow(5*time.Second, issued(2))), newShelf()
+		introduce(t, kept, auth.Pair{Refresh: auth.NewSecret("handed-1")})
+		o := newOAuth2(t, keptOnly(up, kept))
+		began := time.Now()
+		go func() { _, _ = o.Token(t.Context(), auth.Token{}) }()
+		time.Sleep(time.Second)
+		withdraw(t, kept, true)
+		if took := time.Since(began); took != 5*time.Second || kept.text() != "" {
+			t.Errorf("after %v, kept %q", took, kept.text())
+		}
+	})
+}
+
+func TestKeptOnlyNeedsAKeeper(t *testing.T) {
+	s := keptOnly(policytest.NewUpstream(t), newShelf())
+	s.Keeper = nil
+	if _, err := auth.NewOAuth2(s); err == nil || !strings.Contains(err.Error(), "needs a keeper") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestKeptKey(t *testing.T) {
+	for kind, c := range map[string]struct {
+		static auth.Static
+		name   string
+		want   string
+	}{
+		auth.Bearer: {auth.Static{Value: auth.NewSecret("canary-1")}, "", "Bearer canary-1"},
+		auth.Header: {auth.Static{Value: auth.NewSecret("canary-1")}, "X-Key", "canary-1"},
+		auth.Query:  {auth.Static{Value: auth.NewSecret("canary-1")}, "key", "canary-1"},
+		auth.Basic:  {auth.Static{Username: auth.NewSecret("canary-1")}, "", "Basic Y2FuYXJ5LTE6"},
+	} {
+		kept := newShelf()
+		k, err := auth.NewKept(auth.Settings{Type: kind, Name: c.name}, kept)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found, err := k.Look(t.Context()); found || err != nil || !k.Removed() {
+			t.Errorf("%s: found %t, %v", kind, found, err)
+		}
+		if _, err := k.Token(t.Context(), auth.Token{}); !errors.Is(err, auth.ErrRemoved) {
+			t.Errorf("%s: %v", kind, err)
+		}
+		if err := auth.IntroduceStatic(t.Context(), kept, c.static); err != nil {
+			t.Fatal(err)
+		}
+		if found, err := k.Look(t.Context()); !found || err != nil {
+			t.Errorf("%s: found %t, %v", kind, found, err)
+		}
+		token, err := k.Token(t.Context(), auth.Token{})
+		if err != nil || token.Value.Reveal() != c.want {
+			t.Errorf("%s: %q, %v", kind, token.Value.Reveal(), err)
+		}
+		if text := fmt.Sprintf("%v %+v", token, c.static); strings.Contains(text, "canary") {
+			t.Errorf("it is shown: %s", text)
+		}
+	}
+	if _, err := auth.NewKept(auth.Settings{Type: auth.None}, newShelf()); err == nil {
+		t.Error("nothing can be kept")
+	}
+}
+
+// A key that was replaced meanwhile is had again when the provider refuses the old one.
+func TestKeptKeyThatIsRefusedIsLookedAtAgain(t *testing.T) {
+	kept := newShelf()
+	k, err := auth.NewKept(auth.Settings{Type: auth.Bearer}, kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := func(stale auth.Token, want string) auth.Token {
+		t.Helper()
+		got, err := k.Token(t.Context(), stale)
+		if err != nil || got.Value.Reveal() != want {
+			t.Errorf("%q, %v; want %q", got.Value.Reveal(), err, want)
+		}
+		return got
+	}
+	hand := func(value string) {
+		t.Helper()
+		if err := auth.IntroduceStatic(t.Context(), kept, auth.Static{Value: auth.NewSecret(value)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hand("one")
+	if _, err := k.Look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	one := token(auth.Token{}, "Bearer one")
+	if again := token(one, "Bearer one"); again != one {
+		t.Error("the same key is another token")
+	}
+	hand("two")
+	token(one, "Bearer two")
+}
+
+// What is kept of one type is not taken for another, after the configuration has changed.
+func TestKeptOfAnotherType(t *testing.T) {
+	kept := newShelf()
+	introduce(t, kept, login("canary-1", "canary-2"))
+	k, err := auth.NewKept(auth.Settings{Type: auth.Bearer}, kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Look(t.Context()); err == nil || !strings.Contains(err.Error(), "of another type") || strings.Contains(err.Error(), "canary") {
+		t.Errorf("error %v", err)
+	}
+	if err := auth.IntroduceStatic(t.Context(), kept, auth.Static{Value: auth.NewSecret("canary-3")}); err != nil {
+		t.Fatal(err)
+	}
+	o := newOAuth2(t, keptOnly(policytest.NewUpstream(t), kept))
+	if _, err := o.Look(t.Context()); err == nil || strings.Contains(err.Error(), "canary") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestInspectShowsTimesOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := newShelf()
+		introduce(t, kept, login("canary-1", "canary-2"))
+		status, err := auth.Inspect([]byte(kept.text()))
+		if err != nil || !status.Obtained.Equal(time.Now()) || !status.Expires.Equal(time.Now().Add(time.Hour)) || strings.Contains(fmt.Sprintf("%+v", status), "canary") {
+			t.Errorf("%+v, %v", status, err)
+		}
+		if _, err := auth.Inspect([]byte("canary")); err == nil || strings.Contains(err.Error(), "canary") {
+			t.Errorf("error %v", err)
+		}
+	})
+}
