@@ -27,12 +27,25 @@
 // A local refusal (circuit open, queue full, no credential) is an answer: it is
 // never retried inside the loop. See [Refusal].
 //
+// # Connections
+//
+// An upstream may have many credentials, which callers choose by name. Those of the
+// configuration are compiled like any other. Those of the store are made at their first
+// use, from what the upstream's auth says (a template), and are looked at again while
+// they are used: the store, and not our memory, says whether there is one. So a process
+// follows what others do within seconds, and a refresh, which begins in the store too,
+// at once. A chain is made for each call that names a connection, around the stages'
+// shared state:
+//
+//	Plan.Connect(name) → [configuration | store] → chain(source, keys)
+//
 // # What survives a reload
 //
 // [Compile] builds a new [Set] from a file and the previous Set. State is kept
 // by equality of settings: the quotas, circuits, budgets and connections of an
 // upstream are carried over, so that a reload neither refills a quota nor closes
 // an open circuit. Tokens that were fetched are found again by what they are, not
-// by where they are written. Compile changes nothing of the previous Set: a failed reload
+// by where they are written; connections in use follow the new settings at their next
+// use. Compile changes nothing of the previous Set: a failed reload
 // is no reload. [Live] publishes a Set; a call loads it exactly once.
 package policy

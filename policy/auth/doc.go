@@ -31,6 +31,11 @@
 //     refuses the grant or the client after a cooldown, or as soon as the operator
 //     gives it something new.
 //
+// What was put where it is kept by somebody else ([Introduce]) goes before all that was
+// refreshed before. A credential that is KeptOnly, and a [Kept], are there only as long
+// as the Keeper has them: removed by one process ([Withdraw]), no other refreshes it or
+// saves it again.
+//
 // # Refusals
 //
 // A 401 asks the Source again (see Source). Where it has another token by then, the
