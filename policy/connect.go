@@ -41,7 +41,8 @@ var errShuttingDown = errors.New("shutting down")
 
 // Connect gives the way of a call that names a connection, with its credential, quota
 // and circuit. It is made for the call: a few small allocations, in place of a chain in
-// memory for each of thousands of connections. The error is an
+// memory for each of thousands of connections. It waits for the store at most
+// lookPatience, before the call's own clock begins. The error is an
 // *UnknownConnectionError, an *auth.UnavailableError, or the cause of ctx.
 func (p *Plan) Connect(ctx context.Context, name string) (http.RoundTripper, error) {
 	source, err := p.connection(ctx, name)
@@ -69,7 +70,8 @@ func (p *Plan) connection(ctx context.Context, name string) (auth.Source, error)
 		if u.template == nil {
 			return nil, unknown
 		}
-		ctx, cancel := context.WithTimeoutCause(ctx, p.Policy.Timeout, &TimeoutError{Clock: "timeout", Limit: p.Policy.Timeout})
+		limit, clock := wholeTime(ctx, p.Policy.Timeout)
+		ctx, cancel := context.WithTimeoutCause(ctx, limit, &TimeoutError{Clock: clock, Limit: limit})
 		defer cancel()
 		return u.connections.find(ctx, name, u.template)
 	}

@@ -573,3 +573,30 @@ func TestListOfConnections(t *testing.T) {
 		}
 	})
 }
+
+// A connection of the configuration whose tokens come from a login can be handed over,
+// too, and is used at once; removed, it is there still, and has no token.
+func TestConnectionOfALogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, up := tenants(t, newShelves(), policytest.NewUpstream(t))
+		login := strings.Replace(strings.Replace(shared, "refresh_token", "authorization_code", 1), "refresh_token = \"env:R\"\n", "", 1)
+		set := r.compile(login+"[upstream.api.connection.acme]\nscopes = [\"a\"]\n", nil)
+		none := func() {
+			t.Helper()
+			var refusal policy.Refusal
+			if a := as(t, set, "acme", "/"); !errors.As(a.Err, &refusal) || !strings.Contains(a.Err.Error(), "nobody has logged in") {
+				t.Errorf("got %d, %v", a.Status, a.Err)
+			}
+		}
+		none()
+		handOver(t, set, "acme", `{"access_token":"access-1"}`)
+		as(t, set, "acme", "/")
+		handOver(t, set, "acme", `{"access_token":"access-2"}`)
+		as(t, set, "acme", "/")
+		if found, err := api(t, set).RemoveConnection(t.Context(), "acme"); !found || err != nil {
+			t.Fatal(found, err)
+		}
+		none()
+		wantCarried(t, up, "access-1", "access-2")
+	})
+}

@@ -107,6 +107,8 @@ func (c *compiler) oauth2(u *config.Upstream, key, name, id string, cfg config.A
 		settings.Keeper, err = c.env.Keep(id)
 		c.fault(key, err)
 	}
+	// A login goes to the store. That of the upstream itself is told by other words.
+	settings.KeptOnly = cfg.Grant == "authorization_code" && settings.Keeper != nil && strings.HasPrefix(name, connectionCredential(""))
 	var source *auth.OAuth2
 	if known != nil && known.source != nil {
 		source, err = known.source.Successor(settings)

@@ -80,16 +80,21 @@ func (c deadlineContext) Deadline() (time.Time, bool) { return c.at, true }
 // timeoutKey carries Controls.Timeout.
 type timeoutKey struct{}
 
+// wholeTime is how long a call may take: as configured, or shorter where its caller asks.
+func wholeTime(ctx context.Context, timeout time.Duration) (limit time.Duration, clock string) {
+	if asked, ok := ctx.Value(timeoutKey{}).(time.Duration); ok && asked < timeout {
+		return asked, CallerClock
+	}
+	return timeout, "timeout"
+}
+
 // deadline bounds a whole call, queue and backoff and all attempts, until the
 // response headers are there. A body may take as long as it flows.
 func deadline(timeout time.Duration) Stage {
 	return Stage{Name: "deadline", Wrap: func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(req *http.Request) (*http.Response, error) {
 			ctx := req.Context()
-			limit, name := timeout, "timeout"
-			if asked, ok := ctx.Value(timeoutKey{}).(time.Duration); ok && asked < limit {
-				limit, name = asked, CallerClock
-			}
+			limit, name := wholeTime(ctx, timeout)
 			bounded, end := context.WithCancelCause(ctx)
 			at := time.Now().Add(limit)
 			if earlier, ok := ctx.Deadline(); ok && earlier.Before(at) {

@@ -108,7 +108,7 @@ func (u *Upstream) explainToken(ctx context.Context, plan *Plan, connection stri
 	switch s := source.(type) {
 	case nameless:
 		_, err := s.Token(ctx, auth.Token{})
-		return nil, "refused with 502 credential-unavailable: " + err.Error()
+		return nil, "refused with 502 credential-unavailable: " + errors.Unwrap(err).Error()
 	case interface{ Status() auth.OAuth2Status }:
 		status := credentialStatus(plan.Credential, s.Status())
 		if connection != "" {

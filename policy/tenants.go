@@ -92,6 +92,9 @@ func (u *Upstream) RemoveConnection(ctx context.Context, name string) (found boo
 // changed lets what is in memory follow, and tells of it.
 func (u *Upstream) changed(ctx context.Context, name, result string) {
 	u.connections.expire(name)
+	if source, ok := u.named[name].(keptSource); ok { // of a login; what cannot be read now will be
+		_, _ = source.Look(ctx)
+	}
 	u.template.observe(ctx, Event{Kind: EventConnection, Upstream: u.Config.Name, Key: name, Reason: result})
 }
 

@@ -10,7 +10,7 @@ import (
 // ErrRemoved says that a credential is gone which is there only as long as the Keeper
 // has it (see [OAuth2Settings.KeptOnly] and [Kept]): nothing is kept any more. What a
 // process still had of it in memory is not sent, and not saved again.
-var ErrRemoved = errors.New("the connection was removed: nothing is kept of it")
+var ErrRemoved = errors.New("nothing is kept of this connection: it was removed, or nobody has logged in or handed it over yet")
 
 // A Remover is a Keeper that can forget what it keeps.
 type Remover interface {

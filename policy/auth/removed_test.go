@@ -59,7 +59,7 @@ func TestRemovedIsNotSavedAgain(t *testing.T) {
 		time.Sleep(time.Second) // when saving is tried again
 		wantToken(t, o, 2)
 		synctest.Wait()
-		wantNone(t, o, "the connection was removed", 5*time.Minute)
+		wantNone(t, o, "nothing is kept of this connection", 5*time.Minute)
 		if o.Close(); !o.Removed() || kept.text() != "" {
 			t.Errorf("removed: %t, kept %q", o.Removed(), kept.text())
 		}
@@ -101,7 +101,7 @@ func TestLookFollowsWhatIsKept(t *testing.T) {
 		kept.set(nil, nil)
 		withdraw(t, kept, true)
 		look(false)
-		wantNone(t, o, "the connection was removed", 5*time.Minute)
+		wantNone(t, o, "nothing is kept of this connection", 5*time.Minute)
 	})
 }
 
