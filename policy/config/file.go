@@ -17,6 +17,7 @@ type File struct {
 	Egress    Egress
 	Store     Store
 	Telemetry Telemetry
+	Alerts    Alerts
 	Upstreams []Upstream // sorted by name
 	Warnings  []string   // what works but should not stay so: "upstream.x.auth.token: literal secret; …"
 }
@@ -55,6 +56,12 @@ type Telemetry struct {
 	LogFormat   string  // "json" or "text"
 	LogLevel    string  // "debug", "info", "warn" or "error"
 	AccessLog   bool    // one line for each call
+}
+
+// Alerts say who is told of trouble, beside the log and the page.
+type Alerts struct {
+	Notify []Reference // notification URLs; none: nobody
+	Secret Reference   // signs what is sent to them in our own form; "": it is not signed
 }
 
 // An Upstream is one configured API.

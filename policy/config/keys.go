@@ -18,6 +18,7 @@ var fileKeys = table[File]{
 	sub("egress", func(f *File) *Egress { return &f.Egress }, egressKeys),
 	sub("store", func(f *File) *Store { return &f.Store }, storeKeys),
 	sub("telemetry", func(f *File) *Telemetry { return &f.Telemetry }, telemetryKeys),
+	sub("alerts", func(f *File) *Alerts { return &f.Alerts }, alertKeys),
 	upstreams("upstream"),
 }
 
@@ -45,6 +46,11 @@ var telemetryKeys = table[Telemetry]{
 	text("log_format", func(t *Telemetry) *string { return &t.LogFormat }, oneOf("json", "text")),
 	text("log_level", func(t *Telemetry) *string { return &t.LogLevel }, oneOf("debug", "info", "warn", "error")),
 	flag("access_log", func(t *Telemetry) *bool { return &t.AccessLog }),
+}
+
+var alertKeys = table[Alerts]{
+	list("notify", func(a *Alerts) *[]Reference { return &a.Notify }, readSecret),
+	secret("secret", func(a *Alerts) *Reference { return &a.Secret }),
 }
 
 var upstreamKeys = slices.Concat(

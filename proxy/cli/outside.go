@@ -44,7 +44,10 @@ func (s *sidecar) env() policy.Env {
 		NewKey:         newKey,
 		Secret:         s.secrets.get,
 		Refused:        s.secrets.refused,
-		Observe:        s.telemetry.Observe,
+		Observe: func(ctx context.Context, e policy.Event) {
+			s.telemetry.Observe(ctx, e)
+			s.alarms.observe(e)
+		},
 	}
 }
 
@@ -173,8 +176,8 @@ func (s *sidecar) way(e config.Egress) (egress.ProxyFunc, error) {
 	return egress.FixedProxy(raw, except)
 }
 
-// checkFile finds out whether the proxy for hosts that no upstream names, and the
-// store's key, can be used. What belongs to an upstream is seen when it is compiled.
+// checkFile finds out whether the proxy for hosts that no upstream names, the store's
+// key and the notification URLs can be used. What belongs to an upstream is seen when it is compiled.
 func (s *sidecar) checkFile(file *config.File) error {
 	var errs []error
 	if _, err := s.way(file.Egress); err != nil {
@@ -189,6 +192,7 @@ func (s *sidecar) checkFile(file *config.File) error {
 			errs = append(errs, fmt.Errorf("store.key: %w", err))
 		}
 	}
+	errs = append(errs, s.checkAlerts(file.Alerts))
 	return errors.Join(errs...)
 }
 
