@@ -41,13 +41,14 @@ var leaf = houseRule{
 var house = map[string]houseRule{
 	"":                  {may: []string{"proxy/cli", osys}, why: "main only hands over"},
 	"policy":            {may: []string{"policy/config", "policy/auth", "policy/breaker", "policy/limit", "policy/retry"}, why: "policy has no listener, no file, no logger"},
-	"policy/config":     {may: []string{toml, slog}, why: "the document knows nobody; slog only so that a secret prints as REDACTED"},
+	"policy/config":     {may: []string{"policy/preset", toml, slog}, why: "the document knows nobody but the presets under it; slog only so that a secret prints as REDACTED"},
 	"policy/hint":       {why: "a parser that every leaf may use"},
 	"policy/replay":     {why: "how a request is repeated, for the leaves that do it"},
 	"policy/auth":       {may: append([]string{slog}, leaf.may...), why: leaf.why + "; slog only so that a secret prints as REDACTED"},
 	"policy/breaker":    leaf,
 	"policy/limit":      leaf,
 	"policy/retry":      leaf,
+	"policy/preset":     {may: []string{toml}, why: "what is known of providers is data, and knows nobody"},
 	"policy/policytest": {may: []string{osys}, why: "the harness must not know what it tests"},
 	"proxy":             {may: []string{"policy", "policy/config", "proxy/egress", "proxy/framing", "proxy/telemetry", slog, osys}, why: "the way of a call uses policies as a Set, never leaf by leaf"},
 	"proxy/admin":       {may: []string{osys}, why: "the page shows views that it is handed"},
@@ -60,7 +61,7 @@ var house = map[string]houseRule{
 	"proxy/statefile":   {may: []string{osys}, why: "a file is private or not, whatever it holds"},
 	"proxy/store":       {may: []string{"proxy/statefile", dsql, lite, osys}, why: "the store keeps bytes, and does not know whose"},
 	"proxy/telemetry":   {may: []string{"policy", otel, slog, osys}, why: "the only importer of OpenTelemetry sees calls and events, not leaves"},
-	"proxy/cli": {may: []string{"policy", "policy/config", "proxy", "proxy/admin", "proxy/alert", "proxy/clients", "proxy/egress", "proxy/intercept", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys},
+	"proxy/cli": {may: []string{"policy", "policy/config", "policy/preset", "proxy", "proxy/admin", "proxy/alert", "proxy/clients", "proxy/egress", "proxy/intercept", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys},
 		why: "the wiring sees the parts, not the leaves"},
 }
 

@@ -67,6 +67,7 @@ type Alerts struct {
 // An Upstream is one configured API.
 type Upstream struct {
 	Name   string   // the path prefix of its base URL
+	Preset string   // the name of what its defaults came from; "": none
 	URL    *url.URL // where calls go; the host is in lower case, the path is the base path as written
 	Hosts  []string // names seen by proxy clients, in lower case: "host", "*.suffix" (any depth), each with an optional ":port"
 	Listen string   // host:port or "unix:/path" of its own, without path prefix; "": none
@@ -130,6 +131,11 @@ type OAuth2 struct {
 	RefreshShare  float64       // of its lifetime, before the end of which a token is refreshed; 0: see RefreshBefore
 	RefreshBefore time.Duration // before the end of its lifetime; 0: see RefreshShare
 	Lifetime      time.Duration // of tokens whose provider says none; 0: learned
+	NotExpiry     string        // texts in the body of a 401 that do not mean that the token expired, one a line
+
+	AuthorizeURL    string // where a user agrees to a login (RFC 6749 section 3.1); "": not known
+	DeviceURL       string // where a login on another device begins (RFC 8628 section 3.1); "": not known
+	AuthorizeParams string // further parameters of a login, form-encoded
 }
 
 // A Limit is one quota that we keep. At least one of Rate and Concurrency is set.

@@ -55,6 +55,7 @@ var alertKeys = table[Alerts]{
 
 var upstreamKeys = slices.Concat(
 	table[Upstream]{
+		text("preset", func(u *Upstream) *string { return &u.Preset }, optional(presetName)),
 		baseURL("url"),
 		list("hosts", func(u *Upstream) *[]string { return &u.Hosts }, readHost),
 		text("listen", func(u *Upstream) *string { return &u.Listen }, optional(listenAddress)),
@@ -111,6 +112,10 @@ var oauth2Keys = table[OAuth2]{
 	text("client_auth", func(o *OAuth2) *string { return &o.ClientAuth }, oneOf("auto", "basic", "body", "json", "json-basic", "none")),
 	refreshBefore("refresh_before"),
 	duration("lifetime_default", func(o *OAuth2) *time.Duration { return &o.Lifetime }),
+	notExpiry("not_expiry"),
+	authorizeURL("authorize_url", func(o *OAuth2) *string { return &o.AuthorizeURL }),
+	authorizeURL("device_url", func(o *OAuth2) *string { return &o.DeviceURL }),
+	authorizeParams("authorize_params"),
 }
 
 var limitKeys = table[Limit]{

@@ -27,7 +27,7 @@ func grantAgrees(n node, o *OAuth2) {
 	switch {
 	case o.ClientAuth == "none" && o.ClientSecret != "":
 		n.child("client_secret").deny("is not sent where client_auth is \"none\"")
-	case o.ClientAuth != "none" && o.ClientSecret == "" && n.has("client_auth"):
+	case o.ClientAuth != "none" && o.ClientSecret == "" && n.writes("client_auth"):
 		n.child("client_secret").deny("is missing: client_auth sends one; \"none\" is for public clients")
 	case o.ClientSecret == "" && o.Grant == "client_credentials":
 		n.child("client_secret").deny("is missing: the grant client_credentials has nothing else to show (RFC 6749 section 4.4)")
@@ -69,30 +69,78 @@ func scopes(key string) field[OAuth2] {
 	}}
 }
 
-// reservedParams are the parameters that other keys set.
-var reservedParams = []string{"grant_type", "client_id", "client_secret", "refresh_token", "scope", "audience"}
+// reservedParams are the parameters of a token request that other keys set, and
+// reservedAuthorize those of a login, where some are made anew each time.
+var (
+	reservedParams    = []string{"grant_type", "client_id", "client_secret", "refresh_token", "scope", "audience"}
+	reservedAuthorize = []string{"response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method"}
+)
 
-// params reads further parameters of the token request. Their values are not
-// repeated: nobody knows what they are.
+// params reads further parameters of the token request.
 func params(key string) field[OAuth2] {
 	return field[OAuth2]{key: key, read: func(n node, o *OAuth2) {
-		written, ok := n.raw.(map[string]any)
-		if !ok {
-			n.deny(`must be a table of texts, such as { resource = "https://api.example.com" }`)
-			return
+		if values, ok := readParams(n, reservedParams); ok {
+			o.Params = values
 		}
-		values := url.Values{}
-		for _, name := range slices.Sorted(maps.Keys(written)) {
-			text, ok := written[name].(string)
-			switch {
-			case !ok:
-				n.child(name).deny("must be text in quotes")
-			case slices.Contains(reservedParams, name):
-				n.child(name).deny("has a key of its own")
-			}
-			values.Set(name, text)
+	}}
+}
+
+// authorizeParams reads further parameters of a login.
+func authorizeParams(key string) field[OAuth2] {
+	return field[OAuth2]{key: key, read: func(n node, o *OAuth2) {
+		if values, ok := readParams(n, reservedAuthorize); ok {
+			o.AuthorizeParams = values
 		}
-		o.Params = values.Encode()
+	}}
+}
+
+// readParams reads parameters, form-encoded. Their values are not repeated: nobody
+// knows what they are.
+func readParams(n node, reserved []string) (string, bool) {
+	written, ok := n.raw.(map[string]any)
+	if !ok {
+		n.deny(`must be a table of texts, such as { resource = "https://api.example.com" }`)
+		return "", false
+	}
+	values := url.Values{}
+	for _, name := range slices.Sorted(maps.Keys(written)) {
+		text, ok := written[name].(string)
+		switch {
+		case !ok:
+			n.child(name).deny("must be text in quotes")
+		case slices.Contains(reserved, name):
+			n.child(name).deny("has a key of its own")
+		}
+		values.Set(name, text)
+	}
+	return values.Encode(), true
+}
+
+// authorizeURL reads where a login begins. It is opened in a browser or sent a code
+// that gives access, so it has TLS, unless it does not leave this machine.
+func authorizeURL(key string, at func(*OAuth2) *string) field[OAuth2] {
+	return text(key, at, func(v string) string {
+		u, problem := parseURL(v)
+		if problem == "" && u.Scheme == "http" && !loopback(net.JoinHostPort(u.Hostname(), "0")) {
+			problem = "must be an https URL: what is shown there gives access"
+		}
+		return problem
+	})
+}
+
+// notExpiry reads texts that a 401 about something else than the token has in its
+// body.
+func notExpiry(key string) field[OAuth2] {
+	read := list(key, func(l *[]string) *[]string { return l }, readText, func(v string) string {
+		if strings.TrimSpace(v) == "" || strings.ContainsAny(v, "\r\n") {
+			return "must be a part of the body of a 401, on one line"
+		}
+		return ""
+	})
+	return field[OAuth2]{key: key, read: func(n node, o *OAuth2) {
+		var all []string
+		read.read(n, &all)
+		o.NotExpiry = strings.Join(all, "\n")
 	}}
 }
 

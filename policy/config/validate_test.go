@@ -66,7 +66,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"swapped letters", crm(`retry.attempst = 3`), `upstream.crm.retry.attempst: unknown key; did you mean "attempts"?`},
 		{"wrong table", crm(`attempts = 3`), `upstream.crm.attempts: unknown key; it belongs in [upstream.NAME.retry]`},
 		{"below a table by mistake", "[telemetry]\naccess_key = \"env:K\"", `telemetry.access_key: unknown key; it belongs at the top of the document, above the first [table]`},
-		{"later capability", crm(`preset = "github"`), `upstream.crm.preset: unknown key; known here: url, hosts, listen, intercept, rewrite_links, proxy, ca_file, client_cert, client_key, timeout, attempt_timeout, idle_timeout, replay_body, auth, limit, retry, circuit, rule`},
+		{"later capability", crm(`outbox = "allow"`), `upstream.crm.outbox: unknown key; known here: preset, url, hosts, listen, intercept, rewrite_links, proxy, ca_file, client_cert, client_key, timeout, attempt_timeout, idle_timeout, replay_body, auth, limit, retry, circuit, rule`},
 		{"later table", `outbox.max_age = "1h"`, `outbox: unknown key; known here: listen, admin, state_dir, access_key, forward, egress, store, telemetry, alerts, upstream`},
 
 		// Upstreams.
