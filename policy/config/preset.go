@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"maps"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -123,8 +124,9 @@ func (l layer) came(path string, value any) {
 }
 
 // auth lays an auth table over what the preset knows of its type of credential. That
-// holds no part of a secret, so none is completed with another's. {host} is the host
-// of the upstream's url.
+// holds no part of a secret, so none is completed with another's. In its URLs, {host}
+// is the host of the upstream's url, and {token_base} what stands before the last
+// segment of token_url.
 func (l layer) auth(path, host string, raw any) any {
 	written, ok := raw.(map[string]any)
 	if !ok {
@@ -135,9 +137,10 @@ func (l layer) auth(path, host string, raw any) any {
 	if named, ok := written["type"].(string); ok {
 		kind = named
 	}
+	fill := strings.NewReplacer("{host}", host, "{token_base}", baseOf(written["token_url"]))
 	for key, value := range l.Auth(kind) {
 		if text, ok := value.(string); ok {
-			value = strings.ReplaceAll(text, "{host}", host)
+			value = fill.Replace(text)
 		}
 		known[key] = value
 	}
@@ -180,15 +183,28 @@ func (l layer) rule(n node, host string) any {
 	return both
 }
 
-// hostOf is the host of a url that is written; where that is no URL, one that is
-// none either: then the document has an error already.
-func hostOf(url any) string {
-	text, _ := url.(string)
+// nowhere stands for the host of a URL that is missing or wrong, of which the
+// document has an error already.
+const nowhere = "host.invalid"
+
+// hostOf is the host of a URL that is written.
+func hostOf(raw any) string {
+	text, _ := raw.(string)
 	u, problem := parseURL(text)
 	if problem != "" {
-		return "host.invalid"
+		return nowhere
 	}
 	return u.Host
+}
+
+// baseOf is a URL that is written, up to the last slash of its path.
+func baseOf(raw any) string {
+	text, _ := raw.(string)
+	u, problem := parseURL(text)
+	if problem != "" {
+		return "https://" + nowhere + "/"
+	}
+	return u.ResolveReference(&url.URL{Path: "."}).String()
 }
 
 // missing reports a key that is not written and has no default. What a preset knows

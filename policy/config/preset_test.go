@@ -287,10 +287,16 @@ func TestParametersOfALoginAddToThoseOfThePreset(t *testing.T) {
 	}
 }
 
-func TestEndpointsAreOnTheHostOfTheURL(t *testing.T) {
+// One URL that is written is enough for those that follow from it.
+func TestEndpointsFollowFromWhatIsWritten(t *testing.T) {
 	u := upstream(t, mustParse(t, using("salesforce", "oauth2", `url = "https://Acme--dev.sandbox.my.salesforce.com/base"`)), "x")
 	if got := u.Auth; got.TokenURL != "https://Acme--dev.sandbox.my.salesforce.com/services/oauth2/token" ||
 		got.AuthorizeURL != "https://Acme--dev.sandbox.my.salesforce.com/services/oauth2/authorize" {
+		t.Errorf("got %+v", got)
+	}
+	u = upstream(t, mustParse(t, using("microsoft-graph", "oauth2")), "x")
+	if got := u.Auth; got.AuthorizeURL != "https://login.microsoftonline.com/acme/oauth2/v2.0/authorize" ||
+		got.DeviceURL != "https://login.microsoftonline.com/acme/oauth2/v2.0/devicecode" {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -326,6 +332,8 @@ func TestFaultsAroundPresets(t *testing.T) {
 			`upstream.x.url = "acme": must be an http or https URL with a host, such as "https://api.example.com"`},
 		{"no tenant", `upstream.x = { preset = "microsoft-graph", auth = { grant = "client_credentials", client_id = "i", client_secret = "env:S" } }`,
 			`upstream.x.auth.token_url: is missing: preset microsoft-graph needs that of your tenant, "https://login.microsoftonline.com/TENANT/oauth2/v2.0/token"`},
+		{"a tenant's that is none", `upstream.x = { preset = "microsoft-graph", auth = { grant = "client_credentials", token_url = "acme", client_id = "i", client_secret = "env:S" } }`,
+			`upstream.x.auth.token_url = "acme": must be an http or https URL with a host, such as "https://api.example.com"`},
 		{"no tenant in a rule", `upstream.x = { preset = "microsoft-graph", rule = [{ match = "GET", auth = { grant = "client_credentials", client_id = "i", client_secret = "env:S" } }] }`,
 			`upstream.x.rule[0].auth.token_url: is missing: preset microsoft-graph needs that of your tenant, "https://login.microsoftonline.com/TENANT/oauth2/v2.0/token"`},
 		{"a value of the preset that has lost its other half", `upstream.x = { preset = "stripe", retry = { idempotency_header = "" } }`,

@@ -19,13 +19,17 @@
 // host of a shop or an org, the tenant of a directory. A file leaves such a key out
 // and says under [needs] what belongs there, for the error that asks for it. A
 // parameter of presets (shop = "acme") would be shorter by a few letters, but it
-// would hide where calls go, and be a second way to say what url says. The one text
-// that is filled in is "{host}", the host of the upstream's url, for token endpoints
-// that are on it.
+// would hide where calls go, and be a second way to say what url says. What follows
+// from a URL that the user wrote is filled in, for the URLs of auth: "{host}" is the
+// host of the upstream's url, and "{token_base}" is token_url up to its last slash.
 //
 // A url is a host without a path, although documentation likes to count a version to
 // it: so what the documentation shows behind the host is what stands behind the base
 // URL, in rules, and in calls that come by proxy.
+//
+// A token_url is part of the name under which the tokens of a connection are kept: a
+// release that changes one here makes everybody who uses it log in again. Before that,
+// the old name has to lead to the new.
 //
 // # How much is known
 //

@@ -86,7 +86,7 @@ func TestURLsAreHostsWithTLS(t *testing.T) {
 func TestFacts(t *testing.T) {
 	type facts struct {
 		auth        string // types, the first is meant where none is named
-		tokenHost   string
+		tokenURL    string // not to be changed lightly: see the package
 		clientAuth  string
 		authorize   string // host
 		device      string // host
@@ -96,24 +96,24 @@ func TestFacts(t *testing.T) {
 	rate := func(text string) map[string]any { return map[string]any{"rate": text} }
 	want := map[string]facts{
 		"anthropic":       {auth: "header"},
-		"atlassian":       {auth: "oauth2", tokenHost: "auth.atlassian.com", clientAuth: "json", authorize: "auth.atlassian.com"},
-		"github":          {auth: "bearer oauth2", tokenHost: "github.com", clientAuth: "body", authorize: "github.com", device: "github.com", limit: map[string]any{"concurrency": int64(100)}},
-		"google":          {auth: "oauth2", tokenHost: "oauth2.googleapis.com", clientAuth: "body", authorize: "accounts.google.com", device: "oauth2.googleapis.com"},
-		"hubspot":         {auth: "bearer oauth2", tokenHost: "api.hubapi.com", clientAuth: "body", authorize: "app.hubspot.com", limit: rate("100/10s")},
-		"microsoft-graph": {auth: "oauth2", clientAuth: "body"},
-		"notion":          {auth: "bearer oauth2", tokenHost: "api.notion.com", clientAuth: "json-basic", authorize: "api.notion.com"},
+		"atlassian":       {auth: "oauth2", tokenURL: "https://auth.atlassian.com/oauth/token", clientAuth: "json", authorize: "auth.atlassian.com"},
+		"github":          {auth: "bearer oauth2", tokenURL: "https://github.com/login/oauth/access_token", clientAuth: "body", authorize: "github.com", device: "github.com", limit: map[string]any{"concurrency": int64(100)}},
+		"google":          {auth: "oauth2", tokenURL: "https://oauth2.googleapis.com/token", clientAuth: "body", authorize: "accounts.google.com", device: "oauth2.googleapis.com"},
+		"hubspot":         {auth: "bearer oauth2", tokenURL: "https://api.hubapi.com/oauth/v3/token", clientAuth: "body", authorize: "app.hubspot.com", limit: rate("100/10s")},
+		"microsoft-graph": {auth: "oauth2", clientAuth: "body", authorize: "{token_base}authorize", device: "{token_base}devicecode"},
+		"notion":          {auth: "bearer oauth2", tokenURL: "https://api.notion.com/v1/oauth/token", clientAuth: "json-basic", authorize: "api.notion.com"},
 		"openai":          {auth: "bearer"},
-		"salesforce":      {auth: "oauth2", tokenHost: "{host}", clientAuth: "body", authorize: "{host}"},
+		"salesforce":      {auth: "oauth2", tokenURL: "https://{host}/services/oauth2/token", clientAuth: "body", authorize: "{host}"},
 		"shopify":         {auth: "header"},
-		"slack":           {auth: "bearer oauth2", tokenHost: "slack.com", authorize: "slack.com"},
+		"slack":           {auth: "bearer oauth2", tokenURL: "https://slack.com/api/oauth.v2.access", authorize: "slack.com"},
 		"stripe":          {auth: "bearer basic", idempotency: "Idempotency-Key", limit: rate("100/s")},
-		"twilio":          {auth: "basic oauth2", tokenHost: "oauth.twilio.com", clientAuth: "body"},
+		"twilio":          {auth: "basic oauth2", tokenURL: "https://oauth.twilio.com/v2/token", clientAuth: "body"},
 	}
 	for _, name := range preset.Names() {
 		p := find(t, name)
 		oauth2, retry := p.Auth("oauth2"), table(p.Upstream["retry"])
 		got := facts{
-			auth: strings.Join(p.AuthTypes(), " "), tokenHost: host(oauth2["token_url"]), clientAuth: text(oauth2["client_auth"]),
+			auth: strings.Join(p.AuthTypes(), " "), tokenURL: text(oauth2["token_url"]), clientAuth: text(oauth2["client_auth"]),
 			authorize: host(oauth2["authorize_url"]), device: host(oauth2["device_url"]),
 			idempotency: text(retry["idempotency_header"]), limit: table(p.Upstream["limit"]),
 		}

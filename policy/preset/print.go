@@ -81,7 +81,7 @@ func (p Preset) encoded(table map[string]any, path string) string {
 	lines := strings.SplitAfter(text, "\n")
 	for i, line := range lines {
 		switch {
-		case strings.Contains(line, "{host}"):
+		case strings.Contains(line, "{host}"), strings.Contains(line, "{token_base}"):
 			lines[i] = "#" + line
 		case i > 0 && strings.HasPrefix(line, "[") && lines[i-1] != "\n":
 			lines[i] = "\n" + line

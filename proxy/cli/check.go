@@ -63,6 +63,7 @@ func (c *commands) check() error {
 type planView struct {
 	Upstream   string   `json:"upstream"`
 	Match      string   `json:"match,omitempty"`
+	Preset     string   `json:"preset,omitempty"` // and when it was verified
 	URL        string   `json:"url"`
 	Hosts      []string `json:"hosts"`
 	Chain      []string `json:"chain"`
@@ -82,7 +83,7 @@ func plans(set *policy.Set, way func(*config.Upstream) string) []planView {
 	for _, u := range set.Upstreams() {
 		for _, p := range u.Plans() {
 			view := planView{
-				Upstream: u.Config.Name, Match: p.Match, URL: u.Config.URL.String(), Hosts: u.Config.Hosts,
+				Upstream: u.Config.Name, Match: p.Match, Preset: presetText(u.Config), URL: u.Config.URL.String(), Hosts: u.Config.Hosts,
 				Chain: p.Stages, Credential: credentialText(u.Config, p.Policy.Auth), Timeout: timeoutText(p.Policy),
 				Quotas: quotaTexts(p.Policy.Limits), Retry: retryText(p.Policy.Retry), Circuit: circuitText(u.Config.Circuit),
 				Captured: capturedText(set.Intercepts(u)), Egress: way(u.Config),
@@ -107,6 +108,9 @@ func printUpstream(w io.Writer, file *config.File, u *policy.Upstream, intercept
 	base := u.Plans()[0]
 	fmt.Fprintf(w, "\n%s → %s\n", cfg.Name, cfg.URL)
 	line := func(label, text string) { fmt.Fprintf(w, "  %-11s %s\n", label, text) }
+	if text := presetText(cfg); text != "" {
+		line("preset", text)
+	}
 	if strings.HasPrefix(file.Listen, unixScheme) {
 		line("base URL", fmt.Sprintf("http://localhost/%s/…, at %s", cfg.Name, file.Listen))
 	} else {
@@ -183,7 +187,11 @@ func oauth2Text(o config.OAuth2) string {
 	if o.RefreshBefore > 0 {
 		ahead = config.Duration(o.RefreshBefore).String()
 	}
-	return "; refreshed " + ahead + " before its end, and once after a 401"
+	text := "; refreshed " + ahead + " before its end, and once after a 401"
+	if o.NotExpiry != "" {
+		text += ", save one of not_expiry"
+	}
+	return text
 }
 
 // referenceText says where a secret comes from, and never what it is.
