@@ -33,9 +33,10 @@
 //
 // # How much is known
 //
-// Only what the provider documents, or its own library does, stands in a file; what
-// somebody else says of it does not, nor what could not be confirmed. Where a limit
-// depends on the plan, there is the lowest one, or none if that would be in
-// everybody's way; the notes say which. What these files say was read from August to
-// November of 2026, and verified_on is the first day of the last of these months.
+// What the provider documents or says, what its own library does, and what an issue
+// among the sources shows stands in a file. What could not be confirmed does not: there
+// the file is silent, and the general default holds. Where a limit depends on the plan,
+// there is the lowest one, or none if that would be in everybody's way; the notes say
+// which. What these files say was read from August to November of 2026, and verified_on
+// is the first day of the last of these months.
 package preset
