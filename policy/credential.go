@@ -102,8 +102,8 @@ func (c *compiler) oauth2(u *config.Upstream, key, name, id string, cfg config.A
 		ClientID: c.secret(key+".client_id", cfg.ClientID), ClientSecret: c.secret(key+".client_secret", cfg.ClientSecret),
 		Scopes: strings.Fields(cfg.Scopes), Audience: cfg.Audience, Params: map[string]string{},
 		ClientAuth: cfg.ClientAuth, RefreshShare: cfg.RefreshShare, RefreshBefore: cfg.RefreshBefore, Lifetime: cfg.Lifetime,
-		NotExpiry:   strings.FieldsFunc(cfg.NotExpiry, func(r rune) bool { return r == '\n' }),
 		Placeholder: u.Placeholder(), Jitter: c.env.Jitter,
+		NotExpiry: strings.FieldsFunc(cfg.NotExpiry, func(r rune) bool { return r == '\n' }),
 		OnRefresh: func(e auth.RefreshEvent) {
 			c.env.Observe(context.Background(), Event{
 				Kind: EventRefresh, Upstream: u.Name, Key: name, From: e.Reason, Reason: refreshResult(e),

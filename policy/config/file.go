@@ -128,14 +128,15 @@ type OAuth2 struct {
 	Audience      string        // "": none
 	Params        string        // further parameters of the token request, form-encoded
 	ClientAuth    string        // "auto", "basic", "body", "json" or "none"
+	NotExpiry     string        // texts in the body of a 401 that do not mean that the token expired, one a line
 	RefreshShare  float64       // of its lifetime, before the end of which a token is refreshed; 0: see RefreshBefore
 	RefreshBefore time.Duration // before the end of its lifetime; 0: see RefreshShare
 	Lifetime      time.Duration // of tokens whose provider says none; 0: learned
-	NotExpiry     string        // texts in the body of a 401 that do not mean that the token expired, one a line
 
-	AuthorizeURL    string // where a user agrees to a login (RFC 6749 section 3.1); "": not known
-	DeviceURL       string // where a login on another device begins (RFC 8628 section 3.1); "": not known
-	AuthorizeParams string // further parameters of a login, form-encoded
+	// For `outrider login`, which gets the first tokens of the grant authorization_code.
+	AuthorizeURL    string // URL of the provider's page; "": there is none
+	DeviceURL       string // URL at which a device asks for its code (RFC 8628); "": there is none
+	AuthorizeParams string // further parameters of the request to either, form-encoded
 }
 
 // A Limit is one quota that we keep. At least one of Rate and Concurrency is set.

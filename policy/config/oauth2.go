@@ -69,78 +69,30 @@ func scopes(key string) field[OAuth2] {
 	}}
 }
 
-// reservedParams are the parameters of a token request that other keys set, and
-// reservedAuthorize those of a login, where some are made anew each time.
-var (
-	reservedParams    = []string{"grant_type", "client_id", "client_secret", "refresh_token", "scope", "audience"}
-	reservedAuthorize = []string{"response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method"}
-)
+// reservedParams are the parameters of a token request that other keys set.
+var reservedParams = []string{"grant_type", "client_id", "client_secret", "refresh_token", "scope", "audience"}
 
-// params reads further parameters of the token request.
-func params(key string) field[OAuth2] {
-	return field[OAuth2]{key: key, read: func(n node, o *OAuth2) {
-		if values, ok := readParams(n, reservedParams); ok {
-			o.Params = values
-		}
-	}}
-}
-
-// authorizeParams reads further parameters of a login.
-func authorizeParams(key string) field[OAuth2] {
-	return field[OAuth2]{key: key, read: func(n node, o *OAuth2) {
-		if values, ok := readParams(n, reservedAuthorize); ok {
-			o.AuthorizeParams = values
-		}
-	}}
-}
-
-// readParams reads parameters, form-encoded. Their values are not repeated: nobody
+// params reads further parameters of a request. Their values are not repeated: nobody
 // knows what they are.
-func readParams(n node, reserved []string) (string, bool) {
-	written, ok := n.raw.(map[string]any)
-	if !ok {
-		n.deny(`must be a table of texts, such as { resource = "https://api.example.com" }`)
-		return "", false
-	}
-	values := url.Values{}
-	for _, name := range slices.Sorted(maps.Keys(written)) {
-		text, ok := written[name].(string)
-		switch {
-		case !ok:
-			n.child(name).deny("must be text in quotes")
-		case slices.Contains(reserved, name):
-			n.child(name).deny("has a key of its own")
-		}
-		values.Set(name, text)
-	}
-	return values.Encode(), true
-}
-
-// authorizeURL reads where a login begins. It is opened in a browser or sent a code
-// that gives access, so it has TLS, unless it does not leave this machine.
-func authorizeURL(key string, at func(*OAuth2) *string) field[OAuth2] {
-	return text(key, at, func(v string) string {
-		u, problem := parseURL(v)
-		if problem == "" && u.Scheme == "http" && !loopback(net.JoinHostPort(u.Hostname(), "0")) {
-			problem = "must be an https URL: what is shown there gives access"
-		}
-		return problem
-	})
-}
-
-// notExpiry reads texts that a 401 about something else than the token has in its
-// body.
-func notExpiry(key string) field[OAuth2] {
-	read := list(key, func(l *[]string) *[]string { return l }, readText, func(v string) string {
-		if strings.TrimSpace(v) == "" || strings.ContainsAny(v, "\r\n") {
-			return "must be a part of the body of a 401, on one line"
-		}
-		return ""
-	})
+func params(key string, at func(*OAuth2) *string, reserved []string) field[OAuth2] {
 	return field[OAuth2]{key: key, read: func(n node, o *OAuth2) {
-		var all []string
-		read.read(n, &all)
-		o.NotExpiry = strings.Join(all, "\n")
+		written, ok := n.raw.(map[string]any)
+		if !ok {
+			n.deny(`must be a table of texts, such as { resource = "https://api.example.com" }`)
+			return
+		}
+		values := url.Values{}
+		for _, name := range slices.Sorted(maps.Keys(written)) {
+			text, ok := written[name].(string)
+			switch {
+			case !ok:
+				n.child(name).deny("must be text in quotes")
+			case slices.Contains(reserved, name):
+				n.child(name).deny("has a key of its own")
+			}
+			values.Set(name, text)
+		}
+		*at(o) = values.Encode()
 	}}
 }
 
@@ -159,5 +111,21 @@ func refreshBefore(key string) field[OAuth2] {
 		default:
 			n.fail(form)
 		}
+	}}
+}
+
+// notExpiry reads texts that a 401 about something else than the token has in its
+// body.
+func notExpiry(key string) field[OAuth2] {
+	read := list(key, func(l *[]string) *[]string { return l }, readText, func(v string) string {
+		if strings.TrimSpace(v) == "" || strings.ContainsAny(v, "\r\n") {
+			return "must be a part of the body of a 401, on one line"
+		}
+		return ""
+	})
+	return field[OAuth2]{key: key, read: func(n node, o *OAuth2) {
+		var all []string
+		read.read(n, &all)
+		o.NotExpiry = strings.Join(all, "\n")
 	}}
 }
