@@ -79,6 +79,13 @@ limit = { rate = "10/s" }`, nil)
 	if want := "deadline retry auth circuit limit attempt"; got != want {
 		t.Errorf("chain is %q, want %q", got, want)
 	}
+
+	r, _ := fetching(t, policytest.NewUpstream(t))
+	u, _ = r.compile(plain+"limit = { rate = \"10/s\" }\n[upstream.api.auth]\n"+connection, nil).ByName("api")
+	got = strings.Join(u.Plans()[0].Stages, " ")
+	if want := "deadline retry auth circuit limit credential attempt"; got != want {
+		t.Errorf("chain of a credential that ends is %q, want %q", got, want)
+	}
 }
 
 func TestOpenCircuitSpendsNoTurn(t *testing.T) {

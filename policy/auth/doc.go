@@ -1,13 +1,18 @@
 // Package auth puts the credential of an upstream into every attempt.
 //
-// A [Source] says what to inject, [Wrap] injects it:
+// A [Source] says what to inject, [Wrap] injects it, and [WrapLast] looks once more
+// when the request leaves:
 //
-//	retry(auth(circuit(limit(attempt(transport)))))
+//	retry(auth(circuit(limit(credential(attempt(transport))))))
 //
 // Inside of retry, so that each attempt asks the Source again; outside of
 // circuit and limit, so that a credential that cannot be had is never held
 // against the upstream. Without a credential nothing is sent: the call ends
 // with an [UnavailableError].
+//
+// A wait for a turn lies in between. A token that ends before the turn is refreshed
+// while the call waits (see [Until]), and the one that is sent is that of the moment
+// in which the request leaves; a refusal is about that one.
 //
 // # OAuth 2
 //
@@ -23,7 +28,8 @@
 //     time where the answer was lost: there is nothing better to do, and providers
 //     that rotate know of it.
 //   - It is refreshed ahead of its end, while calls use it. Who says nothing of a
-//     lifetime has it learned from the age at which tokens were refused.
+//     lifetime has it learned from the age at which tokens were refused. A call that
+//     waits uses one, too: see Until.
 //   - A token that the upstream refused is not sent again, unless the token endpoint
 //     gives the same one; nor is one that has expired. Then calls end here, with the
 //     reason and when to come back.

@@ -57,13 +57,13 @@ func (t *transport) again(req *http.Request, token Token, resp *http.Response) (
 	}
 	second := *req
 	second.Body = body
-	in, err := t.inject(&second, fresh)
+	in, err := inject(&second, fresh)
 	if err != nil || in == nil {
 		replay.CloseBody(&second)
 		return resp, nil //nolint:nilerr // likewise
 	}
 	replay.Drop(ctx, resp) // its turn is given back with it, which the replay may need
-	resp, err = t.send(req, in)
+	resp, fresh, err = t.send(req, in, fresh)
 	switch {
 	case err != nil || known == nil:
 	case resp.StatusCode != http.StatusUnauthorized:
