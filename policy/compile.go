@@ -275,7 +275,12 @@ func (c *compiler) limitSettings(upstream string, table config.Limit) limit.Sett
 // plan builds the chain of one rule. own are the upstream's limits, extra the
 // rule's: a call that matches the rule has to pass both.
 func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Policy, own, extra []*limit.Group) *Plan {
-	source := c.credential(u, key, credential, p.Auth)
+	var source auth.Source
+	if p.Auth.Type == "sigv4" {
+		source = c.sigv4(u.Config, key, p)
+	} else {
+		source = c.credential(u, key, credential, p.Auth)
+	}
 	// A placeholder is one credential, wherever its callers write it: it is not
 	// told apart below by what the request carries.
 	if p.Auth.Type == "passthrough" {

@@ -52,6 +52,23 @@
 // have it replaced each time, since that may end the one which other calls carry: a
 // token that a refusal brought is kept for some seconds, and then for longer.
 //
+// # Signatures
+//
+// A [SigV4] gives tokens that sign: AWS Signature Version 4 puts a keyed digest of the
+// request into it, with a date that is good for some minutes. So a signature is made
+// where the request leaves, for each attempt anew, and of what may not change below:
+// the method, host, path, query, Content-Type and all fields of AWS's own.
+//
+// The digest of the body stands in the signature, before the body. A body that can be
+// had again is read for it before the call waits for its turn. One that cannot be kept
+// streams to S3 unsigned, over TLS, and is refused elsewhere: an [UnsignableError], as
+// for what somebody else has signed in a way that ours cannot replace.
+//
+// AWS says that it does not know a key, or that the date is wrong, with one of several
+// statuses and a code. The key is read anew then, our clock is compared with the Date
+// of the answer, and where one of the two brings another signature the request is
+// sent once more.
+//
 // # Placeholders
 //
 // A program that is not trusted with the key holds a text that stands for it. With

@@ -11,7 +11,8 @@ import (
 // WrapLast returns the decorator that stands where a request leaves, inside of
 // everything that waits, below a [Wrap] of the same Source: what goes out is good
 // when it does, and not only when its wait began. It asks src once more and puts in
-// the token of now, if that is another one. Without one nothing is sent.
+// the token of now, if that is another one; a token that signs signs here. Without one
+// nothing is sent.
 //
 // It is nil where there is nothing to look after: the tokens of src do not end.
 func WrapLast(src Source, guard func(context.Context, *Guard)) func(http.RoundTripper) http.RoundTripper {
@@ -61,10 +62,14 @@ func (l *last) renew(req *http.Request, e *errand) (*injected, error) {
 	if err != nil {
 		return nil, unavailable(req.Context(), err)
 	}
-	if token == e.token {
+	same := token == e.token
+	e.token = token
+	switch {
+	case token.signing != nil:
+		return token.sign(req, wallClock())
+	case same:
 		return nil, nil
 	}
-	e.token = token
 	return inject(req, token)
 }
 

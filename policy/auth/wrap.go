@@ -47,9 +47,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	resp, token, err := t.send(req, in, token)
 	switch {
 	case err != nil:
-	case resp.StatusCode == http.StatusUnauthorized:
+	case t.refuses(resp):
 		return t.again(req, token, resp)
-	case t.known != nil:
+	case t.known != nil && resp.StatusCode != http.StatusUnauthorized:
 		t.known.accepted(token)
 	}
 	return resp, err
@@ -102,6 +102,9 @@ func (t *transport) authorize(req *http.Request) (*injected, Token, error) {
 func inject(req *http.Request, token Token) (*injected, error) {
 	if token.Remove {
 		return token.remove(req), nil
+	}
+	if token.signing != nil {
+		return token.prepare(req)
 	}
 	if token.Header == "" && token.Query == "" && token.Placeholder == "" {
 		return nil, nil // there is nothing to change

@@ -23,6 +23,7 @@ var authKinds = []authKind{
 	{name: "placeholder", needs: []string{"value"}},
 	{name: "oauth2", needs: []string{"grant", "token_url", "client_id"}, may: []string{
 		"client_secret", "refresh_token", "scopes", "audience", "params", "client_auth", "refresh_before", "lifetime_default"}},
+	{name: "sigv4", needs: []string{"access_key_id", "secret_access_key"}, may: []string{"session_token", "region", "service"}},
 	{name: "passthrough"},
 }
 
