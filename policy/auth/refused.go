@@ -21,7 +21,8 @@ type refusable interface {
 	// refusedNow is told of a refusal for whose call nothing can be done any more, so that
 	// the next has a new token. It does not wait for it.
 	refusedNow(ctx context.Context, t Token)
-	// accepted is told of each answer that is no refusal and no 401. It is on the way of every call.
+	// accepted is told of each answer that is no refusal and no 401. It is on the way of
+	// every call.
 	accepted(t Token)
 }
 
@@ -36,10 +37,10 @@ func (t *transport) refuses(resp *http.Response) bool {
 }
 
 // again gives the response to the same request with a new token, where there is one in
-// place of the one that resp refuses: RFC 6750 §3.1 says that a client may
-// then try again. Which method it has does not matter: a request that was refused for
-// its credential was not carried out. Otherwise it gives back the 401, to be read from its beginning. A
-// second 401 is the answer.
+// place of the one that resp refuses: RFC 6750 §3.1 says that a client may then try
+// again. Which method it has does not matter: a request that was refused for its
+// credential was not carried out. Otherwise it gives back resp, to be read from its
+// beginning. A second refusal is the answer.
 func (t *transport) again(req *http.Request, token Token, resp *http.Response) (*http.Response, error) {
 	if token.empty() {
 		return resp, nil
