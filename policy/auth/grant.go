@@ -54,6 +54,14 @@ func (g *grant) living(now time.Time) bool {
 	return g.Access != (Secret{}) && (g.Expires.IsZero() || now.Before(g.Expires))
 }
 
+// end is when the access token dies, as far as that is known; zero: it is not.
+func (g *grant) end() time.Time {
+	if g.Expires.IsZero() && g.Learned > 0 {
+		return g.Obtained.Add(g.Learned)
+	}
+	return g.Expires
+}
+
 // wallClock is the time without its monotonic reading: that stands still while a
 // laptop sleeps, and a token does not.
 func wallClock() time.Time { return time.Now().Round(0) }

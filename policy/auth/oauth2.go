@@ -91,6 +91,7 @@ type held struct {
 	refreshAt time.Time     // from then on it is refreshed ahead of time; zero: never
 	refused   bool          // the upstream answered 401 to the token: it is not sent any more
 	accepted  bool          // it answered otherwise; known of a token that came after a 401
+	early     bool          // it was had for a call that waits: see Until
 	age       time.Duration // at which it was refused, if that says something about its lifetime
 
 	unsaved   error // why the Keeper does not have it; nil: it has

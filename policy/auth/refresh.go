@@ -14,6 +14,7 @@ const (
 	reasonFirst   = "first"   // there is no token yet
 	reasonExpired = "expired" // the token's time is over
 	reasonAhead   = "ahead"   // it soon will be
+	reasonQueue   = "queue"   // it will be before the turn of a call that waits
 	reasonRefused = "refused" // the upstream answered 401
 	reasonSave    = "save"    // it is not: what the Keeper did not take is tried again
 )

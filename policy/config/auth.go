@@ -24,6 +24,7 @@ var authKinds = []authKind{
 	{name: "oauth2", needs: []string{"grant", "token_url", "client_id"}, may: []string{
 		"client_secret", "refresh_token", "scopes", "audience", "params", "client_auth", "not_expiry", "refresh_before", "lifetime_default",
 		"authorize_url", "device_url", "authorize_params"}},
+	{name: "sigv4", needs: []string{"access_key_id", "secret_access_key"}, may: []string{"session_token", "region", "service"}},
 	{name: "passthrough"},
 }
 

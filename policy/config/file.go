@@ -106,7 +106,7 @@ type Rule struct {
 // Auth is the credential that is put on a call. Which fields are set follows
 // from Type.
 type Auth struct {
-	Type     string    // "none", "bearer", "basic", "header", "query", "placeholder", "oauth2" or "passthrough"
+	Type     string    // "none", "bearer", "basic", "header", "query", "placeholder", "oauth2", "sigv4" or "passthrough"
 	Token    Reference // bearer
 	Username Reference // basic
 	Password Reference // basic; may be empty
@@ -114,6 +114,16 @@ type Auth struct {
 	Name     string    // name of the header or of the query parameter
 	Prefix   string    // header: stands before the value
 	OAuth2             // oauth2
+	SigV4              // sigv4
+}
+
+// SigV4 is a credential that signs requests to AWS. It can be compared.
+type SigV4 struct {
+	AccessKeyID     Reference // may as well be a literal: it is a name
+	SecretAccessKey Reference
+	SessionToken    Reference // of a temporary key; "": it is none
+	Region          string    // "": told by the host
+	Service         string    // as signatures name it; "": told by the host
 }
 
 // OAuth2 is a credential that is fetched, and fetched again before it expires

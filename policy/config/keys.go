@@ -98,7 +98,7 @@ var authKeys = slices.Concat(table[Auth]{
 	secret("value", func(a *Auth) *Reference { return &a.Value }),
 	text("name", func(a *Auth) *string { return &a.Name }, notEmpty),
 	value("prefix", func(a *Auth) *string { return &a.Prefix }, readHidden),
-}, inside(func(a *Auth) *OAuth2 { return &a.OAuth2 }, oauth2Keys))
+}, inside(func(a *Auth) *OAuth2 { return &a.OAuth2 }, oauth2Keys), inside(func(a *Auth) *SigV4 { return &a.SigV4 }, sigv4Keys))
 
 var oauth2Keys = table[OAuth2]{
 	text("grant", func(o *OAuth2) *string { return &o.Grant }, oneOf("client_credentials", "refresh_token", "authorization_code")),
@@ -116,6 +116,14 @@ var oauth2Keys = table[OAuth2]{
 	authorizeURL("authorize_url", func(o *OAuth2) *string { return &o.AuthorizeURL }),
 	authorizeURL("device_url", func(o *OAuth2) *string { return &o.DeviceURL }),
 	params("authorize_params", func(o *OAuth2) *string { return &o.AuthorizeParams }, reservedAuthorizeParams),
+}
+
+var sigv4Keys = table[SigV4]{
+	identity("access_key_id", func(s *SigV4) *Reference { return &s.AccessKeyID }),
+	secret("secret_access_key", func(s *SigV4) *Reference { return &s.SecretAccessKey }),
+	secret("session_token", func(s *SigV4) *Reference { return &s.SessionToken }),
+	text("region", func(s *SigV4) *string { return &s.Region }, optional(scopePart)),
+	text("service", func(s *SigV4) *string { return &s.Service }, optional(scopePart)),
 }
 
 var limitKeys = table[Limit]{

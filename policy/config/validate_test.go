@@ -107,8 +107,11 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"negative size", crm(`replay_body = "-1MiB"`), `upstream.crm.replay_body = "-1MiB": must be a size with its unit (B, KiB, MiB, GiB, KB, MB, GB), such as "1MiB"`},
 
 		// Credentials.
-		{"no type", crm(`auth = {}`), `upstream.crm.auth.type: is missing: must be one of none, bearer, basic, header, query, placeholder, oauth2, passthrough`},
-		{"later kind", crm(`auth = { type = "sigv4" }`), `upstream.crm.auth.type = "sigv4": must be one of none, bearer, basic, header, query, placeholder, oauth2, passthrough`},
+		{"no type", crm(`auth = {}`), `upstream.crm.auth.type: is missing: must be one of none, bearer, basic, header, query, placeholder, oauth2, sigv4, passthrough`},
+		{"unknown kind", crm(`auth = { type = "mtls" }`), `upstream.crm.auth.type = "mtls": must be one of none, bearer, basic, header, query, placeholder, oauth2, sigv4, passthrough`},
+		{"key without its secret", crm(`auth = { type = "sigv4", access_key_id = "env:ID" }`), `upstream.crm.auth.secret_access_key: is missing: type sigv4 takes access_key_id and secret_access_key, and may have session_token, region, service`},
+		{"region", crm(`auth = { type = "sigv4", access_key_id = "env:ID", secret_access_key = "env:S", region = "EU (Ireland)" }`), `upstream.crm.auth.region: must be of lower-case letters, digits and -, such as "eu-west-1" or "execute-api"`},
+		{"region of another kind", crm(`auth = { type = "bearer", token = "env:T", region = "eu-west-1" }`), `upstream.crm.auth.region: does not belong to type bearer, which takes token`},
 		{"later grant", oauth2("grant", `"jwt_bearer"`), `upstream.crm.auth.grant = "jwt_bearer": must be one of client_credentials, refresh_token, authorization_code`},
 		{"token_url", oauth2("token_url", `"login.example.com"`), `upstream.crm.auth.token_url = "login.example.com": must be an http or https URL with a host, such as "https://api.example.com"`},
 		{"grant without its token", oauth2("grant", `"refresh_token"`), `upstream.crm.auth.refresh_token: is missing: the first one, such as "env:CRM_REFRESH_TOKEN"; those that come later are kept in the store`},

@@ -167,6 +167,8 @@ func credentialText(u *config.Upstream, a config.Auth) string {
 		return a.Type + " " + a.Name + ", from " + referenceText(a.Value)
 	case "oauth2":
 		return "oauth2 " + a.Grant + ", from " + tokenEndpoint(a.TokenURL) + "; client " + referenceText(a.ClientID) + oauth2Text(a.OAuth2)
+	case "sigv4":
+		return "sigv4, " + policy.SigningScope(u, a) + ", from " + sigv4Text(a.SigV4)
 	case "placeholder":
 		return "placeholder, from " + referenceText(a.Value) + ", where the caller wrote " + u.Placeholder()
 	case "none":
@@ -190,6 +192,15 @@ func oauth2Text(o config.OAuth2) string {
 	text := "; refreshed " + ahead + " before its end, and once after a 401"
 	if o.NotExpiry != "" {
 		text += ", save one of not_expiry"
+	}
+	return text
+}
+
+// sigv4Text says where the parts of a key come from.
+func sigv4Text(s config.SigV4) string {
+	text := referenceText(s.AccessKeyID) + " and " + referenceText(s.SecretAccessKey)
+	if s.SessionToken != "" {
+		text += ", session " + referenceText(s.SessionToken)
 	}
 	return text
 }
