@@ -123,6 +123,12 @@ type OAuth2 struct {
 	RefreshShare  float64       // of its lifetime, before the end of which a token is refreshed; 0: see RefreshBefore
 	RefreshBefore time.Duration // before the end of its lifetime; 0: see RefreshShare
 	Lifetime      time.Duration // of tokens whose provider says none; 0: learned
+
+	// For `outrider login`, which gets the first tokens of the grant authorization_code.
+	AuthorizeURL    string // URL of the provider's page; "": there is none
+	DeviceURL       string // URL at which a device asks for its code (RFC 8628); "": there is none
+	AuthorizeParams string // further parameters of the request to either, form-encoded
+	RedirectURL     string // where the provider's page leads back to; "": a free port of loopback
 }
 
 // A Limit is one quota that we keep. At least one of Rate and Concurrency is set.

@@ -101,10 +101,14 @@ var oauth2Keys = table[OAuth2]{
 	secret("refresh_token", func(o *OAuth2) *Reference { return &o.RefreshToken }),
 	scopes("scopes"),
 	text("audience", func(o *OAuth2) *string { return &o.Audience }),
-	params("params"),
+	params("params", func(o *OAuth2) *string { return &o.Params }, reservedParams),
 	text("client_auth", func(o *OAuth2) *string { return &o.ClientAuth }, oneOf("auto", "basic", "body", "json", "json-basic", "none")),
 	refreshBefore("refresh_before"),
 	duration("lifetime_default", func(o *OAuth2) *time.Duration { return &o.Lifetime }),
+	authorizeURL("authorize_url", func(o *OAuth2) *string { return &o.AuthorizeURL }),
+	authorizeURL("device_url", func(o *OAuth2) *string { return &o.DeviceURL }),
+	params("authorize_params", func(o *OAuth2) *string { return &o.AuthorizeParams }, reservedAuthorizeParams),
+	redirectURL("redirect_url"),
 }
 
 var limitKeys = table[Limit]{

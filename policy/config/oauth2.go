@@ -16,13 +16,14 @@ func grantAgrees(n node, o *OAuth2) {
 	if !n.sound("grant", "refresh_token", "client_secret", "client_auth") {
 		return
 	}
+	if o.Grant == "authorization_code" {
+		loginAgrees(n, o)
+	}
 	switch {
 	case o.Grant == "refresh_token" && o.RefreshToken == "":
 		n.child("refresh_token").deny("is missing: the first one, such as \"env:CRM_REFRESH_TOKEN\"; those that come later are kept in the store")
 	case o.Grant == "client_credentials" && o.RefreshToken != "":
 		n.child("refresh_token").deny("does not belong to the grant client_credentials, which needs none")
-	case o.Grant == "authorization_code" && o.RefreshToken != "":
-		n.child("refresh_token").deny("does not belong to the grant authorization_code, whose first one comes from `outrider login`; with one from elsewhere the grant is refresh_token")
 	}
 	switch {
 	case o.ClientAuth == "none" && o.ClientSecret != "":
@@ -69,12 +70,12 @@ func scopes(key string) field[OAuth2] {
 	}}
 }
 
-// reservedParams are the parameters that other keys set.
+// reservedParams are the parameters of a token request that other keys set.
 var reservedParams = []string{"grant_type", "client_id", "client_secret", "refresh_token", "scope", "audience"}
 
-// params reads further parameters of the token request. Their values are not
-// repeated: nobody knows what they are.
-func params(key string) field[OAuth2] {
+// params reads further parameters of a request. Their values are not repeated: nobody
+// knows what they are.
+func params(key string, at func(*OAuth2) *string, reserved []string) field[OAuth2] {
 	return field[OAuth2]{key: key, read: func(n node, o *OAuth2) {
 		written, ok := n.raw.(map[string]any)
 		if !ok {
@@ -87,12 +88,12 @@ func params(key string) field[OAuth2] {
 			switch {
 			case !ok:
 				n.child(name).deny("must be text in quotes")
-			case slices.Contains(reservedParams, name):
+			case slices.Contains(reserved, name):
 				n.child(name).deny("has a key of its own")
 			}
 			values.Set(name, text)
 		}
-		o.Params = values.Encode()
+		*at(o) = values.Encode()
 	}}
 }
 
