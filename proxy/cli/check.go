@@ -162,7 +162,7 @@ func credentialText(u *config.Upstream, a config.Auth) string {
 	case "header", "query":
 		return a.Type + " " + a.Name + ", from " + referenceText(a.Value)
 	case "oauth2":
-		return "oauth2 " + a.Grant + ", from " + tokenEndpoint(a.TokenURL) + "; client " + referenceText(a.ClientID) + oauth2Text(a.OAuth2)
+		return "oauth2 " + a.Grant + ", from " + tokenEndpoint(a.TokenURL) + "; client " + referenceText(a.ClientID) + oauth2Text(a.OAuth2) + loginText(u, a.OAuth2)
 	case "placeholder":
 		return "placeholder, from " + referenceText(a.Value) + ", where the caller wrote " + u.Placeholder()
 	case "none":
@@ -184,6 +184,14 @@ func oauth2Text(o config.OAuth2) string {
 		ahead = config.Duration(o.RefreshBefore).String()
 	}
 	return "; refreshed " + ahead + " before its end, and once after a 401"
+}
+
+// loginText says how the first tokens are had.
+func loginText(u *config.Upstream, o config.OAuth2) string {
+	if o.Grant != "authorization_code" {
+		return ""
+	}
+	return "; the first ones come from: " + policy.LoginCommand(u.Name, "")
 }
 
 // referenceText says where a secret comes from, and never what it is.
