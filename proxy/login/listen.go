@@ -18,7 +18,7 @@ const defaultRedirect = "http://127.0.0.1/callback"
 // A redirect is where a page leads back to.
 type redirect struct {
 	url  string // exactly as the provider is told
-	host string // what the browser then calls: "127.0.0.1:8912"
+	host string // without port, as the browser then names it
 	path string // as it is written
 }
 
@@ -32,7 +32,7 @@ func (a *Authorization) listen() error {
 	if err != nil {
 		return fmt.Errorf("the redirect URL is no URL")
 	}
-	a.redirect = redirect{url: text, host: u.Host, path: u.EscapedPath()}
+	a.redirect = redirect{url: text, host: u.Hostname(), path: u.EscapedPath()}
 	addresses := loopback(u)
 	if len(addresses) == 0 {
 		return nil
@@ -50,7 +50,7 @@ func (a *Authorization) listen() error {
 	}
 	if u.Port() == "" {
 		u.Host = net.JoinHostPort(u.Hostname(), port)
-		a.redirect.url, a.redirect.host = u.String(), u.Host
+		a.redirect.url = u.String()
 	}
 	if a.redirect.path == "" {
 		a.redirect.path = "/"
@@ -111,7 +111,7 @@ func (a *Authorization) answerBrowser(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", http.MethodGet)
 		show(w, http.StatusMethodNotAllowed, "GET is needed here", "A provider's answer comes by a redirect.")
 		return
-	case r.Host != a.redirect.host: // DNS rebinding
+	case !strings.EqualFold((&url.URL{Host: r.Host}).Hostname(), a.redirect.host): // DNS rebinding
 		show(w, http.StatusMisdirectedRequest, "This is another host", "A provider's answer comes to "+a.redirect.host+".")
 		return
 	case err != nil:
