@@ -77,11 +77,6 @@ func ConnectionTitle(upstream, connection string) string {
 	return upstream + " (connection " + connection + ")"
 }
 
-// Forget takes away what a login brought, and tells whether there was anything.
-func Forget(ctx context.Context, keeper auth.Forgetter) (there bool, err error) {
-	return auth.Forget(ctx, keeper)
-}
-
 // NewLogin prepares a login. It opens where the tokens will be kept, so that nobody logs
 // in for nothing. Of env it uses the transports, Keep and Secret.
 func NewLogin(u *config.Upstream, connection string, env Env) (*Login, error) {
@@ -135,6 +130,26 @@ func (l *Login) Await(ctx context.Context, d DeviceCode) (Pair, error) { return 
 
 // Keep puts p where those who run find it, in place of an earlier login.
 func (l *Login) Keep(ctx context.Context, p Pair) error { return auth.Introduce(ctx, l.keeper, p) }
+
+// A Forgetter is a Keeper that can forget what it keeps.
+type Forgetter = auth.Forgetter
+
+// Logout takes away what a login brought, and tells whether there was anything. Where
+// the configuration says where, the provider is told to revoke it; the error may be that
+// it could not be told.
+func Logout(ctx context.Context, u *config.Upstream, keeper Forgetter, env Env) (there bool, err error) {
+	pair, err := auth.Forget(ctx, keeper)
+	if err != nil || pair == nil || u.Auth.RevokeURL == "" {
+		return pair != nil, err
+	}
+	env.Keep = nil
+	c := &compiler{env: env, key: "upstream." + u.Name}
+	source := c.oauth2(u, c.key+".auth", "default", "", u.Auth, nil)
+	if err := errors.Join(c.errs...); err != nil {
+		return true, err
+	}
+	return true, source.Revoke(ctx, u.Auth.RevokeURL, *pair)
+}
 
 // ProbeRequest makes a request of a call in words, such as "GET /me".
 func (l *Login) ProbeRequest(call string) (*http.Request, error) {

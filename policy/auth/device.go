@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -38,58 +37,15 @@ func (o *OAuth2) Device(ctx context.Context, endpoint string, more map[string]st
 	for _, name := range slices.Sorted(maps.Keys(more)) {
 		params = append(params, param{name, NewSecret(more[name])})
 	}
-	q := inquiry{endpoint, params, a.who, o.clientAuth(a.who)}
-	code, r := o.askDevice(ctx, q)
-	if o.set.ClientAuth == clientAuto && q.how == clientBasic && r.refusedClient() {
-		q.how = clientBody
-		if code, r = o.askDevice(ctx, q); !r.refusedClient() {
-			o.inBody = true
-		}
-	}
-	switch {
-	case r.err != nil && ctx.Err() != nil:
-		return DeviceCode{}, context.Cause(ctx)
-	case r.err != nil:
-		return DeviceCode{}, r.loginError()
-	}
-	return code, nil
-}
-
-// askDevice makes one request for the code of a device.
-func (o *OAuth2) askDevice(ctx context.Context, q inquiry) (DeviceCode, *result) {
-	ctx, cancel := context.WithTimeout(ctx, o.set.Timeout)
-	defer cancel()
-	host := "the device endpoint"
-	if u, err := url.Parse(q.endpoint); err == nil {
-		host = u.Host
-	}
-	failed := func(kind failure, status int, code, reason string) (DeviceCode, *result) {
-		err := o.failed(kind, status, code, reason)
-		err.Host = host
-		return DeviceCode{}, &result{tokenResponse: tokenResponse{code: code}, status: status, kind: kind, err: err}
-	}
-	req, err := o.request(ctx, q)
+	fields, err := o.elsewhere(ctx, endpoint, a.who, params)
 	if err != nil {
-		return failed(misset, 0, "", "device_url cannot be asked")
-	}
-	status, header, body, err := o.post(req)
-	if err != nil {
-		return failed(transient, 0, "", describe(err))
-	}
-	fields, parsed := tokenFields(header.Get("Content-Type"), body)
-	switch bad, code := fields.failure(); {
-	case status >= 300 && status < 400:
-		return failed(misset, status, "", "it redirects, and secrets are not sent on")
-	case bad || status >= 300:
-		return failed(classify(true, status, code), status, code, "")
-	case !parsed:
-		return failed(transient, status, "", "the answer is not JSON, nor a form")
+		return DeviceCode{}, err
 	}
 	code, problem := fields.device(wallClock())
 	if problem != "" {
-		return failed(misset, status, "", problem)
+		return DeviceCode{}, &TokenError{Host: hostOf(endpoint), Reason: problem}
 	}
-	return code, &result{status: http.StatusOK}
+	return code, nil
 }
 
 // What holds where an answer does not say: the first is that of RFC 8628 §3.2.
@@ -114,6 +70,8 @@ func (f responseFields) device(now time.Time) (code DeviceCode, problem string) 
 		code.interval = lifetimeOf(seconds)
 	}
 	switch {
+	case f == nil:
+		return DeviceCode{}, "the answer is not JSON, nor a form"
 	case code.secret == Secret{} || code.UserCode == "" || code.URL == "":
 		return DeviceCode{}, "the answer lacks device_code, user_code or verification_uri"
 	case !displayable(code.UserCode) || !page(code.URL) || code.CompleteURL != "" && !page(code.CompleteURL):

@@ -56,20 +56,24 @@ type Forgetter interface {
 	Remove(ctx context.Context) error
 }
 
-// Forget takes away what a login brought, and tells whether there was anything. It waits
+// Forget takes away what is kept, and gives it for Revoke: nil if nothing was. It waits
 // for a refresh that is under way, which would bring it back. A process that has the
-// grant in memory goes on with the access token until its end, and no further.
-func Forget(ctx context.Context, keeper Forgetter) (there bool, err error) {
+// grant in memory goes on with the access token until it is to be refreshed.
+func Forget(ctx context.Context, keeper Forgetter) (*Pair, error) {
 	unlock, err := shelf{keeper, &lost{}}.lock(ctx, introduceTimeout)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer unlock()
 	data, err := keeper.Load(ctx)
 	if err != nil || len(data) == 0 {
-		return false, err
+		return nil, err
 	}
-	return true, keeper.Remove(ctx)
+	var p Pair
+	if g, err := decodeGrant(data); err == nil { // what cannot be read is forgotten, too
+		p = Pair{Access: g.Access, Refresh: g.Refresh, Obtained: g.Obtained, Expires: g.Expires}
+	}
+	return &p, keeper.Remove(ctx)
 }
 
 // ErrNothing says that a Pair has neither token.

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -169,15 +170,15 @@ func TestLogoutIsNotUndoneByAProcessThatRuns(t *testing.T) {
 			wantToken(t, o, n)
 			time.Sleep(time.Hour)
 		}
-		if there, err := auth.Forget(t.Context(), kept); !there || err != nil {
-			t.Fatalf("forgetting: %v, %v", there, err)
+		if p, err := auth.Forget(t.Context(), kept); err != nil || p.Access.Reveal() != "access-0004" || p.Refresh.Reveal() != "refresh-0004" {
+			t.Fatalf("forgetting: %v, %v", p, err)
 		}
 		wantNone(t, o, "nobody has logged in yet: outrider login crm", 5*time.Minute)
 		if kept.text() != "" || up.Tries() != 3 {
 			t.Errorf("kept %q after %d requests", kept.text(), up.Tries())
 		}
-		if there, err := auth.Forget(t.Context(), kept); there || err != nil {
-			t.Errorf("forgetting nothing: %v, %v", there, err)
+		if p, err := auth.Forget(t.Context(), kept); p != nil || err != nil {
+			t.Errorf("forgetting nothing: %v, %v", p, err)
 		}
 		if err := auth.Introduce(t.Context(), kept, login("access-0005", "login-5")); err != nil {
 			t.Fatal(err)
@@ -207,6 +208,49 @@ func TestLoginAfterALogoutIsTheNewerOne(t *testing.T) {
 		}
 		wantToken(t, o, 4)
 	})
+}
+
+// What a newer version has written, or nobody, is forgotten as well.
+func TestForgettingNeedsNoUnderstanding(t *testing.T) {
+	kept := newShelf()
+	kept.data = []byte("canary")
+	if p, err := auth.Forget(t.Context(), kept); err != nil || p == nil || *p != (auth.Pair{}) || kept.text() != "" {
+		t.Errorf("got %v, %v; kept %q", p, err, kept.text())
+	}
+}
+
+func TestProviderIsToldOfTheTokenThatEndsAll(t *testing.T) {
+	for want, p := range map[string]auth.Pair{
+		"refresh_token refresh-0001": login("access-0001", "refresh-0001"),
+		"access_token access-0001":   login("access-0001", ""),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			up := policytest.NewUpstream(t, policytest.Step{Status: 401, Body: `{"error":"invalid_client"}`}, policytest.Step{})
+			if err := newOAuth2(t, logins(up, newShelf())).Revoke(t.Context(), "https://login.test/revoke", p); err != nil {
+				t.Error(err)
+			}
+			r := up.Requests()[1]
+			if got := members(t, r); got["token_type_hint"]+" "+got["token"] != want || got["client_secret"] != "the-secret" || r.Target != "/revoke" {
+				t.Errorf("%s got %v", r.Target, got)
+			}
+		})
+	}
+}
+
+func TestRevocationThatFails(t *testing.T) {
+	for want, step := range map[string]policytest.Step{
+		"oauth2: asking login.test: unsupported_token_type: ": {Status: 400, Body: `{"error":"unsupported_token_type","error_description":"access-0001"}`},
+		"oauth2: asking login.test: status 503":               {Status: 503},
+		"oauth2: asking login.test: connection closed":        {Err: io.EOF},
+		"oauth2: asking login.test: it redirects":             {Status: 302, Header: http.Header{"Location": {"/access-0001"}}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			o := newOAuth2(t, logins(policytest.NewUpstream(t, step), newShelf()))
+			if err := o.Revoke(t.Context(), "https://login.test/revoke", login("access-0001", "")); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "0001") {
+				t.Errorf("got %v, want %q", err, want)
+			}
+		})
+	}
 }
 
 func TestLoginShowsNoValue(t *testing.T) {

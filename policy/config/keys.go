@@ -109,6 +109,7 @@ var oauth2Keys = table[OAuth2]{
 	authorizeURL("device_url", func(o *OAuth2) *string { return &o.DeviceURL }),
 	params("authorize_params", func(o *OAuth2) *string { return &o.AuthorizeParams }, reservedAuthorizeParams),
 	redirectURL("redirect_url"),
+	authorizeURL("revoke_url", func(o *OAuth2) *string { return &o.RevokeURL }),
 }
 
 var limitKeys = table[Limit]{

@@ -21,8 +21,8 @@ func ruleLogin(n node, u *Upstream, r *Rule) {
 	}
 }
 
-// authorizeURL reads where a login begins. A user gives a password there, so that
-// TLS is not left to choice.
+// authorizeURL reads where a login begins, or ends. A user gives a password there, so
+// that TLS is not left to choice.
 func authorizeURL(key string, at func(*OAuth2) *string) field[OAuth2] {
 	return field[OAuth2]{key: key, read: func(n node, o *OAuth2) {
 		v, ok := readText(n)
@@ -31,7 +31,7 @@ func authorizeURL(key string, at func(*OAuth2) *string) field[OAuth2] {
 		}
 		u, problem := parseURL(v)
 		if problem == "" && u.Scheme != "https" && !loopback(net.JoinHostPort(u.Hostname(), "0")) {
-			problem = "must be an https URL: somebody logs in there"
+			problem = "must be an https URL, since it is about a login"
 		}
 		if problem != "" {
 			n.fail(problem)

@@ -133,7 +133,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"param that is no text", oauth2("params", `{ n = 1 }`), `upstream.crm.auth.params.n: must be text in quotes`},
 		{"login without a page", oauth2("grant", `"authorization_code"`), "upstream.crm.auth.authorize_url: is missing: the provider's page, which `outrider login` opens; or device_url, if it has logins for devices (RFC 8628)"},
 		{"login with a token", login(`refresh_token = "env:R"`), "upstream.crm.auth.refresh_token: does not belong to the grant authorization_code, whose first one comes from `outrider login`; with one from elsewhere the grant is refresh_token"},
-		{"login without TLS", oauth2("authorize_url", `"http://login.example.com/authorize"`), `upstream.crm.auth.authorize_url = "http://login.example.com/authorize": must be an https URL: somebody logs in there`},
+		{"login without TLS", oauth2("authorize_url", `"http://login.example.com/authorize"`), `upstream.crm.auth.authorize_url = "http://login.example.com/authorize": must be an https URL, since it is about a login`},
 		{"device_url", oauth2("device_url", `"login.example.com"`), `upstream.crm.auth.device_url = "login.example.com": must be an http or https URL with a host, such as "https://api.example.com"`},
 		{"login param with a key", oauth2("authorize_params", `{ state = "canary" }`), `upstream.crm.auth.authorize_params.state: has a key of its own`},
 		{"redirect to another machine", oauth2("redirect_url", `"http://10.1.2.3/callback"`), `upstream.crm.auth.redirect_url = "http://10.1.2.3/callback": must be at this machine, such as "http://127.0.0.1:8912/callback", or an https URL`},

@@ -188,6 +188,53 @@ func TestLoginIsFoundLater(t *testing.T) {
 	}
 }
 
+// The provider is told: the token that an Outrider has in memory ends at once, and is not
+// replaced.
+func TestLogoutEndsTheTokenThatIsInUse(t *testing.T) {
+	sim, base := identity(t)
+	config := home(t, loginUpstream(base, "revoke_url = \""+base+"/oauth/revoke\""))
+	logIn(t, config)
+	r := launchFile(t, config)
+	call := func() (int, string) {
+		resp, body := get(t, http.DefaultClient, r.url("/crm/protected/x"))
+		return resp.StatusCode, body
+	}
+	if status, body := call(); status != 200 {
+		t.Fatalf("got %d %s", status, body)
+	}
+	code, out, errs := commandLine("", "logout", "crm", "--json", "--config", config)
+	if code != 0 || !strings.Contains(out, `"forgotten": true`) || !strings.Contains(out, `"revoked": true`) {
+		t.Errorf("logout: %d %s%s", code, out, errs)
+	}
+	if status, body := call(); status != 401 {
+		t.Errorf("after the logout: %d %s", status, body)
+	}
+	if status, body := call(); status != 502 || !strings.Contains(body, "nobody has logged in yet: outrider login crm") {
+		t.Errorf("then: %d %s", status, body)
+	}
+	if got := sim.Stats().Tokens; got.Refreshed != 0 || got.Reused != 0 {
+		t.Errorf("%d refreshes, %d of a spent token", got.Refreshed, got.Reused)
+	}
+	logIn(t, config)
+	eventually(t, "the next login", func() (bool, string) {
+		status, body := call()
+		return status == 200, body
+	})
+}
+
+func TestProviderCannotBeToldOfALogout(t *testing.T) {
+	_, base := identity(t)
+	config := home(t, loginUpstream(base, "revoke_url = \""+base+"/fault/503\""))
+	logIn(t, config)
+	want := "the tokens of crm are forgotten here, and the provider could not be told: oauth2: asking " + strings.TrimPrefix(base, "http://") + ": status 503"
+	if code, out, errs := commandLine("", "logout", "crm", "--config", config); code != exitFailed || !strings.Contains(errs, want) {
+		t.Errorf("logout: %d %s%s, want %q", code, out, errs, want)
+	}
+	if code, out, errs := commandLine("", "logout", "crm", "--config", config); code != 0 || !strings.Contains(out, "Nobody is logged in to crm.") {
+		t.Errorf("then: %d %s%s", code, out, errs)
+	}
+}
+
 // A connection has a login of its own.
 func TestLoginOfAConnection(t *testing.T) {
 	_, base := identity(t)
@@ -375,8 +422,10 @@ func TestLoginWithoutARefreshToken(t *testing.T) {
 		"access_token=sim-a&token_type=bearer":     {"without a refresh token; the provider does not say when its token ends", "that is well if its tokens do not end", "offline_access"},
 		`{"access_token":"sim-a","expires_in":60}`: {"its token lives for 1m", "somebody has to log in again when the token ends", `prompt = "consent"`},
 	} {
+		verifier := ""
 		server := upstream(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/oauth/token" {
+				verifier = r.FormValue("code_verifier")
 				_, _ = io.WriteString(w, body)
 				return
 			}
@@ -391,6 +440,9 @@ func TestLoginWithoutARefreshToken(t *testing.T) {
 		v := visiting(t.Context(), t, nil, "crm", "--no-browser", "--config", home(t, document))
 		v.agree(v.page())
 		v.end(0, want...)
+		if verifier == "" || strings.Contains(v.out.String()+v.err.String(), verifier) {
+			t.Errorf("the verifier %q is shown:\n%s%s", verifier, v.out, v.err)
+		}
 	}
 }
 
