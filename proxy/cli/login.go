@@ -95,7 +95,7 @@ func probeOf(l *policy.Login, flag string) (*http.Request, error) {
 	return l.ProbeRequest(flag)
 }
 
-// consent has somebody agree, keeps what that brings, and says so where it was asked.
+// consent has somebody agree, and keeps what that brings.
 func (c *commands) consent(ctx context.Context, l *policy.Login, o loginOptions) (policy.Pair, error) {
 	cfg := l.Upstream.Auth
 	switch {
@@ -123,8 +123,9 @@ func (c *commands) consentInBrowser(ctx context.Context, l *policy.Login, o logi
 	defer func() { a.Close(err) }()
 	c.say("To log in to %s, open this page in a browser, and agree:\n\n  %s\n", l.Title(), a.URL)
 	if o.paste || !a.Listening {
-		c.say("Then paste the whole address of the page at which the browser ended:")
-		go c.readPasted(a) // until the input ends, which nothing else can end: mostly with the process
+		var done context.CancelCauseFunc
+		ctx, done = c.pasting(ctx, a)
+		defer done(nil)
 	}
 	if !o.noBrowser {
 		if err := login.Browse(a.URL); err != nil {
@@ -135,8 +136,7 @@ func (c *commands) consentInBrowser(ctx context.Context, l *policy.Login, o logi
 	if err != nil {
 		return policy.Pair{}, err
 	}
-	ctx = context.WithoutCancel(ctx) // the code is spent once
-	pair, err = l.Redeem(ctx, policy.Code{
+	pair, err = l.Redeem(context.WithoutCancel(ctx), policy.Code{ // the code is spent once
 		Code: policy.NewSecret(code.Code), RedirectURL: code.RedirectURL, Verifier: policy.NewSecret(code.Verifier),
 	})
 	if err != nil {
@@ -145,10 +145,26 @@ func (c *commands) consentInBrowser(ctx context.Context, l *policy.Login, o logi
 	return pair, keepLogin(ctx, l, pair)
 }
 
+// pasting has the answer read from standard input. Where it can come by no other way, the
+// context ends with the input.
+func (c *commands) pasting(ctx context.Context, a *login.Authorization) (context.Context, context.CancelCauseFunc) {
+	c.say("Then paste the whole address of the page at which the browser ended:")
+	ctx, done := context.WithCancelCause(ctx)
+	go func() { // until the input ends, which nothing else can end: mostly with the process
+		if !c.readPasted(a) && !a.Listening {
+			done(errNothingPasted)
+		}
+	}()
+	return ctx, done
+}
+
+// errNothingPasted ends a login whose answer can come by hand alone.
+var errNothingPasted = errors.New("the input has ended, and no line of it was the answer; nothing is changed")
+
 // readPasted takes the lines of the input, until one is the answer.
-func (c *commands) readPasted(a *login.Authorization) {
+func (c *commands) readPasted(a *login.Authorization) (answered bool) {
 	if c.Stdin == nil {
-		return
+		return false
 	}
 	for lines := bufio.NewScanner(c.Stdin); lines.Scan(); {
 		if strings.TrimSpace(lines.Text()) == "" {
@@ -156,10 +172,11 @@ func (c *commands) readPasted(a *login.Authorization) {
 		}
 		err := a.Paste(lines.Text())
 		if err == nil {
-			return
+			return true
 		}
 		c.note("%v", err)
 	}
+	return false
 }
 
 func (c *commands) consentOfDevice(ctx context.Context, l *policy.Login) (policy.Pair, error) {
@@ -175,11 +192,12 @@ func (c *commands) consentOfDevice(ctx context.Context, l *policy.Login) (policy
 	if err != nil {
 		return policy.Pair{}, err
 	}
-	return pair, keepLogin(context.WithoutCancel(ctx), l, pair)
+	return pair, keepLogin(ctx, l, pair)
 }
 
+// keepLogin keeps what a login brought, although its time may be over.
 func keepLogin(ctx context.Context, l *policy.Login, pair policy.Pair) error {
-	if err := l.Keep(ctx, pair); err != nil {
+	if err := l.Keep(context.WithoutCancel(ctx), pair); err != nil {
 		return fmt.Errorf("the provider gave tokens, and they could not be kept: %w", err)
 	}
 	return nil

@@ -381,6 +381,15 @@ func TestAnswerIsBroughtByHand(t *testing.T) {
 	}
 }
 
+func TestNothingIsPasted(t *testing.T) {
+	_, base := identity(t)
+	config := home(t, loginUpstream(base, "redirect_url = \"https://example.com/callback\""))
+	code, out, errs := commandLine("https://example.com/callback?code=a&state=b\n", "login", "crm", "--no-browser", "--config", config)
+	if code != exitFailed || !strings.Contains(errs, "no line of it was the answer; nothing is changed") {
+		t.Errorf("%d %s%s", code, out, errs)
+	}
+}
+
 func TestLoginForPrograms(t *testing.T) {
 	_, base := identity(t)
 	config := home(t, loginUpstream(base, ""))
