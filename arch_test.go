@@ -40,7 +40,7 @@ var leaf = houseRule{
 // whoever adds one says what it may see.
 var house = map[string]houseRule{
 	"":                  {may: []string{"proxy/cli", osys}, why: "main only hands over"},
-	"policy":            {may: []string{"policy/config", "policy/auth", "policy/breaker", "policy/limit", "policy/retry"}, why: "policy has no listener, no file, no logger"},
+	"policy":            {may: []string{"policy/config", "policy/preset", "policy/auth", "policy/breaker", "policy/limit", "policy/retry"}, why: "policy has no listener, no file, no logger"},
 	"policy/config":     {may: []string{"policy/preset", toml, slog}, why: "the document knows nobody but the presets under it; slog only so that a secret prints as REDACTED"},
 	"policy/hint":       {why: "a parser that every leaf may use"},
 	"policy/replay":     {why: "how a request is repeated, for the leaves that do it"},
@@ -57,11 +57,12 @@ var house = map[string]houseRule{
 	"proxy/egress":      {may: []string{osys}, why: "the network side knows nothing of policies"},
 	"proxy/intercept":   {may: []string{"proxy/statefile", osys}, why: "the authority is asked for certificates, and knows neither who asks nor the configuration"},
 	"proxy/framing":     {why: "the strict reader knows bytes only"},
+	"proxy/login":       {may: []string{osys}, why: "who leads a user to a provider and back knows no tokens"},
 	"proxy/simulator":   {may: []string{osys}, why: "the simulator is somebody else's server"},
 	"proxy/statefile":   {may: []string{osys}, why: "a file is private or not, whatever it holds"},
 	"proxy/store":       {may: []string{"proxy/statefile", dsql, lite, osys}, why: "the store keeps bytes, and does not know whose"},
 	"proxy/telemetry":   {may: []string{"policy", otel, slog, osys}, why: "the only importer of OpenTelemetry sees calls and events, not leaves"},
-	"proxy/cli": {may: []string{"policy", "policy/config", "policy/preset", "proxy", "proxy/admin", "proxy/alert", "proxy/clients", "proxy/egress", "proxy/intercept", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys},
+	"proxy/cli": {may: []string{"policy", "policy/config", "policy/preset", "proxy", "proxy/admin", "proxy/alert", "proxy/clients", "proxy/egress", "proxy/intercept", "proxy/login", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys},
 		why: "the wiring sees the parts, not the leaves"},
 }
 

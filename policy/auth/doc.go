@@ -37,6 +37,14 @@
 //     refuses the grant or the client after a cooldown, or as soon as the operator
 //     gives it something new.
 //
+// # Logins
+//
+// The first tokens of the grant authorization_code come from a login: somebody agrees at
+// the provider's page, which gives a [Code] for [OAuth2.Redeem], or with the code of a
+// device, [OAuth2.Device] and [OAuth2.Await]. Neither puts tokens in use: [Introduce] puts
+// them where the credential finds them, in whatever process, and [Forget] takes them away;
+// [OAuth2.Revoke] tells the provider.
+//
 // # Refusals
 //
 // A 401 asks the Source again (see Source). Where it has another token by then, the

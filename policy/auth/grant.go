@@ -14,7 +14,7 @@ import (
 // the next one. It is not changed once it was made.
 type grant struct {
 	// Generation counts the refreshes: a successor has one more than what it was
-	// refreshed with. It says which of two grants is newer, whatever the clocks of
+	// refreshed with; a login begins with the time: see Introduce. It says which of two grants is newer, whatever the clocks of
 	// the processes that share it say.
 	Generation int
 

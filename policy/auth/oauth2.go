@@ -26,6 +26,11 @@ type OAuth2Settings struct {
 	ClientSecret func() (string, error) // nil: a public client
 	RefreshToken func() (string, error) // the first one; what the Keeper has of it goes before it. nil: only the Keeper's
 
+	// LoginCommand is what somebody has to run who is to log in, for errors; "": there
+	// is no login. Without a RefreshToken what the Keeper does not have any more was
+	// taken away: by a logout.
+	LoginCommand string
+
 	// Refused is told that the token endpoint did not accept them. nil: nobody has to
 	// know. It must not block.
 	Refused func()

@@ -23,7 +23,7 @@ var authKinds = []authKind{
 	{name: "placeholder", needs: []string{"value"}},
 	{name: "oauth2", needs: []string{"grant", "token_url", "client_id"}, may: []string{
 		"client_secret", "refresh_token", "scopes", "audience", "params", "client_auth", "not_expiry", "refresh_before", "lifetime_default",
-		"authorize_url", "device_url", "authorize_params"}},
+		"authorize_url", "device_url", "authorize_params", "redirect_url", "revoke_url"}},
 	{name: "sigv4", needs: []string{"access_key_id", "secret_access_key"}, may: []string{"session_token", "region", "service"}},
 	{name: "passthrough"},
 }

@@ -147,6 +147,8 @@ type OAuth2 struct {
 	AuthorizeURL    string // URL of the provider's page; "": there is none
 	DeviceURL       string // URL at which a device asks for its code (RFC 8628); "": there is none
 	AuthorizeParams string // further parameters of the request to either, form-encoded
+	RevokeURL       string // URL at which `outrider logout` revokes the tokens (RFC 7009); "": nowhere
+	RedirectURL     string // where the provider's page leads back to; "": a free port of loopback
 }
 
 // A Limit is one quota that we keep. At least one of Rate and Concurrency is set.

@@ -116,6 +116,8 @@ var oauth2Keys = table[OAuth2]{
 	authorizeURL("authorize_url", func(o *OAuth2) *string { return &o.AuthorizeURL }),
 	authorizeURL("device_url", func(o *OAuth2) *string { return &o.DeviceURL }),
 	params("authorize_params", func(o *OAuth2) *string { return &o.AuthorizeParams }, reservedAuthorizeParams),
+	redirectURL("redirect_url"),
+	authorizeURL("revoke_url", func(o *OAuth2) *string { return &o.RevokeURL }),
 }
 
 var sigv4Keys = table[SigV4]{

@@ -16,13 +16,14 @@ func grantAgrees(n node, o *OAuth2) {
 	if !n.sound("grant", "refresh_token", "client_secret", "client_auth") {
 		return
 	}
+	if o.Grant == "authorization_code" {
+		loginAgrees(n, o)
+	}
 	switch {
 	case o.Grant == "refresh_token" && o.RefreshToken == "":
 		n.child("refresh_token").deny("is missing: the first one, such as \"env:CRM_REFRESH_TOKEN\"; those that come later are kept in the store")
 	case o.Grant == "client_credentials" && o.RefreshToken != "":
 		n.child("refresh_token").deny("does not belong to the grant client_credentials, which needs none")
-	case o.Grant == "authorization_code" && o.RefreshToken != "":
-		n.child("refresh_token").deny("does not belong to the grant authorization_code, whose first one comes from `outrider login`; with one from elsewhere the grant is refresh_token")
 	}
 	switch {
 	case o.ClientAuth == "none" && o.ClientSecret != "":

@@ -357,7 +357,7 @@ func TestFaultsAroundPresets(t *testing.T) {
 func TestFaultsOfALogin(t *testing.T) {
 	for _, tt := range []struct{ key, value, want string }{
 		{"authorize_url", `"login.test"`, `upstream.crm.auth.authorize_url = "login.test": must be an http or https URL with a host, such as "https://api.example.com"`},
-		{"device_url", `"http://login.test/code"`, `upstream.crm.auth.device_url = "http://login.test/code": must be an https URL: somebody logs in there`},
+		{"device_url", `"http://login.test/code"`, `upstream.crm.auth.device_url = "http://login.test/code": must be an https URL, since it is about a login`},
 		{"authorize_params", `{ state = "canary" }`, `upstream.crm.auth.authorize_params.state: has a key of its own`},
 		{"authorize_params", `{ a = 5 }`, `upstream.crm.auth.authorize_params.a: must be text in quotes`},
 		{"authorize_params", `"canary"`, `upstream.crm.auth.authorize_params: must be a table of texts, such as { resource = "https://api.example.com" }`},

@@ -119,6 +119,7 @@ func readRules(list node, u *Upstream) {
 			continue
 		}
 		fitAttempt(n, &rule.Policy)
+		ruleLogin(n, u, &rule)
 		switch earlier, taken := first[rule.Source]; {
 		case !n.has("match"):
 			n.child("match").fail(`is missing: which calls? Such as "POST /v1/charges/**"`)

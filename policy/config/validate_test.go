@@ -30,6 +30,18 @@ func oauth2(key, value string) string {
 	return document
 }
 
+// login is crm with a credential that begins with a login.
+func login(lines string) string {
+	return crm(`[upstream.crm.auth]
+type = "oauth2"
+grant = "authorization_code"
+authorize_url = "https://login.example.com/authorize?tenant=a"
+authorize_params = { prompt = "consent", audience = "api" }
+token_url = "https://login.example.com/token"
+client_id = "id"
+` + lines + "\n")
+}
+
 func TestEachFaultIsNamedByItsKey(t *testing.T) {
 	for _, tt := range []struct{ name, document, want string }{
 		// Top level.
@@ -122,6 +134,15 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"two scopes in one", oauth2("scopes", `["a b"]`), `upstream.crm.auth.scopes[0] = "a b": must be one scope (RFC 6749 section 3.3), without spaces and quotes`},
 		{"param with a key", oauth2("params", `{ scope = "canary" }`), `upstream.crm.auth.params.scope: has a key of its own`},
 		{"param that is no text", oauth2("params", `{ n = 1 }`), `upstream.crm.auth.params.n: must be text in quotes`},
+		{"login without a page", oauth2("grant", `"authorization_code"`), "upstream.crm.auth.authorize_url: is missing: the provider's page, which `outrider login` opens; or device_url, if it has logins for devices (RFC 8628)"},
+		{"login with a token", login(`refresh_token = "env:R"`), "upstream.crm.auth.refresh_token: does not belong to the grant authorization_code, whose first one comes from `outrider login`; with one from elsewhere the grant is refresh_token"},
+		{"login without TLS", oauth2("authorize_url", `"http://login.example.com/authorize"`), `upstream.crm.auth.authorize_url = "http://login.example.com/authorize": must be an https URL, since it is about a login`},
+		{"device_url", oauth2("device_url", `"login.example.com"`), `upstream.crm.auth.device_url = "login.example.com": must be an http or https URL with a host, such as "https://api.example.com"`},
+		{"login param with a key", oauth2("authorize_params", `{ state = "canary" }`), `upstream.crm.auth.authorize_params.state: has a key of its own`},
+		{"redirect to another machine", oauth2("redirect_url", `"http://10.1.2.3/callback"`), `upstream.crm.auth.redirect_url = "http://10.1.2.3/callback": must be at this machine, such as "http://127.0.0.1:8912/callback", or an https URL`},
+		{"redirect with a query", oauth2("redirect_url", `"http://127.0.0.1/callback?a=b"`), `upstream.crm.auth.redirect_url: must not have a query: the answer comes there`},
+		{"login of a rule", login("") + "[[upstream.crm.rule]]\nmatch = \"POST\"\nauth = { type = \"oauth2\", grant = \"authorization_code\", authorize_url = \"https://login.example.com/a\", token_url = \"https://login.example.com/t\", client_id = \"another\" }\n",
+			"upstream.crm.rule[0].auth.grant: does not belong to a rule, unless its whole auth is that of the upstream: `outrider login` logs in to an upstream. Make it one of its own, with the same url"},
 		{"refresh_before all", oauth2("refresh_before", `"100%"`), `upstream.crm.auth.refresh_before = "100%": must be a share of the lifetime, such as "20%", or a time, such as "5m"`},
 		{"refresh_before without a unit", oauth2("refresh_before", "300"), `upstream.crm.auth.refresh_before = 300: must be a share of the lifetime, such as "20%", or a time, such as "5m"`},
 		{"text for a table", crm(`auth = "canary"`), `upstream.crm.auth = "canary": must be a table: [upstream.crm.auth]`},
@@ -217,6 +238,13 @@ func TestSoundDocuments(t *testing.T) {
 		{"sockets", "listen = \"unix:/run/outrider.sock\"\nadmin = \"unix:/run/outrider-admin.sock\"\n" + crm(`listen = "unix:/run/crm.sock"`)},
 		{"proxies", "egress = { proxy = \"http://proxy:3128\", no_proxy = [\".corp\", \"10.0.0.0/8\"] }\n" + crm(`proxy = "env:PROXY"`)},
 		{"oauth2 by a public client", crm(`auth = { type = "oauth2", grant = "refresh_token", token_url = "https://login.example.com/t", client_id = "id", refresh_token = "env:R" }`)},
+		{"login by a public client", login("")},
+		{"login of a device", crm(`auth = { type = "oauth2", grant = "authorization_code", token_url = "https://login.example.com/t", client_id = "id", device_url = "https://login.example.com/d" }`)},
+		{"login at this machine", login(`redirect_url = "http://localhost:8912/callback"`)},
+		{"login that leads back to a free port", login(`redirect_url = "http://localhost"`)},
+		{"login that leads back to another page", login(`redirect_url = "https://example.com/callback"`)},
+		{"login that a rule has from its upstream", login("") + "[[upstream.crm.rule]]\nmatch = \"POST\"\ntimeout = \"5s\"\n"},
+		{"login page for another grant", oauth2("authorize_url", `"https://login.example.com/a"`)},
 		{"oauth2 with a time", oauth2("refresh_before", `"5m"`)},
 		{"placeholder", crm(`auth = { type = "placeholder", value = "env:K" }`)},
 		{"percent", crm(`retry.budget = "0%"`)},

@@ -166,7 +166,7 @@ func credentialText(u *config.Upstream, a config.Auth) string {
 	case "header", "query":
 		return a.Type + " " + a.Name + ", from " + referenceText(a.Value)
 	case "oauth2":
-		return "oauth2 " + a.Grant + ", from " + tokenEndpoint(a.TokenURL) + "; client " + referenceText(a.ClientID) + oauth2Text(a.OAuth2)
+		return "oauth2 " + a.Grant + ", from " + tokenEndpoint(a.TokenURL) + "; client " + referenceText(a.ClientID) + oauth2Text(a.OAuth2) + loginText(u, a.OAuth2)
 	case "sigv4":
 		return "sigv4, " + policy.SigningScope(u, a) + ", from " + sigv4Text(a.SigV4)
 	case "placeholder":
@@ -203,6 +203,14 @@ func sigv4Text(s config.SigV4) string {
 		text += ", session " + referenceText(s.SessionToken)
 	}
 	return text
+}
+
+// loginText says how the first tokens are had.
+func loginText(u *config.Upstream, o config.OAuth2) string {
+	if o.Grant != "authorization_code" {
+		return ""
+	}
+	return "; the first ones come from: " + policy.LoginCommand(u.Name, "")
 }
 
 // referenceText says where a secret comes from, and never what it is.

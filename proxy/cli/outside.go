@@ -25,14 +25,7 @@ import (
 func (s *sidecar) env() policy.Env {
 	return policy.Env{
 		Transport: func(u *config.Upstream) (http.RoundTripper, error) {
-			way, err := s.way(u.Egress)
-			if err != nil {
-				return nil, &settingError{"proxy", err}
-			}
-			transport, err := egress.New(egress.Settings{
-				CAFile: u.CAFile, ClientCert: u.ClientCert, ClientKey: u.ClientKey,
-				Guard: egress.NewOpenGuard(s.ours), Proxy: way,
-			})
+			transport, err := s.upstreamWire(u)
 			if err != nil {
 				return nil, err
 			}
@@ -51,22 +44,48 @@ func (s *sidecar) env() policy.Env {
 	}
 }
 
-// tokenTransport is the way to a token endpoint. It has connections of its own.
-func (s *sidecar) tokenTransport(u *config.Upstream) (http.RoundTripper, error) {
+// upstreamWire is the network side of an upstream.
+func (s *sidecar) upstreamWire(u *config.Upstream) (*egress.Transport, error) {
+	way, err := s.way(u.Egress)
+	if err != nil {
+		return nil, &settingError{"proxy", err}
+	}
+	return egress.New(egress.Settings{
+		CAFile: u.CAFile, ClientCert: u.ClientCert, ClientKey: u.ClientKey,
+		Guard: egress.NewOpenGuard(s.ours), Proxy: way,
+	})
+}
+
+// tokenWire is that of a token endpoint. It has connections of its own.
+func (s *sidecar) tokenWire(u *config.Upstream) (*egress.Transport, error) {
 	way, err := s.way(u.Egress)
 	if err != nil {
 		return nil, &settingError{"upstream." + u.Name + ".proxy", err}
 	}
-	transport, err := egress.New(egress.Settings{Guard: egress.NewOpenGuard(s.ours), Proxy: way})
+	return egress.New(egress.Settings{Guard: egress.NewOpenGuard(s.ours), Proxy: way})
+}
+
+// tokenTransport is the way to a token endpoint, traced.
+func (s *sidecar) tokenTransport(u *config.Upstream) (http.RoundTripper, error) {
+	transport, err := s.tokenWire(u)
 	if err != nil {
 		return nil, err
 	}
 	return traced{s.telemetry.TokenTransport(transport, u.Name), transport}, nil
 }
 
-// keep is where the tokens of a credential are kept. The store is opened when the
-// first credential needs one.
+// keep is where the tokens of a credential are kept.
 func (s *sidecar) keep(credential string) (policy.Keeper, error) {
+	slot, err := s.slot(credential)
+	if err != nil {
+		return nil, err
+	}
+	return slot, nil
+}
+
+// slot is the place of a credential's tokens. The store is opened when the first
+// credential needs one.
+func (s *sidecar) slot(credential string) (*store.Slot, error) {
 	s.storing.Lock()
 	defer s.storing.Unlock()
 	if s.store == nil {
