@@ -26,10 +26,11 @@ const (
 	dsql = "database/sql"
 	lite = "modernc.org/"
 	pgsq = "github.com/jackc/"
+	ring = "github.com/zalando/"
 )
 
 // guarded are the libraries that only some packages may use.
-var guarded = []string{otel, toml, slog, osys, dsql, lite, pgsq}
+var guarded = []string{otel, toml, slog, osys, dsql, lite, pgsq, ring}
 
 // leaf is the rule of the policies that are decorators.
 var leaf = houseRule{
@@ -40,29 +41,29 @@ var leaf = houseRule{
 // house maps package → rule. A package that is missing here is an error too:
 // whoever adds one says what it may see.
 var house = map[string]houseRule{
-	"":                         {may: []string{"proxy/cli", osys}, why: "main only hands over"},
-	"policy":                   {may: []string{"policy/config", "policy/auth", "policy/breaker", "policy/limit", "policy/retry"}, why: "policy has no listener, no file, no logger"},
-	"policy/config":            {may: []string{toml, slog}, why: "the document knows nobody; slog only so that a secret prints as REDACTED"},
-	"policy/hint":              {why: "a parser that every leaf may use"},
-	"policy/replay":            {why: "how a request is repeated, for the leaves that do it"},
-	"policy/auth":              {may: append([]string{slog}, leaf.may...), why: leaf.why + "; slog only so that a secret prints as REDACTED"},
-	"policy/breaker":           leaf,
-	"policy/limit":             leaf,
-	"policy/retry":             leaf,
-	"policy/policytest":        {may: []string{osys}, why: "the harness must not know what it tests"},
-	"proxy":                    {may: []string{"policy", "policy/config", "proxy/egress", "proxy/framing", "proxy/telemetry", slog, osys}, why: "the way of a call uses policies as a Set, never leaf by leaf"},
-	"proxy/admin":              {may: []string{osys}, why: "the page shows views that it is handed"},
-	"proxy/clients":            {may: []string{osys}, why: "what clients read is known apart from who tells them"},
-	"proxy/egress":             {may: []string{osys}, why: "the network side knows nothing of policies"},
-	"proxy/intercept":          {may: []string{"proxy/statefile", osys}, why: "the authority is asked for certificates, and knows neither who asks nor the configuration"},
-	"proxy/framing":            {why: "the strict reader knows bytes only"},
-	"proxy/simulator":          {may: []string{osys}, why: "the simulator is somebody else's server"},
-	"proxy/statefile":          {may: []string{osys}, why: "a file is private or not, whatever it holds"},
-	"proxy/store":              {may: []string{"proxy/statefile", dsql, lite, pgsq, osys}, why: "the store keeps bytes, and does not know whose"},
-	"proxy/store/postgrestest": {may: []string{osys}, why: "a server for tests, which must not know what they test"},
-	"proxy/telemetry":          {may: []string{"policy", otel, slog, osys}, why: "the only importer of OpenTelemetry sees calls and events, not leaves"},
-	"proxy/cli": {may: []string{"policy", "policy/config", "proxy", "proxy/admin", "proxy/clients", "proxy/egress", "proxy/intercept", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys},
+	"":                  {may: []string{"proxy/cli", osys}, why: "main only hands over"},
+	"policy":            {may: []string{"policy/config", "policy/auth", "policy/breaker", "policy/limit", "policy/retry"}, why: "policy has no listener, no file, no logger"},
+	"policy/config":     {may: []string{toml, slog}, why: "the document knows nobody; slog only so that a secret prints as REDACTED"},
+	"policy/hint":       {why: "a parser that every leaf may use"},
+	"policy/replay":     {why: "how a request is repeated, for the leaves that do it"},
+	"policy/auth":       {may: append([]string{slog}, leaf.may...), why: leaf.why + "; slog only so that a secret prints as REDACTED"},
+	"policy/breaker":    leaf,
+	"policy/limit":      leaf,
+	"policy/retry":      leaf,
+	"policy/policytest": {may: []string{osys}, why: "the harness must not know what it tests"},
+	"proxy":             {may: []string{"policy", "policy/config", "proxy/egress", "proxy/framing", "proxy/telemetry", slog, osys}, why: "the way of a call uses policies as a Set, never leaf by leaf"},
+	"proxy/admin":       {may: []string{osys}, why: "the page shows views that it is handed"},
+	"proxy/clients":     {may: []string{osys}, why: "what clients read is known apart from who tells them"},
+	"proxy/egress":      {may: []string{osys}, why: "the network side knows nothing of policies"},
+	"proxy/intercept":   {may: []string{"proxy/statefile", osys}, why: "the authority is asked for certificates, and knows neither who asks nor the configuration"},
+	"proxy/framing":     {why: "the strict reader knows bytes only"},
+	"proxy/simulator":   {may: []string{osys}, why: "the simulator is somebody else's server"},
+	"proxy/statefile":   {may: []string{osys}, why: "a file is private or not, whatever it holds"},
+	"proxy/store":       {may: []string{"proxy/statefile", dsql, lite, pgsq, osys}, why: "the store keeps bytes, and does not know whose"},
+	"proxy/telemetry":   {may: []string{"policy", otel, slog, osys}, why: "the only importer of OpenTelemetry sees calls and events, not leaves"},
+	"proxy/cli": {may: []string{"policy", "policy/config", "proxy", "proxy/admin", "proxy/clients", "proxy/egress", "proxy/intercept", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys, ring},
 		why: "the wiring sees the parts, not the leaves"},
+	"proxy/store/postgrestest": {may: []string{osys}, why: "a server for tests must not know what they test"},
 }
 
 // TestHouse keeps the import table, in the manner of the standard library's

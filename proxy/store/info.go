@@ -3,19 +3,39 @@ package store
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"time"
 )
 
-// Place says where the store is, for people, without any secret: "/path/store.db" or
-// "postgres at host/database".
-func (s *Store) Place() string { return s.db.place }
+// A Plan says where a store is, and what seals it, for people and without any secret.
+type Plan struct {
+	Place   string // "/path/store.db" or "postgres at host/database"
+	KeyFrom string // "OUTRIDER_KEY", "/path/store.key" or "the configuration"
+	KeyFile string // "/path/store.key", if the key is there, or would be made there; else ""
+}
 
-// KeyFrom says where the sealing key comes from, for people: "OUTRIDER_KEY",
-// "/path/store.key" or "the configuration".
-func (s *Store) KeyFrom() string { return s.key.from }
+// Plan is that of the store which Open would open. It looks at nothing.
+func (s Settings) Plan() (Plan, error) {
+	dir, err := filepath.Abs(s.Dir)
+	if err != nil {
+		return Plan{}, err
+	}
+	key := newKey(s.Key, dir)
+	plan := Plan{Place: filepath.Join(dir, fileName), KeyFrom: key.from, KeyFile: key.file}
+	if s.URL != "" {
+		config, err := parseURL(s.URL)
+		if err != nil {
+			return Plan{}, err
+		}
+		plan.Place = placeOf(config)
+	}
+	return plan, nil
+}
 
-// KeyFile is the file of the key, if Outrider made it or would make it; else "".
-func (s *Store) KeyFile() string { return s.key.file }
+// Plan is that of the store.
+func (s *Store) Plan() Plan {
+	return Plan{Place: s.db.place, KeyFrom: s.key.from, KeyFile: s.key.file}
+}
 
 // KeyMade reports whether this store made the file of its key.
 func (s *Store) KeyMade() bool { return s.key.made }

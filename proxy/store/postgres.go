@@ -69,8 +69,7 @@ func placeOf(config *pgx.ConnConfig) string {
 	return "postgres at " + host + "/" + config.Database
 }
 
-// openPostgres connects to the database, which exists; it may be empty. A server
-// that is away, or starts, is waited for until ctx ends.
+// openPostgres connects to the database, which exists; it may be empty.
 func openPostgres(ctx context.Context, text string) (*database, error) {
 	config, err := parseURL(text)
 	if err != nil {
@@ -94,29 +93,16 @@ func openPostgres(ctx context.Context, text string) (*database, error) {
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	db.SetConnMaxLifetime(reuse)
-	if err := db.reach(ctx); err != nil {
+	// With the first connection: how does it keep what it is given?
+	var durable string
+	if err := db.QueryRowContext(ctx, `SELECT COALESCE(current_setting('fsync', true), 'on')`).Scan(&durable); err != nil {
 		_ = db.Close() // what went wrong is known
-		return nil, err
+		return nil, db.explain(err)
+	}
+	if durable == "off" {
+		db.warnings = append(db.warnings, place+" runs with fsync = off: what is kept may be lost with the power there")
 	}
 	return db, nil
-}
-
-// reach waits for the server, and looks at how it keeps what it is given.
-func (d *database) reach(ctx context.Context) error {
-	pause := pauses()
-	for {
-		var durable string
-		err := d.QueryRowContext(ctx, `SELECT COALESCE(current_setting('fsync', true), 'on')`).Scan(&durable)
-		if err == nil {
-			if durable == "off" {
-				d.warnings = append(d.warnings, d.place+" runs with fsync = off: what is kept may be lost with the power there")
-			}
-			return nil
-		}
-		if !isAway(err) || !pause(ctx) {
-			return d.explain(err)
-		}
-	}
 }
 
 // settle prepares a new connection, or closes it.

@@ -10,6 +10,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
+// ErrAway is a database server that does not answer, and may later.
+var ErrAway = errors.New("it cannot be reached")
+
 // errStandby is a server that only follows another one.
 var errStandby = errors.New("it is a standby, which takes no writes")
 
@@ -40,13 +43,14 @@ func explainPostgres(place string, err error) error {
 		advice = adviceOf[failure.Code]
 	} else if errors.Is(err, errStandby) {
 		advice = adviceStandby
-	} else if isAway(err) {
-		advice = "it cannot be reached"
 	}
 	if _, known := errors.AsType[*pgconn.ConnectError](err); known {
 		err = oneLine{err}
 	}
-	if advice == "" {
+	switch {
+	case isAway(err):
+		return fmt.Errorf("%s: %w (%w)", place, ErrAway, err)
+	case advice == "":
 		return fmt.Errorf("%s: %w", place, err)
 	}
 	return fmt.Errorf("%s: %s (%w)", place, advice, err)

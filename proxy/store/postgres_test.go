@@ -20,14 +20,6 @@ func shared(t *testing.T) (*postgrestest.Server, store.Settings) {
 	return server, store.Settings{Dir: t.TempDir(), URL: server.Database(t), Key: key(secret)}
 }
 
-// soon ends the wait for a server that does not answer.
-func soon(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	t.Cleanup(cancel)
-	return ctx
-}
-
 // TestServerThatComesBackIsUsedAgain has it crash under an open store: what was
 // acknowledged is there afterwards.
 func TestServerThatComesBackIsUsedAgain(t *testing.T) {
@@ -40,23 +32,14 @@ func TestServerThatComesBackIsUsedAgain(t *testing.T) {
 	wantRefused(t, opened.Slot("a/b").Save(t.Context(), []byte("lost")), "cannot be reached")
 	_, err = opened.Slot("a/b").Lock(t.Context())
 	wantRefused(t, err, "cannot be reached")
+	if _, err := store.Open(t.Context(), s); !errors.Is(err, store.ErrAway) {
+		t.Errorf("got %v, want ErrAway", err)
+	}
 	server.Continue(t)
 	wantKept(t, opened, "a/b", canary)
 	lock(t, opened.Slot("a/b"))()
 	save(t, opened, "a/b", "second")
 	wantKept(t, open(t, s), "a/b", "second")
-}
-
-func TestServerThatStartsIsWaitedFor(t *testing.T) {
-	server, s := shared(t)
-	seed(t, s)
-	server.Stop(t)
-	_, err := store.Open(soon(t), s)
-	wantRefused(t, err, "opening the store", "cannot be reached")
-	var starting sync.WaitGroup
-	starting.Go(func() { server.Continue(t) })
-	wantKept(t, open(t, s), "a/b", canary)
-	starting.Wait()
 }
 
 // TestRefusalsOfTheServerSayWhatToDo asks for the advice, and that no error shows the
@@ -88,7 +71,7 @@ func TestRefusalsOfTheServerSayWhatToDo(t *testing.T) {
 		"malformed":  {"postgres://outrider:canary-pass@host:port/x", []string{"must be a URL"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			opened, err := store.Open(soon(t), store.Settings{Dir: t.TempDir(), URL: c.url, Key: key(secret)})
+			opened, err := store.Open(t.Context(), store.Settings{Dir: t.TempDir(), URL: c.url, Key: key(secret)})
 			if err == nil {
 				opened.Close()
 			}

@@ -68,7 +68,7 @@ func TestKeyComesFromTheEnvironment(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("OUTRIDER_KEY", secret+"\n") // as a mounted secret ends
 	opened := open(t, store.Settings{Dir: dir})
-	if from := opened.KeyFrom(); from != "OUTRIDER_KEY" {
+	if from := opened.Plan().KeyFrom; from != "OUTRIDER_KEY" {
 		t.Errorf("the key comes from %q", from)
 	}
 	save(t, opened, "a/b", canary)
@@ -96,7 +96,7 @@ func TestKeyFileIsMadeOnce(t *testing.T) {
 	}
 	opened := open(t, store.Settings{Dir: dir})
 	wantKept(t, opened, "a/b", canary)
-	if from := opened.KeyFrom(); from != file {
+	if from := opened.Plan().KeyFrom; from != file {
 		t.Errorf("the key comes from %q, want %q", from, file)
 	}
 

@@ -49,8 +49,8 @@ type Store struct {
 // Open opens the store, creating and migrating it where needed. It starts no
 // goroutine that outlives Close. The error names the file or the database, and says
 // what to do: one that is damaged, of a newer version, of another program, sealed
-// with another key or open to other users is refused, and never replaced. A database
-// server that does not answer is waited for until ctx ends.
+// with another key or open to other users is refused, and never replaced. It is
+// ErrAway where a server does not answer.
 func Open(ctx context.Context, s Settings) (*Store, error) {
 	dir, err := filepath.Abs(s.Dir)
 	if err != nil {
