@@ -42,7 +42,7 @@ func toKeyring(name, value string) error {
 // that it does not answer cannot be taken back, and ends with the process.
 func askKeyring(question func() error) error {
 	if !hasKeyring() {
-		return errors.New("there is no keyring here: it belongs to the session of a desktop; take env:, file: or exec:")
+		return errors.New("there is no keyring here: it belongs to the session of a desktop; take env:NAME, file:/path or exec:command")
 	}
 	answer := make(chan error, 1)
 	go func() { answer <- question() }()
