@@ -162,7 +162,9 @@ func (c *commands) printRekeyed(view rekeyView, next config.Reference, file *con
 		}
 		return
 	}
-	fmt.Fprintf(c.Stdout, "Now have Outrider find it: [store] key = %q. One that runs keeps its tokens, and cannot refresh\nthem until it finds the new key where it looked for the old one, or is started again.\n", view.Key)
+	fmt.Fprintf(c.Stdout, "Now have Outrider find it: [store] key = %q\n"+
+		"One that runs goes on with its tokens, and refreshes none until it finds the new key\n"+
+		"where it looked for the old one, or is started again.\n", view.Key)
 }
 
 // countOf is a number of things, with what is said of one and of several.
