@@ -25,10 +25,12 @@ const (
 	osys = "os"
 	dsql = "database/sql"
 	lite = "modernc.org/"
+	pgsq = "github.com/jackc/"
+	ring = "github.com/zalando/"
 )
 
 // guarded are the libraries that only some packages may use.
-var guarded = []string{otel, toml, slog, osys, dsql, lite}
+var guarded = []string{otel, toml, slog, osys, dsql, lite, pgsq, ring}
 
 // leaf is the rule of the policies that are decorators.
 var leaf = houseRule{
@@ -40,28 +42,32 @@ var leaf = houseRule{
 // whoever adds one says what it may see.
 var house = map[string]houseRule{
 	"":                  {may: []string{"proxy/cli", osys}, why: "main only hands over"},
-	"policy":            {may: []string{"policy/config", "policy/auth", "policy/breaker", "policy/limit", "policy/retry"}, why: "policy has no listener, no file, no logger"},
-	"policy/config":     {may: []string{toml, slog}, why: "the document knows nobody; slog only so that a secret prints as REDACTED"},
+	"policy":            {may: []string{"policy/config", "policy/preset", "policy/auth", "policy/breaker", "policy/limit", "policy/retry"}, why: "policy has no listener, no file, no logger"},
+	"policy/config":     {may: []string{"policy/preset", toml, slog}, why: "the document knows nobody but the presets under it; slog only so that a secret prints as REDACTED"},
 	"policy/hint":       {why: "a parser that every leaf may use"},
 	"policy/replay":     {why: "how a request is repeated, for the leaves that do it"},
 	"policy/auth":       {may: append([]string{slog}, leaf.may...), why: leaf.why + "; slog only so that a secret prints as REDACTED"},
 	"policy/breaker":    leaf,
 	"policy/limit":      leaf,
 	"policy/retry":      leaf,
+	"policy/preset":     {may: []string{toml}, why: "what is known of providers is data, and knows nobody"},
 	"policy/policytest": {may: []string{osys}, why: "the harness must not know what it tests"},
 	"proxy":             {may: []string{"policy", "policy/config", "proxy/egress", "proxy/framing", "proxy/telemetry", slog, osys}, why: "the way of a call uses policies as a Set, never leaf by leaf"},
 	"proxy/admin":       {may: []string{osys}, why: "the page shows views that it is handed"},
+	"proxy/alert":       {why: "who is told, and how, is known apart from what is wrong"},
 	"proxy/clients":     {may: []string{osys}, why: "what clients read is known apart from who tells them"},
 	"proxy/egress":      {may: []string{osys}, why: "the network side knows nothing of policies"},
 	"proxy/handover":    {may: []string{"policy", "proxy/admin"}, why: "the API hands connections to the policies, below the guards of the admin port"},
 	"proxy/intercept":   {may: []string{"proxy/statefile", osys}, why: "the authority is asked for certificates, and knows neither who asks nor the configuration"},
 	"proxy/framing":     {why: "the strict reader knows bytes only"},
+	"proxy/login":       {may: []string{osys}, why: "who leads a user to a provider and back knows no tokens"},
 	"proxy/simulator":   {may: []string{osys}, why: "the simulator is somebody else's server"},
 	"proxy/statefile":   {may: []string{osys}, why: "a file is private or not, whatever it holds"},
-	"proxy/store":       {may: []string{"proxy/statefile", dsql, lite, osys}, why: "the store keeps bytes, and does not know whose"},
+	"proxy/store":       {may: []string{"proxy/statefile", dsql, lite, pgsq, osys}, why: "the store keeps bytes, and does not know whose"},
 	"proxy/telemetry":   {may: []string{"policy", otel, slog, osys}, why: "the only importer of OpenTelemetry sees calls and events, not leaves"},
-	"proxy/cli": {may: []string{"policy", "policy/config", "proxy", "proxy/admin", "proxy/clients", "proxy/egress", "proxy/handover", "proxy/intercept", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys},
+	"proxy/cli": {may: []string{"policy", "policy/config", "policy/preset", "proxy", "proxy/admin", "proxy/alert", "proxy/clients", "proxy/egress", "proxy/handover", "proxy/intercept", "proxy/login", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys, ring},
 		why: "the wiring sees the parts, not the leaves"},
+	"proxy/store/postgrestest": {may: []string{osys}, why: "a server for tests must not know what they test"},
 }
 
 // TestHouse keeps the import table, in the manner of the standard library's
@@ -146,6 +152,7 @@ func TestHouseFindsForbiddenImports(t *testing.T) {
 		{"proxy/egress", "outrider/policy"},
 		{"proxy/store", "outrider/policy/auth"},
 		{"proxy/cli", "database/sql"},
+		{"proxy/cli", "github.com/jackc/pgx/v5"},
 	} {
 		if house[forbidden.importer].allows(forbidden.imported) {
 			t.Errorf("%s may import %s, and must not", forbidden.importer, forbidden.imported)

@@ -82,19 +82,27 @@ func (p *Plan) connection(ctx context.Context, name string) (auth.Source, error)
 type nameless struct{}
 
 func (nameless) Token(context.Context, auth.Token) (auth.Token, error) {
-	return auth.Token{}, &auth.UnavailableError{Err: errors.New("this upstream has a credential for each connection: name one, with the header Outrider-Connection")}
+	return auth.Token{}, &auth.UnavailableError{Err: errNameless}
 }
 
-// connectionCredential names a connection among the credentials of its upstream. No
+var errNameless = errors.New("this upstream has a credential for each connection: name one, with the header Outrider-Connection")
+
+// ConnectionCredential names a connection among the credentials of its upstream. No
 // match of a rule reads like that.
-func connectionCredential(name string) string { return "connection " + name }
+func ConnectionCredential(name string) string { return "connection " + name }
 
 // connections compiles those of the configuration, and what those of the store have in
 // common.
 func (c *compiler) connections(u *Upstream) {
 	for _, named := range u.Config.Named {
 		key := c.key + ".connection." + named.Name
-		u.named[named.Name] = c.credential(u, key, connectionCredential(named.Name), ConnectionID(u.Config.Name, named.Name), named.Auth)
+		if named.Auth.Type == "sigv4" {
+			own := u.Config.Policy
+			own.Auth = named.Auth
+			u.named[named.Name] = c.sigv4(u.Config, key, own)
+			continue
+		}
+		u.named[named.Name] = c.credential(u, key, ConnectionCredential(named.Name), ConnectionID(u.Config.Name, named.Name), named.Auth)
 	}
 	if u.connections = c.connected[u.Config.Name]; u.connections == nil {
 		u.connections = newConnections()
@@ -108,10 +116,13 @@ func (c *compiler) connections(u *Upstream) {
 // handedOver reports whether the store can have credentials of a kind: what somebody
 // has from a login of their own, or from a provider's page.
 func handedOver(a config.Auth) bool {
-	if a.Type == "oauth2" {
+	switch a.Type {
+	case "oauth2":
 		return a.Grant == "refresh_token" || a.Grant == "authorization_code"
+	case "bearer", "basic", "header", "query", "placeholder":
+		return true
 	}
-	return config.Connectable(a)
+	return false
 }
 
 func (c *compiler) template(u *Upstream) *template {
@@ -130,7 +141,7 @@ func (c *compiler) template(u *Upstream) *template {
 				return auth.NewKept(auth.Settings{Type: common.Type, Name: common.Name, Prefix: common.Prefix, Placeholder: u.Config.Placeholder()}, keeper)
 			}
 			lazy := &compiler{env: env, key: c.key}
-			settings := lazy.oauth2Settings(u.Config, c.key+".auth", connectionCredential(connection), common)
+			settings := lazy.oauth2Settings(u.Config, c.key+".auth", ConnectionCredential(connection), common)
 			settings.Keeper, settings.KeptOnly = keeper, true
 			if err := errors.Join(lazy.errs...); err != nil {
 				return nil, err

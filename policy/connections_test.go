@@ -579,12 +579,12 @@ func TestListOfConnections(t *testing.T) {
 func TestConnectionOfALogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, up := tenants(t, newShelves(), policytest.NewUpstream(t))
-		login := strings.Replace(strings.Replace(shared, "refresh_token", "authorization_code", 1), "refresh_token = \"env:R\"\n", "", 1)
+		login := strings.Replace(strings.Replace(shared, "refresh_token", "authorization_code", 1), "refresh_token = \"env:R\"\n", "authorize_url = \"https://login.test/authorize\"\n", 1)
 		set := r.compile(login+"[upstream.api.connection.acme]\nscopes = [\"a\"]\n", nil)
 		none := func() {
 			t.Helper()
 			var refusal policy.Refusal
-			if a := as(t, set, "acme", "/"); !errors.As(a.Err, &refusal) || !strings.Contains(a.Err.Error(), "nobody has logged in") {
+			if a := as(t, set, "acme", "/"); !errors.As(a.Err, &refusal) || !strings.Contains(a.Err.Error(), "nobody has logged in yet: outrider login api --connection acme") {
 				t.Errorf("got %d, %v", a.Status, a.Err)
 			}
 		}
@@ -599,4 +599,32 @@ func TestConnectionOfALogin(t *testing.T) {
 		none()
 		wantCarried(t, up, "access-1", "access-2")
 	})
+}
+
+// Signatures, too: each connection signs with its own key.
+func TestConnectionsThatSign(t *testing.T) {
+	r, up := tenants(t, newShelves(), nil)
+	set := r.compile(`
+[upstream.api]
+url = "https://dynamodb.eu-west-1.amazonaws.com"
+auth = { type = "sigv4", access_key_id = "env:OWN", secret_access_key = "env:OWN_KEY", session_token = "env:OWN_SESSION" }
+[upstream.api.connection.acme]
+access_key_id = "env:ACME"
+secret_access_key = "env:ACME_KEY"
+`, nil)
+	chain, err := api(t, set).Plan("GET", "/").Connect(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := policytest.Do(chain, policytest.NewRequest(t, "GET", "https://dynamodb.eu-west-1.amazonaws.com/", "")); a.Err != nil {
+		t.Fatal(a.Err)
+	}
+	sent := up.Requests()[0].Header
+	if !strings.Contains(sent.Get("Authorization"), "Credential=secret-of-ACME/") || sent.Get("X-Amz-Security-Token") != "" {
+		t.Errorf("signed as %q", sent)
+	}
+	if _, err := api(t, set).ReadHandover("globex", []byte(`{"token":"x"}`)); !errors.As(err, new(*policy.ConnectionError)) {
+		t.Errorf("handed over: %v", err)
+	}
+	wantUnknown(t, as(t, set, "globex", "/"), "globex")
 }

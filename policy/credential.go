@@ -24,6 +24,7 @@ type credential struct {
 	auth     config.Auth
 	egress   config.Egress
 	source   *auth.OAuth2
+	login    string // the command that brings its first tokens; "": they come from elsewhere
 }
 
 // identity names what a credential is, wherever it is written: with it its tokens are
@@ -88,7 +89,7 @@ func (c *compiler) credential(u *Upstream, key, name, connection string, cfg con
 			known = c.before[id]
 		}
 		source := c.oauth2(u.Config, key, name, id, cfg, known)
-		known = &credential{u.Config.Name, cfg, u.Config.Egress, source}
+		known = &credential{u.Config.Name, cfg, u.Config.Egress, source, loginCommand(u.Config.Name, name, cfg)}
 	}
 	u.credentials[name] = known
 	if here == nil {
@@ -107,8 +108,8 @@ func (c *compiler) oauth2(u *config.Upstream, key, name, id string, cfg config.A
 		settings.Keeper, err = c.env.Keep(id)
 		c.fault(key, err)
 	}
-	// A login goes to the store. That of the upstream itself is told by other words.
-	settings.KeptOnly = cfg.Grant == "authorization_code" && settings.Keeper != nil && strings.HasPrefix(name, connectionCredential(""))
+	// What a login brought is there as long as it is kept: a logout is one for all processes.
+	settings.KeptOnly = cfg.Grant == "authorization_code" && settings.Keeper != nil
 	var source *auth.OAuth2
 	if known != nil && known.source != nil {
 		source, err = known.source.Successor(settings)
@@ -125,8 +126,9 @@ func (c *compiler) oauth2Settings(u *config.Upstream, key, name string, cfg conf
 		Grant: cfg.Grant, TokenURL: cfg.TokenURL,
 		ClientID: c.secret(key+".client_id", cfg.ClientID), ClientSecret: c.secret(key+".client_secret", cfg.ClientSecret),
 		Scopes: strings.Fields(cfg.Scopes), Audience: cfg.Audience, Params: map[string]string{},
-		ClientAuth: cfg.ClientAuth, RefreshShare: cfg.RefreshShare, RefreshBefore: cfg.RefreshBefore, Lifetime: cfg.Lifetime,
+		LoginCommand: loginCommand(u.Name, name, cfg), ClientAuth: cfg.ClientAuth, RefreshShare: cfg.RefreshShare, RefreshBefore: cfg.RefreshBefore, Lifetime: cfg.Lifetime,
 		Placeholder: u.Placeholder(), Jitter: c.env.Jitter,
+		NotExpiry: strings.FieldsFunc(cfg.NotExpiry, func(r rune) bool { return r == '\n' }),
 		OnRefresh: func(e auth.RefreshEvent) {
 			c.env.Observe(context.Background(), Event{
 				Kind: EventRefresh, Upstream: u.Name, Key: name, From: e.Reason, Reason: refreshResult(e),
@@ -181,17 +183,19 @@ type CredentialStatus struct {
 	Obtained *time.Time `json:"obtained,omitempty"` // when the token was
 	Expires  *time.Time `json:"expires,omitempty"`  // when it does, if that is known
 	Next     *time.Time `json:"next,omitempty"`     // refresh, ahead of that or after a failure
+	Login    string     `json:"login,omitempty"`    // the command by which somebody logs in; "": the credential has no login
 	Error    string     `json:"error,omitempty"`    // of the last token request
 	NotKept  string     `json:"not_kept,omitempty"` // why what a restart needs is in memory only
 }
 
 func (c *credential) status(name string) CredentialStatus {
-	return credentialStatus(name, c.source.Status())
+	return credentialStatus(name, c.login, c.source.Status())
 }
 
-func credentialStatus(name string, s auth.OAuth2Status) CredentialStatus {
+func credentialStatus(name, login string, s auth.OAuth2Status) CredentialStatus {
 	status := CredentialStatus{Name: name, State: s.State, Usable: s.Usable,
-		Obtained: known(s.Obtained), Expires: known(s.Expires), Next: known(s.NextRefresh)}
+		Obtained: known(s.Obtained), Expires: known(s.Expires), Next: known(s.NextRefresh),
+		Login: login}
 	if !s.NextTry.IsZero() {
 		status.Next = known(s.NextTry)
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"outrider/policy/auth"
 	"outrider/policy/config"
 	"outrider/policy/retry"
 )
@@ -98,22 +97,22 @@ func (s *Set) Explain(ctx context.Context, method, target, connection string) (*
 // explainToken gives the state of the credential, where it is one that is fetched, and a
 // verdict where there is none.
 func (u *Upstream) explainToken(ctx context.Context, plan *Plan, connection string) (token *CredentialStatus, verdict string) {
-	source := plan.source
 	if connection != "" {
-		var err error
-		if source, err = plan.connection(ctx, connection); err != nil {
+		_, err := plan.connection(ctx, connection)
+		var status ConnectionStatus
+		if err == nil {
+			status, err = u.Connection(ctx, connection)
+		}
+		if err != nil {
 			return nil, "refused with " + refusalOf(err) + ": " + err.Error()
 		}
+		return &status.CredentialStatus, ""
 	}
-	switch s := source.(type) {
-	case nameless:
-		_, err := s.Token(ctx, auth.Token{})
-		return nil, "refused with 502 credential-unavailable: " + errors.Unwrap(err).Error()
-	case interface{ Status() auth.OAuth2Status }:
-		status := credentialStatus(plan.Credential, s.Status())
-		if connection != "" {
-			status.Name = connection
-		}
+	if _, none := plan.source.(nameless); none {
+		return nil, "refused with 502 credential-unavailable: " + errNameless.Error()
+	}
+	if c := u.credentials[plan.Credential]; c != nil {
+		status := c.status(plan.Credential)
 		return &status, ""
 	}
 	return nil, ""

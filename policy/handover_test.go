@@ -33,7 +33,7 @@ func TestHandoverMistakes(t *testing.T) {
 		{"an expiry of a key", keyed, `{"token":"a","expires_in":1}`, "expires_in: is not known for type bearer"},
 		{"no password", basic, `{}`, "password: is missing, and so is username"},
 		{"a colon", basic, `{"username":"a:b"}`, "username: must not hold a colon"},
-		{"of machines", machines, `{"access_token":"a"}`, "upstream.api gets its tokens by the grant client_credentials, which has nothing to hand over"},
+		{"of machines", machines, `{"access_token":"a"}`, "upstream.api has auth of oauth2 client_credentials, of which there is nothing to hand over"},
 		{"no credential", plain, `{"token":"a"}`, "upstream.api has no connections: its auth is passthrough"},
 		{"of the configuration", shared + "[upstream.api.connection.acme]\nrefresh_token = \"env:A\"\n", `{"access_token":"a"}`,
 			"upstream.api.connection.acme is in the configuration, which goes before the store: change it there"},

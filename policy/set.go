@@ -327,7 +327,7 @@ func (u *Upstream) status() UpstreamStatus {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(u.credentials)) {
-		if _, connection := strings.CutPrefix(name, connectionCredential("")); !connection {
+		if _, connection := strings.CutPrefix(name, ConnectionCredential("")); !connection {
 			status.Credentials = append(status.Credentials, u.credentials[name].status(name))
 		}
 	}

@@ -26,8 +26,8 @@ func (u *Upstream) TakesHandover() error { return u.takesHandover("") }
 func (u *Upstream) takesHandover(name string) error {
 	a := u.Config.Auth
 	switch {
-	case u.template == nil && a.Type == "oauth2" && !handedOver(a):
-		return &ConnectionError{"upstream." + u.Config.Name + " gets its tokens by the grant " + a.Grant + ", which has nothing to hand over: give it a table [upstream." + u.Config.Name + ".connection.NAME]"}
+	case u.template == nil && config.Connectable(a):
+		return &ConnectionError{"upstream." + u.Config.Name + " has auth of " + strings.TrimSpace(a.Type+" "+a.Grant) + ", of which there is nothing to hand over: give it a table [upstream." + u.Config.Name + ".connection.NAME]"}
 	case u.template == nil:
 		return &ConnectionError{"upstream." + u.Config.Name + " has no connections: its auth is " + a.Type}
 	case u.named[name] != nil && a.Grant != "authorization_code":
@@ -79,14 +79,15 @@ func (u *Upstream) RemoveConnection(ctx context.Context, name string) (found boo
 	if err != nil {
 		return false, err
 	}
-	remover, ok := keeper.(auth.Remover)
+	forgetter, ok := keeper.(auth.Forgetter)
 	if !ok {
-		return false, errors.New("the store cannot remove")
+		return false, errors.New("the store cannot forget")
 	}
-	if found, err = auth.Withdraw(ctx, remover); err == nil && found {
+	pair, err := auth.Forget(ctx, forgetter)
+	if err == nil && pair != nil {
 		u.changed(ctx, name, "removed")
 	}
-	return found, err
+	return pair != nil, err
 }
 
 // changed lets what is in memory follow, and tells of it.
@@ -176,7 +177,7 @@ func (u *Upstream) connectionNames(ctx context.Context, after string, limit int)
 
 func (u *Upstream) namedStatus(name string) ConnectionStatus {
 	status := CredentialStatus{Name: name, State: "static", Usable: true}
-	if fetched := u.credentials[connectionCredential(name)]; fetched != nil {
+	if fetched := u.credentials[ConnectionCredential(name)]; fetched != nil {
 		status = fetched.status(name)
 	}
 	return ConnectionStatus{u.Config.Name, fromFile, status}
@@ -195,15 +196,20 @@ func (u *Upstream) keptStatus(ctx context.Context, name string, used keptSource)
 		return status, false, err
 	}
 	if used != nil {
-		status.CredentialStatus = credentialStatus(name, used.Status())
+		status.CredentialStatus = u.stored(name, used.Status())
 		return status, true, nil
 	}
 	known, err := auth.Inspect(data)
 	if err != nil {
 		known.State, known.Err = auth.StateFailing, fmt.Errorf("reading what is kept: %w", err)
 	}
-	status.CredentialStatus = credentialStatus(name, known)
+	status.CredentialStatus = u.stored(name, known)
 	return status, true, nil
+}
+
+// stored is the state of a connection of the store.
+func (u *Upstream) stored(name string, s auth.OAuth2Status) CredentialStatus {
+	return credentialStatus(name, loginCommand(u.Config.Name, ConnectionCredential(name), u.Config.Auth), s)
 }
 
 // A ConnectionsStatus sums the connections of an upstream up: there may be thousands.
@@ -229,7 +235,7 @@ func (u *Upstream) connectionsStatus() *ConnectionsStatus {
 		all = append(all, u.namedStatus(name))
 	}
 	for name, source := range used {
-		all = append(all, ConnectionStatus{u.Config.Name, fromStore, credentialStatus(name, source.Status())})
+		all = append(all, ConnectionStatus{u.Config.Name, fromStore, u.stored(name, source.Status())})
 	}
 	for _, c := range all {
 		s.States[c.State]++

@@ -50,6 +50,7 @@ const (
 
 const (
 	adviceDead   = "the grant is dead: log in again, or give a new refresh_token"
+	adviceLogin  = "the grant is dead: log in again: " // and the command
 	adviceMisset = "the token endpoint does not accept the configuration: look at client_id, client_secret, token_url, scopes"
 )
 
@@ -90,6 +91,9 @@ func (o *OAuth2) failed(kind failure, status int, code, reason string) *TokenErr
 	switch kind {
 	case terminal:
 		e.Advice = adviceDead
+		if o.set.LoginCommand != "" {
+			e.Advice = adviceLogin + o.set.LoginCommand
+		}
 	case misset:
 		e.Advice = adviceMisset
 	}
@@ -143,6 +147,7 @@ type hold struct {
 	until  time.Time
 	tries  int       // failures of this kind in a row
 	tried  client    // with whom it failed
+	gone   bool      // nothing is kept of what is KeptOnly
 	looked time.Time // when it was last looked whether it has to last: see mayLook
 }
 

@@ -14,13 +14,9 @@ import (
 // the next one. It is not changed once it was made.
 type grant struct {
 	// Generation counts the refreshes: a successor has one more than what it was
-	// refreshed with. It says which of two grants is newer, whatever the clocks of
+	// refreshed with; a login begins with the time: see Introduce. It says which of two grants is newer, whatever the clocks of
 	// the processes that share it say.
 	Generation int
-	// Introduced is when what this descends from was introduced (wall clock; zero: it was
-	// not). It goes before Generation: a process that could not save may be some
-	// generations ahead of what was put in the place of its grant.
-	Introduced time.Time
 
 	Access   Secret // "": there is only the way to get one
 	Refresh  Secret // "": the grant has none
@@ -47,9 +43,6 @@ func (g *grant) former() string {
 
 // newer reports whether g replaces old.
 func (g *grant) newer(old *grant) bool {
-	if !g.Introduced.Equal(old.Introduced) {
-		return g.Introduced.After(old.Introduced)
-	}
 	if g.Generation != old.Generation {
 		return g.Generation > old.Generation
 	}
@@ -59,6 +52,14 @@ func (g *grant) newer(old *grant) bool {
 // living reports whether the access token may be sent, as far as clocks know.
 func (g *grant) living(now time.Time) bool {
 	return g.Access != (Secret{}) && (g.Expires.IsZero() || now.Before(g.Expires))
+}
+
+// end is when the access token dies, as far as that is known; zero: it is not.
+func (g *grant) end() time.Time {
+	if g.Expires.IsZero() && g.Learned > 0 {
+		return g.Obtained.Add(g.Learned)
+	}
+	return g.Expires
 }
 
 // wallClock is the time without its monotonic reading: that stands still while a
@@ -82,7 +83,6 @@ type keptGrant struct {
 	Version    int       `json:"version"`
 	Kind       string    `json:"kind,omitempty"` // "" of a grant, see keptStatic
 	Generation int       `json:"generation"`
-	Introduced time.Time `json:"introduced,omitzero"`
 	Access     string    `json:"access_token,omitempty"`
 	Refresh    string    `json:"refresh_token,omitempty"`
 	Previous   string    `json:"previous_refresh_token,omitempty"`
@@ -97,7 +97,7 @@ type keptGrant struct {
 
 func (g *grant) encode() ([]byte, error) {
 	kept := keptGrant{
-		Version: grantVersion, Generation: g.Generation, Introduced: g.Introduced,
+		Version: grantVersion, Generation: g.Generation,
 		Access: g.Access.Reveal(), Refresh: g.Refresh.Reveal(), Previous: g.Previous.Reveal(),
 		Seed: g.Seed, Former: g.Former, Terms: g.Terms, Obtained: g.Obtained, Expires: g.Expires, Forced: g.Forced,
 	}
@@ -122,8 +122,8 @@ func decodeGrant(data []byte) (*grant, error) {
 		return nil, errors.New("it is not a grant")
 	}
 	g := &grant{
-		Generation: kept.Generation, Introduced: kept.Introduced,
-		Access: NewSecret(kept.Access), Refresh: NewSecret(kept.Refresh), Previous: NewSecret(kept.Previous),
+		Generation: kept.Generation,
+		Access:     NewSecret(kept.Access), Refresh: NewSecret(kept.Refresh), Previous: NewSecret(kept.Previous),
 		Seed: kept.Seed, Former: kept.Former, Terms: kept.Terms, Obtained: kept.Obtained, Expires: kept.Expires, Forced: kept.Forced,
 	}
 	if kept.Learned != "" {

@@ -14,10 +14,13 @@ type Pair struct {
 	Expires  time.Time // when Access does; zero: that is not known
 }
 
+// Renewable reports whether there can be another access token after this one.
+func (p Pair) Renewable() bool { return p.Refresh != (Secret{}) }
+
 // Introduce puts p where a credential keeps its tokens, in place of what is kept there:
 // for all processes that share the Keeper it is the newest from then on. It waits for
-// a refresh that is under way, which would bring the successor of what is replaced, so
-// that nothing older is sent after it has returned. The error is ErrNothing, or one of the Keeper.
+// a refresh that is under way, which would bring the successor of what is replaced.
+// The error is ErrNothing, or one of the Keeper.
 func Introduce(ctx context.Context, keeper Keeper, p Pair) error {
 	if p.Access == (Secret{}) && p.Refresh == (Secret{}) {
 		return ErrNothing
@@ -32,24 +35,50 @@ func Introduce(ctx context.Context, keeper Keeper, p Pair) error {
 	if err != nil {
 		return err
 	}
+	// Who logs in after a logout is newer than what a process still has in memory of the
+	// login before: so the clock, which is ahead of every count of refreshes.
 	now := wallClock()
-	next := grant{Generation: 1, Introduced: now, Access: p.Access, Refresh: p.Refresh, Obtained: p.Obtained, Expires: p.Expires}
+	next := grant{Generation: int(now.Unix()), Access: p.Access, Refresh: p.Refresh, Obtained: p.Obtained, Expires: p.Expires}
 	if next.Obtained.IsZero() {
 		next.Obtained = now
 	}
 	if kept != nil {
 		// Its lifetime is that of the provider's tokens; a configured refresh token that
 		// it descends from must not come back.
-		next.Generation, next.Learned, next.Former = kept.Generation+1, kept.Learned, kept.former()
-		if !now.After(kept.Introduced) { // by a clock that is ahead of ours
-			next.Introduced = kept.Introduced.Add(time.Nanosecond)
-		}
+		next.Generation, next.Learned, next.Former = max(next.Generation, kept.Generation+1), kept.Learned, kept.former()
 	}
 	return s.save(ctx, &next)
+}
+
+// A Forgetter is a Keeper that can forget what it keeps.
+type Forgetter interface {
+	Keeper
+	Remove(ctx context.Context) error
+}
+
+// Forget takes away what is kept, and gives it for Revoke: nil if nothing was. It waits
+// for a refresh that is under way, which would bring it back. A process that has the
+// grant in memory goes on with the access token until it is to be refreshed, or looks: see
+// OAuth2Settings.KeptOnly.
+func Forget(ctx context.Context, keeper Forgetter) (*Pair, error) {
+	unlock, err := shelf{keeper: keeper}.lock(ctx, introduceTimeout)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	data, err := keeper.Load(ctx)
+	if err != nil || len(data) == 0 {
+		return nil, err
+	}
+	var p Pair
+	if g, err := decodeGrant(data); err == nil { // what cannot be read is forgotten, too
+		p = Pair{Access: g.Access, Refresh: g.Refresh, Obtained: g.Obtained, Expires: g.Expires}
+	}
+	return &p, keeper.Remove(ctx)
 }
 
 // ErrNothing says that a Pair has neither token.
 var ErrNothing = errors.New("there is neither an access token nor a refresh token")
 
-// introduceTimeout is how long Introduce waits for the refresh slot.
+// introduceTimeout is how long the refresh slot is waited for.
 const introduceTimeout = time.Minute

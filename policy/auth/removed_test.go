@@ -1,7 +1,6 @@
 package auth_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,15 +11,6 @@ import (
 	"outrider/policy/auth"
 	"outrider/policy/policytest"
 )
-
-func (s *shelf) Remove(context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.full == nil {
-		s.data = nil
-	}
-	return s.full
-}
 
 // keptOnly are the settings of a connection that is there because it is kept.
 func keptOnly(up *policytest.Upstream, k *shelf) auth.OAuth2Settings {
@@ -36,10 +26,10 @@ func introduce(t *testing.T, k *shelf, p auth.Pair) {
 	}
 }
 
-func withdraw(t *testing.T, k *shelf, want bool) {
+func forget(t *testing.T, k *shelf, want bool) {
 	t.Helper()
-	if found, err := auth.Withdraw(t.Context(), k); found != want || err != nil {
-		t.Fatalf("withdrawn: %t, %v; want %t", found, err, want)
+	if pair, err := auth.Forget(t.Context(), k); (pair != nil) != want || err != nil {
+		t.Fatalf("forgotten: %t, %v; want %t", pair != nil, err, want)
 	}
 }
 
@@ -55,7 +45,7 @@ func TestRemovedIsNotSavedAgain(t *testing.T) {
 		time.Sleep(time.Hour)
 		wantToken(t, o, 2)
 		kept.set(nil, nil)
-		withdraw(t, kept, true)
+		forget(t, kept, true)
 		time.Sleep(time.Second) // when saving is tried again
 		wantToken(t, o, 2)
 		synctest.Wait()
@@ -64,7 +54,7 @@ func TestRemovedIsNotSavedAgain(t *testing.T) {
 			t.Errorf("removed: %t, kept %q", o.Removed(), kept.text())
 		}
 		wantSent(t, up, "handed-1")
-		withdraw(t, kept, false)
+		forget(t, kept, false)
 	})
 }
 
@@ -88,7 +78,7 @@ func TestLookFollowsWhatIsKept(t *testing.T) {
 		look(true)
 		wantToken(t, o, 2)
 		time.Sleep(time.Second)
-		withdraw(t, kept, true)
+		forget(t, kept, true)
 		introduce(t, kept, login("access-0003", "handed-3"))
 		look(true)
 		wantToken(t, o, 3)
@@ -99,14 +89,14 @@ func TestLookFollowsWhatIsKept(t *testing.T) {
 		}
 		wantToken(t, o, 3)
 		kept.set(nil, nil)
-		withdraw(t, kept, true)
+		forget(t, kept, true)
 		look(false)
 		wantNone(t, o, "nothing is kept of this connection", 5*time.Minute)
 	})
 }
 
 // A removal waits for a refresh, which would save its successor afterwards.
-func TestWithdrawWaitsForARefresh(t *testing.T) {
+func TestForgetWaitsForARefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up, kept := policytest.NewUpstream(t, slow(5*time.Second, issued(2))), newShelf()
 		introduce(t, kept, auth.Pair{Refresh: auth.NewSecret("handed-1")})
@@ -114,7 +104,7 @@ func TestWithdrawWaitsForARefresh(t *testing.T) {
 		began := time.Now()
 		go func() { _, _ = o.Token(t.Context(), auth.Token{}) }()
 		time.Sleep(time.Second)
-		withdraw(t, kept, true)
+		forget(t, kept, true)
 		if took := time.Since(began); took != 5*time.Second || kept.text() != "" {
 			t.Errorf("after %v, kept %q", took, kept.text())
 		}

@@ -32,11 +32,15 @@ type client struct {
 	refresh    Secret // the configured refresh token
 }
 
-// tokenRequest makes the request that exchanges a grant (RFC 6749 §4.4.2, §6).
-func (o *OAuth2) tokenRequest(ctx context.Context, c client, refresh Secret, how string) (*http.Request, error) {
+// asked are the members of a token request that say what is wanted (RFC 6749 §4.4.2,
+// §6), but for those of a login.
+func (o *OAuth2) asked(a *attempt) []param {
+	if a.login != nil {
+		return append(a.login, o.params...)
+	}
 	params := []param{{"grant_type", NewSecret(o.kind.wire)}}
 	if o.kind.spends {
-		params = append(params, param{"refresh_token", refresh})
+		params = append(params, param{"refresh_token", a.from.Refresh})
 	}
 	if len(o.set.Scopes) > 0 {
 		params = append(params, param{"scope", NewSecret(strings.Join(o.set.Scopes, " "))})
@@ -44,8 +48,20 @@ func (o *OAuth2) tokenRequest(ctx context.Context, c client, refresh Secret, how
 	if o.set.Audience != "" {
 		params = append(params, param{"audience", NewSecret(o.set.Audience)})
 	}
-	params = append(params, o.params...)
+	return append(params, o.params...)
+}
 
+// An inquiry is a request to an endpoint that wants to know who asks.
+type inquiry struct {
+	endpoint string // its URL
+	params   []param
+	who      client
+	how      string // it shows who it is
+}
+
+// request makes the request of q.
+func (o *OAuth2) request(ctx context.Context, q inquiry) (*http.Request, error) {
+	params, c, how := q.params, q.who, q.how
 	switch how {
 	case clientBody, clientJSON:
 		params = append(params, param{"client_id", c.id}, param{"client_secret", c.secret})
@@ -56,7 +72,7 @@ func (o *OAuth2) tokenRequest(ctx context.Context, c client, refresh Secret, how
 	if how == clientJSON || how == clientJSONBasic {
 		contentType, body = encodeJSON(params)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, o.set.TokenURL, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, q.endpoint, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

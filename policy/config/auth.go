@@ -22,7 +22,9 @@ var authKinds = []authKind{
 	{name: "query", needs: []string{"name", "value"}},
 	{name: "placeholder", needs: []string{"value"}},
 	{name: "oauth2", needs: []string{"grant", "token_url", "client_id"}, may: []string{
-		"client_secret", "refresh_token", "scopes", "audience", "params", "client_auth", "refresh_before", "lifetime_default"}},
+		"client_secret", "refresh_token", "scopes", "audience", "params", "client_auth", "not_expiry", "refresh_before", "lifetime_default",
+		"authorize_url", "device_url", "authorize_params", "redirect_url", "revoke_url"}},
+	{name: "sigv4", needs: []string{"access_key_id", "secret_access_key"}, may: []string{"session_token", "region", "service"}},
 	{name: "passthrough"},
 }
 
@@ -43,7 +45,8 @@ func authType(name string) string {
 }
 
 // credential reads an auth table. It takes the place of the upstream's whole
-// credential: merged ones would send half of one secret with half of another.
+// credential: merged ones would send half of one secret with half of another. (What
+// a preset has put under it holds no part of a secret.)
 func credential(key string) field[Policy] {
 	return field[Policy]{key, func(n node, p *Policy) {
 		auth := Auth{OAuth2: defaultOAuth2()}
@@ -52,7 +55,7 @@ func credential(key string) field[Policy] {
 			return
 		}
 		if !n.has("type") {
-			n.child("type").fail("is missing: " + authType(""))
+			n.child("type").missing(authType(""))
 			return
 		}
 		if i := slices.IndexFunc(authKinds, func(k authKind) bool { return k.name == auth.Type }); i >= 0 {
@@ -100,7 +103,7 @@ func (k authKind) agrees(n node, auth *Auth) {
 func (k authKind) needed(place node, key string) {
 	switch {
 	case place.raw == nil:
-		place.deny("is missing: type " + k.name + " takes " + k.takes())
+		place.missing("type " + k.name + " takes " + k.takes())
 	case place.raw == "" && key != "password":
 		place.deny("must not be empty")
 	}
@@ -160,6 +163,10 @@ func referenceProblem(s string) string {
 	case "exec":
 		if strings.TrimSpace(rest) == "" {
 			return `must name a command: "exec:command args"`
+		}
+	case "keyring":
+		if rest == "" || strings.ContainsFunc(rest, unicode.IsSpace) {
+			return `must name an entry of the system's keyring: "keyring:NAME"`
 		}
 	default:
 		return nearReference(s)

@@ -57,6 +57,7 @@ func readConnections(all, auth node, u *Upstream) {
 			n.deny(problem)
 		}
 		c := Connection{Name: name, Auth: u.Auth}
+		c.Auth.SessionToken = "" // it belongs to its access key
 		authKeys.read(n, &c.Auth)
 		if _, ok := n.raw.(map[string]any); ok && soundAuth {
 			connectionAgrees(n, u.Auth, &c.Auth)
@@ -73,6 +74,7 @@ var owned = map[string][]string{
 	"header":        {"value"},
 	"query":         {"value"},
 	"placeholder":   {"value"},
+	"sigv4":         {"access_key_id", "secret_access_key"},
 	"refresh_token": {"refresh_token"},
 }
 

@@ -42,6 +42,20 @@ scopes        = ["b", "c"]
 	}
 }
 
+// A temporary key is sent with its own session token, or without one.
+func TestConnectionDoesNotInheritASessionToken(t *testing.T) {
+	u := upstream(t, mustParse(t, tenants("type = \"sigv4\"\naccess_key_id = \"env:I\"\nsecret_access_key = \"env:K\"\nsession_token = \"env:T\"", "")+`
+[upstream.crm.connection.acme]
+access_key_id     = "env:ACME_I"
+secret_access_key = "env:ACME_K"
+`), "crm")
+	want := u.Auth
+	want.AccessKeyID, want.SecretAccessKey, want.SessionToken = "env:ACME_I", "env:ACME_K", ""
+	if u.Named[0].Auth != want {
+		t.Errorf("got %+v", u.Named[0].Auth)
+	}
+}
+
 // What every connection brings may be missing of the upstream's own credential: where
 // there are tables, or where the file says that a call has to name one. Then there is
 // no credential that a call could get by mistake.
@@ -62,7 +76,7 @@ func TestUpstreamWithoutACredentialOfItsOwn(t *testing.T) {
 	}
 	for _, document := range []string{
 		tenants(bearerAuth, "") + acme + "token = \"env:A\"\n",
-		tenants(strings.ReplaceAll(oauth2Auth, "refresh_token", "authorization_code"), ""),
+		tenants(strings.ReplaceAll(oauth2Auth, "refresh_token", "authorization_code")+"\nauthorize_url = \"https://login.example.com/a\"", ""),
 	} {
 		if u := upstream(t, mustParse(t, document), "crm"); u.Connections != config.ConnectionsOptional {
 			t.Errorf("connections are %q for\n%s", u.Connections, document)
@@ -94,6 +108,8 @@ func TestConnectionMistakes(t *testing.T) {
 			"upstream.crm.connection.acme.client_secret: is missing: the upstream's does not belong to this client_id"},
 		{"secret without its client", acme(refreshes, "refresh_token = \"env:A\"\nclient_secret = \"env:C\""),
 			"upstream.crm.connection.acme.client_id: is missing: the client_secret belongs to one"},
+		{"half of a key", acme("type = \"sigv4\"\naccess_key_id = \"env:I\"\nsecret_access_key = \"env:K\"", "access_key_id = \"env:A\""),
+			"upstream.crm.connection.acme.secret_access_key: is missing: each connection has its own"},
 		{"half of the upstream's own", tenants("type = \"basic\"\nusername = \"u\"", `connections = "required"`),
 			"upstream.crm.auth.password: is missing: type basic takes username and password"},
 		{"optional, and none of its own", tenants(oauth2Auth, `connections = "optional"`),

@@ -17,6 +17,7 @@ type File struct {
 	Egress    Egress
 	Store     Store
 	Telemetry Telemetry
+	Alerts    Alerts
 	Upstreams []Upstream // sorted by name
 	Warnings  []string   // what works but should not stay so: "upstream.x.auth.token: literal secret; …"
 }
@@ -43,7 +44,8 @@ type Egress struct {
 
 // Store says how what must not be lost is kept: the tokens of credentials.
 type Store struct {
-	Key Reference // seals what is kept; "": OUTRIDER_KEY of our environment, or else a file beside the store
+	URL Reference // of a PostgreSQL database that several machines share; "": a file in StateDir
+	Key Reference // seals what is kept; "": OUTRIDER_KEY of our environment, or else a file in StateDir
 }
 
 // Telemetry says how we report. Endpoint and protocol are the defaults under
@@ -57,9 +59,16 @@ type Telemetry struct {
 	AccessLog   bool    // one line for each call
 }
 
+// Alerts say who is told of trouble, beside the log and the page.
+type Alerts struct {
+	Notify []Reference // notification URLs; none: nobody
+	Secret Reference   // signs what is sent to them in our own form; "": it is not signed
+}
+
 // An Upstream is one configured API.
 type Upstream struct {
 	Name   string   // the path prefix of its base URL
+	Preset string   // the name of what its defaults came from; "": none
 	URL    *url.URL // where calls go; the host is in lower case, the path is the base path as written
 	Hosts  []string // names seen by proxy clients, in lower case: "host", "*.suffix" (any depth), each with an optional ":port"
 	Listen string   // host:port or "unix:/path" of its own, without path prefix; "": none
@@ -101,7 +110,7 @@ type Rule struct {
 // Auth is the credential that is put on a call. Which fields are set follows
 // from Type.
 type Auth struct {
-	Type     string    // "none", "bearer", "basic", "header", "query", "placeholder", "oauth2" or "passthrough"
+	Type     string    // "none", "bearer", "basic", "header", "query", "placeholder", "oauth2", "sigv4" or "passthrough"
 	Token    Reference // bearer
 	Username Reference // basic
 	Password Reference // basic; may be empty
@@ -109,6 +118,16 @@ type Auth struct {
 	Name     string    // name of the header or of the query parameter
 	Prefix   string    // header: stands before the value
 	OAuth2             // oauth2
+	SigV4              // sigv4
+}
+
+// SigV4 is a credential that signs requests to AWS. It can be compared.
+type SigV4 struct {
+	AccessKeyID     Reference // may as well be a literal: it is a name
+	SecretAccessKey Reference
+	SessionToken    Reference // of a temporary key; "": it is none
+	Region          string    // "": told by the host
+	Service         string    // as signatures name it; "": told by the host
 }
 
 // OAuth2 is a credential that is fetched, and fetched again before it expires
@@ -123,9 +142,17 @@ type OAuth2 struct {
 	Audience      string        // "": none
 	Params        string        // further parameters of the token request, form-encoded
 	ClientAuth    string        // "auto", "basic", "body", "json" or "none"
+	NotExpiry     string        // texts in the body of a 401 that do not mean that the token expired, one a line
 	RefreshShare  float64       // of its lifetime, before the end of which a token is refreshed; 0: see RefreshBefore
 	RefreshBefore time.Duration // before the end of its lifetime; 0: see RefreshShare
 	Lifetime      time.Duration // of tokens whose provider says none; 0: learned
+
+	// For `outrider login`, which gets the first tokens of the grant authorization_code.
+	AuthorizeURL    string // URL of the provider's page; "": there is none
+	DeviceURL       string // URL at which a device asks for its code (RFC 8628); "": there is none
+	AuthorizeParams string // further parameters of the request to either, form-encoded
+	RevokeURL       string // URL at which `outrider logout` revokes the tokens (RFC 7009); "": nowhere
+	RedirectURL     string // where the provider's page leads back to; "": a free port of loopback
 }
 
 // A Limit is one quota that we keep. At least one of Rate and Concurrency is set.

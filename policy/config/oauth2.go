@@ -16,18 +16,19 @@ func grantAgrees(n node, o *OAuth2) {
 	if !n.sound("grant", "refresh_token", "client_secret", "client_auth") {
 		return
 	}
+	if o.Grant == "authorization_code" {
+		loginAgrees(n, o)
+	}
 	switch {
 	case o.Grant == "refresh_token" && o.RefreshToken == "" && !n.excused("refresh_token", Auth{Type: "oauth2", OAuth2: *o}):
 		n.child("refresh_token").deny("is missing: the first one, such as \"env:CRM_REFRESH_TOKEN\"; those that come later are kept in the store")
 	case o.Grant == "client_credentials" && o.RefreshToken != "":
 		n.child("refresh_token").deny("does not belong to the grant client_credentials, which needs none")
-	case o.Grant == "authorization_code" && o.RefreshToken != "":
-		n.child("refresh_token").deny("does not belong to the grant authorization_code, whose first one comes from `outrider login`; with one from elsewhere the grant is refresh_token")
 	}
 	switch {
 	case o.ClientAuth == "none" && o.ClientSecret != "":
 		n.child("client_secret").deny("is not sent where client_auth is \"none\"")
-	case o.ClientAuth != "none" && o.ClientSecret == "" && n.has("client_auth"):
+	case o.ClientAuth != "none" && o.ClientSecret == "" && n.writes("client_auth"):
 		n.child("client_secret").deny("is missing: client_auth sends one; \"none\" is for public clients")
 	case o.ClientSecret == "" && o.Grant == "client_credentials":
 		n.child("client_secret").deny("is missing: the grant client_credentials has nothing else to show (RFC 6749 section 4.4)")
@@ -69,12 +70,12 @@ func scopes(key string) field[OAuth2] {
 	}}
 }
 
-// reservedParams are the parameters that other keys set.
+// reservedParams are the parameters of a token request that other keys set.
 var reservedParams = []string{"grant_type", "client_id", "client_secret", "refresh_token", "scope", "audience"}
 
-// params reads further parameters of the token request. Their values are not
-// repeated: nobody knows what they are.
-func params(key string) field[OAuth2] {
+// params reads further parameters of a request. Their values are not repeated: nobody
+// knows what they are.
+func params(key string, at func(*OAuth2) *string, reserved []string) field[OAuth2] {
 	return field[OAuth2]{key: key, read: func(n node, o *OAuth2) {
 		written, ok := n.raw.(map[string]any)
 		if !ok {
@@ -87,12 +88,12 @@ func params(key string) field[OAuth2] {
 			switch {
 			case !ok:
 				n.child(name).deny("must be text in quotes")
-			case slices.Contains(reservedParams, name):
+			case slices.Contains(reserved, name):
 				n.child(name).deny("has a key of its own")
 			}
 			values.Set(name, text)
 		}
-		o.Params = values.Encode()
+		*at(o) = values.Encode()
 	}}
 }
 
@@ -111,5 +112,21 @@ func refreshBefore(key string) field[OAuth2] {
 		default:
 			n.fail(form)
 		}
+	}}
+}
+
+// notExpiry reads texts that a 401 about something else than the token has in its
+// body.
+func notExpiry(key string) field[OAuth2] {
+	read := list(key, func(l *[]string) *[]string { return l }, readText, func(v string) string {
+		if strings.TrimSpace(v) == "" || strings.ContainsAny(v, "\r\n") {
+			return "must be a part of the body of a 401, on one line"
+		}
+		return ""
+	})
+	return field[OAuth2]{key: key, read: func(n node, o *OAuth2) {
+		var all []string
+		read.read(n, &all)
+		o.NotExpiry = strings.Join(all, "\n")
 	}}
 }

@@ -40,13 +40,15 @@ func duration[T any](key string, at func(*T) *time.Duration) field[T] {
 
 // secret is a reference that earns a warning when it is the secret itself.
 func secret[T any](key string, at func(*T) *Reference) field[T] {
-	return value(key, at, func(n node) (Reference, bool) {
-		ref, ok := readReference(n)
-		if ok && ref.Literal() {
-			n.warnLiteral()
-		}
-		return ref, ok
-	})
+	return value(key, at, readSecret)
+}
+
+func readSecret(n node) (Reference, bool) {
+	ref, ok := readReference(n)
+	if ok && ref.Literal() {
+		n.warnLiteral()
+	}
+	return ref, ok
 }
 
 // identity is a reference that may as well be a literal: a user name.
@@ -139,7 +141,7 @@ func readEncoded[V any, P interface {
 
 // readReference never shows the value: whatever stands here may be the secret.
 func readReference(n node) (Reference, bool) {
-	const form = `must be a secret reference in quotes: "env:NAME", "file:/path" or "exec:command args"`
+	const form = `must be a secret reference in quotes: "env:NAME", "file:/path", "exec:command args" or "keyring:NAME"`
 	s, ok := n.raw.(string)
 	if !ok {
 		n.deny(form)

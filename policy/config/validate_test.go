@@ -30,6 +30,18 @@ func oauth2(key, value string) string {
 	return document
 }
 
+// login is crm with a credential that begins with a login.
+func login(lines string) string {
+	return crm(`[upstream.crm.auth]
+type = "oauth2"
+grant = "authorization_code"
+authorize_url = "https://login.example.com/authorize?tenant=a"
+authorize_params = { prompt = "consent", audience = "api" }
+token_url = "https://login.example.com/token"
+client_id = "id"
+` + lines + "\n")
+}
+
 func TestEachFaultIsNamedByItsKey(t *testing.T) {
 	for _, tt := range []struct{ name, document, want string }{
 		// Top level.
@@ -61,13 +73,17 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"truth in quotes", `telemetry.access_log = "yes"`, `telemetry.access_log = "yes": must be true or false, without quotes`},
 		{"table that is none", `telemetry = true`, `telemetry = true: must be a table: [telemetry]`},
 
+		{"store in a file by its path", `store.url = "/var/lib/store.db"`, `store.url: must be a URL of PostgreSQL, "postgres://user@host/database", or a reference to one, "env:NAME"; empty is a file in state_dir`},
+		{"store elsewhere", `store.url = "mysql://u:canary@h/d"`, `store.url: must be a URL of PostgreSQL, "postgres://user@host/database", or a reference to one, "env:NAME"; empty is a file in state_dir`},
+		{"nameless entry", `store.key = "keyring:"`, `store.key: must name an entry of the system's keyring: "keyring:NAME"`},
+
 		// Unknown keys.
 		{"typing error", `lsten = "x"`, `lsten: unknown key; did you mean "listen"?`},
 		{"swapped letters", crm(`retry.attempst = 3`), `upstream.crm.retry.attempst: unknown key; did you mean "attempts"?`},
 		{"wrong table", crm(`attempts = 3`), `upstream.crm.attempts: unknown key; it belongs in [upstream.NAME.retry]`},
 		{"below a table by mistake", "[telemetry]\naccess_key = \"env:K\"", `telemetry.access_key: unknown key; it belongs at the top of the document, above the first [table]`},
-		{"later capability", crm(`preset = "github"`), `upstream.crm.preset: unknown key; known here: url, hosts, listen, intercept, rewrite_links, proxy, ca_file, client_cert, client_key, timeout, attempt_timeout, idle_timeout, replay_body, auth, limit, retry, circuit, connections, connection, rule`},
-		{"later table", `outbox.max_age = "1h"`, `outbox: unknown key; known here: listen, admin, state_dir, access_key, forward, egress, store, telemetry, upstream`},
+		{"later capability", crm(`outbox = "allow"`), `upstream.crm.outbox: unknown key; known here: preset, url, hosts, listen, intercept, rewrite_links, proxy, ca_file, client_cert, client_key, timeout, attempt_timeout, idle_timeout, replay_body, auth, limit, retry, circuit, connections, connection, rule`},
+		{"later table", `outbox.max_age = "1h"`, `outbox: unknown key; known here: listen, admin, state_dir, access_key, forward, egress, store, telemetry, alerts, upstream`},
 
 		// Upstreams.
 		{"no table", `upstream = 3`, `upstream = 3: must be a table for each upstream: [upstream.NAME]`},
@@ -107,8 +123,11 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"negative size", crm(`replay_body = "-1MiB"`), `upstream.crm.replay_body = "-1MiB": must be a size with its unit (B, KiB, MiB, GiB, KB, MB, GB), such as "1MiB"`},
 
 		// Credentials.
-		{"no type", crm(`auth = {}`), `upstream.crm.auth.type: is missing: must be one of none, bearer, basic, header, query, placeholder, oauth2, passthrough`},
-		{"later kind", crm(`auth = { type = "sigv4" }`), `upstream.crm.auth.type = "sigv4": must be one of none, bearer, basic, header, query, placeholder, oauth2, passthrough`},
+		{"no type", crm(`auth = {}`), `upstream.crm.auth.type: is missing: must be one of none, bearer, basic, header, query, placeholder, oauth2, sigv4, passthrough`},
+		{"unknown kind", crm(`auth = { type = "mtls" }`), `upstream.crm.auth.type = "mtls": must be one of none, bearer, basic, header, query, placeholder, oauth2, sigv4, passthrough`},
+		{"key without its secret", crm(`auth = { type = "sigv4", access_key_id = "env:ID" }`), `upstream.crm.auth.secret_access_key: is missing: type sigv4 takes access_key_id and secret_access_key, and may have session_token, region, service`},
+		{"region", crm(`auth = { type = "sigv4", access_key_id = "env:ID", secret_access_key = "env:S", region = "EU (Ireland)" }`), `upstream.crm.auth.region: must be of lower-case letters, digits and -, such as "eu-west-1" or "execute-api"`},
+		{"region of another kind", crm(`auth = { type = "bearer", token = "env:T", region = "eu-west-1" }`), `upstream.crm.auth.region: does not belong to type bearer, which takes token`},
 		{"later grant", oauth2("grant", `"jwt_bearer"`), `upstream.crm.auth.grant = "jwt_bearer": must be one of client_credentials, refresh_token, authorization_code`},
 		{"token_url", oauth2("token_url", `"login.example.com"`), `upstream.crm.auth.token_url = "login.example.com": must be an http or https URL with a host, such as "https://api.example.com"`},
 		{"grant without its token", oauth2("grant", `"refresh_token"`), `upstream.crm.auth.refresh_token: is missing: the first one, such as "env:CRM_REFRESH_TOKEN"; those that come later are kept in the store`},
@@ -119,12 +138,21 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"two scopes in one", oauth2("scopes", `["a b"]`), `upstream.crm.auth.scopes[0] = "a b": must be one scope (RFC 6749 section 3.3), without spaces and quotes`},
 		{"param with a key", oauth2("params", `{ scope = "canary" }`), `upstream.crm.auth.params.scope: has a key of its own`},
 		{"param that is no text", oauth2("params", `{ n = 1 }`), `upstream.crm.auth.params.n: must be text in quotes`},
+		{"login without a page", oauth2("grant", `"authorization_code"`), "upstream.crm.auth.authorize_url: is missing: the provider's page, which `outrider login` opens; or device_url, if it has logins for devices (RFC 8628)"},
+		{"login with a token", login(`refresh_token = "env:R"`), "upstream.crm.auth.refresh_token: does not belong to the grant authorization_code, whose first one comes from `outrider login`; with one from elsewhere the grant is refresh_token"},
+		{"login without TLS", oauth2("authorize_url", `"http://login.example.com/authorize"`), `upstream.crm.auth.authorize_url = "http://login.example.com/authorize": must be an https URL, since it is about a login`},
+		{"device_url", oauth2("device_url", `"login.example.com"`), `upstream.crm.auth.device_url = "login.example.com": must be an http or https URL with a host, such as "https://api.example.com"`},
+		{"login param with a key", oauth2("authorize_params", `{ state = "canary" }`), `upstream.crm.auth.authorize_params.state: has a key of its own`},
+		{"redirect to another machine", oauth2("redirect_url", `"http://10.1.2.3/callback"`), `upstream.crm.auth.redirect_url = "http://10.1.2.3/callback": must be at this machine, such as "http://127.0.0.1:8912/callback", or an https URL`},
+		{"redirect with a query", oauth2("redirect_url", `"http://127.0.0.1/callback?a=b"`), `upstream.crm.auth.redirect_url: must not have a query: the answer comes there`},
+		{"login of a rule", login("") + "[[upstream.crm.rule]]\nmatch = \"POST\"\nauth = { type = \"oauth2\", grant = \"authorization_code\", authorize_url = \"https://login.example.com/a\", token_url = \"https://login.example.com/t\", client_id = \"another\" }\n",
+			"upstream.crm.rule[0].auth.grant: does not belong to a rule, unless its whole auth is that of the upstream: `outrider login` logs in to an upstream. Make it one of its own, with the same url"},
 		{"refresh_before all", oauth2("refresh_before", `"100%"`), `upstream.crm.auth.refresh_before = "100%": must be a share of the lifetime, such as "20%", or a time, such as "5m"`},
 		{"refresh_before without a unit", oauth2("refresh_before", "300"), `upstream.crm.auth.refresh_before = 300: must be a share of the lifetime, such as "20%", or a time, such as "5m"`},
 		{"text for a table", crm(`auth = "canary"`), `upstream.crm.auth = "canary": must be a table: [upstream.crm.auth]`},
 		{"no token", crm(`auth = { type = "bearer" }`), `upstream.crm.auth.token: is missing: type bearer takes token`},
 		{"empty token", crm(`auth = { type = "bearer", token = "" }`), `upstream.crm.auth.token: must not be empty`},
-		{"number for a token", crm(`auth = { type = "bearer", token = 123 }`), `upstream.crm.auth.token: must be a secret reference in quotes: "env:NAME", "file:/path" or "exec:command args"`},
+		{"number for a token", crm(`auth = { type = "bearer", token = 123 }`), `upstream.crm.auth.token: must be a secret reference in quotes: "env:NAME", "file:/path", "exec:command args" or "keyring:NAME"`},
 		{"key of another kind", crm(`auth = { type = "bearer", token = "env:T", name = "X" }`), `upstream.crm.auth.name: does not belong to type bearer, which takes token`},
 		{"token for nothing", crm(`auth = { type = "none", token = "env:T" }`), `upstream.crm.auth.token: does not belong to type none, which takes no other key`},
 		{"no password", crm(`auth = { type = "basic", username = "u" }`), `upstream.crm.auth.password: is missing: type basic takes username and password`},
@@ -175,7 +203,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"circuit of a rule", crm("[[upstream.crm.rule]]\nmatch = \"GET\"\ncircuit = { open = \"1s\" }"), `upstream.crm.rule[0].circuit: does not belong in a rule: one circuit guards the whole upstream; set it in [upstream.NAME.circuit]`},
 		{"never reached", crm("[[upstream.crm.rule]]\nmatch = \"GET\"\n[[upstream.crm.rule]]\nmatch = \"GET\""), `upstream.crm.rule[1].match = "GET": is the match of upstream.crm.rule[0] already, and the first one wins`},
 		{"rule's own attempt", crm("[[upstream.crm.rule]]\nmatch = \"GET\"\nattempt_timeout = \"2m\"\n[upstream.crm.circuit]\nwindow = \"10m\""), `upstream.crm.rule[0].attempt_timeout = "2m": must not be longer than timeout, which is 1m`},
-		{"rule's url", crm("[[upstream.crm.rule]]\nmatch = \"GET\"\nurl = \"https://x\""), `upstream.crm.rule[0].url: unknown key; it belongs in [upstream.NAME]`},
+		{"rule's url", crm("[[upstream.crm.rule]]\nmatch = \"GET\"\nurl = \"https://x\""), `upstream.crm.rule[0].url: unknown key; it belongs in [store] or [upstream.NAME]`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := problems(t, tt.document).Error(); got != tt.want {
@@ -203,6 +231,21 @@ proxy = "direct"
 	}
 }
 
+// A URL without a password is no secret.
+func TestPasswordInTheURLOfTheStoreEarnsAWarning(t *testing.T) {
+	for url, warns := range map[string]bool{
+		"postgres://outrider@db/tokens?sslmode=verify-full": false,
+		"postgres://outrider:canary@db/tokens":              true,
+		"postgresql://db/tokens?user=u&password=canary":     true,
+		"env:DATABASE_URL":                                  false,
+	} {
+		warnings := mustParse(t, "store.url = \""+url+"\"").Warnings
+		if got := strings.Join(warnings, "\n"); (got != "") != warns || strings.Contains(got, "canary") {
+			t.Errorf("%s: warnings %q", url, warnings)
+		}
+	}
+}
+
 func TestSoundDocuments(t *testing.T) {
 	for _, tt := range []struct{ name, document string }{
 		{"port 0 for both", "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\""},
@@ -214,8 +257,16 @@ func TestSoundDocuments(t *testing.T) {
 		{"sockets", "listen = \"unix:/run/outrider.sock\"\nadmin = \"unix:/run/outrider-admin.sock\"\n" + crm(`listen = "unix:/run/crm.sock"`)},
 		{"proxies", "egress = { proxy = \"http://proxy:3128\", no_proxy = [\".corp\", \"10.0.0.0/8\"] }\n" + crm(`proxy = "env:PROXY"`)},
 		{"oauth2 by a public client", crm(`auth = { type = "oauth2", grant = "refresh_token", token_url = "https://login.example.com/t", client_id = "id", refresh_token = "env:R" }`)},
+		{"login by a public client", login("")},
+		{"login of a device", crm(`auth = { type = "oauth2", grant = "authorization_code", token_url = "https://login.example.com/t", client_id = "id", device_url = "https://login.example.com/d" }`)},
+		{"login at this machine", login(`redirect_url = "http://localhost:8912/callback"`)},
+		{"login that leads back to a free port", login(`redirect_url = "http://localhost"`)},
+		{"login that leads back to another page", login(`redirect_url = "https://example.com/callback"`)},
+		{"login that a rule has from its upstream", login("") + "[[upstream.crm.rule]]\nmatch = \"POST\"\ntimeout = \"5s\"\n"},
+		{"login page for another grant", oauth2("authorize_url", `"https://login.example.com/a"`)},
 		{"oauth2 with a time", oauth2("refresh_before", `"5m"`)},
 		{"placeholder", crm(`auth = { type = "placeholder", value = "env:K" }`)},
+		{"store by a reference", "store = { url = \"env:DATABASE_URL\", key = \"keyring:outrider\" }"},
 		{"percent", crm(`retry.budget = "0%"`)},
 		{"whole", crm("retry.budget = 1")},
 		{"empty password", crm(`auth = { type = "basic", username = "env:K", password = "" }`)},

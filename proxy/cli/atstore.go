@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strconv"
 
@@ -20,15 +21,12 @@ func (c *commands) atStore(do func(*policy.Set) error) error {
 		return err
 	}
 	s := &sidecar{file: file, secrets: newSecrets()}
+	s.storage = newStorage(file, s.secrets, slog.New(slog.DiscardHandler))
+	defer s.storage.close() // every change is on the disk
 	env := s.env()
 	// Nothing is sent: secrets may be those of another environment.
 	env.Secret = func(config.Reference) (string, error) { return "unread", nil }
 	env.Observe = func(context.Context, policy.Event) {}
-	defer func() {
-		if s.store != nil {
-			_ = s.store.Close() // every change is on the disk
-		}
-	}()
 	set, err := policy.Compile(file, env, nil)
 	if err != nil {
 		return usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}

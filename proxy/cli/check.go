@@ -34,7 +34,11 @@ func (c *commands) check() error {
 	}
 	s := &sidecar{file: file, secrets: newSecrets()}
 	env := s.env()
-	env.Keep = nil // a store would be made
+	kept := false
+	env.Keep = func(string) (policy.Keeper, error) { // without a store, which would be made
+		kept = true
+		return nil, nil
+	}
 	set, err := policy.Compile(file, env, nil)
 	if err = errors.Join(s.checkFile(file), err); err != nil {
 		return usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
@@ -53,8 +57,30 @@ func (c *commands) check() error {
 	for _, warning := range file.Warnings {
 		fmt.Fprintln(c.Stdout, "warning:", warning)
 	}
+	if kept {
+		if err := c.printStore(file, s.secrets); err != nil {
+			return usageError{err}
+		}
+	}
 	for _, u := range set.Upstreams() {
 		printUpstream(c.Stdout, file, u, set.Intercepts(u), s.wayText)
+	}
+	return nil
+}
+
+// printStore says where tokens would be kept.
+func (c *commands) printStore(file *config.File, secrets *secrets) error {
+	settings, err := storeSettings(file, secrets)
+	if err != nil {
+		return err
+	}
+	plan, err := settings.Plan()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(c.Stdout, "tokens are kept in", planText(plan))
+	if warning := keyWarning(plan, file); warning != "" {
+		fmt.Fprintln(c.Stdout, "warning:", warning)
 	}
 	return nil
 }
@@ -63,6 +89,7 @@ func (c *commands) check() error {
 type planView struct {
 	Upstream   string   `json:"upstream"`
 	Match      string   `json:"match,omitempty"`
+	Preset     string   `json:"preset,omitempty"` // and when it was verified
 	URL        string   `json:"url"`
 	Hosts      []string `json:"hosts"`
 	Chain      []string `json:"chain"`
@@ -84,7 +111,7 @@ func plans(set *policy.Set, way func(*config.Upstream) string) []planView {
 	for _, u := range set.Upstreams() {
 		for _, p := range u.Plans() {
 			view := planView{
-				Upstream: u.Config.Name, Match: p.Match, URL: u.Config.URL.String(), Hosts: u.Config.Hosts,
+				Upstream: u.Config.Name, Match: p.Match, Preset: presetText(u.Config), URL: u.Config.URL.String(), Hosts: u.Config.Hosts,
 				Chain: p.Stages, Credential: credentialText(u.Config, p.Policy.Auth), Timeout: timeoutText(p.Policy),
 				Quotas: quotaTexts(p.Policy.Limits), Retry: retryText(p.Policy.Retry), Circuit: circuitText(u.Config.Circuit),
 				Captured: capturedText(set.Intercepts(u)), Egress: way(u.Config),
@@ -110,6 +137,9 @@ func printUpstream(w io.Writer, file *config.File, u *policy.Upstream, intercept
 	base := u.Plans()[0]
 	fmt.Fprintf(w, "\n%s → %s\n", cfg.Name, cfg.URL)
 	line := func(label, text string) { fmt.Fprintf(w, "  %-11s %s\n", label, text) }
+	if text := presetText(cfg); text != "" {
+		line("preset", text)
+	}
 	if strings.HasPrefix(file.Listen, unixScheme) {
 		line("base URL", fmt.Sprintf("http://localhost/%s/…, at %s", cfg.Name, file.Listen))
 	} else {
@@ -171,7 +201,9 @@ func credentialText(u *config.Upstream, a config.Auth) string {
 	case "header", "query":
 		return a.Type + " " + a.Name + ", from " + referenceText(a.Value)
 	case "oauth2":
-		return "oauth2 " + a.Grant + ", from " + tokenEndpoint(a.TokenURL) + "; client " + referenceText(a.ClientID) + oauth2Text(a.OAuth2)
+		return "oauth2 " + a.Grant + ", from " + tokenEndpoint(a.TokenURL) + "; client " + referenceText(a.ClientID) + oauth2Text(a.OAuth2) + loginText(u, a.OAuth2)
+	case "sigv4":
+		return "sigv4, " + policy.SigningScope(u, a) + ", from " + sigv4Text(a.SigV4)
 	case "placeholder":
 		return "placeholder, from " + referenceText(a.Value) + ", where the caller wrote " + u.Placeholder()
 	case "none":
@@ -215,7 +247,28 @@ func oauth2Text(o config.OAuth2) string {
 	if o.RefreshBefore > 0 {
 		ahead = config.Duration(o.RefreshBefore).String()
 	}
-	return "; refreshed " + ahead + " before its end, and once after a 401"
+	text := "; refreshed " + ahead + " before its end, and once after a 401"
+	if o.NotExpiry != "" {
+		text += ", save one of not_expiry"
+	}
+	return text
+}
+
+// sigv4Text says where the parts of a key come from.
+func sigv4Text(s config.SigV4) string {
+	text := referenceText(s.AccessKeyID) + " and " + referenceText(s.SecretAccessKey)
+	if s.SessionToken != "" {
+		text += ", session " + referenceText(s.SessionToken)
+	}
+	return text
+}
+
+// loginText says how the first tokens are had.
+func loginText(u *config.Upstream, o config.OAuth2) string {
+	if o.Grant != "authorization_code" {
+		return ""
+	}
+	return "; the first ones come from: " + policy.LoginCommand(u.Name, "")
 }
 
 // referenceText says where a secret comes from, and never what it is.

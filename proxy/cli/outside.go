@@ -25,101 +25,54 @@ import (
 func (s *sidecar) env() policy.Env {
 	return policy.Env{
 		Transport: func(u *config.Upstream) (http.RoundTripper, error) {
-			way, err := s.way(u.Egress)
-			if err != nil {
-				return nil, &settingError{"proxy", err}
-			}
-			transport, err := egress.New(egress.Settings{
-				CAFile: u.CAFile, ClientCert: u.ClientCert, ClientKey: u.ClientKey,
-				Guard: egress.NewOpenGuard(s.ours), Proxy: way,
-			})
+			transport, err := s.upstreamWire(u)
 			if err != nil {
 				return nil, err
 			}
 			return traced{s.telemetry.Transport(transport), transport}, nil
 		},
 		TokenTransport: s.tokenTransport,
-		Keep:           s.keep,
-		Kept:           s.kept,
+		Keep:           s.storage.keep,
+		Kept:           s.storage.kept,
 		Jitter:         jitter,
 		NewKey:         newKey,
 		Secret:         s.secrets.get,
 		Refused:        s.secrets.refused,
-		Observe:        s.telemetry.Observe,
+		Observe: func(ctx context.Context, e policy.Event) {
+			s.telemetry.Observe(ctx, e)
+			s.alarms.observe(e)
+		},
 	}
 }
 
-// tokenTransport is the way to a token endpoint. It has connections of its own.
-func (s *sidecar) tokenTransport(u *config.Upstream) (http.RoundTripper, error) {
+// upstreamWire is the network side of an upstream.
+func (s *sidecar) upstreamWire(u *config.Upstream) (*egress.Transport, error) {
+	way, err := s.way(u.Egress)
+	if err != nil {
+		return nil, &settingError{"proxy", err}
+	}
+	return egress.New(egress.Settings{
+		CAFile: u.CAFile, ClientCert: u.ClientCert, ClientKey: u.ClientKey,
+		Guard: egress.NewOpenGuard(s.ours), Proxy: way,
+	})
+}
+
+// tokenWire is that of a token endpoint. It has connections of its own.
+func (s *sidecar) tokenWire(u *config.Upstream) (*egress.Transport, error) {
 	way, err := s.way(u.Egress)
 	if err != nil {
 		return nil, &settingError{"upstream." + u.Name + ".proxy", err}
 	}
-	transport, err := egress.New(egress.Settings{Guard: egress.NewOpenGuard(s.ours), Proxy: way})
+	return egress.New(egress.Settings{Guard: egress.NewOpenGuard(s.ours), Proxy: way})
+}
+
+// tokenTransport is the way to a token endpoint, traced.
+func (s *sidecar) tokenTransport(u *config.Upstream) (http.RoundTripper, error) {
+	transport, err := s.tokenWire(u)
 	if err != nil {
 		return nil, err
 	}
 	return traced{s.telemetry.TokenTransport(transport, u.Name), transport}, nil
-}
-
-// keep is where the tokens of a credential are kept. The store is opened when the
-// first credential needs one.
-func (s *sidecar) keep(credential string) (policy.Keeper, error) {
-	opened, err := s.openStore()
-	if err != nil {
-		return nil, err
-	}
-	return opened.Slot(credential), nil
-}
-
-// kept lists what is kept below a prefix.
-func (s *sidecar) kept(ctx context.Context, prefix, after string, limit int) ([]string, error) {
-	opened, err := s.openStore()
-	if err != nil {
-		return nil, err
-	}
-	return opened.ListBelow(ctx, prefix, after, limit)
-}
-
-func (s *sidecar) openStore() (*store.Store, error) {
-	s.storing.Lock()
-	defer s.storing.Unlock()
-	if s.store == nil {
-		dir, err := stateDir(s.file)
-		if err != nil {
-			return nil, &settingError{"state_dir", err}
-		}
-		settings := store.Settings{Dir: dir}
-		if ref := s.file.Store.Key; ref != "" {
-			settings.Key = func() (string, error) { return s.secrets.get(ref) }
-		}
-		if s.store, err = store.Open(context.Background(), settings); err != nil {
-			return nil, &settingError{"state_dir", err}
-		}
-	}
-	return s.store, nil
-}
-
-// storeText says where tokens are kept, and what with; "" when none has to be.
-func (s *sidecar) storeText() string {
-	s.storing.Lock()
-	defer s.storing.Unlock()
-	if s.store == nil {
-		return ""
-	}
-	return s.stateDir() + ", sealed with the key of " + s.store.KeyFrom()
-}
-
-func (s *sidecar) closeStore() {
-	s.storing.Lock()
-	defer s.storing.Unlock()
-	if s.store == nil {
-		return
-	}
-	if err := s.store.Close(); err != nil {
-		s.telemetry.Logger().Warn("closing the store", "error", err)
-	}
-	s.store = nil
 }
 
 func jitter(max time.Duration) time.Duration {
@@ -191,22 +144,29 @@ func (s *sidecar) way(e config.Egress) (egress.ProxyFunc, error) {
 	return egress.FixedProxy(raw, except)
 }
 
-// checkFile finds out whether the proxy for hosts that no upstream names, and the
-// store's key, can be used. What belongs to an upstream is seen when it is compiled.
+// checkFile finds out whether the proxy for hosts that no upstream names, the store's
+// URL and key, and the notification URLs can be used. What belongs to an upstream is
+// seen when it is compiled.
 func (s *sidecar) checkFile(file *config.File) error {
 	var errs []error
 	if _, err := s.way(file.Egress); err != nil {
 		errs = append(errs, fmt.Errorf("egress.proxy: %w", err))
 	}
-	if ref := file.Store.Key; ref != "" {
-		key, err := s.secrets.get(ref)
+	check := func(key string, ref config.Reference, problem func(string) error) {
+		if ref == "" {
+			return
+		}
+		value, err := s.secrets.get(ref)
 		if err == nil {
-			err = store.CheckKey(key)
+			err = problem(value)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("store.key: %w", err))
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
 		}
 	}
+	check("store.url", file.Store.URL, store.CheckURL)
+	check("store.key", file.Store.Key, store.CheckKey)
+	errs = append(errs, s.checkAlerts(file.Alerts))
 	return errors.Join(errs...)
 }
 

@@ -45,7 +45,8 @@ func placeholders(file *config.File) (values map[string]string, drop []string) {
 }
 
 func secretsOf(a config.Auth) []config.Reference {
-	return []config.Reference{a.Token, a.Username, a.Password, a.Value, a.ClientSecret, a.RefreshToken}
+	return []config.Reference{a.Token, a.Username, a.Password, a.Value, a.ClientSecret, a.RefreshToken,
+		a.AccessKeyID, a.SecretAccessKey, a.SessionToken}
 }
 
 // variableOf is the variable that a reference names.

@@ -8,14 +8,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"outrider/policy"
 	"outrider/policy/config"
 	"outrider/proxy"
-	"outrider/proxy/store"
 	"outrider/proxy/telemetry"
 )
 
@@ -25,6 +23,7 @@ type sidecar struct {
 	live      policy.Live
 	telemetry *telemetry.Telemetry
 	secrets   *secrets
+	alarms    *alarms
 	server    *proxy.Server
 	reloader  *proxy.Reloader
 	listeners []opened // what serve takes calls from
@@ -37,8 +36,7 @@ type sidecar struct {
 
 	forCommand atomic.Bool // started by exec
 
-	storing sync.Mutex   // held while the store is opened
-	store   *store.Store // of tokens; nil: nothing needs one
+	storage *storage // of tokens
 }
 
 // start brings a sidecar up: it answers when start returns.
@@ -63,6 +61,8 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 	if err != nil {
 		return nil, usageError{fmt.Errorf("telemetry: %w", err)}
 	}
+	s.alarms = newAlarms(s.telemetry.Logger(), s.secrets)
+	s.storage = newStorage(file, s.secrets, s.telemetry.Logger())
 	listeners, adminListener, err := s.listen()
 	if err != nil {
 		return nil, err
@@ -70,8 +70,11 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 	s.reloader = &proxy.Reloader{Path: path, Live: &s.live, Env: s.env(), Check: s.checkFile, Log: s.telemetry.Logger()}
 	if err := s.reloader.Load(data); err != nil {
 		closeAll(listeners, adminListener)
+		s.storage.close()
 		return nil, usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
 	}
+	s.reloader.Changed = s.follow
+	s.follow()
 	s.telemetry.Watch(func() []policy.UpstreamStatus { return s.live.Load().Status() })
 	s.listeners, s.adminPort = listeners, adminListener
 	return s, nil
@@ -108,7 +111,8 @@ func (s *sidecar) stop(ctx context.Context) error {
 	if lost := s.live.Close(lastMoments(ctx)); lost != nil {
 		s.telemetry.Logger().Warn("a token request goes on while we end: what it brings may be lost", "error", lost)
 	}
-	s.closeStore()
+	s.storage.close()
+	s.alarms.close(lastMoments(ctx))
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if lost := s.telemetry.Shutdown(flush); lost != nil {

@@ -18,7 +18,7 @@ func (s *Store) ListBelow(ctx context.Context, prefix, after string, limit int) 
 }
 
 func (s *Store) listBelow(ctx context.Context, prefix, after string, limit int) (ids []string, err error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT id FROM slots WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3`,
+	rows, err := s.db.QueryContext(ctx, `SELECT id FROM outrider_slots WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3`,
 		max(prefix, after), behind(prefix), limit)
 	if err != nil {
 		return nil, err
