@@ -31,6 +31,15 @@
 //     refuses the grant or the client after a cooldown, or as soon as the operator
 //     gives it something new.
 //
+// # What a token is given for
+//
+// A table, grantKinds, says what each grant shows: nothing but the client, a refresh
+// token, an assertion that we sign (RFC 7523), another token (RFC 8693). A GitHub App
+// differs in how it asks and is answered, too; a service account of Google is an
+// assertion whose issuer and key stand in one file. Only a refresh token can be spent
+// and lost. Everything else is read anew for each request, so that keys may be replaced
+// and tokens of pods may rotate, and is looked at again as soon as it was not accepted.
+//
 // # Refusals
 //
 // A 401 asks the Source again (see Source). Where it has another token by then, the

@@ -48,10 +48,12 @@ const (
 	terminal  failure = "terminal"  // the grant is not accepted, and will not be again
 )
 
-const (
-	adviceDead   = "the grant is dead: log in again, or give a new refresh_token"
-	adviceMisset = "the token endpoint does not accept the configuration: look at client_id, client_secret, token_url, scopes"
-)
+const adviceDead = "the grant is dead: log in again, or give a new refresh_token"
+
+// adviceMisset is that of grants which show nothing but the client: see grantKind.
+var adviceMisset = map[int]string{
+	0: "the token endpoint does not accept the configuration: look at client_id, client_secret, token_url, scopes",
+}
 
 // terminalCodes say that a refresh token is worth nothing any more. Those that are
 // not in RFC 6749 §5.2 are GitHub's, Slack's and Microsoft's.
@@ -91,7 +93,7 @@ func (o *OAuth2) failed(kind failure, status int, code, reason string) *TokenErr
 	case terminal:
 		e.Advice = adviceDead
 	case misset:
-		e.Advice = adviceMisset
+		e.Advice = o.kind.advise(status)
 	}
 	return e
 }

@@ -12,12 +12,13 @@ import (
 
 // The ways in which a client shows who it is (RFC 6749 §2.3).
 const (
-	clientAuto      = "auto"       // basic, and body where that is refused
-	clientBasic     = "basic"      // Authorization: Basic, of the form-encoded id and secret
-	clientBody      = "body"       // client_id and client_secret in the form
-	clientJSON      = "json"       // likewise, in a body that is JSON (Atlassian)
-	clientJSONBasic = "json-basic" // as basic, with a body that is JSON (Notion)
-	clientNone      = "none"       // client_id in the form: a public client
+	clientAuto      = "auto"            // basic, and body where that is refused
+	clientBasic     = "basic"           // Authorization: Basic, of the form-encoded id and secret
+	clientBody      = "body"            // client_id and client_secret in the form
+	clientJSON      = "json"            // likewise, in a body that is JSON (Atlassian)
+	clientJSONBasic = "json-basic"      // as basic, with a body that is JSON (Notion)
+	clientKey       = "private_key_jwt" // client_assertion in the form
+	clientNone      = "none"            // client_id in the form, if there is one: a public client
 )
 
 // A param is one member of a token request.
@@ -26,17 +27,29 @@ type param struct {
 	value Secret
 }
 
-// A client is who asks, as it is configured now.
+// A client is who asks, and what is shown for a token, as it is configured now.
 type client struct {
-	id, secret Secret
-	refresh    Secret // the configured refresh token
+	id, secret  Secret
+	refresh     Secret // the configured refresh token
+	key         Secret // the private key
+	keyID       string
+	certificate Secret
+
+	issuer, subject          Secret // of the assertion of jwt_bearer
+	subjectToken, actorToken Secret // of a token exchange
+	installation             Secret // the id of a GitHub App's installation
 }
 
 // tokenRequest makes the request that exchanges a grant (RFC 6749 §4.4.2, §6).
-func (o *OAuth2) tokenRequest(ctx context.Context, c client, refresh Secret, how string) (*http.Request, error) {
+func (o *OAuth2) tokenRequest(ctx context.Context, a *attempt, how string) (*http.Request, error) {
+	c := a.who
 	params := []param{{"grant_type", NewSecret(o.kind.wire)}}
-	if o.kind.spends {
-		params = append(params, param{"refresh_token", refresh})
+	if o.kind.own != nil {
+		own, err := o.kind.own(o, a)
+		if err != nil {
+			return nil, err
+		}
+		params = append(params, own...)
 	}
 	if len(o.set.Scopes) > 0 {
 		params = append(params, param{"scope", NewSecret(strings.Join(o.set.Scopes, " "))})
@@ -49,8 +62,16 @@ func (o *OAuth2) tokenRequest(ctx context.Context, c client, refresh Secret, how
 	switch how {
 	case clientBody, clientJSON:
 		params = append(params, param{"client_id", c.id}, param{"client_secret", c.secret})
+	case clientKey:
+		proof, err := o.clientAssertion(c)
+		if err != nil {
+			return nil, err
+		}
+		params = append(params, proof...)
 	case clientNone:
-		params = append(params, param{"client_id", c.id})
+		if c.id != (Secret{}) {
+			params = append(params, param{"client_id", c.id})
+		}
 	}
 	contentType, body := encodeForm(params)
 	if how == clientJSON || how == clientJSONBasic {
@@ -71,6 +92,10 @@ func (o *OAuth2) tokenRequest(ctx context.Context, c client, refresh Secret, how
 		req.SetBasicAuth(url.QueryEscape(c.id.Reveal()), url.QueryEscape(c.secret.Reveal()))
 	}
 	return req, nil
+}
+
+func (o *OAuth2) refreshParams(a *attempt) ([]param, error) {
+	return []param{{"refresh_token", a.from.Refresh}}, nil
 }
 
 func encodeForm(params []param) (contentType string, body []byte) {

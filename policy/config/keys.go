@@ -93,8 +93,8 @@ var authKeys = slices.Concat(table[Auth]{
 	value("prefix", func(a *Auth) *string { return &a.Prefix }, readHidden),
 }, inside(func(a *Auth) *OAuth2 { return &a.OAuth2 }, oauth2Keys))
 
-var oauth2Keys = table[OAuth2]{
-	text("grant", func(o *OAuth2) *string { return &o.Grant }, oneOf("client_credentials", "refresh_token", "authorization_code")),
+var oauth2Keys = slices.Concat(table[OAuth2]{
+	text("grant", func(o *OAuth2) *string { return &o.Grant }, oneOf(grantNames()...)),
 	tokenURL("token_url"),
 	identity("client_id", func(o *OAuth2) *Reference { return &o.ClientID }),
 	secret("client_secret", func(o *OAuth2) *Reference { return &o.ClientSecret }),
@@ -102,10 +102,15 @@ var oauth2Keys = table[OAuth2]{
 	scopes("scopes"),
 	text("audience", func(o *OAuth2) *string { return &o.Audience }),
 	params("params"),
-	text("client_auth", func(o *OAuth2) *string { return &o.ClientAuth }, oneOf("auto", "basic", "body", "json", "json-basic", "none")),
+	text("client_auth", func(o *OAuth2) *string { return &o.ClientAuth }, oneOf(clientAuths...)),
 	refreshBefore("refresh_before"),
 	duration("lifetime_default", func(o *OAuth2) *time.Duration { return &o.Lifetime }),
-}
+	secret("key", func(o *OAuth2) *Reference { return &o.Key }),
+},
+	inside(func(o *OAuth2) *Signing { return &o.Signing }, signingKeys),
+	inside(func(o *OAuth2) *TokenExchange { return &o.TokenExchange }, exchangeKeys),
+	inside(func(o *OAuth2) *GitHubApp { return &o.GitHubApp }, githubKeys),
+)
 
 var limitKeys = table[Limit]{
 	value("rate", func(l *Limit) *Rate { return &l.Rate }, readRate, someCalls),

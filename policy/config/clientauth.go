@@ -1,0 +1,41 @@
+package config
+
+import "slices"
+
+// clientKey is how a client shows who it is by an assertion (RFC 7523 section 2.2).
+const clientKey = "private_key_jwt"
+
+// clientAuths are the ways in which a client shows who it is.
+var clientAuths = []string{"auto", "basic", "body", "json", "json-basic", clientKey, "none"}
+
+// clientAuth is what goes without saying: a secret is sent, a key signs that does not
+// sign for the grant already.
+func (g grant) clientAuth(o *OAuth2) string {
+	switch {
+	case o.ClientSecret != "":
+		return "auto"
+	case o.PrivateKey != "" && !slices.Contains(g.needs, "private_key"):
+		return clientKey
+	}
+	return "none"
+}
+
+// clientAgrees reports what the client's way of showing who it is needs, and does not
+// send.
+func clientAgrees(n node, o *OAuth2) {
+	sends := o.ClientAuth != "none" && o.ClientAuth != clientKey
+	secret := n.child("client_secret")
+	switch {
+	case !sends && o.ClientSecret != "":
+		secret.deny(`is not sent where client_auth is "` + o.ClientAuth + `"`)
+	case sends && o.ClientSecret == "":
+		secret.deny(`is missing: client_auth sends one; "none" is for public clients`)
+	case o.ClientAuth == "none" && o.Grant == "client_credentials":
+		secret.deny("is missing: the grant client_credentials has nothing else to show, but for a private_key (RFC 6749 section 4.4)")
+	case o.ClientAuth == clientKey && o.PrivateKey == "":
+		n.child("private_key").deny(`is missing: client_auth "private_key_jwt" signs with it`)
+	}
+	if o.ClientAuth != "none" && o.ClientID == "" && n.sound("client_id") {
+		n.child("client_id").deny("is missing: whose is the client_secret, or the private_key?")
+	}
+}
