@@ -73,7 +73,7 @@ func (c *compiler) credential(u *Upstream, key, name string, cfg config.Auth) au
 	if has := u.credentials[name]; has != nil {
 		return has.source // the upstream's own, which this rule inherits
 	}
-	endpoint, err := c.endpoint(key, cfg)
+	endpoint, err := c.endpoint(key, name, cfg)
 	if err != nil {
 		return nil
 	}

@@ -12,12 +12,15 @@ import (
 // endpoint is where the tokens of a credential are had: as it is written, or as the key
 // of a service account says. The latter is looked at for each configuration, since the
 // way there is made once.
-func (c *compiler) endpoint(key string, cfg config.Auth) (string, error) {
+func (c *compiler) endpoint(key, name string, cfg config.Auth) (string, error) {
 	switch {
 	case cfg.Type == "github_app":
 		return cfg.APIURL, nil
 	case cfg.Type == "service_account" && cfg.TokenURL == "":
 		account, err := account(c.env.Secret, cfg.Key)
+		if before := c.old.credentials[name]; err != nil && before != nil && before.auth == cfg {
+			return before.endpoint, nil // a refresh will say what is wrong with the key
+		}
 		c.fail(key+".auth.key", err)
 		return account.TokenURL, err
 	}
@@ -42,6 +45,7 @@ func (c *compiler) proof(key string, cred *credential, s *auth.OAuth2Settings) {
 	s.Signing = auth.Signing{
 		PrivateKey: c.secret(key+".private_key", cfg.PrivateKey), Certificate: c.secret(key+".certificate", cfg.Certificate),
 		KeyID: cfg.KeyID, Algorithm: cfg.Algorithm, Audience: cfg.AssertionAudience, Lifetime: cfg.AssertionLifetime, NewID: c.env.NewKey,
+		Client: c.secret(key+".client_assertion", cfg.ClientAssertion),
 	}
 	c.checkKey(key, cfg)
 	switch {

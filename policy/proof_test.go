@@ -156,6 +156,21 @@ func TestReplacedKeyOfAServiceAccount(t *testing.T) {
 	})
 }
 
+// A key that is gone for a moment is no matter of a reload that is about something else.
+func TestReloadWithoutTheKeyOfAServiceAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		secrets := map[string]string{"file:/account": serviceAccount(t, "https://login.test/token")}
+		r, _ := showing(t, policytest.NewUpstream(t, grants(1, 0)), secrets)
+		before := r.compile(api(robot), nil)
+		call(t, before, "GET", "/", "")
+		delete(secrets, "file:/account")
+		after := r.compile(strings.Replace(api(robot), "[upstream.api.auth]", "timeout = \"5s\"\n[upstream.api.auth]", 1), before)
+		if answer, _ := call(t, after, "GET", "/", ""); answer.Status != 200 {
+			t.Errorf("got %+v", answer)
+		}
+	})
+}
+
 // What the token endpoint does not accept is read anew.
 func TestRefusedKeyIsReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -25,7 +25,12 @@ type Signing struct {
 
 	Audience string        // aud; "": the token URL
 	Lifetime time.Duration // until exp; 0: 2 min
-	NewID    func() string // jti, another one each time; nil: a random one
+
+	// Client reads an assertion of the client that somebody else has signed, such as the
+	// token of a pod: private_key_jwt shows it in place of ours. nil: there is none.
+	Client func() (string, error)
+
+	NewID func() string // jti, another one each time; nil: a random one
 }
 
 // Assertion is whom the assertion of the grant jwt_bearer is about (RFC 7523 §3).
@@ -103,10 +108,13 @@ func (o *OAuth2) bearerParams(a *attempt) ([]param, error) {
 // clientAssertion is how a client shows who it is by its key (RFC 7523 §2.2, OpenID
 // Connect Core §9).
 func (o *OAuth2) clientAssertion(c client) ([]param, error) {
-	id := c.id.Reveal()
-	assertion, err := o.sign(c, o.set.Signing.Lifetime, jwt.MapClaims{
-		"iss": id, "sub": id, "aud": o.assertionAudience(), "jti": o.set.Signing.NewID(),
-	})
+	assertion, err := c.assertion, error(nil)
+	if o.set.Signing.Client == nil {
+		id := c.id.Reveal()
+		assertion, err = o.sign(c, o.set.Signing.Lifetime, jwt.MapClaims{
+			"iss": id, "sub": id, "aud": o.assertionAudience(), "jti": o.set.Signing.NewID(),
+		})
+	}
 	return []param{
 		{"client_id", c.id},
 		{"client_assertion_type", NewSecret("urn:ietf:params:oauth:client-assertion-type:jwt-bearer")},

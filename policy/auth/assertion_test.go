@@ -161,6 +161,28 @@ func TestClientShowsWhoItIsByItsKey(t *testing.T) {
 	}
 }
 
+// The token of a pod says who the client is: it is read for each request, and sent as it
+// is.
+func TestAssertionThatSomebodyElseSigned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := policytest.NewUpstream(t, issued(1), issued(2))
+		pod := "pod-0001"
+		s := settings(up, newShelf())
+		s.Grant, s.ClientSecret, s.RefreshToken, s.ClientAuth = "client_credentials", nil, nil, "private_key_jwt"
+		s.Signing.Client = func() (string, error) { return pod, nil }
+		o := newOAuth2(t, s)
+		wantToken(t, o, 1)
+		time.Sleep(time.Hour)
+		pod = "pod-0002"
+		wantToken(t, o, 2)
+		for i, form := range forms(up) {
+			if want := "pod-000" + strconv.Itoa(i+1); form.Get("client_assertion") != want || form.Get("client_id") != "the-client" {
+				t.Errorf("sent %v, want %s", form, want)
+			}
+		}
+	})
+}
+
 // An assertion is taken once (RFC 7523 §3): one whose answer was lost is not sent
 // again.
 func TestEachRequestHasAnAssertionOfItsOwn(t *testing.T) {

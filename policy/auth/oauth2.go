@@ -159,7 +159,7 @@ func (s *OAuth2Settings) check() (errs []error) {
 	if s.ClientID == nil && (!kind.anonymous || s.ClientSecret != nil || s.ClientAuth == clientKey) {
 		wrong("needs a client id")
 	}
-	if (kind.signs || s.ClientAuth == clientKey) && s.Signing.PrivateKey == nil && s.Assertion.Account == nil {
+	if (kind.signs || s.ClientAuth == clientKey && s.Signing.Client == nil) && s.Signing.PrivateKey == nil && s.Assertion.Account == nil {
 		wrong("needs a private key")
 	}
 	if kind.check != nil {

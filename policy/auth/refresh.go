@@ -106,6 +106,7 @@ func (o *OAuth2) introduce(a *attempt) error {
 		{"the client secret", s.ClientSecret, &c.secret},
 		{"the private key", s.Signing.PrivateKey, &c.key},
 		{"the certificate", s.Signing.Certificate, &c.certificate},
+		{"the client assertion", s.Signing.Client, &c.assertion},
 		{"the issuer", s.Assertion.Issuer, &c.issuer},
 		{"the subject", s.Assertion.Subject, &c.subject},
 		{"the subject token", s.Exchange.SubjectToken, &c.subjectToken},

@@ -34,6 +34,7 @@ type client struct {
 	key         Secret // the private key
 	keyID       string
 	certificate Secret
+	assertion   Secret // of the client, signed by somebody else
 
 	issuer, subject          Secret // of the assertion of jwt_bearer
 	subjectToken, actorToken Secret // of a token exchange

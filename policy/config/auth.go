@@ -22,7 +22,7 @@ var authKinds = []authKind{
 	{name: "query", needs: []string{"name", "value"}},
 	{name: "placeholder", needs: []string{"value"}},
 	{name: "oauth2", needs: []string{"grant", "token_url"}, may: append([]string{
-		"client_secret", "scopes", "audience", "params", "client_auth", "refresh_before", "lifetime_default"}, grantKeys()...)},
+		"client_secret", "client_assertion", "scopes", "audience", "params", "client_auth", "refresh_before", "lifetime_default"}, grantKeys()...)},
 	{name: githubApp, needs: []string{"app_id", "installation_id", "private_key"}, may: []string{
 		"repositories", "permissions", "api_url", "refresh_before"}},
 	{name: serviceAccount, needs: []string{"key"}, may: []string{

@@ -14,7 +14,7 @@ func (g grant) clientAuth(o *OAuth2) string {
 	switch {
 	case o.ClientSecret != "":
 		return "auto"
-	case o.PrivateKey != "" && !slices.Contains(g.needs, "private_key"):
+	case o.ClientAssertion != "" || o.PrivateKey != "" && !slices.Contains(g.needs, "private_key"):
 		return clientKey
 	}
 	return "none"
@@ -32,10 +32,14 @@ func clientAgrees(n node, o *OAuth2) {
 		secret.deny(`is missing: client_auth sends one; "none" is for public clients`)
 	case o.ClientAuth == "none" && o.Grant == "client_credentials":
 		secret.deny("is missing: the grant client_credentials has nothing else to show, but for a private_key (RFC 6749 section 4.4)")
-	case o.ClientAuth == clientKey && o.PrivateKey == "":
+	case o.ClientAuth == clientKey && o.PrivateKey == "" && o.ClientAssertion == "":
 		n.child("private_key").deny(`is missing: client_auth "private_key_jwt" signs with it`)
+	case o.ClientAuth != clientKey && o.ClientAssertion != "":
+		n.child("client_assertion").deny(`is not sent where client_auth is "` + o.ClientAuth + `"`)
+	case o.Grant != "jwt_bearer" && o.PrivateKey != "" && o.ClientAssertion != "":
+		n.child("client_assertion").deny("is signed already: what is private_key for?")
 	}
 	if o.ClientAuth != "none" && o.ClientID == "" && n.sound("client_id") {
-		n.child("client_id").deny("is missing: whose is the client_secret, or the private_key?")
+		n.child("client_id").deny("is missing: whose is the client_secret, the private_key or the client_assertion?")
 	}
 }

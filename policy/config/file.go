@@ -117,7 +117,7 @@ func (a *Auth) Fetched() bool {
 func (a *Auth) Secrets() []Reference {
 	return []Reference{
 		a.Token, a.Username, a.Password, a.Value, a.ClientSecret, a.RefreshToken,
-		a.PrivateKey, a.SubjectToken, a.ActorToken, a.Key,
+		a.PrivateKey, a.ClientAssertion, a.SubjectToken, a.ActorToken, a.Key,
 	}
 }
 

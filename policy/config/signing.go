@@ -14,6 +14,7 @@ type Signing struct {
 	AssertionAudience string        // aud; "": the token URL
 	AssertionLifetime time.Duration // until exp
 	AssertionClaims   string        // further ones of jwt_bearer, form-encoded
+	ClientAssertion   Reference     // one that somebody else signed for the client; "": the private key signs
 	Issuer            Reference     // iss of jwt_bearer; "": the client id
 	Subject           Reference     // sub of jwt_bearer; "": the issuer; of a service account: none
 }
@@ -42,6 +43,7 @@ var signingKeys = table[Signing]{
 			}
 			return ""
 		}),
+	secret("client_assertion", func(s *Signing) *Reference { return &s.ClientAssertion }),
 	identity("issuer", func(s *Signing) *Reference { return &s.Issuer }),
 	identity("subject", func(s *Signing) *Reference { return &s.Subject }),
 }

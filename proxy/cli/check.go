@@ -189,7 +189,7 @@ func shownText(o config.OAuth2) string {
 		label string
 		ref   config.Reference
 	}{
-		{"client", o.ClientID}, {"issuer", o.Issuer}, {"signed with", o.PrivateKey}, {"for", o.SubjectToken},
+		{"client", o.ClientID}, {"issuer", o.Issuer}, {"signed with", o.PrivateKey}, {"shown", o.ClientAssertion}, {"for", o.SubjectToken},
 	} {
 		if part.ref != "" {
 			text += "; " + part.label + " " + referenceText(part.ref)

@@ -30,8 +30,8 @@ import (
 // tokens.
 type certified struct {
 	t            *testing.T
-	Issuer       string `json:"issuer"`
-	RefreshToken string `json:"refreshToken"`
+	Issuer       string            `json:"issuer"`
+	RefreshToken string            `json:"refreshToken"`
 	key          *ecdsa.PrivateKey // that its clients sign with
 	keyFile      string
 }
