@@ -82,15 +82,21 @@ func (c *compiler) proof(key string, cred *credential, s *auth.OAuth2Settings) {
 
 // checkKey finds a key that cannot sign, and a certificate of another one.
 func (c *compiler) checkKey(key string, cfg config.Auth) {
-	private, err := c.env.Secret(cfg.PrivateKey)
-	if cfg.PrivateKey == "" || err != nil {
+	if cfg.PrivateKey == "" {
 		return
+	}
+	private, err := c.env.Secret(cfg.PrivateKey)
+	if err != nil {
+		return // that was reported when it was read first
 	}
 	if err := auth.CheckPrivateKey(private, cfg.Algorithm); err != nil {
 		c.fail(key+".private_key", err)
 		return
 	}
-	if certificate, err := c.env.Secret(cfg.Certificate); cfg.Certificate != "" && err == nil {
+	if cfg.Certificate == "" {
+		return
+	}
+	if certificate, err := c.env.Secret(cfg.Certificate); err == nil {
 		c.fail(key+".certificate", auth.CheckCertificate(certificate, private))
 	}
 }

@@ -52,7 +52,7 @@ const adviceDead = "the grant is dead: log in again, or give a new refresh_token
 
 // adviceMisset is that of grants which show nothing but the client: see grantKind.
 var adviceMisset = map[int]string{
-	0: "the token endpoint does not accept the configuration: look at client_id, client_secret, token_url, scopes",
+	0: "the token endpoint does not accept the configuration: look at client_id, client_secret or private_key, token_url, scopes",
 }
 
 // terminalCodes say that a refresh token is worth nothing any more. Those that are

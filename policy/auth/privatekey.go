@@ -57,7 +57,7 @@ func parsePrivateKey(text string) (crypto.Signer, error) {
 		case known:
 			key, err := parse(block.Bytes)
 			if err != nil { // it may show bytes of the key
-				return nil, fmt.Errorf("is damaged: its PEM block %q does not hold such a key", block.Type)
+				return nil, fmt.Errorf("cannot be read: its PEM block %q is damaged, or holds another kind of key", block.Type)
 			}
 			return suitable(key)
 		case noKeys[block.Type] != "":

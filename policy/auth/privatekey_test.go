@@ -44,14 +44,14 @@ func TestWhatIsNoPrivateKeyIsSaidInWords(t *testing.T) {
 		"is encrypted, and nobody is there to type its passphrase":                  pemText("ENCRYPTED PRIVATE KEY", []byte(canary)),
 		"is encrypted, and nobody is there": string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY",
 			Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00"}, Bytes: []byte(canary)})),
-		"is a public key: the private one is needed":                     pemText("PUBLIC KEY", must(x509.MarshalPKIXPublicKey(edKey().Public()))),
-		"is a certificate: its private key is needed":                    pemText("CERTIFICATE", []byte(canary)),
-		"is in the form of OpenSSH: convert it with `ssh-keygen":         pemText("OPENSSH PRIVATE KEY", []byte(canary)),
-		`is damaged: its PEM block "RSA PRIVATE KEY" does not hold such`: pemText("RSA PRIVATE KEY", []byte(canary)),
-		`is damaged: its PEM block "PRIVATE KEY" does not hold such`:     pemText("PRIVATE KEY", []byte(canary)),
-		"has 1024 bits: an RSA key must have at least 2048":              pkcs8(small),
-		"is on another curve than P-256, P-384 and P-521":                pkcs8(p224),
-		"is of a kind that signs no assertions":                          pkcs8(must(ecdh.X25519().GenerateKey(rand.Reader))),
+		"is a public key: the private one is needed":                 pemText("PUBLIC KEY", must(x509.MarshalPKIXPublicKey(edKey().Public()))),
+		"is a certificate: its private key is needed":                pemText("CERTIFICATE", []byte(canary)),
+		"is in the form of OpenSSH: convert it with `ssh-keygen":     pemText("OPENSSH PRIVATE KEY", []byte(canary)),
+		`cannot be read: its PEM block "RSA PRIVATE KEY" is damaged`: pemText("RSA PRIVATE KEY", []byte(canary)),
+		`cannot be read: its PEM block "PRIVATE KEY" is damaged`:     pemText("PRIVATE KEY", []byte(canary)),
+		"has 1024 bits: an RSA key must have at least 2048":          pkcs8(small),
+		"is on another curve than P-256, P-384 and P-521":            pkcs8(p224),
+		"is of a kind that signs no assertions":                      pkcs8(must(ecdh.X25519().GenerateKey(rand.Reader))),
 	} {
 		if err := auth.CheckPrivateKey(text, ""); err == nil || !strings.HasPrefix(err.Error(), want) || leaks(err.Error()) {
 			t.Errorf("got %v, want %s", err, want)
