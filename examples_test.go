@@ -3,10 +3,13 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"outrider/policy/config"
+	"outrider/policy/preset"
 )
 
 // TestExampleConfigurationsParse keeps the files that people copy from rotting.
@@ -36,6 +39,26 @@ func TestReadmeConfigurationsParse(t *testing.T) {
 	}
 	for _, block := range blocks {
 		parses(t, "README.md", block)
+	}
+}
+
+// TestReadmeListsEveryPreset keeps its list equal to what there is.
+func TestReadmeListsEveryPreset(t *testing.T) {
+	data, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(data), "\nThere are `anthropic`")
+	list, _, found := strings.Cut("`anthropic`"+rest, ". ")
+	if !found {
+		t.Fatal("README.md has no list of presets")
+	}
+	var listed []string
+	for _, match := range regexp.MustCompile("`([a-z-]+)`").FindAllStringSubmatch(list, -1) {
+		listed = append(listed, match[1])
+	}
+	if want := preset.Names(); !slices.Equal(listed, want) {
+		t.Errorf("README.md lists %q, there are %q", listed, want)
 	}
 }
 

@@ -259,12 +259,14 @@ func (c *compiler) limitSettings(upstream string, table config.Limit) limit.Sett
 		Count: table.Rate.Count, Per: table.Rate.Per, Burst: table.Burst, Concurrency: table.Concurrency,
 		MaxWait: table.MaxWait, MaxQueue: table.MaxQueue,
 		Window: table.Shape == "window", Learn: table.Learn,
-		Jitter: c.env.Jitter,
+		Jitter:  c.env.Jitter,
+		OnQueue: func(ctx context.Context, _ string, turn time.Time) { auth.Until(ctx, turn) },
 		OnWait: func(ctx context.Context, key string, waited time.Duration, reason string) {
 			CallFrom(ctx).addWait(waited)
 			observe(ctx, Event{Kind: EventWait, Upstream: upstream, Key: key, Delay: waited, Reason: reason})
 		},
 		OnGate: func(ctx context.Context, key string, until time.Time) {
+			auth.Until(ctx, until)
 			observe(ctx, Event{Kind: EventGate, Upstream: upstream, Key: key, Until: until})
 		},
 	}
@@ -273,7 +275,12 @@ func (c *compiler) limitSettings(upstream string, table config.Limit) limit.Sett
 // plan builds the chain of one rule. own are the upstream's limits, extra the
 // rule's: a call that matches the rule has to pass both.
 func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Policy, own, extra []*limit.Group) *Plan {
-	source := c.credential(u, key, credential, p.Auth)
+	var source auth.Source
+	if p.Auth.Type == "sigv4" {
+		source = c.sigv4(u.Config, key, p)
+	} else {
+		source = c.credential(u, key, credential, p.Auth)
+	}
 	// A placeholder is one credential, wherever its callers write it: it is not
 	// told apart below by what the request carries.
 	if p.Auth.Type == "passthrough" {
@@ -292,6 +299,9 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 	}
 	for i, group := range extra {
 		chain = append(chain, Stage{"limit", group.Wrap(keys.per(p.Limits[i].Per))})
+	}
+	if last := auth.WrapLast(source, guard); last != nil {
+		chain = append(chain, Stage{"credential", last})
 	}
 	chain = append(chain, attempt(p.AttemptTimeout, p.IdleTimeout))
 

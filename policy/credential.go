@@ -112,8 +112,9 @@ func (c *compiler) oauth2(u *config.Upstream, key, name, id string, cred, known 
 		Grant: cfg.Grant, TokenURL: cred.endpoint,
 		ClientID: c.secret(key+".client_id", cfg.ClientID), ClientSecret: c.secret(key+".client_secret", cfg.ClientSecret),
 		Scopes: strings.Fields(cfg.Scopes), Audience: cfg.Audience, Params: named(cfg.Params),
-		ClientAuth: cfg.ClientAuth, RefreshShare: cfg.RefreshShare, RefreshBefore: cfg.RefreshBefore, Lifetime: cfg.Lifetime,
+		LoginCommand: loginCommand(u.Name, cfg), ClientAuth: cfg.ClientAuth, RefreshShare: cfg.RefreshShare, RefreshBefore: cfg.RefreshBefore, Lifetime: cfg.Lifetime,
 		Placeholder: u.Placeholder(), Jitter: c.env.Jitter,
+		NotExpiry: strings.FieldsFunc(cfg.NotExpiry, func(r rune) bool { return r == '\n' }),
 		OnRefresh: func(e auth.RefreshEvent) {
 			c.env.Observe(context.Background(), Event{
 				Kind: EventRefresh, Upstream: u.Name, Key: name, From: e.Reason, Reason: refreshResult(e),
@@ -176,6 +177,7 @@ type CredentialStatus struct {
 	Obtained *time.Time `json:"obtained,omitempty"` // when the token was
 	Expires  *time.Time `json:"expires,omitempty"`  // when it does, if that is known
 	Next     *time.Time `json:"next,omitempty"`     // refresh, ahead of that or after a failure
+	Login    string     `json:"login,omitempty"`    // the command by which somebody logs in; "": the credential has no login
 	Error    string     `json:"error,omitempty"`    // of the last token request
 	NotKept  string     `json:"not_kept,omitempty"` // why what a restart needs is in memory only
 }
@@ -183,7 +185,8 @@ type CredentialStatus struct {
 func (c *credential) status(name string) CredentialStatus {
 	s := c.source.Status()
 	status := CredentialStatus{Name: name, State: s.State, Usable: s.Usable,
-		Obtained: known(s.Obtained), Expires: known(s.Expires), Next: known(s.NextRefresh)}
+		Obtained: known(s.Obtained), Expires: known(s.Expires), Next: known(s.NextRefresh),
+		Login: loginCommand(c.upstream, c.auth)}
 	if !s.NextTry.IsZero() {
 		status.Next = known(s.NextTry)
 	}

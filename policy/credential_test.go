@@ -157,3 +157,52 @@ func TestDeadGrantOverReloads(t *testing.T) {
 		_ = live.Close(ended) // who may not wait does not
 	})
 }
+
+// A call waited 50 s for its turn with a token that died after 30, and was sent with
+// it: the credential was put on above the queue.
+func TestTokenThatDiesInTheQueueIsRefreshedDuringTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second := grants(1, 0), grants(2, time.Second)
+		first.Body = strings.Replace(first.Body, "3600", "30", 1)
+		began := time.Now()
+		endpoint := policytest.NewUpstream(t, first, second)
+		upstream := policytest.NewUpstream(t, policytest.Step{Times: 2})
+		r, _ := fetching(t, endpoint)
+		r.env.Transport = func(*config.Upstream) (http.RoundTripper, error) { return upstream, nil }
+		set := r.compile(plain+`limit = { rate = "1/50s", burst = 1, max_wait = "1m" }`+"\n[upstream.api.auth]\n"+connection, nil)
+		for _, want := range []time.Duration{0, 50 * time.Second} {
+			if answer, _ := call(t, set, "GET", "/", ""); answer.Status != 200 || answer.Took != want {
+				t.Errorf("answer %+v, want one after %v", answer, want)
+			}
+		}
+		for i, want := range []string{"Bearer access-0001", "Bearer access-0002"} {
+			if got := upstream.Requests()[i].Header.Get("Authorization"); got != want {
+				t.Errorf("request %d carried %q, want %q", i+1, got, want)
+			}
+		}
+		wantRequests(t, endpoint, "secret-of-R", "refresh-0001")
+		if at := endpoint.Requests()[1].At.Sub(began); at != 0 {
+			t.Errorf("it was refreshed after %v, want at once: the wait of 50 s was known", at)
+		}
+	})
+}
+
+// A provider that stops everybody for longer than the token lives.
+func TestTokenThatDiesBehindAGateIsRefreshedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := grants(1, 0)
+		first.Body = strings.Replace(first.Body, "3600", "30", 1)
+		began := time.Now()
+		endpoint := policytest.NewUpstream(t, first, grants(2, 0))
+		upstream := policytest.NewUpstream(t, policytest.Step{Status: 429, Header: http.Header{"Retry-After": {"50"}}}, policytest.Step{})
+		r, _ := fetching(t, endpoint)
+		r.env.Transport = func(*config.Upstream) (http.RoundTripper, error) { return upstream, nil }
+		set := r.compile(plain+`limit = { rate = "10/s" }`+"\n[upstream.api.auth]\n"+connection, nil)
+		if answer, _ := call(t, set, "GET", "/", ""); answer.Status != 200 {
+			t.Errorf("answer %+v", answer)
+		}
+		if at := endpoint.Requests()[1].At.Sub(began); at != 0 {
+			t.Errorf("it was refreshed after %v, want when the gate closed", at)
+		}
+	})
+}

@@ -8,7 +8,7 @@
 // Every policy is a decorator of [net/http.RoundTripper]; that is the one
 // interface between our parts. Outermost first:
 //
-//	deadline(retry(auth(circuit(limit(attempt(transport))))))
+//	deadline(retry(auth(circuit(limit(credential(attempt(transport)))))))
 //
 // # Why this order
 //
@@ -21,7 +21,12 @@
 //     in line to be told no.
 //   - limit is inside retry: the provider counts requests, not intentions.
 //   - auth is inside retry, outside circuit and limit: every attempt carries a
-//     live credential, and quotas and circuits can be kept per credential.
+//     live credential, and quotas and circuits can be kept per credential. It has
+//     one before the call waits for anything: nobody waits for a turn to be told
+//     that there is none.
+//   - credential is inside limit: what was good when the wait began may be dead, and
+//     the date of a signature old, when the turn comes. It looks once more, and signs
+//     what has to be signed. A credential that does not end has no such stage.
 //   - the traced transport is under everything: a span is a request on the wire.
 //
 // A local refusal (circuit open, queue full, no credential) is an answer: it is

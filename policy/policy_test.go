@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,8 +19,10 @@ import (
 
 // A rig compiles documents around one scripted upstream, and remembers events.
 type rig struct {
-	t      *testing.T
-	env    policy.Env
+	t   *testing.T
+	env policy.Env
+
+	mu     sync.Mutex // a refresh tells from its own goroutine
 	events []policy.Event
 }
 
@@ -35,7 +38,11 @@ func newRig(t *testing.T, upstream http.RoundTripper) *rig {
 			}
 			return "", os.ErrNotExist
 		},
-		Observe: func(_ context.Context, e policy.Event) { r.events = append(r.events, e) },
+		Observe: func(_ context.Context, e policy.Event) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.events = append(r.events, e)
+		},
 	}
 	return r
 }
@@ -78,6 +85,13 @@ limit = { rate = "10/s" }`, nil)
 	got := strings.Join(u.Plans()[0].Stages, " ")
 	if want := "deadline retry auth circuit limit attempt"; got != want {
 		t.Errorf("chain is %q, want %q", got, want)
+	}
+
+	r, _ := fetching(t, policytest.NewUpstream(t))
+	u, _ = r.compile(plain+"limit = { rate = \"10/s\" }\n[upstream.api.auth]\n"+connection, nil).ByName("api")
+	got = strings.Join(u.Plans()[0].Stages, " ")
+	if want := "deadline retry auth circuit limit credential attempt"; got != want {
+		t.Errorf("chain of a credential that ends is %q, want %q", got, want)
 	}
 }
 

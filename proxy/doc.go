@@ -44,7 +44,8 @@
 //
 // # What stays as it was
 //
-// The path and the query go out in the bytes that they came in. Header values
+// The path and the query go out in the bytes that they came in, save for a plus in a
+// query that is signed, and for a credential in it. Header values
 // keep their bytes and their order, save for Location and Link in answers to calls
 // by base URL, and for a credential that an answer repeats; from an answer inside
 // of opened TLS, Alt-Svc is taken. Nothing is added towards the upstream, no Via,

@@ -40,8 +40,8 @@ func counted() func() string {
 	return func() string { n++; return "id-" + strconv.Itoa(n) }
 }
 
-// signing are the settings of the grant jwt_bearer.
-func signing(endpoint *policytest.Upstream, key string) auth.OAuth2Settings {
+// asserting are the settings of the grant jwt_bearer.
+func asserting(endpoint *policytest.Upstream, key string) auth.OAuth2Settings {
 	s := settings(endpoint, newShelf())
 	s.Grant, s.ClientID, s.ClientSecret, s.RefreshToken = "jwt_bearer", nil, nil, nil
 	s.Signing = auth.Signing{PrivateKey: value(key), NewID: counted()}
@@ -63,7 +63,7 @@ const jwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 func TestAssertionIsWhatTheTokenIsGivenFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := policytest.NewUpstream(t, issued(1))
-		s := signing(up, pkcs8(rsaKey()))
+		s := asserting(up, pkcs8(rsaKey()))
 		s.Signing.KeyID, s.Signing.Audience, s.Signing.Lifetime = "2026-11", "https://login.acme.com", 3*time.Minute
 		s.Assertion.Claims = map[string]string{"box_sub_type": "enterprise"}
 		s.Scopes = []string{"api", "id"}
@@ -93,7 +93,7 @@ func TestAssertionIsWhatTheTokenIsGivenFor(t *testing.T) {
 func TestAssertionOfAClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := policytest.NewUpstream(t, issued(1))
-		s := signing(up, pkcs8(edKey()))
+		s := asserting(up, pkcs8(edKey()))
 		s.Assertion, s.ClientID = auth.Assertion{}, value("the-client")
 		wantToken(t, newOAuth2(t, s), 1)
 		form := forms(up)[0]
@@ -118,7 +118,7 @@ func TestEveryKeySignsInItsWay(t *testing.T) {
 	} {
 		t.Run(algorithm, func(t *testing.T) {
 			up := policytest.NewUpstream(t, issued(1))
-			s := signing(up, pkcs8(key))
+			s := asserting(up, pkcs8(key))
 			s.Signing.Algorithm = algorithm
 			wantToken(t, newOAuth2(t, s), 1)
 			a := parseAssertion(t, forms(up)[0].Get("assertion"))
@@ -188,7 +188,7 @@ func TestAssertionThatSomebodyElseSigned(t *testing.T) {
 func TestEachRequestHasAnAssertionOfItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := policytest.NewUpstream(t, policytest.Step{Err: io.EOF}, issued(1), issued(2))
-		o := newOAuth2(t, signing(up, pkcs8(edKey())))
+		o := newOAuth2(t, asserting(up, pkcs8(edKey())))
 		wantToken(t, o, 1)
 		time.Sleep(time.Hour)
 		wantToken(t, o, 2)
@@ -205,7 +205,7 @@ func TestEachRequestHasAnAssertionOfItsOwn(t *testing.T) {
 func TestIDsCannotBeGuessed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := policytest.NewUpstream(t, issued(1), issued(2))
-		s := signing(up, pkcs8(edKey()))
+		s := asserting(up, pkcs8(edKey()))
 		s.Signing.NewID = nil
 		o := newOAuth2(t, s)
 		wantToken(t, o, 1)
@@ -272,7 +272,7 @@ type showing struct {
 
 func grantsThatShow(t *testing.T) map[string]showing {
 	return map[string]showing{
-		"jwt_bearer":     {func(up *policytest.Upstream) auth.OAuth2Settings { return signing(up, pkcs8(edKey())) }, issued},
+		"jwt_bearer":     {func(up *policytest.Upstream) auth.OAuth2Settings { return asserting(up, pkcs8(edKey())) }, issued},
 		"token_exchange": {exchanging, issued},
 		"github_app":     {func(up *policytest.Upstream) auth.OAuth2Settings { return installed(up, pkcs8(rsaKey())) }, installation},
 		"service_account": {func(up *policytest.Upstream) auth.OAuth2Settings {
@@ -287,7 +287,7 @@ func TestKeyAtARefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := policytest.NewUpstream(t, issued(1), issued(2))
 		key, missing := canary, error(nil)
-		s := signing(up, "")
+		s := asserting(up, "")
 		s.Signing.PrivateKey = func() (string, error) { return key, missing }
 		s.Jitter = policytest.Jitter(0.5)
 		o := newOAuth2(t, s)
@@ -322,7 +322,7 @@ func TestCertificateOfAnotherKey(t *testing.T) {
 		t.Errorf("beside no key: %v", err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		s := signing(policytest.NewUpstream(t), pkcs8(rsaKey()))
+		s := asserting(policytest.NewUpstream(t), pkcs8(rsaKey()))
 		s.Signing.Certificate = value(other)
 		wantNone(t, newOAuth2(t, s), "oauth2: the certificate is not that of the private key", 30*time.Second)
 	})
@@ -333,7 +333,7 @@ func TestCertificateOfAnotherKey(t *testing.T) {
 func TestAssertionThatIsNotAccepted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := policytest.NewUpstream(t, policytest.Step{Status: 400, Body: `{"error":"invalid_grant"}`}, issued(1))
-		o := newOAuth2(t, signing(up, pkcs8(edKey())))
+		o := newOAuth2(t, asserting(up, pkcs8(edKey())))
 		wantNone(t, o, "login.test: invalid_grant: the token endpoint does not accept the assertion: look at issuer, subject, private_key, assertion_audience", 30*time.Second)
 		if st := o.Status(); st.State != auth.StateFailing {
 			t.Errorf("status %+v", st)
@@ -352,7 +352,7 @@ func TestSettingsOfAssertionsThatAreWrong(t *testing.T) {
 		"parameter assertion: is made from":       func(s *auth.OAuth2Settings) { s.Params = map[string]string{"assertion": canary} },
 		"no duration below 0":                     func(s *auth.OAuth2Settings) { s.Signing.Lifetime = -1 },
 	} {
-		s := signing(policytest.NewUpstream(t), pkcs8(edKey()))
+		s := asserting(policytest.NewUpstream(t), pkcs8(edKey()))
 		change(&s)
 		if o, err := auth.NewOAuth2(s); o != nil || err == nil || !strings.Contains(err.Error(), text) || leaks(err.Error()) {
 			t.Errorf("%q: %v", text, err)

@@ -40,6 +40,23 @@ func BenchmarkInject(b *testing.B) {
 	}
 }
 
+// BenchmarkInjectLiveToken is what a call costs whose token ends, from its fetching to
+// the last look.
+func BenchmarkInjectLiveToken(b *testing.B) {
+	resp := &http.Response{StatusCode: 200, Body: http.NoBody}
+	next := roundTripper(func(*http.Request) (*http.Response, error) { return resp, nil })
+	o := newOAuth2(b, settings(policytest.NewUpstream(b, issued(1)), nil))
+	rt := auth.Wrap(o, nil)(auth.WrapLast(o, nil)(next))
+	req := policytest.NewRequest(b, "GET", "https://api.test/x?a=1&b=2", "")
+	for _, name := range []string{"Accept", "Accept-Encoding", "Content-Type", "User-Agent"} {
+		req.Header.Set(name, "x")
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		rt.RoundTrip(req)
+	}
+}
+
 // BenchmarkScrub is what a response costs that does not show the secret: the
 // bytes and allocations are those of the request (BenchmarkInject/bearer).
 func BenchmarkScrub(b *testing.B) {

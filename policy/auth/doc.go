@@ -1,13 +1,18 @@
 // Package auth puts the credential of an upstream into every attempt.
 //
-// A [Source] says what to inject, [Wrap] injects it:
+// A [Source] says what to inject, [Wrap] injects it, and [WrapLast] looks once more
+// when the request leaves:
 //
-//	retry(auth(circuit(limit(attempt(transport)))))
+//	retry(auth(circuit(limit(credential(attempt(transport))))))
 //
 // Inside of retry, so that each attempt asks the Source again; outside of
 // circuit and limit, so that a credential that cannot be had is never held
 // against the upstream. Without a credential nothing is sent: the call ends
 // with an [UnavailableError].
+//
+// A wait for a turn lies in between. A token that ends before the turn is refreshed
+// while the call waits (see [Until]), and the one that is sent is that of the moment
+// in which the request leaves; a refusal is about that one.
 //
 // # OAuth 2
 //
@@ -23,7 +28,8 @@
 //     time where the answer was lost: there is nothing better to do, and providers
 //     that rotate know of it.
 //   - It is refreshed ahead of its end, while calls use it. Who says nothing of a
-//     lifetime has it learned from the age at which tokens were refused.
+//     lifetime has it learned from the age at which tokens were refused. A call that
+//     waits uses one, too: see Until.
 //   - A token that the upstream refused is not sent again, unless the token endpoint
 //     gives the same one; nor is one that has expired. Then calls end here, with the
 //     reason and when to come back.
@@ -40,6 +46,14 @@
 // and lost. Everything else is read anew for each request, so that keys may be replaced
 // and tokens of pods may rotate, and is looked at again as soon as it was not accepted.
 //
+// # Logins
+//
+// The first tokens of the grant authorization_code come from a login: somebody agrees at
+// the provider's page, which gives a [Code] for [OAuth2.Redeem], or with the code of a
+// device, [OAuth2.Device] and [OAuth2.Await]. Neither puts tokens in use: [Introduce] puts
+// them where the credential finds them, in whatever process, and [Forget] takes them away;
+// [OAuth2.Revoke] tells the provider.
+//
 // # Refusals
 //
 // A 401 asks the Source again (see Source). Where it has another token by then, the
@@ -54,6 +68,23 @@
 // An upstream that answers 401 to one kind of request whatever the token is must not
 // have it replaced each time, since that may end the one which other calls carry: a
 // token that a refusal brought is kept for some seconds, and then for longer.
+//
+// # Signatures
+//
+// A [SigV4] gives tokens that sign: AWS Signature Version 4 puts a keyed digest of the
+// request into it, with a date that is good for some minutes. So a signature is made
+// where the request leaves, for each attempt anew, and of what may not change below:
+// the method, host, path, query, Content-Type and all fields of AWS's own.
+//
+// The digest of the body stands in the signature, before the body. A body that can be
+// had again is read for it before the call waits for its turn. One that cannot be kept
+// streams to S3 unsigned, over TLS, and is refused elsewhere: an [UnsignableError], as
+// for what somebody else has signed in a way that ours cannot replace.
+//
+// AWS says that it does not know a key, or that the date is wrong, with one of several
+// statuses and a code. The key is read anew then, our clock is compared with the Date
+// of the answer, and where one of the two brings another signature the request is
+// sent once more.
 //
 // # Placeholders
 //

@@ -11,18 +11,24 @@ import (
 
 // exchange sends the token request, and settles what comes of it.
 func (o *OAuth2) exchange(ctx context.Context, a attempt) error {
-	how := o.clientAuth(a.who)
-	r := o.send(ctx, &a, how)
-	if o.set.ClientAuth == clientAuto && how == clientBasic && r.refusedClient() {
-		if second := o.send(ctx, &a, clientBody); !second.refusedClient() {
-			r, o.inBody = second, second.kind != transient
-		}
-	}
+	r := o.inquire(ctx, &a)
 	if r.err != nil {
 		o.rescue(ctx, a, r)
 		return o.fail(a, r.kind, r.err, r.retryAfter)
 	}
 	return o.succeed(ctx, a, r.tokenResponse)
+}
+
+// inquire makes the token request of a, in a way in which the client is accepted.
+func (o *OAuth2) inquire(ctx context.Context, a *attempt) *result {
+	how := o.clientAuth(a.who)
+	r := o.send(ctx, a, how)
+	if o.set.ClientAuth == clientAuto && how == clientBasic && r.refusedClient() {
+		if second := o.send(ctx, a, clientBody); !second.refusedClient() {
+			r, o.inBody = second, second.kind != transient
+		}
+	}
+	return r
 }
 
 func (o *OAuth2) clientAuth(c client) string {

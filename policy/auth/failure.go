@@ -48,7 +48,10 @@ const (
 	terminal  failure = "terminal"  // the grant is not accepted, and will not be again
 )
 
-const adviceDead = "the grant is dead: log in again, or give a new refresh_token"
+const (
+	adviceDead  = "the grant is dead: log in again, or give a new refresh_token"
+	adviceLogin = "the grant is dead: log in again: " // and the command
+)
 
 // adviceMisset is that of grants which show nothing but the client: see grantKind.
 var adviceMisset = map[int]string{
@@ -92,6 +95,9 @@ func (o *OAuth2) failed(kind failure, status int, code, reason string) *TokenErr
 	switch kind {
 	case terminal:
 		e.Advice = adviceDead
+		if o.set.LoginCommand != "" {
+			e.Advice = adviceLogin + o.set.LoginCommand
+		}
 	case misset:
 		e.Advice = o.kind.advise(status)
 	}

@@ -14,7 +14,7 @@ import (
 // the next one. It is not changed once it was made.
 type grant struct {
 	// Generation counts the refreshes: a successor has one more than what it was
-	// refreshed with. It says which of two grants is newer, whatever the clocks of
+	// refreshed with; a login begins with the time: see Introduce. It says which of two grants is newer, whatever the clocks of
 	// the processes that share it say.
 	Generation int
 
@@ -52,6 +52,14 @@ func (g *grant) newer(old *grant) bool {
 // living reports whether the access token may be sent, as far as clocks know.
 func (g *grant) living(now time.Time) bool {
 	return g.Access != (Secret{}) && (g.Expires.IsZero() || now.Before(g.Expires))
+}
+
+// end is when the access token dies, as far as that is known; zero: it is not.
+func (g *grant) end() time.Time {
+	if g.Expires.IsZero() && g.Learned > 0 {
+		return g.Obtained.Add(g.Learned)
+	}
+	return g.Expires
 }
 
 // wallClock is the time without its monotonic reading: that stands still while a

@@ -14,6 +14,9 @@ type Pair struct {
 	Expires  time.Time // when Access does; zero: that is not known
 }
 
+// Renewable reports whether there can be another access token after this one.
+func (p Pair) Renewable() bool { return p.Refresh != (Secret{}) }
+
 // Introduce puts p where a credential keeps its tokens, in place of what is kept there:
 // for all processes that share the Keeper it is the newest from then on. It waits for
 // a refresh that is under way, which would bring the successor of what is replaced.
@@ -32,20 +35,49 @@ func Introduce(ctx context.Context, keeper Keeper, p Pair) error {
 	if err != nil {
 		return err
 	}
-	next := grant{Generation: 1, Access: p.Access, Refresh: p.Refresh, Obtained: p.Obtained, Expires: p.Expires}
+	// Who logs in after a logout is newer than what a process still has in memory of the
+	// login before: so the clock, which is ahead of every count of refreshes.
+	now := wallClock()
+	next := grant{Generation: int(now.Unix()), Access: p.Access, Refresh: p.Refresh, Obtained: p.Obtained, Expires: p.Expires}
 	if next.Obtained.IsZero() {
-		next.Obtained = wallClock()
+		next.Obtained = now
 	}
 	if kept != nil {
 		// Its lifetime is that of the provider's tokens; a configured refresh token that
 		// it descends from must not come back.
-		next.Generation, next.Learned, next.Former = kept.Generation+1, kept.Learned, kept.former()
+		next.Generation, next.Learned, next.Former = max(next.Generation, kept.Generation+1), kept.Learned, kept.former()
 	}
 	return s.save(ctx, &next)
+}
+
+// A Forgetter is a Keeper that can forget what it keeps.
+type Forgetter interface {
+	Keeper
+	Remove(ctx context.Context) error
+}
+
+// Forget takes away what is kept, and gives it for Revoke: nil if nothing was. It waits
+// for a refresh that is under way, which would bring it back. A process that has the
+// grant in memory goes on with the access token until it is to be refreshed.
+func Forget(ctx context.Context, keeper Forgetter) (*Pair, error) {
+	unlock, err := shelf{keeper, &lost{}}.lock(ctx, introduceTimeout)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	data, err := keeper.Load(ctx)
+	if err != nil || len(data) == 0 {
+		return nil, err
+	}
+	var p Pair
+	if g, err := decodeGrant(data); err == nil { // what cannot be read is forgotten, too
+		p = Pair{Access: g.Access, Refresh: g.Refresh, Obtained: g.Obtained, Expires: g.Expires}
+	}
+	return &p, keeper.Remove(ctx)
 }
 
 // ErrNothing says that a Pair has neither token.
 var ErrNothing = errors.New("there is neither an access token nor a refresh token")
 
-// introduceTimeout is how long Introduce waits for the refresh slot.
+// introduceTimeout is how long the refresh slot is waited for.
 const introduceTimeout = time.Minute

@@ -26,6 +26,11 @@ type OAuth2Settings struct {
 	ClientSecret func() (string, error) // nil: a public client
 	RefreshToken func() (string, error) // the first one; what the Keeper has of it goes before it. nil: only the Keeper's
 
+	// LoginCommand is what somebody has to run who is to log in, for errors; "": there
+	// is no login. Without a RefreshToken what the Keeper does not have any more was
+	// taken away: by a logout.
+	LoginCommand string
+
 	// Refused is told that the token endpoint did not accept them. nil: nobody has to
 	// know. It must not block.
 	Refused func()
@@ -100,6 +105,7 @@ type held struct {
 	refreshAt time.Time     // from then on it is refreshed ahead of time; zero: never
 	refused   bool          // the upstream answered 401 to the token: it is not sent any more
 	accepted  bool          // it answered otherwise; known of a token that came after a 401
+	early     bool          // it was had for a call that waits: see Until
 	age       time.Duration // at which it was refused, if that says something about its lifetime
 
 	unsaved   error // why the Keeper does not have it; nil: it has

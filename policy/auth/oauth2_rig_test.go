@@ -53,6 +53,13 @@ func (s *shelf) Lock(ctx context.Context) (func(), error) {
 	}
 }
 
+func (s *shelf) Remove(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.data = nil
+	return nil
+}
+
 func (s *shelf) set(full, lost error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -61,13 +61,13 @@ func TestGrantsThatShowSomethingShowNoValue(t *testing.T) {
 	refused := policytest.Step{Times: -1, Status: 400, Body: `{"error":"invalid_grant","error_description":"` + canary + `"}`}
 	for name, settings := range map[string]func(*policytest.Upstream) auth.OAuth2Settings{
 		"jwt_bearer": func(up *policytest.Upstream) auth.OAuth2Settings {
-			s := signing(up, pkcs8(edKey()))
+			s := asserting(up, pkcs8(edKey()))
 			s.Assertion.Claims = map[string]string{"pin": canary}
 			return s
 		},
-		"a key that is none": func(up *policytest.Upstream) auth.OAuth2Settings { return signing(up, canary) },
+		"a key that is none": func(up *policytest.Upstream) auth.OAuth2Settings { return asserting(up, canary) },
 		"a certificate that is none": func(up *policytest.Upstream) auth.OAuth2Settings {
-			s := signing(up, pkcs8(edKey()))
+			s := asserting(up, pkcs8(edKey()))
 			s.Signing.Certificate = value(canary)
 			return s
 		},

@@ -14,6 +14,7 @@ const (
 	reasonFirst   = "first"   // there is no token yet
 	reasonExpired = "expired" // the token's time is over
 	reasonAhead   = "ahead"   // it soon will be
+	reasonQueue   = "queue"   // it will be before the turn of a call that waits
 	reasonRefused = "refused" // the upstream answered 401
 	reasonSave    = "save"    // it is not: what the Keeper did not take is tried again
 )
@@ -63,9 +64,20 @@ func (o *OAuth2) fly(ctx context.Context, reason string) error {
 		if a.noSeed != nil {
 			return o.fail(a, transient, fmt.Errorf("oauth2: reading the refresh token: %w", a.noSeed), 0)
 		}
-		return o.fail(a, terminal, errors.New("oauth2: there is no refresh token: log in, or give a refresh_token"), 0)
+		return o.fail(a, terminal, o.noRefreshToken(&a.from), 0)
 	}
 	return o.exchange(ctx, a)
+}
+
+// noRefreshToken is the error of a credential that cannot be refreshed with g.
+func (o *OAuth2) noRefreshToken(g *grant) error {
+	switch {
+	case o.set.LoginCommand == "":
+		return errors.New("oauth2: there is no refresh token: log in, or give a refresh_token")
+	case g.Generation == 0:
+		return errors.New("oauth2: nobody has logged in yet: " + o.set.LoginCommand)
+	}
+	return errors.New("oauth2: the token has ended, and the login brought no refresh token: log in again: " + o.set.LoginCommand)
 }
 
 // open takes the refresh slot, and reads what is kept. A credential that has nothing
@@ -154,8 +166,9 @@ func (c *client) signer(s *OAuth2Settings) error {
 type attempt struct {
 	reason   string
 	who      client
-	noSeed   error // why the configured refresh token cannot be read
-	from     grant // what it is refreshed with
+	noSeed   error   // why the configured refresh token cannot be read
+	from     grant   // what it is refreshed with
+	login    []param // what is asked for in place of a refresh; nil: a refresh
 	began    time.Time
 	requests int
 }
@@ -166,6 +179,9 @@ func (o *OAuth2) prepare(a *attempt, kept *grant) (done bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	h := &o.held
+	if kept == nil && o.onlyKept() && h.unsaved == nil {
+		*h = held{} // it was taken away
+	}
 	a.from = h.grant
 	if kept != nil && kept.newer(&h.grant) {
 		a.from = *kept
@@ -189,6 +205,11 @@ func (o *OAuth2) prepare(a *attempt, kept *grant) (done bool, err error) {
 		return true, o.hold.err
 	}
 	return false, nil
+}
+
+// onlyKept reports that a grant comes from the Keeper alone.
+func (o *OAuth2) onlyKept() bool {
+	return o.kind.spends && o.set.RefreshToken == nil && o.kept.keeper != nil
 }
 
 // newSeed reports whether the configured refresh token is one that what we have does

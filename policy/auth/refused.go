@@ -12,35 +12,41 @@ import (
 	"outrider/policy/replay"
 )
 
-// A refusable is a Source that knows more of a 401 than that it is one.
+// A refusable is a Source that knows more of a refusal than that a 401 is one.
 type refusable interface {
 	Source
-	// excused gives the texts by which the body of a 401 says that it is about
-	// something else than the token.
-	excused() []string
-	// refusedNow is told of a 401 for whose call nothing can be done any more, so that
+	// refuses reports whether an answer is about the token. It may look at the beginning
+	// of the body, and puts it back.
+	refuses(resp *http.Response) bool
+	// refusedNow is told of a refusal for whose call nothing can be done any more, so that
 	// the next has a new token. It does not wait for it.
 	refusedNow(ctx context.Context, t Token)
-	// accepted is told of each answer that is no 401. It is on the way of every call.
+	// accepted is told of each answer that is no refusal and no 401. It is on the way of
+	// every call.
 	accepted(t Token)
 }
 
-const peekBytes = 8 << 10 // of the body of a 401
+const peekBytes = 8 << 10 // of the body of a refusal
 
-// again gives the response to the same request with a new token, where the 401 is
-// about the old one and there is a new one: RFC 6750 §3.1 says that a client may
-// then try again. Which method it has does not matter: a request that was refused for
-// its credential was not carried out. Otherwise it gives back the 401, to be read from its beginning. A
-// second 401 is the answer.
+// refuses reports whether an answer is about the token.
+func (t *transport) refuses(resp *http.Response) bool {
+	if t.known != nil {
+		return t.known.refuses(resp)
+	}
+	return resp.StatusCode == http.StatusUnauthorized
+}
+
+// again gives the response to the same request with a new token, where there is one in
+// place of the one that resp refuses: RFC 6750 §3.1 says that a client may then try
+// again. Which method it has does not matter: a request that was refused for its
+// credential was not carried out. Otherwise it gives back resp, to be read from its
+// beginning. A second refusal is the answer.
 func (t *transport) again(req *http.Request, token Token, resp *http.Response) (*http.Response, error) {
-	if token.Value == (Secret{}) {
+	if token.empty() {
 		return resp, nil
 	}
 	ctx := req.Context()
 	known := t.known
-	if known != nil && mentions(resp, known.excused()) {
-		return resp, nil
-	}
 	if !replay.Possible(req) {
 		if known != nil {
 			known.refusedNow(ctx, token)
@@ -57,19 +63,19 @@ func (t *transport) again(req *http.Request, token Token, resp *http.Response) (
 	}
 	second := *req
 	second.Body = body
-	in, err := t.inject(&second, fresh)
+	in, err := inject(&second, fresh)
 	if err != nil || in == nil {
 		replay.CloseBody(&second)
 		return resp, nil //nolint:nilerr // likewise
 	}
 	replay.Drop(ctx, resp) // its turn is given back with it, which the replay may need
-	resp, err = t.send(req, in)
+	resp, fresh, err = t.send(req, in, fresh)
 	switch {
 	case err != nil || known == nil:
+	case known.refuses(resp):
+		known.refusedNow(ctx, fresh)
 	case resp.StatusCode != http.StatusUnauthorized:
 		known.accepted(fresh)
-	case !mentions(resp, known.excused()):
-		known.refusedNow(ctx, fresh)
 	}
 	return resp, err
 }
@@ -111,7 +117,9 @@ type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
-func (o *OAuth2) excused() []string { return o.set.NotExpiry }
+func (o *OAuth2) refuses(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusUnauthorized && !mentions(resp, o.set.NotExpiry)
+}
 
 func (o *OAuth2) refusedNow(ctx context.Context, t Token) { _, _, _ = o.ask(ctx, t) }
 

@@ -41,9 +41,21 @@ type client struct {
 	installation             Secret // the id of a GitHub App's installation
 }
 
-// tokenRequest makes the request that exchanges a grant (RFC 6749 §4.4.2, §6).
+// tokenRequest makes the request that exchanges a grant, or what a login brought.
 func (o *OAuth2) tokenRequest(ctx context.Context, a *attempt, how string) (*http.Request, error) {
-	c := a.who
+	params, err := o.asked(a)
+	if err != nil {
+		return nil, err
+	}
+	return o.request(ctx, inquiry{o.set.TokenURL, params, a.who, how})
+}
+
+// asked are the members of a token request that say what is wanted (RFC 6749 §4.4.2,
+// §6), but for those of a login.
+func (o *OAuth2) asked(a *attempt) ([]param, error) {
+	if a.login != nil {
+		return append(a.login, o.params...), nil
+	}
 	params := []param{{"grant_type", NewSecret(o.kind.wire)}}
 	if o.kind.own != nil {
 		own, err := o.kind.own(o, a)
@@ -58,8 +70,20 @@ func (o *OAuth2) tokenRequest(ctx context.Context, a *attempt, how string) (*htt
 	if o.set.Audience != "" {
 		params = append(params, param{"audience", NewSecret(o.set.Audience)})
 	}
-	params = append(params, o.params...)
+	return append(params, o.params...), nil
+}
 
+// An inquiry is a request to an endpoint that wants to know who asks.
+type inquiry struct {
+	endpoint string // its URL
+	params   []param
+	who      client
+	how      string // it shows who it is
+}
+
+// request makes the request of q.
+func (o *OAuth2) request(ctx context.Context, q inquiry) (*http.Request, error) {
+	params, c, how := q.params, q.who, q.how
 	switch how {
 	case clientBody, clientJSON:
 		params = append(params, param{"client_id", c.id}, param{"client_secret", c.secret})
@@ -78,7 +102,7 @@ func (o *OAuth2) tokenRequest(ctx context.Context, a *attempt, how string) (*htt
 	if how == clientJSON || how == clientJSONBasic {
 		contentType, body = encodeJSON(params)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, o.set.TokenURL, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, q.endpoint, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ func keyFile(t testing.TB, change map[string]any) string {
 // accounted are the settings of a service account.
 func accounted(t testing.TB, endpoint *policytest.Upstream, text string) auth.OAuth2Settings {
 	t.Helper()
-	s := signing(endpoint, "")
+	s := asserting(endpoint, "")
 	s.Signing.PrivateKey, s.Scopes = nil, []string{"storage"}
 	s.Assertion = auth.Assertion{Account: func() (auth.ServiceAccount, error) { return auth.ReadServiceAccount(text) }}
 	return s

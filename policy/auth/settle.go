@@ -34,6 +34,7 @@ func (o *OAuth2) succeed(ctx context.Context, a attempt, r tokenResponse) error 
 	now := wallClock()
 	o.mu.Lock()
 	o.take(&g)
+	o.held.early = a.reason == reasonQueue
 	o.held.keepLater(err, now)
 	o.hold = hold{}
 	event := RefreshEvent{Reason: a.reason, Requests: a.requests, Took: now.Sub(a.began),

@@ -6,7 +6,7 @@ import (
 )
 
 // A Token is what a Source has injected into a request: a header field, a query
-// parameter, or what stands for a placeholder. The zero Token changes nothing.
+// parameter, what stands for a placeholder, or a signature. The zero Token changes nothing.
 // Tokens can be compared.
 type Token struct {
 	Kind   string // of the credential, for people: "bearer"
@@ -22,7 +22,12 @@ type Token struct {
 	// Hidden are the texts that a response must not show in its header or its
 	// trailers. Those of fewer than 8 bytes are not looked for.
 	Hidden [maxHidden]Secret
+
+	signing *signing // signs the request when it leaves; nil: what is above is put in
 }
+
+// empty reports that there is nothing secret in it that could be replaced.
+func (t Token) empty() bool { return t.Value == (Secret{}) && t.signing == nil }
 
 // maxHidden is enough for a credential that is sent whole and in one part.
 const maxHidden = 2

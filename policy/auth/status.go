@@ -27,7 +27,7 @@ type OAuth2Status struct {
 // A RefreshEvent tells how a token request ended, and each try to save what the
 // Keeper did not take. It holds no value.
 type RefreshEvent struct {
-	Reason   string        // "first", "expired", "ahead", "refused"; "save": nothing was requested
+	Reason   string        // "first", "expired", "ahead", "queue", "refused"; "save": nothing was requested
 	Requests int           // how many were sent
 	Took     time.Duration // all of them
 	Err      error         // why there is no new token; nil: there is

@@ -68,6 +68,25 @@ func (o *OAuth2) tend(ctx context.Context, now time.Time) {
 	}
 }
 
+// Until tells that a call which waits will need a token at t. If the one in use ends
+// before then, its successor is fetched at once, beside the calls that go on with it,
+// so that it is there at t. It does not wait.
+//
+// A token that was fetched for such a call is not replaced for another: where tokens
+// live for less than calls wait, each call that joined the line would bring one more.
+func (o *OAuth2) Until(ctx context.Context, t time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	now, h := wallClock(), &o.held
+	switch end := h.end(); {
+	case end.IsZero() || t.Before(end) || h.early:
+	case !h.living(now) || h.refused || o.flight != nil || o.closed: // a call that needs one sees to it
+	case o.hold.active(now) && !o.mayLook(now):
+	default:
+		o.start(ctx, reasonQueue)
+	}
+}
+
 // outcome is what a flight brought those who waited for it. A token that it got is
 // given out even if it has expired since: there is no better one.
 func (o *OAuth2) outcome(f *flight) (Token, error) {

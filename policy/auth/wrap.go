@@ -21,13 +21,14 @@ import (
 func Wrap(src Source, guard func(context.Context, *Guard)) func(http.RoundTripper) http.RoundTripper {
 	known, _ := src.(refusable)
 	return func(next http.RoundTripper) http.RoundTripper {
-		return &transport{src: src, known: known, guard: guard, next: next}
+		return &transport{src: src, known: known, ends: ends(src), guard: guard, next: next}
 	}
 }
 
 type transport struct {
 	src   Source
 	known refusable // src, if it is one
+	ends  bool      // its tokens end: see WrapLast
 	guard func(context.Context, *Guard)
 	next  http.RoundTripper
 }
@@ -43,27 +44,27 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if in == nil {
 		return t.next.RoundTrip(req)
 	}
-	resp, err := t.send(req, in)
+	resp, token, err := t.send(req, in, token)
 	switch {
 	case err != nil:
-	case resp.StatusCode == http.StatusUnauthorized:
+	case t.refuses(resp):
 		return t.again(req, token, resp)
-	case t.known != nil:
+	case t.known != nil && resp.StatusCode != http.StatusUnauthorized:
 		t.known.accepted(token)
 	}
 	return resp, err
 }
 
-// send sends what was made of req.
-func (t *transport) send(req *http.Request, in *injected) (*http.Response, error) {
-	if t.guard != nil {
-		t.guard(req.Context(), &in.guard)
+// send sends what was made of req, and says with which token it went out.
+func (t *transport) send(req *http.Request, in *injected, token Token) (*http.Response, Token, error) {
+	if !t.ends {
+		resp, err := in.send(req, t.guard, t.next)
+		return resp, token, err
 	}
-	resp, err := t.next.RoundTrip(&in.Request)
-	if resp != nil {
-		in.receive(req, resp)
-	}
-	return resp, err
+	e := &errand{Context: req.Context(), src: t.src, token: token}
+	in.Request = *in.WithContext(e)
+	resp, err := in.send(req, t.guard, t.next)
+	return resp, e.token, err
 }
 
 // injected is a copy of a request with its credential, and what its response
@@ -74,6 +75,18 @@ type injected struct {
 	body  guardedBody
 }
 
+// send sends what was made of req.
+func (in *injected) send(req *http.Request, guard func(context.Context, *Guard), next http.RoundTripper) (*http.Response, error) {
+	if guard != nil {
+		guard(req.Context(), &in.guard)
+	}
+	resp, err := next.RoundTrip(&in.Request)
+	if resp != nil {
+		in.receive(req, resp)
+	}
+	return resp, err
+}
+
 // authorize returns the request with its credential, nil where there is nothing
 // to change.
 func (t *transport) authorize(req *http.Request) (*injected, Token, error) {
@@ -81,14 +94,17 @@ func (t *transport) authorize(req *http.Request) (*injected, Token, error) {
 	if err != nil {
 		return nil, Token{}, unavailable(req.Context(), err)
 	}
-	in, err := t.inject(req, token)
+	in, err := inject(req, token)
 	return in, token, err
 }
 
 // inject returns the request with token in it, nil where there is nothing to change.
-func (t *transport) inject(req *http.Request, token Token) (*injected, error) {
+func inject(req *http.Request, token Token) (*injected, error) {
 	if token.Remove {
 		return token.remove(req), nil
+	}
+	if token.signing != nil {
+		return token.prepare(req)
 	}
 	if token.Header == "" && token.Query == "" && token.Placeholder == "" {
 		return nil, nil // there is nothing to change

@@ -22,11 +22,13 @@ var authKinds = []authKind{
 	{name: "query", needs: []string{"name", "value"}},
 	{name: "placeholder", needs: []string{"value"}},
 	{name: "oauth2", needs: []string{"grant", "token_url"}, may: append([]string{
-		"client_secret", "client_assertion", "scopes", "audience", "params", "client_auth", "refresh_before", "lifetime_default"}, grantKeys()...)},
+		"client_secret", "client_assertion", "scopes", "audience", "params", "client_auth", "not_expiry", "refresh_before", "lifetime_default",
+		"authorize_url", "device_url", "authorize_params", "redirect_url", "revoke_url"}, grantKeys()...)},
 	{name: githubApp, needs: []string{"app_id", "installation_id", "private_key"}, may: []string{
-		"repositories", "permissions", "api_url", "refresh_before"}},
+		"repositories", "permissions", "api_url", "not_expiry", "refresh_before"}},
 	{name: serviceAccount, needs: []string{"key"}, may: []string{
-		"scopes", "audience", "subject", "token_url", "refresh_before"}},
+		"scopes", "audience", "subject", "token_url", "not_expiry", "refresh_before"}},
+	{name: "sigv4", needs: []string{"access_key_id", "secret_access_key"}, may: []string{"session_token", "region", "service"}},
 	{name: "passthrough"},
 }
 
@@ -52,7 +54,8 @@ func authType(name string) string {
 }
 
 // credential reads an auth table. It takes the place of the upstream's whole
-// credential: merged ones would send half of one secret with half of another.
+// credential: merged ones would send half of one secret with half of another. (What
+// a preset has put under it holds no part of a secret.)
 func credential(key string) field[Policy] {
 	return field[Policy]{key, func(n node, p *Policy) {
 		auth := Auth{OAuth2: defaultOAuth2()}
@@ -61,7 +64,7 @@ func credential(key string) field[Policy] {
 			return
 		}
 		if !n.has("type") {
-			n.child("type").fail("is missing: " + authType(""))
+			n.child("type").missing(authType(""))
 			return
 		}
 		if i := slices.IndexFunc(authKinds, func(k authKind) bool { return k.name == auth.Type }); i >= 0 {
@@ -114,7 +117,7 @@ func (k authKind) agrees(n node, auth *Auth) {
 func (k authKind) needed(place node, key string) {
 	switch {
 	case place.raw == nil:
-		place.deny("is missing: type " + k.name + " takes " + k.takes())
+		place.missing("type " + k.name + " takes " + k.takes())
 	case place.raw == "" && key != "password":
 		place.deny("must not be empty")
 	}

@@ -19,6 +19,15 @@
 // table writes over a copy of the defaults, or of the upstream's settings for a
 // rule: that is the whole merge.
 //
+// # Presets
+//
+// An upstream that names a preset is laid over the preset's table before anything is
+// read (preset.go). Where both have a table, they are laid over each other key by key;
+// anything else is one or the other. A credential is laid over what the preset knows
+// of its type, limits take the place of the preset's, and rules stand in front of the
+// preset's. So there is one reader, and one set of checks. An error about a value that
+// the document does not have says which preset it came from.
+//
 // # Secrets
 //
 // No message of this package prints a value that may be secret: credentials

@@ -17,6 +17,7 @@ type File struct {
 	Egress    Egress
 	Store     Store
 	Telemetry Telemetry
+	Alerts    Alerts
 	Upstreams []Upstream // sorted by name
 	Warnings  []string   // what works but should not stay so: "upstream.x.auth.token: literal secret; …"
 }
@@ -57,9 +58,16 @@ type Telemetry struct {
 	AccessLog   bool    // one line for each call
 }
 
+// Alerts say who is told of trouble, beside the log and the page.
+type Alerts struct {
+	Notify []Reference // notification URLs; none: nobody
+	Secret Reference   // signs what is sent to them in our own form; "": it is not signed
+}
+
 // An Upstream is one configured API.
 type Upstream struct {
 	Name   string   // the path prefix of its base URL
+	Preset string   // the name of what its defaults came from; "": none
 	URL    *url.URL // where calls go; the host is in lower case, the path is the base path as written
 	Hosts  []string // names seen by proxy clients, in lower case: "host", "*.suffix" (any depth), each with an optional ":port"
 	Listen string   // host:port or "unix:/path" of its own, without path prefix; "": none
@@ -98,7 +106,7 @@ type Rule struct {
 // Auth is the credential that is put on a call. Which fields are set follows
 // from Type.
 type Auth struct {
-	Type     string    // "none", "bearer", "basic", "header", "query", "placeholder", "oauth2", "github_app", "service_account" or "passthrough"
+	Type     string    // "none", "bearer", "basic", "header", "query", "placeholder", "oauth2", "github_app", "service_account", "sigv4" or "passthrough"
 	Token    Reference // bearer
 	Username Reference // basic
 	Password Reference // basic; may be empty
@@ -106,6 +114,7 @@ type Auth struct {
 	Name     string    // name of the header or of the query parameter
 	Prefix   string    // header: stands before the value
 	OAuth2             // oauth2, github_app, service_account
+	SigV4              // sigv4
 }
 
 // Fetched reports whether the credential is one that is fetched.
@@ -118,12 +127,22 @@ func (a *Auth) Secrets() []Reference {
 	return []Reference{
 		a.Token, a.Username, a.Password, a.Value, a.ClientSecret, a.RefreshToken,
 		a.PrivateKey, a.ClientAssertion, a.SubjectToken, a.ActorToken, a.Key,
+		a.AccessKeyID, a.SecretAccessKey, a.SessionToken,
 	}
 }
 
 // References are the Secrets, and what else is read.
 func (a *Auth) References() []Reference {
 	return append(a.Secrets(), a.ClientID, a.Certificate, a.Issuer, a.Subject, a.AppID, a.InstallationID)
+}
+
+// SigV4 is a credential that signs requests to AWS. It can be compared.
+type SigV4 struct {
+	AccessKeyID     Reference // may as well be a literal: it is a name
+	SecretAccessKey Reference
+	SessionToken    Reference // of a temporary key; "": it is none
+	Region          string    // "": told by the host
+	Service         string    // as signatures name it; "": told by the host
 }
 
 // OAuth2 is a credential that is fetched, and fetched again before it expires
@@ -138,6 +157,7 @@ type OAuth2 struct {
 	Audience      string        // "": none
 	Params        string        // further parameters of the token request, form-encoded
 	ClientAuth    string        // "auto", "basic", "body", "json", "json-basic", "private_key_jwt" or "none"
+	NotExpiry     string        // texts in the body of a 401 that do not mean that the token expired, one a line
 	RefreshShare  float64       // of its lifetime, before the end of which a token is refreshed; 0: see RefreshBefore
 	RefreshBefore time.Duration // before the end of its lifetime; 0: see RefreshShare
 	Lifetime      time.Duration // of tokens whose provider says none; 0: learned
@@ -145,6 +165,13 @@ type OAuth2 struct {
 	Signing
 	TokenExchange
 	GitHubApp
+
+	// For `outrider login`, which gets the first tokens of the grant authorization_code.
+	AuthorizeURL    string // URL of the provider's page; "": there is none
+	DeviceURL       string // URL at which a device asks for its code (RFC 8628); "": there is none
+	AuthorizeParams string // further parameters of the request to either, form-encoded
+	RevokeURL       string // URL at which `outrider logout` revokes the tokens (RFC 7009); "": nowhere
+	RedirectURL     string // where the provider's page leads back to; "": a free port of loopback
 }
 
 // A Limit is one quota that we keep. At least one of Rate and Concurrency is set.

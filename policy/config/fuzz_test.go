@@ -19,6 +19,8 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("listen = '''"), []byte("'''"))
 	f.Add([]byte(`upstream.x = { auth = { type = "bearer", `), []byte("}}"))
 	f.Add([]byte("[[upstream.x.rule]]\nauth."), []byte("\n[[upstream.x.rule]]"))
+	f.Add([]byte("[upstream.x]\npreset = \"salesforce\"\n[[upstream.x.rule]]\nauth."), []byte("\n[upstream.x.auth]"))
+	f.Add([]byte(`upstream.x = { preset = "stripe", rule = [3, { `), []byte("}] }"))
 	f.Add([]byte(`"`), []byte("\n= 1"))
 	f.Add([]byte("[telemetry]\n"), []byte(`""`))
 	f.Add([]byte("'"), []byte("'=911")) // the secret becomes part of a key

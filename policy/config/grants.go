@@ -21,7 +21,7 @@ var grants = []grant{
 		"refresh_token": "does not belong to the grant client_credentials, which needs none",
 	}},
 	{name: "refresh_token", needs: []string{"client_id", "refresh_token"}, hints: map[string]string{
-		"refresh_token": `is missing: the first one, such as "env:CRM_REFRESH_TOKEN"; those that come later are kept in the store`,
+		"refresh_token": `the first one, such as "env:CRM_REFRESH_TOKEN"; those that come later are kept in the store`,
 	}},
 	{name: "authorization_code", needs: []string{"client_id"}, hints: map[string]string{
 		"refresh_token": "does not belong to the grant authorization_code, whose first one comes from `outrider login`; with one from elsewhere the grant is refresh_token",
@@ -66,7 +66,7 @@ func grantAgrees(n node, o *OAuth2) {
 		return
 	}
 	g := grants[slices.IndexFunc(grants, func(g grant) bool { return g.name == o.Grant })]
-	if !n.has("client_auth") {
+	if !n.writes("client_auth") {
 		o.ClientAuth = g.clientAuth(o)
 	}
 	for _, key := range grantKeys() {
@@ -88,9 +88,11 @@ func grantAgrees(n node, o *OAuth2) {
 	}
 	clientAgrees(n, o)
 	switch o.Grant {
+	case "authorization_code":
+		loginAgrees(n, o)
 	case "jwt_bearer":
 		if n.sound("issuer", "client_id") && o.Issuer == "" && o.ClientID == "" {
-			n.child("issuer").deny("is missing: who signs the assertion? client_id would do, too")
+			n.child("issuer").missing("who signs the assertion? client_id would do, too")
 		}
 	case "token_exchange":
 		exchangeAgrees(n, &o.TokenExchange)
@@ -100,9 +102,9 @@ func grantAgrees(n node, o *OAuth2) {
 func (g grant) needed(place node, key string) {
 	switch place.raw {
 	case nil:
-		place.deny(g.hint(key, "is missing: the grant "+g.name+" takes "+strings.Join(g.needs, " and ")))
+		place.missing(g.hint(key, "the grant "+g.name+" takes "+strings.Join(g.needs, " and ")))
 	case "":
-		place.deny(g.hint(key, "must not be empty"))
+		place.deny("must not be empty")
 	}
 }
 

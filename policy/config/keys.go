@@ -18,6 +18,7 @@ var fileKeys = table[File]{
 	sub("egress", func(f *File) *Egress { return &f.Egress }, egressKeys),
 	sub("store", func(f *File) *Store { return &f.Store }, storeKeys),
 	sub("telemetry", func(f *File) *Telemetry { return &f.Telemetry }, telemetryKeys),
+	sub("alerts", func(f *File) *Alerts { return &f.Alerts }, alertKeys),
 	upstreams("upstream"),
 }
 
@@ -47,8 +48,14 @@ var telemetryKeys = table[Telemetry]{
 	flag("access_log", func(t *Telemetry) *bool { return &t.AccessLog }),
 }
 
+var alertKeys = table[Alerts]{
+	list("notify", func(a *Alerts) *[]Reference { return &a.Notify }, readSecret),
+	secret("secret", func(a *Alerts) *Reference { return &a.Secret }),
+}
+
 var upstreamKeys = slices.Concat(
 	table[Upstream]{
+		text("preset", func(u *Upstream) *string { return &u.Preset }, optional(presetName)),
 		baseURL("url"),
 		list("hosts", func(u *Upstream) *[]string { return &u.Hosts }, readHost),
 		text("listen", func(u *Upstream) *string { return &u.Listen }, optional(listenAddress)),
@@ -91,7 +98,7 @@ var authKeys = slices.Concat(table[Auth]{
 	secret("value", func(a *Auth) *Reference { return &a.Value }),
 	text("name", func(a *Auth) *string { return &a.Name }, notEmpty),
 	value("prefix", func(a *Auth) *string { return &a.Prefix }, readHidden),
-}, inside(func(a *Auth) *OAuth2 { return &a.OAuth2 }, oauth2Keys))
+}, inside(func(a *Auth) *OAuth2 { return &a.OAuth2 }, oauth2Keys), inside(func(a *Auth) *SigV4 { return &a.SigV4 }, sigv4Keys))
 
 var oauth2Keys = slices.Concat(table[OAuth2]{
 	text("grant", func(o *OAuth2) *string { return &o.Grant }, oneOf(grantNames()...)),
@@ -101,16 +108,30 @@ var oauth2Keys = slices.Concat(table[OAuth2]{
 	secret("refresh_token", func(o *OAuth2) *Reference { return &o.RefreshToken }),
 	scopes("scopes"),
 	text("audience", func(o *OAuth2) *string { return &o.Audience }),
-	params("params"),
+	params("params", func(o *OAuth2) *string { return &o.Params }, reservedParams),
 	text("client_auth", func(o *OAuth2) *string { return &o.ClientAuth }, oneOf(clientAuths...)),
+	notExpiry("not_expiry"),
 	refreshBefore("refresh_before"),
 	duration("lifetime_default", func(o *OAuth2) *time.Duration { return &o.Lifetime }),
+	authorizeURL("authorize_url", func(o *OAuth2) *string { return &o.AuthorizeURL }),
+	authorizeURL("device_url", func(o *OAuth2) *string { return &o.DeviceURL }),
+	params("authorize_params", func(o *OAuth2) *string { return &o.AuthorizeParams }, reservedAuthorizeParams),
+	redirectURL("redirect_url"),
+	authorizeURL("revoke_url", func(o *OAuth2) *string { return &o.RevokeURL }),
 	secret("key", func(o *OAuth2) *Reference { return &o.Key }),
 },
 	inside(func(o *OAuth2) *Signing { return &o.Signing }, signingKeys),
 	inside(func(o *OAuth2) *TokenExchange { return &o.TokenExchange }, exchangeKeys),
 	inside(func(o *OAuth2) *GitHubApp { return &o.GitHubApp }, githubKeys),
 )
+
+var sigv4Keys = table[SigV4]{
+	identity("access_key_id", func(s *SigV4) *Reference { return &s.AccessKeyID }),
+	secret("secret_access_key", func(s *SigV4) *Reference { return &s.SecretAccessKey }),
+	secret("session_token", func(s *SigV4) *Reference { return &s.SessionToken }),
+	text("region", func(s *SigV4) *string { return &s.Region }, optional(scopePart)),
+	text("service", func(s *SigV4) *string { return &s.Service }, optional(scopePart)),
+}
 
 var limitKeys = table[Limit]{
 	value("rate", func(l *Limit) *Rate { return &l.Rate }, readRate, someCalls),

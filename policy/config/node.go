@@ -21,6 +21,10 @@ type report struct {
 	warnings []string
 	failed   map[string]bool // paths of errs
 	known    []string        // all key paths of the document, for suggestions
+
+	from  map[string]string // key path → the preset that its value came from
+	needs map[string]string // key path → what a preset says about a value that is missing there
+	vague []string          // paths, each with its dot, of upstreams whose preset is not known
 }
 
 // child is the place of a key of the table that n is.
@@ -73,8 +77,15 @@ func (n node) tables() []node {
 	return tables
 }
 
-// has reports whether a key is written, rightly or not.
+// has reports whether a key has a value, right or wrong, of its own or of a preset.
 func (n node) has(key string) bool { return n.child(key).raw != nil }
+
+// writes reports whether a key stands in the document itself: what only a preset
+// says gives way where a default would.
+func (n node) writes(key string) bool {
+	place := n.child(key)
+	return place.raw != nil && n.log.from[place.path] == ""
+}
 
 // sound reports whether nothing is wrong with the values of these keys. What
 // has to agree is only compared when both sides are: one fault, one message.
@@ -101,6 +112,9 @@ func (n node) deny(problem string) { n.log.add(Error{Key: n.path, Problem: probl
 func (n node) warn(text string) { n.log.warnings = append(n.log.warnings, n.path+": "+text) }
 
 func (r *report) add(e Error) {
+	if preset := r.from[e.Key]; preset != "" {
+		e.Problem += " (from preset " + preset + ")"
+	}
 	r.errs = append(r.errs, e)
 	r.failed[e.Key] = true
 }

@@ -40,16 +40,16 @@ func scopes(key string) field[OAuth2] {
 	})
 }
 
-// reservedParams are the parameters that other keys set.
+// reservedParams are the parameters of a token request that other keys set.
 var reservedParams = []string{
 	"grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type", "refresh_token", "scope", "audience",
 }
 
-// params reads further parameters of the token request.
-func params(key string) field[OAuth2] {
-	return namedTexts(key, func(o *OAuth2) *string { return &o.Params }, `must be a table of texts, such as { resource = "https://api.example.com" }`,
+// params reads further parameters of a request.
+func params(key string, at func(*OAuth2) *string, reserved []string) field[OAuth2] {
+	return namedTexts(key, at, `must be a table of texts, such as { resource = "https://api.example.com" }`,
 		func(name, _ string) string {
-			if slices.Contains(reservedParams, name) {
+			if slices.Contains(reserved, name) {
 				return "has a key of its own"
 			}
 			return ""
@@ -79,8 +79,24 @@ func serviceAccountAgrees(n node, o *OAuth2) {
 	switch {
 	case !n.sound("scopes", "audience"):
 	case o.Scopes == "" && o.Audience == "":
-		n.child("scopes").deny(`is missing: what may the token do? Such as ["https://www.googleapis.com/auth/devstorage.read_only"]; or give an audience, for an ID token`)
+		n.child("scopes").missing(`what may the token do? Such as ["https://www.googleapis.com/auth/devstorage.read_only"]; or give an audience, for an ID token`)
 	case o.Scopes != "" && o.Audience != "":
 		n.child("audience").deny("is for an ID token, which has no scopes")
 	}
+}
+
+// notExpiry reads texts that a 401 about something else than the token has in its
+// body.
+func notExpiry(key string) field[OAuth2] {
+	read := list(key, func(l *[]string) *[]string { return l }, readText, func(v string) string {
+		if strings.TrimSpace(v) == "" || strings.ContainsAny(v, "\r\n") {
+			return "must be a part of the body of a 401, on one line"
+		}
+		return ""
+	})
+	return field[OAuth2]{key: key, read: func(n node, o *OAuth2) {
+		var all []string
+		read.read(n, &all)
+		o.NotExpiry = strings.Join(all, "\n")
+	}}
 }

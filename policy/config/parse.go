@@ -19,7 +19,7 @@ func Parse(name string, data []byte) (*File, error) {
 		return nil, Errors{*err}
 	}
 
-	log := &report{failed: map[string]bool{}, known: fileKeys.paths()}
+	log := &report{failed: map[string]bool{}, known: fileKeys.paths(), from: map[string]string{}, needs: map[string]string{}}
 	root := node{"", raw, log}
 	f := Default()
 	fileKeys.read(root, f)

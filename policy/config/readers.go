@@ -40,13 +40,15 @@ func duration[T any](key string, at func(*T) *time.Duration) field[T] {
 
 // secret is a reference that earns a warning when it is the secret itself.
 func secret[T any](key string, at func(*T) *Reference) field[T] {
-	return value(key, at, func(n node) (Reference, bool) {
-		ref, ok := readReference(n)
-		if ok && ref.Literal() {
-			n.warnLiteral()
-		}
-		return ref, ok
-	})
+	return value(key, at, readSecret)
+}
+
+func readSecret(n node) (Reference, bool) {
+	ref, ok := readReference(n)
+	if ok && ref.Literal() {
+		n.warnLiteral()
+	}
+	return ref, ok
 }
 
 // identity is a reference that may as well be a literal: a user name.

@@ -54,6 +54,6 @@ func exchangeAgrees(n node, x *TokenExchange) {
 	case x.ActorToken != "" && x.ActorTokenType == "":
 		x.ActorTokenType = tokenTypePrefix + "jwt"
 	case x.ActorToken == "" && x.ActorTokenType != "" && n.sound("actor_token"):
-		n.child("actor_token").deny("is missing: actor_token_type is the type of one")
+		n.child("actor_token").missing("actor_token_type is the type of one")
 	}
 }

@@ -42,9 +42,10 @@ func readUpstream(n node, name string) Upstream {
 		n.failf("must be a table: [%s]", n.path)
 		return u
 	}
+	n = n.overPreset()
 	upstreamKeys.read(n, &u)
 	if !n.has("url") {
-		n.child("url").fail(`is missing: where do calls go? Such as "https://api.example.com"`)
+		n.child("url").missing(`where do calls go? Such as "https://api.example.com"`)
 	}
 	if !n.has("hosts") && u.URL != nil {
 		u.Hosts = []string{authorityOf(u.URL)}
@@ -70,7 +71,7 @@ func pairAgrees(n node, a, aValue, b, bValue string) {
 // fitAttempt makes one attempt fit into the whole call. An attempt_timeout that
 // is only inherited gives way to a shorter timeout; one that is written does not.
 func fitAttempt(n node, p *Policy) {
-	if n.has("attempt_timeout") {
+	if n.writes("attempt_timeout") {
 		ordered(n, "attempt_timeout", p.AttemptTimeout, "timeout", p.Timeout)
 		return
 	}
@@ -86,7 +87,7 @@ func fitWindow(n node, u *Upstream) {
 		longest = max(longest, rule.AttemptTimeout)
 	}
 	circuit := n.child("circuit")
-	if !circuit.has("window") {
+	if !circuit.writes("window") {
 		u.Circuit.Window = max(u.Circuit.Window, 2*longest)
 		return
 	}
@@ -118,6 +119,7 @@ func readRules(list node, u *Upstream) {
 			continue
 		}
 		fitAttempt(n, &rule.Policy)
+		ruleLogin(n, u, &rule)
 		switch earlier, taken := first[rule.Source]; {
 		case !n.has("match"):
 			n.child("match").fail(`is missing: which calls? Such as "POST /v1/charges/**"`)
@@ -151,13 +153,15 @@ func noCircuit(key string) field[Rule] {
 	}}
 }
 
-// limits reads one table, or a list of them, in place of what was there.
+// limits reads one table, or a list of them, in place of what was there. An empty
+// list is no limit.
 func limits(key string) field[Policy] {
 	return field[Policy]{key, func(n node, p *Policy) {
 		tables := n.tables()
+		list, listed := n.raw.([]any)
 		if _, one := n.raw.(map[string]any); one {
 			tables = []node{n}
-		} else if tables == nil {
+		} else if tables == nil && (!listed || len(list) > 0) {
 			n.failf("must be a table, [%s], or several, [[%s]]", n.path, n.path)
 		}
 		p.Limits = nil
@@ -203,7 +207,7 @@ func circuitAgrees(n node, c *Circuit) { ordered(n, "open", c.Open, "open_max", 
 func ordered(n node, low string, lowValue time.Duration, high string, highValue time.Duration) {
 	switch {
 	case lowValue <= highValue || !n.sound(low, high):
-	case n.has(low):
+	case n.writes(low):
 		n.child(low).failf("must not be longer than %s, which is %s", high, Duration(highValue))
 	default:
 		n.child(high).failf("must not be shorter than %s, which is %s", low, Duration(lowValue))

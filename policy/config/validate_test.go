@@ -61,6 +61,18 @@ func account(key, value string) string {
 	return credential(map[string]string{"type": `"service_account"`, "key": `"file:/k.json"`, "scopes": `["a"]`}, key, value)
 }
 
+// login is crm with a credential that begins with a login.
+func login(lines string) string {
+	return crm(`[upstream.crm.auth]
+type = "oauth2"
+grant = "authorization_code"
+authorize_url = "https://login.example.com/authorize?tenant=a"
+authorize_params = { prompt = "consent", audience = "api" }
+token_url = "https://login.example.com/token"
+client_id = "id"
+` + lines + "\n")
+}
+
 func TestEachFaultIsNamedByItsKey(t *testing.T) {
 	for _, tt := range []struct{ name, document, want string }{
 		// Top level.
@@ -97,8 +109,8 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"swapped letters", crm(`retry.attempst = 3`), `upstream.crm.retry.attempst: unknown key; did you mean "attempts"?`},
 		{"wrong table", crm(`attempts = 3`), `upstream.crm.attempts: unknown key; it belongs in [upstream.NAME.retry]`},
 		{"below a table by mistake", "[telemetry]\naccess_key = \"env:K\"", `telemetry.access_key: unknown key; it belongs at the top of the document, above the first [table]`},
-		{"later capability", crm(`preset = "github"`), `upstream.crm.preset: unknown key; known here: url, hosts, listen, intercept, rewrite_links, proxy, ca_file, client_cert, client_key, timeout, attempt_timeout, idle_timeout, replay_body, auth, limit, retry, circuit, rule`},
-		{"later table", `outbox.max_age = "1h"`, `outbox: unknown key; known here: listen, admin, state_dir, access_key, forward, egress, store, telemetry, upstream`},
+		{"later capability", crm(`outbox = "allow"`), `upstream.crm.outbox: unknown key; known here: preset, url, hosts, listen, intercept, rewrite_links, proxy, ca_file, client_cert, client_key, timeout, attempt_timeout, idle_timeout, replay_body, auth, limit, retry, circuit, rule`},
+		{"later table", `outbox.max_age = "1h"`, `outbox: unknown key; known here: listen, admin, state_dir, access_key, forward, egress, store, telemetry, alerts, upstream`},
 
 		// Upstreams.
 		{"no table", `upstream = 3`, `upstream = 3: must be a table for each upstream: [upstream.NAME]`},
@@ -138,8 +150,11 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"negative size", crm(`replay_body = "-1MiB"`), `upstream.crm.replay_body = "-1MiB": must be a size with its unit (B, KiB, MiB, GiB, KB, MB, GB), such as "1MiB"`},
 
 		// Credentials.
-		{"no type", crm(`auth = {}`), `upstream.crm.auth.type: is missing: must be one of none, bearer, basic, header, query, placeholder, oauth2, github_app, service_account, passthrough`},
-		{"later kind", crm(`auth = { type = "sigv4" }`), `upstream.crm.auth.type = "sigv4": must be one of none, bearer, basic, header, query, placeholder, oauth2, github_app, service_account, passthrough`},
+		{"no type", crm(`auth = {}`), `upstream.crm.auth.type: is missing: must be one of none, bearer, basic, header, query, placeholder, oauth2, github_app, service_account, sigv4, passthrough`},
+		{"unknown kind", crm(`auth = { type = "mtls" }`), `upstream.crm.auth.type = "mtls": must be one of none, bearer, basic, header, query, placeholder, oauth2, github_app, service_account, sigv4, passthrough`},
+		{"key without its secret", crm(`auth = { type = "sigv4", access_key_id = "env:ID" }`), `upstream.crm.auth.secret_access_key: is missing: type sigv4 takes access_key_id and secret_access_key, and may have session_token, region, service`},
+		{"region", crm(`auth = { type = "sigv4", access_key_id = "env:ID", secret_access_key = "env:S", region = "EU (Ireland)" }`), `upstream.crm.auth.region: must be of lower-case letters, digits and -, such as "eu-west-1" or "execute-api"`},
+		{"region of another kind", crm(`auth = { type = "bearer", token = "env:T", region = "eu-west-1" }`), `upstream.crm.auth.region: does not belong to type bearer, which takes token`},
 		{"no grant", oauth2("grant", `"password"`), `upstream.crm.auth.grant = "password": must be one of client_credentials, refresh_token, authorization_code, jwt_bearer, token_exchange`},
 		{"token_url", oauth2("token_url", `"login.example.com"`), `upstream.crm.auth.token_url = "login.example.com": must be an http or https URL with a host, such as "https://api.example.com"`},
 		{"grant without its token", oauth2("grant", `"refresh_token"`), `upstream.crm.auth.refresh_token: is missing: the first one, such as "env:CRM_REFRESH_TOKEN"; those that come later are kept in the store`},
@@ -167,17 +182,26 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"type of a token", exchanged("subject_token_type", `"jwts"`), `upstream.crm.auth.subject_token_type = "jwts": must be one of access_token, refresh_token, id_token, jwt, saml1, saml2, or a URI, such as "urn:ietf:params:aws:token-type:aws4_request"; did you mean "jwt"?`},
 		{"type of no token", exchanged("actor_token_type", `"jwt"`), `upstream.crm.auth.actor_token: is missing: actor_token_type is the type of one`},
 		{"resource in params", exchanged("params", `{ resource = "x" }`), `upstream.crm.auth.params.resource: is sent by the grant token_exchange itself`},
-		{"app without an id", app("app_id", ""), `upstream.crm.auth.app_id: is missing: type github_app takes app_id and installation_id and private_key, and may have repositories, permissions, api_url, refresh_before`},
+		{"app without an id", app("app_id", ""), `upstream.crm.auth.app_id: is missing: type github_app takes app_id and installation_id and private_key, and may have repositories, permissions, api_url, not_expiry, refresh_before`},
 		{"app 0", app("app_id", "0"), `upstream.crm.auth.app_id = 0: must be a number from 1 on`},
 		{"repository with its owner", app("repositories", `["acme/site"]`), `upstream.crm.auth.repositories[0] = "acme/site": must be the name of one repository, without its owner`},
 		{"permission", app("permissions", `{ contents = "reed" }`), `upstream.crm.auth.permissions.contents: must be one of read, write, admin; did you mean "read"?`},
 		{"API in the open", app("api_url", `"http://ghe.example.com/api/v3"`), `upstream.crm.auth.api_url = "http://ghe.example.com/api/v3": must be https: the assertion of the app is sent there`},
-		{"account without a key", account("key", ""), `upstream.crm.auth.key: is missing: type service_account takes key, and may have scopes, audience, subject, token_url, refresh_before`},
+		{"account without a key", account("key", ""), `upstream.crm.auth.key: is missing: type service_account takes key, and may have scopes, audience, subject, token_url, not_expiry, refresh_before`},
 		{"account for nothing", account("scopes", ""), `upstream.crm.auth.scopes: is missing: what may the token do? Such as ["https://www.googleapis.com/auth/devstorage.read_only"]; or give an audience, for an ID token`},
 		{"account for two things", account("audience", `"https://run.example.com"`), `upstream.crm.auth.audience: is for an ID token, which has no scopes`},
 		{"two scopes in one", oauth2("scopes", `["a b"]`), `upstream.crm.auth.scopes[0] = "a b": must be one scope (RFC 6749 section 3.3), without spaces and quotes`},
 		{"param with a key", oauth2("params", `{ scope = "canary" }`), `upstream.crm.auth.params.scope: has a key of its own`},
 		{"param that is no text", oauth2("params", `{ n = 1 }`), `upstream.crm.auth.params.n: must be text in quotes`},
+		{"login without a page", oauth2("grant", `"authorization_code"`), "upstream.crm.auth.authorize_url: is missing: the provider's page, which `outrider login` opens; or device_url, if it has logins for devices (RFC 8628)"},
+		{"login with a token", login(`refresh_token = "env:R"`), "upstream.crm.auth.refresh_token: does not belong to the grant authorization_code, whose first one comes from `outrider login`; with one from elsewhere the grant is refresh_token"},
+		{"login without TLS", oauth2("authorize_url", `"http://login.example.com/authorize"`), `upstream.crm.auth.authorize_url = "http://login.example.com/authorize": must be an https URL, since it is about a login`},
+		{"device_url", oauth2("device_url", `"login.example.com"`), `upstream.crm.auth.device_url = "login.example.com": must be an http or https URL with a host, such as "https://api.example.com"`},
+		{"login param with a key", oauth2("authorize_params", `{ state = "canary" }`), `upstream.crm.auth.authorize_params.state: has a key of its own`},
+		{"redirect to another machine", oauth2("redirect_url", `"http://10.1.2.3/callback"`), `upstream.crm.auth.redirect_url = "http://10.1.2.3/callback": must be at this machine, such as "http://127.0.0.1:8912/callback", or an https URL`},
+		{"redirect with a query", oauth2("redirect_url", `"http://127.0.0.1/callback?a=b"`), `upstream.crm.auth.redirect_url: must not have a query: the answer comes there`},
+		{"login of a rule", login("") + "[[upstream.crm.rule]]\nmatch = \"POST\"\nauth = { type = \"oauth2\", grant = \"authorization_code\", authorize_url = \"https://login.example.com/a\", token_url = \"https://login.example.com/t\", client_id = \"another\" }\n",
+			"upstream.crm.rule[0].auth.grant: does not belong to a rule, unless its whole auth is that of the upstream: `outrider login` logs in to an upstream. Make it one of its own, with the same url"},
 		{"refresh_before all", oauth2("refresh_before", `"100%"`), `upstream.crm.auth.refresh_before = "100%": must be a share of the lifetime, such as "20%", or a time, such as "5m"`},
 		{"refresh_before without a unit", oauth2("refresh_before", "300"), `upstream.crm.auth.refresh_before = 300: must be a share of the lifetime, such as "20%", or a time, such as "5m"`},
 		{"text for a table", crm(`auth = "canary"`), `upstream.crm.auth = "canary": must be a table: [upstream.crm.auth]`},
@@ -273,6 +297,13 @@ func TestSoundDocuments(t *testing.T) {
 		{"sockets", "listen = \"unix:/run/outrider.sock\"\nadmin = \"unix:/run/outrider-admin.sock\"\n" + crm(`listen = "unix:/run/crm.sock"`)},
 		{"proxies", "egress = { proxy = \"http://proxy:3128\", no_proxy = [\".corp\", \"10.0.0.0/8\"] }\n" + crm(`proxy = "env:PROXY"`)},
 		{"oauth2 by a public client", crm(`auth = { type = "oauth2", grant = "refresh_token", token_url = "https://login.example.com/t", client_id = "id", refresh_token = "env:R" }`)},
+		{"login by a public client", login("")},
+		{"login of a device", crm(`auth = { type = "oauth2", grant = "authorization_code", token_url = "https://login.example.com/t", client_id = "id", device_url = "https://login.example.com/d" }`)},
+		{"login at this machine", login(`redirect_url = "http://localhost:8912/callback"`)},
+		{"login that leads back to a free port", login(`redirect_url = "http://localhost"`)},
+		{"login that leads back to another page", login(`redirect_url = "https://example.com/callback"`)},
+		{"login that a rule has from its upstream", login("") + "[[upstream.crm.rule]]\nmatch = \"POST\"\ntimeout = \"5s\"\n"},
+		{"login page for another grant", oauth2("authorize_url", `"https://login.example.com/a"`)},
 		{"oauth2 with a time", oauth2("refresh_before", `"5m"`)},
 		{"assertion of a client", signed("issuer", "") + "client_id = \"id\"\n"},
 		{"assertion of a client with a secret", signed("client_id", `"id"`) + "client_secret = \"env:S\"\n"},

@@ -45,6 +45,9 @@ func (d *dispatcher) enter(ctx context.Context) (turn, error) {
 	if w == nil {
 		return t, err
 	}
+	if w.onQueue != nil {
+		w.onQueue(ctx, d.key, w.expected)
+	}
 	select {
 	case <-w.done:
 	case <-ctx.Done():
@@ -86,7 +89,10 @@ func (d *dispatcher) join(ctx context.Context) (turn, *waiter, error) {
 	if d.line.len >= d.settings.MaxQueue {
 		return turn{}, nil, d.refused(QueueFull, d.wait(now, d.line.len))
 	}
-	w.reason, w.onWait = d.obstacle(now), d.settings.OnWait
+	w.reason, w.onWait, w.onQueue = d.obstacle(now), d.settings.OnWait, d.settings.OnQueue
+	if w.onQueue != nil {
+		w.expected = now.Add(d.wait(now, d.line.len))
+	}
 	d.line.push(w)
 	if d.line.head == w {
 		d.advance(now)

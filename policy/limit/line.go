@@ -11,7 +11,9 @@ type waiter struct {
 	deadline time.Time // of the call; zero: none
 	reason   string    // what it waits for, and at the end how that ended
 	queued   bool      // in line
+	expected time.Time // its turn, as it joined; zero: nobody asked
 	onWait   func(ctx context.Context, key string, waited time.Duration, reason string)
+	onQueue  func(ctx context.Context, key string, turn time.Time)
 
 	done chan struct{} // closed when it has left the line
 	turn turn          // of a waiter that has left, if err is nil

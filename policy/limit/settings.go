@@ -45,6 +45,10 @@ type Settings struct {
 	// held. Nil: no jitter.
 	Jitter func(max time.Duration) time.Duration
 
+	// OnQueue, if not nil, is told of each call that begins to wait, with the time
+	// of its turn as far as that can be told (see Group.Estimate). It must not block.
+	OnQueue func(ctx context.Context, key string, turn time.Time)
+
 	// OnWait, if not nil, is told of each wait when it has ended. reason is
 	// what the call waited for ("rate", "concurrency" or "gate") if it had its
 	// turn, and else why it had not: the reason of the RefusedError, or

@@ -17,7 +17,7 @@
 //
 // /api/status is a list of upstreams, or an object that has it as "upstreams"
 // and may have beside it "listen" (upstream → address, "" being the main port),
-// "ready", "capture" with the number of "tunnels" and the hosts "observed", and
+// "ready", "alerts" (each with "title", "detail" and "since"), "capture" with the number of "tunnels" and the hosts "observed", and
 // "reload" with the "error" of a configuration that was refused.
 // The members of an upstream and of a call are those of policy.UpstreamStatus
 // and of telemetry.Record; the page leaves out what is not there.

@@ -13,6 +13,7 @@ import (
 	"outrider/policy"
 	"outrider/proxy"
 	"outrider/proxy/admin"
+	"outrider/proxy/alert"
 	"outrider/proxy/intercept"
 )
 
@@ -89,6 +90,7 @@ type statusView struct {
 	Capture   proxy.CaptureStatus     `json:"capture"`
 	Authority string                  `json:"authority,omitempty"` // the local certificate authority, once there is one
 	Store     string                  `json:"store,omitempty"`     // of tokens, once something is kept
+	Alerts    []alert.Alert           `json:"alerts,omitempty"`    // what lasts, the newest first
 	Reload    *proxy.ReloadStatus     `json:"reload,omitempty"`
 	Config    string                  `json:"config"`
 	StateDir  string                  `json:"state_dir,omitempty"`
@@ -101,7 +103,7 @@ func (s *sidecar) status() statusView {
 		Version: version(), Ready: !s.draining.Load(), Listen: s.addresses,
 		Upstreams: s.live.Load().Status(), Reload: s.reloader.Status(), Config: s.reloader.Path,
 		Capture: s.server.Capture(), Authority: s.authority(), Store: s.storeText(), StateDir: s.stateDir(),
-		ForCommand: s.forCommand.Load(),
+		ForCommand: s.forCommand.Load(), Alerts: s.alarms.book.Active(),
 	}
 }
 

@@ -35,6 +35,8 @@ var canaries = map[string]string{
 	"refresh token":            "canary-refresh-7a8b",
 	"access token":             "canary-token-9c0d",
 	"rotated refresh token":    "canary-rotated-1e2f",
+	"secret access key":        "canary-signing-1e2f",
+	"session token":            "canary-session-3a4b",
 	"access key":               "canary-access-1e2f",
 	"caller's authorization":   "canary-caller-3a4b",
 	"caller's key":             "canary-callerkey-5c6d",
@@ -60,11 +62,12 @@ var credentials = map[string]struct {
 	"query":  {`{ type = "query", name = "key", value = "env:CANARY_QUERY" }`, []string{"query credential"}},
 	"open":   {`{ type = "passthrough" }`, nil},
 	"oauth":  {`{ type = "oauth2", grant = "refresh_token", token_url = "TOKENS", client_id = "app", client_secret = "env:CANARY_CLIENT", refresh_token = "env:CANARY_REFRESH" }`, []string{"access token"}},
+	"signed": {`{ type = "sigv4", access_key_id = "AKIDEXAMPLE", secret_access_key = "env:CANARY_SIGNING", session_token = "env:CANARY_SESSION", region = "eu-west-1", service = "execute-api" }`, []string{"session token"}},
 	"placed": {`{ type = "placeholder", value = "env:CANARY_PLACED" }`, []string{"placeholder credential"}},
 }
 
 var ours = []string{"bearer token", "basic user", "basic password", "basic credential", "header credential", "query credential", "placeholder credential", "access key",
-	"client secret", "refresh token", "access token", "rotated refresh token"}
+	"client secret", "refresh token", "access token", "rotated refresh token", "secret access key", "session token"}
 
 // providers maps what an upstream does → the bytes that it answers with.
 var providers = map[string]string{
@@ -115,6 +118,7 @@ func TestNoSecretIsToldAndNoneGoesElsewhere(t *testing.T) {
 		"CANARY_BEARER": "bearer token", "CANARY_USER": "basic user", "CANARY_PASSWORD": "basic password",
 		"CANARY_HEADER": "header credential", "CANARY_QUERY": "query credential", "CANARY_ACCESS": "access key",
 		"CANARY_PLACED": "placeholder credential", "CANARY_CLIENT": "client secret", "CANARY_REFRESH": "refresh token",
+		"CANARY_SIGNING": "secret access key", "CANARY_SESSION": "session token",
 	} {
 		t.Setenv(name, canaries[value])
 	}

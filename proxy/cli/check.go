@@ -63,6 +63,7 @@ func (c *commands) check() error {
 type planView struct {
 	Upstream   string   `json:"upstream"`
 	Match      string   `json:"match,omitempty"`
+	Preset     string   `json:"preset,omitempty"` // and when it was verified
 	URL        string   `json:"url"`
 	Hosts      []string `json:"hosts"`
 	Chain      []string `json:"chain"`
@@ -82,7 +83,7 @@ func plans(set *policy.Set, way func(*config.Upstream) string) []planView {
 	for _, u := range set.Upstreams() {
 		for _, p := range u.Plans() {
 			view := planView{
-				Upstream: u.Config.Name, Match: p.Match, URL: u.Config.URL.String(), Hosts: u.Config.Hosts,
+				Upstream: u.Config.Name, Match: p.Match, Preset: presetText(u.Config), URL: u.Config.URL.String(), Hosts: u.Config.Hosts,
 				Chain: p.Stages, Credential: credentialText(u.Config, p.Policy.Auth), Timeout: timeoutText(p.Policy),
 				Quotas: quotaTexts(p.Policy.Limits), Retry: retryText(p.Policy.Retry), Circuit: circuitText(u.Config.Circuit),
 				Captured: capturedText(set.Intercepts(u)), Egress: way(u.Config),
@@ -107,6 +108,9 @@ func printUpstream(w io.Writer, file *config.File, u *policy.Upstream, intercept
 	base := u.Plans()[0]
 	fmt.Fprintf(w, "\n%s → %s\n", cfg.Name, cfg.URL)
 	line := func(label, text string) { fmt.Fprintf(w, "  %-11s %s\n", label, text) }
+	if text := presetText(cfg); text != "" {
+		line("preset", text)
+	}
 	if strings.HasPrefix(file.Listen, unixScheme) {
 		line("base URL", fmt.Sprintf("http://localhost/%s/…, at %s", cfg.Name, file.Listen))
 	} else {
@@ -162,12 +166,14 @@ func credentialText(u *config.Upstream, a config.Auth) string {
 	case "header", "query":
 		return a.Type + " " + a.Name + ", from " + referenceText(a.Value)
 	case "oauth2":
-		return "oauth2 " + a.Grant + ", from " + tokenEndpoint(a.TokenURL) + shownText(a.OAuth2) + oauth2Text(a.OAuth2)
+		return "oauth2 " + a.Grant + ", from " + tokenEndpoint(a.TokenURL) + shownText(a.OAuth2) + oauth2Text(a.OAuth2) + loginText(u, a.OAuth2)
 	case "github_app":
 		return "github_app " + string(a.AppID) + ", installation " + string(a.InstallationID) + ", from " + a.APIURL +
 			"; signed with " + referenceText(a.PrivateKey) + oauth2Text(a.OAuth2)
 	case "service_account":
 		return "service_account, key from " + referenceText(a.Key) + oauth2Text(a.OAuth2)
+	case "sigv4":
+		return "sigv4, " + policy.SigningScope(u, a) + ", from " + sigv4Text(a.SigV4)
 	case "placeholder":
 		return "placeholder, from " + referenceText(a.Value) + ", where the caller wrote " + u.Placeholder()
 	case "none":
@@ -204,7 +210,28 @@ func oauth2Text(o config.OAuth2) string {
 	if o.RefreshBefore > 0 {
 		ahead = config.Duration(o.RefreshBefore).String()
 	}
-	return "; refreshed " + ahead + " before its end, and once after a 401"
+	text := "; refreshed " + ahead + " before its end, and once after a 401"
+	if o.NotExpiry != "" {
+		text += ", save one of not_expiry"
+	}
+	return text
+}
+
+// sigv4Text says where the parts of a key come from.
+func sigv4Text(s config.SigV4) string {
+	text := referenceText(s.AccessKeyID) + " and " + referenceText(s.SecretAccessKey)
+	if s.SessionToken != "" {
+		text += ", session " + referenceText(s.SessionToken)
+	}
+	return text
+}
+
+// loginText says how the first tokens are had.
+func loginText(u *config.Upstream, o config.OAuth2) string {
+	if o.Grant != "authorization_code" {
+		return ""
+	}
+	return "; the first ones come from: " + policy.LoginCommand(u.Name, "")
 }
 
 // referenceText says where a secret comes from, and never what it is.

@@ -42,6 +42,16 @@ hosts = []
 auth  = { type = "query", name = "appid", value = "canary-literal" }
 retry = { attempts = 1 }
 
+[upstream.files]
+url   = "https://bucket.s3.eu-west-1.amazonaws.com"
+hosts = []
+auth  = { type = "sigv4", access_key_id = "AKIDEXAMPLE", secret_access_key = "env:OUTRIDER_TEST_USER", session_token = "env:OUTRIDER_TEST_USER" }
+
+[upstream.tables]
+url   = "https://dynamodb.eu-west-1.amazonaws.com"
+hosts = ["*.amazonaws.com"]
+auth  = { type = "sigv4", access_key_id = "env:OUTRIDER_TEST_USER", secret_access_key = "env:OUTRIDER_TEST_USER", service = "dynamodb" }
+
 [upstream.bot]
 url   = "https://bot.example"
 hosts = []
@@ -51,7 +61,7 @@ auth  = { type = "placeholder", value = "env:OUTRIDER_TEST_USER" }
 		t.Fatalf("exit code %d, %s", code, problems)
 	}
 	for _, want := range []string{
-		"is valid: 3 upstreams\n",
+		"is valid: 5 upstreams\n",
 		"warning: upstream.weather.auth.value: literal secret; use env:NAME or file:PATH\n",
 		"\ncrm → https://crm.example\n",
 		"  proxy       for crm.example; https:// is opened with the local certificate authority\n",
@@ -62,6 +72,9 @@ auth  = { type = "placeholder", value = "env:OUTRIDER_TEST_USER" }
 		"  rule 1      POST /charges\n    repeats   GET, HEAD, OPTIONS, PUT, DELETE; POST and PATCH, under Idempotency-Key, which is added",
 		"  credential  query appid, from a literal in the file\n",
 		"  retry       off\n",
+		"  chain       deadline → retry → auth → circuit → credential → attempt\n",
+		"  credential  sigv4, region eu-west-1, service s3, from a literal in the file and env:OUTRIDER_TEST_USER, session env:OUTRIDER_TEST_USER\n",
+		"  credential  sigv4, region of each host, service dynamodb, from env:OUTRIDER_TEST_USER and env:OUTRIDER_TEST_USER\n",
 		"  credential  placeholder, from env:OUTRIDER_TEST_USER, where the caller wrote outrider-placeholder-bot\n",
 	} {
 		if !strings.Contains(out, want) {
@@ -71,7 +84,7 @@ auth  = { type = "placeholder", value = "env:OUTRIDER_TEST_USER" }
 	if strings.Contains(out, "canary") {
 		t.Error("a secret was printed")
 	}
-	if strings.Count(out, "  proxy ") != 1 {
+	if strings.Count(out, "  proxy ") != 2 {
 		t.Error("an upstream without hosts cannot be reached by HTTP_PROXY")
 	}
 	if t.Failed() {

@@ -76,7 +76,7 @@ func newRoot(p Process) *cobra.Command {
 	flags.BoolVar(&c.json, "json", false, "print JSON")
 
 	root.AddCommand(c.runCommand(), c.checkCommand(), c.statusCommand(), c.explainCommand(), c.observedCommand(), c.caCommand(),
-		c.execCommand(), c.envCommand(), c.doctorCommand(),
+		c.loginCommand(), c.logoutCommand(), c.execCommand(), c.envCommand(), c.doctorCommand(), c.presetsCommand(),
 		c.simulateCommand(), c.demoCommand(), c.versionCommand())
 	usageArgs(root.Commands())
 	return root

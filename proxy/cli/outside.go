@@ -25,14 +25,7 @@ import (
 func (s *sidecar) env() policy.Env {
 	return policy.Env{
 		Transport: func(u *config.Upstream) (http.RoundTripper, error) {
-			way, err := s.way(u.Egress)
-			if err != nil {
-				return nil, &settingError{"proxy", err}
-			}
-			transport, err := egress.New(egress.Settings{
-				CAFile: u.CAFile, ClientCert: u.ClientCert, ClientKey: u.ClientKey,
-				Guard: egress.NewOpenGuard(s.ours), Proxy: way,
-			})
+			transport, err := s.upstreamWire(u)
 			if err != nil {
 				return nil, err
 			}
@@ -44,26 +37,55 @@ func (s *sidecar) env() policy.Env {
 		NewKey:         newKey,
 		Secret:         s.secrets.get,
 		Refused:        s.secrets.refused,
-		Observe:        s.telemetry.Observe,
+		Observe: func(ctx context.Context, e policy.Event) {
+			s.telemetry.Observe(ctx, e)
+			s.alarms.observe(e)
+		},
 	}
 }
 
-// tokenTransport is the way to a token endpoint. It has connections of its own.
-func (s *sidecar) tokenTransport(u *config.Upstream) (http.RoundTripper, error) {
+// upstreamWire is the network side of an upstream.
+func (s *sidecar) upstreamWire(u *config.Upstream) (*egress.Transport, error) {
+	way, err := s.way(u.Egress)
+	if err != nil {
+		return nil, &settingError{"proxy", err}
+	}
+	return egress.New(egress.Settings{
+		CAFile: u.CAFile, ClientCert: u.ClientCert, ClientKey: u.ClientKey,
+		Guard: egress.NewOpenGuard(s.ours), Proxy: way,
+	})
+}
+
+// tokenWire is that of a token endpoint. It has connections of its own.
+func (s *sidecar) tokenWire(u *config.Upstream) (*egress.Transport, error) {
 	way, err := s.way(u.Egress)
 	if err != nil {
 		return nil, &settingError{"upstream." + u.Name + ".proxy", err}
 	}
-	transport, err := egress.New(egress.Settings{Guard: egress.NewOpenGuard(s.ours), Proxy: way})
+	return egress.New(egress.Settings{Guard: egress.NewOpenGuard(s.ours), Proxy: way})
+}
+
+// tokenTransport is the way to a token endpoint, traced.
+func (s *sidecar) tokenTransport(u *config.Upstream) (http.RoundTripper, error) {
+	transport, err := s.tokenWire(u)
 	if err != nil {
 		return nil, err
 	}
 	return traced{s.telemetry.TokenTransport(transport, u.Name), transport}, nil
 }
 
-// keep is where the tokens of a credential are kept. The store is opened when the
-// first credential needs one.
+// keep is where the tokens of a credential are kept.
 func (s *sidecar) keep(credential string) (policy.Keeper, error) {
+	slot, err := s.slot(credential)
+	if err != nil {
+		return nil, err
+	}
+	return slot, nil
+}
+
+// slot is the place of a credential's tokens. The store is opened when the first
+// credential needs one.
+func (s *sidecar) slot(credential string) (*store.Slot, error) {
 	s.storing.Lock()
 	defer s.storing.Unlock()
 	if s.store == nil {
@@ -173,8 +195,8 @@ func (s *sidecar) way(e config.Egress) (egress.ProxyFunc, error) {
 	return egress.FixedProxy(raw, except)
 }
 
-// checkFile finds out whether the proxy for hosts that no upstream names, and the
-// store's key, can be used. What belongs to an upstream is seen when it is compiled.
+// checkFile finds out whether the proxy for hosts that no upstream names, the store's
+// key and the notification URLs can be used. What belongs to an upstream is seen when it is compiled.
 func (s *sidecar) checkFile(file *config.File) error {
 	var errs []error
 	if _, err := s.way(file.Egress); err != nil {
@@ -189,6 +211,7 @@ func (s *sidecar) checkFile(file *config.File) error {
 			errs = append(errs, fmt.Errorf("store.key: %w", err))
 		}
 	}
+	errs = append(errs, s.checkAlerts(file.Alerts))
 	return errors.Join(errs...)
 }
 

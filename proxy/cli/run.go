@@ -40,7 +40,10 @@ func (c *commands) run(ctx context.Context) error {
 	// Before we answer whoever asks whether we are ready: the application is
 	// started by the answer, and reads these files when it starts.
 	s.announceTrust()
-	s.reloader.Changed = s.announceTrust
+	s.reloader.Changed = func() {
+		s.follow()
+		s.announceTrust()
+	}
 	s.serve()
 	log.Info("outrider is ready", "version", version(), "listen", s.addresses[""], "admin", s.adminAt,
 		"config", orBuiltIn(path), "upstreams", len(file.Upstreams))

@@ -25,6 +25,7 @@ type sidecar struct {
 	live      policy.Live
 	telemetry *telemetry.Telemetry
 	secrets   *secrets
+	alarms    *alarms
 	server    *proxy.Server
 	reloader  *proxy.Reloader
 	listeners []opened // what serve takes calls from
@@ -63,6 +64,7 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 	if err != nil {
 		return nil, usageError{fmt.Errorf("telemetry: %w", err)}
 	}
+	s.alarms = newAlarms(s.telemetry.Logger(), s.secrets)
 	listeners, adminListener, err := s.listen()
 	if err != nil {
 		return nil, err
@@ -72,6 +74,8 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 		closeAll(listeners, adminListener)
 		return nil, usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
 	}
+	s.reloader.Changed = s.follow
+	s.follow()
 	s.telemetry.Watch(func() []policy.UpstreamStatus { return s.live.Load().Status() })
 	s.listeners, s.adminPort = listeners, adminListener
 	return s, nil
@@ -109,6 +113,7 @@ func (s *sidecar) stop(ctx context.Context) error {
 		s.telemetry.Logger().Warn("a token request goes on while we end: what it brings may be lost", "error", lost)
 	}
 	s.closeStore()
+	s.alarms.close(lastMoments(ctx))
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if lost := s.telemetry.Shutdown(flush); lost != nil {

@@ -11,6 +11,7 @@ import (
 
 	"outrider/policy"
 	"outrider/policy/config"
+	"outrider/proxy/alert"
 
 	"github.com/spf13/cobra"
 )
@@ -52,6 +53,7 @@ func printStatus(w io.Writer, view statusView) {
 		fmt.Fprintf(w, "the last reload, %s ago, was refused:\n  %s\n",
 			time.Since(view.Reload.Time).Round(time.Second), strings.ReplaceAll(view.Reload.Error, "\n", "\n  "))
 	}
+	printAlerts(w, view.Alerts)
 	if view.Authority != "" {
 		fmt.Fprintf(w, "local certificate authority %s\n", view.Authority)
 	}
@@ -81,6 +83,17 @@ func printStatus(w io.Writer, view statusView) {
 		}
 	}
 	_ = table.Flush()
+}
+
+// printAlerts shows the newest of what somebody has to do something about.
+func printAlerts(w io.Writer, alerts []alert.Alert) {
+	const most = 10
+	for _, a := range alerts[:min(len(alerts), most)] {
+		fmt.Fprintf(w, "ALERT for %s: %s: %s\n", time.Since(a.Since).Round(time.Second), a.Title, a.Detail)
+	}
+	if more := len(alerts) - most; more > 0 {
+		fmt.Fprintf(w, "and %s: outrider status --json\n", count(more, "more alert"))
+	}
 }
 
 // quotaState leaves out what a quota does not have: tokens without a rate, slots

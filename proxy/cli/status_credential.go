@@ -12,6 +12,9 @@ func credentialState(c policy.CredentialStatus) string {
 	text := c.State
 	if c.State == "none" {
 		text = "none yet: the first call has it fetched"
+		if c.Login != "" {
+			text = "not used yet: its tokens come from " + c.Login
+		}
 	}
 	if c.Expires != nil && c.Usable {
 		text += fmt.Sprintf(" for %s", time.Until(*c.Expires).Round(time.Second))

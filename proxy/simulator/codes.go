@@ -28,15 +28,23 @@ func authorize(s *Simulator, w http.ResponseWriter, r *http.Request) {
 		redirectBack(w, r, back, url.Values{"error": {"invalid_request"}, "error_description": {"code_challenge_method"}})
 		return
 	case q.Has("deny"):
-		redirectBack(w, r, back, url.Values{"error": {"access_denied"}})
+		redirectBack(w, r, back, url.Values{"error": {"access_denied"}, "error_description": {"The user said no."}})
 		return
 	}
-	redirectBack(w, r, back, url.Values{"code": {s.grants.code(&code{
+	answer := url.Values{"code": {s.grants.code(&code{
 		family:    &family{client: q.Get("client_id"), scope: q.Get("scope")},
 		redirect:  q.Get("redirect_uri"),
 		challenge: q.Get("code_challenge"),
 		method:    method,
-	})}})
+	})}}
+	switch iss := q.Get("iss"); iss { // RFC 9207
+	case "":
+	case "own":
+		answer.Set("iss", "http://"+r.Host)
+	default:
+		answer.Set("iss", iss)
+	}
+	redirectBack(w, r, back, answer)
 }
 
 func redirectBack(w http.ResponseWriter, r *http.Request, back *url.URL, with url.Values) {
@@ -97,10 +105,19 @@ func proves(method, challenge, verifier string) bool {
 	return verifier == challenge
 }
 
-// startDevice serves /oauth/device (RFC 8628): its user agrees after pending polls.
+// deviceEnds are what may become of a device besides its user's agreement: an error
+// code of RFC 8628 section 3.5 for each.
+var deviceEnds = map[string]string{"denied": "access_denied", "expired": "expired_token"}
+
+// startDevice serves /oauth/device (RFC 8628): its user agrees after pending polls, or
+// not.
 func startDevice(s *Simulator, w http.ResponseWriter, r *http.Request) {
 	p := paramsOf(r)
 	pending, interval := p.count("pending", 2, 0, 1000), p.duration("interval", time.Second)
+	slow, end := p.count("slow", 0, 0, 1000), p.text("end", "")
+	if deviceEnds[end] == "" && end != "" {
+		p.fail("end = %q: must be denied or expired", end)
+	}
 	if p.refused(w) {
 		return
 	}
@@ -111,13 +128,17 @@ func startDevice(s *Simulator, w http.ResponseWriter, r *http.Request) {
 	}
 	name := s.grants.device(&device{
 		family:   &family{client: form["client_id"], scope: form["scope"]},
-		interval: interval, pending: pending,
+		interval: interval, pending: pending, slow: slow, end: deviceEnds[end],
 	})
+	page := "http://" + r.Host + "/"
 	respond(w, http.StatusOK, map[string]any{
-		"device_code": name, "user_code": "WDJB-MJHT", "verification_uri": "http://" + r.Host + "/",
+		"device_code": name, "user_code": userCode, "verification_uri": page, "verification_uri_complete": page + "?user_code=" + userCode,
 		"expires_in": int(codeLifetime.Seconds()), "interval": seconds(interval),
 	})
 }
+
+// userCode is the one that the user of a device would enter.
+const userCode = "WDJB-MJHT"
 
 func (g *grants) device(d *device) string {
 	g.mu.Lock()
@@ -143,12 +164,15 @@ func (g *grants) poll(name, client string, how issue) (Grant, string) {
 	switch {
 	case !now.Before(d.expires):
 		return Grant{}, "expired_token"
-	case tooSoon:
+	case tooSoon || d.slow > 0:
+		d.slow = max(d.slow-1, 0)
 		d.interval += 5 * time.Second
 		return Grant{}, "slow_down"
 	case d.pending > 0:
 		d.pending--
 		return Grant{}, "authorization_pending"
+	case d.end != "":
+		return Grant{}, d.end
 	}
 	d.spent = true
 	return g.issue(d.family, true, how), ""

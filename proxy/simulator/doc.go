@@ -224,12 +224,14 @@
 //	      POST: the token of a GitHub App's installation, for the app's assertion.
 //	      curl -si -X POST BASE/app/installations/1/access_tokens -H 'Authorization: Bearer JWT'
 //
-//	  /oauth/authorize  ?  response_type=code client_id= redirect_uri= state= code_challenge= deny
-//	      The user who agrees at once: redirects with a code.
+//	  /oauth/authorize  ?  response_type=code client_id= redirect_uri= state= code_challenge= deny iss=
+//	      The user who agrees at once: redirects with a code. deny: who says no;
+//	      iss: names that issuer, or with own itself.
 //	      curl -si 'BASE/oauth/authorize?response_type=code&client_id=demo&redirect_uri=http://127.0.0.1:1/back&state=s'
 //
-//	  /oauth/device  ?  pending=2 interval=1s
-//	      A device code whose user agrees after so many polls.
+//	  /oauth/device  ?  pending=2 interval=1s slow=0 end=
+//	      A device code whose user agrees after so many polls, or ends it: denied or
+//	      expired. slow: polls that are told to slow down.
 //	      curl -s BASE/oauth/device -d client_id=demo
 //
 //	  /oauth/revoke

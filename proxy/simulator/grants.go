@@ -76,6 +76,8 @@ type device struct {
 	*family
 	interval  time.Duration
 	pending   int
+	slow      int    // polls that are told to come less often
+	end       string // the error code in place of tokens; "": the user agrees
 	lastAsked time.Time
 	expires   time.Time
 	spent     bool

@@ -276,6 +276,46 @@ func TestDeviceWaitsForItsUser(t *testing.T) {
 	})
 }
 
+func TestDeviceEndsAsItIsAskedTo(t *testing.T) {
+	for query, want := range map[string]string{
+		"pending=0&slow=1&interval=1s":     "slow_down  invalid_grant invalid_grant",
+		"pending=0&slow=2&interval=1s":     "slow_down slow_down  invalid_grant",
+		"pending=1&end=denied&interval=0s": "authorization_pending access_denied access_denied access_denied",
+		"pending=0&end=expired":            "expired_token expired_token expired_token expired_token",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			sim := newSimulator(t, simulator.Settings{})
+			d := parse[struct {
+				Code string `json:"device_code"`
+				Page string `json:"verification_uri_complete"`
+			}](t, call(sim, "POST", "/oauth/device?"+query, "client_id=tv", "Content-Type", formType).Body.Bytes())
+			var got []string
+			for range 4 {
+				time.Sleep(14 * time.Second)
+				answer := askToken(t, sim, "", form("urn:ietf:params:oauth:grant-type:device_code", "client_id", "tv", "device_code", d.Code))
+				got = append(got, answer.Error)
+			}
+			if text := strings.Join(got, " "); text != want || !strings.HasSuffix(d.Page, "/?user_code=WDJB-MJHT") {
+				t.Errorf("%s: got %q, want %q; page %s", query, text, want, d.Page)
+			}
+		})
+	}
+	if w := call(newSimulator(t, simulator.Settings{}), "POST", "/oauth/device?end=never", "client_id=tv", "Content-Type", formType); w.Code != 400 {
+		t.Errorf("an unknown end: %d", w.Code)
+	}
+}
+
+func TestPageNamesItsIssuer(t *testing.T) {
+	sim := newSimulator(t, simulator.Settings{})
+	for iss, want := range map[string]string{"": "", "own": "http://example.com", "https://other.test": "https://other.test"} {
+		ask := url.Values{"response_type": {"code"}, "client_id": {"app"}, "redirect_uri": {"http://127.0.0.1:1/back"}, "iss": {iss}}
+		to, err := url.Parse(get(sim, "/oauth/authorize?"+ask.Encode()).Header().Get("Location"))
+		if err != nil || to.Query().Get("iss") != want || to.Query().Get("code") == "" {
+			t.Errorf("iss=%s: %v, %v", iss, to, err)
+		}
+	}
+}
+
 func TestTokenEndpointMisbehavesOnRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim := newSimulator(t, simulator.Settings{TokenLifetime: 90 * time.Second})

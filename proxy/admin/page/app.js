@@ -66,6 +66,9 @@ function warnings(state, latest) {
   const found = [];
   const refused = state.reload && state.reload.error;
   if (refused) found.push("The configuration on disk was refused; the one before still applies.\n" + refused);
+  for (const alert of (state.alerts || []).slice(0, 10)) found.push(`${alert.title} (since ${new Date(alert.since).toLocaleString()})\n${alert.detail}`);
+  const more = (state.alerts || []).length - 10;
+  if (more > 0) found.push(`And ${more} more alerts: /api/status`);
   const closed = latest.filter((call) => call.problem === "interception-failed");
   if (closed.length) found.push(`Of the latest calls, ${closed.length} could not be opened, and did not get through. The last: ${closed[0].host}\n${closed[0].error}`);
   return found;

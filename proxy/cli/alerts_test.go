@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"outrider/policy"
+	"outrider/proxy/alert"
+	"outrider/proxy/telemetry"
+)
+
+// A dead grant is told wherever somebody may look, once, and to whom it is to be told.
+func TestDeadGrantIsAnAlert(t *testing.T) {
+	_, base := identity(t)
+	var mu sync.Mutex
+	var told []string
+	hook := upstream(t, func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		told = append(told, string(body))
+	})
+	t.Setenv("CRM_SECRET", "demo-secret")
+	t.Setenv("CRM_REFRESH", "revoked-canary")
+	t.Setenv("HOOK", hook.URL+"/hook-canary")
+	dir := t.TempDir()
+	document := anyPorts + fmt.Sprintf("state_dir = %q\n[alerts]\nnotify = [\"env:HOOK\"]\n", filepath.Join(dir, "state")) + rotating(base, "")
+	r := launchUnstopped(t, layFile(t, filepath.Join(dir, "config.toml"), document), document)
+	for range 3 {
+		get(t, http.DefaultClient, r.url("/crm/protected/x"))
+	}
+	var out, errs bytes.Buffer
+	if code := Main(t.Context(), Process{Args: []string{"status", "--admin", r.adminAt}, Stdout: &out, Stderr: &errs}); code != 0 ||
+		!strings.Contains(out.String(), "ALERT for 0s: Reconnect crm: oauth2: asking ") {
+		t.Errorf("status says\n%s%s", out.String(), errs.String())
+	}
+	r.halt() // which sends what waits
+	if lines := r.logged("alert"); len(lines) != 1 || lines[0]["title"] != "Reconnect crm" || lines[0]["level"] != "ERROR" {
+		t.Errorf("logged %v", lines)
+	}
+	if len(told) != 1 || !strings.Contains(told[0], `"rule":"credential-dead","severity":"critical","subject":"crm","title":"Reconnect crm"`) {
+		t.Errorf("told %q", told)
+	}
+	if all := out.String() + r.log.String() + strings.Join(told, ""); strings.Contains(all, "canary") {
+		t.Errorf("a secret is shown:\n%s", all)
+	}
+}
+
+// What a reload says of notification URLs holds from then on.
+func TestReloadSaysWhoIsNotified(t *testing.T) {
+	told := make(chan string, 2)
+	hook := upstream(t, func(_ http.ResponseWriter, r *http.Request) { told <- r.URL.Path })
+	dir := t.TempDir()
+	document := func(path string) string {
+		return anyPorts + fmt.Sprintf("state_dir = %q\n[alerts]\nnotify = [%q]\n", filepath.Join(dir, "state"), hook.URL+path)
+	}
+	path := layFile(t, filepath.Join(dir, "config.toml"), document("/first"))
+	r := launchUnstopped(t, path, document("/first"))
+	writeFile(t, path, document("/second"))
+	if status, body := r.ask("POST", "/reload"); status != http.StatusOK {
+		t.Fatalf("reload: %d %s", status, body)
+	}
+	r.alarms.observe(policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: "acme", Reason: "dead"})
+	r.halt()
+	if got := <-told; got != "/second" || len(told) > 0 {
+		t.Errorf("told %s and %d more, want /second alone", got, len(told))
+	}
+}
+
+func TestNotificationURLsAreChecked(t *testing.T) {
+	path := layFile(t, filepath.Join(t.TempDir(), "config.toml"), "[alerts]\nnotify = [\"env:HOOK\", \"env:MISSING_HOOK\"]\nsecret = \"env:MISSING_SECRET\"\n")
+	t.Setenv("HOOK", "ftp://hook-canary")
+	var out bytes.Buffer
+	code := Main(t.Context(), Process{Args: []string{"check", "--config", path}, Stdout: &out, Stderr: &out})
+	for _, part := range []string{"alerts.notify[0]: must be an https:// URL", "alerts.notify[1]: ", "MISSING_HOOK", "alerts.secret: ", "MISSING_SECRET"} {
+		if code != 2 || !strings.Contains(out.String(), part) || strings.Contains(out.String(), "canary") {
+			t.Fatalf("check ends with %d, without %q:\n%s", code, part, out.String())
+		}
+	}
+}
+
+// How refreshes end, and what is wrong after each.
+func TestAlertsFollowRefreshes(t *testing.T) {
+	quiet, err := telemetry.New(t.Context(), telemetry.Settings{LogOutput: io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := newAlarms(quiet.Logger(), newSecrets())
+	defer a.close(t.Context())
+	for _, step := range []struct{ from, result, want string }{
+		{"first", "ok", ""},
+		{"ahead", "failed", ""}, // for less than its patience
+		{"ahead", "refused", "credential-refused"},
+		{"ahead", "dead", "credential-dead"},
+		{"first", "not-kept", "credential-not-kept"},
+		{"ahead", "failed", "credential-not-kept"},
+		{"save", "not-kept", "credential-not-kept"},
+		{"save", "ok", ""},
+		{"ahead", "dead", "credential-dead"},
+		{"save", "ok", "credential-dead"}, // nothing was asked for
+		{"expired", "ok", ""},
+	} {
+		a.observe(policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: "default", From: step.from, Reason: step.result})
+		var active []string
+		for _, alert := range a.book.Active() {
+			active = append(active, alert.Rule)
+		}
+		if got := strings.Join(active, " "); got != step.want {
+			t.Errorf("after %s %s: %q, want %q", step.from, step.result, got, step.want)
+		}
+	}
+}
+
+func TestStatusShowsTheNewestAlerts(t *testing.T) {
+	var out bytes.Buffer
+	printAlerts(&out, make([]alert.Alert, 12))
+	if got := strings.Count(out.String(), "ALERT for "); got != 10 || !strings.HasSuffix(out.String(), "and 2 more alerts: outrider status --json\n") {
+		t.Errorf("it shows\n%s", out.String())
+	}
+	out.Reset()
+	printAlerts(&out, []alert.Alert{{Title: "Reconnect crm", Detail: "invalid_grant", Since: time.Now().Add(-time.Minute)}})
+	if out.String() != "ALERT for 1m0s: Reconnect crm: invalid_grant\n" {
+		t.Errorf("it shows\n%s", out.String())
+	}
+}
