@@ -35,6 +35,11 @@ type database struct {
 	engine
 }
 
+// A rowQuerier is a database, or a transaction of it.
+type rowQuerier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
 // transact runs do in a transaction that no other one of this store runs beside,
 // in whatever process.
 func (d *database) transact(ctx context.Context, do func(*sql.Tx) error) error {
@@ -55,9 +60,9 @@ func (d *database) transact(ctx context.Context, do func(*sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// empty reports that there is no store in the database yet.
-func (d *database) empty(ctx context.Context) (bool, error) {
+// empty reports that there is no store in the database yet, as from sees it.
+func (d *database) empty(ctx context.Context, from rowQuerier) (bool, error) {
 	var tables int
-	err := d.QueryRowContext(ctx, d.tables).Scan(&tables)
+	err := from.QueryRowContext(ctx, d.tables).Scan(&tables)
 	return tables == 0, err
 }

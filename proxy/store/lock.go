@@ -19,6 +19,9 @@ const (
 	firstPause, maxPause = 5 * time.Millisecond, 100 * time.Millisecond
 )
 
+// errSilent is what a statement ends with that is bounded.
+var errSilent = fmt.Errorf("the store did not answer within %s", answered)
+
 // Lock takes the slot for one holder over all processes that share the store,
 // and waits for it until ctx ends. The function that it returns gives it back,
 // once; calling it again does nothing. Within a process those who wait get it in
@@ -92,7 +95,7 @@ func (s *Slot) take(ctx context.Context, holder string, seal *sealer) (bool, err
 	}
 	// It is not broken off when whoever waits goes away: a server may carry out later
 	// what we no longer listen to, and then the lease would be nobody's.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answered)
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), answered, errSilent)
 	defer cancel()
 	rows, err := s.store.write(ctx, `INSERT INTO outrider_leases (id, holder, until)
 		SELECT $1, $2, {now} + $3 FROM outrider_seal WHERE salt = $4 {share}
