@@ -25,10 +25,12 @@ const (
 	osys = "os"
 	dsql = "database/sql"
 	lite = "modernc.org/"
+	pgsq = "github.com/jackc/"
+	ring = "github.com/zalando/"
 )
 
 // guarded are the libraries that only some packages may use.
-var guarded = []string{otel, toml, slog, osys, dsql, lite}
+var guarded = []string{otel, toml, slog, osys, dsql, lite, pgsq, ring}
 
 // leaf is the rule of the policies that are decorators.
 var leaf = houseRule{
@@ -60,10 +62,11 @@ var house = map[string]houseRule{
 	"proxy/login":       {may: []string{osys}, why: "who leads a user to a provider and back knows no tokens"},
 	"proxy/simulator":   {may: []string{osys}, why: "the simulator is somebody else's server"},
 	"proxy/statefile":   {may: []string{osys}, why: "a file is private or not, whatever it holds"},
-	"proxy/store":       {may: []string{"proxy/statefile", dsql, lite, osys}, why: "the store keeps bytes, and does not know whose"},
+	"proxy/store":       {may: []string{"proxy/statefile", dsql, lite, pgsq, osys}, why: "the store keeps bytes, and does not know whose"},
 	"proxy/telemetry":   {may: []string{"policy", otel, slog, osys}, why: "the only importer of OpenTelemetry sees calls and events, not leaves"},
-	"proxy/cli": {may: []string{"policy", "policy/config", "policy/preset", "proxy", "proxy/admin", "proxy/alert", "proxy/clients", "proxy/egress", "proxy/intercept", "proxy/login", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys},
+	"proxy/cli": {may: []string{"policy", "policy/config", "policy/preset", "proxy", "proxy/admin", "proxy/alert", "proxy/clients", "proxy/egress", "proxy/intercept", "proxy/login", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys, ring},
 		why: "the wiring sees the parts, not the leaves"},
+	"proxy/store/postgrestest": {may: []string{osys}, why: "a server for tests must not know what they test"},
 }
 
 // TestHouse keeps the import table, in the manner of the standard library's
@@ -148,6 +151,7 @@ func TestHouseFindsForbiddenImports(t *testing.T) {
 		{"proxy/egress", "outrider/policy"},
 		{"proxy/store", "outrider/policy/auth"},
 		{"proxy/cli", "database/sql"},
+		{"proxy/cli", "github.com/jackc/pgx/v5"},
 	} {
 		if house[forbidden.importer].allows(forbidden.imported) {
 			t.Errorf("%s may import %s, and must not", forbidden.importer, forbidden.imported)

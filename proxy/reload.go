@@ -137,7 +137,8 @@ func fixed(now, next *config.File) error {
 	check("admin", now.Admin == next.Admin)
 	check("state_dir", now.StateDir == next.StateDir)
 	check("access_key", (now.AccessKey == "") == (next.AccessKey == ""))
-	check("store", now.Store == next.Store)
+	check("store.url", now.Store.URL == next.Store.URL)
+	check("store.key", now.Store.Key == next.Store.Key)
 	check("telemetry", now.Telemetry == next.Telemetry)
 	before, after := ownListeners(now), ownListeners(next)
 	for _, name := range slices.Sorted(maps.Keys(merge(before, after))) {

@@ -178,6 +178,10 @@ func referenceProblem(s string) string {
 		if strings.TrimSpace(rest) == "" {
 			return `must name a command: "exec:command args"`
 		}
+	case "keyring":
+		if rest == "" || strings.ContainsFunc(rest, unicode.IsSpace) {
+			return `must name an entry of the system's keyring: "keyring:NAME"`
+		}
 	default:
 		return nearReference(s)
 	}

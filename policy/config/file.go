@@ -44,7 +44,8 @@ type Egress struct {
 
 // Store says how what must not be lost is kept: the tokens of credentials.
 type Store struct {
-	Key Reference // seals what is kept; "": OUTRIDER_KEY of our environment, or else a file beside the store
+	URL Reference // of a PostgreSQL database that several machines share; "": a file in StateDir
+	Key Reference // seals what is kept; "": OUTRIDER_KEY of our environment, or else a file in StateDir
 }
 
 // Telemetry says how we report. Endpoint and protocol are the defaults under

@@ -36,6 +36,7 @@ var egressKeys = table[Egress]{
 }
 
 var storeKeys = table[Store]{
+	databaseURL("url"),
 	secret("key", func(s *Store) *Reference { return &s.Key }),
 }
 

@@ -141,7 +141,7 @@ func readEncoded[V any, P interface {
 
 // readReference never shows the value: whatever stands here may be the secret.
 func readReference(n node) (Reference, bool) {
-	const form = `must be a secret reference in quotes: "env:NAME", "file:/path" or "exec:command args"`
+	const form = `must be a secret reference in quotes: "env:NAME", "file:/path", "exec:command args" or "keyring:NAME"`
 	s, ok := n.raw.(string)
 	if !ok {
 		n.deny(form)

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// A Reference says where a secret is: "env:NAME", "file:/path" or "exec:command
-// args". Any other text is the secret itself, a literal, and shows as REDACTED
-// wherever it is printed. Convert to string to get at the text as written.
+// A Reference says where a secret is: "env:NAME", "file:/path", "exec:command args"
+// or "keyring:NAME". Any other text is the secret itself, a literal, and shows as
+// REDACTED wherever it is printed. Convert to string to get at the text as written.
 //
 // Three things are out of a type's hands: fmt calls no methods on unexported
 // fields, nor for %p, and encoding/json calls none for the keys of a map. Keep a
@@ -20,9 +20,9 @@ type Reference string
 const redacted = "REDACTED"
 
 // schemes are the places where a secret can be.
-var schemes = []string{"env", "file", "exec"}
+var schemes = []string{"env", "file", "exec", "keyring"}
 
-// Scheme is "env", "file" or "exec"; "" for a literal.
+// Scheme is "env", "file", "exec" or "keyring"; "" for a literal.
 func (r Reference) Scheme() string {
 	for _, scheme := range schemes {
 		if strings.HasPrefix(string(r), scheme+":") {

@@ -67,6 +67,7 @@ func TestReferenceShowsWhereTheSecretIs(t *testing.T) {
 		{"env:TOKEN", "env", false, "env:TOKEN"},
 		{"file:/run/secrets/x", "file", false, "file:/run/secrets/x"},
 		{"exec:vault read x", "exec", false, "exec:vault read x"},
+		{"keyring:outrider", "keyring", false, "keyring:outrider"},
 		{"ghp_1234", "", true, "REDACTED"},
 		{"environment:x", "", true, "REDACTED"},
 		{"vault:x", "", true, "REDACTED"},

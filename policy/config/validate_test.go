@@ -104,6 +104,10 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"truth in quotes", `telemetry.access_log = "yes"`, `telemetry.access_log = "yes": must be true or false, without quotes`},
 		{"table that is none", `telemetry = true`, `telemetry = true: must be a table: [telemetry]`},
 
+		{"store in a file by its path", `store.url = "/var/lib/store.db"`, `store.url: must be a URL of PostgreSQL, "postgres://user@host/database", or a reference to one, "env:NAME"; empty is a file in state_dir`},
+		{"store elsewhere", `store.url = "mysql://u:canary@h/d"`, `store.url: must be a URL of PostgreSQL, "postgres://user@host/database", or a reference to one, "env:NAME"; empty is a file in state_dir`},
+		{"nameless entry", `store.key = "keyring:"`, `store.key: must name an entry of the system's keyring: "keyring:NAME"`},
+
 		// Unknown keys.
 		{"typing error", `lsten = "x"`, `lsten: unknown key; did you mean "listen"?`},
 		{"swapped letters", crm(`retry.attempst = 3`), `upstream.crm.retry.attempst: unknown key; did you mean "attempts"?`},
@@ -207,7 +211,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"text for a table", crm(`auth = "canary"`), `upstream.crm.auth = "canary": must be a table: [upstream.crm.auth]`},
 		{"no token", crm(`auth = { type = "bearer" }`), `upstream.crm.auth.token: is missing: type bearer takes token`},
 		{"empty token", crm(`auth = { type = "bearer", token = "" }`), `upstream.crm.auth.token: must not be empty`},
-		{"number for a token", crm(`auth = { type = "bearer", token = 123 }`), `upstream.crm.auth.token: must be a secret reference in quotes: "env:NAME", "file:/path" or "exec:command args"`},
+		{"number for a token", crm(`auth = { type = "bearer", token = 123 }`), `upstream.crm.auth.token: must be a secret reference in quotes: "env:NAME", "file:/path", "exec:command args" or "keyring:NAME"`},
 		{"key of another kind", crm(`auth = { type = "bearer", token = "env:T", name = "X" }`), `upstream.crm.auth.name: does not belong to type bearer, which takes token`},
 		{"token for nothing", crm(`auth = { type = "none", token = "env:T" }`), `upstream.crm.auth.token: does not belong to type none, which takes no other key`},
 		{"no password", crm(`auth = { type = "basic", username = "u" }`), `upstream.crm.auth.password: is missing: type basic takes username and password`},
@@ -258,7 +262,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"circuit of a rule", crm("[[upstream.crm.rule]]\nmatch = \"GET\"\ncircuit = { open = \"1s\" }"), `upstream.crm.rule[0].circuit: does not belong in a rule: one circuit guards the whole upstream; set it in [upstream.NAME.circuit]`},
 		{"never reached", crm("[[upstream.crm.rule]]\nmatch = \"GET\"\n[[upstream.crm.rule]]\nmatch = \"GET\""), `upstream.crm.rule[1].match = "GET": is the match of upstream.crm.rule[0] already, and the first one wins`},
 		{"rule's own attempt", crm("[[upstream.crm.rule]]\nmatch = \"GET\"\nattempt_timeout = \"2m\"\n[upstream.crm.circuit]\nwindow = \"10m\""), `upstream.crm.rule[0].attempt_timeout = "2m": must not be longer than timeout, which is 1m`},
-		{"rule's url", crm("[[upstream.crm.rule]]\nmatch = \"GET\"\nurl = \"https://x\""), `upstream.crm.rule[0].url: unknown key; it belongs in [upstream.NAME]`},
+		{"rule's url", crm("[[upstream.crm.rule]]\nmatch = \"GET\"\nurl = \"https://x\""), `upstream.crm.rule[0].url: unknown key; it belongs in [store] or [upstream.NAME]`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := problems(t, tt.document).Error(); got != tt.want {
@@ -283,6 +287,21 @@ proxy = "direct"
 	}
 	if want := (config.Egress{Proxy: config.ProxyDirect}); upstream(t, f, "b").Egress != want {
 		t.Errorf("b goes through %+v, want %+v", upstream(t, f, "b").Egress, want)
+	}
+}
+
+// A URL without a password is no secret.
+func TestPasswordInTheURLOfTheStoreEarnsAWarning(t *testing.T) {
+	for url, warns := range map[string]bool{
+		"postgres://outrider@db/tokens?sslmode=verify-full": false,
+		"postgres://outrider:canary@db/tokens":              true,
+		"postgresql://db/tokens?user=u&password=canary":     true,
+		"env:DATABASE_URL":                                  false,
+	} {
+		warnings := mustParse(t, "store.url = \""+url+"\"").Warnings
+		if got := strings.Join(warnings, "\n"); (got != "") != warns || strings.Contains(got, "canary") {
+			t.Errorf("%s: warnings %q", url, warnings)
+		}
 	}
 }
 
@@ -314,6 +333,7 @@ func TestSoundDocuments(t *testing.T) {
 		{"app of a server", app("api_url", `"https://ghe.example.com/api/v3"`)},
 		{"ID token", account("scopes", "") + "audience = \"https://run.example.com\"\n"},
 		{"placeholder", crm(`auth = { type = "placeholder", value = "env:K" }`)},
+		{"store by a reference", "store = { url = \"env:DATABASE_URL\", key = \"keyring:outrider\" }"},
 		{"percent", crm(`retry.budget = "0%"`)},
 		{"whole", crm("retry.budget = 1")},
 		{"empty password", crm(`auth = { type = "basic", username = "env:K", password = "" }`)},

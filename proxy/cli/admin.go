@@ -90,6 +90,7 @@ type statusView struct {
 	Capture   proxy.CaptureStatus     `json:"capture"`
 	Authority string                  `json:"authority,omitempty"` // the local certificate authority, once there is one
 	Store     string                  `json:"store,omitempty"`     // of tokens, once something is kept
+	Warnings  []string                `json:"warnings,omitempty"`  // what of it should not stay as it is
 	Alerts    []alert.Alert           `json:"alerts,omitempty"`    // what lasts, the newest first
 	Reload    *proxy.ReloadStatus     `json:"reload,omitempty"`
 	Config    string                  `json:"config"`
@@ -102,7 +103,7 @@ func (s *sidecar) status() statusView {
 	return statusView{
 		Version: version(), Ready: !s.draining.Load(), Listen: s.addresses,
 		Upstreams: s.live.Load().Status(), Reload: s.reloader.Status(), Config: s.reloader.Path,
-		Capture: s.server.Capture(), Authority: s.authority(), Store: s.storeText(), StateDir: s.stateDir(),
+		Capture: s.server.Capture(), Authority: s.authority(), Store: s.storage.text(), Warnings: s.storage.warnings(), StateDir: s.stateDir(),
 		ForCommand: s.forCommand.Load(), Alerts: s.alarms.book.Active(),
 	}
 }

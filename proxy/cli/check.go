@@ -34,7 +34,11 @@ func (c *commands) check() error {
 	}
 	s := &sidecar{file: file, secrets: newSecrets()}
 	env := s.env()
-	env.Keep = nil // a store would be made
+	kept := false
+	env.Keep = func(string) (policy.Keeper, error) { // without a store, which would be made
+		kept = true
+		return nil, nil
+	}
 	set, err := policy.Compile(file, env, nil)
 	if err = errors.Join(s.checkFile(file), err); err != nil {
 		return usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
@@ -53,8 +57,30 @@ func (c *commands) check() error {
 	for _, warning := range file.Warnings {
 		fmt.Fprintln(c.Stdout, "warning:", warning)
 	}
+	if kept {
+		if err := c.printStore(file, s.secrets); err != nil {
+			return usageError{err}
+		}
+	}
 	for _, u := range set.Upstreams() {
 		printUpstream(c.Stdout, file, u, set.Intercepts(u), s.wayText)
+	}
+	return nil
+}
+
+// printStore says where tokens would be kept.
+func (c *commands) printStore(file *config.File, secrets *secrets) error {
+	settings, err := storeSettings(file, secrets)
+	if err != nil {
+		return err
+	}
+	plan, err := settings.Plan()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(c.Stdout, "tokens are kept in", planText(plan))
+	if warning := keyWarning(plan, file); warning != "" {
+		fmt.Fprintln(c.Stdout, "warning:", warning)
 	}
 	return nil
 }

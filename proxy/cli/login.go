@@ -63,7 +63,7 @@ func (c *commands) login(ctx context.Context, name string, o loginOptions) (err 
 	if err != nil {
 		return err
 	}
-	defer s.closePlain()
+	defer s.storage.close()
 	l, err := policy.NewLogin(u, o.connection, s.plainEnv())
 	if err != nil {
 		return usageError{err}

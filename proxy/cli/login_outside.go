@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -23,6 +25,7 @@ func (c *commands) upstreamFor(name string) (*sidecar, *config.Upstream, error) 
 		return nil, nil, usageError{fmt.Errorf("there is no [upstream.%s] in the configuration", name)}
 	}
 	s := &sidecar{file: file, secrets: newSecrets(), own: addressesOf(file)}
+	s.storage = newStorage(file, s.secrets, slog.New(slog.DiscardHandler))
 	return s, &file.Upstreams[i], nil
 }
 
@@ -60,15 +63,17 @@ func (s *sidecar) plainEnv() policy.Env {
 			}
 			return wire, nil
 		},
-		Keep:   s.keep,
+		Keep:   s.keepNow,
 		Jitter: jitter,
 		Secret: s.secrets.get,
 	}
 }
 
-// closePlain gives back what a command without telemetry has opened.
-func (s *sidecar) closePlain() {
-	if s.store != nil {
-		_ = s.store.Close() // what was to be kept has been
+// keepNow is where the tokens of a credential are kept. Who logs in does not do it for
+// nothing: a store that is away now is an error.
+func (s *sidecar) keepNow(credential string) (policy.Keeper, error) {
+	if _, err := s.storage.open(context.Background()); err != nil {
+		return nil, err
 	}
+	return s.storage.keep(credential)
 }

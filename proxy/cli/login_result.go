@@ -29,7 +29,7 @@ type probeView struct {
 
 // loggedIn tells what a login brought, and whether the provider takes it.
 func (c *commands) loggedIn(ctx context.Context, s *sidecar, l *policy.Login, pair policy.Pair, probe *http.Request) error {
-	view := loginView{Upstream: l.Upstream.Name, Connection: l.Connection, Renewable: pair.Renewable(), Store: s.storeText()}
+	view := loginView{Upstream: l.Upstream.Name, Connection: l.Connection, Renewable: pair.Renewable(), Store: s.storage.text()}
 	if !pair.Expires.IsZero() {
 		view.Expires = &pair.Expires
 	}

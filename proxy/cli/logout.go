@@ -37,17 +37,13 @@ func (c *commands) logout(ctx context.Context, name, connection string) error {
 	if err != nil {
 		return err
 	}
-	defer s.closePlain()
+	defer s.storage.close()
 	id, err := policy.LoginID(u, connection)
 	if err != nil {
 		return usageError{err}
 	}
-	slot, err := s.slot(id)
-	if err != nil {
-		return usageError{err}
-	}
 	title := policy.ConnectionTitle(name, connection)
-	there, err := policy.Logout(ctx, u, slot, s.plainEnv())
+	there, err := policy.Logout(ctx, u, keeper{s.storage, id}, s.plainEnv())
 	switch {
 	case err != nil && there:
 		return fmt.Errorf("the tokens of %s are forgotten here, and the provider could not be told: %w", title, err)

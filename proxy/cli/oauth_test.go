@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"outrider/proxy/simulator"
+	"outrider/proxy/store/postgrestest"
 )
 
 // identity is a provider with an OAuth server that rotates: a spent refresh token
@@ -209,34 +210,55 @@ func TestRefreshOutlivesReloadAndStop(t *testing.T) {
 }
 
 // However many call at once, on however many sidecars that share a store: one token
-// request, and nobody fails.
+// request, and nobody fails. With PostgreSQL each is of a machine of its own.
 func TestOneRefreshForAllProcesses(t *testing.T) {
-	sim, base := identity(t)
-	t.Setenv("CRM_SECRET", "demo-secret")
-	t.Setenv("CRM_REFRESH", sim.Grant("demo", "").RefreshToken)
-	document := anyPorts + fmt.Sprintf("state_dir = %q\n", filepath.Join(t.TempDir(), "state")) + rotating(base, "old=dies&rotate=on")
-	first, second := launchData(t, "", document), launchData(t, "", document)
-	everybody := func() {
-		t.Helper()
-		var calls sync.WaitGroup
-		for range 40 {
-			for _, r := range []*running{first, second} {
-				calls.Go(func() {
-					if resp, body := get(t, http.DefaultClient, r.url("/crm/protected/x")); resp.StatusCode != 200 {
-						t.Errorf("got %d %s", resp.StatusCode, body)
-					}
-				})
+	state := filepath.Join(t.TempDir(), "state")
+	for engine, places := range map[string][2]string{
+		"SQLite":     {fmt.Sprintf("state_dir = %q\n", state), fmt.Sprintf("state_dir = %q\n", state)},
+		"PostgreSQL": {onPostgres(t, ""), onPostgres(t, "")},
+	} {
+		t.Run(engine, func(t *testing.T) {
+			sim, base := identity(t)
+			t.Setenv("CRM_SECRET", "demo-secret")
+			t.Setenv("CRM_REFRESH", sim.Grant("demo", "").RefreshToken)
+			t.Setenv("OUTRIDER_KEY", "correct horse battery staple")
+			if engine == "PostgreSQL" {
+				t.Setenv("DATABASE_URL", postgrestest.Start(t).Database(t))
 			}
-		}
-		calls.Wait()
+			upstream := rotating(base, "old=dies&rotate=on")
+			first, second := launchData(t, "", anyPorts+places[0]+upstream), launchData(t, "", anyPorts+places[1]+upstream)
+			for round := int64(1); round <= 3; round++ {
+				callAll(t, first, second)
+				if got := sim.Stats().Tokens; got.Refreshed != round || got.Reused != 0 {
+					t.Fatalf("round %d: %d refreshes, %d of a spent token", round, got.Refreshed, got.Reused)
+				}
+				revoke(t, sim)
+			}
+		})
 	}
-	for round := int64(1); round <= 3; round++ {
-		everybody()
-		if got := sim.Stats().Tokens; got.Refreshed != round || got.Reused != 0 {
-			t.Fatalf("round %d: %d refreshes, %d of a spent token", round, got.Refreshed, got.Reused)
+}
+
+// onPostgres is a configuration with a state directory of its own, and the store in
+// the database that DATABASE_URL names. key is a reference to its key; "" for none.
+func onPostgres(t *testing.T, key string) string {
+	t.Helper()
+	return fmt.Sprintf("state_dir = %q\nstore = { url = \"env:DATABASE_URL\", key = %q }\n", filepath.Join(t.TempDir(), "state"), key)
+}
+
+// callAll has 40 callers at each sidecar, all at once; no call may fail.
+func callAll(t *testing.T, sidecars ...*running) {
+	t.Helper()
+	var calls sync.WaitGroup
+	for range 40 {
+		for _, r := range sidecars {
+			calls.Go(func() {
+				if resp, body := get(t, http.DefaultClient, r.url("/crm/protected/x")); resp.StatusCode != 200 {
+					t.Errorf("got %d %s", resp.StatusCode, body)
+				}
+			})
 		}
-		revoke(t, sim)
 	}
+	calls.Wait()
 }
 
 // A grant that is dead is said to be, with what to do; nothing is sent to the API,

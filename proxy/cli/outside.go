@@ -32,7 +32,7 @@ func (s *sidecar) env() policy.Env {
 			return traced{s.telemetry.Transport(transport), transport}, nil
 		},
 		TokenTransport: s.tokenTransport,
-		Keep:           s.keep,
+		Keep:           s.storage.keep,
 		Jitter:         jitter,
 		NewKey:         newKey,
 		Secret:         s.secrets.get,
@@ -72,58 +72,6 @@ func (s *sidecar) tokenTransport(u *config.Upstream) (http.RoundTripper, error) 
 		return nil, err
 	}
 	return traced{s.telemetry.TokenTransport(transport, u.Name), transport}, nil
-}
-
-// keep is where the tokens of a credential are kept.
-func (s *sidecar) keep(credential string) (policy.Keeper, error) {
-	slot, err := s.slot(credential)
-	if err != nil {
-		return nil, err
-	}
-	return slot, nil
-}
-
-// slot is the place of a credential's tokens. The store is opened when the first
-// credential needs one.
-func (s *sidecar) slot(credential string) (*store.Slot, error) {
-	s.storing.Lock()
-	defer s.storing.Unlock()
-	if s.store == nil {
-		dir, err := stateDir(s.file)
-		if err != nil {
-			return nil, &settingError{"state_dir", err}
-		}
-		settings := store.Settings{Dir: dir}
-		if ref := s.file.Store.Key; ref != "" {
-			settings.Key = func() (string, error) { return s.secrets.get(ref) }
-		}
-		if s.store, err = store.Open(context.Background(), settings); err != nil {
-			return nil, &settingError{"state_dir", err}
-		}
-	}
-	return s.store.Slot(credential), nil
-}
-
-// storeText says where tokens are kept, and what with; "" when none has to be.
-func (s *sidecar) storeText() string {
-	s.storing.Lock()
-	defer s.storing.Unlock()
-	if s.store == nil {
-		return ""
-	}
-	return s.stateDir() + ", sealed with the key of " + s.store.KeyFrom()
-}
-
-func (s *sidecar) closeStore() {
-	s.storing.Lock()
-	defer s.storing.Unlock()
-	if s.store == nil {
-		return
-	}
-	if err := s.store.Close(); err != nil {
-		s.telemetry.Logger().Warn("closing the store", "error", err)
-	}
-	s.store = nil
 }
 
 func jitter(max time.Duration) time.Duration {
@@ -196,21 +144,27 @@ func (s *sidecar) way(e config.Egress) (egress.ProxyFunc, error) {
 }
 
 // checkFile finds out whether the proxy for hosts that no upstream names, the store's
-// key and the notification URLs can be used. What belongs to an upstream is seen when it is compiled.
+// URL and key, and the notification URLs can be used. What belongs to an upstream is
+// seen when it is compiled.
 func (s *sidecar) checkFile(file *config.File) error {
 	var errs []error
 	if _, err := s.way(file.Egress); err != nil {
 		errs = append(errs, fmt.Errorf("egress.proxy: %w", err))
 	}
-	if ref := file.Store.Key; ref != "" {
-		key, err := s.secrets.get(ref)
+	check := func(key string, ref config.Reference, problem func(string) error) {
+		if ref == "" {
+			return
+		}
+		value, err := s.secrets.get(ref)
 		if err == nil {
-			err = store.CheckKey(key)
+			err = problem(value)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("store.key: %w", err))
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
 		}
 	}
+	check("store.url", file.Store.URL, store.CheckURL)
+	check("store.key", file.Store.Key, store.CheckKey)
 	errs = append(errs, s.checkAlerts(file.Alerts))
 	return errors.Join(errs...)
 }

@@ -20,12 +20,12 @@ const (
 	fileFresh   = time.Second
 )
 
-// secrets resolve references. Values of files are read again when the file
-// changes; a command is run once, and again when its value was refused.
+// secrets resolve references. Values of files are read again when the file changes; a
+// command is run once, and the keyring asked once, and again when the value was refused.
 type secrets struct {
 	mu     sync.Mutex
 	values map[config.Reference]*secret
-	runs   map[config.Reference]chan struct{} // reference → the place of its command, for one at a time
+	runs   map[config.Reference]chan struct{} // reference → the place of its reading, for one at a time
 }
 
 type secret struct {
@@ -67,9 +67,11 @@ func (s *secrets) get(ref config.Reference) (string, error) {
 	case "file":
 		return s.file(ref, rest)
 	case "exec":
-		return s.exec(ref, rest)
+		return s.once(ref, func() (string, error) { return runForSecret(ref, rest) })
+	case "keyring":
+		return s.once(ref, func() (string, error) { return fromKeyring(rest) })
 	}
-	return "", fmt.Errorf("%s: not a reference; write env:NAME, file:/path or exec:command", ref)
+	return "", fmt.Errorf("%s: not a reference; write env:NAME, file:/path, exec:command or keyring:NAME", ref)
 }
 
 func (s *secrets) file(ref config.Reference, path string) (string, error) {
@@ -100,9 +102,9 @@ func (s *secrets) file(ref config.Reference, path string) (string, error) {
 	return value, nil
 }
 
-// exec gives what a command has printed. Whoever asks while it runs waits for it,
-// and others do not.
-func (s *secrets) exec(ref config.Reference, command string) (string, error) {
+// once gives what was read once, such as what a command has printed. Whoever asks
+// while it is read waits for that, and others do not.
+func (s *secrets) once(ref config.Reference, read func() (string, error)) (string, error) {
 	s.mu.Lock()
 	known, place := s.values[ref], s.runs[ref]
 	if place == nil {
@@ -113,7 +115,7 @@ func (s *secrets) exec(ref config.Reference, command string) (string, error) {
 	if known != nil {
 		return known.value, nil
 	}
-	place <- struct{}{} // a run ends within execTimeout
+	place <- struct{}{} // reading is bounded: see execTimeout and keyringTimeout
 	defer func() { <-place }()
 	s.mu.Lock()
 	known = s.values[ref]
@@ -121,7 +123,7 @@ func (s *secrets) exec(ref config.Reference, command string) (string, error) {
 	if known != nil {
 		return known.value, nil
 	}
-	value, err := runForSecret(ref, command)
+	value, err := read()
 	if err != nil {
 		return "", err
 	}

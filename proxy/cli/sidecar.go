@@ -8,14 +8,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"outrider/policy"
 	"outrider/policy/config"
 	"outrider/proxy"
-	"outrider/proxy/store"
 	"outrider/proxy/telemetry"
 )
 
@@ -38,8 +36,7 @@ type sidecar struct {
 
 	forCommand atomic.Bool // started by exec
 
-	storing sync.Mutex   // held while the store is opened
-	store   *store.Store // of tokens; nil: nothing needs one
+	storage *storage // of tokens
 }
 
 // start brings a sidecar up: it answers when start returns.
@@ -65,6 +62,7 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 		return nil, usageError{fmt.Errorf("telemetry: %w", err)}
 	}
 	s.alarms = newAlarms(s.telemetry.Logger(), s.secrets)
+	s.storage = newStorage(file, s.secrets, s.telemetry.Logger())
 	listeners, adminListener, err := s.listen()
 	if err != nil {
 		return nil, err
@@ -72,6 +70,7 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 	s.reloader = &proxy.Reloader{Path: path, Live: &s.live, Env: s.env(), Check: s.checkFile, Log: s.telemetry.Logger()}
 	if err := s.reloader.Load(data); err != nil {
 		closeAll(listeners, adminListener)
+		s.storage.close()
 		return nil, usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
 	}
 	s.reloader.Changed = s.follow
@@ -112,7 +111,7 @@ func (s *sidecar) stop(ctx context.Context) error {
 	if lost := s.live.Close(lastMoments(ctx)); lost != nil {
 		s.telemetry.Logger().Warn("a token request goes on while we end: what it brings may be lost", "error", lost)
 	}
-	s.closeStore()
+	s.storage.close()
 	s.alarms.close(lastMoments(ctx))
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

@@ -60,6 +60,9 @@ func printStatus(w io.Writer, view statusView) {
 	if view.Store != "" {
 		fmt.Fprintf(w, "tokens are kept in %s\n", view.Store)
 	}
+	for _, warning := range view.Warnings {
+		fmt.Fprintln(w, "warning:", warning)
+	}
 	if n := view.Capture.Tunnels; n > 0 {
 		fmt.Fprintf(w, "%s by CONNECT\n", count(n, "open connection"))
 	}

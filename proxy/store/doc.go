@@ -1,46 +1,74 @@
-// Package store is the one SQL store: what has to be there after a restart, in
-// one file of the state directory, by SQLite embedded. So far that is slots, the
-// places where credentials keep their tokens.
+// Package store is the one SQL store: what has to be there after a restart. So far
+// that is slots, the places where credentials keep their tokens.
 //
 //	Open(…) → Store ─ Slot("crm/default") ─ Lock ( Load, Save ) unlock
 //
-// Every write is on the disk (fsynced) when it returns: SQLite's write-ahead log
-// with synchronous=FULL (https://sqlite.org/pragma.html#pragma_synchronous).
-// Several processes may have the file open at once, on one machine: the log
-// needs shared memory (https://sqlite.org/wal.html), so that a network file
-// system that several machines mount is no place for it.
+// # Engines
+//
+//	SQLite      embedded, one file in the state directory; several processes of one machine
+//	PostgreSQL  by Settings.URL: shared by machines; nothing else is done differently
+//
+// Schema, statements and the code around them are the same; engine.go has the few
+// words that differ, sqlite.go and postgres.go how each is opened.
+//
+// Every write is on the disk (fsynced) of the database when it returns: SQLite's
+// write-ahead log with synchronous=FULL (https://sqlite.org/pragma.html#pragma_synchronous),
+// PostgreSQL with synchronous_commit on. SQLite's log needs shared memory
+// (https://sqlite.org/wal.html), so that a network file system that several machines
+// mount is no place for it. In PostgreSQL a server with fsync = off earns a warning,
+// and a pooler that hands sessions around has to give the role synchronous_commit = on
+// itself.
 //
 // # What is kept where
 //
-//	store.db             the tables; with store.db-wal and store.db-shm while it is open, and after a crash
+//	store.db             SQLite's tables; with store.db-wal and store.db-shm while it is open, and after a crash
 //	store.key            the sealing key, where neither OUTRIDER_KEY nor the configuration has one
+//	store.key.new, .old  while and after it is replaced: see Store.Rekey
 //
-//	migrations           version of the schema → when it was reached
-//	seal                 one row: the salt of the key, and a sealed value that tells a wrong key apart
-//	slots                id → sealed data, and when it was saved
-//	leases               id of a locked slot → its holder (random, of one Lock), and until when
+//	outrider_migrations  version of the schema → when it was reached
+//	outrider_seal        one row: the salt of the key, and a sealed value that tells a wrong key apart
+//	outrider_slots       id → sealed data, and when it was saved
+//	outrider_leases      id of a locked slot → its holder (random, of one Lock), and until when
+//
+// The names begin with outrider_ because a PostgreSQL may be that of the application,
+// too. A schema of our own would have to be named in a setting of each session, which
+// poolers refuse or lose; who wants one adds search_path=… to the URL, and has a store
+// for each that way.
 //
 // All files are for their owner only, and are refused when they are not. To copy
 // a store, stop Outrider and copy store.db (with store.db-wal, if it is there)
-// and the key. The key apart from the file is what sealing is for.
+// and the key. The key apart from the store is what sealing is for.
 //
 // # Sealing
 //
 //	text of the key ── HKDF-SHA256 (salt of the store) ── AES-256-GCM key ── seal(data, bound to table and id)
 //
 // Data is sealed with a random nonce, and bound to its row: one that was changed,
-// or moved to another row, is refused. So whoever gets the file alone, in a
-// backup or from a disk that was thrown away, gets no token.
+// or moved to another row, is refused. So whoever gets the file or the tables alone,
+// in a backup, as the administrator of the database, or from a disk that was thrown
+// away, gets no token.
+//
+// A key can be replaced while Outriders run (Store.Rekey). A seal is known by its salt:
+// what is written, and each lock, is for the seal that the writer knows, in the same
+// statement. So nothing is ever written that the key of the store does not open, and
+// nobody fetches under a lock what it could not save.
 //
 // Not protected:
 //
 //   - What is in the clear: the ids, the times, the lengths of data, the leases.
-//   - Against whoever can write the file, or its directory: a row, or all of it,
-//     can be removed, or put back as it was earlier.
+//   - Against whoever can write the store: a row, or all of it, can be removed, or
+//     put back as it was earlier.
+//   - What an old key sealed is in backups, and may be in free parts of the file, of
+//     its log or of the table for a while. A key that leaked is a reason to replace
+//     the tokens, too.
 //   - Against whoever is the same user, or root: they get the key where we get it,
 //     or the tokens from our memory.
 //   - A store.key beside the store protects from what copies one and not the
 //     other; OUTRIDER_KEY, from a secret manager, protects from more.
+//
+// The keyring of the operating system is not looked in unless the configuration
+// names it: one that is locked, or has no session to belong to, as after a restart at
+// night, would keep Outrider from its tokens until somebody comes.
 //
 // # Versions
 //

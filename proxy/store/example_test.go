@@ -42,7 +42,7 @@ func Example() {
 		return
 	}
 	data, _ := slot.Load(ctx)
-	fmt.Printf("after: %s, sealed by the key of %s\n", data, kept.KeyFrom())
+	fmt.Printf("after: %s, sealed by the key of %s\n", data, kept.Plan().KeyFrom)
 	// Output:
 	// before: true
 	// after: {"refresh":"r2"}, sealed by the key of the configuration

@@ -33,5 +33,29 @@ func (s *Store) Migrate(ctx context.Context, more ...[]string) error {
 
 // Abandon is Lock by a holder that dies at once, and did so some time ago.
 func (s *Slot) Abandon(ctx context.Context, ago time.Duration) (bool, error) {
-	return s.take(ctx, "somebody who died", time.Now().Add(-ago))
+	taken, err := s.take(ctx, "somebody who died", s.store.seal.Load())
+	if err == nil && taken {
+		err = s.Age(ctx, ago)
+	}
+	return taken, err
+}
+
+// Age makes the lease of the slot older.
+func (s *Slot) Age(ctx context.Context, by time.Duration) error {
+	return s.store.Exec(ctx, `UPDATE outrider_leases SET until = until - $1 WHERE id = $2`, by.Milliseconds(), s.id)
+}
+
+// RekeyBy is Rekey that tells after each step what is done.
+func (s *Store) RekeyBy(ctx context.Context, next func() (string, error), done func(step string)) (Rekeyed, error) {
+	return s.rekeyBy(ctx, next, done)
+}
+
+// Block keeps others from the slots of a PostgreSQL until it is released.
+func (s *Store) Block(ctx context.Context) (release func() error, err error) {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	_, err = tx.ExecContext(ctx, `LOCK TABLE outrider_slots`)
+	return tx.Rollback, err
 }

@@ -73,6 +73,21 @@ func createSecret(path string, data []byte, linkless func(temp string) error) (e
 	return statefile.SyncDir(filepath.Dir(path))
 }
 
+// replaceSecret writes a complete file for its owner only, in the place of one that
+// may be there.
+func replaceSecret(path string, data []byte) error {
+	temp, err := writeTemp(path, data)
+	if err == nil {
+		if err = os.Rename(temp, path); err != nil {
+			_ = os.Remove(temp) // of no use
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return statefile.SyncDir(filepath.Dir(path))
+}
+
 // writeTemp writes a file beside path, to the disk.
 func writeTemp(path string, data []byte) (temp string, err error) {
 	dir, name := filepath.Split(path)

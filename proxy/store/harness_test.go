@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"outrider/proxy/store"
+	"outrider/proxy/store/postgrestest"
 )
 
 // canary is a value, and secret a key, that no error may show.
@@ -21,7 +22,7 @@ const (
 // TestMain is a test run, or a process of one of its tests.
 func TestMain(m *testing.M) {
 	if os.Getenv(childVariable) != "" {
-		os.Exit(child(os.Args[len(os.Args)-3:]))
+		os.Exit(child(os.Args[len(os.Args)-5:]))
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -31,6 +32,28 @@ func key(text string) func() (string, error) {
 }
 
 func settings(dir string) store.Settings { return store.Settings{Dir: dir, Key: key(secret)} }
+
+// onEach runs a test on each engine, on a store that is to be made.
+func onEach(t *testing.T, test func(t *testing.T, s store.Settings)) {
+	t.Helper()
+	for name, fresh := range engines {
+		t.Run(name, func(t *testing.T) { test(t, fresh(t)) })
+	}
+}
+
+// name of an engine → settings of a new store
+var engines = map[string]func(testing.TB) store.Settings{
+	"SQLite": func(t testing.TB) store.Settings { return store.Settings{Dir: t.TempDir(), Key: key(secret)} },
+	"PostgreSQL": func(t testing.TB) store.Settings {
+		return store.Settings{Dir: t.TempDir(), URL: postgrestest.Start(t).Database(t), Key: key(secret)}
+	},
+}
+
+// keyless has the store make its own key.
+func keyless(s store.Settings) store.Settings {
+	s.Key = nil
+	return s
+}
 
 func open(t testing.TB, s store.Settings) *store.Store {
 	t.Helper()

@@ -26,6 +26,7 @@ type key struct {
 	from string                 // for people
 	get  func() (string, error) // as it is written there
 	file string                 // where one is made if there is none; "" for nowhere
+	made bool                   // just now, by us
 }
 
 // newKey says where the key of the store in dir comes from.
@@ -39,10 +40,12 @@ func newKey(configured func() (string, error), dir string) *key {
 		return &key{from: variable, get: func() (string, error) { return text, nil }}
 	}
 	path := filepath.Join(dir, keyFileName)
-	return &key{from: path, file: path, get: func() (string, error) {
-		text, err := statefile.ReadSecret(path, ourSecrets)
-		return string(text), err
-	}}
+	return &key{from: path, file: path, get: func() (string, error) { return readKeyFile(path) }}
+}
+
+func readKeyFile(path string) (string, error) {
+	text, err := statefile.ReadSecret(path, ourSecrets)
+	return string(text), err
 }
 
 // read gives the key. The error is fs.ErrNotExist where it would be in a file
@@ -55,12 +58,18 @@ func (k *key) read() (string, error) {
 		}
 		return "", fmt.Errorf("getting the store's key from %s: %w", k.from, err)
 	}
-	// The line end that editors and secret mounts add is no part of it.
-	text = strings.TrimSpace(text)
-	if err := CheckKey(text); err != nil {
+	text, err = cleanKey(text)
+	if err != nil {
 		return "", fmt.Errorf("the store's key, from %s, %w", k.from, err)
 	}
 	return text, nil
+}
+
+// cleanKey takes off the line end that editors and secret mounts add, which is no
+// part of a key.
+func cleanKey(text string) (string, error) {
+	text = strings.TrimSpace(text)
+	return text, CheckKey(text)
 }
 
 // CheckKey says what is wrong with the text of a key.
@@ -71,20 +80,29 @@ func CheckKey(text string) error {
 	return nil
 }
 
+// RandomKey is the text of a new key.
+func RandomKey() string {
+	random := make([]byte, keySize)
+	_, _ = rand.Read(random) // it never fails
+	return base64.StdEncoding.EncodeToString(random)
+}
+
 // readOrMake gives the key, and makes its file if that is where it would be.
 func (k *key) readOrMake() (string, error) {
 	text, err := k.read()
 	if k.file == "" || !errors.Is(err, fs.ErrNotExist) {
 		return text, err
 	}
-	random := make([]byte, keySize)
-	_, _ = rand.Read(random) // it never fails
-	text = base64.StdEncoding.EncodeToString(random) + "\n"
+	text = RandomKey() + "\n"
 	// Renaming would replace a file that came up this moment, and the store's
 	// transaction keeps our own kind away.
 	rename := func(temp string) error { return os.Rename(temp, k.file) }
+	if err := os.MkdirAll(filepath.Dir(k.file), 0o700); err != nil {
+		return "", fmt.Errorf("making %s: %w", filepath.Dir(k.file), err)
+	}
 	if err := createSecret(k.file, []byte(text), rename); err != nil {
 		return "", err
 	}
+	k.made = true
 	return k.read() // which is another's where two made one
 }

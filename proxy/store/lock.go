@@ -12,11 +12,15 @@ const (
 	// lease is how long a lock outlives a holder that died.
 	lease = 90 * time.Second
 
-	// giveBack bounds what unlocking waits for; a lease that stays behind ends by itself.
-	giveBack = 5 * time.Second
+	// answered bounds what taking and giving back wait for in the database; a lease that
+	// stays behind ends by itself.
+	answered = 5 * time.Second
 
 	firstPause, maxPause = 5 * time.Millisecond, 100 * time.Millisecond
 )
+
+// errSilent is what a statement ends with that is bounded.
+var errSilent = fmt.Errorf("the store did not answer within %s", answered)
 
 // Lock takes the slot for one holder over all processes that share the store,
 // and waits for it until ctx ends. The function that it returns gives it back,
@@ -25,11 +29,13 @@ const (
 //
 // A holder that died is waited for until its lease ends, 90 seconds after it
 // took it. Nobody renews a lease, so that a holder has to be done by then: a
-// token call is bounded far below. Leases compare the clocks of those who share
-// the store. On one machine that is one clock, and a step of it by more than
-// what is left of a lease ends the lease early, or prolongs it, by as much. Of
-// machines that share a store, one whose clock is d ahead takes over a lease d
-// early: clocks have to agree to well within 90 seconds less the longest call.
+// token call is bounded far below. It is the database's clock that counts, so that
+// those of machines which share a PostgreSQL need not agree. With SQLite that is the
+// machine's, and a step of it by more than what is left of a lease ends the lease
+// early, or prolongs it, by as much.
+//
+// Who holds a lock can save: one whose key does not open the store any more gets
+// none, and Rekey waits for those who have one.
 func (s *Slot) Lock(ctx context.Context) (unlock func(), err error) {
 	turn := s.store.turn(s.id)
 	select {
@@ -43,7 +49,7 @@ func (s *Slot) Lock(ctx context.Context) (unlock func(), err error) {
 		<-turn
 	})
 	if err := s.acquire(ctx, holder); err != nil {
-		give() // the statement may have been done before the context ended
+		give() // it may have been taken although there was no answer
 		return nil, fmt.Errorf("locking slot %q: %w", s.id, err)
 	}
 	return give, nil
@@ -66,8 +72,12 @@ func (s *Store) turn(id string) chan struct{} {
 func (s *Slot) acquire(ctx context.Context, holder string) error {
 	pause := pauses()
 	for {
-		taken, err := s.take(ctx, holder, time.Now())
+		seal := s.store.seal.Load()
+		taken, err := s.take(ctx, holder, seal)
 		if err != nil || taken {
+			return err
+		}
+		if err := s.store.renewSeal(ctx, seal.salt); err != nil {
 			return err
 		}
 		if !pause(ctx) {
@@ -76,13 +86,22 @@ func (s *Slot) acquire(ctx context.Context, holder string) error {
 	}
 }
 
-// take takes the lease if nobody has it, or only one that ran out. It is one
-// statement, so that of two who try at the same time one gets it.
-func (s *Slot) take(ctx context.Context, holder string, now time.Time) (bool, error) {
-	rows, err := s.store.write(ctx, `INSERT INTO leases (id, holder, until) VALUES ($1, $2, $3)
+// take takes the lease if nobody has it, or only one that ran out, and if the store
+// is sealed as we know it. It is one statement, so that of two who try at the same
+// time one gets it.
+func (s *Slot) take(ctx context.Context, holder string, seal *sealer) (bool, error) {
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
+	// It is not broken off when whoever waits goes away: a server may carry out later
+	// what we no longer listen to, and then the lease would be nobody's.
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), answered, errSilent)
+	defer cancel()
+	rows, err := s.store.write(ctx, `INSERT INTO outrider_leases (id, holder, until)
+		SELECT $1, $2, {now} + $3 FROM outrider_seal WHERE salt = $4 {share}
 		ON CONFLICT (id) DO UPDATE SET holder = excluded.holder, until = excluded.until
-		WHERE leases.until <= $4`,
-		s.id, holder, now.Add(lease).UnixMilli(), now.UnixMilli())
+		WHERE outrider_leases.until <= {now}`,
+		s.id, holder, lease.Milliseconds(), seal.salt)
 	return rows == 1, err
 }
 
@@ -90,9 +109,9 @@ func (s *Slot) take(ctx context.Context, holder string, now time.Time) (bool, er
 func (s *Slot) release(ctx context.Context, holder string) {
 	// The work is done; that whoever waited for it went away must not keep the
 	// slot from the others.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBack)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answered)
 	defer cancel()
-	_, _ = s.store.write(ctx, `DELETE FROM leases WHERE id = $1 AND holder = $2`, s.id, holder)
+	_, _ = s.store.write(ctx, `DELETE FROM outrider_leases WHERE id = $1 AND holder = $2`, s.id, holder)
 }
 
 // pauses gives a function that sleeps a little longer each time, and tells

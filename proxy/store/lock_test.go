@@ -27,106 +27,115 @@ func increment(ctx context.Context, slot *store.Slot) error {
 }
 
 func TestLockLosesNoUpdateBetweenGoroutinesAndStores(t *testing.T) {
-	dir := t.TempDir()
-	one, two := open(t, settings(dir)), open(t, settings(dir))
-	var workers sync.WaitGroup
-	for _, opened := range []*store.Store{one, one, one, two, two, two} {
-		workers.Go(func() {
-			for range 10 {
-				if err := increment(t.Context(), opened.Slot("counter")); err != nil {
-					t.Error(err)
+	onEach(t, func(t *testing.T, s store.Settings) {
+		one, two := open(t, s), open(t, s)
+		var workers sync.WaitGroup
+		for _, opened := range []*store.Store{one, one, one, two, two, two} {
+			workers.Go(func() {
+				for range 10 {
+					if err := increment(t.Context(), opened.Slot("counter")); err != nil {
+						t.Error(err)
+					}
 				}
-			}
-		})
-	}
-	workers.Wait()
-	wantKept(t, one, "counter", "60")
+			})
+		}
+		workers.Wait()
+		wantKept(t, one, "counter", "60")
+	})
 }
 
 func TestLockOfOneSlotDoesNotHoldAnother(t *testing.T) {
-	opened := open(t, settings(t.TempDir()))
-	one := lock(t, opened.Slot("one"))
-	defer one()
-	lock(t, opened.Slot("two"))()
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened := open(t, s)
+		one := lock(t, opened.Slot("one"))
+		defer one()
+		lock(t, opened.Slot("two"))()
+	})
 }
 
 func TestLockRespectsTheContext(t *testing.T) {
-	dir := t.TempDir()
-	one, two := open(t, settings(dir)), open(t, settings(dir))
-	defer lock(t, one.Slot("a/b"))()
-	for _, waiting := range []*store.Store{one, two} { // in the process, and between
-		tooLong := errors.New("the call's deadline")
-		ctx, cancel := context.WithTimeoutCause(t.Context(), 30*time.Millisecond, tooLong)
-		_, err := waiting.Slot("a/b").Lock(ctx)
-		cancel()
-		wantRefused(t, err, `"a/b"`)
-		if !errors.Is(err, tooLong) {
-			t.Errorf("got %v, want why the context ended", err)
+	onEach(t, func(t *testing.T, s store.Settings) {
+		one, two := open(t, s), open(t, s)
+		defer lock(t, one.Slot("a/b"))()
+		for _, waiting := range []*store.Store{one, two} { // in the process, and between
+			tooLong := errors.New("the call's deadline")
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 30*time.Millisecond, tooLong)
+			_, err := waiting.Slot("a/b").Lock(ctx)
+			cancel()
+			wantRefused(t, err, `"a/b"`)
+			if !errors.Is(err, tooLong) {
+				t.Errorf("got %v, want why the context ended", err)
+			}
 		}
-	}
+	})
 }
 
 // TestCancelledWaiterLeavesNothingBehind: neither the turn nor a lease.
 func TestCancelledWaiterLeavesNothingBehind(t *testing.T) {
-	dir := t.TempDir()
-	one, two := open(t, settings(dir)), open(t, settings(dir))
-	for range 50 {
-		unlock := lock(t, one.Slot("a/b"))
-		ctx, cancel := context.WithCancel(t.Context())
-		var waiting sync.WaitGroup
-		waiting.Go(func() {
-			if unlock, err := two.Slot("a/b").Lock(ctx); err == nil {
-				unlock()
-			}
-		})
-		unlock()
-		cancel()
-		waiting.Wait()
-	}
-	lock(t, one.Slot("a/b"))()
-	lock(t, two.Slot("a/b"))()
+	onEach(t, func(t *testing.T, s store.Settings) {
+		one, two := open(t, s), open(t, s)
+		for range 50 {
+			unlock := lock(t, one.Slot("a/b"))
+			ctx, cancel := context.WithCancel(t.Context())
+			var waiting sync.WaitGroup
+			waiting.Go(func() {
+				if unlock, err := two.Slot("a/b").Lock(ctx); err == nil {
+					unlock()
+				}
+			})
+			unlock()
+			cancel()
+			waiting.Wait()
+		}
+		lock(t, one.Slot("a/b"))()
+		lock(t, two.Slot("a/b"))()
+	})
 }
 
 func TestUnlockWorksAfterTheContextEnded(t *testing.T) {
-	dir := t.TempDir()
-	one, two := open(t, settings(dir)), open(t, settings(dir))
-	ctx, cancel := context.WithCancel(t.Context())
-	unlock, err := one.Slot("a/b").Lock(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cancel()
-	unlock()
-	lock(t, two.Slot("a/b"))()
+	onEach(t, func(t *testing.T, s store.Settings) {
+		one, two := open(t, s), open(t, s)
+		ctx, cancel := context.WithCancel(t.Context())
+		unlock, err := one.Slot("a/b").Lock(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		unlock()
+		lock(t, two.Slot("a/b"))()
+	})
 }
 
 func TestLeaseOfADeadHolderIsTakenOverWhenItEnds(t *testing.T) {
-	slot := open(t, settings(t.TempDir())).Slot("a/b")
-	if taken, err := slot.Abandon(t.Context(), store.Lease-200*time.Millisecond); !taken || err != nil {
-		t.Fatal(taken, err)
-	}
-	start := time.Now()
-	lock(t, slot)()
-	if waited := time.Since(start); waited < 150*time.Millisecond || waited > 10*time.Second {
-		t.Errorf("waited %s for the last 200 ms of a lease", waited)
-	}
+	onEach(t, func(t *testing.T, s store.Settings) {
+		slot := open(t, s).Slot("a/b")
+		if taken, err := slot.Abandon(t.Context(), store.Lease-200*time.Millisecond); !taken || err != nil {
+			t.Fatal(taken, err)
+		}
+		start := time.Now()
+		lock(t, slot)()
+		if waited := time.Since(start); waited < 150*time.Millisecond || waited > 10*time.Second {
+			t.Errorf("waited %s for the last 200 ms of a lease", waited)
+		}
+	})
 }
 
 // TestUnlockLeavesALeaseThatWasTakenOver: a holder that was too slow must not
 // give back what is another's by now.
 func TestUnlockLeavesALeaseThatWasTakenOver(t *testing.T) {
-	dir := t.TempDir()
-	one, two := open(t, settings(dir)), open(t, settings(dir))
-	late := lock(t, one.Slot("a/b"))
-	if err := one.Exec(t.Context(), "UPDATE leases SET until = 0"); err != nil {
-		t.Fatal(err)
-	}
-	defer lock(t, two.Slot("a/b"))()
-	late()
-	late() // twice does nothing either
-	if taken, err := one.Slot("a/b").Abandon(t.Context(), 0); taken || err != nil {
-		t.Errorf("the lease of the other was given back: %v", err)
-	}
+	onEach(t, func(t *testing.T, s store.Settings) {
+		one, two := open(t, s), open(t, s)
+		late := lock(t, one.Slot("a/b"))
+		if err := one.Exec(t.Context(), "UPDATE outrider_leases SET until = 0"); err != nil {
+			t.Fatal(err)
+		}
+		defer lock(t, two.Slot("a/b"))()
+		late()
+		late() // twice does nothing either
+		if taken, err := one.Slot("a/b").Abandon(t.Context(), 0); taken || err != nil {
+			t.Errorf("the lease of the other was given back: %v", err)
+		}
+	})
 }
 
 func lock(t *testing.T, slot *store.Slot) (unlock func()) {

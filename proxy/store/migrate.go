@@ -4,25 +4,23 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"strings"
-	"time"
 )
 
 // migrations are the versions of the schema: number n+1 leads from version n to
 // n+1. What is here was released and is never changed; a change is a new one.
 var migrations = [][]string{
 	{ // 1: slots
-		`CREATE TABLE seal (
+		`CREATE TABLE outrider_seal (
 			id    INTEGER PRIMARY KEY CHECK (id = 1), -- one row
 			salt  {bytes} NOT NULL,
 			proof {bytes} NOT NULL
 		)`,
-		`CREATE TABLE slots (
+		`CREATE TABLE outrider_slots (
 			id     TEXT    PRIMARY KEY,
 			sealed {bytes} NOT NULL,
 			saved  BIGINT  NOT NULL -- Unix milliseconds, as all times
 		)`,
-		`CREATE TABLE leases (
+		`CREATE TABLE outrider_leases (
 			id     TEXT   PRIMARY KEY,
 			holder TEXT   NOT NULL,
 			until  BIGINT NOT NULL
@@ -33,7 +31,7 @@ var migrations = [][]string{
 // migrate brings the schema to the newest version, one transaction each, so that
 // a process that dies in between has lost nothing, and processes that start
 // together do each step once.
-func migrate(ctx context.Context, db *sql.DB, migrations [][]string) error {
+func migrate(ctx context.Context, db *database, migrations [][]string) error {
 	version, err := current(ctx, db)
 	if err != nil {
 		return err
@@ -50,11 +48,18 @@ func migrate(ctx context.Context, db *sql.DB, migrations [][]string) error {
 }
 
 // current gives the version of the schema, 0 for a new one.
-func current(ctx context.Context, db *sql.DB) (version int, err error) {
-	err = transact(ctx, db, func(tx *sql.Tx) error {
-		const table = `CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, applied BIGINT NOT NULL)`
-		if _, err := tx.ExecContext(ctx, table); err != nil {
+func current(ctx context.Context, db *database) (version int, err error) {
+	err = db.transact(ctx, func(tx *sql.Tx) error {
+		// Not IF NOT EXISTS: that asks for the right to create where there is nothing to.
+		empty, err := db.empty(ctx, tx)
+		if err != nil {
 			return err
+		}
+		if empty {
+			const table = `CREATE TABLE outrider_migrations (version INTEGER PRIMARY KEY, applied BIGINT NOT NULL)`
+			if _, err := tx.ExecContext(ctx, table); err != nil {
+				return err
+			}
 		}
 		version, err = newest(ctx, tx)
 		return err
@@ -63,36 +68,23 @@ func current(ctx context.Context, db *sql.DB) (version int, err error) {
 }
 
 // step does one migration, unless another process did.
-func step(ctx context.Context, db *sql.DB, to int, statements []string) error {
-	return transact(ctx, db, func(tx *sql.Tx) error {
+func step(ctx context.Context, db *database, to int, statements []string) error {
+	return db.transact(ctx, func(tx *sql.Tx) error {
 		version, err := newest(ctx, tx)
 		if err != nil || version >= to {
 			return err
 		}
 		for _, statement := range statements {
-			if _, err := tx.ExecContext(ctx, strings.ReplaceAll(statement, "{bytes}", bytesType)); err != nil {
+			if _, err := tx.ExecContext(ctx, db.words.Replace(statement)); err != nil {
 				return err
 			}
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO migrations (version, applied) VALUES ($1, $2)`, to, time.Now().UnixMilli())
+		_, err = tx.ExecContext(ctx, db.words.Replace(`INSERT INTO outrider_migrations (version, applied) VALUES ($1, {now})`), to)
 		return err
 	})
 }
 
 func newest(ctx context.Context, tx *sql.Tx) (version int, err error) {
-	err = tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(version), 0) FROM migrations`).Scan(&version)
+	err = tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(version), 0) FROM outrider_migrations`).Scan(&version)
 	return version, err
-}
-
-// transact runs do in a transaction that nobody else writes beside.
-func transact(ctx context.Context, db *sql.DB, do func(*sql.Tx) error) error {
-	tx, err := db.BeginTx(ctx, nil) // immediate, by the data source
-	if err != nil {
-		return err
-	}
-	if err := do(tx); err != nil {
-		_ = tx.Rollback() // what went wrong is known
-		return err
-	}
-	return tx.Commit()
 }

@@ -15,27 +15,27 @@ import (
 )
 
 // childVariable makes the test binary a process of one of the tests below; its
-// last three arguments say which: what, dir, count.
+// last arguments say which: what, dir, URL, count, and for some a step.
 const childVariable = "OUTRIDER_TEST_STORE_CHILD"
 
 // child is that process.
 func child(args []string) int {
-	what, dir := args[0], args[1]
-	count, err := strconv.Atoi(args[2])
+	settings := store.Settings{Dir: args[1], URL: args[2]} // which makes the key file, too
+	count, err := strconv.Atoi(args[3])
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	if err := work(what, dir, count); err != nil {
+	if err := work(args[0], settings, count, args[4]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return 0
 }
 
-func work(what, dir string, count int) error {
+func work(what string, settings store.Settings, count int, step string) error {
 	ctx := context.Background()
-	opened, err := store.Open(ctx, store.Settings{Dir: dir}) // which makes the key file, too
+	opened, err := store.Open(ctx, settings)
 	if err != nil {
 		return err
 	}
@@ -57,19 +57,29 @@ func work(what, dir string, count int) error {
 			}
 			fmt.Println(i)
 			time.Sleep(time.Hour) // until it is killed
+		case "rekey":
+			_, err := opened.RekeyBy(ctx, nil, func(done string) {
+				if done == step {
+					fmt.Println(done)
+					time.Sleep(time.Hour) // until it is killed
+				}
+			})
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
 // start starts a child, and gives what it prints.
-func start(t *testing.T, what, dir string, count int) (*exec.Cmd, io.Reader) {
+func start(t *testing.T, what string, s store.Settings, count int, step string) (*exec.Cmd, io.Reader) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.Command(self, "-test.run=^$", what, dir, strconv.Itoa(count))
+	command := exec.Command(self, "-test.run=^$", what, s.Dir, s.URL, strconv.Itoa(count), step)
 	command.Env = append(os.Environ(), childVariable+"=1")
 	command.Stderr = os.Stderr
 	output, err := command.StdoutPipe()
@@ -86,39 +96,44 @@ func start(t *testing.T, what, dir string, count int) (*exec.Cmd, io.Reader) {
 // moments, and finds every slot at the last value that was acknowledged, or at
 // the one that was being saved.
 func TestKilledProcessKeepsWhatItAcknowledged(t *testing.T) {
-	dir := t.TempDir()
-	for round := range 5 {
-		command, output := start(t, "save", dir, 1_000_000)
-		lines := bufio.NewScanner(output)
-		last := -1
-		for lines.Scan() {
-			n, err := strconv.Atoi(lines.Text())
-			if err != nil || n != last+1 {
-				t.Fatalf("after %d it printed %q", last, lines.Text())
+	onEach(t, func(t *testing.T, s store.Settings) {
+		for round := range 5 {
+			command, output := start(t, "save", s, 1_000_000, "")
+			lines := bufio.NewScanner(output)
+			last := -1
+			for lines.Scan() {
+				n, err := strconv.Atoi(lines.Text())
+				if err != nil || n != last+1 {
+					t.Fatalf("after %d it printed %q", last, lines.Text())
+				}
+				if last = n; last == 50+37*round {
+					_ = command.Process.Kill() // and what is in the pipe was acknowledged, too
+				}
 			}
-			if last = n; last == 50+37*round {
-				_ = command.Process.Kill() // and what is in the pipe was acknowledged, too
+			_ = command.Wait() // killed
+			opened := open(t, keyless(s))
+			for n := last - 6; n <= last; n++ {
+				wantKeptOneOf(t, opened, strconv.Itoa(n%7), strconv.Itoa(n), last)
 			}
 		}
-		_ = command.Wait() // killed
-		opened := open(t, store.Settings{Dir: dir})
-		for n := last - 6; n <= last; n++ {
-			wantKeptOneOf(t, opened, strconv.Itoa(n%7), strconv.Itoa(n), last)
-		}
-	}
+	})
 }
 
 // TestProcessKilledWhileItOpensLeavesAStoreThatOpens kills one at many moments of
 // making the file, the schema and the key.
 func TestProcessKilledWhileItOpensLeavesAStoreThatOpens(t *testing.T) {
-	for round := range 12 {
-		dir := t.TempDir()
-		command, _ := start(t, "save", dir, 0)
-		killing := time.AfterFunc(time.Duration(round)*8*time.Millisecond, func() { _ = command.Process.Kill() })
-		_ = command.Wait() // killed, or done
-		killing.Stop()
-		seed(t, store.Settings{Dir: dir})
-		wantKept(t, open(t, store.Settings{Dir: dir}), "a/b", canary)
+	for name, fresh := range engines {
+		t.Run(name, func(t *testing.T) {
+			for round := range 12 {
+				s := keyless(fresh(t))
+				command, _ := start(t, "save", s, 0, "")
+				killing := time.AfterFunc(time.Duration(round)*8*time.Millisecond, func() { _ = command.Process.Kill() })
+				_ = command.Wait() // killed, or done
+				killing.Stop()
+				seed(t, s)
+				wantKept(t, open(t, s), "a/b", canary)
+			}
+		})
 	}
 }
 
@@ -137,36 +152,41 @@ func wantKeptOneOf(t *testing.T, opened *store.Store, id, want string, last int)
 // TestProcessesThatIncrementLoseNothing: they start at once, on a directory in
 // which there is nothing, so that they agree on a schema and a key as well.
 func TestProcessesThatIncrementLoseNothing(t *testing.T) {
-	dir := t.TempDir()
-	const processes, each = 3, 25
-	var commands []*exec.Cmd
-	for range processes {
-		command, _ := start(t, "increment", dir, each)
-		commands = append(commands, command)
-	}
-	for _, command := range commands {
-		if err := command.Wait(); err != nil {
-			t.Error(err)
+	onEach(t, func(t *testing.T, s store.Settings) {
+		const processes, each = 3, 25
+		var commands []*exec.Cmd
+		for range processes {
+			command, _ := start(t, "increment", s, each, "")
+			commands = append(commands, command)
 		}
-	}
-	wantKept(t, open(t, store.Settings{Dir: dir}), "counter", strconv.Itoa(processes*each))
+		for _, command := range commands {
+			if err := command.Wait(); err != nil {
+				t.Error(err)
+			}
+		}
+		wantKept(t, open(t, keyless(s)), "counter", strconv.Itoa(processes*each))
+	})
 }
 
 // TestKilledHolderIsWaitedForUntilItsLeaseEnds shows that a kill does not free
 // the lock at once, because what the dead one sent may still be under way.
 func TestKilledHolderIsWaitedForUntilItsLeaseEnds(t *testing.T) {
-	dir := t.TempDir()
-	command, output := start(t, "hold", dir, 1)
-	if !bufio.NewScanner(output).Scan() {
-		t.Fatal("the child did not lock")
-	}
-	_ = command.Process.Kill()
-	_ = command.Wait() // killed
-	slot := open(t, store.Settings{Dir: dir}).Slot("counter")
-	if taken, err := slot.Abandon(t.Context(), 0); taken || err != nil {
-		t.Errorf("at once: taken %v, %v", taken, err)
-	}
-	if taken, err := slot.Abandon(t.Context(), -store.Lease); !taken || err != nil { // as asked then
-		t.Errorf("after the lease: taken %v, %v", taken, err)
-	}
+	onEach(t, func(t *testing.T, s store.Settings) {
+		command, output := start(t, "hold", s, 1, "")
+		if !bufio.NewScanner(output).Scan() {
+			t.Fatal("the child did not lock")
+		}
+		_ = command.Process.Kill()
+		_ = command.Wait() // killed
+		slot := open(t, keyless(s)).Slot("counter")
+		if taken, err := slot.Abandon(t.Context(), 0); taken || err != nil {
+			t.Errorf("at once: taken %v, %v", taken, err)
+		}
+		if err := slot.Age(t.Context(), store.Lease); err != nil {
+			t.Fatal(err)
+		}
+		if taken, err := slot.Abandon(t.Context(), 0); !taken || err != nil {
+			t.Errorf("after the lease: taken %v, %v", taken, err)
+		}
+	})
 }

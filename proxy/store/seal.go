@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
@@ -28,11 +29,14 @@ const (
 )
 
 // errChanged is what a value that does not open is told as. The key is the right
-// one: Open has shown that.
+// one: the proof has shown that.
 var errChanged = errors.New("its sealed value does not open here: it was changed, or moved from another row; remove it and log in again")
 
 // A sealer encrypts values with AES-256-GCM, bound to the row that they are in.
-type sealer struct{ aead cipher.AEAD }
+type sealer struct {
+	aead cipher.AEAD
+	salt []byte // of the seal that it is for, which no other has
+}
 
 // newSealer derives the key from text and the store's own salt, by
 // HKDF-SHA256 (RFC 5869). HKDF does not make a weak text strong: it takes no
@@ -52,7 +56,7 @@ func newSealer(text string, salt []byte) (*sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &sealer{aead}, nil
+	return &sealer{aead, salt}, nil
 }
 
 func (s *sealer) seal(table, id string, data []byte) []byte {
@@ -74,72 +78,134 @@ func place(table, id string) []byte { return []byte(table + "\x00" + id) }
 // A sealRow is what the store keeps in order to know its key again.
 type sealRow struct{ salt, proof []byte }
 
-// unseal gives the sealer of the store, and seals a store that is new.
-func (s *Store) unseal(ctx context.Context, key *key) (*sealer, error) {
-	row, err := readSeal(ctx, s.db)
-	if errors.Is(err, sql.ErrNoRows) {
-		row, err = s.makeSeal(ctx, key)
-	}
-	if err != nil {
-		return nil, s.explain(ctx, err)
-	}
-	text, err := key.read()
-	if key.file != "" && errors.Is(err, fs.ErrNotExist) {
-		// Making another would not open what is kept.
-		return nil, fmt.Errorf("%s is sealed and its key is missing: put %s back, or set %s", s.path, key.from, variable)
-	}
+// opener gives the sealer of a seal, if text is its key; nil if it is not.
+func (r sealRow) opener(text string) (*sealer, error) {
+	sealer, err := newSealer(text, r.salt)
 	if err != nil {
 		return nil, err
 	}
-	sealer, err := newSealer(text, row.salt)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := sealer.open(sealTable, proofID, row.proof); err != nil {
-		return nil, fmt.Errorf("the key does not open this store; it comes from %s (%s)", key.from, s.path)
+	if _, err := sealer.open(sealTable, proofID, r.proof); err != nil {
+		return nil, nil //nolint:nilerr // another key is an answer
 	}
 	return sealer, nil
 }
 
-type rowQuerier interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+// unseal finds the key of the store, and seals a store that is new.
+func (s *Store) unseal(ctx context.Context) error {
+	row, err := readSeal(ctx, s.db)
+	if errors.Is(err, sql.ErrNoRows) {
+		row, err = s.makeSeal(ctx)
+	}
+	if err != nil {
+		return s.explain(ctx, err)
+	}
+	return s.useSeal(ctx, row)
+}
+
+// renewSeal looks whether the store was sealed anew since its seal had this salt,
+// and goes on with the new key.
+func (s *Store) renewSeal(ctx context.Context, salt []byte) error {
+	row, err := readSeal(ctx, s.db)
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("%s: its seal is gone: somebody has emptied it; put a copy back, or restart Outrider to begin anew", s.db.place)
+	}
+	if err != nil {
+		return s.explain(ctx, err)
+	}
+	if bytes.Equal(row.salt, salt) {
+		return nil
+	}
+	return s.useSeal(ctx, row)
+}
+
+// useSeal reads the key, and goes on with it if it is that of the seal.
+func (s *Store) useSeal(ctx context.Context, row sealRow) error {
+	sealer, pending, err := s.findKey(row)
+	for err != nil {
+		// Was it sealed anew after its seal was read, and before the key was?
+		now, failed := readSeal(ctx, s.db)
+		if failed != nil || bytes.Equal(now.salt, row.salt) {
+			return err
+		}
+		row = now
+		sealer, pending, err = s.findKey(row)
+	}
+	if pending {
+		// If that fails, the next one who looks for the key finds it as we did.
+		_ = s.db.transact(ctx, func(tx *sql.Tx) error { return s.adoptKey(ctx, tx) })
+	}
+	s.seal.Store(sealer)
+	return nil
+}
+
+// findKey reads the key of a seal. It is pending where it is in the file that is to
+// take the place of store.key: see Rekey.
+func (s *Store) findKey(row sealRow) (found *sealer, pending bool, err error) {
+	found, err = s.tryKey(row)
+	if found != nil || err != nil {
+		return found, false, err
+	}
+	if s.key.file != "" {
+		if found = s.pendingKey(row); found != nil {
+			return found, true, nil
+		}
+		// It may have taken its place after we looked there.
+		if found, err = s.tryKey(row); found != nil || err != nil {
+			return found, false, err
+		}
+	}
+	return nil, false, fmt.Errorf("the key does not open this store; it comes from %s (%s): it was sealed with another one, by another Outrider or since",
+		s.key.from, s.db.place)
+}
+
+// tryKey reads the key where it comes from; nil if it is that of another seal.
+func (s *Store) tryKey(row sealRow) (*sealer, error) {
+	text, err := s.key.read()
+	if s.key.file != "" && errors.Is(err, fs.ErrNotExist) {
+		// Making another would not open what is kept.
+		return nil, fmt.Errorf("%s is sealed and its key is missing: put %s back (the Outrider that sealed it has it), or give the key by %s or [store] key",
+			s.db.place, s.key.from, variable)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return row.opener(text)
 }
 
 func readSeal(ctx context.Context, from rowQuerier) (row sealRow, err error) {
-	err = from.QueryRowContext(ctx, `SELECT salt, proof FROM seal`).Scan(&row.salt, &row.proof)
+	err = from.QueryRowContext(ctx, `SELECT salt, proof FROM outrider_seal`).Scan(&row.salt, &row.proof)
 	return row, err
 }
 
 // makeSeal seals a new store. The transaction keeps other processes from it, so
 // that all agree on one key and one salt; the key is on the disk before what it
 // seals.
-func (s *Store) makeSeal(ctx context.Context, key *key) (row sealRow, err error) {
-	err = transact(ctx, s.db, func(tx *sql.Tx) error {
+func (s *Store) makeSeal(ctx context.Context) (row sealRow, err error) {
+	err = s.db.transact(ctx, func(tx *sql.Tx) error {
 		row, err = readSeal(ctx, tx)
 		if !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		row, err = newSealRow(key)
+		text, err := s.key.readOrMake()
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO seal (id, salt, proof) VALUES (1, $1, $2)`, row.salt, row.proof)
+		if row, _, err = newSeal(text); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO outrider_seal (id, salt, proof) VALUES (1, $1, $2)`, row.salt, row.proof)
 		return err
 	})
 	return row, err
 }
 
-func newSealRow(key *key) (row sealRow, err error) {
-	text, err := key.readOrMake()
-	if err != nil {
-		return row, err
-	}
+func newSeal(text string) (row sealRow, by *sealer, err error) {
 	row.salt = make([]byte, saltSize)
 	_, _ = rand.Read(row.salt) // it never fails
-	sealer, err := newSealer(text, row.salt)
+	by, err = newSealer(text, row.salt)
 	if err != nil {
-		return row, err
+		return row, nil, err
 	}
-	row.proof = sealer.seal(sealTable, proofID, []byte(proof))
-	return row, nil
+	row.proof = by.seal(sealTable, proofID, []byte(proof))
+	return row, by, nil
 }

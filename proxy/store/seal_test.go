@@ -10,57 +10,65 @@ import (
 )
 
 func TestSwappedRowsAreRefused(t *testing.T) {
-	opened := open(t, settings(t.TempDir()))
-	save(t, opened, "crm/one", canary)
-	save(t, opened, "crm/two", canary)
-	const swap = `WITH old AS MATERIALIZED (SELECT id, sealed FROM slots)
-		UPDATE slots SET sealed = (SELECT old.sealed FROM old WHERE old.id <> slots.id)`
-	if err := opened.Exec(t.Context(), swap); err != nil {
-		t.Fatal(err)
-	}
-	for _, id := range []string{"crm/one", "crm/two"} {
-		_, err := opened.Slot(id).Load(t.Context())
-		wantRefused(t, err, id, "moved from another row")
-	}
-	save(t, opened, "crm/one", "new") // logging in again repairs it
-	wantKept(t, opened, "crm/one", "new")
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened := open(t, s)
+		save(t, opened, "crm/one", canary)
+		save(t, opened, "crm/two", canary)
+		const swap = `WITH old AS MATERIALIZED (SELECT id, sealed FROM outrider_slots)
+			UPDATE outrider_slots SET sealed = (SELECT old.sealed FROM old WHERE old.id <> outrider_slots.id)`
+		if err := opened.Exec(t.Context(), swap); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{"crm/one", "crm/two"} {
+			_, err := opened.Slot(id).Load(t.Context())
+			wantRefused(t, err, id, "moved from another row")
+		}
+		save(t, opened, "crm/one", "new") // logging in again repairs it
+		wantKept(t, opened, "crm/one", "new")
+	})
 }
 
 func TestChangedValueIsRefused(t *testing.T) {
-	opened := open(t, settings(t.TempDir()))
-	for _, change := range []string{`zeroblob(60)`, `zeroblob(3)`, `x''`} {
-		save(t, opened, "crm/one", canary)
-		if err := opened.Exec(t.Context(), `UPDATE slots SET sealed = `+change); err != nil {
-			t.Fatal(err)
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened := open(t, s)
+		for _, size := range []int{60, 3, 0} {
+			save(t, opened, "crm/one", canary)
+			if err := opened.Exec(t.Context(), `UPDATE outrider_slots SET sealed = $1`, make([]byte, size)); err != nil {
+				t.Fatal(err)
+			}
+			_, err := opened.Slot("crm/one").Load(t.Context())
+			wantRefused(t, err, "crm/one", "changed")
 		}
-		_, err := opened.Slot("crm/one").Load(t.Context())
-		wantRefused(t, err, "crm/one", "changed")
-	}
+	})
 }
 
 func TestEqualValuesAreSealedDifferently(t *testing.T) {
-	opened := open(t, settings(t.TempDir()))
-	save(t, opened, "crm/one", canary)
-	save(t, opened, "crm/two", canary)
-	const unique = `CREATE UNIQUE INDEX different ON slots (sealed)`
-	if err := opened.Exec(t.Context(), unique); err != nil {
-		t.Error(err)
-	}
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened := open(t, s)
+		save(t, opened, "crm/one", canary)
+		save(t, opened, "crm/two", canary)
+		const unique = `CREATE UNIQUE INDEX different ON outrider_slots (sealed)`
+		if err := opened.Exec(t.Context(), unique); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestWrongKeyIsToldApart(t *testing.T) {
-	dir := t.TempDir()
-	seed(t, settings(dir))
-	wantNotOpened(t, store.Settings{Dir: dir, Key: key("canary-another-key")},
-		"the key does not open this store; it comes from the configuration", database(dir))
-	wantKept(t, open(t, settings(dir)), "a/b", canary)
+	onEach(t, func(t *testing.T, s store.Settings) {
+		seed(t, s)
+		wrong := s
+		wrong.Key = key("canary-another-key")
+		wantNotOpened(t, wrong, "the key does not open this store; it comes from the configuration", "sealed with another one")
+		wantKept(t, open(t, s), "a/b", canary)
+	})
 }
 
 func TestKeyComesFromTheEnvironment(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("OUTRIDER_KEY", secret+"\n") // as a mounted secret ends
 	opened := open(t, store.Settings{Dir: dir})
-	if from := opened.KeyFrom(); from != "OUTRIDER_KEY" {
+	if from := opened.Plan().KeyFrom; from != "OUTRIDER_KEY" {
 		t.Errorf("the key comes from %q", from)
 	}
 	save(t, opened, "a/b", canary)
@@ -88,7 +96,7 @@ func TestKeyFileIsMadeOnce(t *testing.T) {
 	}
 	opened := open(t, store.Settings{Dir: dir})
 	wantKept(t, opened, "a/b", canary)
-	if from := opened.KeyFrom(); from != file {
+	if from := opened.Plan().KeyFrom; from != file {
 		t.Errorf("the key comes from %q, want %q", from, file)
 	}
 
@@ -120,15 +128,17 @@ func TestMissingKeyOfTheConfigurationIsToldAsItsOwn(t *testing.T) {
 // TestMissingKeyFileIsNotMadeAgain: another key would not open what is kept, and
 // would be in the way of the one that is put back.
 func TestMissingKeyFileIsNotMadeAgain(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "store.key")
-	seed(t, store.Settings{Dir: dir})
-	if err := os.Rename(file, file+".away"); err != nil {
-		t.Fatal(err)
-	}
-	wantNotOpened(t, store.Settings{Dir: dir}, "its key is missing", file, "OUTRIDER_KEY")
-	if err := os.Rename(file+".away", file); err != nil {
-		t.Fatal(err)
-	}
-	wantKept(t, open(t, store.Settings{Dir: dir}), "a/b", canary)
+	onEach(t, func(t *testing.T, s store.Settings) {
+		s = keyless(s)
+		file := filepath.Join(s.Dir, "store.key")
+		seed(t, s)
+		if err := os.Rename(file, file+".away"); err != nil {
+			t.Fatal(err)
+		}
+		wantNotOpened(t, s, "its key is missing", file, "OUTRIDER_KEY")
+		if err := os.Rename(file+".away", file); err != nil {
+			t.Fatal(err)
+		}
+		wantKept(t, open(t, s), "a/b", canary)
+	})
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -37,21 +38,32 @@ func (s *Slot) Load(ctx context.Context) ([]byte, error) {
 }
 
 func (s *Slot) load(ctx context.Context) ([]byte, error) {
-	var sealed []byte
-	found, err := s.store.read(ctx, `SELECT sealed FROM slots WHERE id = $1`, s.id, &sealed)
-	if err != nil || !found {
-		return nil, err
+	for {
+		var sealed, salt []byte
+		// With the seal of the same moment, so that a value which does not open is
+		// told apart from a store that was sealed anew.
+		found, err := s.store.read(ctx, `SELECT slot.sealed, seal.salt
+			FROM outrider_slots AS slot LEFT JOIN outrider_seal AS seal ON seal.id = 1 WHERE slot.id = $1`, s.id, &sealed, &salt)
+		if err != nil || !found {
+			return nil, err
+		}
+		seal := s.store.seal.Load()
+		if bytes.Equal(salt, seal.salt) {
+			data, err := seal.open(slotsTable, s.id, sealed)
+			if err != nil {
+				return nil, s.store.db.explain(err)
+			}
+			return data, nil
+		}
+		if err := s.store.renewSeal(ctx, seal.salt); err != nil {
+			return nil, err
+		}
 	}
-	data, err := s.store.seal.open(slotsTable, s.id, sealed)
-	if err != nil {
-		return nil, explain(s.store.path, err)
-	}
-	return data, nil
 }
 
 // Save keeps data, durable (fsynced) when it returns. After an error the slot
-// keeps what it kept; only where the context ended, or the disk failed at the
-// last moment, it may be data already. So what cannot be got again, such as a
+// keeps what it kept; only where the context ended, or the disk or the connection
+// failed at the last moment, it may be data already. So what cannot be got again, such as a
 // token that was rotated, is saved under a context that does not end with a call
 // ([context.WithoutCancel]).
 func (s *Slot) Save(ctx context.Context, data []byte) error {
@@ -68,16 +80,27 @@ func (s *Slot) save(ctx context.Context, data []byte) error {
 	if len(data) > maxData {
 		return fmt.Errorf("%d bytes are more than the %d that a slot keeps", len(data), maxData)
 	}
-	_, err := s.store.write(ctx, `INSERT INTO slots (id, sealed, saved) VALUES ($1, $2, $3)
-		ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, saved = excluded.saved`,
-		s.id, s.store.seal.seal(slotsTable, s.id, data), time.Now().UnixMilli())
-	return err
+	for {
+		// Under the seal that it was sealed for, and no other: what is sealed with a
+		// key that was replaced a moment ago could not be opened again.
+		seal := s.store.seal.Load()
+		rows, err := s.store.write(ctx, `INSERT INTO outrider_slots (id, sealed, saved)
+			SELECT $1, $2, {now} FROM outrider_seal WHERE salt = $3 {share}
+			ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, saved = excluded.saved`,
+			s.id, seal.seal(slotsTable, s.id, data), seal.salt)
+		if err != nil || rows > 0 {
+			return err
+		}
+		if err := s.store.renewSeal(ctx, seal.salt); err != nil {
+			return err
+		}
+	}
 }
 
 // Remove forgets what is kept. It is no error if nothing is. Who holds the
 // slot's lock holds it still.
 func (s *Slot) Remove(ctx context.Context) error {
-	if _, err := s.store.write(ctx, `DELETE FROM slots WHERE id = $1`, s.id); err != nil {
+	if _, err := s.store.write(ctx, `DELETE FROM outrider_slots WHERE id = $1`, s.id); err != nil {
 		return fmt.Errorf("removing slot %q: %w", s.id, err)
 	}
 	return nil
@@ -100,7 +123,7 @@ func (s *Store) List(ctx context.Context) ([]Entry, error) {
 }
 
 func (s *Store) list(ctx context.Context) (entries []Entry, err error) {
-	rows, err := s.db.QueryContext(ctx, `SELECT id, saved FROM slots ORDER BY id`)
+	rows, err := s.db.QueryContext(ctx, `SELECT id, saved FROM outrider_slots ORDER BY id`)
 	if err != nil {
 		return nil, err
 	}

@@ -11,53 +11,58 @@ import (
 )
 
 func TestSlotKeepsWhatWasSavedLast(t *testing.T) {
-	dir := t.TempDir()
-	opened := open(t, settings(dir))
-	slot := opened.Slot("crm/default")
-	if data, err := slot.Load(t.Context()); data != nil || err != nil {
-		t.Errorf("an empty slot gives %q, %v; want nil, nil", data, err)
-	}
-	save(t, opened, "crm/default", "r1")
-	save(t, opened, "crm/default", "r2")
-	wantKept(t, opened, "crm/default", "r2")
-	wantKept(t, open(t, settings(dir)), "crm/default", "r2")
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened := open(t, s)
+		slot := opened.Slot("crm/default")
+		if data, err := slot.Load(t.Context()); data != nil || err != nil {
+			t.Errorf("an empty slot gives %q, %v; want nil, nil", data, err)
+		}
+		save(t, opened, "crm/default", "r1")
+		save(t, opened, "crm/default", "r2")
+		wantKept(t, opened, "crm/default", "r2")
+		wantKept(t, open(t, s), "crm/default", "r2")
 
-	save(t, opened, "crm/default", "")
-	if data, err := slot.Load(t.Context()); data == nil || err != nil {
-		t.Errorf("a slot that keeps nothing gives %v, %v; want empty", data, err)
-	}
-	if err := slot.Remove(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if data, err := slot.Load(t.Context()); data != nil || err != nil {
-		t.Errorf("a removed slot gives %q, %v; want nil, nil", data, err)
-	}
+		save(t, opened, "crm/default", "")
+		if data, err := slot.Load(t.Context()); data == nil || err != nil {
+			t.Errorf("a slot that keeps nothing gives %v, %v; want empty", data, err)
+		}
+		if err := slot.Remove(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if data, err := slot.Load(t.Context()); data != nil || err != nil {
+			t.Errorf("a removed slot gives %q, %v; want nil, nil", data, err)
+		}
+	})
 }
 
 func TestListNamesSlotsWithTheirTimes(t *testing.T) {
-	opened := open(t, settings(t.TempDir()))
-	before := time.Now().Truncate(time.Millisecond)
-	save(t, opened, "b/two", canary)
-	save(t, opened, "a/one", canary)
-	entries, err := opened.List(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(entries) != 2 || entries[0].ID != "a/one" || entries[1].ID != "b/two" {
-		t.Fatalf("got %v", entries)
-	}
-	for _, entry := range entries {
-		if entry.Saved.Before(before) || entry.Saved.After(time.Now()) {
-			t.Errorf("%s was saved at %s, want after %s", entry.ID, entry.Saved, before)
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened := open(t, s)
+		before := time.Now().Truncate(time.Millisecond)
+		save(t, opened, "b/two", canary)
+		save(t, opened, "a/one", canary)
+		entries, err := opened.List(t.Context())
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
+		if len(entries) != 2 || entries[0].ID != "a/one" || entries[1].ID != "b/two" {
+			t.Fatalf("got %v", entries)
+		}
+		for _, entry := range entries {
+			if entry.Saved.Before(before) || entry.Saved.After(time.Now()) {
+				t.Errorf("%s was saved at %s, want after %s", entry.ID, entry.Saved, before)
+			}
+		}
+	})
 }
 
 func TestSaveRefusesWhatIsNoToken(t *testing.T) {
-	opened := open(t, settings(t.TempDir()))
-	wantRefused(t, opened.Slot("").Save(t.Context(), nil), "name")
-	wantRefused(t, opened.Slot(strings.Repeat("x", 600)).Save(t.Context(), nil), "name")
-	wantRefused(t, opened.Slot("a").Save(t.Context(), make([]byte, 1<<20+1)), `"a"`, "more than")
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened := open(t, s)
+		wantRefused(t, opened.Slot("").Save(t.Context(), nil), "name")
+		wantRefused(t, opened.Slot(strings.Repeat("x", 600)).Save(t.Context(), nil), "name")
+		wantRefused(t, opened.Slot("a").Save(t.Context(), make([]byte, 1<<20+1)), `"a"`, "more than")
+	})
 }
 
 func TestFullDiskKeepsTheOldValue(t *testing.T) {
@@ -89,12 +94,14 @@ func TestNothingOfAValueIsOnTheDisk(t *testing.T) {
 }
 
 func TestClosedStoreSaysSo(t *testing.T) {
-	opened, err := store.Open(t.Context(), settings(t.TempDir()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := opened.Close(); err != nil {
-		t.Fatal(err)
-	}
-	wantRefused(t, opened.Slot("a/b").Save(t.Context(), nil), `"a/b"`, "closed")
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened, err := store.Open(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := opened.Close(); err != nil {
+			t.Fatal(err)
+		}
+		wantRefused(t, opened.Slot("a/b").Save(t.Context(), nil), `"a/b"`, "closed")
+	})
 }

@@ -14,17 +14,7 @@ import (
 	lib "modernc.org/sqlite/lib"
 )
 
-// This file is all that is SQLite's own. The statements elsewhere are common to
-// SQLite and PostgreSQL: numbered parameters that first appear in their order,
-// ON CONFLICT … DO UPDATE, times as whole numbers, and {bytes} in a migration for
-// the one type whose name differs. What else they count on is that a transaction
-// excludes other writers from its beginning: here by _txlock, there by an
-// advisory lock.
-
 const (
-	// bytesType is what {bytes} in a migration stands for; PostgreSQL's is BYTEA.
-	bytesType = "BLOB"
-
 	// application marks the file as ours (https://sqlite.org/pragma.html#pragma_application_id).
 	application = 0x4f757472 // "Outr"
 
@@ -36,16 +26,25 @@ const (
 )
 
 // openSQLite opens the file at path, which exists; it may be empty.
-func openSQLite(ctx context.Context, path string) (*sql.DB, error) {
-	db, err := sql.Open("sqlite", dataSource(path))
+func openSQLite(ctx context.Context, path string) (*database, error) {
+	connected, err := sql.Open("sqlite", dataSource(path))
 	if err != nil {
-		return nil, err
+		return nil, explainSQLite(path, err)
 	}
-	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(connections) // opening one costs more than keeping it
+	connected.SetMaxOpenConns(connections)
+	connected.SetMaxIdleConns(connections) // opening one costs more than keeping it
+	db := &database{connected, engine{
+		name: "sqlite", place: path,
+		words: strings.NewReplacer("{bytes}", "BLOB", "{now}", `CAST(unixepoch('subsec') * 1000 AS INTEGER)`,
+			"{share}", ""), // a statement that writes excludes the others from its beginning
+		writers: 1, // a queue of ours is in order and ends with a context, SQLite's is a wait that tries again
+		tables:  `SELECT count(*) FROM sqlite_master WHERE name = 'outrider_migrations'`,
+		size:    `SELECT page_count * page_size FROM pragma_page_count, pragma_page_size`,
+		explain: func(err error) error { return explainSQLite(path, err) },
+	}}
 	if err := adopt(ctx, db); err != nil {
 		_ = db.Close() // what went wrong is known
-		return nil, err
+		return nil, explainSQLite(path, err)
 	}
 	return db, nil
 }
@@ -56,6 +55,7 @@ func dataSource(path string) string {
 	if !strings.HasPrefix(path, "/") {
 		path = "/" + path // C:/… of Windows (https://sqlite.org/uri.html, section 3.1)
 	}
+	// _txlock: a transaction excludes other writers from its beginning.
 	settings := url.Values{"_txlock": {"immediate"}, "_dqs": {"0"}, "_pragma": {
 		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()),
 		"synchronous(FULL)", // each commit is on the disk; NORMAL would lose the last ones with the power
@@ -70,7 +70,7 @@ func dataSource(path string) string {
 // while the file is busy: processes that start together all turn a new file, and
 // where SQLite fears a deadlock it says that it is busy without waiting for its
 // timeout.
-func adopt(ctx context.Context, db *sql.DB) error {
+func adopt(ctx context.Context, db *database) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, busy, errors.New("another process keeps the store busy"))
 	defer cancel()
 	pause := pauses()
@@ -89,12 +89,12 @@ func adopt(ctx context.Context, db *sql.DB) error {
 }
 
 // mark marks a new file as ours, and refuses one of another program as it is.
-func mark(ctx context.Context, db *sql.DB) error {
+func mark(ctx context.Context, db *database) error {
 	var marked, tables int64
 	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&marked); err != nil || marked == application {
 		return err
 	}
-	return transact(ctx, db, func(tx *sql.Tx) error {
+	return db.transact(ctx, func(tx *sql.Tx) error {
 		if err := tx.QueryRowContext(ctx, "PRAGMA application_id").Scan(&marked); err != nil || marked == application {
 			return err
 		}
@@ -113,7 +113,7 @@ func mark(ctx context.Context, db *sql.DB) error {
 // Without one, synchronous=FULL does not sync the directory in which a commit
 // deletes its journal: the last one could be undone by a power failure
 // (https://sqlite.org/pragma.html#pragma_synchronous).
-func useWAL(ctx context.Context, db *sql.DB) error {
+func useWAL(ctx context.Context, db *database) error {
 	var mode string
 	if err := db.QueryRowContext(ctx, "PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
 		return err
@@ -132,9 +132,9 @@ func isBusy(err error) bool {
 	return false
 }
 
-// explain says which file an error is about, and what can be done where that is
-// known.
-func explain(path string, err error) error {
+// explainSQLite says which file an error is about, and what can be done where that
+// is known.
+func explainSQLite(path string, err error) error {
 	var advice string
 	switch primary(err) {
 	case lib.SQLITE_NOTADB:

@@ -5,8 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 )
 
 // fileName is the store in the state directory.
@@ -14,25 +17,29 @@ const fileName = "store.db"
 
 // Settings say where a store is, and what seals it.
 type Settings struct {
-	// Dir is the state directory. It is made, for its owner only, when missing.
+	// Dir is the state directory. It is made, for its owner only, when something is
+	// put there and it is missing.
 	Dir string
+	// URL is that of a PostgreSQL database that several share. "": a file in Dir.
+	URL string
 	// Key gives the sealing key as text: at least 16 bytes, white space around
 	// it not counted. Nil: OUTRIDER_KEY of the environment where it is set, else
 	// the file store.key in Dir, made at first use. It may be called while
-	// another process waits for the store.
+	// another process waits for the store, and again when the store was sealed anew.
 	Key func() (string, error)
+	// Existing has Open make nothing: without a store it is [fs.ErrNotExist].
+	Existing bool
 }
 
-// A Store is an open store. It may be used by several goroutines, and the file
-// by several stores and processes.
+// A Store is an open store. It may be used by several goroutines, and the file or
+// the database by several stores and processes.
 type Store struct {
-	db   *sql.DB
-	path string
-	from string // of the key
-	seal *sealer
+	db   *database
+	key  *key
+	seal atomic.Pointer[sealer]
 
-	// writing is held by the one that writes, of this process: a queue of ours
-	// is in order and ends with a context, SQLite's is a wait that tries again.
+	// writing is held by those of this process who write: a queue of ours ends with
+	// a context.
 	writing chan struct{}
 
 	mu    sync.Mutex
@@ -40,53 +47,69 @@ type Store struct {
 }
 
 // Open opens the store, creating and migrating it where needed. It starts no
-// goroutine that outlives Close. The error names the file, and says what to do:
-// one that is damaged, of a newer version, of another program, sealed with
-// another key or open to other users is refused, and never replaced.
+// goroutine that outlives Close. The error names the file or the database, and says
+// what to do: one that is damaged, of a newer version, of another program, sealed
+// with another key or open to other users is refused, and never replaced. It is
+// ErrAway where a server does not answer.
 func Open(ctx context.Context, s Settings) (*Store, error) {
 	dir, err := filepath.Abs(s.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("opening the store in %s: %w", s.Dir, err)
 	}
-	path := filepath.Join(dir, fileName)
-	if err := prepare(path); err != nil {
+	db, err := connect(ctx, s, dir)
+	if err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
-	db, err := openSQLite(ctx, path)
-	if err != nil {
-		return nil, fmt.Errorf("opening the store: %w", explain(path, err))
-	}
-	store := &Store{db: db, path: path, writing: make(chan struct{}, 1), turns: map[string]chan struct{}{}}
-	if err := store.setUp(ctx, newKey(s.Key, dir)); err != nil {
+	store := &Store{db: db, key: newKey(s.Key, dir), writing: make(chan struct{}, db.writers), turns: map[string]chan struct{}{}}
+	if err := store.setUp(ctx, s.Existing); err != nil {
 		_ = db.Close() // what went wrong is known
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
 	return store, nil
 }
 
-func (s *Store) setUp(ctx context.Context, key *key) (err error) {
+func connect(ctx context.Context, s Settings, dir string) (*database, error) {
+	if s.URL != "" {
+		return openPostgres(ctx, s.URL)
+	}
+	path := filepath.Join(dir, fileName)
+	if s.Existing {
+		if _, err := os.Stat(path); err != nil {
+			return nil, err
+		}
+	}
+	if err := prepare(path); err != nil {
+		return nil, err
+	}
+	return openSQLite(ctx, path)
+}
+
+func (s *Store) setUp(ctx context.Context, existing bool) error {
+	if existing {
+		empty, err := s.db.empty(ctx, s.db)
+		if err != nil {
+			return s.explain(ctx, err)
+		}
+		if empty {
+			return fmt.Errorf("%s: there is none yet: %w", s.db.place, fs.ErrNotExist)
+		}
+	}
 	if err := migrate(ctx, s.db, migrations); err != nil {
 		return s.explain(ctx, err)
 	}
-	s.from = key.from
-	s.seal, err = s.unseal(ctx, key)
-	return err
+	return s.unseal(ctx)
 }
 
 // Close closes the store. Nobody may be using it any more.
 func (s *Store) Close() error {
 	if err := s.db.Close(); err != nil {
-		return fmt.Errorf("closing the store: %w", explain(s.path, err))
+		return fmt.Errorf("closing the store: %w", s.db.explain(err))
 	}
 	return nil
 }
 
-// KeyFrom says where the sealing key comes from, for people: "OUTRIDER_KEY",
-// "/path/store.key" or "the configuration".
-func (s *Store) KeyFrom() string { return s.from }
-
 // write runs one statement that changes something, and tells how many rows. The
-// change is on the disk when it returns.
+// change is on the disk of the database when it returns.
 func (s *Store) write(ctx context.Context, statement string, args ...any) (rows int64, err error) {
 	select {
 	case s.writing <- struct{}{}:
@@ -94,7 +117,7 @@ func (s *Store) write(ctx context.Context, statement string, args ...any) (rows 
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
-	result, err := s.db.ExecContext(ctx, statement, args...)
+	result, err := s.db.ExecContext(ctx, s.db.words.Replace(statement), args...)
 	if err != nil {
 		return 0, s.explain(ctx, err)
 	}
@@ -114,10 +137,10 @@ func (s *Store) read(ctx context.Context, query string, id any, into ...any) (fo
 }
 
 // explain makes an error one for people: why the context ended where that is
-// all there is to it, and otherwise what is wrong with the file.
+// all there is to it, and otherwise what is wrong with the database.
 func (s *Store) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		return context.Cause(ctx)
 	}
-	return explain(s.path, err)
+	return s.db.explain(err)
 }

@@ -67,33 +67,35 @@ func TestVolumeOfAPodIsTaken(t *testing.T) {
 // TestStoresThatOpenTogetherAgree has many make one store: SQLite says that
 // it is busy, without waiting, to some of those who turn a new file to WAL.
 func TestStoresThatOpenTogetherAgree(t *testing.T) {
-	dir := t.TempDir()
-	var opening sync.WaitGroup
-	for i := range 8 {
-		opening.Go(func() {
-			opened, err := store.Open(t.Context(), store.Settings{Dir: dir})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer opened.Close()
-			save(t, opened, string(rune('a'+i)), canary)
-		})
-	}
-	opening.Wait()
-	opened := open(t, store.Settings{Dir: dir})
-	for i := range 8 {
-		wantKept(t, opened, string(rune('a'+i)), canary)
-	}
+	onEach(t, func(t *testing.T, s store.Settings) {
+		var opening sync.WaitGroup
+		for i := range 8 {
+			opening.Go(func() {
+				opened, err := store.Open(t.Context(), keyless(s))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer opened.Close()
+				save(t, opened, string(rune('a'+i)), canary)
+			})
+		}
+		opening.Wait()
+		opened := open(t, keyless(s))
+		for i := range 8 {
+			wantKept(t, opened, string(rune('a'+i)), canary)
+		}
+	})
 }
 
 func TestNewerStoreIsRefused(t *testing.T) {
-	dir := t.TempDir()
-	opened := open(t, settings(dir))
-	if err := opened.Exec(t.Context(), "INSERT INTO migrations VALUES (99, 0)"); err != nil {
-		t.Fatal(err)
-	}
-	wantNotOpened(t, settings(dir), database(dir), "version 99", "run the newer Outrider")
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened := open(t, s)
+		if err := opened.Exec(t.Context(), "INSERT INTO outrider_migrations VALUES (99, 0)"); err != nil {
+			t.Fatal(err)
+		}
+		wantNotOpened(t, s, "version 99", "run the newer Outrider")
+	})
 }
 
 func TestDatabaseOfAnotherProgramIsRefused(t *testing.T) {
@@ -140,24 +142,26 @@ func TestDamagedStoreIsRefusedAndNotReplaced(t *testing.T) {
 }
 
 func TestMigrationIsDoneWholeOrNotAtAll(t *testing.T) {
-	dir := t.TempDir()
-	opened := open(t, settings(dir))
-	save(t, opened, "a/b", canary)
-	err := opened.Migrate(t.Context(), []string{`CREATE TABLE letters (id {bytes})`}, []string{`CREATE TABLE half (id TEXT)`, `nonsense`})
-	wantRefused(t, err, "migrating to version 3")
-	if err := opened.Exec(t.Context(), `SELECT id FROM letters`); err != nil {
-		t.Errorf("the step before was undone: %v", err)
-	}
-	if err := opened.Exec(t.Context(), `SELECT id FROM half`); err == nil {
-		t.Error("half of a step was done")
-	}
-	wantKept(t, opened, "a/b", canary)
-	wantNotOpened(t, settings(dir), "version 2", "knows up to 1") // an Outrider from before
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened := open(t, s)
+		save(t, opened, "a/b", canary)
+		err := opened.Migrate(t.Context(), []string{`CREATE TABLE letters (id {bytes})`}, []string{`CREATE TABLE half (id TEXT)`, `nonsense`})
+		wantRefused(t, err, "migrating to version 3")
+		if err := opened.Exec(t.Context(), `SELECT id FROM letters`); err != nil {
+			t.Errorf("the step before was undone: %v", err)
+		}
+		if err := opened.Exec(t.Context(), `SELECT id FROM half`); err == nil {
+			t.Error("half of a step was done")
+		}
+		wantKept(t, opened, "a/b", canary)
+		wantNotOpened(t, s, "version 2", "knows up to 1") // an Outrider from before
+	})
 }
 
 func TestOpenDoesNotRepeatMigrations(t *testing.T) {
-	dir := t.TempDir()
-	seed(t, settings(dir))
-	seed(t, settings(dir))
-	wantKept(t, open(t, settings(dir)), "a/b", canary)
+	onEach(t, func(t *testing.T, s store.Settings) {
+		seed(t, s)
+		seed(t, s)
+		wantKept(t, open(t, s), "a/b", canary)
+	})
 }

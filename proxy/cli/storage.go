@@ -1,0 +1,216 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"outrider/policy"
+	"outrider/policy/config"
+	"outrider/proxy/store"
+)
+
+// storeSettings say where tokens are kept, and what seals them.
+func storeSettings(file *config.File, secrets *secrets) (store.Settings, error) {
+	dir, err := stateDir(file)
+	if err != nil {
+		return store.Settings{}, &settingError{"state_dir", err}
+	}
+	settings := store.Settings{Dir: dir}
+	if ref := file.Store.URL; ref != "" {
+		if settings.URL, err = secrets.get(ref); err != nil {
+			return store.Settings{}, &settingError{"store.url", err}
+		}
+	}
+	if ref := file.Store.Key; ref != "" {
+		settings.Key = func() (string, error) {
+			secrets.refused(ref) // it is asked for again when the store was sealed anew
+			return secrets.get(ref)
+		}
+	}
+	return settings, nil
+}
+
+// A storage is where a sidecar keeps tokens. The store is opened when the first
+// credential needs one.
+//
+// One that is wrong keeps the sidecar from starting. A database server that is away
+// does not: a machine that comes up before it has upstreams that need no token. Then
+// each access tries to open it, and credentials say why they have no token.
+type storage struct {
+	file    *config.File
+	secrets *secrets
+	log     *slog.Logger
+
+	opening chan struct{} // held by the one who opens it
+	store   atomic.Pointer[store.Store]
+	failed  atomic.Pointer[error] // why it is not open, though somebody needs it; nil: nobody does
+}
+
+func newStorage(file *config.File, secrets *secrets, log *slog.Logger) *storage {
+	return &storage{file: file, secrets: secrets, log: log, opening: make(chan struct{}, 1)}
+}
+
+// keep is where the tokens of a credential are kept.
+func (s *storage) keep(credential string) (policy.Keeper, error) {
+	if s.store.Load() == nil && s.failed.Load() == nil {
+		if _, err := s.open(context.Background()); errors.Is(err, store.ErrAway) {
+			s.log.Warn("tokens cannot be kept until the store is reached; it is tried again when one is needed", "error", err)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return keeper{s, credential}, nil
+}
+
+// open gives the store, and opens it if nobody has.
+func (s *storage) open(ctx context.Context) (*store.Store, error) {
+	if opened := s.store.Load(); opened != nil {
+		return opened, nil
+	}
+	select {
+	case s.opening <- struct{}{}:
+		defer func() { <-s.opening }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if opened := s.store.Load(); opened != nil {
+		return opened, nil
+	}
+	opened, err := s.openNow(ctx)
+	if err != nil {
+		s.failed.Store(&err)
+		return nil, err
+	}
+	s.store.Store(opened)
+	s.announce(opened)
+	return opened, nil
+}
+
+func (s *storage) openNow(ctx context.Context) (*store.Store, error) {
+	settings, err := storeSettings(s.file, s.secrets)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := store.Open(ctx, settings)
+	if err != nil {
+		key := "state_dir"
+		if settings.URL != "" {
+			key = "store.url"
+		}
+		return nil, &settingError{key, err}
+	}
+	return opened, nil
+}
+
+// announce says what the operator should know of the store. A key file is a warning
+// once, when it is made.
+func (s *storage) announce(opened *store.Store) {
+	plan := opened.Plan()
+	s.log.Info("tokens are kept", "store", plan.Place, "key", plan.KeyFrom)
+	for _, warning := range opened.Warnings() {
+		s.log.Warn(warning)
+	}
+	if warning := keyWarning(plan, s.file); opened.KeyMade() {
+		s.log.Warn(warning)
+	} else if warning != "" {
+		s.log.Info(warning)
+	}
+}
+
+// keyWarning says what a key that Outrider made itself does not protect from; "" for
+// other keys.
+func keyWarning(plan store.Plan, file *config.File) string {
+	switch {
+	case plan.KeyFile == "":
+		return ""
+	case file.Store.URL != "":
+		return "the key that seals the tokens is in " + plan.KeyFile + ", on this machine alone: give whoever shares the database the same, by OUTRIDER_KEY or [store] key"
+	}
+	return "the key that seals the tokens is in " + plan.KeyFile + ", beside them: whoever copies both can read them; OUTRIDER_KEY or [store] key keeps it elsewhere"
+}
+
+// text says where tokens are kept, and what with; "" when none has to be.
+func (s *storage) text() string {
+	if opened := s.store.Load(); opened != nil {
+		return planText(opened.Plan())
+	}
+	if failed := s.failed.Load(); failed != nil {
+		return "a store that is not open: " + (*failed).Error()
+	}
+	return ""
+}
+
+func planText(plan store.Plan) string {
+	return plan.Place + ", sealed with the key of " + plan.KeyFrom
+}
+
+// warnings say what of the store should not stay as it is.
+func (s *storage) warnings() []string {
+	opened := s.store.Load()
+	if opened == nil {
+		return nil
+	}
+	warnings := opened.Warnings()
+	if warning := keyWarning(opened.Plan(), s.file); warning != "" {
+		warnings = append(warnings[:len(warnings):len(warnings)], warning)
+	}
+	return warnings
+}
+
+// close closes the store. Who comes later is told that it is closed.
+func (s *storage) close() {
+	if opened := s.store.Load(); opened != nil {
+		if err := opened.Close(); err != nil {
+			s.log.Warn("closing the store", "error", err)
+		}
+	}
+}
+
+// A keeper keeps the tokens of one credential.
+type keeper struct {
+	storage    *storage
+	credential string
+}
+
+func (k keeper) slot(ctx context.Context) (*store.Slot, error) {
+	opened, err := k.storage.open(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the store is not open: %w", err)
+	}
+	return opened.Slot(k.credential), nil
+}
+
+func (k keeper) Load(ctx context.Context) ([]byte, error) {
+	slot, err := k.slot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return slot.Load(ctx)
+}
+
+func (k keeper) Save(ctx context.Context, data []byte) error {
+	slot, err := k.slot(ctx)
+	if err != nil {
+		return err
+	}
+	return slot.Save(ctx, data)
+}
+
+func (k keeper) Lock(ctx context.Context) (unlock func(), err error) {
+	slot, err := k.slot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return slot.Lock(ctx)
+}
+
+func (k keeper) Remove(ctx context.Context) error {
+	slot, err := k.slot(ctx)
+	if err != nil {
+		return err
+	}
+	return slot.Remove(ctx)
+}

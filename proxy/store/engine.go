@@ -1,0 +1,68 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+)
+
+// An engine is what SQLite and PostgreSQL do not have in common. The statements
+// of the store are common to both: numbered parameters that first appear in their
+// order, ON CONFLICT … DO UPDATE, times as whole numbers, tables whose names begin
+// with outrider_, because a PostgreSQL has other tenants, and three words:
+//
+//	{bytes}  the type of a column of bytes
+//	{now}    the time of the database, in Unix milliseconds: of whoever shares a store, one clock decides
+//	{share}  at the end of a SELECT: the rows stay as they are until this transaction ends
+type engine struct {
+	name  string // "sqlite" or "postgres"
+	place string // for people, without any secret: "/path/store.db", "postgres at host/database"
+	words *strings.Replacer
+
+	isolation sql.IsolationLevel
+	exclude   string // keeps other transactions of this kind away until its own ends; "": to begin one does that
+	writers   int    // how many of a process may write at once
+	tables    string // counts the tables of the store
+	size      string // gives the bytes that the store takes
+
+	explain  func(error) error // makes an error one for people
+	warnings []string          // what works, and should not stay so
+}
+
+// A database is an engine with its connections.
+type database struct {
+	*sql.DB
+	engine
+}
+
+// A rowQuerier is a database, or a transaction of it.
+type rowQuerier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// transact runs do in a transaction that no other one of this store runs beside,
+// in whatever process.
+func (d *database) transact(ctx context.Context, do func(*sql.Tx) error) error {
+	tx, err := d.BeginTx(ctx, &sql.TxOptions{Isolation: d.isolation})
+	if err != nil {
+		return err
+	}
+	if d.exclude != "" {
+		_, err = tx.ExecContext(ctx, d.exclude)
+	}
+	if err == nil {
+		err = do(tx)
+	}
+	if err != nil {
+		_ = tx.Rollback() // what went wrong is known
+		return err
+	}
+	return tx.Commit()
+}
+
+// empty reports that there is no store in the database yet, as from sees it.
+func (d *database) empty(ctx context.Context, from rowQuerier) (bool, error) {
+	var tables int
+	err := from.QueryRowContext(ctx, d.tables).Scan(&tables)
+	return tables == 0, err
+}
