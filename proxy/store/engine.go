@@ -25,6 +25,8 @@ type engine struct {
 	tables    string // counts the tables of the store
 	size      string // gives the bytes that the store takes
 
+	witness *witness // of our holding leases; nil: only time tells
+
 	explain  func(error) error // makes an error one for people
 	warnings []string          // what works, and should not stay so
 }
@@ -38,6 +40,12 @@ type database struct {
 // A rowQuerier is a database, or a transaction of it.
 type rowQuerier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Close closes the connections.
+func (d *database) Close() error {
+	defer d.witness.close()
+	return d.DB.Close()
 }
 
 // transact runs do in a transaction that no other one of this store runs beside,
