@@ -141,8 +141,8 @@ func (c *compiler) template(u *Upstream) *template {
 				return auth.NewKept(auth.Settings{Type: common.Type, Name: common.Name, Prefix: common.Prefix, Placeholder: u.Config.Placeholder()}, keeper)
 			}
 			lazy := &compiler{env: env, key: c.key}
-			settings := lazy.oauth2Settings(u.Config, c.key+".auth", ConnectionCredential(connection), common)
-			settings.Keeper, settings.KeptOnly = keeper, true
+			settings := lazy.oauth2Settings(u.Config, c.key+".auth", ConnectionCredential(connection), &credential{auth: common, endpoint: common.TokenURL})
+			settings.Keeper = keeper
 			if err := errors.Join(lazy.errs...); err != nil {
 				return nil, err
 			}

@@ -105,7 +105,7 @@ client_secret = "env:S"
 refresh_token = "env:R"
 `
 
-func api(t *testing.T, set *policy.Set) *policy.Upstream {
+func apiOf(t *testing.T, set *policy.Set) *policy.Upstream {
 	t.Helper()
 	u, ok := set.ByName("api")
 	if !ok {
@@ -117,11 +117,11 @@ func api(t *testing.T, set *policy.Set) *policy.Upstream {
 // handOver puts a document in the store.
 func handOver(t *testing.T, set *policy.Set, name, document string) (created bool) {
 	t.Helper()
-	h, err := api(t, set).ReadHandover(name, []byte(document))
+	h, err := apiOf(t, set).ReadHandover(name, []byte(document))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if created, err = api(t, set).HandOver(t.Context(), h); err != nil {
+	if created, err = apiOf(t, set).HandOver(t.Context(), h); err != nil {
 		t.Fatal(err)
 	}
 	return created
@@ -130,7 +130,7 @@ func handOver(t *testing.T, set *policy.Set, name, document string) (created boo
 // as sends a call that names a connection.
 func as(t *testing.T, set *policy.Set, name, path string) policytest.Answer {
 	t.Helper()
-	chain, err := api(t, set).Plan("GET", path).Connect(t.Context(), name)
+	chain, err := apiOf(t, set).Plan("GET", path).Connect(t.Context(), name)
 	if err != nil {
 		return policytest.Answer{Err: err}
 	}
@@ -322,7 +322,7 @@ func TestConnectionRemovedElsewhere(t *testing.T) {
 		set, other := here.compile(shared, nil), there.compile(shared, nil)
 		handOver(t, set, "acme", `{"access_token":"access-0001","refresh_token":"handed-1","expires_in":3}`)
 		as(t, set, "acme", "/")
-		if found, err := api(t, other).RemoveConnection(t.Context(), "acme"); !found || err != nil {
+		if found, err := apiOf(t, other).RemoveConnection(t.Context(), "acme"); !found || err != nil {
 			t.Fatal(found, err)
 		}
 		as(t, set, "acme", "/")     // it is known for 5 s
@@ -334,7 +334,7 @@ func TestConnectionRemovedElsewhere(t *testing.T) {
 		wantUnknown(t, as(t, set, "acme", "/"), "acme")
 		wantRequests(t, endpoint)
 		wantCarried(t, up, "access-0001", "access-0001")
-		if found, err := api(t, other).RemoveConnection(t.Context(), "acme"); found || err != nil {
+		if found, err := apiOf(t, other).RemoveConnection(t.Context(), "acme"); found || err != nil {
 			t.Errorf("it was saved again: %v", err)
 		}
 		time.Sleep(time.Second)
@@ -350,7 +350,7 @@ func TestConnectionRemovedHereIsGoneAtOnce(t *testing.T) {
 		set := r.compile(keyed, nil)
 		handOver(t, set, "acme", `{"token":"key-1"}`)
 		as(t, set, "acme", "/")
-		if found, err := api(t, set).RemoveConnection(t.Context(), "acme"); !found || err != nil {
+		if found, err := apiOf(t, set).RemoveConnection(t.Context(), "acme"); !found || err != nil {
 			t.Fatal(found, err)
 		}
 		wantUnknown(t, as(t, set, "acme", "/"), "acme")
@@ -512,7 +512,7 @@ func TestConnectionsOverReloads(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		var calls sync.WaitGroup
 		calls.Go(func() {
-			chain, err := api(t, live.Load()).Plan("GET", "/").Connect(ctx, "acme")
+			chain, err := apiOf(t, live.Load()).Plan("GET", "/").Connect(ctx, "acme")
 			if err != nil {
 				t.Error(err)
 				return
@@ -544,7 +544,7 @@ func TestListOfConnections(t *testing.T) {
 		as(t, set, "d", "/")
 		var got []string
 		for after := ""; ; {
-			list, more, err := api(t, set).Connections(t.Context(), after, 3)
+			list, more, err := apiOf(t, set).Connections(t.Context(), after, 3)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -562,10 +562,10 @@ func TestListOfConnections(t *testing.T) {
 		if text := strings.Join(got, ", "); text != "a store none, b store none, c configuration none, …, d store live" {
 			t.Errorf("got %s", text)
 		}
-		if c, err := api(t, set).Connection(t.Context(), "a"); err != nil || c.Name != "a" || c.Upstream != "api" {
+		if c, err := apiOf(t, set).Connection(t.Context(), "a"); err != nil || c.Name != "a" || c.Upstream != "api" {
 			t.Errorf("%+v %v", c, err)
 		}
-		if _, err := api(t, set).Connection(t.Context(), "e"); !errors.As(err, new(*policy.UnknownConnectionError)) {
+		if _, err := apiOf(t, set).Connection(t.Context(), "e"); !errors.As(err, new(*policy.UnknownConnectionError)) {
 			t.Error(err)
 		}
 		if s := set.Status()[0].Connections; s.Configured != 1 || s.Used != 1 || len(s.First) != 2 || len(set.Status()[0].Credentials) != 1 {
@@ -593,7 +593,7 @@ func TestConnectionOfALogin(t *testing.T) {
 		as(t, set, "acme", "/")
 		handOver(t, set, "acme", `{"access_token":"access-2"}`)
 		as(t, set, "acme", "/")
-		if found, err := api(t, set).RemoveConnection(t.Context(), "acme"); !found || err != nil {
+		if found, err := apiOf(t, set).RemoveConnection(t.Context(), "acme"); !found || err != nil {
 			t.Fatal(found, err)
 		}
 		none()
@@ -612,7 +612,7 @@ auth = { type = "sigv4", access_key_id = "env:OWN", secret_access_key = "env:OWN
 access_key_id = "env:ACME"
 secret_access_key = "env:ACME_KEY"
 `, nil)
-	chain, err := api(t, set).Plan("GET", "/").Connect(t.Context(), "acme")
+	chain, err := apiOf(t, set).Plan("GET", "/").Connect(t.Context(), "acme")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -623,7 +623,7 @@ secret_access_key = "env:ACME_KEY"
 	if !strings.Contains(sent.Get("Authorization"), "Credential=secret-of-ACME/") || sent.Get("X-Amz-Security-Token") != "" {
 		t.Errorf("signed as %q", sent)
 	}
-	if _, err := api(t, set).ReadHandover("globex", []byte(`{"token":"x"}`)); !errors.As(err, new(*policy.ConnectionError)) {
+	if _, err := apiOf(t, set).ReadHandover("globex", []byte(`{"token":"x"}`)); !errors.As(err, new(*policy.ConnectionError)) {
 		t.Errorf("handed over: %v", err)
 	}
 	wantUnknown(t, as(t, set, "globex", "/"), "globex")

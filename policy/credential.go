@@ -22,6 +22,7 @@ type Keeper = auth.Keeper
 type credential struct {
 	upstream string // the first that has it
 	auth     config.Auth
+	endpoint string // where its tokens are had
 	egress   config.Egress
 	source   *auth.OAuth2
 	login    string // the command that brings its first tokens; "": they come from elsewhere
@@ -31,16 +32,20 @@ type credential struct {
 // found again after upstreams and rules were renamed, added or moved. A refresh token
 // that was spent, and is sent again, ends the connection at many providers. What a
 // login brought belongs to a connection of its upstream: see ConnectionID.
-func identity(connection string, cfg config.Auth) string {
+func identity(connection string, cfg config.Auth, endpoint string) string {
 	if cfg.Grant == "authorization_code" {
 		return connection
 	}
-	parts := []string{cfg.TokenURL, cfg.Grant, string(cfg.ClientID), string(cfg.RefreshToken)}
-	if cfg.Grant == "client_credentials" {
+	parts := []string{endpoint, cfg.Grant, string(cfg.ClientID), string(cfg.RefreshToken)}
+	switch cfg.Grant {
+	case "refresh_token":
+	case "client_credentials":
 		parts = append(parts, terms(cfg)...)
+	default:
+		parts = slices.Concat(parts, terms(cfg), shown(cfg))
 	}
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	u, err := url.Parse(cfg.TokenURL)
+	u, err := url.Parse(endpoint)
 	if err != nil {
 		u = &url.URL{}
 	}
@@ -64,15 +69,19 @@ func terms(cfg config.Auth) []string { return []string{cfg.Scopes, cfg.Audience,
 // it knows of its provider is not to be learned again. connection is where a login would
 // keep its tokens.
 func (c *compiler) credential(u *Upstream, key, name, connection string, cfg config.Auth) auth.Source {
-	if cfg.Type != "oauth2" {
+	if !cfg.Fetched() {
 		return c.source(key, cfg, u.Config.Placeholder())
 	}
 	if has := u.credentials[name]; has != nil {
 		return has.source // the upstream's own, which this rule inherits
 	}
-	id := identity(connection, cfg)
+	endpoint, err := c.endpoint(key, name, cfg)
+	if err != nil {
+		return nil
+	}
+	id := identity(connection, cfg, endpoint)
 	same := func(known *credential) bool {
-		return known != nil && known.auth == cfg && known.egress == u.Config.Egress
+		return known != nil && known.auth == cfg && known.endpoint == endpoint && known.egress == u.Config.Egress
 	}
 	here := c.fetched[id]
 	if here != nil && cfg.Grant == "refresh_token" && !slices.Equal(terms(cfg), terms(here.auth)) {
@@ -88,8 +97,9 @@ func (c *compiler) credential(u *Upstream, key, name, connection string, cfg con
 		if known == nil {
 			known = c.before[id]
 		}
-		source := c.oauth2(u.Config, key, name, id, cfg, known)
-		known = &credential{u.Config.Name, cfg, u.Config.Egress, source, loginCommand(u.Config.Name, name, cfg)}
+		next := &credential{upstream: u.Config.Name, auth: cfg, endpoint: endpoint, egress: u.Config.Egress, login: loginCommand(u.Config.Name, name, cfg)}
+		next.source = c.oauth2(u.Config, key, name, id, next, known)
+		known = next
 	}
 	u.credentials[name] = known
 	if here == nil {
@@ -98,8 +108,8 @@ func (c *compiler) credential(u *Upstream, key, name, connection string, cfg con
 	return known.source
 }
 
-func (c *compiler) oauth2(u *config.Upstream, key, name, id string, cfg config.Auth, known *credential) *auth.OAuth2 {
-	settings := c.oauth2Settings(u, key, name, cfg)
+func (c *compiler) oauth2(u *config.Upstream, key, name, id string, cred, known *credential) *auth.OAuth2 {
+	settings := c.oauth2Settings(u, key, name, cred)
 	if settings.Transport == nil {
 		return nil
 	}
@@ -108,8 +118,6 @@ func (c *compiler) oauth2(u *config.Upstream, key, name, id string, cfg config.A
 		settings.Keeper, err = c.env.Keep(id)
 		c.fault(key, err)
 	}
-	// What a login brought is there as long as it is kept: a logout is one for all processes.
-	settings.KeptOnly = cfg.Grant == "authorization_code" && settings.Keeper != nil
 	var source *auth.OAuth2
 	if known != nil && known.source != nil {
 		source, err = known.source.Successor(settings)
@@ -121,11 +129,12 @@ func (c *compiler) oauth2(u *config.Upstream, key, name, id string, cfg config.A
 }
 
 // oauth2Settings are those of a credential, but where its tokens are kept.
-func (c *compiler) oauth2Settings(u *config.Upstream, key, name string, cfg config.Auth) auth.OAuth2Settings {
+func (c *compiler) oauth2Settings(u *config.Upstream, key, name string, cred *credential) auth.OAuth2Settings {
+	cfg := cred.auth
 	settings := auth.OAuth2Settings{
-		Grant: cfg.Grant, TokenURL: cfg.TokenURL,
+		Grant: cfg.Grant, TokenURL: cred.endpoint,
 		ClientID: c.secret(key+".client_id", cfg.ClientID), ClientSecret: c.secret(key+".client_secret", cfg.ClientSecret),
-		Scopes: strings.Fields(cfg.Scopes), Audience: cfg.Audience, Params: map[string]string{},
+		Scopes: strings.Fields(cfg.Scopes), Audience: cfg.Audience, Params: named(cfg.Params),
 		LoginCommand: loginCommand(u.Name, name, cfg), ClientAuth: cfg.ClientAuth, RefreshShare: cfg.RefreshShare, RefreshBefore: cfg.RefreshBefore, Lifetime: cfg.Lifetime,
 		Placeholder: u.Placeholder(), Jitter: c.env.Jitter,
 		NotExpiry: strings.FieldsFunc(cfg.NotExpiry, func(r rune) bool { return r == '\n' }),
@@ -140,13 +149,10 @@ func (c *compiler) oauth2Settings(u *config.Upstream, key, name string, cfg conf
 		// Not looked at before it is needed: it may be gone once its successor is kept.
 		settings.RefreshToken = func() (string, error) { return c.env.Secret(cfg.RefreshToken) }
 	}
-	values, _ := url.ParseQuery(cfg.Params)
-	for param := range values {
-		settings.Params[param] = values.Get(param)
-	}
+	c.proof(key, cred, &settings)
 	settings.Refused = func() {
 		if c.env.Refused != nil {
-			for _, ref := range []config.Reference{cfg.ClientID, cfg.ClientSecret, cfg.RefreshToken} {
+			for _, ref := range cfg.References() {
 				c.env.Refused(ref)
 			}
 		}

@@ -40,7 +40,7 @@ func TestHandoverMistakes(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r, _ := tenants(t, newShelves(), policytest.NewUpstream(t))
-			h, err := api(t, r.compile(c.document, nil)).ReadHandover("acme", []byte(c.written))
+			h, err := apiOf(t, r.compile(c.document, nil)).ReadHandover("acme", []byte(c.written))
 			if err == nil || !strings.HasPrefix(err.Error(), c.want) || strings.Contains(err.Error(), "canary") {
 				t.Errorf("got %v, %v\nwant %s", h, err, c.want)
 			}
@@ -58,7 +58,7 @@ func TestHandoverIsTheAnswerOfATokenEndpoint(t *testing.T) {
 		`{"access_token":"canary","expires_at":1893456000}`,
 		`{"access_token":"canary","expires_at":"2030-01-01T00:00:00+02:00"}`,
 	} {
-		h, err := api(t, set).ReadHandover("acme", []byte(document))
+		h, err := apiOf(t, set).ReadHandover("acme", []byte(document))
 		if err != nil {
 			t.Error(err)
 		}
@@ -66,12 +66,12 @@ func TestHandoverIsTheAnswerOfATokenEndpoint(t *testing.T) {
 			t.Errorf("it is shown: %s", text)
 		}
 	}
-	if h, err := api(t, set).ReadHandover("", []byte(`{"name":"acme","refresh_token":"x"}`)); err != nil || h.Name != "acme" {
+	if h, err := apiOf(t, set).ReadHandover("", []byte(`{"name":"acme","refresh_token":"x"}`)); err != nil || h.Name != "acme" {
 		t.Errorf("%v %v", h, err)
 	}
 	for _, document := range []string{`{"refresh_token":"x"}`, `{"name":"a b","refresh_token":"x"}`, `{"name":1,"refresh_token":"x"}`} {
 		var wrong *policy.HandoverError
-		if _, err := api(t, set).ReadHandover("", []byte(document)); !errors.As(err, &wrong) || wrong.Member != "name" {
+		if _, err := apiOf(t, set).ReadHandover("", []byte(document)); !errors.As(err, &wrong) || wrong.Member != "name" {
 			t.Errorf("%s: %v", document, err)
 		}
 	}

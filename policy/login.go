@@ -92,7 +92,7 @@ func NewLogin(u *config.Upstream, connection string, env Env) (*Login, error) {
 	own := authOf(u, connection)
 	l := &Login{Upstream: u, Connection: connection, Probe: probe(u)}
 	l.clientID = func() (string, error) { return env.Secret(own.ClientID) }
-	l.source = c.oauth2(u, c.key+".auth", "default", id, own, nil)
+	l.source = c.oauth2(u, c.key+".auth", "default", id, &credential{auth: own, endpoint: own.TokenURL}, nil)
 	l.transport, err = env.Transport(u)
 	c.fault(c.key, err)
 	l.keeper, err = keep(id)
@@ -168,7 +168,7 @@ func Logout(ctx context.Context, u *config.Upstream, keeper Forgetter, env Env) 
 	}
 	env.Keep = nil
 	c := &compiler{env: env, key: "upstream." + u.Name}
-	source := c.oauth2(u, c.key+".auth", "default", "", u.Auth, nil)
+	source := c.oauth2(u, c.key+".auth", "default", "", &credential{auth: u.Auth, endpoint: u.Auth.TokenURL}, nil)
 	if err := errors.Join(c.errs...); err != nil {
 		return true, err
 	}

@@ -37,6 +37,15 @@
 //     refuses the grant or the client after a cooldown, or as soon as the operator
 //     gives it something new.
 //
+// # What a token is given for
+//
+// A table, grantKinds, says what each grant shows: nothing but the client, a refresh
+// token, an assertion that we sign (RFC 7523), another token (RFC 8693). A GitHub App
+// differs in how it asks and is answered, too; a service account of Google is an
+// assertion whose issuer and key stand in one file. Only a refresh token can be spent
+// and lost. Everything else is read anew for each request, so that keys may be replaced
+// and tokens of pods may rotate, and is looked at again as soon as it was not accepted.
+//
 // # Logins
 //
 // The first tokens of the grant authorization_code come from a login: somebody agrees at
@@ -46,7 +55,8 @@
 // [OAuth2.Revoke] tells the provider.
 //
 // What was put where it is kept by somebody else ([Introduce]) goes before all that was
-// refreshed before. A credential that is KeptOnly, and a [Kept], are there only as long
+// refreshed before. An [OAuth2] without a configured
+// refresh token, and a [Kept], are there only as long
 // as the Keeper has them: removed by one process ([Forget]), no other refreshes it or
 // saves it again.
 //

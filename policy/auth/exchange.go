@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -46,7 +47,7 @@ func (o *OAuth2) clientAuth(c client) string {
 type result struct {
 	tokenResponse
 	status     int
-	err        *TokenError
+	err        error
 	kind       failure
 	retryAfter time.Duration
 }
@@ -62,8 +63,12 @@ func (r *result) refusedClient() bool {
 // know this accept the old one for a while.
 func (o *OAuth2) send(ctx context.Context, a *attempt, how string) *result {
 	for again := true; ; again = false {
+		req, err := o.kind.request(o, ctx, a, how) // each time: an assertion is taken once
+		if err != nil {
+			return &result{kind: misset, err: fmt.Errorf("oauth2: %w", err)}
+		}
 		a.requests++
-		status, header, body, err := o.try(ctx, a, how)
+		status, header, body, err := o.try(ctx, req)
 		if err == nil {
 			return o.read(status, header, body)
 		}
@@ -76,14 +81,10 @@ func (o *OAuth2) send(ctx context.Context, a *attempt, how string) *result {
 	}
 }
 
-func (o *OAuth2) try(ctx context.Context, a *attempt, how string) (int, http.Header, []byte, error) {
+func (o *OAuth2) try(ctx context.Context, req *http.Request) (int, http.Header, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.set.Timeout)
 	defer cancel()
-	req, err := o.request(ctx, inquiry{o.set.TokenURL, o.asked(a), a.who, how})
-	if err != nil {
-		return 0, nil, nil, err
-	}
-	return o.post(req)
+	return o.post(req.WithContext(ctx))
 }
 
 // read tells what an answer means.
@@ -95,7 +96,10 @@ func (o *OAuth2) read(status int, header http.Header, body []byte) *result {
 		clock = at // instants in the answer are of that clock
 	}
 	var parsed bool
-	r.tokenResponse, parsed = parseTokenResponse(header.Get("Content-Type"), body, clock)
+	r.tokenResponse, parsed = o.kind.parse(header.Get("Content-Type"), body, clock)
+	if o.set.Assertion.TargetAudience != "" {
+		r.useIDToken(clock)
+	}
 	reason := ""
 	switch {
 	case status >= 300 && status < 400:
@@ -105,16 +109,23 @@ func (o *OAuth2) read(status int, header http.Header, body []byte) *result {
 		reason = "the answer is not JSON, nor a form"
 	case r.access == "":
 		reason = "the answer has no access token"
+	case r.otherwise != "":
+		reason, r.kind = r.otherwise, misset
 	case !bearer(r.tokenType) || sendable("", r.access) != nil:
 		reason = "the answer has a token of another type than bearer, or one that cannot be sent"
 		r.kind = misset
 	default:
 		return r
 	}
-	if r.kind == "" {
+	var asked bool
+	r.retryAfter, asked = hint.RetryAfter(header, now)
+	switch {
+	case r.kind != "":
+	case status == http.StatusForbidden && (asked || header.Get("X-Ratelimit-Remaining") == "0"):
+		r.kind = transient // GitHub's 429
+	default:
 		r.kind = classify(o.kind.spends, status, r.code)
 	}
-	r.retryAfter, _ = hint.RetryAfter(header, now)
 	r.err = o.failed(r.kind, status, r.code, reason)
 	return r
 }

@@ -49,10 +49,14 @@ const (
 )
 
 const (
-	adviceDead   = "the grant is dead: log in again, or give a new refresh_token"
-	adviceLogin  = "the grant is dead: log in again: " // and the command
-	adviceMisset = "the token endpoint does not accept the configuration: look at client_id, client_secret, token_url, scopes"
+	adviceDead  = "the grant is dead: log in again, or give a new refresh_token"
+	adviceLogin = "the grant is dead: log in again: " // and the command
 )
+
+// adviceMisset is that of grants which show nothing but the client: see grantKind.
+var adviceMisset = map[int]string{
+	0: "the token endpoint does not accept the configuration: look at client_id, client_secret or private_key, token_url, scopes",
+}
 
 // terminalCodes say that a refresh token is worth nothing any more. Those that are
 // not in RFC 6749 §5.2 are GitHub's, Slack's and Microsoft's.
@@ -91,11 +95,11 @@ func (o *OAuth2) failed(kind failure, status int, code, reason string) *TokenErr
 	switch kind {
 	case terminal:
 		e.Advice = adviceDead
-		if o.set.LoginCommand != "" {
+		if o.set.Grant == "authorization_code" {
 			e.Advice = adviceLogin + o.set.LoginCommand
 		}
 	case misset:
-		e.Advice = adviceMisset
+		e.Advice = o.kind.advise(status)
 	}
 	return e
 }
@@ -147,7 +151,7 @@ type hold struct {
 	until  time.Time
 	tries  int       // failures of this kind in a row
 	tried  client    // with whom it failed
-	gone   bool      // nothing is kept of what is KeptOnly
+	gone   bool      // nothing is kept of what is only kept
 	looked time.Time // when it was last looked whether it has to last: see mayLook
 }
 

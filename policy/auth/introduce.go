@@ -59,7 +59,7 @@ type Forgetter interface {
 // Forget takes away what is kept, and gives it for Revoke: nil if nothing was. It waits
 // for a refresh that is under way, which would bring it back. A process that has the
 // grant in memory goes on with the access token until it is to be refreshed, or looks: see
-// OAuth2Settings.KeptOnly.
+// ErrRemoved.
 func Forget(ctx context.Context, keeper Forgetter) (*Pair, error) {
 	unlock, err := shelf{keeper: keeper}.lock(ctx, introduceTimeout)
 	if err != nil {

@@ -28,7 +28,7 @@ const keptTimeout = 10 * time.Second
 type shelf struct {
 	keeper Keeper
 	lost   *lost
-	only   bool // what it does not have there is none of, see OAuth2Settings.KeptOnly
+	only   bool // what it does not have there is none of, see ErrRemoved
 }
 
 // lost is a grant that the Keeper did not take. All that use its credential in this

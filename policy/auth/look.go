@@ -4,8 +4,8 @@ import "context"
 
 // Look reads what is kept now, without waiting for a refresh, and goes on with it where
 // it is newer than what is in use: another process may have refreshed it, or somebody
-// put a new grant there. found is false where nothing is kept; a credential that is
-// KeptOnly is given up then. After an error what was known holds.
+// put a new grant there. found is false where nothing is kept; a credential that
+// is only kept is given up then. After an error what was known holds.
 func (o *OAuth2) Look(ctx context.Context) (found bool, err error) {
 	kept, err := o.kept.load(ctx)
 	if err != nil {
@@ -17,7 +17,7 @@ func (o *OAuth2) Look(ctx context.Context) (found bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
-	case kept == nil && o.set.KeptOnly:
+	case kept == nil && o.kept.only:
 		o.giveUp(now)
 	case kept != nil && kept.newer(&o.held.grant):
 		g := *kept

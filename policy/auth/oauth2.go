@@ -17,23 +17,27 @@ import (
 
 // OAuth2Settings describe a credential that a token endpoint gives.
 type OAuth2Settings struct {
-	Grant    string // client_credentials, refresh_token or authorization_code
+	Grant    string // client_credentials, refresh_token, authorization_code, jwt_bearer, token_exchange, GitHubApp
 	TokenURL string // where tokens are had
 
-	// ClientID, ClientSecret and RefreshToken read what is configured, anew for each
-	// refresh. They must not put a value into an error.
-	ClientID     func() (string, error) // needed
+	// Whatever reads what is configured does so anew for each refresh. It must not put
+	// a value into an error.
+	ClientID     func() (string, error) // jwt_bearer and token_exchange may do without, the others need it
 	ClientSecret func() (string, error) // nil: a public client
-	RefreshToken func() (string, error) // the first one; what the Keeper has of it goes before it. nil: only the Keeper's
+	RefreshToken func() (string, error) // the first one; what the Keeper has of it goes before it. nil: only the Keeper's, and what that does not have any more was taken away, see ErrRemoved
 
 	// LoginCommand is what somebody has to run who is to log in, for errors; "": there
-	// is no login. Without a RefreshToken what the Keeper does not have any more was
-	// taken away: by a logout.
+	// is no login.
 	LoginCommand string
 
 	// Refused is told that the token endpoint did not accept them. nil: nobody has to
 	// know. It must not block.
 	Refused func()
+
+	Signing      Signing       // of the assertions of jwt_bearer, GitHubApp and private_key_jwt
+	Assertion    Assertion     // jwt_bearer only
+	Exchange     TokenExchange // token_exchange only
+	Installation Installation  // GitHubApp only
 
 	Scopes   []string
 	Audience string            // "": not sent
@@ -41,7 +45,8 @@ type OAuth2Settings struct {
 
 	// ClientAuth is how the client shows who it is: basic (with both parts
 	// form-encoded first, RFC 6749 §2.3.1), body, json and json-basic (a body that is
-	// JSON), none, or auto: basic, and body once that is refused. "" is auto.
+	// JSON), private_key_jwt (an assertion), none, or auto: basic, and body once that is
+	// refused. "" is auto.
 	ClientAuth string
 
 	RefreshShare  float64       // of the lifetime, ahead of whose end it is refreshed; used when RefreshBefore is 0
@@ -54,7 +59,6 @@ type OAuth2Settings struct {
 	Transport http.RoundTripper                     // to the token endpoint; needed
 	Timeout   time.Duration                         // of one token request; 0: 20 s
 	Keeper    Keeper                                // nil: memory only
-	KeptOnly  bool                                  // the grant is there only as long as the Keeper has it: see ErrRemoved
 	Jitter    func(max time.Duration) time.Duration // random in [0, max); nil: none, and full waits
 	OnRefresh func(RefreshEvent)                    // after each token request, and each try to save; must not block
 }
@@ -74,9 +78,12 @@ type OAuth2 struct {
 	set    OAuth2Settings
 	host   string // of TokenURL, for people
 	params []param
+	claims []param // of the assertion of jwt_bearer
 	kind   grantKind
 	kept   shelf
 	inBody bool // ClientAuth auto: basic was refused; only a flight reads and writes it
+
+	installation []byte // the body of a request for the token of an installation
 
 	ending context.Context // ends at Close
 	end    context.CancelFunc
@@ -124,12 +131,11 @@ func NewOAuth2(s OAuth2Settings) (*OAuth2, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &OAuth2{host: endpoint.Host, kind: grantKinds[s.Grant], kept: shelf{s.Keeper, &lost{}, s.KeptOnly}}
+	o := &OAuth2{host: endpoint.Host, kind: grantKinds[s.Grant], kept: shelf{s.Keeper, &lost{}, s.onlyKept()}}
 	o.ending, o.end = context.WithCancel(context.Background())
-	for _, name := range slices.Sorted(maps.Keys(s.Params)) {
-		o.params = append(o.params, param{name, NewSecret(s.Params[name])})
-	}
-	s.Params = nil // a value of it may be a secret
+	o.params, o.claims, o.installation = paramsOf(s.Params), paramsOf(s.Assertion.Claims), s.Installation.body()
+	s.Params, s.Assertion.Claims = nil, nil // a value of them may be a secret
+	s.Signing = s.Signing.withDefaults()
 	s.Scopes, s.NotExpiry = slices.Clone(s.Scopes), slices.Clone(s.NotExpiry)
 	o.set = s
 	return o, nil
@@ -148,35 +154,52 @@ func (o *OAuth2) Successor(s OAuth2Settings) (*OAuth2, error) {
 // check gives everything that is wrong.
 func (s *OAuth2Settings) check() (errs []error) {
 	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf("oauth2: "+format, args...)) }
-	if _, known := grantKinds[s.Grant]; !known {
+	kind, known := grantKinds[s.Grant]
+	if !known {
 		wrong("grant %q: must be one of %s", s.Grant, strings.Join(slices.Sorted(maps.Keys(grantKinds)), ", "))
 	}
 	if _, err := tokenURL(s.TokenURL); err != nil {
 		errs = append(errs, err)
 	}
-	if s.ClientID == nil {
+	if s.ClientID == nil && (!kind.anonymous || s.ClientSecret != nil || s.ClientAuth == clientKey) {
 		wrong("needs a client id")
 	}
-	if s.KeptOnly && (s.Keeper == nil || s.RefreshToken != nil || !grantKinds[s.Grant].spends) {
-		wrong("what is only kept needs a keeper, and a grant with a refresh token that is not configured")
+	if (kind.signs || s.ClientAuth == clientKey && s.Signing.Client == nil) && s.Signing.PrivateKey == nil && s.Assertion.Account == nil {
+		wrong("needs a private key")
+	}
+	if kind.check != nil {
+		kind.check(s, wrong)
 	}
 	if s.Transport == nil {
 		wrong("needs a way to the token endpoint")
 	}
-	if !slices.Contains([]string{clientAuto, clientBasic, clientBody, clientJSON, clientJSONBasic, clientNone}, s.ClientAuth) {
-		wrong("client authentication %q: must be one of auto, basic, body, json, json-basic, none", s.ClientAuth)
-	} else if s.ClientSecret == nil && s.ClientAuth != clientAuto && s.ClientAuth != clientNone {
+	if !slices.Contains([]string{clientAuto, clientBasic, clientBody, clientJSON, clientJSONBasic, clientKey, clientNone}, s.ClientAuth) {
+		wrong("client authentication %q: must be one of auto, basic, body, json, json-basic, private_key_jwt, none", s.ClientAuth)
+	} else if s.ClientSecret == nil && s.ClientAuth != clientAuto && s.ClientAuth != clientKey && s.ClientAuth != clientNone {
 		wrong("client authentication %s needs a client secret", s.ClientAuth)
 	}
-	if s.RefreshShare < 0 || s.RefreshShare >= 1 || s.RefreshBefore < 0 || s.Lifetime < 0 || s.Timeout < 0 {
+	if s.RefreshShare < 0 || s.RefreshShare >= 1 || s.RefreshBefore < 0 || s.Lifetime < 0 || s.Timeout < 0 || s.Signing.Lifetime < 0 {
 		wrong("the refresh share must be in [0, 1), and no duration below 0")
 	}
-	for _, name := range []string{"grant_type", "refresh_token", "client_id", "client_secret", "scope", "audience"} {
+	for _, name := range slices.Concat(commonParams, kind.names) {
 		if _, there := s.Params[name]; there {
 			wrong("parameter %s: is made from its own setting", name)
 		}
 	}
 	return errs
+}
+
+// commonParams are made from settings, whatever the grant is.
+var commonParams = []string{
+	"grant_type", "refresh_token", "client_id", "client_secret", "client_assertion", "client_assertion_type", "scope", "audience",
+}
+
+// paramsOf makes parameters of what is configured by name.
+func paramsOf(values map[string]string) (params []param) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		params = append(params, param{name, NewSecret(values[name])})
+	}
+	return params
 }
 
 // tokenURL reads where the token endpoint is. Its error does not show the text: it

@@ -50,24 +50,75 @@ func TestOAuth2ShowsNoValue(t *testing.T) {
 					k.set(errors.New("disk full"), nil)
 					time.Sleep(time.Minute)
 				}
-				for _, thing := range shown {
-					for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
-						if out := fmt.Sprintf(verb, thing); leaks(out) {
-							t.Errorf("%T with %s: %s", thing, verb, out)
-						}
-					}
-					if out, err := json.Marshal(thing); err == nil && leaks(string(out)) {
-						t.Errorf("%T as JSON: %s", thing, out)
-					}
-					if err, ok := thing.(error); ok {
-						for ; err != nil; err = errors.Unwrap(err) {
-							if leaks(err.Error()) || leaks(fmt.Sprintf("%+v %#v", err, err)) {
-								t.Errorf("%T: %v", err, err)
-							}
-						}
-					}
-				}
+				wantHidden(t, shown)
 			})
 		})
+	}
+}
+
+// The same of what other grants show: tokens, claims, and keys that are none.
+func TestGrantsThatShowSomethingShowNoValue(t *testing.T) {
+	refused := policytest.Step{Times: -1, Status: 400, Body: `{"error":"invalid_grant","error_description":"` + canary + `"}`}
+	for name, settings := range map[string]func(*policytest.Upstream) auth.OAuth2Settings{
+		"jwt_bearer": func(up *policytest.Upstream) auth.OAuth2Settings {
+			s := asserting(up, pkcs8(edKey()))
+			s.Assertion.Claims = map[string]string{"pin": canary}
+			return s
+		},
+		"a key that is none": func(up *policytest.Upstream) auth.OAuth2Settings { return asserting(up, canary) },
+		"a certificate that is none": func(up *policytest.Upstream) auth.OAuth2Settings {
+			s := asserting(up, pkcs8(edKey()))
+			s.Signing.Certificate = value(canary)
+			return s
+		},
+		"token_exchange": func(up *policytest.Upstream) auth.OAuth2Settings {
+			s := exchanging(up)
+			s.Exchange.SubjectToken, s.Exchange.ActorToken, s.Exchange.ActorTokenType = value(canary), value(canary), tokenType+"jwt"
+			return s
+		},
+		"github_app": func(up *policytest.Upstream) auth.OAuth2Settings {
+			s := installed(up, pkcs8(rsaKey()))
+			s.Installation.ID = value(canary)
+			return s
+		},
+		"service_account": func(up *policytest.Upstream) auth.OAuth2Settings { return accounted(t, up, canary) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				up := policytest.NewUpstream(t, refused)
+				s := settings(up)
+				s.Transport = roundTripper(up.RoundTrip) // which shows nothing of what it received
+				var shown []any
+				s.OnRefresh = func(e auth.RefreshEvent) { shown = append(shown, e, e.Err) }
+				o := newOAuth2(t, s)
+				token, err := o.Token(t.Context(), auth.Token{})
+				if err == nil {
+					t.Error("there is a token")
+				}
+				wantHidden(t, append(shown, s, &s, o, token, err, o.Status(), o.Status().Err))
+			})
+		})
+	}
+}
+
+// wantHidden looks for the canary however a thing is printed.
+func wantHidden(t *testing.T, shown []any) {
+	t.Helper()
+	for _, thing := range shown {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+			if out := fmt.Sprintf(verb, thing); leaks(out) {
+				t.Errorf("%T with %s: %s", thing, verb, out)
+			}
+		}
+		if out, err := json.Marshal(thing); err == nil && leaks(string(out)) {
+			t.Errorf("%T as JSON: %s", thing, out)
+		}
+		if err, ok := thing.(error); ok {
+			for ; err != nil; err = errors.Unwrap(err) {
+				if leaks(err.Error()) || leaks(fmt.Sprintf("%+v %#v", err, err)) {
+					t.Errorf("%T: %v", err, err)
+				}
+			}
+		}
 	}
 }

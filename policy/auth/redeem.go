@@ -3,6 +3,7 @@ package auth
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -63,17 +64,21 @@ const (
 // loginError is the error of a login's token request: what it says of a grant that is
 // dead would mislead.
 func (r *result) loginError() error {
+	e, answered := errors.AsType[*TokenError](r.err)
+	if !answered {
+		return r.err
+	}
 	switch r.code {
 	case "invalid_grant":
-		r.err.Advice = adviceCode
+		e.Advice = adviceCode
 	case "access_denied", "authorization_declined": // the latter is Microsoft's
-		r.err.Advice = adviceRefused
+		e.Advice = adviceRefused
 	case "expired_token":
-		r.err.Advice = adviceExpired
+		e.Advice = adviceExpired
 	default:
 		if r.kind == terminal {
-			r.err.Advice = adviceMisset
+			e.Advice = adviceMisset[0]
 		}
 	}
-	return r.err
+	return e
 }

@@ -273,3 +273,29 @@ func TestLoginShowsNoValue(t *testing.T) {
 		})
 	}
 }
+
+// A client that signs shows who it is by its key at a login, too; one whose key is none
+// is told so.
+func TestCodeIsExchangedByAClientThatSigns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := policytest.NewUpstream(t, issued(1))
+		key := canary
+		s := logins(up, newShelf())
+		s.ClientSecret, s.ClientAuth = nil, "private_key_jwt"
+		s.Signing = auth.Signing{PrivateKey: func() (string, error) { return key, nil }, NewID: counted()}
+		o := newOAuth2(t, s)
+		if _, err := o.Redeem(t.Context(), code); err == nil || err.Error() != `oauth2: the private key is not a PEM private key, which begins with "-----BEGIN PRIVATE KEY-----"` {
+			t.Errorf("with a key that is none: %v", err)
+		}
+		key = pkcs8(edKey())
+		if pair, err := o.Redeem(t.Context(), code); err != nil || pair.Refresh.Reveal() != "refresh-0001" {
+			t.Errorf("got %v", err)
+		}
+		form := members(t, up.Requests()[0])
+		a := parseAssertion(t, form["client_assertion"])
+		a.verify(t, edKey().Public())
+		if a.claims["sub"] != "the-client" || form["client_id"] != "the-client" || form["code"] != "the-code" || form["grant_type"] != "authorization_code" {
+			t.Errorf("sent %v, signed %v", form, a.claims)
+		}
+	})
+}

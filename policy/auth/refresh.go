@@ -50,7 +50,7 @@ func (o *OAuth2) fly(ctx context.Context, reason string) error {
 		return o.fail(a, transient, fmt.Errorf("oauth2: %w", err), 0)
 	}
 	defer unlock()
-	if kept == nil && o.set.KeptOnly {
+	if kept == nil && o.kept.only {
 		return o.removed(a)
 	}
 	if reason == reasonSave {
@@ -111,13 +111,22 @@ func (o *OAuth2) open(ctx context.Context, reason string) (kept *grant, unlock f
 // introduce reads who we are, as it is configured now. A refresh token that cannot be
 // read is none: the first one is needed once, and may be gone since.
 func (o *OAuth2) introduce(a *attempt) error {
+	s, c := &o.set, &a.who
 	for _, part := range []struct {
 		name string
 		read func() (string, error)
 		to   *Secret
 	}{
-		{"the client id", o.set.ClientID, &a.who.id},
-		{"the client secret", o.set.ClientSecret, &a.who.secret},
+		{"the client id", s.ClientID, &c.id},
+		{"the client secret", s.ClientSecret, &c.secret},
+		{"the private key", s.Signing.PrivateKey, &c.key},
+		{"the certificate", s.Signing.Certificate, &c.certificate},
+		{"the client assertion", s.Signing.Client, &c.assertion},
+		{"the issuer", s.Assertion.Issuer, &c.issuer},
+		{"the subject", s.Assertion.Subject, &c.subject},
+		{"the subject token", s.Exchange.SubjectToken, &c.subjectToken},
+		{"the actor token", s.Exchange.ActorToken, &c.actorToken},
+		{"the installation id", s.Installation.ID, &c.installation},
 	} {
 		if part.read == nil {
 			continue
@@ -128,9 +137,30 @@ func (o *OAuth2) introduce(a *attempt) error {
 		}
 		*part.to = NewSecret(value)
 	}
-	if o.kind.spends && o.set.RefreshToken != nil {
-		value, err := o.set.RefreshToken()
-		a.who.refresh, a.noSeed = NewSecret(value), err
+	if o.kind.spends && s.RefreshToken != nil {
+		value, err := s.RefreshToken()
+		c.refresh, a.noSeed = NewSecret(value), err
+	}
+	return c.signer(s)
+}
+
+// signer settles who signs: the service account where there is one, whose assertions
+// are about nobody else unless they say so. RFC 7523 §3 wants a subject of all others.
+func (c *client) signer(s *OAuth2Settings) error {
+	c.keyID = s.Signing.KeyID
+	if s.Assertion.Account != nil {
+		account, err := s.Assertion.Account()
+		if err != nil {
+			return fmt.Errorf("reading the key of the service account: %w", err)
+		}
+		c.issuer, c.key, c.keyID = NewSecret(account.Email), account.PrivateKey, account.KeyID
+		return nil
+	}
+	if c.issuer == (Secret{}) {
+		c.issuer = c.id
+	}
+	if c.subject == (Secret{}) {
+		c.subject = c.issuer
 	}
 	return nil
 }
@@ -152,9 +182,6 @@ func (o *OAuth2) prepare(a *attempt, kept *grant) (done bool, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	h := &o.held
-	if kept == nil && o.onlyKept() && h.unsaved == nil {
-		*h = held{} // it was taken away
-	}
 	a.from = h.grant
 	if kept != nil && kept.newer(&h.grant) {
 		a.from = *kept
@@ -181,8 +208,8 @@ func (o *OAuth2) prepare(a *attempt, kept *grant) (done bool, err error) {
 }
 
 // onlyKept reports that a grant comes from the Keeper alone.
-func (o *OAuth2) onlyKept() bool {
-	return o.kind.spends && o.set.RefreshToken == nil && o.kept.keeper != nil
+func (s *OAuth2Settings) onlyKept() bool {
+	return grantKinds[s.Grant].spends && s.RefreshToken == nil && s.Keeper != nil
 }
 
 // newSeed reports whether the configured refresh token is one that what we have does
@@ -203,8 +230,10 @@ func (a *attempt) newSeed(h *hold) bool {
 // terms marks what a token is asked for: one that was given for something else is
 // not used, after a change of the configuration.
 func (o *OAuth2) terms(c client) string {
-	text := []string{o.set.TokenURL, o.set.Grant, c.id.Reveal(), strings.Join(o.set.Scopes, " "), o.set.Audience}
-	for _, p := range o.params {
+	text := []string{o.set.TokenURL, o.set.Grant, c.id.Reveal(), strings.Join(o.set.Scopes, " "), o.set.Audience,
+		c.issuer.Reveal(), c.subject.Reveal(), o.set.Assertion.TargetAudience,
+		o.set.Exchange.RequestedTokenType, o.set.Exchange.Resource, c.installation.Reveal(), string(o.installation)}
+	for _, p := range slices.Concat(o.params, o.claims) {
 		text = append(text, p.name, p.value.Reveal())
 	}
 	return mark(strings.Join(text, "\x00"))

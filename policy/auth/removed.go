@@ -6,11 +6,11 @@ import (
 )
 
 // ErrRemoved says that a credential is gone which is there only as long as the Keeper
-// has it (see [OAuth2Settings.KeptOnly] and [Kept]): nothing is kept any more. What a
+// has it (an OAuth2 without a refresh token of the configuration, and [Kept]): nothing is kept any more. What a
 // process still had of it in memory is not sent, and not saved again.
 var ErrRemoved = errors.New("nothing is kept of this connection: it was removed, or nobody has logged in or handed it over yet")
 
-// removed ends a flight that found nothing kept of a credential that is KeptOnly.
+// removed ends a flight that found nothing kept of a credential that is only kept.
 func (o *OAuth2) removed(a attempt) error {
 	now := wallClock()
 	o.mu.Lock()
@@ -34,7 +34,7 @@ func (o *OAuth2) giveUp(now time.Time) {
 	o.held = held{}
 	o.doubted.Store(false)
 	err := ErrRemoved
-	if o.set.LoginCommand != "" {
+	if o.set.Grant == "authorization_code" {
 		err = o.noRefreshToken(&grant{})
 	}
 	o.hold.extend(terminal, err, client{}, 0, o.set.Jitter, now)

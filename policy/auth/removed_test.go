@@ -15,7 +15,7 @@ import (
 // keptOnly are the settings of a connection that is there because it is kept.
 func keptOnly(up *policytest.Upstream, k *shelf) auth.OAuth2Settings {
 	s := settings(up, k)
-	s.RefreshToken, s.KeptOnly = nil, true
+	s.RefreshToken = nil
 	return s
 }
 
@@ -109,14 +109,6 @@ func TestForgetWaitsForARefresh(t *testing.T) {
 			t.Errorf("after %v, kept %q", took, kept.text())
 		}
 	})
-}
-
-func TestKeptOnlyNeedsAKeeper(t *testing.T) {
-	s := keptOnly(policytest.NewUpstream(t), newShelf())
-	s.Keeper = nil
-	if _, err := auth.NewOAuth2(s); err == nil || !strings.Contains(err.Error(), "needs a keeper") {
-		t.Errorf("error %v", err)
-	}
 }
 
 func TestKeptKey(t *testing.T) {

@@ -27,6 +27,8 @@ type tokenResponse struct {
 	lifetime        time.Duration // from now on; 0: it says none
 	failed          bool          // it has an error, with or without a code
 	code            string        // [a-z_]{1,64}; "": none that may be shown
+	idToken         string        // id_token
+	otherwise       string        // why the token is none that is sent as a bearer token, by its type (RFC 8693 §2.2.1); "": it may be
 }
 
 // parseTokenResponse reads a body that is JSON or, as GitHub answers who does not
@@ -40,7 +42,27 @@ func parseTokenResponse(contentType string, body []byte, now time.Time) (r token
 	r.access, r.refresh, r.tokenType = fields.text("access_token"), fields.text("refresh_token"), fields.text("token_type")
 	r.failed, r.code = fields.failure()
 	r.lifetime = fields.lifetime(r.access, now)
+	r.idToken, r.otherwise = fields.text("id_token"), exchanged(r.tokenType, fields.text("issued_token_type"))
 	return r, true
+}
+
+// useIDToken takes the ID token in place of the access token: that is what was asked
+// for.
+func (r *tokenResponse) useIDToken(now time.Time) {
+	r.access, r.tokenType = r.idToken, ""
+	r.lifetime = untilInstant(jwtExpiry(r.idToken), now)
+}
+
+// exchanged says why a token that an exchange brought is not used (RFC 8693 §2.2.1); ""
+// if it may be.
+func exchanged(tokenType, issued string) string {
+	switch {
+	case strings.EqualFold(tokenType, "N_A"):
+		return "the answer has a token that is no access token (token_type N_A): ask for another requested_token_type"
+	case issued == "urn:ietf:params:oauth:token-type:refresh_token":
+		return "the answer has a refresh token: ask for another requested_token_type"
+	}
+	return ""
 }
 
 // tokenFields reads the members of a body. The type that it is sent with is only

@@ -9,7 +9,7 @@ import (
 
 var epoch = time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC) // 1772445600
 
-func jwt(claims string) string {
+func unsigned(claims string) string {
 	return "eyJhbGciOiJub25lIn0." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"
 }
 
@@ -57,9 +57,9 @@ func TestTokenResponses(t *testing.T) {
 		{"expires_at as RFC 3339", "", `{"expires_at":"2026-03-02T12:00:00+01:00"}`, true, tokenResponse{lifetime: time.Hour}},
 		{"expires_at in the past", "", `{"expires_at":1}`, true, tokenResponse{}},
 		{"expires_in goes first", "", `{"expires_in":60,"expires_at":1772449200}`, true, tokenResponse{lifetime: time.Minute}},
-		{"exp of a JWT", "", `{"access_token":"` + jwt(`{"exp":1772449200}`) + `"}`, true, tokenResponse{access: jwt(`{"exp":1772449200}`), lifetime: time.Hour}},
+		{"exp of a JWT", "", `{"access_token":"` + unsigned(`{"exp":1772449200}`) + `"}`, true, tokenResponse{access: unsigned(`{"exp":1772449200}`), lifetime: time.Hour}},
 		{"no JWT", "", `{"access_token":"a.b.c"}`, true, tokenResponse{access: "a.b.c"}},
-		{"a JWT without exp", "", `{"access_token":"` + jwt(`{}`) + `"}`, true, tokenResponse{access: jwt(`{}`)}},
+		{"a JWT without exp", "", `{"access_token":"` + unsigned(`{}`) + `"}`, true, tokenResponse{access: unsigned(`{}`)}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -74,7 +74,7 @@ func TestTokenResponses(t *testing.T) {
 func FuzzTokenResponse(f *testing.F) {
 	for _, body := range []string{
 		`{"access_token":"a","expires_in":"3600","error":{"code":"x"}}`, `{"expires_at":"2026-03-02T12:00:00Z","ok":false}`,
-		"access_token=a&expires_in=1e400", "error=x", `{"access_token":"` + jwt(`{"exp":"9e99"}`) + `"}`, "\xef\xbb\xbf{}", `{"expires_in":-Inf}`,
+		"access_token=a&expires_in=1e400", "error=x", `{"access_token":"` + unsigned(`{"exp":"9e99"}`) + `"}`, "\xef\xbb\xbf{}", `{"expires_in":-Inf}`,
 	} {
 		f.Add("application/json", body)
 		f.Add("application/x-www-form-urlencoded", body)

@@ -20,7 +20,9 @@ func (o *OAuth2) succeed(ctx context.Context, a attempt, r tokenResponse) error 
 		g.Expires = a.began.Add(o.set.Lifetime)
 	}
 	g.Access = NewSecret(r.access)
-	g.rotate(r.refresh)
+	if o.kind.spends {
+		g.rotate(r.refresh)
+	}
 	g.Forced = 0
 	if a.reason == reasonRefused {
 		o.mu.Lock()

@@ -21,12 +21,21 @@ var authKinds = []authKind{
 	{name: "header", needs: []string{"name", "value"}, may: []string{"prefix"}},
 	{name: "query", needs: []string{"name", "value"}},
 	{name: "placeholder", needs: []string{"value"}},
-	{name: "oauth2", needs: []string{"grant", "token_url", "client_id"}, may: []string{
-		"client_secret", "refresh_token", "scopes", "audience", "params", "client_auth", "not_expiry", "refresh_before", "lifetime_default",
-		"authorize_url", "device_url", "authorize_params", "redirect_url", "revoke_url"}},
+	{name: "oauth2", needs: []string{"grant", "token_url"}, may: append([]string{
+		"client_secret", "client_assertion", "scopes", "audience", "params", "client_auth", "not_expiry", "refresh_before", "lifetime_default",
+		"authorize_url", "device_url", "authorize_params", "redirect_url", "revoke_url"}, grantKeys()...)},
+	{name: githubApp, needs: []string{"app_id", "installation_id", "private_key"}, may: []string{
+		"repositories", "permissions", "api_url", "not_expiry", "refresh_before"}},
+	{name: serviceAccount, needs: []string{"key"}, may: []string{
+		"scopes", "audience", "subject", "token_url", "not_expiry", "refresh_before"}},
 	{name: "sigv4", needs: []string{"access_key_id", "secret_access_key"}, may: []string{"session_token", "region", "service"}},
 	{name: "passthrough"},
 }
+
+const (
+	githubApp      = "github_app"
+	serviceAccount = "service_account"
+)
 
 func authKindNames() []string {
 	names := make([]string, len(authKinds))
@@ -60,7 +69,7 @@ func credential(key string) field[Policy] {
 		}
 		if i := slices.IndexFunc(authKinds, func(k authKind) bool { return k.name == auth.Type }); i >= 0 {
 			authKinds[i].agrees(n, &auth)
-			if auth.Type != "oauth2" {
+			if !auth.Fetched() {
 				auth.OAuth2 = OAuth2{}
 			}
 			p.Auth = auth
@@ -89,8 +98,15 @@ func (k authKind) agrees(n node, auth *Auth) {
 			n.child("name").fail(problem)
 		}
 	}
-	if k.name == "oauth2" {
+	switch k.name {
+	case "oauth2":
 		grantAgrees(n, &auth.OAuth2)
+	case githubApp:
+		if auth.APIURL == "" {
+			auth.APIURL = githubAPI
+		}
+	case serviceAccount:
+		serviceAccountAgrees(n, &auth.OAuth2)
 	}
 	// With an empty password the user name is the whole credential.
 	if k.name == "basic" && auth.Password == "" && auth.Username.Literal() {

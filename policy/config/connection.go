@@ -60,7 +60,7 @@ func readConnections(all, auth node, u *Upstream) {
 		c.Auth.SessionToken = "" // it belongs to its access key
 		authKeys.read(n, &c.Auth)
 		if _, ok := n.raw.(map[string]any); ok && soundAuth {
-			connectionAgrees(n, u.Auth, &c.Auth)
+			connectionAgrees(n, auth, u.Auth, &c.Auth)
 		}
 		u.Named = append(u.Named, c)
 	}
@@ -88,7 +88,7 @@ func ownedBy(a Auth) []string {
 
 // connectionAgrees holds a connection to its upstream's credential: it is of the same
 // kind, and no half of one secret is sent with half of another.
-func connectionAgrees(n node, upstream Auth, own *Auth) {
+func connectionAgrees(n, auth node, upstream Auth, own *Auth) {
 	if !Connectable(upstream) {
 		n.deny("has nothing to stand on: auth of the upstream is " + upstream.Type + ", which has no value")
 		return
@@ -120,17 +120,24 @@ func connectionAgrees(n node, upstream Auth, own *Auth) {
 			n.child(key).deny("must not be empty")
 		}
 	}
-	ownClient(n, upstream, own)
+	partsAgree(n, auth, own)
 }
 
-// ownClient reports a client that is only half a connection's own.
-func ownClient(n node, upstream Auth, own *Auth) {
-	switch {
-	case n.has("client_id") && !n.has("client_secret") && upstream.ClientSecret != "":
-		n.child("client_secret").deny("is missing: the upstream's does not belong to this client_id")
-	case n.has("client_secret") && !n.has("client_id"):
-		n.child("client_id").deny("is missing: the client_secret belongs to one")
-	case n.has("client_secret") && own.ClientAuth == "none":
+// partners are parts of one secret: who gives the first has to give the second, where the
+// upstream has one.
+var partners = []struct{ first, second string }{
+	{"client_id", "client_secret"}, {"client_id", "private_key"}, {"client_secret", "client_id"},
+	{"app_id", "private_key"}, {"private_key", "key_id"}, {"private_key", "certificate"}, {"key_id", "private_key"},
+}
+
+// partsAgree reports a secret that is only half a connection's own.
+func partsAgree(n, auth node, own *Auth) {
+	for _, p := range partners {
+		if n.has(p.first) && auth.has(p.second) && !n.has(p.second) && n.sound(p.second) {
+			n.child(p.second).deny("is missing: the upstream's does not belong to this " + p.first)
+		}
+	}
+	if n.has("client_secret") && own.ClientAuth == "none" {
 		n.child("client_secret").deny("is not sent where client_auth is \"none\"")
 	}
 }

@@ -110,15 +110,34 @@ type Rule struct {
 // Auth is the credential that is put on a call. Which fields are set follows
 // from Type.
 type Auth struct {
-	Type     string    // "none", "bearer", "basic", "header", "query", "placeholder", "oauth2", "sigv4" or "passthrough"
+	Type     string    // "none", "bearer", "basic", "header", "query", "placeholder", "oauth2", "github_app", "service_account", "sigv4" or "passthrough"
 	Token    Reference // bearer
 	Username Reference // basic
 	Password Reference // basic; may be empty
 	Value    Reference // header, query, placeholder
 	Name     string    // name of the header or of the query parameter
 	Prefix   string    // header: stands before the value
-	OAuth2             // oauth2
+	OAuth2             // oauth2, github_app, service_account
 	SigV4              // sigv4
+}
+
+// Fetched reports whether the credential is one that is fetched.
+func (a *Auth) Fetched() bool {
+	return a.Type == "oauth2" || a.Type == githubApp || a.Type == serviceAccount
+}
+
+// Secrets are what it takes that nobody else must have. Some may be empty.
+func (a *Auth) Secrets() []Reference {
+	return []Reference{
+		a.Token, a.Username, a.Password, a.Value, a.ClientSecret, a.RefreshToken,
+		a.PrivateKey, a.ClientAssertion, a.SubjectToken, a.ActorToken, a.Key,
+		a.AccessKeyID, a.SecretAccessKey, a.SessionToken,
+	}
+}
+
+// References are the Secrets, and what else is read.
+func (a *Auth) References() []Reference {
+	return append(a.Secrets(), a.ClientID, a.Certificate, a.Issuer, a.Subject, a.AppID, a.InstallationID)
 }
 
 // SigV4 is a credential that signs requests to AWS. It can be compared.
@@ -133,19 +152,23 @@ type SigV4 struct {
 // OAuth2 is a credential that is fetched, and fetched again before it expires
 // (RFC 6749). It can be compared.
 type OAuth2 struct {
-	Grant         string        // "client_credentials", "refresh_token" or "authorization_code"
-	TokenURL      string        // http(s) URL of the token endpoint
-	ClientID      Reference     //
+	Grant         string        // "client_credentials", "refresh_token", "authorization_code", "jwt_bearer" or "token_exchange"; of oauth2 only
+	TokenURL      string        // http(s) URL of the token endpoint; of a service account "": what its key says
+	ClientID      Reference     // "": the client need not say who it is
 	ClientSecret  Reference     // "": a public client
 	RefreshToken  Reference     // the first one; those that came later are kept in the store
 	Scopes        string        // separated by spaces
 	Audience      string        // "": none
 	Params        string        // further parameters of the token request, form-encoded
-	ClientAuth    string        // "auto", "basic", "body", "json" or "none"
+	ClientAuth    string        // "auto", "basic", "body", "json", "json-basic", "private_key_jwt" or "none"
 	NotExpiry     string        // texts in the body of a 401 that do not mean that the token expired, one a line
 	RefreshShare  float64       // of its lifetime, before the end of which a token is refreshed; 0: see RefreshBefore
 	RefreshBefore time.Duration // before the end of its lifetime; 0: see RefreshShare
 	Lifetime      time.Duration // of tokens whose provider says none; 0: learned
+	Key           Reference     // service_account: the JSON of its key
+	Signing
+	TokenExchange
+	GitHubApp
 
 	// For `outrider login`, which gets the first tokens of the grant authorization_code.
 	AuthorizeURL    string // URL of the provider's page; "": there is none

@@ -103,8 +103,8 @@ var authKeys = slices.Concat(table[Auth]{
 	value("prefix", func(a *Auth) *string { return &a.Prefix }, readHidden),
 }, inside(func(a *Auth) *OAuth2 { return &a.OAuth2 }, oauth2Keys), inside(func(a *Auth) *SigV4 { return &a.SigV4 }, sigv4Keys))
 
-var oauth2Keys = table[OAuth2]{
-	text("grant", func(o *OAuth2) *string { return &o.Grant }, oneOf("client_credentials", "refresh_token", "authorization_code")),
+var oauth2Keys = slices.Concat(table[OAuth2]{
+	text("grant", func(o *OAuth2) *string { return &o.Grant }, oneOf(grantNames()...)),
 	tokenURL("token_url"),
 	identity("client_id", func(o *OAuth2) *Reference { return &o.ClientID }),
 	secret("client_secret", func(o *OAuth2) *Reference { return &o.ClientSecret }),
@@ -112,7 +112,7 @@ var oauth2Keys = table[OAuth2]{
 	scopes("scopes"),
 	text("audience", func(o *OAuth2) *string { return &o.Audience }),
 	params("params", func(o *OAuth2) *string { return &o.Params }, reservedParams),
-	text("client_auth", func(o *OAuth2) *string { return &o.ClientAuth }, oneOf("auto", "basic", "body", "json", "json-basic", "none")),
+	text("client_auth", func(o *OAuth2) *string { return &o.ClientAuth }, oneOf(clientAuths...)),
 	notExpiry("not_expiry"),
 	refreshBefore("refresh_before"),
 	duration("lifetime_default", func(o *OAuth2) *time.Duration { return &o.Lifetime }),
@@ -121,7 +121,12 @@ var oauth2Keys = table[OAuth2]{
 	params("authorize_params", func(o *OAuth2) *string { return &o.AuthorizeParams }, reservedAuthorizeParams),
 	redirectURL("redirect_url"),
 	authorizeURL("revoke_url", func(o *OAuth2) *string { return &o.RevokeURL }),
-}
+	secret("key", func(o *OAuth2) *Reference { return &o.Key }),
+},
+	inside(func(o *OAuth2) *Signing { return &o.Signing }, signingKeys),
+	inside(func(o *OAuth2) *TokenExchange { return &o.TokenExchange }, exchangeKeys),
+	inside(func(o *OAuth2) *GitHubApp { return &o.GitHubApp }, githubKeys),
+)
 
 var sigv4Keys = table[SigV4]{
 	identity("access_key_id", func(s *SigV4) *Reference { return &s.AccessKeyID }),

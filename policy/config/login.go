@@ -4,9 +4,6 @@ import "net"
 
 // loginAgrees reports what `outrider login` would not get on with.
 func loginAgrees(n node, o *OAuth2) {
-	if o.RefreshToken != "" {
-		n.child("refresh_token").deny("does not belong to the grant authorization_code, whose first one comes from `outrider login`; with one from elsewhere the grant is refresh_token")
-	}
 	if o.AuthorizeURL == "" && o.DeviceURL == "" && n.sound("authorize_url", "device_url") {
 		n.child("authorize_url").deny("is missing: the provider's page, which `outrider login` opens; or device_url, if it has logins for devices (RFC 8628)")
 	}

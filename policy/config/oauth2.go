@@ -1,40 +1,14 @@
 package config
 
 import (
-	"maps"
 	"net"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 )
 
-func defaultOAuth2() OAuth2 { return OAuth2{ClientAuth: "auto", RefreshShare: 0.2} }
-
-// grantAgrees reports what a grant needs, and what it cannot use.
-func grantAgrees(n node, o *OAuth2) {
-	if !n.sound("grant", "refresh_token", "client_secret", "client_auth") {
-		return
-	}
-	if o.Grant == "authorization_code" {
-		loginAgrees(n, o)
-	}
-	switch {
-	case o.Grant == "refresh_token" && o.RefreshToken == "" && !n.excused("refresh_token", Auth{Type: "oauth2", OAuth2: *o}):
-		n.child("refresh_token").deny("is missing: the first one, such as \"env:CRM_REFRESH_TOKEN\"; those that come later are kept in the store")
-	case o.Grant == "client_credentials" && o.RefreshToken != "":
-		n.child("refresh_token").deny("does not belong to the grant client_credentials, which needs none")
-	}
-	switch {
-	case o.ClientAuth == "none" && o.ClientSecret != "":
-		n.child("client_secret").deny("is not sent where client_auth is \"none\"")
-	case o.ClientAuth != "none" && o.ClientSecret == "" && n.writes("client_auth"):
-		n.child("client_secret").deny("is missing: client_auth sends one; \"none\" is for public clients")
-	case o.ClientSecret == "" && o.Grant == "client_credentials":
-		n.child("client_secret").deny("is missing: the grant client_credentials has nothing else to show (RFC 6749 section 4.4)")
-	case o.ClientSecret == "":
-		o.ClientAuth = "none"
-	}
+func defaultOAuth2() OAuth2 {
+	return OAuth2{ClientAuth: "auto", RefreshShare: 0.2, Signing: Signing{AssertionLifetime: 2 * time.Minute}}
 }
 
 // tokenURL reads where tokens come from.
@@ -56,45 +30,30 @@ func tokenURL(key string) field[OAuth2] {
 	}}
 }
 
+// scopes reads what a token is for.
 func scopes(key string) field[OAuth2] {
-	read := list(key, func(l *[]string) *[]string { return l }, readText, func(v string) string {
+	return words(key, func(o *OAuth2) *string { return &o.Scopes }, func(v string) string {
 		if v == "" || strings.ContainsAny(v, " \"\\") {
 			return "must be one scope (RFC 6749 section 3.3), without spaces and quotes"
 		}
 		return ""
 	})
-	return field[OAuth2]{key: key, read: func(n node, o *OAuth2) {
-		var all []string
-		read.read(n, &all)
-		o.Scopes = strings.Join(all, " ")
-	}}
 }
 
 // reservedParams are the parameters of a token request that other keys set.
-var reservedParams = []string{"grant_type", "client_id", "client_secret", "refresh_token", "scope", "audience"}
+var reservedParams = []string{
+	"grant_type", "client_id", "client_secret", "client_assertion", "client_assertion_type", "refresh_token", "scope", "audience",
+}
 
-// params reads further parameters of a request. Their values are not repeated: nobody
-// knows what they are.
+// params reads further parameters of a request.
 func params(key string, at func(*OAuth2) *string, reserved []string) field[OAuth2] {
-	return field[OAuth2]{key: key, read: func(n node, o *OAuth2) {
-		written, ok := n.raw.(map[string]any)
-		if !ok {
-			n.deny(`must be a table of texts, such as { resource = "https://api.example.com" }`)
-			return
-		}
-		values := url.Values{}
-		for _, name := range slices.Sorted(maps.Keys(written)) {
-			text, ok := written[name].(string)
-			switch {
-			case !ok:
-				n.child(name).deny("must be text in quotes")
-			case slices.Contains(reserved, name):
-				n.child(name).deny("has a key of its own")
+	return namedTexts(key, at, `must be a table of texts, such as { resource = "https://api.example.com" }`,
+		func(name, _ string) string {
+			if slices.Contains(reserved, name) {
+				return "has a key of its own"
 			}
-			values.Set(name, text)
-		}
-		*at(o) = values.Encode()
-	}}
+			return ""
+		})
 }
 
 // refreshBefore reads a share of the lifetime, or a time before its end.
@@ -113,6 +72,17 @@ func refreshBefore(key string) field[OAuth2] {
 			n.fail(form)
 		}
 	}}
+}
+
+// serviceAccountAgrees reports a service account that asks for no token, or for two.
+func serviceAccountAgrees(n node, o *OAuth2) {
+	switch {
+	case !n.sound("scopes", "audience"):
+	case o.Scopes == "" && o.Audience == "":
+		n.child("scopes").missing(`what may the token do? Such as ["https://www.googleapis.com/auth/devstorage.read_only"]; or give an audience, for an ID token`)
+	case o.Scopes != "" && o.Audience != "":
+		n.child("audience").deny("is for an ID token, which has no scopes")
+	}
 }
 
 // notExpiry reads texts that a 401 about something else than the token has in its

@@ -50,7 +50,7 @@ func TestReferenceExamplesParse(t *testing.T) {
 	for _, u := range f.Upstreams {
 		names = append(names, u.Name)
 	}
-	if got, want := strings.Join(names, " "), "calendar crm github sales shopify stripe tables weather"; got != want {
+	if got, want := strings.Join(names, " "), "bucket calendar crm federated github pod robot sales shopify signed stripe tables weather"; got != want {
 		t.Errorf("upstreams: %s, want %s", got, want)
 	}
 	if len(f.Warnings) > 0 {

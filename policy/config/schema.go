@@ -2,7 +2,9 @@ package config
 
 import (
 	"maps"
+	"net/url"
 	"slices"
+	"strings"
 )
 
 // A table is what the decoder knows of one TOML table that is read into a T:
@@ -98,6 +100,43 @@ func list[T, V any](key string, at func(*T) *[]V, reader func(node) (V, bool), c
 			}
 		}
 		*at(into) = values
+	}}
+}
+
+// words is a list of texts without spaces, which are kept in one text: that can be
+// compared.
+func words[T any](key string, at func(*T) *string, checks ...check[string]) field[T] {
+	read := list(key, func(l *[]string) *[]string { return l }, readText, checks...)
+	return field[T]{key: key, read: func(n node, into *T) {
+		var all []string
+		read.read(n, &all)
+		*at(into) = strings.Join(all, " ")
+	}}
+}
+
+// namedTexts is a table of texts under names that are not ours, which are kept
+// form-encoded. Values are not repeated: nobody knows what they are. form says what it
+// must be, and check what is wrong with one of them.
+func namedTexts[T any](key string, at func(*T) *string, form string, check func(name, text string) string) field[T] {
+	return field[T]{key: key, read: func(n node, into *T) {
+		written, ok := n.raw.(map[string]any)
+		if !ok {
+			n.deny(form)
+			return
+		}
+		values := url.Values{}
+		for _, name := range slices.Sorted(maps.Keys(written)) {
+			text, ok := written[name].(string)
+			problem := "must be text in quotes"
+			if ok {
+				problem = check(name, text)
+			}
+			if problem != "" {
+				n.child(name).deny(problem)
+			}
+			values.Set(name, text)
+		}
+		*at(into) = values.Encode()
 	}}
 }
 

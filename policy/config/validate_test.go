@@ -14,20 +14,51 @@ func crm(lines string) string {
 	return "[upstream.crm]\nurl = \"https://crm.example.com\"\n" + lines
 }
 
-// oauth2 is crm with a credential that is sound but for one key; without a value,
+// credential is crm with a credential that is sound but for one key; without a value,
 // that one is missing.
-func oauth2(key, value string) string {
-	keys := map[string]string{
-		"grant": `"client_credentials"`, "token_url": `"https://login.example.com/token"`,
-		"client_id": `"id"`, "client_secret": `"env:S"`, key: value,
-	}
-	document := crm("[upstream.crm.auth]\ntype = \"oauth2\"\n")
+func credential(sound map[string]string, key, value string) string {
+	keys := maps.Clone(sound)
+	keys[key] = value
+	document := crm("[upstream.crm.auth]\n")
 	for _, name := range slices.Sorted(maps.Keys(keys)) {
 		if keys[name] != "" {
 			document += name + " = " + keys[name] + "\n"
 		}
 	}
 	return document
+}
+
+func oauth2(key, value string) string {
+	return credential(map[string]string{
+		"type": `"oauth2"`, "grant": `"client_credentials"`, "token_url": `"https://login.example.com/token"`,
+		"client_id": `"id"`, "client_secret": `"env:S"`,
+	}, key, value)
+}
+
+// keyed is a client that shows who it is by its key.
+const keyed = `type = "oauth2", grant = "client_credentials", token_url = "https://login.example.com/t", client_id = "id", private_key = "file:/k.pem"`
+
+func signed(key, value string) string {
+	return credential(map[string]string{
+		"type": `"oauth2"`, "grant": `"jwt_bearer"`, "token_url": `"https://login.example.com/token"`,
+		"issuer": `"id"`, "private_key": `"file:/k.pem"`,
+	}, key, value)
+}
+
+func exchanged(key, value string) string {
+	return credential(map[string]string{
+		"type": `"oauth2"`, "grant": `"token_exchange"`, "token_url": `"https://sts.example.com/token"`, "subject_token": `"file:/t"`,
+	}, key, value)
+}
+
+func app(key, value string) string {
+	return credential(map[string]string{
+		"type": `"github_app"`, "app_id": "1", "installation_id": `"env:I"`, "private_key": `"file:/k.pem"`,
+	}, key, value)
+}
+
+func account(key, value string) string {
+	return credential(map[string]string{"type": `"service_account"`, "key": `"file:/k.json"`, "scopes": `["a"]`}, key, value)
 }
 
 // login is crm with a credential that begins with a login.
@@ -123,18 +154,46 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"negative size", crm(`replay_body = "-1MiB"`), `upstream.crm.replay_body = "-1MiB": must be a size with its unit (B, KiB, MiB, GiB, KB, MB, GB), such as "1MiB"`},
 
 		// Credentials.
-		{"no type", crm(`auth = {}`), `upstream.crm.auth.type: is missing: must be one of none, bearer, basic, header, query, placeholder, oauth2, sigv4, passthrough`},
-		{"unknown kind", crm(`auth = { type = "mtls" }`), `upstream.crm.auth.type = "mtls": must be one of none, bearer, basic, header, query, placeholder, oauth2, sigv4, passthrough`},
+		{"no type", crm(`auth = {}`), `upstream.crm.auth.type: is missing: must be one of none, bearer, basic, header, query, placeholder, oauth2, github_app, service_account, sigv4, passthrough`},
+		{"unknown kind", crm(`auth = { type = "mtls" }`), `upstream.crm.auth.type = "mtls": must be one of none, bearer, basic, header, query, placeholder, oauth2, github_app, service_account, sigv4, passthrough`},
 		{"key without its secret", crm(`auth = { type = "sigv4", access_key_id = "env:ID" }`), `upstream.crm.auth.secret_access_key: is missing: type sigv4 takes access_key_id and secret_access_key, and may have session_token, region, service`},
 		{"region", crm(`auth = { type = "sigv4", access_key_id = "env:ID", secret_access_key = "env:S", region = "EU (Ireland)" }`), `upstream.crm.auth.region: must be of lower-case letters, digits and -, such as "eu-west-1" or "execute-api"`},
 		{"region of another kind", crm(`auth = { type = "bearer", token = "env:T", region = "eu-west-1" }`), `upstream.crm.auth.region: does not belong to type bearer, which takes token`},
-		{"later grant", oauth2("grant", `"jwt_bearer"`), `upstream.crm.auth.grant = "jwt_bearer": must be one of client_credentials, refresh_token, authorization_code`},
+		{"no grant", oauth2("grant", `"password"`), `upstream.crm.auth.grant = "password": must be one of client_credentials, refresh_token, authorization_code, jwt_bearer, token_exchange`},
 		{"token_url", oauth2("token_url", `"login.example.com"`), `upstream.crm.auth.token_url = "login.example.com": must be an http or https URL with a host, such as "https://api.example.com"`},
 		{"grant without its token", oauth2("grant", `"refresh_token"`), `upstream.crm.auth.refresh_token: is missing: the first one, such as "env:CRM_REFRESH_TOKEN"; those that come later are kept in the store`},
 		{"grant with a token too many", oauth2("refresh_token", `"env:R"`), `upstream.crm.auth.refresh_token: does not belong to the grant client_credentials, which needs none`},
-		{"client without a secret", oauth2("client_secret", ""), `upstream.crm.auth.client_secret: is missing: the grant client_credentials has nothing else to show (RFC 6749 section 4.4)`},
+		{"client without a secret", oauth2("client_secret", ""), `upstream.crm.auth.client_secret: is missing: the grant client_credentials has nothing else to show, but for a private_key (RFC 6749 section 4.4)`},
 		{"public client with a secret", oauth2("client_auth", `"none"`), `upstream.crm.auth.client_secret: is not sent where client_auth is "none"`},
-		{"client_auth", oauth2("client_auth", `"jwt"`), `upstream.crm.auth.client_auth = "jwt": must be one of auto, basic, body, json, json-basic, none`},
+		{"client_auth", oauth2("client_auth", `"jwt"`), `upstream.crm.auth.client_auth = "jwt": must be one of auto, basic, body, json, json-basic, private_key_jwt, none`},
+		{"no client", oauth2("client_id", ""), `upstream.crm.auth.client_id: is missing: the grant client_credentials takes client_id`},
+		{"key of another grant", oauth2("subject", `"me"`), `upstream.crm.auth.subject: does not belong to the grant client_credentials`},
+		{"key that signs nothing", oauth2("private_key", `"file:/k.pem"`), `upstream.crm.auth.private_key: does not belong to the grant client_credentials`},
+		{"secret beside a key", crm("auth = { " + keyed + `, client_auth = "private_key_jwt", client_secret = "env:S" }`), `upstream.crm.auth.client_secret: is not sent where client_auth is "private_key_jwt"`},
+		{"client without a key", oauth2("client_secret", "") + "client_auth = \"private_key_jwt\"\n", `upstream.crm.auth.private_key: is missing: client_auth "private_key_jwt" signs with it`},
+		{"two proofs of a client", crm("auth = { " + keyed + `, client_assertion = "file:/t" }`), `upstream.crm.auth.client_assertion: is signed already: what is private_key for?`},
+		{"assertion that is not sent", oauth2("client_assertion", `"file:/t"`), `upstream.crm.auth.client_assertion: is not sent where client_auth is "auto"`},
+		{"algorithm", crm("auth = { " + keyed + `, algorithm = "HS256" }`), `upstream.crm.auth.algorithm = "HS256": must be one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA`},
+		{"long assertion", crm("auth = { " + keyed + `, assertion_lifetime = "1h" }`), `upstream.crm.auth.assertion_lifetime = "1h": must be from 1s to 59m`},
+		{"claims of another grant", crm("auth = { " + keyed + `, assertion_claims = { a = "b" } }`), `upstream.crm.auth.assertion_claims: does not belong to the grant client_credentials`},
+		{"assertion without a key", signed("private_key", ""), `upstream.crm.auth.private_key: is missing: the grant jwt_bearer takes private_key`},
+		{"assertion of nobody", signed("issuer", ""), `upstream.crm.auth.issuer: is missing: who signs the assertion? client_id would do, too`},
+		{"claim with a key", signed("assertion_claims", `{ sub = "canary" }`), `upstream.crm.auth.assertion_claims.sub: is made from a key of its own`},
+		{"claim that is no text", signed("assertion_claims", `{ n = 1 }`), `upstream.crm.auth.assertion_claims.n: must be text in quotes`},
+		{"assertion in params", signed("params", `{ assertion = "canary" }`), `upstream.crm.auth.params.assertion: is sent by the grant jwt_bearer itself`},
+		{"secret of no client", signed("client_secret", `"env:S"`), `upstream.crm.auth.client_id: is missing: whose is the client_secret, the private_key or the client_assertion?`},
+		{"exchange for nothing", exchanged("subject_token", ""), `upstream.crm.auth.subject_token: is missing: the grant token_exchange takes subject_token`},
+		{"type of a token", exchanged("subject_token_type", `"jwts"`), `upstream.crm.auth.subject_token_type = "jwts": must be one of access_token, refresh_token, id_token, jwt, saml1, saml2, or a URI, such as "urn:ietf:params:aws:token-type:aws4_request"; did you mean "jwt"?`},
+		{"type of no token", exchanged("actor_token_type", `"jwt"`), `upstream.crm.auth.actor_token: is missing: actor_token_type is the type of one`},
+		{"resource in params", exchanged("params", `{ resource = "x" }`), `upstream.crm.auth.params.resource: is sent by the grant token_exchange itself`},
+		{"app without an id", app("app_id", ""), `upstream.crm.auth.app_id: is missing: type github_app takes app_id and installation_id and private_key, and may have repositories, permissions, api_url, not_expiry, refresh_before`},
+		{"app 0", app("app_id", "0"), `upstream.crm.auth.app_id = 0: must be a number from 1 on`},
+		{"repository with its owner", app("repositories", `["acme/site"]`), `upstream.crm.auth.repositories[0] = "acme/site": must be the name of one repository, without its owner`},
+		{"permission", app("permissions", `{ contents = "reed" }`), `upstream.crm.auth.permissions.contents: must be one of read, write, admin; did you mean "read"?`},
+		{"API in the open", app("api_url", `"http://ghe.example.com/api/v3"`), `upstream.crm.auth.api_url = "http://ghe.example.com/api/v3": must be https: the assertion of the app is sent there`},
+		{"account without a key", account("key", ""), `upstream.crm.auth.key: is missing: type service_account takes key, and may have scopes, audience, subject, token_url, not_expiry, refresh_before`},
+		{"account for nothing", account("scopes", ""), `upstream.crm.auth.scopes: is missing: what may the token do? Such as ["https://www.googleapis.com/auth/devstorage.read_only"]; or give an audience, for an ID token`},
+		{"account for two things", account("audience", `"https://run.example.com"`), `upstream.crm.auth.audience: is for an ID token, which has no scopes`},
 		{"two scopes in one", oauth2("scopes", `["a b"]`), `upstream.crm.auth.scopes[0] = "a b": must be one scope (RFC 6749 section 3.3), without spaces and quotes`},
 		{"param with a key", oauth2("params", `{ scope = "canary" }`), `upstream.crm.auth.params.scope: has a key of its own`},
 		{"param that is no text", oauth2("params", `{ n = 1 }`), `upstream.crm.auth.params.n: must be text in quotes`},
@@ -265,6 +324,14 @@ func TestSoundDocuments(t *testing.T) {
 		{"login that a rule has from its upstream", login("") + "[[upstream.crm.rule]]\nmatch = \"POST\"\ntimeout = \"5s\"\n"},
 		{"login page for another grant", oauth2("authorize_url", `"https://login.example.com/a"`)},
 		{"oauth2 with a time", oauth2("refresh_before", `"5m"`)},
+		{"assertion of a client", signed("issuer", "") + "client_id = \"id\"\n"},
+		{"assertion of a client with a secret", signed("client_id", `"id"`) + "client_secret = \"env:S\"\n"},
+		{"assertion of somebody else", oauth2("client_secret", "") + "client_assertion = \"file:/t\"\n"},
+		{"exchange by nobody", exchanged("resource", `"https://api.example.com"`)},
+		{"exchange by a client", exchanged("client_id", `"id"`) + "client_secret = \"env:S\"\n"},
+		{"app", app("permissions", `{ contents = "read" }`)},
+		{"app of a server", app("api_url", `"https://ghe.example.com/api/v3"`)},
+		{"ID token", account("scopes", "") + "audience = \"https://run.example.com\"\n"},
 		{"placeholder", crm(`auth = { type = "placeholder", value = "env:K" }`)},
 		{"store by a reference", "store = { url = \"env:DATABASE_URL\", key = \"keyring:outrider\" }"},
 		{"percent", crm(`retry.budget = "0%"`)},
@@ -444,4 +511,35 @@ func TestDeepNestingIsAnError(t *testing.T) {
 	problems(t, "a = "+strings.Repeat("[", 1<<19)+strings.Repeat("]", 1<<19-8))
 	problems(t, strings.Repeat("a = {", 1<<17))
 	problems(t, strings.Repeat("a.", 1<<12)+"b = 1")
+}
+
+// What goes without saying of a client, and of tokens.
+func TestCredentialsThatAreFetched(t *testing.T) {
+	auth := func(document string) config.Auth {
+		t.Helper()
+		return upstream(t, mustParse(t, document), "crm").Auth
+	}
+	for document, want := range map[string]string{
+		oauth2("scopes", `[]`):                    "auto",
+		crm("auth = { " + keyed + " }"):           "private_key_jwt",
+		signed("subject", `"me"`):                 "none",
+		signed("client_id", `"id"`):               "none",
+		exchanged("resource", `"https://a.test"`): "none",
+	} {
+		if got := auth(document).ClientAuth; got != want {
+			t.Errorf("client_auth %q, want %q, of\n%s", got, want, document)
+		}
+	}
+	const jwt = "urn:ietf:params:oauth:token-type:jwt"
+	x := auth(exchanged("actor_token", `"file:/a"`) + "requested_token_type = \"access_token\"\n")
+	if x.SubjectTokenType != jwt || x.ActorTokenType != jwt || x.RequestedTokenType != "urn:ietf:params:oauth:token-type:access_token" {
+		t.Errorf("exchange: %+v", x.TokenExchange)
+	}
+	if x := auth(exchanged("subject_token_type", `"urn:x:y"`)); x.SubjectTokenType != "urn:x:y" {
+		t.Errorf("exchange: %+v", x.TokenExchange)
+	}
+	a := auth(app("repositories", `["a", "b"]`))
+	if want := (config.GitHubApp{AppID: "1", InstallationID: "env:I", Repositories: "a b", APIURL: "https://api.github.com"}); a.GitHubApp != want || a.PrivateKey != "file:/k.pem" {
+		t.Errorf("app: %+v", a.GitHubApp)
+	}
 }

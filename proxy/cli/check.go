@@ -201,7 +201,12 @@ func credentialText(u *config.Upstream, a config.Auth) string {
 	case "header", "query":
 		return a.Type + " " + a.Name + ", from " + referenceText(a.Value)
 	case "oauth2":
-		return "oauth2 " + a.Grant + ", from " + tokenEndpoint(a.TokenURL) + "; client " + referenceText(a.ClientID) + oauth2Text(a.OAuth2) + loginText(u, a.OAuth2)
+		return "oauth2 " + a.Grant + ", from " + tokenEndpoint(a.TokenURL) + shownText(a.OAuth2) + oauth2Text(a.OAuth2) + loginText(u, a.OAuth2)
+	case "github_app":
+		return "github_app " + string(a.AppID) + ", installation " + string(a.InstallationID) + ", from " + a.APIURL +
+			"; signed with " + referenceText(a.PrivateKey) + oauth2Text(a.OAuth2)
+	case "service_account":
+		return "service_account, key from " + referenceText(a.Key) + oauth2Text(a.OAuth2)
 	case "sigv4":
 		return "sigv4, " + policy.SigningScope(u, a) + ", from " + sigv4Text(a.SigV4)
 	case "placeholder":
@@ -239,6 +244,22 @@ func connectionsText(u *config.Upstream) string {
 func tokenEndpoint(raw string) string {
 	bare, _, _ := strings.Cut(raw, "?")
 	return bare
+}
+
+// shownText says what is shown for a token.
+func shownText(o config.OAuth2) string {
+	var text string
+	for _, part := range []struct {
+		label string
+		ref   config.Reference
+	}{
+		{"client", o.ClientID}, {"issuer", o.Issuer}, {"signed with", o.PrivateKey}, {"shown", o.ClientAssertion}, {"for", o.SubjectToken},
+	} {
+		if part.ref != "" {
+			text += "; " + part.label + " " + referenceText(part.ref)
+		}
+	}
+	return text
 }
 
 // oauth2Text says how a token is kept alive.

@@ -20,7 +20,13 @@ import (
 // kills its family, and a refresh the access token before.
 func identity(t *testing.T) (*simulator.Simulator, string) {
 	t.Helper()
-	sim, err := simulator.New(simulator.Settings{Seed: 1})
+	return provide(t, simulator.Settings{Seed: 1})
+}
+
+// provide runs a simulator until the test ends.
+func provide(t *testing.T, settings simulator.Settings) (*simulator.Simulator, string) {
+	t.Helper()
+	sim, err := simulator.New(settings)
 	if err != nil {
 		t.Fatal(err)
 	}

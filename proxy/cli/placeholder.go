@@ -24,7 +24,7 @@ func placeholders(file *config.File) (values map[string]string, drop []string) {
 			policies = append(policies, rule.Policy)
 		}
 		for _, p := range policies {
-			for _, ref := range secretsOf(p.Auth) {
+			for _, ref := range p.Auth.Secrets() {
 				if name, ok := variableOf(ref); ok && values[name] == "" {
 					values[name] = placeholderPrefix + u.Name
 				}
@@ -42,11 +42,6 @@ func placeholders(file *config.File) (values map[string]string, drop []string) {
 		}
 	}
 	return values, sortedKeys(own)
-}
-
-func secretsOf(a config.Auth) []config.Reference {
-	return []config.Reference{a.Token, a.Username, a.Password, a.Value, a.ClientSecret, a.RefreshToken,
-		a.AccessKeyID, a.SecretAccessKey, a.SessionToken}
 }
 
 // variableOf is the variable that a reference names.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 
 	"outrider/proxy/simulator"
 
@@ -11,21 +12,30 @@ import (
 )
 
 func (c *commands) simulateCommand() *cobra.Command {
-	listen := "127.0.0.1:9090"
+	listen, key := "127.0.0.1:9090", ""
 	seed := uint64(1)
 	command := &cobra.Command{
 		Use:   "simulate",
 		Short: "Run a provider that misbehaves on purpose, to test clients against",
 		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return c.simulate(cmd.Context(), listen, seed) },
+		RunE:  func(cmd *cobra.Command, _ []string) error { return c.simulate(cmd.Context(), listen, key, seed) },
 	}
 	command.Flags().StringVar(&listen, "listen", listen, "address to listen on")
 	command.Flags().Uint64Var(&seed, "seed", seed, "seed of everything random")
+	command.Flags().StringVar(&key, "assertion-key", "", "file with the PEM public key of assertions; none: any key")
 	return command
 }
 
-func (c *commands) simulate(ctx context.Context, listen string, seed uint64) error {
-	s, err := simulator.New(simulator.Settings{Seed: seed})
+func (c *commands) simulate(ctx context.Context, listen, key string, seed uint64) error {
+	settings := simulator.Settings{Seed: seed}
+	if key != "" {
+		text, err := os.ReadFile(key)
+		if err != nil {
+			return err
+		}
+		settings.AssertionKey = string(text)
+	}
+	s, err := simulator.New(settings)
 	if err != nil {
 		return err
 	}

@@ -169,9 +169,9 @@ func (s *storage) warnings() []string {
 	return warnings
 }
 
-// close closes the store. Nobody needs it any more.
+// close closes the store. Who comes later is told that it is closed.
 func (s *storage) close() {
-	if opened := s.store.Swap(nil); opened != nil {
+	if opened := s.store.Load(); opened != nil {
 		if err := opened.Close(); err != nil {
 			s.log.Warn("closing the store", "error", err)
 		}

@@ -30,7 +30,8 @@ func (c *commands) storeCommand() *cobra.Command {
 		Short: "Seal everything in the store with another key",
 		Long: "rekey seals everything anew, at once or not at all. Without --new-key it makes a key in store.key,\n" +
 			"and an Outrider that runs finds it there. With --new-key it takes that of a secret reference;\n" +
-			"\"keyring:NAME\" is made where there is none. Refreshes that are under way are waited for.",
+			"\"keyring:NAME\" is made where there is none. Refreshes that are under way are waited for.\n" +
+			"To move to OUTRIDER_KEY, give the key by another variable here: the old one is looked for in that.",
 		Example: "  outrider store rekey\n  outrider store rekey --new-key file:/run/secrets/outrider-key",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.rekey(cmd.Context(), config.Reference(next)) },

@@ -66,11 +66,11 @@ func clientOf(r *http.Request, form map[string]string, known map[string]string) 
 	} else if form["client_secret"] != "" {
 		c.how, secret = "body", form["client_secret"]
 	} else if form["client_assertion"] != "" {
-		c.how = "assertion" // taken as it is: whose key signed it is not our question
+		c.how = "assertion" // see assertions.client
 		return c
 	}
-	if c.how == "none" && c.id == "" && form["grant_type"] == grantJWT {
-		return c // the assertion is the client's proof as well, RFC 7521 section 4.1
+	if c.how == "none" && c.id == "" && (form["grant_type"] == grantJWT || form["grant_type"] == grantExchange) {
+		return c // what is shown for the token says who asks, too: RFC 7521 section 4.1
 	}
 	want, isKnown := known[c.id]
 	if known != nil && (!isKnown || c.how != "none" && want != secret) {

@@ -211,12 +211,18 @@
 //
 //	  /oauth/token  ?  lifetime=1h rotate=on leeway=0s old=live client_auth= answer= delay=5s retry_after=1 times=all key= p=1 seed=
 //	      client_credentials, refresh_token (rotated; a spent one kills its family
-//	      after leeway), authorization_code with PKCE, device_code, JWT bearer and
-//	      token exchange. old=dies kills access tokens at a refresh; client_auth:
-//	      basic, body, assertion or none; answer: 200-error, form, 429, 503, slow,
-//	      no-expires, string-expires, invalid_grant, invalid_client, empty, html, or
-//	      lost (tokens made, connection reset).
+//	      after leeway), authorization_code with PKCE, device_code, JWT bearer (the
+//	      assertion is verified: iss, exp, aud, jti once, and its signature where
+//	      outrider simulate has --assertion-key) and token exchange. old=dies kills
+//	      access tokens at a refresh; client_auth: basic, body, assertion or none;
+//	      answer: 200-error, form, 429, 503, slow, no-expires, string-expires,
+//	      invalid_grant, invalid_client, empty, html, or lost (tokens made,
+//	      connection reset).
 //	      curl -s 'BASE/oauth/token?lifetime=30s' -u id:secret -d grant_type=client_credentials
+//
+//	  /app/installations/N/access_tokens  ?  lifetime=1h
+//	      POST: the token of a GitHub App's installation, for the app's assertion.
+//	      curl -si -X POST BASE/app/installations/1/access_tokens -H 'Authorization: Bearer JWT'
 //
 //	  /oauth/authorize  ?  response_type=code client_id= redirect_uri= state= code_challenge= deny iss=
 //	      The user who agrees at once: redirects with a code. deny: who says no;

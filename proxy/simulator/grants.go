@@ -15,6 +15,8 @@ type Grant struct {
 	RefreshToken string // empty for grants that renew themselves
 	Scope        string
 	Expires      time.Time // of the access token
+
+	issued string // issued_token_type of an exchange
 }
 
 // What is wrong with a token, as RFC 6749 section 5.2 and RFC 6750 section 3.1 call it.

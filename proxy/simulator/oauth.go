@@ -66,6 +66,11 @@ func tokenEndpoint(s *Simulator, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := clientOf(r, form, s.set.Clients)
+	if c.how == "assertion" {
+		if c.id, err = s.assertions.client(r, form, s.set.Clients); err != nil {
+			c.reason = err.Error()
+		}
+	}
 	if c.reason == "" && t.auth != "" && c.how != t.auth {
 		c.reason = "only client authentication by " + t.auth + " is taken here"
 	}
@@ -74,7 +79,7 @@ func tokenEndpoint(s *Simulator, w http.ResponseWriter, r *http.Request) {
 		oauthError(w, http.StatusUnauthorized, "invalid_client", c.reason)
 		return
 	}
-	grant, code, reason := s.grantFor(form, c, t.how)
+	grant, code, reason := s.grantFor(r, form, c, t.how)
 	if code != "" {
 		oauthError(w, http.StatusBadRequest, code, reason)
 		return
@@ -84,6 +89,7 @@ func tokenEndpoint(s *Simulator, w http.ResponseWriter, r *http.Request) {
 		s.cut(w, "", byReset) // the tokens are made, and nobody will ever see them
 		return
 	}
+	grant.issued = issuedType(form)
 	t.write(w, grant)
 }
 
@@ -117,23 +123,28 @@ func (t tokenRequest) instead(w http.ResponseWriter, r *http.Request) bool {
 
 // grantFor does what the grant type asks. It returns the grant, or an error
 // code and its description.
-func (s *Simulator) grantFor(form map[string]string, c client, how issue) (Grant, string, string) {
-	alone := func(proof string) (Grant, string, string) {
-		if proof == "" {
-			return Grant{}, "invalid_request", "the assertion or subject_token is missing"
-		}
-		return s.grants.begin(&family{client: c.id, scope: form["scope"]}, false, how), "", ""
+func (s *Simulator) grantFor(r *http.Request, form map[string]string, c client, how issue) (Grant, string, string) {
+	alone := func(client string) (Grant, string, string) {
+		return s.grants.begin(&family{client: client, scope: form["scope"]}, false, how), "", ""
 	}
 	switch form["grant_type"] {
 	case "client_credentials":
 		if c.how == "none" {
 			return Grant{}, "unauthorized_client", "client_credentials needs a client that proves who it is"
 		}
-		return alone(c.how)
+		return alone(c.id)
 	case grantJWT:
-		return alone(form["assertion"])
+		claims, err := s.assertions.spend(r, form["assertion"])
+		if err != nil {
+			return Grant{}, "invalid_grant", err.Error()
+		}
+		issuer, _ := claims.GetIssuer()
+		return alone(orElse(c.id, issuer))
 	case grantExchange:
-		return alone(form["subject_token"])
+		if form["subject_token"] == "" || form["subject_token_type"] == "" {
+			return Grant{}, "invalid_request", "subject_token or subject_token_type is missing"
+		}
+		return alone(c.id)
 	case "refresh_token":
 		grant, reused, err := s.grants.renew(form["refresh_token"], c.id, how)
 		s.tally.tokens(func(st *TokenStats) {
@@ -149,6 +160,14 @@ func (s *Simulator) grantFor(form map[string]string, c client, how issue) (Grant
 		return grant, code, ""
 	}
 	return Grant{}, "unsupported_grant_type", "grant_type is missing or unknown"
+}
+
+// issuedType is that of the token which an exchange gives (RFC 8693 section 2.2.1).
+func issuedType(form map[string]string) string {
+	if form["grant_type"] != grantExchange {
+		return ""
+	}
+	return orElse(form["requested_token_type"], "urn:ietf:params:oauth:token-type:access_token")
 }
 
 func orInvalid(g Grant, err error) (Grant, string, string) {
@@ -182,6 +201,9 @@ func (t tokenRequest) write(w http.ResponseWriter, g Grant) {
 	}
 	if g.Scope != "" {
 		body["scope"] = g.Scope
+	}
+	if g.issued != "" {
+		body["issued_token_type"] = g.issued
 	}
 	respond(w, http.StatusOK, body)
 }

@@ -173,12 +173,15 @@ func TestClientsProveWhoTheyAre(t *testing.T) {
 		{"body", "", form("client_credentials", "client_id", "app:1", "client_secret", "s3:cr+t %"), "", 200},
 		{"wrong body", "", form("client_credentials", "client_id", "app:1", "client_secret", "x"), "", 401},
 		{"both", "", form("client_credentials", "client_secret", "s3:cr+t %"), encoded, 401},
-		{"assertion", "", form("client_credentials", "client_assertion", "a.b.c"), "", 200},
+		{"assertion", "", form("client_credentials", "client_assertion", signed(t, claimsOf("web")), "client_assertion_type", clientAssertion), "", 200},
+		{"assertion of a stranger", "", form("client_credentials", "client_assertion", signed(t, claimsOf("thief")), "client_assertion_type", clientAssertion), "", 401},
 		{"nobody", "", grant, "", 401},
 		{"public client", "", form("client_credentials", "client_id", "web"), "", 400},
-		{"service account", "", form("urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion", "a.b.c"), "", 200},
+		{"service account", "", form("urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion", signed(t, claimsOf("robot"))), "", 200},
 		{"only body is taken", "?client_auth=body", grant, encoded, 401},
-		{"token exchange", "", form("urn:ietf:params:oauth:grant-type:token-exchange", "subject_token", "x"), encoded, 200},
+		{"token exchange", "", form("urn:ietf:params:oauth:grant-type:token-exchange", "subject_token", "x", "subject_token_type", "jwt"), encoded, 200},
+		{"token exchange by nobody", "", form("urn:ietf:params:oauth:grant-type:token-exchange", "subject_token", "x", "subject_token_type", "jwt"), "", 200},
+		{"token exchange of no type", "", form("urn:ietf:params:oauth:grant-type:token-exchange", "subject_token", "x"), encoded, 400},
 		{"unknown grant", "", form("password"), encoded, 400},
 	} {
 		if got := askToken(t, sim, c.query, c.form, "Authorization", c.authorization); got.code != c.code {

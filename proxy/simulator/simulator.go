@@ -42,6 +42,9 @@ type Settings struct {
 	// Clients maps OAuth client ids to their secrets. Nil: every client and
 	// every secret is accepted.
 	Clients map[string]string
+	// AssertionKey is the PEM public key with whose private key assertions are signed.
+	// Empty: whatever key that is, and only their claims are looked at.
+	AssertionKey string
 
 	// MaxEntries bounds every table: quotas, tokens, idempotency keys, names
 	// in the statistics. A full table forgets its oldest entry; the
@@ -59,12 +62,13 @@ type Simulator struct {
 	ctx    context.Context // governs every request and seized connection
 	cancel context.CancelFunc
 
-	tally   *tally
-	quotas  *quotas
-	plans   *plans
-	grants  *grants
-	charges *charges
-	outage  atomic.Pointer[outage]
+	tally      *tally
+	quotas     *quotas
+	plans      *plans
+	grants     *grants
+	assertions *assertions
+	charges    *charges
+	outage     atomic.Pointer[outage]
 
 	mu      sync.Mutex
 	closed  bool
@@ -79,16 +83,21 @@ func New(settings Settings) (*Simulator, error) {
 	if err != nil {
 		return nil, err
 	}
+	signed, err := newAssertions(set)
+	if err != nil {
+		return nil, err
+	}
 	s := &Simulator{
-		set:      set,
-		routes:   make(map[string]endpoint),
-		dialects: make(map[string]dialect),
-		tally:    newTally(set.MaxEntries, set.Seed),
-		quotas:   newQuotas(set.MaxEntries),
-		plans:    newPlans(set.MaxEntries),
-		grants:   newGrants(set),
-		charges:  newCharges(set.MaxEntries),
-		servers:  make(map[*http.Server]bool),
+		assertions: signed,
+		set:        set,
+		routes:     make(map[string]endpoint),
+		dialects:   make(map[string]dialect),
+		tally:      newTally(set.MaxEntries, set.Seed),
+		quotas:     newQuotas(set.MaxEntries),
+		plans:      newPlans(set.MaxEntries),
+		grants:     newGrants(set),
+		charges:    newCharges(set.MaxEntries),
+		servers:    make(map[*http.Server]bool),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	for _, e := range catalogue() {

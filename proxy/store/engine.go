@@ -26,6 +26,8 @@ type engine struct {
 	tables    string // counts the tables of the store
 	size      string // gives the bytes that the store takes
 
+	witness *witness // of our holding leases; nil: only time tells
+
 	explain  func(error) error // makes an error one for people
 	warnings []string          // what works, and should not stay so
 }
@@ -34,6 +36,17 @@ type engine struct {
 type database struct {
 	*sql.DB
 	engine
+}
+
+// A rowQuerier is a database, or a transaction of it.
+type rowQuerier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Close closes the connections.
+func (d *database) Close() error {
+	defer d.witness.close()
+	return d.DB.Close()
 }
 
 // transact runs do in a transaction that no other one of this store runs beside,
@@ -56,9 +69,9 @@ func (d *database) transact(ctx context.Context, do func(*sql.Tx) error) error {
 	return tx.Commit()
 }
 
-// empty reports that there is no store in the database yet.
-func (d *database) empty(ctx context.Context) (bool, error) {
+// empty reports that there is no store in the database yet, as from sees it.
+func (d *database) empty(ctx context.Context, from rowQuerier) (bool, error) {
 	var tables int
-	err := d.QueryRowContext(ctx, d.tables).Scan(&tables)
+	err := from.QueryRowContext(ctx, d.tables).Scan(&tables)
 	return tables == 0, err
 }

@@ -40,6 +40,15 @@ func (s *Slot) Abandon(ctx context.Context, ago time.Duration) (bool, error) {
 	return taken, err
 }
 
+// Prolong is what the holder of Abandon would do, if it lived.
+func (s *Slot) Prolong(ctx context.Context) error { return s.prolong(ctx, "somebody who died") }
+
+// Bury takes the lease from a holder that has ended.
+func (s *Slot) Bury(ctx context.Context) (bool, error) { return s.bury(ctx) }
+
+// HasWitness tells whether the others can tell that this store is not open any more.
+func (s *Store) HasWitness() bool { return s.db.witness != nil }
+
 // Age makes the lease of the slot older.
 func (s *Slot) Age(ctx context.Context, by time.Duration) error {
 	return s.store.Exec(ctx, `UPDATE outrider_leases SET until = until - $1 WHERE id = $2`, by.Milliseconds(), s.id)

@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	// lease is how long a lock outlives a holder that died.
-	lease = 90 * time.Second
+	// lease is how long a lock outlives a holder that died, and renewal how often one
+	// that lives prolongs it.
+	lease, renewal = 30 * time.Second, 10 * time.Second
 
 	// answered bounds what taking and giving back wait for in the database; a lease that
 	// stays behind ends by itself.
@@ -19,17 +20,21 @@ const (
 	firstPause, maxPause = 5 * time.Millisecond, 100 * time.Millisecond
 )
 
+// errSilent is what a statement ends with that is bounded.
+var errSilent = fmt.Errorf("the store did not answer within %s", answered)
+
 // Lock takes the slot for one holder over all processes that share the store,
 // and waits for it until ctx ends. The function that it returns gives it back,
 // once; calling it again does nothing. Within a process those who wait get it in
 // their order; between processes whoever asks first after it was given back.
 //
-// A holder that died is waited for until its lease ends, 90 seconds after it
-// took it. Nobody renews a lease, so that a holder has to be done by then: a
-// token call is bounded far below. It is the database's clock that counts, so that
-// those of machines which share a PostgreSQL need not agree. With SQLite that is the
-// machine's, and a step of it by more than what is left of a lease ends the lease
-// early, or prolongs it, by as much.
+// A holder that died is waited for until its lease ends, 30 seconds after it took it,
+// or prolonged it last; with SQLite it is not waited for on Linux, see
+// witness. A machine that stands still for as long, in the middle of a token request,
+// loses its lease to another. It is the database's clock that counts, so that those of
+// machines which share a PostgreSQL need not agree. With SQLite that is the machine's,
+// and a step of it by more than what is left of a lease ends the lease early, or
+// prolongs it, by as much.
 //
 // Who holds a lock can save: one whose key does not open the store any more gets
 // none, and Rekey waits for those who have one.
@@ -40,16 +45,45 @@ func (s *Slot) Lock(ctx context.Context) (unlock func(), err error) {
 	case <-ctx.Done():
 		return nil, fmt.Errorf("locking slot %q: %w", s.id, context.Cause(ctx))
 	}
-	holder := rand.Text()
+	holder := s.store.db.witness.sign(rand.Text())
+	err = s.acquire(ctx, holder)
+	renewing, end := context.WithCancel(context.WithoutCancel(ctx))
+	var renewed sync.WaitGroup
 	give := sync.OnceFunc(func() {
+		end()
+		renewed.Wait()
 		s.release(ctx, holder)
 		<-turn
 	})
-	if err := s.acquire(ctx, holder); err != nil {
+	if err != nil {
 		give() // it may have been taken although there was no answer
 		return nil, fmt.Errorf("locking slot %q: %w", s.id, err)
 	}
+	renewed.Go(func() { s.renew(renewing, holder) })
 	return give, nil
+}
+
+// renew prolongs holder's lease until ctx ends. One that was lost is not taken again:
+// somebody else counts on it.
+func (s *Slot) renew(ctx context.Context, holder string) {
+	ticks := time.NewTicker(renewal)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ticks.C:
+			_ = s.prolong(ctx, holder) // if it failed, the next may not
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *Slot) prolong(ctx context.Context, holder string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, answered, errSilent)
+	defer cancel()
+	_, err := s.store.write(ctx, `UPDATE outrider_leases SET until = {now} + $1 WHERE id = $2 AND holder = $3`,
+		lease.Milliseconds(), s.id, holder)
+	return err
 }
 
 // turn is held by the one holder of this process, so that the others wait here
@@ -74,6 +108,11 @@ func (s *Slot) acquire(ctx context.Context, holder string) error {
 		if err != nil || taken {
 			return err
 		}
+		if buried, err := s.bury(ctx); err != nil {
+			return err
+		} else if buried {
+			continue
+		}
 		if err := s.store.renewSeal(ctx, seal.salt); err != nil {
 			return err
 		}
@@ -92,13 +131,28 @@ func (s *Slot) take(ctx context.Context, holder string, seal *sealer) (bool, err
 	}
 	// It is not broken off when whoever waits goes away: a server may carry out later
 	// what we no longer listen to, and then the lease would be nobody's.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answered)
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), answered, errSilent)
 	defer cancel()
 	rows, err := s.store.write(ctx, `INSERT INTO outrider_leases (id, holder, until)
 		SELECT $1, $2, {now} + $3 FROM outrider_seal WHERE salt = $4 {share}
 		ON CONFLICT (id) DO UPDATE SET holder = excluded.holder, until = excluded.until
 		WHERE outrider_leases.until <= {now}`,
 		s.id, holder, lease.Milliseconds(), seal.salt)
+	return rows == 1, err
+}
+
+// bury gives back the lease of a holder that is known to have ended, if the lease is
+// such a one.
+func (s *Slot) bury(ctx context.Context) (buried bool, err error) {
+	if s.store.db.witness == nil {
+		return false, nil
+	}
+	var holder string
+	found, err := s.store.read(ctx, `SELECT holder FROM outrider_leases WHERE id = $1`, s.id, &holder)
+	if err != nil || !found || !s.store.db.witness.gone(holder) {
+		return false, err
+	}
+	rows, err := s.store.write(ctx, `DELETE FROM outrider_leases WHERE id = $1 AND holder = $2`, s.id, holder)
 	return rows == 1, err
 }
 

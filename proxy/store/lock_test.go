@@ -120,6 +120,26 @@ func TestLeaseOfADeadHolderIsTakenOverWhenItEnds(t *testing.T) {
 	})
 }
 
+// TestHolderThatLivesProlongsItsLease: a token endpoint may take longer than a lease.
+func TestHolderThatLivesProlongsItsLease(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		slot := open(t, s).Slot("a/b")
+		taken, err := slot.Abandon(t.Context(), store.Lease-time.Second)
+		if !taken || err != nil {
+			t.Fatal(taken, err)
+		}
+		if err := slot.Prolong(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := slot.Age(t.Context(), store.Lease-time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if taken, err := slot.Abandon(t.Context(), 0); taken || err != nil {
+			t.Errorf("it was taken over: %v", err)
+		}
+	})
+}
+
 // TestUnlockLeavesALeaseThatWasTakenOver: a holder that was too slow must not
 // give back what is another's by now.
 func TestUnlockLeavesALeaseThatWasTakenOver(t *testing.T) {

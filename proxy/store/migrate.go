@@ -50,9 +50,16 @@ func migrate(ctx context.Context, db *database, migrations [][]string) error {
 // current gives the version of the schema, 0 for a new one.
 func current(ctx context.Context, db *database) (version int, err error) {
 	err = db.transact(ctx, func(tx *sql.Tx) error {
-		const table = `CREATE TABLE IF NOT EXISTS outrider_migrations (version INTEGER PRIMARY KEY, applied BIGINT NOT NULL)`
-		if _, err := tx.ExecContext(ctx, table); err != nil {
+		// Not IF NOT EXISTS: that asks for the right to create where there is nothing to.
+		empty, err := db.empty(ctx, tx)
+		if err != nil {
 			return err
+		}
+		if empty {
+			const table = `CREATE TABLE outrider_migrations (version INTEGER PRIMARY KEY, applied BIGINT NOT NULL)`
+			if _, err := tx.ExecContext(ctx, table); err != nil {
+				return err
+			}
 		}
 		version, err = newest(ctx, tx)
 		return err

@@ -125,6 +125,24 @@ func TestTablesLiveBesideThoseOfOthers(t *testing.T) {
 	server.Exec(t, s.URL, `SELECT sealed FROM own.outrider_slots`)
 }
 
+// TestUserNeedNotCreateWhatIsThere: who made the tables may be another one.
+func TestUserNeedNotCreateWhatIsThere(t *testing.T) {
+	server, s := shared(t)
+	seed(t, s)
+	server.Exec(t, "", `CREATE ROLE worker LOGIN`)
+	owners := s.URL
+	t.Cleanup(func() {
+		server.Exec(t, owners, `DROP OWNED BY worker`)
+		server.Exec(t, "", `DROP ROLE worker`)
+	})
+	server.Exec(t, s.URL, `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO worker`)
+	s.URL = strings.Replace(s.URL, "outrider@", "worker@", 1)
+	working := open(t, s)
+	wantKept(t, working, "a/b", canary)
+	lock(t, working.Slot("a/b"))()
+	rekey(t, s, key(other))
+}
+
 func TestConnectionsAreBounded(t *testing.T) {
 	server, s := shared(t)
 	opened := open(t, s)

@@ -183,6 +183,38 @@ func TestSavesBesideRekeysAreNotLost(t *testing.T) {
 	})
 }
 
+// TestReadersBesideRekeysFindTheirKey: one read the seal, then the key of the next one;
+// or looked into store.key before the new key was there, and into store.key.new after.
+func TestReadersBesideRekeysFindTheirKey(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		s = keyless(s)
+		rekeying := open(t, s)
+		save(t, rekeying, "a/b", canary)
+		ended := make(chan struct{})
+		var reading sync.WaitGroup
+		for range 3 {
+			reader := open(t, s)
+			reading.Go(func() {
+				for {
+					select {
+					case <-ended:
+						return
+					default:
+						wantKept(t, reader, "a/b", canary)
+					}
+				}
+			})
+		}
+		for range 30 {
+			if _, err := rekeying.Rekey(t.Context(), nil); err != nil {
+				t.Error(err)
+			}
+		}
+		close(ended)
+		reading.Wait()
+	})
+}
+
 // TestProcessKilledWhileItRekeysLosesNothing kills one after each step: the store is
 // sealed with the old key or with the new one, and both are where they are looked for.
 func TestProcessKilledWhileItRekeysLosesNothing(t *testing.T) {

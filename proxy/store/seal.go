@@ -121,8 +121,14 @@ func (s *Store) renewSeal(ctx context.Context, salt []byte) error {
 // useSeal reads the key, and goes on with it if it is that of the seal.
 func (s *Store) useSeal(ctx context.Context, row sealRow) error {
 	sealer, pending, err := s.findKey(row)
-	if err != nil {
-		return err
+	for err != nil {
+		// Was it sealed anew after its seal was read, and before the key was?
+		now, failed := readSeal(ctx, s.db)
+		if failed != nil || bytes.Equal(now.salt, row.salt) {
+			return err
+		}
+		row = now
+		sealer, pending, err = s.findKey(row)
 	}
 	if pending {
 		// If that fails, the next one who looks for the key finds it as we did.
@@ -135,29 +141,35 @@ func (s *Store) useSeal(ctx context.Context, row sealRow) error {
 // findKey reads the key of a seal. It is pending where it is in the file that is to
 // take the place of store.key: see Rekey.
 func (s *Store) findKey(row sealRow) (found *sealer, pending bool, err error) {
-	text, err := s.key.read()
-	if s.key.file != "" && errors.Is(err, fs.ErrNotExist) {
-		// Making another would not open what is kept.
-		return nil, false, fmt.Errorf("%s is sealed and its key is missing: put %s back (the Outrider that sealed it has it), or give the key by %s or [store] key",
-			s.db.place, s.key.from, variable)
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	if found, err = row.opener(text); found != nil || err != nil {
+	found, err = s.tryKey(row)
+	if found != nil || err != nil {
 		return found, false, err
 	}
 	if s.key.file != "" {
 		if found = s.pendingKey(row); found != nil {
 			return found, true, nil
 		}
+		// It may have taken its place after we looked there.
+		if found, err = s.tryKey(row); found != nil || err != nil {
+			return found, false, err
+		}
 	}
 	return nil, false, fmt.Errorf("the key does not open this store; it comes from %s (%s): it was sealed with another one, by another Outrider or since",
 		s.key.from, s.db.place)
 }
 
-type rowQuerier interface {
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+// tryKey reads the key where it comes from; nil if it is that of another seal.
+func (s *Store) tryKey(row sealRow) (*sealer, error) {
+	text, err := s.key.read()
+	if s.key.file != "" && errors.Is(err, fs.ErrNotExist) {
+		// Making another would not open what is kept.
+		return nil, fmt.Errorf("%s is sealed and its key is missing: put %s back (the Outrider that sealed it has it), or give the key by %s or [store] key",
+			s.db.place, s.key.from, variable)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return row.opener(text)
 }
 
 func readSeal(ctx context.Context, from rowQuerier) (row sealRow, err error) {

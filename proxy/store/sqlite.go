@@ -46,6 +46,10 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 		_ = db.Close() // what went wrong is known
 		return nil, explainSQLite(path, err)
 	}
+	if db.witness, err = newWitness(filepath.Dir(path)); err != nil {
+		_ = db.Close() // what went wrong is known
+		return nil, err
+	}
 	return db, nil
 }
 

@@ -86,7 +86,7 @@ func connect(ctx context.Context, s Settings, dir string) (*database, error) {
 
 func (s *Store) setUp(ctx context.Context, existing bool) error {
 	if existing {
-		empty, err := s.db.empty(ctx)
+		empty, err := s.db.empty(ctx, s.db)
 		if err != nil {
 			return s.explain(ctx, err)
 		}
