@@ -19,6 +19,8 @@
 // and a pooler that hands sessions around has to give the role synchronous_commit = on
 // itself.
 //
+// A disk that is full does not stop SQLite: see reserve.go.
+//
 // # What is kept where
 //
 //	store.db             SQLite's tables; with store.db-wal and store.db-shm while it is open, and after a crash

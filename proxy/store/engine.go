@@ -26,6 +26,8 @@ type engine struct {
 	tables    string // counts the tables of the store
 	size      string // gives the bytes that the store takes
 
+	makeRoom func(ctx context.Context, db *database, failed error) bool // after a write that failed: whether it may be tried again; nil: no
+
 	witness *witness // of our holding leases; nil: only time tells
 
 	explain  func(error) error // makes an error one for people

@@ -72,7 +72,8 @@ func TestFullDiskKeepsTheOldValue(t *testing.T) {
 	if err := opened.Fill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	err := opened.Slot("a/b").Save(t.Context(), bytes.Repeat([]byte(canary), 10_000))
+	// More than is reserved.
+	err := opened.Slot("a/b").Save(t.Context(), bytes.Repeat([]byte(canary), 20_000))
 	wantRefused(t, err, `"a/b"`, database(dir), "disk is full")
 	wantKept(t, opened, "a/b", "old")
 	save(t, opened, "a/b", "new") // which has room

@@ -37,10 +37,11 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 		name: "sqlite", place: path,
 		words: strings.NewReplacer("{bytes}", "BLOB", "{text}", "TEXT", "{now}", `CAST(unixepoch('subsec') * 1000 AS INTEGER)`,
 			"{share}", ""), // a statement that writes excludes the others from its beginning
-		writers: 1, // a queue of ours is in order and ends with a context, SQLite's is a wait that tries again
-		tables:  `SELECT count(*) FROM sqlite_master WHERE name = 'outrider_migrations'`,
-		size:    `SELECT page_count * page_size FROM pragma_page_count, pragma_page_size`,
-		explain: func(err error) error { return explainSQLite(path, err) },
+		writers:  1, // a queue of ours is in order and ends with a context, SQLite's is a wait that tries again
+		tables:   `SELECT count(*) FROM sqlite_master WHERE name = 'outrider_migrations'`,
+		makeRoom: makeRoom,
+		size:     `SELECT page_count * page_size FROM pragma_page_count, pragma_page_size`,
+		explain:  func(err error) error { return explainSQLite(path, err) },
 	}}
 	if err := adopt(ctx, db); err != nil {
 		_ = db.Close() // what went wrong is known
@@ -49,6 +50,10 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 	if db.witness, err = newWitness(filepath.Dir(path)); err != nil {
 		_ = db.Close() // what went wrong is known
 		return nil, err
+	}
+	if err := reserveRoom(ctx, db); err != nil {
+		_ = db.Close() // what went wrong is known
+		return nil, explainSQLite(path, err)
 	}
 	return db, nil
 }

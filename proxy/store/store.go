@@ -117,7 +117,11 @@ func (s *Store) write(ctx context.Context, statement string, args ...any) (rows 
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
-	result, err := s.db.ExecContext(ctx, s.db.words.Replace(statement), args...)
+	statement = s.db.words.Replace(statement)
+	result, err := s.db.ExecContext(ctx, statement, args...)
+	if err != nil && s.db.makeRoom != nil && s.db.makeRoom(ctx, s.db, err) {
+		result, err = s.db.ExecContext(ctx, statement, args...)
+	}
 	if err != nil {
 		return 0, s.explain(ctx, err)
 	}

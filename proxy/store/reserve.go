@@ -1,0 +1,58 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+
+	lib "modernc.org/sqlite/lib"
+)
+
+// A disk that is full must not end a connection: a refresh needs a lease, and a place
+// for what it brings. So room is taken ahead, each time that the store is opened: free
+// pages in the file, and a log that is as long. What is written over keeps its blocks,
+// though not on file systems that write each block anew (Btrfs, ZFS).
+
+// reserveRoom takes 256 KiB, which is room for some dozens of credentials of a few
+// kilobytes. It is no error if there is none.
+func reserveRoom(ctx context.Context, db *database) error {
+	// Filled in one transaction and dropped in the next: pages that a transaction gives
+	// back itself are never written. At random, so that no file system keeps it in less.
+	err := db.transact(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS outrider_reserve (room BLOB)`); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO outrider_reserve VALUES (randomblob(262144))`)
+		return err
+	})
+	if err == nil {
+		_, err = restartLog(ctx, db) // which writes the pages to the file
+	}
+	if err == nil {
+		err = db.transact(ctx, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, `DROP TABLE IF EXISTS outrider_reserve`)
+			return err
+		})
+	}
+	if primary(err) == lib.SQLITE_FULL {
+		return nil // told where something has to be saved
+	}
+	return err
+}
+
+// makeRoom has the log begin anew, in the room that it has, and tells whether what
+// failed may do better now.
+func makeRoom(ctx context.Context, db *database, failed error) bool {
+	if primary(failed) != lib.SQLITE_FULL {
+		return false
+	}
+	restarted, err := restartLog(ctx, db)
+	return err == nil && restarted
+}
+
+// restartLog moves what the log has to the file, so that the log begins anew. Readers
+// may be in the way.
+func restartLog(ctx context.Context, db *database) (restarted bool, err error) {
+	var blocked, frames, moved int
+	err = db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(RESTART)").Scan(&blocked, &frames, &moved)
+	return blocked == 0, err
+}
