@@ -20,10 +20,14 @@ const (
 	keyringTimeout = 5 * time.Second
 )
 
-// fromKeyring reads an entry of the system's keyring.
-func fromKeyring(name string) (string, error) {
-	var value string
-	err := askKeyring(func() (err error) {
+// errKeyringSilent is a question that has no answer yet. It cannot be taken back, and
+// may be answered when somebody unlocks the keyring.
+var errKeyringSilent = fmt.Errorf("the keyring did not answer within %s: it may be locked", keyringTimeout)
+
+// fromKeyring reads an entry of the system's keyring, and waits for as long as that
+// takes.
+func fromKeyring(name string) (value string, err error) {
+	err = askKeyring(func() (err error) {
 		value, err = keyring.Get(ourService, name)
 		return err
 	})
@@ -35,26 +39,32 @@ func fromKeyring(name string) (string, error) {
 
 // toKeyring writes an entry.
 func toKeyring(name, value string) error {
-	return askKeyring(func() error { return keyring.Set(ourService, name, value) })
+	answer := make(chan error, 1)
+	go func() {
+		answer <- askKeyring(func() error { return keyring.Set(ourService, name, value) })
+	}()
+	select {
+	case err := <-answer:
+		return err
+	case <-time.After(keyringTimeout):
+		return errKeyringSilent
+	}
 }
 
-// askKeyring asks the keyring, where there is one, for a bounded time. A question
-// that it does not answer cannot be taken back, and ends with the process.
-func askKeyring(question func() error) error {
+// askKeyring asks the keyring, where there is one.
+func askKeyring(question func() error) (err error) {
 	if !hasKeyring() {
 		return errors.New("there is no keyring here: it belongs to the session of a desktop; take env:NAME, file:/path or exec:command")
 	}
-	answer := make(chan error, 1)
-	go func() { answer <- question() }()
-	select {
-	case err := <-answer:
-		if err != nil && !errors.Is(err, keyring.ErrNotFound) {
-			return fmt.Errorf("asking the keyring: %w", err)
+	defer func() { // the library panics when the session ends while it waits for somebody to unlock the keyring
+		if problem := recover(); problem != nil {
+			err = errors.New("asking the keyring: its session ended")
 		}
-		return err
-	case <-time.After(keyringTimeout):
-		return fmt.Errorf("the keyring did not answer within %s: it may be locked", keyringTimeout)
+	}()
+	if err = question(); err != nil && !errors.Is(err, keyring.ErrNotFound) {
+		return fmt.Errorf("asking the keyring: %w", err)
 	}
+	return err
 }
 
 // hasKeyring keeps the library from starting a D-Bus of its own where there is none,

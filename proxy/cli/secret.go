@@ -23,9 +23,9 @@ const (
 // secrets resolve references. Values of files are read again when the file changes; a
 // command is run once, and the keyring asked once, and again when the value was refused.
 type secrets struct {
-	mu     sync.Mutex
-	values map[config.Reference]*secret
-	runs   map[config.Reference]chan struct{} // reference → the place of its reading, for one at a time
+	mu       sync.Mutex
+	values   map[config.Reference]*secret
+	readings map[config.Reference]*reading // those under way
 }
 
 type secret struct {
@@ -37,7 +37,7 @@ type secret struct {
 }
 
 func newSecrets() *secrets {
-	return &secrets{values: make(map[config.Reference]*secret), runs: make(map[config.Reference]chan struct{})}
+	return &secrets{values: make(map[config.Reference]*secret), readings: make(map[config.Reference]*reading)}
 }
 
 // refused notes that a provider did not take a value: it is read again when it is
@@ -67,9 +67,17 @@ func (s *secrets) get(ref config.Reference) (string, error) {
 	case "file":
 		return s.file(ref, rest)
 	case "exec":
-		return s.once(ref, func() (string, error) { return runForSecret(ref, rest) })
+		r := s.once(ref, func() (string, error) { return runForSecret(ref, rest) })
+		<-r.done // it is bounded: see execTimeout
+		return r.value, r.err
 	case "keyring":
-		return s.once(ref, func() (string, error) { return fromKeyring(rest) })
+		r := s.once(ref, func() (string, error) { return fromKeyring(rest) })
+		select {
+		case <-r.done:
+			return r.value, r.err
+		case <-time.After(keyringTimeout):
+			return "", errKeyringSilent
+		}
 	}
 	return "", fmt.Errorf("%s: not a reference; write env:NAME, file:/path, exec:command or keyring:NAME", ref)
 }
@@ -99,37 +107,6 @@ func (s *secrets) file(ref config.Reference, path string) (string, error) {
 		return "", fmt.Errorf("%s is empty", path)
 	}
 	s.values[ref] = &secret{value: value, read: now, checked: now, modified: info.ModTime(), size: info.Size()}
-	return value, nil
-}
-
-// once gives what was read once, such as what a command has printed. Whoever asks
-// while it is read waits for that, and others do not.
-func (s *secrets) once(ref config.Reference, read func() (string, error)) (string, error) {
-	s.mu.Lock()
-	known, place := s.values[ref], s.runs[ref]
-	if place == nil {
-		place = make(chan struct{}, 1)
-		s.runs[ref] = place
-	}
-	s.mu.Unlock()
-	if known != nil {
-		return known.value, nil
-	}
-	place <- struct{}{} // reading is bounded: see execTimeout and keyringTimeout
-	defer func() { <-place }()
-	s.mu.Lock()
-	known = s.values[ref]
-	s.mu.Unlock()
-	if known != nil {
-		return known.value, nil
-	}
-	value, err := read()
-	if err != nil {
-		return "", err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.values[ref] = &secret{value: value, read: time.Now()}
 	return value, nil
 }
 
