@@ -68,3 +68,8 @@ func (s *Store) Block(ctx context.Context) (release func() error, err error) {
 	_, err = tx.ExecContext(ctx, `LOCK TABLE outrider_slots`)
 	return tx.Rollback, err
 }
+
+// Occupy keeps the others of this store from writing.
+func (s *Store) Occupy(ctx context.Context) (release func(), err error) {
+	return s.leave, s.queue(ctx)
+}

@@ -13,8 +13,9 @@ const (
 	// that lives prolongs it.
 	lease, renewal = 30 * time.Second, 10 * time.Second
 
-	// answered bounds what taking and giving back wait for in the database; a lease that
-	// stays behind ends by itself.
+	// answered bounds what a statement about a lease waits for in the database, once it is
+	// its turn: of thousands of credentials, many are refreshed at once. A lease that stays
+	// behind ends by itself.
 	answered = 5 * time.Second
 
 	firstPause, maxPause = 5 * time.Millisecond, 100 * time.Millisecond
@@ -79,11 +80,23 @@ func (s *Slot) renew(ctx context.Context, holder string) {
 }
 
 func (s *Slot) prolong(ctx context.Context, holder string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, answered, errSilent)
-	defer cancel()
-	_, err := s.store.write(ctx, `UPDATE outrider_leases SET until = {now} + $1 WHERE id = $2 AND holder = $3`,
+	_, err := s.store.writeLease(ctx, `UPDATE outrider_leases SET until = {now} + $1 WHERE id = $2 AND holder = $3`,
 		lease.Milliseconds(), s.id, holder)
 	return err
+}
+
+// writeLease is write that waits for its turn until ctx ends, and then for an answer of
+// the database for as long as answered. It is not broken off when whoever waits goes
+// away: a server may carry out later what we no longer listen to, and then a lease would
+// be nobody's.
+func (s *Store) writeLease(ctx context.Context, statement string, args ...any) (rows int64, err error) {
+	if err := s.queue(ctx); err != nil {
+		return 0, err
+	}
+	defer s.leave()
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), answered, errSilent)
+	defer cancel()
+	return s.writeNow(ctx, statement, args...)
 }
 
 // turn is held by the one holder of this process, so that the others wait here
@@ -129,11 +142,7 @@ func (s *Slot) take(ctx context.Context, holder string, seal *sealer) (bool, err
 	if ctx.Err() != nil {
 		return false, context.Cause(ctx)
 	}
-	// It is not broken off when whoever waits goes away: a server may carry out later
-	// what we no longer listen to, and then the lease would be nobody's.
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), answered, errSilent)
-	defer cancel()
-	rows, err := s.store.write(ctx, `INSERT INTO outrider_leases (id, holder, until)
+	rows, err := s.store.writeLease(ctx, `INSERT INTO outrider_leases (id, holder, until)
 		SELECT $1, $2, {now} + $3 FROM outrider_seal WHERE salt = $4 {share}
 		ON CONFLICT (id) DO UPDATE SET holder = excluded.holder, until = excluded.until
 		WHERE outrider_leases.until <= {now}`,
@@ -160,9 +169,7 @@ func (s *Slot) bury(ctx context.Context) (buried bool, err error) {
 func (s *Slot) release(ctx context.Context, holder string) {
 	// The work is done; that whoever waited for it went away must not keep the
 	// slot from the others.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answered)
-	defer cancel()
-	_, _ = s.store.write(ctx, `DELETE FROM outrider_leases WHERE id = $1 AND holder = $2`, s.id, holder)
+	_, _ = s.store.writeLease(context.WithoutCancel(ctx), `DELETE FROM outrider_leases WHERE id = $1 AND holder = $2`, s.id, holder)
 }
 
 // pauses gives a function that sleeps a little longer each time, and tells

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"outrider/proxy/store"
@@ -154,6 +155,45 @@ func TestUnlockLeavesALeaseThatWasTakenOver(t *testing.T) {
 		late() // twice does nothing either
 		if taken, err := one.Slot("a/b").Abandon(t.Context(), 0); taken || err != nil {
 			t.Errorf("the lease of the other was given back: %v", err)
+		}
+	})
+}
+
+// TestLongQueueIsNoSilence: the tokens of some thousand connections end in the same
+// minute, and on a slow disk each lease waits for the writes before it. Locks failed
+// with "the store did not answer within 5s", and leases that could not be given back in
+// time kept everybody from their slots for 30 seconds.
+func TestLongQueueIsNoSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opened, err := store.Open(t.Context(), settings(t.TempDir()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer opened.Close()
+		slot := opened.Slot("a/b")
+		wait := func(what func()) {
+			release, err := opened.Occupy(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var waiting sync.WaitGroup
+			waiting.Go(what)
+			time.Sleep(8 * time.Second)
+			release()
+			waiting.Wait()
+		}
+		var unlock func()
+		wait(func() {
+			if unlock, err = slot.Lock(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		if err != nil {
+			return
+		}
+		wait(func() { unlock() })
+		if taken, err := slot.Abandon(t.Context(), 0); !taken || err != nil {
+			t.Errorf("the lease was not given back: %v", err)
 		}
 	})
 }

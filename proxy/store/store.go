@@ -111,12 +111,26 @@ func (s *Store) Close() error {
 // write runs one statement that changes something, and tells how many rows. The
 // change is on the disk of the database when it returns.
 func (s *Store) write(ctx context.Context, statement string, args ...any) (rows int64, err error) {
+	if err := s.queue(ctx); err != nil {
+		return 0, err
+	}
+	defer s.leave()
+	return s.writeNow(ctx, statement, args...)
+}
+
+// queue waits until it is our turn to write, which ends with leave.
+func (s *Store) queue(ctx context.Context) error {
 	select {
 	case s.writing <- struct{}{}:
-		defer func() { <-s.writing }()
+		return nil
 	case <-ctx.Done():
-		return 0, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
+}
+
+func (s *Store) leave() { <-s.writing }
+
+func (s *Store) writeNow(ctx context.Context, statement string, args ...any) (rows int64, err error) {
 	statement = s.db.words.Replace(statement)
 	result, err := s.db.ExecContext(ctx, statement, args...)
 	if err != nil && s.db.makeRoom != nil && s.db.makeRoom(ctx, s.db, err) {
