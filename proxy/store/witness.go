@@ -22,6 +22,7 @@ const witnessName = "store.alive"
 // is not waited for.
 type witness struct {
 	file  *os.File
+	inode uint64 // of the file: its name may be another's by now
 	place int64
 }
 
@@ -44,10 +45,11 @@ func newWitness(dir string) (*witness, error) {
 	var random [8]byte
 	_, _ = rand.Read(random[:])                                // it never fails
 	place := int64(binary.LittleEndian.Uint64(random[:]) >> 2) //nolint:gosec // G115: 62 bits
-	if lockByte(file, place) != nil {
+	inode, err := lockByte(file, place)
+	if err != nil {
 		return nil, file.Close()
 	}
-	return &witness{file, place}, nil
+	return &witness{file, inode, place}, nil
 }
 
 // sign makes a holder's name one that tells where its witness is. A nil witness signs
@@ -56,17 +58,19 @@ func (w *witness) sign(holder string) string {
 	if w == nil {
 		return holder
 	}
-	return fmt.Sprintf("%s@%d", holder, w.place)
+	return fmt.Sprintf("%s@%d.%d", holder, w.inode, w.place)
 }
 
-// gone reports that the process of a holder has ended, or has closed its store.
+// gone reports that the process of a holder has ended, or has closed its store. A witness
+// in another file, from before somebody removed store.alive, cannot be asked.
 func (w *witness) gone(holder string) bool {
 	if w == nil {
 		return false
 	}
-	_, text, signed := strings.Cut(holder, "@")
+	_, text, _ := strings.Cut(holder, "@")
+	text, same := strings.CutPrefix(text, strconv.FormatUint(w.inode, 10)+".")
 	place, err := strconv.ParseInt(text, 10, 64)
-	if !signed || err != nil || place == w.place {
+	if !same || err != nil || place == w.place {
 		return false
 	}
 	return byteIsFree(w.file, place)

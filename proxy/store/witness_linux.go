@@ -11,10 +11,16 @@ import (
 // closes any descriptor of the file, and are not seen by another store in the same
 // process (https://man7.org/linux/man-pages/man2/F_OFD_SETLK.2const.html).
 
-// lockByte locks one byte of a file for as long as it is open.
-func lockByte(file *os.File, place int64) error {
+// lockByte locks one byte of a file for as long as it is open, and tells which file that
+// is: no other one has its inode while somebody has it open.
+func lockByte(file *os.File, place int64) (inode uint64, err error) {
 	lock := byteLock(place)
-	return unix.FcntlFlock(file.Fd(), unix.F_OFD_SETLK, &lock)
+	if err := unix.FcntlFlock(file.Fd(), unix.F_OFD_SETLK, &lock); err != nil {
+		return 0, err
+	}
+	var stat unix.Stat_t
+	err = unix.Fstat(int(file.Fd()), &stat) //nolint:gosec // G115: a descriptor
+	return stat.Ino, err
 }
 
 // byteIsFree reports that nobody else has a lock on a byte.

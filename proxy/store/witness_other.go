@@ -7,6 +7,6 @@ import (
 	"os"
 )
 
-func lockByte(*os.File, int64) error { return errors.ErrUnsupported }
+func lockByte(*os.File, int64) (inode uint64, err error) { return 0, errors.ErrUnsupported }
 
 func byteIsFree(*os.File, int64) bool { return false }
