@@ -49,9 +49,16 @@ func (s *Store) rekeyBy(ctx context.Context, next func() (string, error), done f
 	if next == nil && s.key.file == "" {
 		return Rekeyed{}, fmt.Errorf("sealing anew: the key comes from %s: say where the new one is", s.key.from)
 	}
+	text := ""
+	if next != nil {
+		var err error
+		if text, err = newKeyText(next); err != nil {
+			return Rekeyed{}, fmt.Errorf("sealing anew: %w", err)
+		}
+	}
 	pause, waited := pauses(), false
 	for {
-		result, err := s.tryRekey(ctx, next, done)
+		result, err := s.tryRekey(ctx, text, done)
 		if errors.Is(err, errRefreshing) {
 			waited = true
 			if pause(ctx) {
@@ -65,7 +72,22 @@ func (s *Store) rekeyBy(ctx context.Context, next func() (string, error), done f
 	}
 }
 
-func (s *Store) tryRekey(ctx context.Context, next func() (string, error), done func(string)) (result Rekeyed, err error) {
+// newKeyText reads the new key, before anything is kept from others: a command may take
+// its time, or may need a token of ours.
+func newKeyText(next func() (string, error)) (string, error) {
+	text, err := next()
+	if err != nil {
+		return "", err
+	}
+	if text, err = cleanKey(text); err != nil {
+		return "", fmt.Errorf("the new key %w", err)
+	}
+	return text, nil
+}
+
+// tryRekey is Rekey with a new key as text, and nobody who is waited for; "": one that is
+// made.
+func (s *Store) tryRekey(ctx context.Context, next string, done func(string)) (result Rekeyed, err error) {
 	var seal *sealer
 	err = s.db.transact(ctx, func(tx *sql.Tx) error {
 		result, seal, err = s.reseal(ctx, tx, next, done)
@@ -76,7 +98,7 @@ func (s *Store) tryRekey(ctx context.Context, next func() (string, error), done 
 	}
 	done("committed")
 	s.seal.Store(seal)
-	if next == nil {
+	if next == "" {
 		// A transaction of its own, so that no other Rekey has its pending key there.
 		err := s.db.transact(ctx, func(tx *sql.Tx) error { return s.adoptKey(ctx, tx) })
 		if err != nil {
@@ -88,7 +110,7 @@ func (s *Store) tryRekey(ctx context.Context, next func() (string, error), done 
 }
 
 // reseal does the work of Rekey, in its transaction.
-func (s *Store) reseal(ctx context.Context, tx *sql.Tx, next func() (string, error), done func(string)) (result Rekeyed, by *sealer, err error) {
+func (s *Store) reseal(ctx context.Context, tx *sql.Tx, next string, done func(string)) (result Rekeyed, by *sealer, err error) {
 	// First the seal is taken, and with it everybody who is saving or locking is
 	// waited for; who comes later finds another seal.
 	if _, err := tx.ExecContext(ctx, `UPDATE outrider_seal SET salt = salt`); err != nil {
@@ -128,24 +150,19 @@ func (s *Store) reseal(ctx context.Context, tx *sql.Tx, next func() (string, err
 }
 
 // nextSeal makes the new seal. A key that is made is on the disk before.
-func (s *Store) nextSeal(old sealRow, next func() (string, error)) (row sealRow, by *sealer, err error) {
-	text := RandomKey()
-	if next == nil {
-		err = replaceSecret(s.key.file+pendingSuffix, []byte(text+"\n"))
-	} else if text, err = next(); err == nil {
-		if text, err = cleanKey(text); err != nil {
-			err = fmt.Errorf("the new key %w", err)
+func (s *Store) nextSeal(old sealRow, next string) (row sealRow, by *sealer, err error) {
+	if next == "" {
+		next = RandomKey()
+		if err := replaceSecret(s.key.file+pendingSuffix, []byte(next+"\n")); err != nil {
+			return row, nil, err
 		}
 	}
-	if err != nil {
-		return row, nil, err
-	}
-	if same, err := old.opener(text); err != nil {
+	if same, err := old.opener(next); err != nil {
 		return row, nil, err
 	} else if same != nil {
 		return row, nil, errors.New("the new key is the one that it is sealed with already")
 	}
-	return newSeal(text)
+	return newSeal(next)
 }
 
 func resealSlots(ctx context.Context, tx *sql.Tx, from, to *sealer) (result Rekeyed, err error) {

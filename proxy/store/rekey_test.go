@@ -129,6 +129,22 @@ func TestRekeyWaitsForLocks(t *testing.T) {
 	})
 }
 
+// TestNewKeyIsReadBesideRefreshes: a command, or a keyring that is to be unlocked, was
+// asked for the new key in the transaction that kept everybody from saving and locking.
+func TestNewKeyIsReadBesideRefreshes(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		running := open(t, s)
+		next := func() (string, error) {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			return other, increment(ctx, running.Slot("counter"))
+		}
+		if result := rekey(t, s, next); result.Slots != 1 {
+			t.Errorf("got %+v", result)
+		}
+	})
+}
+
 // TestUpdatesBesideRekeysAreNotLost counts, from stores that are open, while others
 // seal the store anew.
 func TestUpdatesBesideRekeysAreNotLost(t *testing.T) {
