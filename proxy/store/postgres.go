@@ -24,6 +24,11 @@ const (
 	// dialing bounds one attempt to connect, where the URL has no connect_timeout.
 	dialing = 5 * time.Second
 
+	// abandoned is after how long the server gives up the transaction of a machine that
+	// lost its power, or its network, in the middle: until then all others wait for it, and
+	// the server itself would notice in two hours.
+	abandoned = "30s"
+
 	// reuse is how long a connection is used. After a failover, or a change of the
 	// name, none stays with the old server for longer.
 	reuse = 30 * time.Minute
@@ -122,12 +127,13 @@ func prepareSession(ctx context.Context, conn *pgx.Conn) error {
 	const session = `SELECT
 		set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false),
 		set_config('default_transaction_isolation', 'read committed', false),
+		set_config('idle_in_transaction_session_timeout', $1, false),
 		CAST(current_setting('server_version_num') AS INTEGER) / 10000,
 		pg_is_in_recovery()`
-	var commit, isolation string
+	var commit, isolation, gone string
 	var version int
 	var standby bool
-	if err := conn.QueryRow(ctx, session).Scan(&commit, &isolation, &version, &standby); err != nil {
+	if err := conn.QueryRow(ctx, session, abandoned).Scan(&commit, &isolation, &gone, &version, &standby); err != nil {
 		return err
 	}
 	switch {

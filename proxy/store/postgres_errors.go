@@ -48,8 +48,10 @@ func explainPostgres(place string, err error) error {
 		err = oneLine{err}
 	}
 	switch {
-	case isAway(err):
+	case isAway(err) && advice == "":
 		return fmt.Errorf("%s: %w (%w)", place, ErrAway, err)
+	case isAway(err):
+		return fmt.Errorf("%s: %w: %s (%w)", place, ErrAway, advice, err)
 	case advice == "":
 		return fmt.Errorf("%s: %w", place, err)
 	}
@@ -57,10 +59,14 @@ func explainPostgres(place string, err error) error {
 }
 
 // isAway reports whether there may be an answer later: nobody listens, the network
-// fails, or the server starts or stops.
+// fails, the server starts or stops, or has no connection left for now.
 func isAway(err error) bool {
 	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return failure.Code == "57P03" || failure.Code == "57P01" // cannot_connect_now, admin_shutdown
+		switch failure.Code {
+		case "57P01", "57P02", "57P03", "53300": // admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections
+			return true
+		}
+		return false
 	}
 	_, network := errors.AsType[net.Error](err)
 	return network || errors.Is(err, io.ErrUnexpectedEOF)

@@ -99,6 +99,30 @@ func TestSessionsAreDurableWhateverTheDefaults(t *testing.T) {
 	}
 }
 
+// TestTransactionOfADeadMachineIsGivenUp by the server: a new Outrider that waited behind
+// it would have started two hours later.
+func TestTransactionOfADeadMachineIsGivenUp(t *testing.T) {
+	_, s := shared(t)
+	const want = `SELECT 1 / (CASE WHEN current_setting('idle_in_transaction_session_timeout') = '30s' THEN 1 ELSE 0 END)`
+	if err := open(t, s).Exec(t.Context(), want); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestServerWithoutConnectionsIsAway: after a failover all come back at once, and whoever
+// gets no connection now may get one later. It kept Outriders from starting.
+func TestServerWithoutConnectionsIsAway(t *testing.T) {
+	server, s := shared(t)
+	server.Exec(t, "", `CREATE ROLE crowded LOGIN CONNECTION LIMIT 0`)
+	t.Cleanup(func() { server.Exec(t, "", `DROP ROLE crowded`) })
+	s.URL = strings.Replace(s.URL, "outrider@", "crowded@", 1)
+	_, err := store.Open(t.Context(), s)
+	if !errors.Is(err, store.ErrAway) {
+		t.Errorf("got %v, want ErrAway", err)
+	}
+	wantRefused(t, err, "it has no connection left: an Outrider uses up to 4")
+}
+
 func TestServerWithoutFsyncEarnsAWarning(t *testing.T) {
 	server, s := shared(t)
 	if warnings := open(t, s).Warnings(); len(warnings) != 0 {
