@@ -6,11 +6,17 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"outrider/policy"
 	"outrider/policy/config"
 	"outrider/proxy/store"
 )
+
+// startPatience is how long the start waits for a database that lets us in and says
+// nothing more, such as a pooler that has lost its server. A file says before that it is
+// busy.
+const startPatience = 15 * time.Second
 
 // storeSettings say where tokens are kept, and what seals them.
 func storeSettings(file *config.File, secrets *secrets) (store.Settings, error) {
@@ -44,19 +50,24 @@ type storage struct {
 	secrets *secrets
 	log     *slog.Logger
 
+	patience time.Duration // of the start
+
 	opening chan struct{} // held by the one who opens it
 	store   atomic.Pointer[store.Store]
 	failed  atomic.Pointer[error] // why it is not open, though somebody needs it; nil: nobody does
 }
 
 func newStorage(file *config.File, secrets *secrets, log *slog.Logger) *storage {
-	return &storage{file: file, secrets: secrets, log: log, opening: make(chan struct{}, 1)}
+	return &storage{file: file, secrets: secrets, log: log, patience: startPatience, opening: make(chan struct{}, 1)}
 }
 
 // keep is where the tokens of a credential are kept.
 func (s *storage) keep(credential string) (policy.Keeper, error) {
 	if s.store.Load() == nil && s.failed.Load() == nil {
-		if _, err := s.open(context.Background()); errors.Is(err, store.ErrAway) {
+		silent := fmt.Errorf("it did not answer within %s: %w", s.patience, store.ErrAway)
+		ctx, cancel := context.WithTimeoutCause(context.Background(), s.patience, silent)
+		defer cancel()
+		if _, err := s.open(ctx); errors.Is(err, store.ErrAway) {
 			s.log.Warn("tokens cannot be kept until the store is reached; it is tried again when one is needed", "error", err)
 		} else if err != nil {
 			return nil, err
