@@ -20,7 +20,7 @@ func (c *commands) storeCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "store",
 		Short: "Show where tokens are kept, and what seals them",
-		Long:  "store opens the store that the configuration names, also beside an Outrider that runs, and\nchanges nothing. No value is shown.",
+		Long:  "store opens the store that the configuration names, also beside an Outrider that runs, and\nchanges nothing that is kept. No value is shown.",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return c.store(cmd.Context()) },
 	}

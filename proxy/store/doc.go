@@ -24,6 +24,7 @@
 // # What is kept where
 //
 //	store.db             SQLite's tables; with store.db-wal and store.db-shm while it is open, and after a crash
+//	store.room           nothing; the room of store.db-wal while nobody has the store open, see reserve.go
 //	store.alive          empty; who has the store open has a lock on a byte of it (Linux)
 //	store.key            the sealing key, where neither OUTRIDER_KEY nor the configuration has one
 //	store.key.new, .old  while and after it is replaced: see Store.Rekey

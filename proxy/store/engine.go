@@ -28,6 +28,8 @@ type engine struct {
 
 	makeRoom func(ctx context.Context, db *database, failed error) bool // after a write that failed: whether it may be tried again; nil: no
 
+	closed func() // is called when it was closed; nil: nothing is
+
 	witness *witness // of our holding leases; nil: only time tells
 
 	explain  func(error) error // makes an error one for people
@@ -48,7 +50,11 @@ type rowQuerier interface {
 // Close closes the connections.
 func (d *database) Close() error {
 	defer d.witness.close()
-	return d.DB.Close()
+	err := d.DB.Close()
+	if d.closed != nil {
+		d.closed()
+	}
+	return err
 }
 
 // transact runs do in a transaction that no other one of this store runs beside,

@@ -4,6 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
 
 	lib "modernc.org/sqlite/lib"
 )
@@ -12,6 +16,34 @@ import (
 // for what it brings. So room is taken ahead, each time that the store is opened: free
 // pages in the file, and a log that is as long. What is written over keeps its blocks,
 // though not on file systems that write each block anew (Btrfs, ZFS).
+//
+// SQLite removes the log when the last one closes the store. Until somebody opens it
+// again, a file of ours has the room of the log: a restart is what people try when a disk
+// is full.
+
+const (
+	// roomName is that file. There is nothing in it.
+	roomName = "store.room"
+
+	reserved = 256 << 10
+	// logRoom is what the log takes for that, and the index of the log beside it.
+	logRoom = reserved + 128<<10
+)
+
+// holdRoom takes the room of a log that is not there any more, or what is left of it.
+func holdRoom(path string) {
+	if _, err := os.Lstat(path + "-wal"); !errors.Is(err, fs.ErrNotExist) {
+		return // others have the store open, or nothing is known
+	}
+	random := make([]byte, logRoom)
+	_, _ = rand.Read(random)                      // it never fails
+	_ = os.WriteFile(roomOf(path), random, 0o600) // as much of it as there is
+}
+
+// giveRoom gives it to the log.
+func giveRoom(path string) { _ = os.Remove(roomOf(path)) }
+
+func roomOf(path string) string { return filepath.Join(filepath.Dir(path), roomName) }
 
 // reserveRoom takes 256 KiB, which is room for some dozens of credentials of a few
 // kilobytes. It is no error if there is none.
@@ -23,7 +55,7 @@ func reserveRoom(ctx context.Context, db *database) error {
 		if _, err := tx.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS outrider_reserve (room BLOB)`); err != nil {
 			return err
 		}
-		room := make([]byte, 256<<10)
+		room := make([]byte, reserved)
 		_, _ = rand.Read(room) // it never fails
 		_, err := tx.ExecContext(ctx, `INSERT INTO outrider_reserve VALUES ($1)`, room)
 		return err

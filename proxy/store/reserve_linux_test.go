@@ -38,7 +38,8 @@ func TestRefreshesGoOnWhileTheDiskIsFull(t *testing.T) {
 }
 
 // TestBeOnASmallDisk is no test: it is that child, and does what refreshes do on a disk
-// without a byte of room.
+// without a byte of room, also when it was started anew: a restart is what people try, and
+// what Kubernetes does, and nothing at all worked after it.
 func TestBeOnASmallDisk(t *testing.T) {
 	disk := os.Getenv(diskVariable)
 	if disk == "" {
@@ -47,29 +48,54 @@ func TestBeOnASmallDisk(t *testing.T) {
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=2m"); err != nil {
 		t.Fatal(err)
 	}
-	const credentials = 8
-	slot := func(s *store.Store, n int) *store.Slot { return s.Slot(fmt.Sprint(n % credentials)) }
-	pair := func(n int) []byte { return bytes.Repeat([]byte{byte(n)}, 4000) }
-	opened := open(t, settings(filepath.Join(disk, "state")))
-	for n := range credentials {
-		if err := slot(opened, n).Save(t.Context(), pair(n)); err != nil {
-			t.Fatal(err)
-		}
+	dir := filepath.Join(disk, "state")
+	opened, err := store.Open(t.Context(), settings(dir))
+	if err != nil {
+		t.Fatal(err)
 	}
+	refresh(t, opened, 0, credentials)
 	if err := fill(filepath.Join(disk, "log")); err != nil {
 		t.Fatal(err)
 	}
-	const refreshes = 500
-	for n := range refreshes {
-		unlock := lock(t, slot(opened, n))
-		if err := slot(opened, n).Save(t.Context(), pair(n)); err != nil {
+	refresh(t, opened, credentials, 500)
+	again := open(t, settings(dir)) // as after a crash
+	wantRefreshed(t, again, 500)
+	if err := errors.Join(opened.Close(), again.Close()); err != nil {
+		t.Fatal(err)
+	}
+	// What SQLite gave back when the last one closed is taken by the others at once.
+	if err := fill(filepath.Join(disk, "another log")); err != nil {
+		t.Fatal(err)
+	}
+	restarted := open(t, settings(dir))
+	wantRefreshed(t, restarted, 500)
+	refresh(t, restarted, 500, 600)
+	wantRefreshed(t, restarted, 600)
+}
+
+// credentials are refreshed in turn.
+const credentials = 8
+
+func pair(n int) []byte { return bytes.Repeat([]byte{byte(n)}, 4000) }
+
+// refresh does what refreshes do, with the numbers from one to another.
+func refresh(t *testing.T, s *store.Store, from, to int) {
+	t.Helper()
+	for n := from; n < to; n++ {
+		slot := s.Slot(fmt.Sprint(n % credentials))
+		unlock := lock(t, slot)
+		if err := slot.Save(t.Context(), pair(n)); err != nil {
 			t.Fatalf("refresh %d: %v", n, err)
 		}
 		unlock()
 	}
-	again := open(t, settings(filepath.Join(disk, "state"))) // as after a restart
+}
+
+// wantRefreshed asks for the last refresh of each credential.
+func wantRefreshed(t *testing.T, s *store.Store, refreshes int) {
+	t.Helper()
 	for n := refreshes - credentials; n < refreshes; n++ {
-		if kept, err := slot(again, n).Load(t.Context()); err != nil || !bytes.Equal(kept, pair(n)) {
+		if kept, err := s.Slot(fmt.Sprint(n % credentials)).Load(t.Context()); err != nil || !bytes.Equal(kept, pair(n)) {
 			t.Errorf("of refresh %d: %d bytes are kept, %v", n, len(kept), err)
 		}
 	}

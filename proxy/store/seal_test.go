@@ -108,7 +108,7 @@ func TestKeyFileIsMadeOnce(t *testing.T) {
 	if now, _ := os.ReadFile(filepath.Join(other, "store.key")); string(now) != string(made) {
 		t.Error("a key file that was there was replaced")
 	}
-	if entries, _ := os.ReadDir(other); len(entries) != 3 { // with store.db and store.alive
+	if entries, _ := os.ReadDir(other); len(entries) != 4 { // with store.db, store.alive and store.room
 		t.Errorf("left behind: %v", entries)
 	}
 }

@@ -27,6 +27,7 @@ const (
 
 // openSQLite opens the file at path, which exists; it may be empty.
 func openSQLite(ctx context.Context, path string) (*database, error) {
+	giveRoom(path)
 	connected, err := sql.Open("sqlite", dataSource(path))
 	if err != nil {
 		return nil, explainSQLite(path, err)
@@ -40,6 +41,7 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 		writers:  1, // a queue of ours is in order and ends with a context, SQLite's is a wait that tries again
 		tables:   `SELECT count(*) FROM sqlite_master WHERE name = 'outrider_migrations'`,
 		makeRoom: makeRoom,
+		closed:   func() { holdRoom(path) },
 		size:     `SELECT page_count * page_size FROM pragma_page_count, pragma_page_size`,
 		explain:  func(err error) error { return explainSQLite(path, err) },
 	}}
@@ -161,11 +163,15 @@ func explainSQLite(path string, err error) error {
 }
 
 // primary is the result code without what SQLite adds to it
-// (https://sqlite.org/rescode.html, section 2); 0 if err is not SQLite's.
+// (https://sqlite.org/rescode.html, section 2); 0 if err is not SQLite's. No room for the
+// index of the log is a disk that is full as well.
 func primary(err error) int {
 	var failure *sqlite.Error
 	if !errors.As(err, &failure) {
 		return 0
+	}
+	if failure.Code() == lib.SQLITE_IOERR_SHMSIZE {
+		return lib.SQLITE_FULL
 	}
 	return failure.Code() & 0xff
 }
