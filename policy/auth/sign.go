@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -170,21 +171,34 @@ func signedHost(req *http.Request) string {
 
 // signedURL is a copy of u with the path as it is signed. S3 signs the name of the
 // object in one encoding, however it was written in the request; elsewhere the path
-// is signed in its own bytes, encoded once more.
+// is signed as a service reads it, in its own bytes, encoded once more.
 func signedURL(u *url.URL, scope Scope) (*url.URL, error) {
-	signed := *u
-	if !scope.storage() {
-		return &signed, nil
-	}
 	raw := u.EscapedPath()
 	if rest, ok := strings.CutPrefix(u.Opaque, "//"); ok {
 		_, raw, _ = strings.Cut(rest, "/")
 		raw = "/" + raw
 	}
-	plain, err := url.PathUnescape(raw)
-	if err != nil {
-		return nil, &UnsignableError{"the path has a percent sign that is not encoded: write %25"}
+	if scope.storage() {
+		plain, err := url.PathUnescape(raw)
+		if err != nil {
+			return nil, &UnsignableError{"the path has a percent sign that is not encoded: write %25"}
+		}
+		raw = strings.ReplaceAll(escape(plain), "%2F", "/")
+	} else {
+		raw = normal(raw)
 	}
-	signed.Opaque = "//" + u.Host + strings.ReplaceAll(escape(plain), "%2F", "/")
+	signed := *u
+	signed.Opaque = "//" + u.Host + raw
 	return &signed, nil
+}
+
+// normal is a path without segments that are empty, "." or "..", as services read it
+// before they check a signature ("Create a signed AWS API request", canonical URI). A
+// base URL that ends with a slash brings empty ones.
+func normal(raw string) string {
+	clean := path.Clean("/" + raw)
+	if strings.HasSuffix(raw, "/") && clean != "/" {
+		clean += "/"
+	}
+	return clean
 }

@@ -129,14 +129,29 @@ func trimmed(v string) string {
 	return v
 }
 
-// canonicalPath is the path of S3 in its one encoding, and another one encoded again.
+// canonicalPath is the path of S3 in its one encoding, and another one without what
+// says nothing in it, encoded again.
 func (s *Signature) canonicalPath(path string) string {
 	if s.Service == "s3" {
 		if plain, err := url.PathUnescape(path); err == nil {
 			path = plain
 		}
+		return encodedBut(path, "/")
 	}
-	return encodedBut(path, "/")
+	var kept []string
+	for _, segment := range strings.Split(path, "/") {
+		switch segment {
+		case "", ".":
+		case "..":
+			kept = kept[:max(len(kept)-1, 0)]
+		default:
+			kept = append(kept, encodedBut(segment, ""))
+		}
+	}
+	if len(kept) > 0 && strings.HasSuffix(path, "/") {
+		kept = append(kept, "")
+	}
+	return "/" + strings.Join(kept, "/")
 }
 
 func canonicalQuery(raw string) string {
