@@ -35,8 +35,10 @@ func (k *signing) payload(in *injected, scope Scope) (string, error) {
 	switch own := in.Header.Get(amzBody); {
 	case isDigest(own), own == unsignedPayload, own == unsignedTrailer:
 		return own, nil
+	case scope.storage() && (own == signedChunks || own == signedTrailer): // see sign
+		return own, nil
 	case own != "":
-		return "", &UnsignableError{"the body is signed piece by piece with another key (" + amzBody +
+		return "", &UnsignableError{"the body is signed piece by piece with another key, in a way that is not known (" + amzBody +
 			"), and ours would be missing inside: have the client send UNSIGNED-PAYLOAD, or a digest"}
 	case in.Body == nil || in.Body == http.NoBody:
 		return emptyDigest, nil

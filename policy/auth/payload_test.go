@@ -143,11 +143,15 @@ func TestDigestOfTheCallerIsKept(t *testing.T) {
 	}
 }
 
-// Each chunk of these is signed with the caller's key, after the signature that is
-// replaced.
-func TestChunksThatAreSignedAreRefused(t *testing.T) {
-	for _, said := range []string{"STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", "STREAMING-AWS4-HMAC-SHA256-EVENTS", "anything"} {
-		req := policytest.NewRequest(t, "PUT", bucket, "body")
+// Each piece of these is signed with the caller's key, after the signature that is
+// replaced: events, or with a key pair, or what only S3 takes.
+func TestPiecesThatAreSignedInAnotherWayAreRefused(t *testing.T) {
+	for said, url := range map[string]string{
+		"STREAMING-AWS4-HMAC-SHA256-EVENTS":        "https://transcribestreaming.eu-west-1.amazonaws.com/x",
+		"STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD": bucket, "anything": bucket,
+		signedChunks: queue, signedTrailer: queue,
+	} {
+		req := policytest.NewRequest(t, "PUT", url, "body")
 		req.Header.Set("X-Amz-Content-Sha256", said)
 		wantUnsignable(t, policytest.Do(signing(t, signingSettings(), policytest.NewUpstream(t)), req), "UNSIGNED-PAYLOAD")
 	}

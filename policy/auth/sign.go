@@ -22,7 +22,7 @@ const (
 )
 
 // An UnsignableError ends a call whose request cannot be signed as it is. Nothing was
-// sent.
+// sent, or not all of a body whose pieces are signed one by one.
 type UnsignableError struct {
 	Reason string // and what would be right; it shows no value
 }
@@ -125,7 +125,8 @@ func (t Token) sign(req *http.Request, now time.Time) (*injected, error) {
 	}
 	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = scope.storage() })
 	credentials := aws.Credentials{AccessKeyID: k.id.Reveal(), SecretAccessKey: k.secret.Reveal(), SessionToken: k.session.Reveal()}
-	if err := signer.SignHTTP(req.Context(), credentials, signed, digest, scope.Service, scope.Region, now.Add(k.ahead)); err != nil {
+	at := now.Add(k.ahead)
+	if err := signer.SignHTTP(req.Context(), credentials, signed, digest, scope.Service, scope.Region, at); err != nil {
 		return nil, &UnavailableError{Err: err}
 	}
 
@@ -136,6 +137,10 @@ func (t Token) sign(req *http.Request, now time.Time) (*injected, error) {
 	}
 	_, signature, _ := strings.Cut(in.Header.Get(authorization), "Signature=")
 	in.guard.hide(signature)
+	if (digest == signedChunks || digest == signedTrailer) && in.Body != nil {
+		in.Body = newChunks(in.Body, newChunkSigner(k.secret, scope, at, signature), k.set.ReplayBody)
+		in.GetBody = nil // it would be what the caller signed
+	}
 	return in, nil
 }
 

@@ -53,6 +53,10 @@ func CheckSigV4(r Request, secret string) (Signature, error) {
 	if want := hex.EncodeToString(keyed(key, text)); want != s.Text {
 		return s, fmt.Errorf("the signature is %s, want %s for\n%s", s.Text, want, canonical)
 	}
+	if rest, ok := strings.CutPrefix(payload, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"); ok {
+		p := pieces{key, at, scope, s.Text}
+		return s, p.check(r.Body, rest == "-TRAILER")
+	}
 	return s, nil
 }
 
@@ -108,7 +112,7 @@ func (s *Signature) canonicalFields(r Request) (string, error) {
 		default:
 			for field, all := range r.Header {
 				if strings.ToLower(field) == name {
-					values = all
+					values = slices.Clone(all)
 				}
 			}
 		}
