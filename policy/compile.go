@@ -303,7 +303,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 	}
 	again := c.retry(u, key, p.Retry)
 	build := func(source auth.Source, keys keys) Chain {
-		chain := Chain{deadline(p.Timeout)}
+		chain := append(make(Chain, 0, 6+len(own)+len(extra)), deadline(p.Timeout))
 		if again != nil {
 			chain = append(chain, Stage{"retry", again.Wrap})
 		}
