@@ -300,6 +300,9 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 	}
 	again := c.retry(u, key, p.Retry)
 	build := func(source auth.Source, keys keys) Chain {
+		if signing, ok := source.(*auth.SigV4); ok && signing != nil {
+			source = signing.WithReplayBody(p.ReplayBody)
+		}
 		chain := append(make(Chain, 0, 6+len(own)+len(extra)), deadline(p.Timeout))
 		if again != nil {
 			chain = append(chain, Stage{"retry", again.Wrap})
@@ -343,9 +346,6 @@ func (c *compiler) injected(u *Upstream, key, credential string, p config.Policy
 		source = c.credential(u, key, credential, ConnectionID(u.Config.Name, ""), p.Auth)
 	}
 	c.sources[credential] = source
-	if signing, ok := source.(*auth.SigV4); ok && signing != nil {
-		return signing.WithReplayBody(p.ReplayBody)
-	}
 	return source
 }
 

@@ -124,6 +124,32 @@ timeout = "5s"
 	}
 }
 
+// The key of a connection knew only the replay_body of the upstream, and refused bodies
+// that the rule of the call allows.
+func TestSigningConnectionHasTheReplayBodyOfTheRule(t *testing.T) {
+	upstream := policytest.NewUpstream(t, policytest.Step{})
+	set := newRig(t, upstream).compile(signed+`replay_body = "4B"
+[upstream.api.connection.acme]
+access_key_id = "env:ACME_ID"
+secret_access_key = "env:ACME"
+[[upstream.api.rule]]
+match = "PUT /large"
+replay_body = "1KiB"
+`, nil)
+	u, _ := set.ByName("api")
+	chain, err := u.Plan("PUT", "/large").Connect(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := policytest.Do(chain, policytest.NewRequest(t, "PUT", "https://dynamodb.eu-west-1.amazonaws.com/large", "12345"))
+	if answer.Status != 200 {
+		t.Fatalf("answer %+v", answer)
+	}
+	if _, err := policytest.CheckSigV4(upstream.Requests()[0], "secret-of-ACME"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWildcardIsSignedForEachHost(t *testing.T) {
 	upstream := policytest.NewUpstream(t, policytest.Step{Times: 2})
 	set := newRig(t, upstream).compile(strings.Replace(signed, "\nauth", "\nhosts = [\"*.amazonaws.com\"]\nauth", 1), nil)
