@@ -67,7 +67,10 @@ func Compile(f *config.File, env Env, prev *Set) (*Set, error) {
 		}
 	}
 	for i := range f.Upstreams {
-		c := &compiler{env: env, key: "upstream." + f.Upstreams[i].Name, fetched: set.fetched, connected: set.connected}
+		c := &compiler{
+			env: env, key: "upstream." + f.Upstreams[i].Name, sources: make(map[string]auth.Source),
+			fetched: set.fetched, connected: set.connected,
+		}
 		var old *Upstream
 		if prev != nil {
 			old, c.before = prev.byName[f.Upstreams[i].Name], prev.fetched
@@ -114,6 +117,7 @@ type compiler struct {
 	old  *Upstream // what it was in the configuration before
 	errs []error
 
+	sources         map[string]auth.Source  // name of a credential → what plans have for it
 	fetched, before map[string]*credential  // see Set, of this one and of the one before
 	connected       map[string]*connections // see Set
 }
@@ -288,14 +292,7 @@ func (c *compiler) limitSettings(upstream string, table config.Limit) limit.Sett
 // rule's: a call that matches the rule has to pass both.
 func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Policy, own, extra []*limit.Group) *Plan {
 	connects := credential == "default" && config.Connectable(p.Auth)
-	var source auth.Source = nameless{}
-	switch {
-	case connects && u.Config.Connections == config.ConnectionsRequired:
-	case p.Auth.Type == "sigv4":
-		source = c.sigv4(u.Config, key+".auth", p)
-	default:
-		source = c.credential(u, key+".auth", credential, ConnectionID(u.Config.Name, ""), p.Auth)
-	}
+	source := c.injected(u, key+".auth", credential, p)
 	// A placeholder is one credential, wherever its callers write it: it is not
 	// told apart below by what the request carries.
 	if p.Auth.Type == "passthrough" {
@@ -303,7 +300,10 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 	}
 	again := c.retry(u, key, p.Retry)
 	build := func(source auth.Source, keys keys) Chain {
-		chain := Chain{deadline(p.Timeout)}
+		if signing, ok := source.(*auth.SigV4); ok && signing != nil {
+			source = signing.WithReplayBody(p.ReplayBody)
+		}
+		chain := append(make(Chain, 0, 6+len(own)+len(extra)), deadline(p.Timeout))
 		if again != nil {
 			chain = append(chain, Stage{"retry", again.Wrap})
 		}
@@ -330,6 +330,23 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 		plan.RoundTripper = chain.Wrap(u.transport)
 	}
 	return plan
+}
+
+// injected makes the source of what a plan injects, or gives the one that an earlier plan
+// of the upstream has under this name: what is wrong with it was said there.
+func (c *compiler) injected(u *Upstream, key, credential string, p config.Policy) auth.Source {
+	source, made := c.sources[credential]
+	switch {
+	case made:
+	case credential == "default" && config.Connectable(p.Auth) && u.Config.Connections == config.ConnectionsRequired:
+		source = nameless{}
+	case p.Auth.Type == "sigv4":
+		source = c.sigv4(u.Config, key, p)
+	default:
+		source = c.credential(u, key, credential, ConnectionID(u.Config.Name, ""), p.Auth)
+	}
+	c.sources[credential] = source
+	return source
 }
 
 func (c *compiler) retry(u *Upstream, key string, cfg config.Retry) *retry.Stage {

@@ -55,27 +55,27 @@ func (p *Plan) Connect(ctx context.Context, name string) (http.RoundTripper, err
 // connection finds the credential: in the configuration, or else in the store.
 func (p *Plan) connection(ctx context.Context, name string) (auth.Source, error) {
 	u := p.upstream
-	unknown := &UnknownConnectionError{Name: name}
 	switch problem := config.ConnectionName(name); {
 	case problem != "":
-		unknown.Why = problem
+		return nil, &UnknownConnectionError{Name: name, Why: problem}
 	case !p.connects && p.Match != "":
-		unknown.Why = "the rule " + p.Match + " has a credential of its own, and connections belong to that of the upstream"
+		return nil, &UnknownConnectionError{Name: name, Why: "the rule " + p.Match + " has a credential of its own, and connections belong to that of the upstream"}
 	case !p.connects:
-		unknown.Why = "its auth is " + p.Policy.Auth.Type + ", which has none"
-	default:
-		if source := u.named[name]; source != nil {
-			return source, nil
-		}
-		if u.template == nil {
-			return nil, unknown
-		}
-		limit, clock := wholeTime(ctx, p.Policy.Timeout)
-		ctx, cancel := context.WithTimeoutCause(ctx, limit, &TimeoutError{Clock: clock, Limit: limit})
-		defer cancel()
-		return u.connections.find(ctx, name, u.template)
+		return nil, &UnknownConnectionError{Name: name, Why: "its auth is " + p.Policy.Auth.Type + ", which has none"}
 	}
-	return nil, unknown
+	if source := u.named[name]; source != nil {
+		return source, nil
+	}
+	if u.template == nil {
+		return nil, &UnknownConnectionError{Name: name}
+	}
+	if source, err := u.connections.known(name, u.template); source != nil || err != nil { // mostly
+		return source, err
+	}
+	limit, clock := wholeTime(ctx, p.Policy.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, &TimeoutError{Clock: clock, Limit: limit})
+	defer cancel()
+	return u.connections.find(ctx, name, u.template)
 }
 
 // nameless is the credential of calls that name no connection, where each has to.

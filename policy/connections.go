@@ -103,6 +103,16 @@ func (c *connections) find(ctx context.Context, name string, t *template) (keptS
 	}
 }
 
+// known gives what find would, where that takes no look at the store: nothing where it
+// does.
+func (c *connections) known(name string, t *template) (keptSource, error) {
+	conn, err := c.entry(name)
+	if err != nil {
+		return nil, err
+	}
+	return conn.current(t)
+}
+
 // entry gives what is known of a name.
 func (c *connections) entry(name string) (*connection, error) {
 	c.mu.Lock()

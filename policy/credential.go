@@ -72,9 +72,6 @@ func (c *compiler) credential(u *Upstream, key, name, connection string, cfg con
 	if !cfg.Fetched() {
 		return c.source(key, cfg, u.Config.Placeholder())
 	}
-	if has := u.credentials[name]; has != nil {
-		return has.source // the upstream's own, which this rule inherits
-	}
 	endpoint, err := c.endpoint(key, name, cfg)
 	if err != nil {
 		return nil

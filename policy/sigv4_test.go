@@ -71,6 +71,85 @@ upstream.api.auth.service: is missing: the host tables.example.com does not tell
 	}
 }
 
+// Each rule had a credential of its own, though it was its upstream's: a wrong clock was
+// told to each by a refusal, and what was missing was reported as many times as there were
+// rules, under keys that nobody had written.
+func TestRulesHaveTheSigningKeyOfTheirUpstream(t *testing.T) {
+	const rules = `
+[[upstream.api.rule]]
+match = "PUT /small"
+replay_body = "4B"
+[[upstream.api.rule]]
+match = "PUT /y"
+timeout = "5s"
+`
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		upstream := policytest.NewUpstream(t, policytest.Step{Status: 403, Header: http.Header{
+			"X-Amzn-Errortype": {"InvalidSignatureException"}, "Date": {began.Add(2 * time.Hour).UTC().Format(http.TimeFormat)},
+		}}, policytest.Step{Times: 3})
+		set := newRig(t, upstream).compile(signed+rules, nil)
+		u, _ := set.ByName("api")
+		for _, path := range []string{"/x", "/small", "/y"} {
+			policytest.Do(u.Plan("PUT", path), policytest.NewRequest(t, "PUT", "https://dynamodb.eu-west-1.amazonaws.com"+path, "{}"))
+		}
+		for n, r := range upstream.Requests()[1:] {
+			if s, err := policytest.CheckSigV4(r, "secret-of-S"); err != nil || s.At.Sub(began) != 2*time.Hour {
+				t.Errorf("request %d is dated %v from our clock; %v", n+2, s.At.Sub(began), err)
+			}
+		}
+		large := policytest.NewRequest(t, "PUT", "https://dynamodb.eu-west-1.amazonaws.com/small", "12345")
+		if answer := policytest.Do(u.Plan("PUT", "/small"), large); answer.Err == nil || !strings.Contains(answer.Err.Error(), "replay_body (4 bytes)") {
+			t.Errorf("a body that is too large for the rule: %+v", answer)
+		}
+	})
+	for _, document := range []string{
+		strings.Replace(signed, "dynamodb.eu-west-1.amazonaws.com\"", "bucket.s3-accelerate.amazonaws.com\"", 1),
+		"[upstream.api]\nurl = \"https://api.test\"\nauth = { type = \"bearer\", token = \"env:MISSING\" }\n",
+	} {
+		file, err := config.Parse("test.toml", []byte(document+rules))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newRig(t, nil)
+		r.env.Secret = func(ref config.Reference) (string, error) {
+			if ref == "env:MISSING" {
+				return "", errors.New("is not set")
+			}
+			return "x", nil
+		}
+		if _, err := policy.Compile(file, r.env, nil); err == nil || strings.Contains(err.Error(), "\n") || strings.Contains(err.Error(), "rule[") {
+			t.Errorf("reported is %v", err)
+		}
+	}
+}
+
+// The key of a connection knew only the replay_body of the upstream, and refused bodies
+// that the rule of the call allows.
+func TestSigningConnectionHasTheReplayBodyOfTheRule(t *testing.T) {
+	upstream := policytest.NewUpstream(t, policytest.Step{})
+	set := newRig(t, upstream).compile(signed+`replay_body = "4B"
+[upstream.api.connection.acme]
+access_key_id = "env:ACME_ID"
+secret_access_key = "env:ACME"
+[[upstream.api.rule]]
+match = "PUT /large"
+replay_body = "1KiB"
+`, nil)
+	u, _ := set.ByName("api")
+	chain, err := u.Plan("PUT", "/large").Connect(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := policytest.Do(chain, policytest.NewRequest(t, "PUT", "https://dynamodb.eu-west-1.amazonaws.com/large", "12345"))
+	if answer.Status != 200 {
+		t.Fatalf("answer %+v", answer)
+	}
+	if _, err := policytest.CheckSigV4(upstream.Requests()[0], "secret-of-ACME"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWildcardIsSignedForEachHost(t *testing.T) {
 	upstream := policytest.NewUpstream(t, policytest.Step{Times: 2})
 	set := newRig(t, upstream).compile(strings.Replace(signed, "\nauth", "\nhosts = [\"*.amazonaws.com\"]\nauth", 1), nil)

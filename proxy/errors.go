@@ -43,6 +43,7 @@ var kinds = map[string]kind{
 	"quota-exhausted":          {429, "The provider's quota is exhausted", "http_request_denied", true},
 	"circuit-open":             {503, "The circuit of this upstream is open", "destination_unavailable", true},
 	"credential-unavailable":   {502, "No live credential for this upstream", "proxy_configuration_error", true},
+	"bodies-full":              {503, "Too many request bodies are held", "http_request_denied", true},
 	"request-unsignable":       {422, "The request cannot be signed", "http_request_denied", true},
 	"proxy-failed":             {502, "The proxy on the way out did not let it through", "destination_unavailable", false},
 	"upstream-unreachable":     {502, "The upstream cannot be reached", "destination_unavailable", false},

@@ -48,7 +48,9 @@ func prepareBody(ctx context.Context, in, out *http.Request, limit int64, total 
 		return func() {}, nil
 	}
 	call := policy.CallFrom(ctx)
-	if n := in.ContentLength; n > 0 && n <= limit && in.Header.Get("Expect") == "" && len(in.Trailer) == 0 && total.take(n) {
+	n := in.ContentLength
+	small := n > 0 && n <= limit && in.Header.Get("Expect") == "" && len(in.Trailer) == 0
+	if small && total.take(n) {
 		data := make([]byte, n)
 		if _, err := io.ReadFull(in.Body, data); err != nil {
 			total.give(n)
@@ -62,7 +64,9 @@ func prepareBody(ctx context.Context, in, out *http.Request, limit int64, total 
 	s := &stream{source: in.Body, limit: limit, total: total, call: call, came: in.Trailer, trailer: out.Trailer}
 	call.Uploading()
 	out.Body, _ = s.open()
-	out.GetBody = s.open
+	if !small { // else there was no room, and who needs it whole has to know beforehand
+		out.GetBody = s.open
+	}
 	return s.release, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/textproto"
+	"strings"
 	"testing"
 
 	"outrider/policy"
@@ -126,5 +127,25 @@ func TestLateInformationIsDropped(t *testing.T) {
 	<-late
 	if w.Code != http.StatusBadGateway || w.Header().Get("Link") != "" {
 		t.Errorf("answered %d %v", w.Code, w.Header())
+	}
+}
+
+// A small body that found no room said that it could be had again until somebody had
+// read it: a call that needs it whole, to sign it, had nothing to send then.
+func TestBodyWithoutRoomIsSentOnce(t *testing.T) {
+	in := httptest.NewRequest("PUT", "/x", strings.NewReader("small"))
+	out := outbound(in, route{scheme: "http", host: "api.test", target: target{path: "/x"}})
+	full := &kept{}
+	full.take(replayTotal)
+	release, err := prepareBody(policy.WithCall(t.Context(), &policy.Call{}), in, out, 1<<20, full)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if out.GetBody != nil {
+		t.Error("it says that it can be had again")
+	}
+	if body, err := io.ReadAll(out.Body); err != nil || string(body) != "small" {
+		t.Errorf("body %q, %v", body, err)
 	}
 }

@@ -85,7 +85,8 @@
 // The digest of the body stands in the signature, before the body. A body that can be
 // had again is read for it before the call waits for its turn. One that cannot be kept
 // streams to S3 unsigned, over TLS, and is refused elsewhere: an [UnsignableError], as
-// for what somebody else has signed in a way that ours cannot replace.
+// for what somebody else has signed in a way that ours cannot replace. Where an SDK has
+// signed the pieces of an upload one by one, each is signed anew on its way out.
 //
 // AWS says that it does not know a key, or that the date is wrong, with one of several
 // statuses and a code. The key is read anew then, our clock is compared with the Date

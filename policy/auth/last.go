@@ -62,15 +62,17 @@ func (l *last) renew(req *http.Request, e *errand) (*injected, error) {
 	if err != nil {
 		return nil, unavailable(req.Context(), err)
 	}
-	same := token == e.token
-	e.token = token
+	var in *injected
 	switch {
 	case token.signing != nil:
-		return token.sign(req, wallClock())
-	case same:
-		return nil, nil
+		in, err = token.sign(req, wallClock())
+	case token != e.token:
+		in, err = inject(req, token)
 	}
-	return inject(req, token)
+	if in != nil { // else what stands for a placeholder cannot be taken back
+		e.token = token
+	}
+	return in, err
 }
 
 // An errand is a request on its way with a credential that ends. It is the context of

@@ -148,3 +148,45 @@ func TestCredentialsThatDoNotEndHaveNoLastLook(t *testing.T) {
 		}
 	}
 }
+
+// What took the place of a placeholder cannot be replaced while the call waits. It was
+// taken for the new key all the same, and its refusal for that of the new one: the call
+// was not sent again.
+func TestKeyInPlaceOfAPlaceholderThatIsReplacedInLine(t *testing.T) {
+	kept := newShelf()
+	hand := func(value string) {
+		if err := auth.IntroduceStatic(t.Context(), kept, auth.Static{Value: auth.NewSecret(value)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k, err := auth.NewKept(auth.Settings{Type: auth.Placeholder, Placeholder: "the-placeholder-api"}, kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func() {
+		if _, err := k.Look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hand("the-old-key")
+	look()
+	replacing := func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(req *http.Request) (*http.Response, error) {
+			hand("the-new-key")
+			look()
+			return next.RoundTrip(req)
+		})
+	}
+	up := policytest.NewUpstream(t, policytest.Step{Status: 401}, yes)
+	req := policytest.NewRequest(t, "GET", "https://api.test/x", "")
+	req.Header.Set("X-Key", "the-placeholder-api")
+	answer := policytest.Do(auth.Wrap(k, nil)(replacing(auth.WrapLast(k, nil)(up))), req)
+	if answer.Status != 200 {
+		t.Errorf("answer %+v", answer)
+	}
+	for n, want := range []string{"the-old-key", "the-new-key"} {
+		if len(up.Requests()) <= n || up.Requests()[n].Header.Get("X-Key") != want {
+			t.Errorf("request %d: want %s", n, want)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"outrider/policy/replay"
 )
@@ -35,15 +36,19 @@ func (k *signing) payload(in *injected, scope Scope) (string, error) {
 	switch own := in.Header.Get(amzBody); {
 	case isDigest(own), own == unsignedPayload, own == unsignedTrailer:
 		return own, nil
+	case scope.storage() && (own == signedChunks || own == signedTrailer): // see sign
+		return own, nil
 	case own != "":
-		return "", &UnsignableError{"the body is signed piece by piece with another key (" + amzBody +
+		return "", &UnsignableError{"the body is signed piece by piece with another key, in a way that is not known (" + amzBody +
 			"), and ours would be missing inside: have the client send UNSIGNED-PAYLOAD, or a digest"}
 	case in.Body == nil || in.Body == http.NoBody:
 		return emptyDigest, nil
 	case scope.storage() && in.URL.Scheme == "https" && !k.small(&in.Request):
 		return unsignedPayload, nil
-	case in.ContentLength > k.set.ReplayBody || !replay.Possible(&in.Request):
+	case in.ContentLength > k.set.ReplayBody || in.ContentLength < 0 && !replay.Possible(&in.Request):
 		return "", k.tooLarge()
+	case !replay.Possible(&in.Request):
+		return "", errCrowded
 	}
 	return k.digest(in)
 }
@@ -57,6 +62,21 @@ func (k *signing) small(req *http.Request) bool {
 
 func (k *signing) tooLarge() error {
 	return &UnsignableError{fmt.Sprintf("the body has to be read before it can be signed, and is larger than replay_body (%d bytes): raise that", k.set.ReplayBody)}
+}
+
+// errCrowded ends a call whose body would be kept, if there were not too many bodies
+// that are. Nothing was sent.
+var errCrowded error = crowdedError{}
+
+type crowdedError struct{}
+
+func (crowdedError) Error() string {
+	return "sigv4: the body has to be read before it can be signed, and there is no room for it now beside those of other calls: send it again later"
+}
+
+// Refusal names the error for the stages above and for the answer to the caller.
+func (crowdedError) Refusal() (reason string, retryAfter time.Duration) {
+	return "bodies-full", time.Second
 }
 
 // digest reads the body to its end, and puts it back from its beginning. Its length is
@@ -85,8 +105,8 @@ func (k *signing) digest(in *injected) (string, error) {
 		return "", fmt.Errorf("reading the body to sign it: %w", err)
 	}
 	again, err := in.GetBody()
-	if err != nil {
-		return "", k.tooLarge()
+	if err != nil { // though it is not too large
+		return "", errCrowded
 	}
 	replay.CloseBody(&in.Request)
 	in.Body = again

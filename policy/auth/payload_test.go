@@ -93,6 +93,38 @@ func TestBodyThatCannotBeKeptIsRefused(t *testing.T) {
 	wantUnsignable(t, policytest.Do(signing(t, set, policytest.NewUpstream(t)), plain.request(t, strings.Replace(bucket, "https", "http", 1), 1001)), "replay_body")
 }
 
+// While very many bodies were held, one that is small enough was refused for ever, with
+// the advice to raise what had nothing to do with it. S3 does not need it whole.
+func TestBodyThatHasNoRoomNowMayComeAgain(t *testing.T) {
+	once := func(url string, length int64) *http.Request { // as the proxy makes them then
+		req := policytest.Streamed(policytest.NewRequest(t, "PUT", url, "body"))
+		req.ContentLength = length
+		return req
+	}
+	unkept := &streamed{body: "body", limit: 3}
+	for name, req := range map[string]*http.Request{
+		"of a known length": once(queue, 4), "of an unknown length": unkept.request(t, queue, unknown),
+	} {
+		answer := policytest.Do(signing(t, signingSettings(), policytest.NewUpstream(t)), req)
+		var refusal interface {
+			error
+			Refusal() (string, time.Duration)
+		}
+		if !errors.As(answer.Err, &refusal) {
+			t.Errorf("%s: answer %+v", name, answer)
+			continue
+		}
+		if reason, after := refusal.Refusal(); reason != "bodies-full" || after != time.Second {
+			t.Errorf("%s: refused for %s, %v", name, reason, after)
+		}
+	}
+	up := policytest.NewUpstream(t, yes)
+	policytest.Do(signing(t, signingSettings(), up), once(bucket, 4))
+	if wantSigned(t, up, 0, exampleSecret); up.Requests()[0].Header.Get("X-Amz-Content-Sha256") != "UNSIGNED-PAYLOAD" {
+		t.Errorf("to S3 it went out with %v", up.Requests()[0].Header)
+	}
+}
+
 func TestStreamToS3IsNotReadAhead(t *testing.T) {
 	set := signingSettings()
 	set.ReplayBody = 1000
@@ -143,11 +175,15 @@ func TestDigestOfTheCallerIsKept(t *testing.T) {
 	}
 }
 
-// Each chunk of these is signed with the caller's key, after the signature that is
-// replaced.
-func TestChunksThatAreSignedAreRefused(t *testing.T) {
-	for _, said := range []string{"STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER", "STREAMING-AWS4-HMAC-SHA256-EVENTS", "anything"} {
-		req := policytest.NewRequest(t, "PUT", bucket, "body")
+// Each piece of these is signed with the caller's key, after the signature that is
+// replaced: events, or with a key pair, or what only S3 takes.
+func TestPiecesThatAreSignedInAnotherWayAreRefused(t *testing.T) {
+	for said, url := range map[string]string{
+		"STREAMING-AWS4-HMAC-SHA256-EVENTS":        "https://transcribestreaming.eu-west-1.amazonaws.com/x",
+		"STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD": bucket, "anything": bucket,
+		signedChunks: queue, signedTrailer: queue,
+	} {
+		req := policytest.NewRequest(t, "PUT", url, "body")
 		req.Header.Set("X-Amz-Content-Sha256", said)
 		wantUnsignable(t, policytest.Do(signing(t, signingSettings(), policytest.NewUpstream(t)), req), "UNSIGNED-PAYLOAD")
 	}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +22,7 @@ const (
 )
 
 // An UnsignableError ends a call whose request cannot be signed as it is. Nothing was
-// sent.
+// sent, or not all of a body whose pieces are signed one by one.
 type UnsignableError struct {
 	Reason string // and what would be right; it shows no value
 }
@@ -124,7 +125,8 @@ func (t Token) sign(req *http.Request, now time.Time) (*injected, error) {
 	}
 	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = scope.storage() })
 	credentials := aws.Credentials{AccessKeyID: k.id.Reveal(), SecretAccessKey: k.secret.Reveal(), SessionToken: k.session.Reveal()}
-	if err := signer.SignHTTP(req.Context(), credentials, signed, digest, scope.Service, scope.Region, now.Add(k.ahead)); err != nil {
+	at := now.Add(k.ahead)
+	if err := signer.SignHTTP(req.Context(), credentials, signed, digest, scope.Service, scope.Region, at); err != nil {
 		return nil, &UnavailableError{Err: err}
 	}
 
@@ -135,6 +137,10 @@ func (t Token) sign(req *http.Request, now time.Time) (*injected, error) {
 	}
 	_, signature, _ := strings.Cut(in.Header.Get(authorization), "Signature=")
 	in.guard.hide(signature)
+	if (digest == signedChunks || digest == signedTrailer) && in.Body != nil {
+		in.Body = newChunks(in.Body, newChunkSigner(k.secret, scope, at, signature), k.set.ReplayBody)
+		in.GetBody = nil // it would be what the caller signed
+	}
 	return in, nil
 }
 
@@ -170,21 +176,34 @@ func signedHost(req *http.Request) string {
 
 // signedURL is a copy of u with the path as it is signed. S3 signs the name of the
 // object in one encoding, however it was written in the request; elsewhere the path
-// is signed in its own bytes, encoded once more.
+// is signed as a service reads it, in its own bytes, encoded once more.
 func signedURL(u *url.URL, scope Scope) (*url.URL, error) {
-	signed := *u
-	if !scope.storage() {
-		return &signed, nil
-	}
 	raw := u.EscapedPath()
 	if rest, ok := strings.CutPrefix(u.Opaque, "//"); ok {
 		_, raw, _ = strings.Cut(rest, "/")
 		raw = "/" + raw
 	}
-	plain, err := url.PathUnescape(raw)
-	if err != nil {
-		return nil, &UnsignableError{"the path has a percent sign that is not encoded: write %25"}
+	if scope.storage() {
+		plain, err := url.PathUnescape(raw)
+		if err != nil {
+			return nil, &UnsignableError{"the path has a percent sign that is not encoded: write %25"}
+		}
+		raw = strings.ReplaceAll(escape(plain), "%2F", "/")
+	} else {
+		raw = normal(raw)
 	}
-	signed.Opaque = "//" + u.Host + strings.ReplaceAll(escape(plain), "%2F", "/")
+	signed := *u
+	signed.Opaque = "//" + u.Host + raw
 	return &signed, nil
+}
+
+// normal is a path without segments that are empty, "." or "..", as services read it
+// before they check a signature ("Create a signed AWS API request", canonical URI). A
+// base URL that ends with a slash brings empty ones.
+func normal(raw string) string {
+	clean := path.Clean("/" + raw)
+	if strings.HasSuffix(raw, "/") && clean != "/" {
+		clean += "/"
+	}
+	return clean
 }

@@ -32,7 +32,7 @@ type SigV4Settings struct {
 // into a request: they sign it, when it leaves.
 type SigV4 struct {
 	set   SigV4Settings
-	ahead atomic.Int64 // AWS's clock of ours, in nanoseconds, as far as it was told
+	ahead *atomic.Int64 // AWS's clock of ours, in nanoseconds, as far as it was told
 	last  atomic.Pointer[signing]
 }
 
@@ -41,7 +41,18 @@ func NewSigV4(s SigV4Settings) (*SigV4, error) {
 	if s.AccessKeyID == nil || s.SecretAccessKey == nil {
 		return nil, errors.New("sigv4: needs an access key id and a secret access key")
 	}
-	return &SigV4{set: s}, nil
+	return &SigV4{set: s, ahead: new(atomic.Int64)}, nil
+}
+
+// WithReplayBody returns a Source with the same keys and the same clock, for bodies of
+// another size.
+func (s *SigV4) WithReplayBody(most int64) *SigV4 {
+	if most == s.set.ReplayBody {
+		return s
+	}
+	set := s.set
+	set.ReplayBody = most
+	return &SigV4{set: set, ahead: s.ahead}
 }
 
 // Token gives what is configured now. Of a stale token it is read anew, where it can

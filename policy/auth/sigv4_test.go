@@ -49,11 +49,15 @@ func wantSigned(t *testing.T, up *policytest.Upstream, n int, secret string) pol
 }
 
 // The signatures of these are printed in AWS's documentation: "Signature Version 4
-// signing process" and "Signature Calculations for the Authorization Header".
+// signing process" and "Signature Calculations for the Authorization Header"; the last
+// ones are of the test suite that AWS's signers share. Those were not met: a base URL
+// with a slash at its end, and so a path with two, was answered 403 by all but S3, which
+// read it with one.
 func TestPublishedExamples(t *testing.T) {
 	s3 := func(set *auth.SigV4Settings) {
 		set.AccessKeyID, set.SecretAccessKey = value("AKIAIOSFODNN7EXAMPLE"), value("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
 	}
+	suite := func(set *auth.SigV4Settings) { set.Scope = auth.Scope{Region: "us-east-1", Service: "service"} }
 	for _, test := range []struct {
 		name, url, at string
 		field         string
@@ -66,6 +70,14 @@ func TestPublishedExamples(t *testing.T) {
 			"AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature=fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"},
 		{"S3 GET Bucket (List Objects)", "https://examplebucket.s3.amazonaws.com/?max-keys=2&prefix=J", "20130524T000000Z", "", s3,
 			"AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-content-sha256;x-amz-date, Signature=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"},
+		{"slashes", "https://example.amazonaws.com//example//", "20150830T123600Z", "", suite,
+			"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, SignedHeaders=host;x-amz-date, Signature=9a624bd73a37c9a373b5312afbebe7a714a789de108f0bdfe846570885f57e84"},
+		{"a dot between slashes", "https://example.amazonaws.com/./", "20150830T123600Z", "", suite,
+			"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, SignedHeaders=host;x-amz-date, Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
+		{"a pointless dot", "https://example.amazonaws.com/./example", "20150830T123600Z", "", suite,
+			"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, SignedHeaders=host;x-amz-date, Signature=ef75d96142cf21edca26f06005da7988e4f8dc83a165a80865db7089db637ec5"},
+		{"relative", "https://example.amazonaws.com/example1/example2/../..", "20150830T123600Z", "", suite,
+			"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, SignedHeaders=host;x-amz-date, Signature=5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -156,6 +168,8 @@ func TestPathsAndQueriesAreSignedAsTheServiceReadsThem(t *testing.T) {
 		"https://bucket.s3.eu-west-1.amazonaws.com/a%20b/%C3%A4%2Fc//d",
 		"https://bucket.s3.eu-west-1.amazonaws.com/100%25+(1).txt?versionId=a%2Bb&list-type=2&prefix=%C3%A4%20b",
 		"https://x.execute-api.eu-west-1.amazonaws.com/stage/a%20b/%2520/(1)",
+		"https://x.execute-api.eu-west-1.amazonaws.com//stage//a/./b/../%2F/",
+		"https://bucket.s3.eu-west-1.amazonaws.com//a/./b/../c//",
 		"https://x.execute-api.eu-west-1.amazonaws.com/?b=2&a=1&a=0&empty&c=x+y&d=%7e%c3%a4",
 		"https://x.execute-api.eu-west-1.amazonaws.com",
 	} {

@@ -53,6 +53,10 @@ func CheckSigV4(r Request, secret string) (Signature, error) {
 	if want := hex.EncodeToString(keyed(key, text)); want != s.Text {
 		return s, fmt.Errorf("the signature is %s, want %s for\n%s", s.Text, want, canonical)
 	}
+	if rest, ok := strings.CutPrefix(payload, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"); ok {
+		p := pieces{key, at, scope, s.Text}
+		return s, p.check(r.Body, rest == "-TRAILER")
+	}
 	return s, nil
 }
 
@@ -108,7 +112,7 @@ func (s *Signature) canonicalFields(r Request) (string, error) {
 		default:
 			for field, all := range r.Header {
 				if strings.ToLower(field) == name {
-					values = all
+					values = slices.Clone(all)
 				}
 			}
 		}
@@ -129,14 +133,29 @@ func trimmed(v string) string {
 	return v
 }
 
-// canonicalPath is the path of S3 in its one encoding, and another one encoded again.
+// canonicalPath is the path of S3 in its one encoding, and another one without what
+// says nothing in it, encoded again.
 func (s *Signature) canonicalPath(path string) string {
 	if s.Service == "s3" {
 		if plain, err := url.PathUnescape(path); err == nil {
 			path = plain
 		}
+		return encodedBut(path, "/")
 	}
-	return encodedBut(path, "/")
+	var kept []string
+	for _, segment := range strings.Split(path, "/") {
+		switch segment {
+		case "", ".":
+		case "..":
+			kept = kept[:max(len(kept)-1, 0)]
+		default:
+			kept = append(kept, encodedBut(segment, ""))
+		}
+	}
+	if len(kept) > 0 && strings.HasSuffix(path, "/") {
+		kept = append(kept, "")
+	}
+	return "/" + strings.Join(kept, "/")
 }
 
 func canonicalQuery(raw string) string {

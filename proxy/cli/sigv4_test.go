@@ -55,12 +55,15 @@ auth = { type = "sigv4", access_key_id = "ID", secret_access_key = "env:SIGNING_
 					method, target string
 					body           string
 					chunked        bool
+					pieces         bool   // as body says, each is signed by the caller, for S3
 					want           string // "": 200
 				}{
-					"no body":      {method: "GET", target: "/a%20b/%C3%A4?b=2&a=1&empty&c=x+y"},
-					"small body":   {method: "POST", target: "/x", body: "small"},
-					"chunked body": {method: "PUT", target: "/x", body: strings.Repeat("x", 1000), chunked: true},
-					"large body":   {method: "PUT", target: "/x", body: strings.Repeat("x", 100_000), want: "request-unsignable"},
+					"two slashes":   {method: "GET", target: "//a//b/"},
+					"signed pieces": {method: "PUT", target: "/x", body: signedPieces, pieces: true},
+					"no body":       {method: "GET", target: "/a%20b/%C3%A4?b=2&a=1&empty&c=x+y"},
+					"small body":    {method: "POST", target: "/x", body: "small"},
+					"chunked body":  {method: "PUT", target: "/x", body: strings.Repeat("x", 1000), chunked: true},
+					"large body":    {method: "PUT", target: "/x", body: strings.Repeat("x", 100_000), want: "request-unsignable"},
 				} {
 					req, err := http.NewRequest(test.method, r.url("/api"+test.target), bytes.NewReader([]byte(test.body)))
 					if err != nil {
@@ -68,6 +71,9 @@ auth = { type = "sigv4", access_key_id = "ID", secret_access_key = "env:SIGNING_
 					}
 					if test.chunked {
 						req.ContentLength = -1
+					}
+					if test.pieces && service == "s3" {
+						req.Header.Set("X-Amz-Content-Sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")
 					}
 					req.Header.Set("X-Amz-Target", "Some.Operation")
 					req.Header.Set("Authorization", "AWS4-HMAC-SHA256 the caller's")
@@ -80,6 +86,39 @@ auth = { type = "sigv4", access_key_id = "ID", secret_access_key = "env:SIGNING_
 					wantAnswer(t, service+", "+name, resp.StatusCode, string(got), len(test.body), test.want, service)
 				}
 			})
+		}
+	}
+}
+
+// signedPieces is a body of one piece, with signatures of a key that is worth nothing.
+var signedPieces = "1f4;chunk-signature=" + strings.Repeat("0", 64) + "\r\n" + strings.Repeat("x", 500) + "\r\n0;chunk-signature=" + strings.Repeat("0", 64) + "\r\n\r\n"
+
+// What says that it is in signed pieces and is not ends with the reason, and not as a
+// failure of the upstream, which would open its circuit.
+func TestBodyThatIsNotInSignedPiecesIsTheCallersFault(t *testing.T) {
+	t.Setenv("SIGNING_SECRET", "the-secret")
+	url, ca := aws(t, false)
+	r := launch(t, fmt.Sprintf(`
+[upstream.api]
+url = %q
+ca_file = %q
+auth = { type = "sigv4", access_key_id = "ID", secret_access_key = "env:SIGNING_SECRET", region = "eu-west-1", service = "s3" }
+circuit = { consecutive = 1 }
+`, url, ca))
+	for range 3 {
+		req, err := http.NewRequest("PUT", r.url("/api/x"), strings.NewReader(signedPieces+strings.Repeat("y", 100_000)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Amz-Content-Sha256", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != 422 || !strings.Contains(string(got), "not in signed pieces") {
+			t.Errorf("%d %s", resp.StatusCode, got)
 		}
 	}
 }
