@@ -200,7 +200,7 @@ func (o *OAuth2) prepare(a *attempt, kept *grant) (done bool, err error) {
 		o.hold = hold{}
 		return true, nil
 	}
-	if o.hold.holds(a.who, now) && (o.hold.kind == transient || a.from.Generation <= h.Generation) {
+	if o.hold.holds(a, now) {
 		o.hold.looked = now
 		return true, o.hold.err
 	}

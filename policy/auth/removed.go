@@ -37,8 +37,7 @@ func (o *OAuth2) giveUp(now time.Time) {
 	if o.set.Grant == "authorization_code" {
 		err = o.noRefreshToken(&grant{})
 	}
-	o.hold.extend(terminal, err, client{}, 0, o.set.Jitter, now)
-	o.hold.gone = true
+	o.hold.extend(hold{kind: terminal, err: err, gone: true}, 0, o.set.Jitter, now)
 }
 
 // Removed reports that the credential was found to be removed: see ErrRemoved.

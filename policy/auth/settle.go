@@ -52,21 +52,24 @@ func (g *grant) rotate(refresh string) {
 }
 
 // rescue keeps a refresh token that came with an access token which is of no use:
-// the one before it may be spent.
-func (o *OAuth2) rescue(ctx context.Context, a attempt, r *result) {
+// the one before it may be spent. The next request will be made with it.
+func (o *OAuth2) rescue(ctx context.Context, a *attempt, r *result) {
 	if !o.kind.spends || r.tokenResponse.failed || r.refresh == "" || r.refresh == a.from.Refresh.Reveal() {
 		return
 	}
 	o.mu.Lock()
-	g := o.held.grant // with the access token that is in use
+	used := o.held.grant
 	o.mu.Unlock()
-	g.Generation, g.Seed, g.Refresh, g.Previous = a.from.Generation+1, a.from.Seed, a.from.Refresh, a.from.Previous
+	g := a.from
+	g.Generation++
+	g.Access, g.Terms, g.Obtained, g.Expires, g.Forced = used.Access, used.Terms, used.Obtained, used.Expires, used.Forced
 	g.rotate(r.refresh)
 	err := o.kept.save(ctx, &g)
 	o.mu.Lock()
 	o.held.grant = g
 	o.held.keepLater(err, wallClock())
 	o.mu.Unlock()
+	a.from = g
 }
 
 // fail holds back the next request, and gives the error to who waits.
@@ -84,7 +87,7 @@ func (o *OAuth2) fail(a attempt, kind failure, err error, asked time.Duration) e
 		o.hold.looked = now // in vain: what was known holds
 		return o.hold.err
 	}
-	o.hold.extend(kind, err, a.who, asked, o.set.Jitter, now)
+	o.hold.extend(hold{kind: kind, err: err, tried: a.who, with: a.from.Generation}, asked, o.set.Jitter, now)
 	event := RefreshEvent{Reason: a.reason, Requests: a.requests, Took: now.Sub(a.began), Err: err, Dead: kind == terminal,
 		Expires: o.held.Expires, NextTry: o.hold.until, NotKept: o.held.unsaved}
 	o.mu.Unlock()
