@@ -151,14 +151,14 @@ type hold struct {
 	until  time.Time
 	tries  int       // failures of this kind in a row
 	tried  client    // with whom it failed
-	with   int       // and with a grant of which Generation
+	with   version   // and of which grant
 	gone   bool      // nothing is kept of what is only kept
 	looked time.Time // when it was last looked whether it has to last: see mayLook
 }
 
 // holds reports whether the hold is about the request that a would send now.
 func (h *hold) holds(a *attempt, now time.Time) bool {
-	return h.active(now) && (h.kind == transient || h.tried == a.who && h.with == a.from.Generation)
+	return h.active(now) && (h.kind == transient || h.tried == a.who && h.with == a.from.version)
 }
 
 func (h *hold) active(now time.Time) bool { return h.kind != "" && now.Before(h.until) }

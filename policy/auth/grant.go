@@ -13,10 +13,7 @@ import (
 // A grant is what a token endpoint gave us: what is sent upstream, and what gets
 // the next one. It is not changed once it was made.
 type grant struct {
-	// Generation counts the refreshes: a successor has one more than what it was
-	// refreshed with; a login begins with the time: see Introduce. It says which of two grants is newer, whatever the clocks of
-	// the processes that share it say.
-	Generation int
+	version
 
 	Access   Secret // "": there is only the way to get one
 	Refresh  Secret // "": the grant has none
@@ -41,13 +38,28 @@ func (g *grant) former() string {
 	return strings.Join(all[max(0, len(all)-formerSeeds):], " ")
 }
 
-// newer reports whether g replaces old.
+// A version tells the grants of one credential apart, whatever the clocks of the
+// processes that share it say.
+type version struct {
+	Login      string // names the login or the hand-over that this comes after, see Introduce; "": there was none
+	Generation int    // counts the refreshes since: a successor has one more than what it was refreshed with
+}
+
+// newer reports whether g came after old, of the same login.
 func (g *grant) newer(old *grant) bool {
-	if g.Generation != old.Generation {
+	switch {
+	case g.Login != old.Login:
+		return false
+	case g.Generation != old.Generation:
 		return g.Generation > old.Generation
 	}
 	return g.Obtained.After(old.Obtained)
 }
+
+// replaces reports whether g, which is kept, goes before what a process has in memory.
+// Of two logins that is the one that is kept: what was replaced, or removed, does not
+// come back.
+func (g *grant) replaces(had *grant) bool { return g.Login != had.Login || g.newer(had) }
 
 // living reports whether the access token may be sent, as far as clocks know.
 func (g *grant) living(now time.Time) bool {
@@ -82,6 +94,7 @@ const grantVersion = 1
 type keptGrant struct {
 	Version    int       `json:"version"`
 	Kind       string    `json:"kind,omitempty"` // "" of a grant, see keptStatic
+	Login      string    `json:"login,omitempty"`
 	Generation int       `json:"generation"`
 	Access     string    `json:"access_token,omitempty"`
 	Refresh    string    `json:"refresh_token,omitempty"`
@@ -97,7 +110,7 @@ type keptGrant struct {
 
 func (g *grant) encode() ([]byte, error) {
 	kept := keptGrant{
-		Version: grantVersion, Generation: g.Generation,
+		Version: grantVersion, Login: g.Login, Generation: g.Generation,
 		Access: g.Access.Reveal(), Refresh: g.Refresh.Reveal(), Previous: g.Previous.Reveal(),
 		Seed: g.Seed, Former: g.Former, Terms: g.Terms, Obtained: g.Obtained, Expires: g.Expires, Forced: g.Forced,
 	}
@@ -122,8 +135,8 @@ func decodeGrant(data []byte) (*grant, error) {
 		return nil, errors.New("it is not a grant")
 	}
 	g := &grant{
-		Generation: kept.Generation,
-		Access:     NewSecret(kept.Access), Refresh: NewSecret(kept.Refresh), Previous: NewSecret(kept.Previous),
+		version: version{kept.Login, kept.Generation},
+		Access:  NewSecret(kept.Access), Refresh: NewSecret(kept.Refresh), Previous: NewSecret(kept.Previous),
 		Seed: kept.Seed, Former: kept.Former, Terms: kept.Terms, Obtained: kept.Obtained, Expires: kept.Expires, Forced: kept.Forced,
 	}
 	if kept.Learned != "" {

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"time"
 )
@@ -35,17 +36,17 @@ func Introduce(ctx context.Context, keeper Keeper, p Pair) error {
 	if err != nil {
 		return err
 	}
-	// Who logs in after a logout is newer than what a process still has in memory of the
-	// login before: so the clock, which is ahead of every count of refreshes.
-	now := wallClock()
-	next := grant{Generation: int(now.Unix()), Access: p.Access, Refresh: p.Refresh, Obtained: p.Obtained, Expires: p.Expires}
+	next := grant{
+		version: version{Login: rand.Text(), Generation: 1},
+		Access:  p.Access, Refresh: p.Refresh, Obtained: p.Obtained, Expires: p.Expires,
+	}
 	if next.Obtained.IsZero() {
-		next.Obtained = now
+		next.Obtained = wallClock()
 	}
 	if kept != nil {
 		// Its lifetime is that of the provider's tokens; a configured refresh token that
 		// it descends from must not come back.
-		next.Generation, next.Learned, next.Former = max(next.Generation, kept.Generation+1), kept.Learned, kept.former()
+		next.Learned, next.Former = kept.Learned, kept.former()
 	}
 	return s.save(ctx, &next)
 }

@@ -14,23 +14,23 @@ var ErrRemoved = errors.New("nothing is kept of this connection: it was removed,
 func (o *OAuth2) removed(a attempt) error {
 	now := wallClock()
 	o.mu.Lock()
-	known := o.hold.gone && o.hold.active(now)
-	if known {
-		o.hold.looked = now // in vain, and no news
-	} else {
-		o.giveUp(now)
-	}
+	news := o.giveUp(now)
 	event := RefreshEvent{Reason: a.reason, Took: now.Sub(a.began), Err: o.hold.err, Dead: true, NextTry: o.hold.until}
 	o.mu.Unlock()
-	if !known {
+	if news {
 		o.tell(event)
 	}
 	return event.Err
 }
 
-// giveUp forgets the grant that is used. The lock is held. It is looked at the Keeper
-// again, like in every hold: there may be another grant one day.
-func (o *OAuth2) giveUp(now time.Time) {
+// giveUp forgets the grant that is used, and tells whether that is news. The lock is
+// held. It is looked at the Keeper again, like in every hold: there may be another grant
+// one day.
+func (o *OAuth2) giveUp(now time.Time) (news bool) {
+	if o.hold.gone && o.hold.active(now) {
+		o.hold.looked = now
+		return false
+	}
 	o.held = held{}
 	o.doubted.Store(false)
 	err := ErrRemoved
@@ -38,6 +38,7 @@ func (o *OAuth2) giveUp(now time.Time) {
 		err = o.noRefreshToken(&grant{})
 	}
 	o.hold.extend(hold{kind: terminal, err: err, gone: true}, 0, o.set.Jitter, now)
+	return true
 }
 
 // Removed reports that the credential was found to be removed: see ErrRemoved.

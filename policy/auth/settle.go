@@ -87,7 +87,7 @@ func (o *OAuth2) fail(a attempt, kind failure, err error, asked time.Duration) e
 		o.hold.looked = now // in vain: what was known holds
 		return o.hold.err
 	}
-	o.hold.extend(hold{kind: kind, err: err, tried: a.who, with: a.from.Generation}, asked, o.set.Jitter, now)
+	o.hold.extend(hold{kind: kind, err: err, tried: a.who, with: a.from.version}, asked, o.set.Jitter, now)
 	event := RefreshEvent{Reason: a.reason, Requests: a.requests, Took: now.Sub(a.began), Err: err, Dead: kind == terminal,
 		Expires: o.held.Expires, NextTry: o.hold.until, NotKept: o.held.unsaved}
 	o.mu.Unlock()
@@ -102,7 +102,7 @@ func (o *OAuth2) resave(ctx context.Context, kept *grant) error {
 	g := o.held.grant
 	o.mu.Unlock()
 	var err error
-	if kept == nil || !kept.newer(&g) {
+	if kept == nil || !kept.replaces(&g) {
 		err = o.kept.save(ctx, &g)
 	}
 	return o.saved(err)
@@ -141,6 +141,15 @@ func (o *OAuth2) take(g *grant) {
 		saveAt: o.held.saveAt, saveTries: o.held.saveTries,
 	}
 	o.doubted.Store(g.Forced > 0)
+}
+
+// adopt puts a grant in use that was found where it is kept. The lock is held. An access
+// token that the upstream has refused stays refused.
+func (o *OAuth2) adopt(g *grant, now time.Time) {
+	refused := o.held.refused && g.Access == o.held.Access
+	o.take(g)
+	o.held.refused = refused
+	o.held.keepLater(o.kept.unsaved(g), now)
 }
 
 const oauth2Kind = "oauth2"
