@@ -146,14 +146,14 @@ func worthAnother(err error) bool {
 
 // A hold is a time before which the token endpoint is not asked again.
 type hold struct {
-	kind   failure // "": there is none
-	err    error
-	until  time.Time
-	tries  int       // failures of this kind in a row
-	tried  client    // with whom it failed
-	with   version   // and of which grant
-	gone   bool      // nothing is kept of what is only kept
-	looked time.Time // when it was last looked whether it has to last: see mayLook
+	kind failure // "": there is none
+	err  error
+	pause
+	tries  int     // failures of this kind in a row
+	tried  client  // with whom it failed
+	with   version // and of which grant
+	gone   bool    // nothing is kept of what is only kept
+	looked pause   // until it is looked again whether it has to last: see mayLook
 }
 
 // holds reports whether the hold is about the request that a would send now.
@@ -161,7 +161,7 @@ func (h *hold) holds(a *attempt, now time.Time) bool {
 	return h.active(now) && (h.kind == transient || h.tried == a.who && h.with == a.from.version)
 }
 
-func (h *hold) active(now time.Time) bool { return h.kind != "" && now.Before(h.until) }
+func (h *hold) active(now time.Time) bool { return h.kind != "" && h.lasts(now) }
 
 // extend makes next, which another failure causes, the hold: for at least as long as the
 // server asks.
@@ -178,7 +178,7 @@ func (h *hold) extend(next hold, asked time.Duration, jitter func(time.Duration)
 	default: // full jitter, so that processes that failed together do not come back together
 		wait = jitter(doubled(time.Second, next.tries, time.Minute))
 	}
-	next.until, next.looked = now.Add(max(wait, asked)), now
+	next.pause, next.looked = pauseOf(max(wait, asked), now), pauseOf(lookEvery, now)
 	*h = next
 }
 

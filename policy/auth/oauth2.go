@@ -108,7 +108,7 @@ type held struct {
 	age       time.Duration // at which it was refused, if that says something about its lifetime
 
 	unsaved   error // why the Keeper does not have it; nil: it has
-	saveAt    time.Time
+	later     pause // until saving is tried again
 	saveTries int
 }
 

@@ -203,7 +203,7 @@ func (o *OAuth2) prepare(a *attempt, kept *grant) (done bool, err error) {
 		return true, nil
 	}
 	if o.hold.holds(a, now) {
-		o.hold.looked = now
+		o.hold.looked = pauseOf(lookEvery, now)
 		return true, o.hold.err
 	}
 	return false, nil

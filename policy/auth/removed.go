@@ -28,7 +28,7 @@ func (o *OAuth2) removed(a attempt) error {
 // one day.
 func (o *OAuth2) giveUp(now time.Time) (news bool) {
 	if o.hold.gone && o.hold.active(now) {
-		o.hold.looked = now
+		o.hold.looked = pauseOf(lookEvery, now)
 		return false
 	}
 	o.held = held{}

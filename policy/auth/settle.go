@@ -84,7 +84,7 @@ func (o *OAuth2) fail(a attempt, kind failure, err error, asked time.Duration) e
 	o.mu.Lock()
 	if a.requests == 0 && kind == transient && o.hold.active(now) {
 		defer o.mu.Unlock()
-		o.hold.looked = now // in vain: what was known holds
+		o.hold.looked = pauseOf(lookEvery, now) // in vain: what was known holds
 		return o.hold.err
 	}
 	o.hold.extend(hold{kind: kind, err: err, tried: a.who, with: a.from.version}, asked, o.set.Jitter, now)
@@ -126,7 +126,7 @@ func (h *held) keepLater(err error, now time.Time) {
 		return
 	}
 	h.unsaved = err
-	h.saveAt = now.Add(doubled(time.Second, h.saveTries, time.Minute))
+	h.later = pauseOf(doubled(time.Second, h.saveTries, time.Minute), now)
 	h.saveTries++
 }
 
@@ -138,7 +138,7 @@ func (o *OAuth2) take(g *grant) {
 			Kind: oauth2Kind, Header: authorization, Value: NewSecret("Bearer " + g.Access.Reveal()),
 			Placeholder: o.set.Placeholder, Hidden: [maxHidden]Secret{g.Access},
 		},
-		saveAt: o.held.saveAt, saveTries: o.held.saveTries,
+		later: o.held.later, saveTries: o.held.saveTries,
 	}
 	o.doubted.Store(g.Forced > 0)
 }
@@ -211,7 +211,7 @@ func (h *held) young(now time.Time) bool {
 	if h.Forced == 0 || h.accepted && h.Forced < unspaced {
 		return false
 	}
-	return now.Sub(h.Obtained) < spacing(h.Forced)
+	return pauseOf(spacing(h.Forced), h.Obtained).lasts(now)
 }
 
 // unspaced is the length of a row of refreshes that refusals caused, from which on
