@@ -131,8 +131,11 @@ func decodeGrant(data []byte) (*grant, error) {
 	if kept.Version != grantVersion && kept.Version != 0 {
 		return nil, fmt.Errorf("the grant has version %d, and this program knows version %d", kept.Version, grantVersion)
 	}
-	if err != nil || kept.Version == 0 || kept.Kind != "" {
+	switch {
+	case err != nil || kept.Version == 0:
 		return nil, errors.New("it is not a grant")
+	case kept.Kind != "":
+		return nil, errAnotherType
 	}
 	g := &grant{
 		version: version{kept.Login, kept.Generation},

@@ -327,8 +327,27 @@ func TestKeptOfAnotherType(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := newOAuth2(t, keptOnly(policytest.NewUpstream(t), kept))
-	if _, err := o.Look(t.Context()); err == nil || strings.Contains(err.Error(), "canary") {
+	if _, err := o.Look(t.Context()); err == nil || !strings.Contains(err.Error(), "of another type") || strings.Contains(err.Error(), "canary") {
 		t.Errorf("error %v", err)
+	}
+	introduce(t, kept, login("access-0001", "handed-1")) // as the error says
+	if found, err := o.Look(t.Context()); !found || err != nil {
+		t.Errorf("found %t, %v", found, err)
+	}
+	wantToken(t, o, 1)
+}
+
+// stuck is a Keeper that cannot remove.
+type stuck struct{ *shelf }
+
+func (stuck) Remove(context.Context) error { return errors.New("stuck") }
+
+// It was said to be forgotten, and that only the provider could not be told.
+func TestWhatCannotBeRemovedIsNotForgotten(t *testing.T) {
+	kept := newShelf()
+	introduce(t, kept, login("access-0001", "handed-1"))
+	if pair, err := auth.Forget(t.Context(), stuck{kept}); pair != nil || err == nil || err.Error() != "stuck" {
+		t.Errorf("got %v, %v", pair, err)
 	}
 }
 
