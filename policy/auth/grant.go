@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -47,13 +48,22 @@ type version struct {
 
 // newer reports whether g came after old, of the same login.
 func (g *grant) newer(old *grant) bool {
-	switch {
-	case g.Login != old.Login:
+	if g.Login != old.Login {
 		return false
-	case g.Generation != old.Generation:
+	}
+	if later, earlier := g.reseeds(old), old.reseeds(g); later != earlier {
+		return later
+	}
+	if g.Generation != old.Generation {
 		return g.Generation > old.Generation
 	}
 	return g.Obtained.After(old.Obtained)
+}
+
+// reseeds reports whether g descends from a refresh token that was configured after that of
+// old: however often a process has refreshed the one before, and could not save it.
+func (g *grant) reseeds(old *grant) bool {
+	return g.Seed != "" && g.Seed != old.Seed && (old.Seed == "" || slices.Contains(strings.Fields(g.Former), old.Seed))
 }
 
 // replaces reports whether g, which is kept, goes before what a process has in memory.
