@@ -125,6 +125,27 @@ func TestRemovedDoesNotComeBackBehindANewLogin(t *testing.T) {
 	}
 }
 
+// Saving is tried again, and finds what was handed over meanwhile: that is used from then
+// on. The token of before was, until its end.
+func TestHandOverIsFoundBySavingLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := newShelf()
+		introduce(t, kept, auth.Pair{Refresh: auth.NewSecret("handed-1")})
+		o := newOAuth2(t, keptOnly(policytest.NewUpstream(t, issued(1)), kept))
+		kept.set(errors.New("full"), nil)
+		wantToken(t, o, 1)
+		kept.set(nil, nil)
+		introduce(t, kept, login("access-0002", "handed-2"))
+		time.Sleep(time.Second)
+		wantToken(t, o, 1) // and saving is tried
+		synctest.Wait()
+		wantToken(t, o, 2)
+		if st := o.Status(); st.NotKept != nil || !strings.Contains(kept.text(), "handed-2") {
+			t.Errorf("status %+v, kept %s", st, kept.text())
+		}
+	})
+}
+
 // The next login brought a refresh token alone, which cannot be exchanged now. The token of
 // the login before it is not that of the same account.
 func TestTokenOfAnEarlierLoginIsNotUsedOnceALaterOneIsKnown(t *testing.T) {

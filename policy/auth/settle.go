@@ -96,16 +96,16 @@ func (o *OAuth2) fail(a attempt, kind failure, err error, asked time.Duration) e
 }
 
 // resave tries once more to keep what is in memory only, unless another process has
-// gone on meanwhile from what it found.
+// gone on meanwhile from what it found, or somebody has put another grant there.
 func (o *OAuth2) resave(ctx context.Context, kept *grant) error {
 	o.mu.Lock()
 	g := o.held.grant
 	o.mu.Unlock()
-	var err error
-	if kept == nil || !kept.replaces(&g) {
-		err = o.kept.save(ctx, &g)
+	if kept != nil && kept.replaces(&g) {
+		o.found(kept, g)
+		return o.saved(nil)
 	}
-	return o.saved(err)
+	return o.saved(o.kept.save(ctx, &g))
 }
 
 // saved notes how a try to save ended. No caller waits for that.
