@@ -213,8 +213,7 @@ func tokenURL(text string) (*url.URL, error) {
 }
 
 // Close waits for the refresh that is under way, unless that waits for others itself,
-// and starts no other. A grant that
-// could not be saved gets its last try.
+// and starts no other. A grant that could not be saved gets its last try.
 func (o *OAuth2) Close() {
 	o.mu.Lock()
 	o.closed = true

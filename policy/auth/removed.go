@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// ErrRemoved says that a credential is gone which is there only as long as the Keeper
-// has it (an OAuth2 without a refresh token of the configuration, and [Kept]): nothing is kept any more. What a
-// process still had of it in memory is not sent, and not saved again.
+// ErrRemoved says that a credential is gone which is there only as long as the Keeper has
+// it (an OAuth2 without a refresh token of the configuration, and [Kept]): nothing is kept
+// any more. What a process still had of it in memory is not sent, and not saved again.
 var ErrRemoved = errors.New("nothing is kept of this connection: it was removed, or nobody has logged in or handed it over yet")
 
 // removed ends a flight that found nothing kept of a credential that is only kept.
