@@ -229,6 +229,38 @@ func TestLookThatIsLateChangesNothing(t *testing.T) {
 	})
 }
 
+// Likewise for a key that was handed over meanwhile: the one before came back for as long
+// as nobody looked.
+func TestLookThatIsLateBringsNoOlderKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := &slowLook{shelf: newShelf()}
+		k, err := auth.NewKept(auth.Settings{Type: auth.Bearer}, kept)
+		if err != nil {
+			t.Fatal(err)
+		}
+		look := func() {
+			if found, err := k.Look(t.Context()); !found || err != nil {
+				t.Errorf("found %t, %v", found, err)
+			}
+		}
+		hand := func(key string) {
+			if err := auth.IntroduceStatic(t.Context(), kept, auth.Static{Value: auth.NewSecret(key)}); err != nil {
+				t.Error(err)
+			}
+		}
+		hand("one")
+		late := make(chan struct{})
+		go func() { look(); close(late) }()
+		synctest.Wait()
+		hand("two")
+		look()
+		<-late
+		if token, err := k.Token(t.Context(), auth.Token{}); err != nil || token.Value.Reveal() != "Bearer two" {
+			t.Errorf("got %q, %v", token.Value.Reveal(), err)
+		}
+	})
+}
+
 // Who looks again and again at what is gone does not make the next try later.
 func TestRemovedIsLookedForAtTheSamePace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
