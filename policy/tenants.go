@@ -2,7 +2,6 @@ package policy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -81,7 +80,7 @@ func (u *Upstream) RemoveConnection(ctx context.Context, name string) (found boo
 	}
 	forgetter, ok := keeper.(auth.Forgetter)
 	if !ok {
-		return false, errors.New("the store cannot forget")
+		return false, errCannotForget
 	}
 	pair, err := auth.Forget(ctx, forgetter)
 	if err == nil && pair != nil {

@@ -126,7 +126,7 @@ func (o *OAuth2) Await(ctx context.Context, d DeviceCode) (Pair, error) {
 		case r.code == "slow_down":
 			interval += 5 * time.Second // for all that follow
 		case r.kind == transient:
-			interval = min(2*interval, time.Minute)
+			interval = max(interval, min(2*interval, time.Minute))
 		default:
 			return Pair{}, r.loginError()
 		}

@@ -33,6 +33,18 @@ func startDevice(t *testing.T, o *auth.OAuth2) auth.DeviceCode {
 	return d
 }
 
+// The pace that an endpoint asks for is none that trouble makes faster.
+func TestTroubleOfADeviceEndpointMakesNoQuestionEarlier(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slowly := policytest.Step{Body: `{"device_code":"d","user_code":"c","verification_uri":"https://login.test/","interval":90}`}
+		o := newOAuth2(t, logins(policytest.NewUpstream(t, slowly, policytest.Step{Status: 503}, issued(1)), newShelf()))
+		d, begun := startDevice(t, o), time.Now()
+		if _, err := o.Await(t.Context(), d); err != nil || time.Since(begun) != 180*time.Second {
+			t.Errorf("took %v, %v", time.Since(begun), err)
+		}
+	})
+}
+
 // Each question comes when it is due: RFC 8628 §3.5.
 func TestDeviceAsksAsOftenAsItMay(t *testing.T) {
 	for name, c := range map[string]struct {

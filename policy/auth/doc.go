@@ -24,9 +24,11 @@
 //     begins with reading what is kept: a token that another process got is used, and
 //     the refresh token that is sent is the newest. What comes is saved before it is
 //     used; where that fails, it is used all the same, and saved later.
-//   - A refresh token is not sent again after its successor came. It is sent a second
-//     time where the answer was lost: there is nothing better to do, and providers
-//     that rotate know of it.
+//   - A refresh token is not sent again after its successor came, nor after it was
+//     replaced or removed. It is sent a second time where the answer was lost, with the
+//     process that had it or on a disk that is full: there is nothing better to do, and
+//     providers that rotate know of it. One that is configured again goes out once the
+//     grant that took its place is dead.
 //   - It is refreshed ahead of its end, while calls use it. Who says nothing of a
 //     lifetime has it learned from the age at which tokens were refused. A call that
 //     waits uses one, too: see Until.
@@ -35,7 +37,7 @@
 //     reason and when to come back.
 //   - A token endpoint that is not well is asked again after a backoff, one that
 //     refuses the grant or the client after a cooldown, or as soon as the operator
-//     gives it something new.
+//     gives it something new. A restart begins anew, and asks once.
 //
 // # What a token is given for
 //
@@ -55,10 +57,10 @@
 // [OAuth2.Revoke] tells the provider.
 //
 // What was put where it is kept by somebody else ([Introduce]) goes before all that was
-// refreshed before. An [OAuth2] without a configured
-// refresh token, and a [Kept], are there only as long
-// as the Keeper has them: removed by one process ([Forget]), no other refreshes it or
-// saves it again.
+// refreshed before, once a process knows of it: it looks before each refresh, and
+// whenever it is told to ([OAuth2.Look]). An [OAuth2] without a configured refresh token,
+// and a [Kept], are there only as long as the Keeper has them: removed by one process
+// ([Forget]), no other refreshes it or saves it again.
 //
 // # Refusals
 //

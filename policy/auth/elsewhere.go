@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 )
 
@@ -37,7 +38,7 @@ func (o *OAuth2) askElsewhere(ctx context.Context, q inquiry) (responseFields, *
 	}
 	req, err := o.request(ctx, q)
 	if err != nil {
-		return failed(misset, 0, "", "the URL cannot be asked")
+		return nil, &result{kind: misset, err: fmt.Errorf("oauth2: %w", err)}
 	}
 	status, header, body, err := o.post(req)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 func (o *OAuth2) exchange(ctx context.Context, a attempt) error {
 	r := o.inquire(ctx, &a)
 	if r.err != nil {
-		o.rescue(ctx, a, r)
+		o.rescue(ctx, &a, r)
 		return o.fail(a, r.kind, r.err, r.retryAfter)
 	}
 	return o.succeed(ctx, a, r.tokenResponse)

@@ -146,38 +146,40 @@ func worthAnother(err error) bool {
 
 // A hold is a time before which the token endpoint is not asked again.
 type hold struct {
-	kind   failure // "": there is none
-	err    error
-	until  time.Time
-	tries  int       // failures of this kind in a row
-	tried  client    // with whom it failed
-	gone   bool      // nothing is kept of what is only kept
-	looked time.Time // when it was last looked whether it has to last: see mayLook
+	kind failure // "": there is none
+	err  error
+	pause
+	tries  int     // failures of this kind in a row
+	tried  client  // with whom it failed
+	with   version // and of which grant
+	gone   bool    // nothing is kept of what is only kept
+	looked pause   // until it is looked again whether it has to last: see mayLook
 }
 
-// holds reports whether the hold is about a request that c would send now.
-func (h *hold) holds(c client, now time.Time) bool {
-	return h.active(now) && (h.kind == transient || h.tried == c)
+// holds reports whether the hold is about the request that a would send now.
+func (h *hold) holds(a *attempt, now time.Time) bool {
+	return h.active(now) && (h.kind == transient || h.tried == a.who && h.with == a.from.version)
 }
 
-func (h *hold) active(now time.Time) bool { return h.kind != "" && now.Before(h.until) }
+func (h *hold) active(now time.Time) bool { return h.kind != "" && h.lasts(now) }
 
-// extend is the hold after another failure, at least as long as the server asks.
-func (h *hold) extend(kind failure, err error, tried client, asked time.Duration, jitter func(time.Duration) time.Duration, now time.Time) {
-	tries := 0
-	if h.kind == kind {
-		tries = h.tries + 1
+// extend makes next, which another failure causes, the hold: for at least as long as the
+// server asks.
+func (h *hold) extend(next hold, asked time.Duration, jitter func(time.Duration) time.Duration, now time.Time) {
+	if h.kind == next.kind {
+		next.tries = h.tries + 1
 	}
 	var wait time.Duration
-	switch kind {
+	switch next.kind {
 	case terminal:
-		wait = doubled(5*time.Minute, tries, time.Hour)
+		wait = doubled(5*time.Minute, next.tries, time.Hour)
 	case misset:
-		wait = doubled(30*time.Second, tries, time.Hour)
+		wait = doubled(30*time.Second, next.tries, time.Hour)
 	default: // full jitter, so that processes that failed together do not come back together
-		wait = jitter(doubled(time.Second, tries, time.Minute))
+		wait = jitter(doubled(time.Second, next.tries, time.Minute))
 	}
-	*h = hold{kind: kind, err: err, until: now.Add(max(wait, asked)), tries: tries, tried: tried, looked: now}
+	next.pause, next.looked = pauseOf(max(wait, asked), now), pauseOf(lookEvery, now)
+	*h = next
 }
 
 // doubled is base·2ⁿ, at most limit.

@@ -123,6 +123,56 @@ func TestDeadGrantIsNotAskedForAgainUntilThereIsANewOne(t *testing.T) {
 	}
 }
 
+// After a restart what is kept was newer than what the process had used so far, which is
+// nothing: every look at it, once a second, was taken for news, and sent the dead refresh
+// token again.
+func TestDeadGrantIsNotAskedForAgainAfterARestart(t *testing.T) {
+	for name, answer := range map[string]policytest.Step{
+		"dead grant":                     {Times: -1, Status: 400, Body: `{"error":"invalid_grant"}`},
+		"client that is not accepted":    {Times: -1, Status: 400, Body: `{"error":"invalid_request"}`},
+		"token that is no access token":  {Times: -1, Body: `{"access_token":"abc","token_type":"mac"}`},
+		"and its refresh token replaced": {Times: -1, Body: `{"access_token":"abc","token_type":"mac","refresh_token":"refresh-0002"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := newShelf()
+				wantToken(t, newOAuth2(t, settings(policytest.NewUpstream(t, issued(1)), k)), 1)
+				time.Sleep(time.Hour)
+				up, told := policytest.NewUpstream(t, answer), 0
+				s := settings(up, k)
+				s.OnRefresh = func(auth.RefreshEvent) { told++ }
+				o := newOAuth2(t, s)
+				for range 29 {
+					o.Token(t.Context(), auth.Token{})
+					time.Sleep(time.Second)
+				}
+				if n := up.Tries(); n != 1 || told != 1 {
+					t.Errorf("%d requests in the cooldown, %d events", n, told)
+				}
+			})
+		})
+	}
+}
+
+// Likewise for a login that brought no refresh token: the cooldown grew with each look.
+func TestEndOfALoginIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, told := newShelf(), 0
+		introduce(t, k, login("access-0001", ""))
+		time.Sleep(time.Hour)
+		s := logins(policytest.NewUpstream(t), k)
+		s.OnRefresh = func(auth.RefreshEvent) { told++ }
+		o := newOAuth2(t, s)
+		for i := range 10 {
+			wantNone(t, o, "the login brought no refresh token", 5*time.Minute-time.Duration(i)*time.Second)
+			time.Sleep(time.Second)
+		}
+		if told != 1 {
+			t.Errorf("told %d times", told)
+		}
+	})
+}
+
 // The Keeper is lost in the middle of a cooldown: a look at it that fails must not
 // have the dead refresh token sent again.
 func TestLookThatFailsDoesNotEndACooldown(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -13,10 +14,7 @@ import (
 // A grant is what a token endpoint gave us: what is sent upstream, and what gets
 // the next one. It is not changed once it was made.
 type grant struct {
-	// Generation counts the refreshes: a successor has one more than what it was
-	// refreshed with; a login begins with the time: see Introduce. It says which of two grants is newer, whatever the clocks of
-	// the processes that share it say.
-	Generation int
+	version
 
 	Access   Secret // "": there is only the way to get one
 	Refresh  Secret // "": the grant has none
@@ -41,13 +39,37 @@ func (g *grant) former() string {
 	return strings.Join(all[max(0, len(all)-formerSeeds):], " ")
 }
 
-// newer reports whether g replaces old.
+// A version tells the grants of one credential apart, whatever the clocks of the
+// processes that share it say.
+type version struct {
+	Login      string // names the login or the hand-over that this comes after, see Introduce; "": there was none
+	Generation int    // counts the refreshes since: a successor has one more than what it was refreshed with
+}
+
+// newer reports whether g came after old, of the same login.
 func (g *grant) newer(old *grant) bool {
+	if g.Login != old.Login {
+		return false
+	}
+	if later, earlier := g.reseeds(old), old.reseeds(g); later != earlier {
+		return later
+	}
 	if g.Generation != old.Generation {
 		return g.Generation > old.Generation
 	}
 	return g.Obtained.After(old.Obtained)
 }
+
+// reseeds reports whether g descends from a refresh token that was configured after that of
+// old: however often a process has refreshed the one before, and could not save it.
+func (g *grant) reseeds(old *grant) bool {
+	return g.Seed != "" && g.Seed != old.Seed && (old.Seed == "" || slices.Contains(strings.Fields(g.Former), old.Seed))
+}
+
+// replaces reports whether g, which is kept, goes before what a process has in memory.
+// Of two logins that is the one that is kept: what was replaced, or removed, does not
+// come back.
+func (g *grant) replaces(had *grant) bool { return g.Login != had.Login || g.newer(had) }
 
 // living reports whether the access token may be sent, as far as clocks know.
 func (g *grant) living(now time.Time) bool {
@@ -82,6 +104,7 @@ const grantVersion = 1
 type keptGrant struct {
 	Version    int       `json:"version"`
 	Kind       string    `json:"kind,omitempty"` // "" of a grant, see keptStatic
+	Login      string    `json:"login,omitempty"`
 	Generation int       `json:"generation"`
 	Access     string    `json:"access_token,omitempty"`
 	Refresh    string    `json:"refresh_token,omitempty"`
@@ -97,7 +120,7 @@ type keptGrant struct {
 
 func (g *grant) encode() ([]byte, error) {
 	kept := keptGrant{
-		Version: grantVersion, Generation: g.Generation,
+		Version: grantVersion, Login: g.Login, Generation: g.Generation,
 		Access: g.Access.Reveal(), Refresh: g.Refresh.Reveal(), Previous: g.Previous.Reveal(),
 		Seed: g.Seed, Former: g.Former, Terms: g.Terms, Obtained: g.Obtained, Expires: g.Expires, Forced: g.Forced,
 	}
@@ -118,12 +141,15 @@ func decodeGrant(data []byte) (*grant, error) {
 	if kept.Version != grantVersion && kept.Version != 0 {
 		return nil, fmt.Errorf("the grant has version %d, and this program knows version %d", kept.Version, grantVersion)
 	}
-	if err != nil || kept.Version == 0 || kept.Kind != "" {
+	switch {
+	case err != nil || kept.Version == 0:
 		return nil, errors.New("it is not a grant")
+	case kept.Kind != "":
+		return nil, errAnotherType
 	}
 	g := &grant{
-		Generation: kept.Generation,
-		Access:     NewSecret(kept.Access), Refresh: NewSecret(kept.Refresh), Previous: NewSecret(kept.Previous),
+		version: version{kept.Login, kept.Generation},
+		Access:  NewSecret(kept.Access), Refresh: NewSecret(kept.Refresh), Previous: NewSecret(kept.Previous),
 		Seed: kept.Seed, Former: kept.Former, Terms: kept.Terms, Obtained: kept.Obtained, Expires: kept.Expires, Forced: kept.Forced,
 	}
 	if kept.Learned != "" {

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"time"
 )
@@ -17,12 +18,14 @@ type Pair struct {
 // Renewable reports whether there can be another access token after this one.
 func (p Pair) Renewable() bool { return p.Refresh != (Secret{}) }
 
+func (p Pair) empty() bool { return p.Access == (Secret{}) && p.Refresh == (Secret{}) }
+
 // Introduce puts p where a credential keeps its tokens, in place of what is kept there:
 // for all processes that share the Keeper it is the newest from then on. It waits for
 // a refresh that is under way, which would bring the successor of what is replaced.
 // The error is ErrNothing, or one of the Keeper.
 func Introduce(ctx context.Context, keeper Keeper, p Pair) error {
-	if p.Access == (Secret{}) && p.Refresh == (Secret{}) {
+	if p.empty() {
 		return ErrNothing
 	}
 	s := shelf{keeper: keeper, lost: &lost{}}
@@ -32,20 +35,20 @@ func Introduce(ctx context.Context, keeper Keeper, p Pair) error {
 	}
 	defer unlock()
 	kept, err := s.load(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, errAnotherType) {
 		return err
 	}
-	// Who logs in after a logout is newer than what a process still has in memory of the
-	// login before: so the clock, which is ahead of every count of refreshes.
-	now := wallClock()
-	next := grant{Generation: int(now.Unix()), Access: p.Access, Refresh: p.Refresh, Obtained: p.Obtained, Expires: p.Expires}
+	next := grant{
+		version: version{Login: rand.Text(), Generation: 1},
+		Access:  p.Access, Refresh: p.Refresh, Obtained: p.Obtained, Expires: p.Expires,
+	}
 	if next.Obtained.IsZero() {
-		next.Obtained = now
+		next.Obtained = wallClock()
 	}
 	if kept != nil {
 		// Its lifetime is that of the provider's tokens; a configured refresh token that
 		// it descends from must not come back.
-		next.Generation, next.Learned, next.Former = max(next.Generation, kept.Generation+1), kept.Learned, kept.former()
+		next.Learned, next.Former = kept.Learned, kept.former()
 	}
 	return s.save(ctx, &next)
 }
@@ -56,25 +59,30 @@ type Forgetter interface {
 	Remove(ctx context.Context) error
 }
 
-// Forget takes away what is kept, and gives it for Revoke: nil if nothing was. It waits
-// for a refresh that is under way, which would bring it back. A process that has the
-// grant in memory goes on with the access token until it is to be refreshed, or looks: see
-// ErrRemoved.
+// Forget takes away what is kept, and gives it for Revoke: nil if nothing was, or if it is
+// there still, after an error. It waits for a refresh that is under way, which would bring
+// it back. A process that has the grant in memory goes on with the access token until it is
+// to be refreshed, or looks: see ErrRemoved.
 func Forget(ctx context.Context, keeper Forgetter) (*Pair, error) {
 	unlock, err := shelf{keeper: keeper}.lock(ctx, introduceTimeout)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
+	ctx, cancel := context.WithTimeout(ctx, keptTimeout)
+	defer cancel()
 	data, err := keeper.Load(ctx)
 	if err != nil || len(data) == 0 {
+		return nil, err
+	}
+	if err := keeper.Remove(ctx); err != nil {
 		return nil, err
 	}
 	var p Pair
 	if g, err := decodeGrant(data); err == nil { // what cannot be read is forgotten, too
 		p = Pair{Access: g.Access, Refresh: g.Refresh, Obtained: g.Obtained, Expires: g.Expires}
 	}
-	return &p, keeper.Remove(ctx)
+	return &p, nil
 }
 
 // ErrNothing says that a Pair has neither token.

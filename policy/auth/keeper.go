@@ -74,7 +74,7 @@ func (l *lost) newest(kept *grant) *grant {
 func (s shelf) unsaved(g *grant) error {
 	s.lost.mu.Lock()
 	defer s.lost.mu.Unlock()
-	if l := s.lost; l.grant != nil && l.grant.Generation == g.Generation && l.grant.Access == g.Access {
+	if l := s.lost; l.grant != nil && l.grant.version == g.version && l.grant.Access == g.Access {
 		return l.err
 	}
 	return nil

@@ -46,27 +46,38 @@ func (k *Kept) Token(ctx context.Context, stale Token) (Token, error) {
 
 // Look reads what is kept now. After an error what was known holds.
 func (k *Kept) Look(ctx context.Context) (found bool, err error) {
+	for {
+		had := k.has.Load()
+		has, err := k.read(ctx, had)
+		if err != nil {
+			return false, fmt.Errorf("reading what is kept: %w", err)
+		}
+		if k.has.CompareAndSwap(had, has) { // or else another look has overtaken this one
+			return has != nil, nil
+		}
+	}
+}
+
+// read gives what is kept: had if it is that still, nil if it is nothing.
+func (k *Kept) read(ctx context.Context, had *used) (*used, error) {
 	ctx, cancel := context.WithTimeout(ctx, keptTimeout)
 	defer cancel()
 	data, err := k.keeper.Load(ctx)
-	if err != nil {
-		return false, fmt.Errorf("reading what is kept: %w", err)
-	}
-	if len(data) == 0 {
-		k.has.Store(nil)
-		return false, nil
+	if err != nil || len(data) == 0 {
+		return nil, err
 	}
 	kept, err := decodeStatic(data)
-	if has := k.has.Load(); err == nil && (has == nil || has.keptStatic != *kept) {
-		next := &used{keptStatic: *kept}
-		if next.src, err = New(kept.settings(k.set)); err == nil {
-			k.has.Store(next)
-		}
+	switch {
+	case err != nil:
+		return nil, err
+	case had != nil && had.keptStatic == *kept:
+		return had, nil
 	}
+	src, err := New(kept.settings(k.set))
 	if err != nil {
-		return false, fmt.Errorf("reading what is kept: %w", err)
+		return nil, err
 	}
-	return true, nil
+	return &used{*kept, src}, nil
 }
 
 // settings are those of a Source that does not change. A part that is empty is none.

@@ -57,10 +57,14 @@ func decodeStatic(data []byte) (*keptStatic, error) {
 		return nil, fmt.Errorf("the credential has version %d, and this program knows version %d", kept.Version, grantVersion)
 	}
 	if err != nil || kept.Kind != staticKind {
-		return nil, errors.New("it is of another type than the upstream's credential: hand it over again")
+		return nil, errAnotherType
 	}
 	return &kept, nil
 }
+
+// errAnotherType says that a key is kept where a grant is wanted, or the other way around:
+// the configuration has changed since.
+var errAnotherType = errors.New("it is of another type than the upstream's credential: hand it over again")
 
 // Inspect tells what data is that a Keeper has, without anything of it: when it was
 // obtained, and when it expires. The State is StateNone: nobody uses it here.

@@ -12,7 +12,8 @@ import (
 // everything that waits, below a [Wrap] of the same Source: what goes out is good
 // when it does, and not only when its wait began. It asks src once more and puts in
 // the token of now, if that is another one; a token that signs signs here. Without one
-// nothing is sent.
+// nothing is sent. What took the place of a placeholder stays: if it is refused, the
+// request is made anew.
 //
 // It is nil where there is nothing to look after: the tokens of src do not end.
 func WrapLast(src Source, guard func(context.Context, *Guard)) func(http.RoundTripper) http.RoundTripper {

@@ -137,6 +137,36 @@ func TestTokenThatWasSentIsTakenOutOfTheResponse(t *testing.T) {
 	})
 }
 
+// The key of a connection is replaced while a call waits that has it in place of a
+// placeholder. That does not stand there any more: the request goes out as it is, and the
+// refusal is about the key that went out. Taken for one of the new key, it was the answer.
+func TestPlaceholderWhoseKeyIsReplacedDuringAWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := newShelf()
+		k, err := auth.NewKept(auth.Settings{Type: auth.Placeholder, Placeholder: "the-placeholder"}, kept)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hand := func(key string) {
+			if err := auth.IntroduceStatic(t.Context(), kept, auth.Static{Value: auth.NewSecret(key)}); err != nil {
+				t.Error(err)
+			}
+			if _, err := k.Look(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		hand("key-number-1")
+		go func() { time.Sleep(time.Second); hand("key-number-2") }()
+		up := policytest.NewUpstream(t, no, yes)
+		req := policytest.NewRequest(t, "GET", "https://api.test/x", "")
+		req.Header.Set("Authorization", "Token the-placeholder")
+		if answer := policytest.Do(lasting(k, 2*time.Second, up), req); answer.Status != 200 {
+			t.Errorf("answer %+v", answer)
+		}
+		wantAuthorization(t, up, "Token key-number-1 Token key-number-2")
+	})
+}
+
 func TestCredentialsThatDoNotEndHaveNoLastLook(t *testing.T) {
 	for _, s := range []auth.Settings{{Type: auth.None}, {Type: auth.Passthrough}, {Type: auth.Bearer, Value: value("x")}} {
 		src, err := auth.New(s)

@@ -108,7 +108,7 @@ type held struct {
 	age       time.Duration // at which it was refused, if that says something about its lifetime
 
 	unsaved   error // why the Keeper does not have it; nil: it has
-	saveAt    time.Time
+	later     pause // until saving is tried again
 	saveTries int
 }
 
@@ -213,8 +213,7 @@ func tokenURL(text string) (*url.URL, error) {
 }
 
 // Close waits for the refresh that is under way, unless that waits for others itself,
-// and starts no other. A grant that
-// could not be saved gets its last try.
+// and starts no other. A grant that could not be saved gets its last try.
 func (o *OAuth2) Close() {
 	o.mu.Lock()
 	o.closed = true

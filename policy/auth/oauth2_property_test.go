@@ -1,323 +1,156 @@
 package auth_test
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
-	"net/http"
-	"net/url"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"outrider/policy/auth"
-	"outrider/policy/policytest"
 )
 
-// A world is a provider that rotates its refresh tokens and revokes what comes
-// before, two processes with one Keeper, and everything that goes wrong between
-// them: answers that are lost, disks that are full, tokens that are revoked,
-// processes that are killed.
-type world struct {
-	t    *testing.T
-	disk *shelf
-
-	mu         sync.Mutex
-	rand       *rand.Rand
-	calm       bool // nothing goes wrong any more
-	configured string
-	n          int               // tokens issued
-	refresh    string            // the newest
-	unused     string            // the one before, as long as the newest was not used: it is accepted
-	access     map[string]bool   // access token → it is accepted
-	successor  map[string]string // refresh token → the one that came of it
-	spent      map[string]bool   // refresh tokens whose successor was received and saved
-	forced     map[string]bool   // access tokens that were got because of a refusal
-	dead       int               // grants that were lost
-	refreshed  int
-}
-
-func (w *world) chance(percent int) bool { return !w.calm && w.rand.IntN(100) < percent }
-
-// log in makes the refresh token that the operator configures.
-func (w *world) login() {
-	w.n++
-	w.configured = fmt.Sprintf("seed-%04d", w.n)
-	w.refresh, w.unused = w.configured, ""
-}
-
-// A process is one of ours. Its memory, and what it knows, ends with it.
-type process struct {
-	w      *world
-	o      *auth.OAuth2
-	client http.RoundTripper
-
-	mu       sync.Mutex
-	killed   bool
-	unlock   func()
-	received map[string]bool      // refresh tokens whose successor it received
-	refused  map[string]time.Time // access tokens that it knows to be dead, since when
-	latest   string               // access token received last
-}
-
-func (w *world) start() *process {
-	p := &process{w: w, received: map[string]bool{}, refused: map[string]time.Time{}}
-	s := settings(roundTripper(p.exchange), p)
-	s.RefreshToken = func() (string, error) { w.mu.Lock(); defer w.mu.Unlock(); return w.configured, nil }
-	s.Jitter = func(max time.Duration) time.Duration {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return time.Duration(w.rand.Int64N(int64(max)))
-	}
-	s.OnRefresh = func(e auth.RefreshEvent) {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if e.Reason == "refused" && e.Err == nil {
-			w.forced[p.latest] = true
-		}
-	}
-	p.o = newOAuth2(w.t, s)
-	p.client = auth.Wrap(p.o, nil)(roundTripper(p.call))
-	return p
-}
-
-func (p *process) kill() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.killed = true
-	if p.unlock != nil {
-		p.unlock()
-	}
-}
-
-func (p *process) gone() bool { p.mu.Lock(); defer p.mu.Unlock(); return p.killed }
-
-// Load, Save and Lock are those of the disk, for as long as the process is there.
-func (p *process) Load(ctx context.Context) ([]byte, error) { return p.w.disk.Load(ctx) }
-
-func (p *process) Save(ctx context.Context, data []byte) error {
-	p.w.pause(50)
-	p.w.mu.Lock()
-	full := p.w.chance(20)
-	p.w.mu.Unlock()
-	if full || p.gone() {
-		return errors.New("disk full")
-	}
-	var kept struct {
-		Refresh string `json:"refresh_token"`
-	}
-	json.Unmarshal(data, &kept)
-	p.w.mu.Lock()
-	for old, next := range p.w.successor {
-		if next == kept.Refresh {
-			p.w.spent[old] = true
-		}
-	}
-	p.w.mu.Unlock()
-	return p.w.disk.Save(ctx, data)
-}
-
-func (p *process) Lock(ctx context.Context) (func(), error) {
-	unlock, err := p.w.disk.Lock(ctx)
-	if err != nil {
-		return nil, err
-	}
-	unlock = sync.OnceFunc(unlock)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.unlock = unlock; p.killed {
-		unlock()
-		return nil, io.EOF
-	}
-	return unlock, nil
-}
-
-// pause takes up to so many milliseconds.
-func (w *world) pause(most int) {
-	w.mu.Lock()
-	d := time.Duration(w.rand.IntN(most)) * time.Millisecond
-	w.mu.Unlock()
-	time.Sleep(d)
-}
-
-// exchange is the token endpoint.
-func (p *process) exchange(r *http.Request) (*http.Response, error) {
-	if p.gone() {
-		return nil, io.EOF
-	}
-	w := p.w
-	body, _ := io.ReadAll(r.Body)
-	form, _ := url.ParseQuery(string(body))
-	sent := form.Get("refresh_token")
-	step, lost := w.rotate(p, sent)
-	w.pause(3000)
-	if lost || p.gone() {
-		return nil, io.ErrUnexpectedEOF
-	}
-	if step.Status == 0 {
-		p.mu.Lock()
-		p.received[sent] = true
-		_, rest, _ := strings.Cut(step.Body, `"access_token":"`)
-		p.latest, _, _ = strings.Cut(rest, `"`)
-		p.mu.Unlock()
-	}
-	answered := r.Clone(r.Context())
-	answered.Body, answered.ContentLength = nil, 0 // it was read
-	return policytest.NewUpstream(w.t, step).RoundTrip(answered)
-}
-
-func (w *world) rotate(p *process, sent string) (step policytest.Step, lost bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if p.received[sent] || w.spent[sent] {
-		w.t.Errorf("%s was sent after its successor came (saved: %v)", sent, w.spent[sent])
-	}
-	switch {
-	case w.chance(10):
-		return policytest.Step{Status: 503}, false
-	case w.chance(5):
-		return policytest.Step{}, true // before it was read
-	case sent != w.refresh && sent != w.unused:
-		w.dead++
-		return policytest.Step{Status: 400, Body: `{"error":"invalid_grant"}`}, false
-	}
-	w.n++
-	w.refreshed++
-	access := fmt.Sprintf("access-%04d", w.n)
-	w.unused, w.refresh = sent, fmt.Sprintf("refresh-%04d", w.n)
-	w.successor[sent] = w.refresh
-	clear(w.access)
-	w.access[access] = true
-	return policytest.Step{Body: fmt.Sprintf(`{"access_token":%q,"refresh_token":%q,"expires_in":3600}`, access, w.refresh)}, w.chance(10)
-}
-
-// call is the upstream.
-func (p *process) call(r *http.Request) (*http.Response, error) {
-	access := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-	p.mu.Lock()
-	since, dead := p.refused[access]
-	p.mu.Unlock()
-	p.w.mu.Lock()
-	// One that was got because of a refusal is not replaced at once: see young.
-	if dead && since.Before(time.Now()) && !p.w.forced[access] {
-		p.w.t.Errorf("%s is sent %v after it was refused", access, time.Since(since))
-	}
-	p.w.mu.Unlock()
-	p.w.pause(200)
-	p.w.mu.Lock()
-	ok := p.w.access[access]
-	p.w.mu.Unlock()
-	step := yes
-	if !ok {
-		step = no
-		p.mu.Lock()
-		if _, known := p.refused[access]; !known {
-			p.refused[access] = time.Now()
-		}
-		p.mu.Unlock()
-	}
-	return policytest.NewUpstream(p.w.t, step).RoundTrip(r)
-}
-
-func (p *process) do(t *testing.T) policytest.Answer {
-	return policytest.Do(p.client, policytest.NewRequest(t, "GET", "https://api.test/x", ""))
-}
-
-// Whatever is interleaved: no refresh token is sent after its successor came, no
-// call carries a token that its process knows to be dead, and when all is well
-// again calls succeed.
+// Whatever is interleaved: no refresh token is sent after its successor came, or after
+// it was replaced or removed, nothing that was removed is saved again, no call carries a
+// token that its process knows to be dead, and when all is well again calls succeed.
 func TestRefreshesAreSafeInAnyInterleaving(t *testing.T) {
-	for seed := range uint64(30) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := &world{t: t, disk: newShelf(), rand: rand.New(rand.NewPCG(seed, 1)),
-					access: map[string]bool{}, successor: map[string]string{}, spent: map[string]bool{}, forced: map[string]bool{}}
-				w.login()
-				w.live(12 * time.Hour)
-			})
+	for seed := range uint64(60) {
+		handed := seed%2 == 1
+		t.Run(fmt.Sprintf("%d handed over %t", seed, handed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { newWorld(t, seed, handed).live(12 * time.Hour) })
 		})
 	}
 }
 
+// processes are those of a world that live now. One that was killed is started again.
+type processes struct {
+	w   *world
+	mu  sync.Mutex
+	all []*process
+}
+
+func (p *processes) at(i int) *process {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.all[i].gone() {
+		p.all[i] = p.w.start()
+	}
+	return p.all[i]
+}
+
 func (w *world) live(during time.Duration) {
-	procs := []*process{w.start(), w.start()}
-	var mu sync.Mutex // of procs
-	at := func(i int) *process { mu.Lock(); defer mu.Unlock(); return procs[i] }
+	procs := &processes{w: w, all: []*process{w.start(), w.start()}}
 	end := time.Now().Add(during)
 	var wg sync.WaitGroup
-	fine := 0
-	for i := range 6 {
+	fine := make([]int, 6)
+	for i := range fine {
 		wg.Go(func() { // a caller
 			for time.Now().Before(end) {
 				w.pause(10 * 60_000)
 				if i < 2 {
 					w.pause(100 * 60_000) // and some come rarely
 				}
-				if a := at(i % 2).do(w.t); a.Status == 200 {
-					mu.Lock()
-					fine++
-					mu.Unlock()
+				p := procs.at(i % 2)
+				if w.handed && w.locked(50) {
+					_, _ = p.o.Look(w.t.Context())
+				}
+				if p.do(w.t).Status == 200 {
+					fine[i]++
 				}
 			}
 		})
 	}
-	wg.Go(func() { // the fate
+	wg.Go(func() {
 		for time.Now().Before(end) {
 			w.pause(40 * 60_000)
-			w.mu.Lock()
-			kill, revoke, login := w.rand.IntN(3) == 0, w.rand.IntN(3) == 0, w.dead > 0
-			if revoke {
-				clear(w.access)
-			}
-			if login {
-				w.dead = 0
-				w.login()
-			}
-			i := w.rand.IntN(2)
-			w.mu.Unlock()
-			if kill {
-				at(i).kill()
-				mu.Lock()
-				procs[i] = w.start()
-				mu.Unlock()
-			}
+			w.fate(procs)
 		}
 	})
 	wg.Wait()
 	w.settle(procs)
-	if fine < 50 || w.refreshed < 8 {
-		w.t.Errorf("%d calls were answered, %d refreshes: the world is too bad to tell anything", fine, w.refreshed)
+	answered := 0
+	for _, n := range fine {
+		answered += n
+	}
+	if answered < 50 || w.refreshed < 8 {
+		w.t.Errorf("%d calls were answered, %d refreshes: the world is too bad to tell anything", answered, w.refreshed)
 	}
 }
 
-// settle wants all to be well, now that the world is.
-func (w *world) settle(procs []*process) {
+// fate is what happens from outside.
+func (w *world) fate(procs *processes) {
 	w.mu.Lock()
-	w.calm = true
-	if w.dead > 0 {
+	i := w.rand.IntN(2)
+	w.mu.Unlock()
+	if w.locked(33) {
+		w.revoke()
+	}
+	if w.handed && w.locked(50) {
+		w.change(procs, i)
+	}
+	if w.lost() {
 		w.login()
 	}
+	if w.locked(33) {
+		procs.at(i).kill()
+	}
+}
+
+// change removes the connection, or has another one handed over, in the middle of the
+// refresh of a process, or right after it.
+func (w *world) change(procs *processes, i int) {
+	w.revoke()
+	var call sync.WaitGroup
+	defer call.Wait()
+	call.Go(func() { procs.at(i).do(w.t) })
+	w.pause(6000)
+	if w.locked(30) {
+		_, _ = auth.Forget(w.t.Context(), operator{w}) // if it can
+	} else {
+		w.login()
+	}
+	w.pause(6000)
+	procs.at(i).do(w.t)
+	if w.locked(50) {
+		w.pause(30 * 60_000)
+	}
+}
+
+// revoke ends all access tokens.
+func (w *world) revoke() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.access)
+}
+
+// lost reports whether somebody has to log in again.
+func (w *world) lost() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	lost := w.dead > 0 || w.removed
+	w.dead = 0
+	return lost
+}
+
+// settle wants all to be well, now that the world is.
+func (w *world) settle(procs *processes) {
+	w.mu.Lock()
+	w.calm = true
 	w.mu.Unlock()
 	for range 3 { // the first may meet what is dead since, the second the operator's answer
-		for _, p := range procs {
-			p.do(w.t)
-		}
-		time.Sleep(11 * time.Minute)
-		w.mu.Lock()
-		if w.dead > 0 {
-			w.dead = 0
+		if w.lost() {
 			w.login()
 		}
-		w.mu.Unlock()
+		for i := range procs.all {
+			procs.at(i).do(w.t)
+		}
+		time.Sleep(11 * time.Minute)
 	}
-	for i, p := range procs {
+	if w.lost() {
+		w.login()
+	}
+	for i := range procs.all {
+		p := procs.at(i)
 		if a := p.do(w.t); a.Status != 200 {
 			w.t.Errorf("process %d, in the end: %+v; %+v", i, a, p.o.Status())
 		}

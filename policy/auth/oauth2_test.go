@@ -473,6 +473,32 @@ func TestOlderSeedIsNotSentAgain(t *testing.T) {
 	})
 }
 
+// A process could not save what it refreshed several times, while the operator configured
+// another refresh token, from which another process went on: by the number of refreshes its
+// own was the newer one, so that it sent the configured one again, which was spent.
+func TestWhatCouldNotBeSavedIsOlderThanANewSeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, up := newShelf(), policytest.NewUpstream(t, issued(1), issued(2), issued(3), issued(4), issued(5))
+		configured := "refresh-0000"
+		s := settings(up, k)
+		s.RefreshToken = func() (string, error) { return configured, nil }
+		a, b := newOAuth2(t, s), newOAuth2(t, s)
+		wantToken(t, a, 1)
+		k.set(syscall.ENOSPC, nil)
+		time.Sleep(time.Hour)
+		wantToken(t, b, 2)
+		time.Sleep(time.Hour)
+		wantToken(t, b, 3)
+		k.set(nil, nil)
+		configured = "refresh-9000"
+		wantToken(t, a, 4)
+		time.Sleep(time.Hour)
+		wantToken(t, b, 5)
+		wantToken(t, a, 5)
+		wantSent(t, up, "refresh-0000 refresh-0001 refresh-0002 refresh-9000 refresh-0004")
+	})
+}
+
 // Nothing is spent while a refresh waits for another process: Close ends the wait.
 func TestCloseDoesNotWaitForOtherProcesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -3,6 +3,7 @@ package auth_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -250,6 +251,26 @@ func TestRevocationThatFails(t *testing.T) {
 				t.Errorf("got %v, want %q", err, want)
 			}
 		})
+	}
+}
+
+// What was kept could not be understood, or was not readable as a login: there is nothing
+// to revoke, which is not what a provider says to an empty token.
+func TestNothingIsRevoked(t *testing.T) {
+	up := policytest.NewUpstream(t)
+	if err := newOAuth2(t, logins(up, newShelf())).Revoke(t.Context(), "https://login.test/revoke", auth.Pair{}); !errors.Is(err, auth.ErrNothing) || up.Tries() != 0 {
+		t.Errorf("error %v after %d requests, want ErrNothing", err, up.Tries())
+	}
+}
+
+// A client whose key is none was told that the URL cannot be asked.
+func TestRevocationByAClientThatCannotSign(t *testing.T) {
+	s := logins(policytest.NewUpstream(t), newShelf())
+	s.ClientSecret, s.ClientAuth = nil, "private_key_jwt"
+	s.Signing = auth.Signing{PrivateKey: value(canary)}
+	err := newOAuth2(t, s).Revoke(t.Context(), "https://login.test/revoke", login("a", "b"))
+	if err == nil || !strings.HasPrefix(err.Error(), "oauth2: the private key is not a PEM private key") || leaks(err.Error()) {
+		t.Errorf("error %v", err)
 	}
 }
 

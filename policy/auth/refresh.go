@@ -183,25 +183,27 @@ func (o *OAuth2) prepare(a *attempt, kept *grant) (done bool, err error) {
 	defer o.mu.Unlock()
 	h := &o.held
 	a.from = h.grant
-	if kept != nil && kept.newer(&h.grant) {
+	if kept != nil && kept.replaces(&h.grant) {
 		a.from = *kept
 	}
 	if a.newSeed(&o.hold) {
-		a.from = grant{Generation: a.from.Generation, Refresh: a.who.refresh, Learned: a.from.Learned,
+		a.from = grant{version: a.from.version, Refresh: a.who.refresh, Learned: a.from.Learned,
 			Seed: mark(a.who.refresh.Reveal()), Former: a.from.former()}
 	}
 	if a.from.Terms != "" && a.from.Terms != o.terms(a.who) { // "": see Introduce
 		a.from.Access = Secret{} // it was given for something else
 	}
 	now := wallClock()
-	if a.from.Access != h.Access && a.from.living(now) {
-		o.take(&a.from)
-		o.held.keepLater(o.kept.unsaved(&a.from), now)
+	living := a.from.Access != h.Access && a.from.living(now)
+	if living || a.from.Login != h.Login {
+		o.adopt(&a.from, now)
+	}
+	if living {
 		o.hold = hold{}
 		return true, nil
 	}
-	if o.hold.holds(a.who, now) && (o.hold.kind == transient || a.from.Generation <= h.Generation) {
-		o.hold.looked = now
+	if o.hold.holds(a, now) {
+		o.hold.looked = pauseOf(lookEvery, now)
 		return true, o.hold.err
 	}
 	return false, nil

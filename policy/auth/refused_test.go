@@ -76,6 +76,27 @@ func TestSecondRefusalPassesThrough(t *testing.T) {
 	})
 }
 
+// What others lost on such a way: the body of the request, of the first refusal where the
+// refresh fails, and of the second.
+func TestLargeUploadThatIsRefusedTwice(t *testing.T) {
+	body := strings.Repeat("0123456789abcdef", 3<<16) // 3 MiB
+	second := policytest.Step{Status: 401, Header: http.Header{"Www-Authenticate": {`Bearer error="invalid_token"`}}, Body: strings.Repeat("still not", 1<<14)}
+	synctest.Test(t, func(t *testing.T) {
+		endpoint, up := policytest.NewUpstream(t, issued(1), issued(2)), policytest.NewUpstream(t, no, second)
+		answer := policytest.Do(auth.Wrap(newOAuth2(t, settings(endpoint, newShelf())), nil)(up), policytest.NewRequest(t, "POST", "https://api.test/x", body))
+		if answer.Err != nil || answer.Status != 401 || answer.Body != second.Body || answer.Header.Get("WWW-Authenticate") != `Bearer error="invalid_token"` {
+			t.Errorf("answer %d, %v, %d bytes, %v: want the second refusal", answer.Status, answer.Header, len(answer.Body), answer.Err)
+		}
+		wantSent(t, endpoint, "refresh-0000 refresh-0001")
+		wantAuthorization(t, up, "access-0001 access-0002")
+		for i, r := range up.Requests() {
+			if r.Body != body {
+				t.Errorf("request %d has %d bytes, or others", i+1, len(r.Body))
+			}
+		}
+	})
+}
+
 // An upstream that answers 401 to one kind of request, whatever the token is.
 func TestRefreshesThatRefusalsCauseBecomeRarer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,9 +1,11 @@
 package auth_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,6 +94,184 @@ func TestLookFollowsWhatIsKept(t *testing.T) {
 		forget(t, kept, true)
 		look(false)
 		wantNone(t, o, "nothing is kept of this connection", 5*time.Minute)
+	})
+}
+
+// Which of two logins came later was told by the clock, in seconds. A connection that was
+// handed over, refreshed, removed and handed over anew within one, or by a machine whose
+// clock is behind, was still the old one for the process that had refreshed it, and the
+// next refresh put that back in place of the new one.
+func TestRemovedDoesNotComeBackBehindANewLogin(t *testing.T) {
+	for name, full := range map[string]error{"saved": nil, "not saved": errors.New("full")} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				up, kept := policytest.NewUpstream(t, issued(1), issued(3)), newShelf()
+				introduce(t, kept, auth.Pair{Refresh: auth.NewSecret("handed-1")})
+				o := newOAuth2(t, keptOnly(up, kept))
+				kept.set(full, nil)
+				wantToken(t, o, 1)
+				kept.set(nil, nil)
+				forget(t, kept, true)
+				introduce(t, kept, login("access-0002", "handed-2"))
+				if _, err := o.Look(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				wantToken(t, o, 2)
+				time.Sleep(time.Hour)
+				wantToken(t, o, 3)
+				wantSent(t, up, "handed-1 handed-2")
+			})
+		})
+	}
+}
+
+// Saving is tried again, and finds what was handed over meanwhile: that is used from then
+// on. The token of before was, until its end.
+func TestHandOverIsFoundBySavingLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := newShelf()
+		introduce(t, kept, auth.Pair{Refresh: auth.NewSecret("handed-1")})
+		o := newOAuth2(t, keptOnly(policytest.NewUpstream(t, issued(1)), kept))
+		kept.set(errors.New("full"), nil)
+		wantToken(t, o, 1)
+		kept.set(nil, nil)
+		introduce(t, kept, login("access-0002", "handed-2"))
+		time.Sleep(time.Second)
+		wantToken(t, o, 1) // and saving is tried
+		synctest.Wait()
+		wantToken(t, o, 2)
+		if st := o.Status(); st.NotKept != nil || !strings.Contains(kept.text(), "handed-2") {
+			t.Errorf("status %+v, kept %s", st, kept.text())
+		}
+	})
+}
+
+// The next login brought a refresh token alone, which cannot be exchanged now. The token of
+// the login before it is not that of the same account.
+func TestTokenOfAnEarlierLoginIsNotUsedOnceALaterOneIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up, kept := policytest.NewUpstream(t, policytest.Step{Status: 503}, issued(3)), newShelf()
+		introduce(t, kept, login("access-0001", "handed-1"))
+		s := logins(up, kept)
+		s.Jitter = policytest.Jitter(0.5)
+		o := newOAuth2(t, s)
+		wantToken(t, o, 1)
+		introduce(t, kept, auth.Pair{Refresh: auth.NewSecret("handed-2")})
+		time.Sleep(48 * time.Minute)
+		wantToken(t, o, 1) // and it is refreshed, ahead of time
+		synctest.Wait()
+		wantNone(t, o, "status 503", 500*time.Millisecond)
+		time.Sleep(500 * time.Millisecond)
+		wantToken(t, o, 3)
+		wantSent(t, up, "handed-2 handed-2")
+	})
+}
+
+// Somebody hands the access token over again that the upstream has refused, with another
+// refresh token.
+func TestRefusedTokenThatIsHandedOverStaysRefused(t *testing.T) {
+	for look, backoff := range map[bool]time.Duration{true: 500 * time.Millisecond, false: time.Second} {
+		t.Run(fmt.Sprintf("looked %t", look), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				up, kept := policytest.NewUpstream(t, policytest.Step{Times: 2, Status: 503}, issued(2)), newShelf()
+				introduce(t, kept, login("access-0001", "handed-1"))
+				s := keptOnly(up, kept)
+				s.Jitter = policytest.Jitter(0.5)
+				o := newOAuth2(t, s)
+				if _, err := o.Token(t.Context(), wantToken(t, o, 1)); err == nil {
+					t.Error("it has a token although the refresh failed")
+				}
+				introduce(t, kept, login("access-0001", "handed-2"))
+				time.Sleep(500 * time.Millisecond)
+				if look {
+					if _, err := o.Look(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				wantNone(t, o, "status 503", backoff)
+				time.Sleep(backoff)
+				wantToken(t, o, 2)
+			})
+		})
+	}
+}
+
+// slowLook is a Keeper whose first Load gives, a second late, what there was.
+type slowLook struct {
+	*shelf
+	looked atomic.Bool
+}
+
+func (s *slowLook) Load(ctx context.Context) ([]byte, error) {
+	data, err := s.shelf.Load(ctx)
+	if !s.looked.Swap(true) {
+		time.Sleep(time.Second)
+	}
+	return data, err
+}
+
+// A look found nothing kept, and a login was put in use before it could say so.
+func TestLookThatIsLateChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := &slowLook{shelf: newShelf()}
+		s := keptOnly(policytest.NewUpstream(t), kept.shelf)
+		s.Keeper = kept
+		o := newOAuth2(t, s)
+		looked := make(chan bool)
+		go func() { found, _ := o.Look(t.Context()); looked <- found }()
+		synctest.Wait()
+		introduce(t, kept.shelf, login("access-0001", "handed-1"))
+		wantToken(t, o, 1)
+		if !<-looked {
+			t.Error("it found nothing")
+		}
+		wantToken(t, o, 1)
+	})
+}
+
+// Likewise for a key that was handed over meanwhile: the one before came back for as long
+// as nobody looked.
+func TestLookThatIsLateBringsNoOlderKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := &slowLook{shelf: newShelf()}
+		k, err := auth.NewKept(auth.Settings{Type: auth.Bearer}, kept)
+		if err != nil {
+			t.Fatal(err)
+		}
+		look := func() {
+			if found, err := k.Look(t.Context()); !found || err != nil {
+				t.Errorf("found %t, %v", found, err)
+			}
+		}
+		hand := func(key string) {
+			if err := auth.IntroduceStatic(t.Context(), kept, auth.Static{Value: auth.NewSecret(key)}); err != nil {
+				t.Error(err)
+			}
+		}
+		hand("one")
+		late := make(chan struct{})
+		go func() { look(); close(late) }()
+		synctest.Wait()
+		hand("two")
+		look()
+		<-late
+		if token, err := k.Token(t.Context(), auth.Token{}); err != nil || token.Value.Reveal() != "Bearer two" {
+			t.Errorf("got %q, %v", token.Value.Reveal(), err)
+		}
+	})
+}
+
+// Who looks again and again at what is gone does not make the next try later.
+func TestRemovedIsLookedForAtTheSamePace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOAuth2(t, keptOnly(policytest.NewUpstream(t), newShelf()))
+		for range 60 {
+			if found, err := o.Look(t.Context()); found || err != nil {
+				t.Fatalf("found %t, %v", found, err)
+			}
+			time.Sleep(time.Second)
+		}
+		wantNone(t, o, "nothing is kept of this connection", 4*time.Minute)
 	})
 }
 
@@ -200,8 +380,27 @@ func TestKeptOfAnotherType(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := newOAuth2(t, keptOnly(policytest.NewUpstream(t), kept))
-	if _, err := o.Look(t.Context()); err == nil || strings.Contains(err.Error(), "canary") {
+	if _, err := o.Look(t.Context()); err == nil || !strings.Contains(err.Error(), "of another type") || strings.Contains(err.Error(), "canary") {
 		t.Errorf("error %v", err)
+	}
+	introduce(t, kept, login("access-0001", "handed-1")) // as the error says
+	if found, err := o.Look(t.Context()); !found || err != nil {
+		t.Errorf("found %t, %v", found, err)
+	}
+	wantToken(t, o, 1)
+}
+
+// stuck is a Keeper that cannot remove.
+type stuck struct{ *shelf }
+
+func (stuck) Remove(context.Context) error { return errors.New("stuck") }
+
+// It was said to be forgotten, and that only the provider could not be told.
+func TestWhatCannotBeRemovedIsNotForgotten(t *testing.T) {
+	kept := newShelf()
+	introduce(t, kept, login("access-0001", "handed-1"))
+	if pair, err := auth.Forget(t.Context(), stuck{kept}); pair != nil || err == nil || err.Error() != "stuck" {
+		t.Errorf("got %v, %v", pair, err)
 	}
 }
 

@@ -94,7 +94,7 @@ func FuzzTokenResponse(f *testing.F) {
 }
 
 func FuzzGrant(f *testing.F) {
-	whole := grant{Generation: 3, Access: NewSecret("a"), Refresh: NewSecret("r"), Previous: NewSecret("p"), Seed: "s", Former: "a b", Terms: "t",
+	whole := grant{version: version{"l", 3}, Access: NewSecret("a"), Refresh: NewSecret("r"), Previous: NewSecret("p"), Seed: "s", Former: "a b", Terms: "t",
 		Obtained: epoch, Expires: epoch.Add(time.Hour), Learned: time.Minute, Forced: 2}
 	data, err := whole.encode()
 	if err != nil {

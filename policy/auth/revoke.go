@@ -4,8 +4,12 @@ import "context"
 
 // Revoke tells the provider that nobody needs the tokens of p any more (RFC 7009 §2.1). It
 // names the refresh token, with which the access token ends at most providers, where
-// there is one. o is one that is not in use as a Source. The error is as that of Redeem.
+// there is one. o is one that is not in use as a Source. The error is ErrNothing, or as
+// that of Redeem.
 func (o *OAuth2) Revoke(ctx context.Context, endpoint string, p Pair) error {
+	if p.empty() {
+		return ErrNothing
+	}
 	a, err := o.login()
 	if err != nil {
 		return err

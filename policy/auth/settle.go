@@ -52,21 +52,24 @@ func (g *grant) rotate(refresh string) {
 }
 
 // rescue keeps a refresh token that came with an access token which is of no use:
-// the one before it may be spent.
-func (o *OAuth2) rescue(ctx context.Context, a attempt, r *result) {
+// the one before it may be spent. The next request will be made with it.
+func (o *OAuth2) rescue(ctx context.Context, a *attempt, r *result) {
 	if !o.kind.spends || r.tokenResponse.failed || r.refresh == "" || r.refresh == a.from.Refresh.Reveal() {
 		return
 	}
 	o.mu.Lock()
-	g := o.held.grant // with the access token that is in use
+	used := o.held.grant
 	o.mu.Unlock()
-	g.Generation, g.Seed, g.Refresh, g.Previous = a.from.Generation+1, a.from.Seed, a.from.Refresh, a.from.Previous
+	g := a.from
+	g.Generation++
+	g.Access, g.Terms, g.Obtained, g.Expires, g.Forced = used.Access, used.Terms, used.Obtained, used.Expires, used.Forced
 	g.rotate(r.refresh)
 	err := o.kept.save(ctx, &g)
 	o.mu.Lock()
 	o.held.grant = g
 	o.held.keepLater(err, wallClock())
 	o.mu.Unlock()
+	a.from = g
 }
 
 // fail holds back the next request, and gives the error to who waits.
@@ -81,10 +84,10 @@ func (o *OAuth2) fail(a attempt, kind failure, err error, asked time.Duration) e
 	o.mu.Lock()
 	if a.requests == 0 && kind == transient && o.hold.active(now) {
 		defer o.mu.Unlock()
-		o.hold.looked = now // in vain: what was known holds
+		o.hold.looked = pauseOf(lookEvery, now) // in vain: what was known holds
 		return o.hold.err
 	}
-	o.hold.extend(kind, err, a.who, asked, o.set.Jitter, now)
+	o.hold.extend(hold{kind: kind, err: err, tried: a.who, with: a.from.version}, asked, o.set.Jitter, now)
 	event := RefreshEvent{Reason: a.reason, Requests: a.requests, Took: now.Sub(a.began), Err: err, Dead: kind == terminal,
 		Expires: o.held.Expires, NextTry: o.hold.until, NotKept: o.held.unsaved}
 	o.mu.Unlock()
@@ -93,16 +96,16 @@ func (o *OAuth2) fail(a attempt, kind failure, err error, asked time.Duration) e
 }
 
 // resave tries once more to keep what is in memory only, unless another process has
-// gone on meanwhile from what it found.
+// gone on meanwhile from what it found, or somebody has put another grant there.
 func (o *OAuth2) resave(ctx context.Context, kept *grant) error {
 	o.mu.Lock()
 	g := o.held.grant
 	o.mu.Unlock()
-	var err error
-	if kept == nil || !kept.newer(&g) {
-		err = o.kept.save(ctx, &g)
+	if kept != nil && kept.replaces(&g) {
+		o.found(kept, g)
+		return o.saved(nil)
 	}
-	return o.saved(err)
+	return o.saved(o.kept.save(ctx, &g))
 }
 
 // saved notes how a try to save ended. No caller waits for that.
@@ -123,7 +126,7 @@ func (h *held) keepLater(err error, now time.Time) {
 		return
 	}
 	h.unsaved = err
-	h.saveAt = now.Add(doubled(time.Second, h.saveTries, time.Minute))
+	h.later = pauseOf(doubled(time.Second, h.saveTries, time.Minute), now)
 	h.saveTries++
 }
 
@@ -135,9 +138,18 @@ func (o *OAuth2) take(g *grant) {
 			Kind: oauth2Kind, Header: authorization, Value: NewSecret("Bearer " + g.Access.Reveal()),
 			Placeholder: o.set.Placeholder, Hidden: [maxHidden]Secret{g.Access},
 		},
-		saveAt: o.held.saveAt, saveTries: o.held.saveTries,
+		later: o.held.later, saveTries: o.held.saveTries,
 	}
 	o.doubted.Store(g.Forced > 0)
+}
+
+// adopt puts a grant in use that was found where it is kept. The lock is held. An access
+// token that the upstream has refused stays refused.
+func (o *OAuth2) adopt(g *grant, now time.Time) {
+	refused := o.held.refused && g.Access == o.held.Access
+	o.take(g)
+	o.held.refused = refused
+	o.held.keepLater(o.kept.unsaved(g), now)
 }
 
 const oauth2Kind = "oauth2"
@@ -199,7 +211,7 @@ func (h *held) young(now time.Time) bool {
 	if h.Forced == 0 || h.accepted && h.Forced < unspaced {
 		return false
 	}
-	return now.Sub(h.Obtained) < spacing(h.Forced)
+	return pauseOf(spacing(h.Forced), h.Obtained).lasts(now)
 }
 
 // unspaced is the length of a row of refreshes that refusals caused, from which on

@@ -63,7 +63,7 @@ func (o *OAuth2) tend(ctx context.Context, now time.Time) {
 	switch {
 	case !h.refreshAt.IsZero() && !now.Before(h.refreshAt) && (!o.hold.active(now) || o.mayLook(now)):
 		o.start(ctx, reasonAhead)
-	case h.unsaved != nil && !now.Before(h.saveAt):
+	case h.unsaved != nil && !h.later.lasts(now):
 		o.start(ctx, reasonSave)
 	}
 }
@@ -112,7 +112,7 @@ var errRefusedMeanwhile = errors.New("oauth2: the new token was refused already"
 // mayLook reports whether it is time to look, while a hold lasts, if it has to: the
 // operator may have given something new, or another process got a token.
 func (o *OAuth2) mayLook(now time.Time) bool {
-	return (o.hold.kind != transient || o.kept.keeper != nil) && now.Sub(o.hold.looked) >= lookEvery
+	return (o.hold.kind != transient || o.kept.keeper != nil) && !o.hold.looked.lasts(now)
 }
 
 // lookEvery is how often the configuration, which may be a file, and the Keeper are

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -110,6 +112,68 @@ func TestConnectionIsNeverLost(t *testing.T) {
 		if err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("%s: %v %v", name, info, err)
 		}
+	}
+}
+
+// An upload of 3 MB whose token was revoked: it is sent once more, byte for byte, where
+// replay_body keeps it; where it does not the client has the refusal, whole, and the next
+// call a new token.
+func TestLargeUploadWithARevokedToken(t *testing.T) {
+	t.Setenv("CRM_SECRET", "demo-secret")
+	const refusal = `{"error":"the token is revoked"}`
+	large := strings.Repeat("0123456789abcdef", 3<<16)
+	for setting, want := range map[string]string{`replay_body = "4MiB"`: "200 access-2", ``: "401 " + refusal} {
+		var mu sync.Mutex
+		tokens := 0
+		var uploads []string
+		provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			mu.Lock()
+			defer mu.Unlock()
+			token, called := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+			switch {
+			case err != nil:
+				t.Error(err)
+			case !called:
+				tokens++
+				fmt.Fprintf(w, `{"access_token":"access-%d","expires_in":3600}`, tokens)
+			default:
+				uploads = append(uploads, string(body))
+				if token == "access-1" {
+					w.WriteHeader(http.StatusUnauthorized)
+					token = refusal
+				}
+				fmt.Fprint(w, token)
+			}
+		}))
+		r := launch(t, fmt.Sprintf(`
+[upstream.crm]
+url = "%[1]s"
+%[2]s
+auth = { type = "oauth2", grant = "client_credentials", token_url = "%[1]s/token", client_id = "demo", client_secret = "env:CRM_SECRET" }
+`, provider.URL, setting))
+		for _, want := range []string{want, "200 access-2"} {
+			resp, err := http.Post(r.url("/crm/upload"), "text/plain", strings.NewReader(large))
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			_ = resp.Body.Close()
+			if got := fmt.Sprint(resp.StatusCode, " ", string(body)); got != want || err != nil {
+				t.Errorf("%s: got %s, %v, want %s", setting, got, err, want)
+			}
+		}
+		mu.Lock()
+		if wanted := map[string]int{`replay_body = "4MiB"`: 3, ``: 2}[setting]; tokens != 2 || len(uploads) != wanted {
+			t.Errorf("%s: %d token requests, %d uploads, want 2 and %d", setting, tokens, len(uploads), wanted)
+		}
+		for i, upload := range uploads {
+			if upload != large {
+				t.Errorf("%s: upload %d has %d bytes, or others", setting, i+1, len(upload))
+			}
+		}
+		mu.Unlock()
+		provider.Close()
 	}
 }
 
