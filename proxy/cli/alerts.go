@@ -215,7 +215,11 @@ func (s *sidecar) checkAlerts(alerts config.Alerts) error {
 		}
 	}
 	if ref := alerts.Secret; ref != "" {
-		if _, err := s.secrets.get(ref); err != nil {
+		secret, err := s.secrets.get(ref)
+		if err == nil {
+			err = alert.CheckSecret(secret)
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("alerts.secret: %w", err))
 		}
 	}

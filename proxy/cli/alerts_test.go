@@ -140,6 +140,11 @@ func TestReloadSaysWhoIsNotified(t *testing.T) {
 func TestNotificationURLsAreChecked(t *testing.T) {
 	path := layFile(t, filepath.Join(t.TempDir(), "config.toml"), "[alerts]\nnotify = [\"env:HOOK\", \"env:MISSING_HOOK\"]\nsecret = \"env:MISSING_SECRET\"\n")
 	t.Setenv("HOOK", "ftp://hook-canary")
+	unsigned := layFile(t, filepath.Join(t.TempDir(), "config.toml"), "alerts.secret = \"env:SIGNING\"\n")
+	t.Setenv("SIGNING", "whsec_canary!") // which would sign, and nobody could verify it
+	if code, said, errs := commandLine("", "check", "--config", unsigned); code != 2 || !strings.Contains(errs, "alerts.secret: must be base64 after whsec_") || strings.Contains(errs, "canary") {
+		t.Errorf("check ends with %d: %s%s", code, said, errs)
+	}
 	var out bytes.Buffer
 	code := Main(t.Context(), Process{Args: []string{"check", "--config", path}, Stdout: &out, Stderr: &out})
 	for _, part := range []string{"alerts.notify[0]: must be an https:// URL", "alerts.notify[1]: ", "MISSING_HOOK", "alerts.secret: ", "MISSING_SECRET"} {
