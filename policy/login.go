@@ -50,8 +50,9 @@ func LoginCommand(upstream, connection string) string {
 // A Login gets the first tokens of a connection from its provider. It shows no value.
 type Login struct {
 	Upstream   *config.Upstream
-	Connection string // "": the one that calls get which name none
-	Probe      string // a harmless call that shows whether the token is taken, "GET /me"; "": none is known
+	Connection string      // "": the one that calls get which name none
+	Auth       config.Auth // of the connection: one of the configuration may differ from the upstream's
+	Probe      string      // a harmless call that shows whether the token is taken, "GET /me"; "": none is known
 
 	source    *auth.OAuth2
 	keeper    auth.Keeper
@@ -90,7 +91,7 @@ func NewLogin(u *config.Upstream, connection string, env Env) (*Login, error) {
 	env.Keep = nil // a login puts nothing in use
 	c := &compiler{env: env, key: "upstream." + u.Name}
 	own := authOf(u, connection)
-	l := &Login{Upstream: u, Connection: connection, Probe: probe(u)}
+	l := &Login{Upstream: u, Connection: connection, Auth: own, Probe: probe(u)}
 	l.clientID = func() (string, error) { return env.Secret(own.ClientID) }
 	l.source = c.oauth2(u, c.key+".auth", "default", id, &credential{auth: own, endpoint: own.TokenURL}, nil)
 	l.transport, err = env.Transport(u)
@@ -100,8 +101,8 @@ func NewLogin(u *config.Upstream, connection string, env Env) (*Login, error) {
 	return l, errors.Join(c.errs...)
 }
 
-// authOf is the credential of a connection: one of the configuration may have a client
-// of its own.
+// authOf is the credential of a connection: one of the configuration may have a client,
+// scopes and endpoints of its own.
 func authOf(u *config.Upstream, connection string) config.Auth {
 	for _, named := range u.Named {
 		if named.Name == connection {
@@ -131,10 +132,10 @@ func (l *Login) ClientID() (string, error) { return l.clientID() }
 // and what the configuration has for it, which goes before.
 func (l *Login) AuthorizeParams() map[string]string {
 	params := map[string]string{}
-	if audience := l.Upstream.Auth.Audience; audience != "" {
+	if audience := l.Auth.Audience; audience != "" {
 		params["audience"] = audience
 	}
-	values, _ := url.ParseQuery(l.Upstream.Auth.AuthorizeParams)
+	values, _ := url.ParseQuery(l.Auth.AuthorizeParams)
 	for name := range values {
 		params[name] = values.Get(name)
 	}
@@ -146,7 +147,7 @@ func (l *Login) Redeem(ctx context.Context, c Code) (Pair, error) { return l.sou
 
 // Device asks for the code of a device.
 func (l *Login) Device(ctx context.Context) (DeviceCode, error) {
-	return l.source.Device(ctx, l.Upstream.Auth.DeviceURL, l.AuthorizeParams())
+	return l.source.Device(ctx, l.Auth.DeviceURL, l.AuthorizeParams())
 }
 
 // Await waits until the user of a device has agreed, or not.
@@ -158,21 +159,23 @@ func (l *Login) Keep(ctx context.Context, p Pair) error { return auth.Introduce(
 // A Forgetter is a Keeper that can forget what it keeps.
 type Forgetter = auth.Forgetter
 
-// Logout takes away what a login brought, and tells whether there was anything. Where
+// Logout takes away what a login brought, and reports whether there was anything. Where
 // the configuration says where, the provider is told to revoke it; the error may be that
 // it could not be told.
-func Logout(ctx context.Context, u *config.Upstream, keeper Forgetter, env Env) (there bool, err error) {
+func Logout(ctx context.Context, u *config.Upstream, connection string, keeper Forgetter, env Env) (there, told bool, err error) {
+	own := authOf(u, connection)
 	pair, err := auth.Forget(ctx, keeper)
-	if err != nil || pair == nil || u.Auth.RevokeURL == "" {
-		return pair != nil, err
+	if err != nil || pair == nil || own.RevokeURL == "" {
+		return pair != nil, false, err
 	}
 	env.Keep = nil
 	c := &compiler{env: env, key: "upstream." + u.Name}
-	source := c.oauth2(u, c.key+".auth", "default", "", &credential{auth: u.Auth, endpoint: u.Auth.TokenURL}, nil)
+	source := c.oauth2(u, c.key+".auth", "default", "", &credential{auth: own, endpoint: own.TokenURL}, nil)
 	if err := errors.Join(c.errs...); err != nil {
-		return true, err
+		return true, false, err
 	}
-	return true, source.Revoke(ctx, u.Auth.RevokeURL, *pair)
+	err = source.Revoke(ctx, own.RevokeURL, *pair)
+	return true, err == nil, err
 }
 
 // ProbeRequest makes a request of a call in words, such as "GET /me".

@@ -97,7 +97,7 @@ func probeOf(l *policy.Login, flag string) (*http.Request, error) {
 
 // consent has somebody agree, and keeps what that brings.
 func (c *commands) consent(ctx context.Context, l *policy.Login, o loginOptions) (policy.Pair, error) {
-	cfg := l.Upstream.Auth
+	cfg := l.Auth
 	switch {
 	case o.device && cfg.DeviceURL == "":
 		return policy.Pair{}, usageError{fmt.Errorf("upstream.%s.auth.device_url: is missing: where does a device ask for its code?", l.Upstream.Name)}
@@ -108,7 +108,7 @@ func (c *commands) consent(ctx context.Context, l *policy.Login, o loginOptions)
 }
 
 func (c *commands) consentInBrowser(ctx context.Context, l *policy.Login, o loginOptions) (pair policy.Pair, err error) {
-	cfg := l.Upstream.Auth
+	cfg := l.Auth
 	id, err := l.ClientID()
 	if err != nil {
 		return policy.Pair{}, fmt.Errorf("reading the client id: %w", err)
