@@ -27,38 +27,86 @@ func TestExampleConfigurationsParse(t *testing.T) {
 	}
 }
 
-// TestReadmeConfigurationsParse does the same for what the README shows.
-func TestReadmeConfigurationsParse(t *testing.T) {
-	data, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
+// TestDocumentedConfigurationsParse does the same for what the README and its further
+// chapters show.
+func TestDocumentedConfigurationsParse(t *testing.T) {
+	shown := 0
+	for path, text := range documents(t) {
+		for _, block := range fenced(text, "toml") {
+			parses(t, path, block)
+			shown++
+		}
 	}
-	blocks := fenced(string(data), "toml")
-	if len(blocks) == 0 {
-		t.Fatal("README.md shows no configuration")
-	}
-	for _, block := range blocks {
-		parses(t, "README.md", block)
+	if shown < 10 {
+		t.Errorf("only %d configurations are shown", shown)
 	}
 }
 
-// TestReadmeListsEveryPreset keeps its list equal to what there is.
-func TestReadmeListsEveryPreset(t *testing.T) {
-	data, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
+// TestDocumentsLeadSomewhere follows the links between them: to a file, and to a heading
+// in it.
+func TestDocumentsLeadSomewhere(t *testing.T) {
+	texts := documents(t)
+	link := regexp.MustCompile(`\]\(([^)#]*)#?([^)]*)\)`)
+	for path, text := range texts {
+		for _, found := range link.FindAllStringSubmatch(text, -1) {
+			if strings.Contains(found[1], "://") {
+				continue
+			}
+			target := path
+			if found[1] != "" {
+				target = filepath.Join(filepath.Dir(path), found[1])
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s links to %s, which is not there", path, target)
+			} else if found[2] != "" && !slices.Contains(anchors(texts[target]), found[2]) {
+				t.Errorf("%s links to #%s, which %s does not have", path, found[2], target)
+			}
+		}
 	}
-	_, rest, _ := strings.Cut(string(data), "\nThere are `anthropic`")
+}
+
+// documents maps path → text, of the README and of its chapters in docs.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	paths, err := filepath.Glob("docs/*.md")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no chapter found: %v", err)
+	}
+	texts := make(map[string]string)
+	for _, path := range append(paths, "README.md") {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[path] = string(data)
+	}
+	return texts
+}
+
+// anchors are what links call the headings of a document.
+func anchors(text string) []string {
+	var all []string
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		plain := regexp.MustCompile(`[^a-z0-9 -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
+		all = append(all, strings.ReplaceAll(plain, " ", "-"))
+	}
+	return all
+}
+
+// TestEveryPresetIsDocumented keeps the list in its chapter equal to what there is.
+func TestEveryPresetIsDocumented(t *testing.T) {
+	const path = "docs/presets.md"
+	_, rest, _ := strings.Cut(documents(t)[path], "\nThere are `anthropic`")
 	list, _, found := strings.Cut("`anthropic`"+rest, ". ")
 	if !found {
-		t.Fatal("README.md has no list of presets")
+		t.Fatal(path + " has no list of presets")
 	}
 	var listed []string
 	for _, match := range regexp.MustCompile("`([a-z-]+)`").FindAllStringSubmatch(list, -1) {
 		listed = append(listed, match[1])
 	}
 	if want := preset.Names(); !slices.Equal(listed, want) {
-		t.Errorf("README.md lists %q, there are %q", listed, want)
+		t.Errorf("%s lists %q, there are %q", path, listed, want)
 	}
 }
 

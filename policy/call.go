@@ -185,6 +185,9 @@ const (
 	EventGiveUp  EventKind = "give-up" // no further attempt although the last one did not succeed: Attempt, Reason
 	EventGate    EventKind = "gate"    // the provider closed a quota until Until
 	EventRefresh EventKind = "refresh" // a token was asked for: Key is the credential, From why, Reason how it ended, Delay how long it took, Err; Until the token's end
+	// EventFound: trouble that EventRefresh told of is over, since another process has kept
+	// other tokens, such as those of a login: Key is the credential.
+	EventFound EventKind = "found"
 	// EventConnection: a connection was handed over to the store, or removed: Key is its
 	// name, Reason "created", "replaced" or "removed".
 	EventConnection EventKind = "connection"

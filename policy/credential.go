@@ -141,6 +141,9 @@ func (c *compiler) oauth2Settings(u *config.Upstream, key, name string, cred *cr
 				Until: e.Expires, Delay: e.Took, Err: errors.Join(e.Err, e.NotKept),
 			})
 		},
+		OnFound: func() {
+			c.env.Observe(context.Background(), Event{Kind: EventFound, Upstream: u.Name, Key: name})
+		},
 	}
 	if cfg.RefreshToken != "" {
 		// Not looked at before it is needed: it may be gone once its successor is kept.

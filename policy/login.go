@@ -101,8 +101,8 @@ func NewLogin(u *config.Upstream, connection string, env Env) (*Login, error) {
 	return l, errors.Join(c.errs...)
 }
 
-// authOf is the credential of a connection: one of the configuration may have a client
-// of its own.
+// authOf is the credential of a connection: one of the configuration may have a client,
+// scopes and endpoints of its own.
 func authOf(u *config.Upstream, connection string) config.Auth {
 	for _, named := range u.Named {
 		if named.Name == connection {
@@ -156,40 +156,35 @@ func (l *Login) Await(ctx context.Context, d DeviceCode) (Pair, error) { return 
 // Keep puts p where those who run find it, in place of an earlier login.
 func (l *Login) Keep(ctx context.Context, p Pair) error { return auth.Introduce(ctx, l.keeper, p) }
 
-// RevokeURL is where the provider of a connection is told that its tokens are not needed
-// any more; "": nowhere.
-func RevokeURL(u *config.Upstream, connection string) string {
-	return authOf(u, connection).RevokeURL
-}
-
-// Logout takes away what a login brought, and tells whether there was anything. Where
+// Logout takes away what a login brought, and reports whether there was anything. Where
 // the configuration says where, the provider is told to revoke it; the error may be that
 // it could not be told. Of env it uses Keep, and what that needs.
-func Logout(ctx context.Context, u *config.Upstream, connection string, env Env) (there bool, err error) {
+func Logout(ctx context.Context, u *config.Upstream, connection string, env Env) (there, told bool, err error) {
 	id, err := LoginID(u, connection)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	kept, err := env.Keep(id)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	keeper, ok := kept.(auth.Forgetter)
 	if !ok {
-		return false, errCannotForget
+		return false, false, errCannotForget
 	}
-	pair, err := auth.Forget(ctx, keeper)
 	own := authOf(u, connection)
+	pair, err := auth.Forget(ctx, keeper)
 	if err != nil || pair == nil || own.RevokeURL == "" {
-		return pair != nil, err
+		return pair != nil, false, err
 	}
 	env.Keep = nil
 	c := &compiler{env: env, key: "upstream." + u.Name}
 	source := c.oauth2(u, c.key+".auth", "default", "", &credential{auth: own, endpoint: own.TokenURL}, nil)
 	if err := errors.Join(c.errs...); err != nil {
-		return true, err
+		return true, false, err
 	}
-	return true, source.Revoke(ctx, own.RevokeURL, *pair)
+	err = source.Revoke(ctx, own.RevokeURL, *pair)
+	return true, err == nil, err
 }
 
 // errCannotForget is for a Keeper that is no auth.Forgetter.

@@ -95,7 +95,7 @@ authorize_params = { prompt = "none" }
 	if err := login.Keep(t.Context(), pair); err != nil {
 		t.Fatal(err)
 	}
-	if there, err := policy.Logout(t.Context(), &file.Upstreams[0], "acme", r.env); !there || err != nil || len(k.data) > 0 {
+	if there, told, err := policy.Logout(t.Context(), &file.Upstreams[0], "acme", r.env); !there || !told || err != nil || len(k.data) > 0 {
 		t.Errorf("logged out: %t, %v; kept %d bytes", there, err, len(k.data))
 	}
 	for i, want := range []string{"https://acme.test/device audience=ours", "https://acme.test/revoke token=r"} {

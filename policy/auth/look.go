@@ -7,6 +7,7 @@ import "context"
 // put a new grant there. found is false where nothing is kept; a credential that
 // is only kept is given up then. After an error what was known holds.
 func (o *OAuth2) Look(ctx context.Context) (found bool, err error) {
+	defer o.relieved(o.troubled())
 	for {
 		o.mu.Lock()
 		used := o.held.grant

@@ -61,6 +61,7 @@ type OAuth2Settings struct {
 	Keeper    Keeper                                // nil: memory only
 	Jitter    func(max time.Duration) time.Duration // random in [0, max); nil: none, and full waits
 	OnRefresh func(RefreshEvent)                    // after each token request, and each try to save; must not block
+	OnFound   func()                                // trouble that OnRefresh told of is over, without a request: see relieved; must not block
 }
 
 // Format writes which grant it is about, for every verb: a value of Params may be a

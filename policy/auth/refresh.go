@@ -60,7 +60,9 @@ func (o *OAuth2) fly(ctx context.Context, reason string) error {
 		return o.fail(a, transient, fmt.Errorf("oauth2: %w", err), 0)
 	}
 	a.began = wallClock()
+	troubled := o.troubled()
 	if done, err := o.prepare(&a, kept); done {
+		o.relieved(troubled)
 		return err
 	}
 	if o.kind.spends && a.from.Refresh == (Secret{}) {

@@ -417,3 +417,40 @@ func TestInspectShowsTimesOnly(t *testing.T) {
 		}
 	})
 }
+
+// What somebody else has kept ends trouble without a request, and nobody was told: not of
+// a login after a dead grant, found by a refresh or by a look.
+func TestReliefIsTold(t *testing.T) {
+	for name, find := range map[string]func(context.Context, *auth.OAuth2) error{
+		"refresh": func(ctx context.Context, o *auth.OAuth2) error {
+			_, err := o.Token(ctx, auth.Token{})
+			return err
+		},
+		"look": func(ctx context.Context, o *auth.OAuth2) error {
+			_, err := o.Look(ctx)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				kept, told := newShelf(), ""
+				s := keptOnly(policytest.NewUpstream(t), kept)
+				s.OnRefresh = func(e auth.RefreshEvent) { told += fmt.Sprintf(" dead=%t", e.Dead) }
+				s.OnFound = func() { told += " found" }
+				o := newOAuth2(t, s)
+				wantNone(t, o, "nothing is kept of this connection", 5*time.Minute)
+				introduce(t, kept, login("access-0001", "handed-1"))
+				time.Sleep(2 * time.Second)
+				for range 2 { // the second is no news
+					if err := find(t.Context(), o); err != nil {
+						t.Error(err)
+					}
+				}
+				wantToken(t, o, 1)
+				if told != " dead=true found" {
+					t.Errorf("told%s", told)
+				}
+			})
+		})
+	}
+}

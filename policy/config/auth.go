@@ -90,7 +90,7 @@ func (k authKind) agrees(n node, auth *Auth) {
 			}
 		case slices.Contains(k.may, key):
 		case n.has(key):
-			place.deny("does not belong to type " + k.name + ", which takes " + k.takes())
+			place.deny("does not belong to type " + k.name + n.origin("type") + ", which takes " + k.takes())
 		}
 	}
 	if k.name == "header" && n.sound("name") && n.has("name") {

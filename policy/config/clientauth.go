@@ -20,10 +20,13 @@ func (g grant) clientAuth(o *OAuth2) string {
 	return "none"
 }
 
+// sendsSecret reports whether a way of showing who it is has a client send its secret.
+func sendsSecret(clientAuth string) bool { return clientAuth != "none" && clientAuth != clientKey }
+
 // clientAgrees reports what the client's way of showing who it is needs, and does not
 // send.
 func clientAgrees(n node, o *OAuth2) {
-	sends := o.ClientAuth != "none" && o.ClientAuth != clientKey
+	sends := sendsSecret(o.ClientAuth)
 	secret := n.child("client_secret")
 	switch {
 	case !sends && o.ClientSecret != "":

@@ -108,6 +108,8 @@ func connectionAgrees(n, auth node, upstream Auth, own *Auth) {
 			place.deny("is the same for all connections of an upstream: it belongs into auth")
 		case !slices.Contains(kind.needs, key) && !slices.Contains(kind.may, key):
 			place.deny("does not belong to type " + kind.name + ", which takes " + kind.takes())
+		case upstream.Type == "oauth2" && !n.has("grant") && slices.Contains(grantKeys(), key) && !grantOf(own.Grant).takes(key, &own.OAuth2):
+			grantOf(own.Grant).refuse(place, key)
 		}
 	}
 	if !n.soundBelow() {
@@ -120,25 +122,34 @@ func connectionAgrees(n, auth node, upstream Auth, own *Auth) {
 			n.child(key).deny("must not be empty")
 		}
 	}
-	partsAgree(n, auth, own)
+	partsAgree(n, auth)
+	if !n.soundBelow() {
+		return
+	}
+	switch upstream.Type {
+	case "oauth2":
+		if n.has("client_auth") && !sendsSecret(own.ClientAuth) && !n.has("client_secret") {
+			own.ClientSecret = "" // it shows who it is in another way than the upstream's client
+		}
+		grantOf(own.Grant).agrees(n, &own.OAuth2)
+	case serviceAccount:
+		serviceAccountAgrees(n, &own.OAuth2)
+	}
 }
 
 // partners are parts of one secret: who gives the first has to give the second, where the
 // upstream has one.
 var partners = []struct{ first, second string }{
-	{"client_id", "client_secret"}, {"client_id", "private_key"}, {"client_secret", "client_id"},
-	{"app_id", "private_key"}, {"private_key", "key_id"}, {"private_key", "certificate"}, {"key_id", "private_key"},
+	{"client_id", "client_secret"}, {"client_id", "private_key"}, {"client_id", "client_assertion"}, {"client_secret", "client_id"},
+	{"app_id", "private_key"}, {"issuer", "private_key"}, {"private_key", "key_id"}, {"private_key", "certificate"}, {"key_id", "private_key"},
 }
 
 // partsAgree reports a secret that is only half a connection's own.
-func partsAgree(n, auth node, own *Auth) {
+func partsAgree(n, auth node) {
 	for _, p := range partners {
 		if n.has(p.first) && auth.has(p.second) && !n.has(p.second) && n.sound(p.second) {
 			n.child(p.second).deny("is missing: the upstream's does not belong to this " + p.first)
 		}
-	}
-	if n.has("client_secret") && own.ClientAuth == "none" {
-		n.child("client_secret").deny("is not sent where client_auth is \"none\"")
 	}
 }
 

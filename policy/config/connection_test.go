@@ -84,6 +84,35 @@ func TestUpstreamWithoutACredentialOfItsOwn(t *testing.T) {
 	}
 }
 
+// A connection may show who it is in another way than the upstream's client, and says what
+// follows from its keys as auth does.
+func TestConnectionWithAClientOfItsOwnKind(t *testing.T) {
+	u := upstream(t, mustParse(t, tenants(oauth2Auth+"\nrefresh_token = \"env:R\"", "")+`
+[upstream.crm.connection.acme]
+refresh_token = "env:ACME"
+client_id     = "public"
+client_auth   = "none"
+client_secret = ""
+[upstream.crm.connection.key]
+refresh_token = "env:KEY"
+client_auth   = "private_key_jwt"
+private_key   = "env:K"
+`), "crm")
+	if got := u.Named[0].Auth; got.ClientSecret != "" || got.ClientAuth != "none" {
+		t.Errorf("got %+v", got)
+	}
+	if got := u.Named[1].Auth; got.ClientSecret != "" || got.PrivateKey != "env:K" {
+		t.Errorf("got %+v", got)
+	}
+	u = upstream(t, mustParse(t, tenants("type = \"oauth2\"\ngrant = \"token_exchange\"\ntoken_url = \"https://login.example.com/t\"\nsubject_token = \"env:S\"", "")+`
+[upstream.crm.connection.acme]
+actor_token = "env:A"
+`), "crm")
+	if got := u.Named[0].Auth.ActorTokenType; got != "urn:ietf:params:oauth:token-type:jwt" {
+		t.Errorf("actor_token_type %q", got)
+	}
+}
+
 func TestConnectionMistakes(t *testing.T) {
 	acme := func(auth, own string) string { return tenants(auth, "") + "[upstream.crm.connection.acme]\n" + own }
 	const refreshes = oauth2Auth + "\nrefresh_token = \"env:R\""
@@ -108,6 +137,24 @@ func TestConnectionMistakes(t *testing.T) {
 			"upstream.crm.connection.acme.client_secret: is missing: the upstream's does not belong to this client_id"},
 		{"secret without its client", acme(refreshes, "refresh_token = \"env:A\"\nclient_secret = \"env:C\""),
 			"upstream.crm.connection.acme.client_id: is missing: the upstream's does not belong to this client_secret"},
+		{"client without its assertion", acme(strings.Replace(refreshes, "client_secret", "client_assertion", 1), "refresh_token = \"env:A\"\nclient_id = \"theirs\""),
+			"upstream.crm.connection.acme.client_assertion: is missing: the upstream's does not belong to this client_id"},
+		{"issuer without its key", acme("type = \"oauth2\"\ngrant = \"jwt_bearer\"\ntoken_url = \"https://login.example.com/t\"\nissuer = \"i\"\nprivate_key = \"env:K\"", "issuer = \"theirs\""),
+			"upstream.crm.connection.acme.private_key: is missing: the upstream's does not belong to this issuer"},
+		{"key of another grant", acme(refreshes, "refresh_token = \"env:A\"\nsubject_token = \"env:T\""),
+			"upstream.crm.connection.acme.subject_token: does not belong to the grant refresh_token"},
+		{"refresh token of a grant that needs none", acme(strings.Replace(oauth2Auth, "refresh_token", "client_credentials", 1), "refresh_token = \"env:A\""),
+			"upstream.crm.connection.acme.refresh_token: does not belong to the grant client_credentials, which needs none"},
+		{"key that signs nothing", acme(refreshes, "refresh_token = \"env:A\"\nprivate_key = \"env:K\""),
+			"upstream.crm.connection.acme.private_key: does not belong to the grant refresh_token"},
+		{"assertion that is not shown", acme(refreshes, "refresh_token = \"env:A\"\nclient_assertion = \"env:K\""),
+			`upstream.crm.connection.acme.client_assertion: is not sent where client_auth is "auto"`},
+		{"no client", acme(strings.Replace(oauth2Auth, "refresh_token", "client_credentials", 1), "client_auth = \"none\""),
+			"upstream.crm.connection.acme.client_secret: is missing: the grant client_credentials has nothing else to show, but for a private_key (RFC 6749 section 4.4)"},
+		{"scopes of an ID token", acme("type = \"service_account\"\nkey = \"env:K\"\nscopes = [\"a\"]", "audience = \"https://a.run.app\""),
+			"upstream.crm.connection.acme.audience: is for an ID token, which has no scopes"},
+		{"parameter of the grant", acme("type = \"oauth2\"\ngrant = \"token_exchange\"\ntoken_url = \"https://login.example.com/t\"\nsubject_token = \"env:K\"", "params = { actor_token = \"a\" }"),
+			"upstream.crm.connection.acme.params.actor_token: is sent by the grant token_exchange itself"},
 		{"key of another name", acme("type = \"oauth2\"\ngrant = \"jwt_bearer\"\ntoken_url = \"https://login.example.com/t\"\nissuer = \"i\"\nprivate_key = \"env:K\"\nkey_id = \"1\"", "private_key = \"env:A\""),
 			"upstream.crm.connection.acme.key_id: is missing: the upstream's does not belong to this private_key"},
 		{"half of a key", acme("type = \"sigv4\"\naccess_key_id = \"env:I\"\nsecret_access_key = \"env:K\"", "access_key_id = \"env:A\""),

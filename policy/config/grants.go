@@ -42,6 +42,10 @@ var grants = []grant{
 // a client that shows who it is by one.
 var signs = []string{"private_key", "key_id", "algorithm", "certificate", "assertion_audience", "assertion_lifetime"}
 
+func grantOf(name string) grant {
+	return grants[slices.IndexFunc(grants, func(g grant) bool { return g.name == name })]
+}
+
 func grantNames() []string {
 	names := make([]string, len(grants))
 	for i, g := range grants {
@@ -65,7 +69,7 @@ func grantAgrees(n node, o *OAuth2) {
 	if !n.sound("grant", "client_secret", "client_auth", "private_key") {
 		return
 	}
-	g := grants[slices.IndexFunc(grants, func(g grant) bool { return g.name == o.Grant })]
+	g := grantOf(o.Grant)
 	if !n.writes("client_auth") {
 		o.ClientAuth = g.clientAuth(o)
 	}
@@ -77,12 +81,24 @@ func grantAgrees(n node, o *OAuth2) {
 			if !n.excused(key, Auth{Type: "oauth2", OAuth2: *o}) {
 				g.needed(place, key)
 			}
-		case slices.Contains(g.may, key):
-		case o.ClientAuth == clientKey && slices.Contains(signs, key):
-		case n.has(key):
-			place.deny(g.hint(key, "does not belong to the grant "+g.name))
+		case n.has(key) && !g.takes(key, o):
+			g.refuse(place, key)
 		}
 	}
+	g.agrees(n, o)
+}
+
+// takes reports whether a key, one that not all grants take, is of use.
+func (g grant) takes(key string, o *OAuth2) bool {
+	return slices.Contains(g.needs, key) || slices.Contains(g.may, key) || o.ClientAuth == clientKey && slices.Contains(signs, key)
+}
+
+func (g grant) refuse(place node, key string) {
+	place.deny(g.hint(key, "does not belong to the grant "+g.name))
+}
+
+// agrees reports values that do not go together.
+func (g grant) agrees(n node, o *OAuth2) {
 	for _, name := range g.sends {
 		if values, _ := url.ParseQuery(o.Params); values.Has(name) {
 			n.child("params").child(name).deny("is sent by the grant " + g.name + " itself")

@@ -207,6 +207,14 @@ func baseOf(raw any) string {
 	return u.ResolveReference(&url.URL{Path: "."}).String()
 }
 
+// origin says of a key that only a preset has a value for where that is from.
+func (n node) origin(key string) string {
+	if preset := n.log.from[n.child(key).path]; preset != "" {
+		return " (which preset " + preset + " means where auth has no " + key + ")"
+	}
+	return ""
+}
+
 // missing reports a key that is not written and has no default. What a preset knows
 // of it says more than problem does. Where the preset itself is not known, nobody
 // knows what is missing.

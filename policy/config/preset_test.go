@@ -338,6 +338,8 @@ func TestFaultsAroundPresets(t *testing.T) {
 			`upstream.x.rule[0].auth.token_url: is missing: preset microsoft-graph needs that of your tenant, "https://login.microsoftonline.com/TENANT/oauth2/v2.0/token"`},
 		{"a value of the preset that has lost its other half", `upstream.x = { preset = "stripe", retry = { idempotency_header = "" } }`,
 			`upstream.x.retry.mint_key = true: needs idempotency_header: in which header does the provider look for the key? (from preset stripe)`},
+		{"keys of another type than the usual one", `upstream.x = { preset = "github", auth = { token = "env:T", grant = "refresh_token" } }`,
+			`upstream.x.auth.grant: does not belong to type bearer (which preset github means where auth has no type), which takes token`},
 		{"twice", "[upstream.a]\npreset = \"github\"\n[upstream.b]\npreset = \"github\"",
 			`upstream.b.url: "api.github.com" of upstream.b overlaps "api.github.com" of upstream.a; a host belongs to one upstream (hosts = [] leaves an upstream to its base URL alone) (from preset github)`},
 		{"tables that are none", `upstream.x = { preset = "stripe", retry = 3, auth = 4, rule = 5 }`,

@@ -107,20 +107,36 @@ func (b *Book) Resolve(subject string, rules ...Rule) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, rule := range rules {
-		k := key{rule.Name, subject}
-		e := b.entries[k]
-		if e == nil {
-			continue
+		b.end(key{rule.Name, subject})
+	}
+}
+
+// Forget says that all trouble with the subjects that gone names is over: they are no
+// more.
+func (b *Book) Forget(gone func(subject string) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for k := range b.entries {
+		if gone(k.subject) {
+			b.end(k)
 		}
-		delete(b.entries, k)
-		if e.timer != nil {
-			e.timer.Stop()
-		}
-		if e.told {
-			now := time.Now()
-			e.Ended = &now
-			b.changed(e.Alert)
-		}
+	}
+}
+
+// end takes an entry out, if there is one. The lock is held.
+func (b *Book) end(k key) {
+	e := b.entries[k]
+	if e == nil {
+		return
+	}
+	delete(b.entries, k)
+	if e.timer != nil {
+		e.timer.Stop()
+	}
+	if e.told {
+		now := time.Now()
+		e.Ended = &now
+		b.changed(e.Alert)
 	}
 }
 

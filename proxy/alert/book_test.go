@@ -86,6 +86,21 @@ func TestSubjectsAreApart(t *testing.T) {
 	})
 }
 
+// What is gone has no trouble, known or not yet told.
+func TestWhatIsGoneIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d diary
+		book := alert.NewBook(d.note)
+		defer book.Close()
+		book.Raise(atOnce, "crm", "", "")
+		book.Raise(patient, "crm", "", "")
+		book.Raise(atOnce, "erp", "", "")
+		book.Forget(func(subject string) bool { return subject == "crm" })
+		time.Sleep(time.Hour)
+		d.want(t, "dead crm 1 lasts", "dead erp 1 lasts", "dead crm 1 took 0s")
+	})
+}
+
 func TestBookIsBounded(t *testing.T) {
 	book := alert.NewBook(nil)
 	for i := range 2000 {

@@ -26,14 +26,14 @@ var kindNames = map[string]kind{"slack": slack, "discord": discord, "teams": tea
 func (t target) messages(alerts []Alert) [][]byte {
 	switch t.kind {
 	case slack:
-		return one(map[string]any{"text": escapeSlack.Replace(text(alerts))})
+		return one(map[string]any{"text": clip(escapeSlack.Replace(text(alerts)), maxText)})
 	case discord:
 		return one(map[string]any{
 			"content":          clip(text(alerts), maxDiscord),
 			"allowed_mentions": map[string]any{"parse": []string{}}, // whatever a provider wrote there
 		})
 	case teams:
-		return one(card(text(alerts)))
+		return one(card(clip(text(alerts), maxText)))
 	case pagerDuty:
 		events := make([][]byte, 0, len(alerts))
 		for _, a := range alerts {
@@ -44,8 +44,12 @@ func (t target) messages(alerts []Alert) [][]byte {
 	return one(map[string]any{"alerts": alerts})
 }
 
-// maxDiscord is the length of a message that Discord takes, in characters.
-const maxDiscord = 2000
+// The lengths of messages that are taken, in characters: Discord says so; Slack cuts
+// after 40000, and Teams refuses what has more than 28 KiB with everything around it.
+const (
+	maxDiscord = 2000
+	maxText    = 7000
+)
 
 // escapeSlack are the three characters that mean something in Slack's text.
 var escapeSlack = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")

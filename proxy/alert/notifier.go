@@ -180,11 +180,11 @@ func (n *Notifier) post(t target, id string, message []byte) (again bool, err er
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "outrider")
 	if t.kind == generic && n.set.Secret != nil {
-		secret, err := n.set.Secret()
+		key, err := n.key()
 		if err != nil {
 			return false, fmt.Errorf("reading the secret for its signature: %w", err)
 		}
-		sign(req.Header, secret, id, time.Now(), message)
+		sign(req.Header, key, id, time.Now(), message)
 	}
 	resp, err := n.set.Transport.RoundTrip(req)
 	if err != nil {
@@ -200,4 +200,12 @@ func (n *Notifier) post(t target, id string, message []byte) (again bool, err er
 	}
 	again = resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusRequestTimeout
 	return again, fmt.Errorf("it answered %d", resp.StatusCode)
+}
+
+func (n *Notifier) key() ([]byte, error) {
+	secret, err := n.set.Secret()
+	if err != nil {
+		return nil, err
+	}
+	return signingKey(secret)
 }

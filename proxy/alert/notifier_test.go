@@ -100,6 +100,30 @@ func TestEachServiceGetsItsForm(t *testing.T) {
 	}
 }
 
+// Of a thousand customers whose provider is down, people read the first: a message that
+// is too long for a service would be refused as a whole.
+func TestMessagesAreNotTooLongForTheirService(t *testing.T) {
+	for url, most := range map[string]int{
+		"https://hooks.slack.com/services/x":                    40000,
+		"https://discord.com/api/webhooks/x":                    4000,
+		"https://prod-1.westeurope.logic.azure.com/workflows/x": 28 << 10,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := open(t, "", []string{url}, policytest.Step{Times: -1})
+			for range 1000 {
+				customer := dead
+				customer.Subject = "crm/connection ä&b"
+				s.Notify(customer)
+			}
+			time.Sleep(3 * time.Second)
+			synctest.Wait()
+			if requests := s.up.Requests(); len(requests) != 1 || len(requests[0].Body) > most {
+				t.Errorf("%s: %d messages, of %d bytes", url, len(requests), len(requests[0].Body))
+			}
+		})
+	}
+}
+
 // The signature is computed here as the specification of Standard Webhooks has it.
 func TestOwnFormIsSigned(t *testing.T) {
 	for secret, key := range map[string]string{
@@ -210,6 +234,7 @@ func TestNotificationURLs(t *testing.T) {
 		"pagerduty:R0UT1NG":               "",
 		"pagerduty:":                      "pagerduty: must be followed by the routing key of the integration",
 		"http://ops.test/" + canary:       "must be https://: http:// is for this machine alone",
+		"http://127.ops.test/" + canary:   "must be https://: http:// is for this machine alone", // a name like any other
 		"https://me:" + canary + "@a.com": "must be an https:// URL, one with",
 		canary:                            "must be an https:// URL, one with",
 		"irc+https://ops.test":            "must be an https:// URL, one with",

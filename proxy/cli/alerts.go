@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +23,8 @@ var (
 	credentialRefused = alert.Rule{Name: "credential-refused", Severity: alert.Critical}
 	credentialFailing = alert.Rule{Name: "credential-failing", Severity: alert.Critical, Patience: 5 * time.Minute}
 	credentialNotKept = alert.Rule{Name: "credential-not-kept", Severity: alert.Critical}
+
+	credentialRules = []alert.Rule{credentialDead, credentialRefused, credentialFailing, credentialNotKept}
 )
 
 // alarms turn events into alerts, and tell them: in the log, and to the notification
@@ -32,6 +35,7 @@ type alarms struct {
 	secrets *secrets
 
 	mu       sync.Mutex
+	subjects map[string]bool // credentials of the configuration that are fetched
 	set      config.Alerts
 	egress   config.Egress
 	notifier *alert.Notifier // nil: nobody is notified
@@ -61,15 +65,29 @@ func (a *alarms) tell(told alert.Alert) {
 
 // observe learns from an event what is wrong, and what is over.
 func (a *alarms) observe(e policy.Event) {
-	if e.Kind == policy.EventConnection { // it is another one, or none
-		a.book.Resolve(e.Upstream+"/"+policy.ConnectionCredential(e.Key), credentialDead, credentialRefused, credentialFailing, credentialNotKept)
+	switch e.Kind {
+	case policy.EventConnection: // it is another one, or none
+		a.book.Resolve(subjectOf(e.Upstream, policy.ConnectionCredential(e.Key)), credentialRules...)
+	case policy.EventFound:
+		a.book.Resolve(subjectOf(e.Upstream, e.Key), credentialRules...)
+	case policy.EventRefresh:
+		a.refreshed(e)
 	}
-	if e.Kind != policy.EventRefresh {
-		return
+}
+
+// subjectOf names a credential in alerts.
+func subjectOf(upstream, credential string) string {
+	if credential == "default" {
+		return upstream
 	}
-	subject, who := e.Upstream, e.Upstream
+	return upstream + "/" + credential
+}
+
+// refreshed learns from how a token request has ended.
+func (a *alarms) refreshed(e policy.Event) {
+	subject, who := subjectOf(e.Upstream, e.Key), e.Upstream
 	if e.Key != "default" {
-		subject, who = e.Upstream+"/"+e.Key, e.Upstream+" ("+e.Key+")"
+		who = e.Upstream + " (" + e.Key + ")"
 	}
 	detail := ""
 	if e.Err != nil {
@@ -81,7 +99,7 @@ func (a *alarms) observe(e policy.Event) {
 			a.book.Resolve(subject, credentialNotKept)
 			return
 		}
-		a.book.Resolve(subject, credentialDead, credentialRefused, credentialFailing, credentialNotKept)
+		a.book.Resolve(subject, credentialRules...)
 	case "not-kept":
 		a.book.Resolve(subject, credentialDead, credentialRefused, credentialFailing)
 		a.book.Raise(credentialNotKept, subject, "The tokens of "+who+" are in memory only", detail)
@@ -96,9 +114,41 @@ func (a *alarms) observe(e policy.Event) {
 	}
 }
 
-// follow has a configuration that is live now say who is notified. What waits for the
-// targets of the one before is sent.
+// subjects are the credentials of the configuration that are fetched, as alerts name
+// them.
+func subjects(set *policy.Set) map[string]bool {
+	all := make(map[string]bool)
+	for _, u := range set.Upstreams() {
+		for _, credential := range u.Fetched() {
+			all[subjectOf(u.Config.Name, credential)] = true
+		}
+	}
+	return all
+}
+
+// forget ends the alerts about what the configuration that is live now does not have any
+// more: nobody would ever tell that their trouble is over.
+func (s *sidecar) forget() {
+	set, a := s.live.Load(), s.alarms
+	now := subjects(set)
+	a.mu.Lock()
+	before := a.subjects
+	a.subjects = now
+	a.mu.Unlock()
+	names := make(map[string]bool)
+	for _, u := range set.Upstreams() {
+		names[u.Config.Name] = true
+	}
+	a.book.Forget(func(subject string) bool {
+		upstream, _, _ := strings.Cut(subject, "/")
+		return !names[upstream] || before[subject] && !now[subject] // and connections of the store stay
+	})
+}
+
+// follow has a configuration that is live now say who is notified, and of what. What
+// waits for the targets of the one before is sent.
 func (s *sidecar) follow() {
+	s.forget()
 	file := s.live.Load().File
 	a := s.alarms
 	a.mu.Lock()
@@ -165,7 +215,11 @@ func (s *sidecar) checkAlerts(alerts config.Alerts) error {
 		}
 	}
 	if ref := alerts.Secret; ref != "" {
-		if _, err := s.secrets.get(ref); err != nil {
+		secret, err := s.secrets.get(ref)
+		if err == nil {
+			err = alert.CheckSecret(secret)
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("alerts.secret: %w", err))
 		}
 	}

@@ -41,7 +41,7 @@ func (c *commands) loggedIn(ctx context.Context, s *sidecar, l *policy.Login, pa
 			return err
 		}
 	} else {
-		c.printLogin(l.Title(), view)
+		c.printLogin(l.Title(), pair.Expires.Sub(pair.Obtained), view)
 	}
 	if !view.Renewable {
 		c.note("the provider gave no refresh token: %s", withoutRefresh(view.Expires))
@@ -72,16 +72,16 @@ func (p *probeView) failure() error {
 	return fmt.Errorf("%s was answered %d; the tokens are kept", p.Call, p.Status)
 }
 
-func (c *commands) printLogin(title string, view loginView) {
-	lifetime := "the provider does not say when its token ends"
+func (c *commands) printLogin(title string, lifetime time.Duration, view loginView) {
+	ends := "the provider does not say when its token ends"
 	if view.Expires != nil {
-		lifetime = "its token lives for " + config.Duration(time.Until(*view.Expires).Round(time.Second)).String()
+		ends = "its token lives for " + config.Duration(lifetime.Round(time.Second)).String()
 	}
 	refresh := "with a refresh token"
 	if !view.Renewable {
 		refresh = "without a refresh token"
 	}
-	fmt.Fprintf(c.Stdout, "%s is logged in, %s; %s.\nTokens are kept in %s.\n", title, refresh, lifetime, view.Store)
+	fmt.Fprintf(c.Stdout, "%s is logged in, %s; %s.\nTokens are kept in %s.\n", title, refresh, ends, view.Store)
 	if view.Probe != nil && view.Probe.failure() == nil {
 		fmt.Fprintf(c.Stdout, "%s was answered %d: the token is taken.\n", view.Probe.Call, view.Probe.Status)
 	}

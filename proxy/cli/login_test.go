@@ -334,6 +334,42 @@ func TestLoginIsBrokenOff(t *testing.T) {
 	}
 }
 
+// A connection of the configuration that has a client and scopes of its own was logged in
+// to with the page of the upstream's, and logged out of as the upstream's client.
+func TestConnectionHasALoginOfItsOwn(t *testing.T) {
+	asked := make(chan url.Values, 1)
+	server := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		switch r.URL.Path {
+		case "/oauth/authorize":
+			asked <- r.Form
+			http.Redirect(w, r, r.Form.Get("redirect_uri")+"?code=sim-c&state="+r.Form.Get("state"), http.StatusFound)
+		case "/oauth/token":
+			_, _ = io.WriteString(w, `{"access_token":"sim-a","refresh_token":"sim-r"}`)
+		case "/oauth/revoke":
+			asked <- r.Form
+		}
+	})
+	config := home(t, loginUpstream(server.URL, "revoke_url = \""+server.URL+"/oauth/revoke\"")+`
+[upstream.crm.connection.acme]
+client_id = "acme-client"
+scopes = ["acme-scope"]
+authorize_params = { prompt = "acme" }
+`)
+	v := visiting(t.Context(), t, nil, "crm", "--connection", "acme", "--no-browser", "--config", config)
+	v.agree(v.page())
+	v.end(0, "crm (connection acme) is logged in")
+	if q := <-asked; q.Get("client_id") != "acme-client" || q.Get("scope") != "acme-scope" || q.Get("prompt") != "acme" {
+		t.Errorf("the page was asked for %v", q)
+	}
+	if code, out, errs := commandLine("", "logout", "crm", "--connection", "acme", "--config", config); code != 0 || !strings.Contains(out, "was told to revoke them") {
+		t.Fatalf("logout ends with %d: %s%s", code, out, errs)
+	}
+	if q := <-asked; q.Get("client_id") != "acme-client" || q.Get("token") != "sim-r" {
+		t.Errorf("the provider was told %v", q)
+	}
+}
+
 // A machine without a browser has a code for its user.
 func TestLoginOfADevice(t *testing.T) {
 	sim, base := identity(t)

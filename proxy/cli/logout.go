@@ -42,7 +42,7 @@ func (c *commands) logout(ctx context.Context, name, connection string) error {
 		return usageError{err}
 	}
 	title := policy.ConnectionTitle(name, connection)
-	there, err := policy.Logout(ctx, u, connection, s.plainEnv())
+	there, revoked, err := policy.Logout(ctx, u, connection, s.plainEnv())
 	switch {
 	case err != nil && there:
 		return fmt.Errorf("the tokens of %s are forgotten here, and the provider could not be told: %w", title, err)
@@ -51,13 +51,12 @@ func (c *commands) logout(ctx context.Context, name, connection string) error {
 	}
 	c.noteOtherState(ctx, s.stateDir())
 	told := "The provider was not told."
-	revoked := policy.RevokeURL(u, connection) != ""
 	if revoked {
 		told = "The provider was told to revoke them."
 	}
 	switch {
 	case c.json:
-		return c.printJSON(logoutView{name, connection, there, there && revoked})
+		return c.printJSON(logoutView{name, connection, there, revoked})
 	case !there:
 		fmt.Fprintf(c.Stdout, "Nobody is logged in to %s.\n", title)
 	default:

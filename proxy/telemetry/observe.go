@@ -44,6 +44,9 @@ func (t *Telemetry) Observe(ctx context.Context, e policy.Event) {
 	case policy.EventRefresh:
 		t.metrics.refreshes.add(ctx, e.Upstream, e.Reason, "")
 		t.logRefresh(ctx, e)
+	case policy.EventFound:
+		t.log.LogAttrs(ctx, slog.LevelInfo, "other tokens were found kept, and are used",
+			slog.String("upstream", e.Upstream), slog.String("credential", e.Key))
 	case policy.EventConnection:
 		t.log.LogAttrs(ctx, slog.LevelInfo, "a connection was "+e.Reason,
 			slog.String("upstream", e.Upstream), slog.String("connection", e.Key))
