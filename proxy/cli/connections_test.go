@@ -295,7 +295,7 @@ func TestConnectionsCommands(t *testing.T) {
 	check(`[{"name":"acme","token":"canary-2"},{"name":"globex","token":"canary-3"}]`, "add keys", 0, "connections of keys: 1 created, 1 replaced")
 	check(`{"tokn":"canary-2"}`, "add keys acme", 1, "store answered 422 Unprocessable Entity")
 	check("", "add keys", 1, "there is nothing in it")
-	check("", "list", 0, "keys  globex  store          not used yet, handed over 0s ago")
+	check("", "list", 0, "keys  globex  store          not used yet, handed over ")
 	check("", "", 2, "what? outrider connections list, add or remove")
 
 	r := launchUnstopped(t, path, document)
