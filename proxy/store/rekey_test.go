@@ -114,7 +114,7 @@ func TestRekeyWaitsForLocks(t *testing.T) {
 		running := open(t, s)
 		unlock := lock(t, running.Slot("a/b"))
 		enough := errors.New("the operator's patience")
-		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, enough)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 200*time.Millisecond, enough)
 		defer cancel()
 		_, err := open(t, s).Rekey(ctx, key(other))
 		wantRefused(t, err, "somebody refreshes a token")

@@ -53,13 +53,14 @@ func TestBeOnASmallDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	refresh(t, opened, 0, credentials)
+	refresh(t, opened, 0, 40) // and the log is longer than what is set aside
 	if err := fill(filepath.Join(disk, "log")); err != nil {
 		t.Fatal(err)
 	}
-	refresh(t, opened, credentials, 500)
-	again := open(t, settings(dir)) // as after a crash
-	wantRefreshed(t, again, 500)
+	refresh(t, opened, 40, 400)
+	again := open(t, settings(dir)) // as outrider store does, or who comes after a crash
+	wantRefreshed(t, again, 400)
+	refresh(t, opened, 400, 500)
 	if err := errors.Join(opened.Close(), again.Close()); err != nil {
 		t.Fatal(err)
 	}
