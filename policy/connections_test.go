@@ -544,17 +544,17 @@ func TestListOfConnections(t *testing.T) {
 		as(t, set, "d", "/")
 		var got []string
 		for after := ""; ; {
-			list, more, err := apiOf(t, set).Connections(t.Context(), after, 3)
+			list, next, err := apiOf(t, set).Connections(t.Context(), after, 3)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, c := range list {
-				got, after = append(got, c.Name+" "+c.From+" "+c.State), c.Name
+				got = append(got, c.Name+" "+c.From+" "+c.State)
 				if c.From == "store" && (!c.Obtained.Equal(began) || !c.Expires.Equal(began.Add(time.Minute))) {
 					t.Errorf("%s: %v until %v", c.Name, c.Obtained, c.Expires)
 				}
 			}
-			if !more {
+			if after = next; after == "" {
 				break
 			}
 			got = append(got, "…")

@@ -130,15 +130,16 @@ func (u *Upstream) Connection(ctx context.Context, name string) (ConnectionStatu
 }
 
 // Connections lists the connections of the configuration and of the store in the order
-// of their names, from the one after a name on. more says that there are others behind
-// the last.
-func (u *Upstream) Connections(ctx context.Context, after string, limit int) (list []ConnectionStatus, more bool, err error) {
+// of their names, at most limit, from the one after a name on. next is the name to go on
+// after; "": there are no others. A list may be shorter than limit and have a next:
+// connections may go while they are listed.
+func (u *Upstream) Connections(ctx context.Context, after string, limit int) (list []ConnectionStatus, next string, err error) {
 	names, err := u.connectionNames(ctx, after, limit+1)
 	if err != nil {
-		return nil, false, err
+		return nil, "", err
 	}
 	if len(names) > limit {
-		names, more = names[:limit], true
+		names, next = names[:limit], names[limit-1]
 	}
 	used := u.connections.sources()
 	for _, name := range names {
@@ -148,13 +149,13 @@ func (u *Upstream) Connections(ctx context.Context, after string, limit int) (li
 		}
 		status, found, err := u.keptStatus(ctx, name, used[name])
 		if err != nil {
-			return nil, false, err
+			return nil, "", err
 		}
 		if found {
 			list = append(list, status)
 		}
 	}
-	return list, more, nil
+	return list, next, nil
 }
 
 func (u *Upstream) connectionNames(ctx context.Context, after string, limit int) ([]string, error) {
