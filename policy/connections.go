@@ -61,6 +61,7 @@ type connection struct {
 	of      *template  // of source
 	err     error      // why there is no source; nil: nobody has looked
 	looked  time.Time
+	expired int  // how often this process has changed it in the store
 	dropped bool // it is not in byName any more
 }
 
@@ -92,8 +93,15 @@ func (c *connections) find(ctx context.Context, name string, t *template) (keptS
 		}
 		select {
 		case conn.turn <- struct{}{}:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		default:
+			if source := conn.meanwhile(t); source != nil {
+				return source, nil
+			}
+			select {
+			case conn.turn <- struct{}{}:
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
 		}
 		source, err := conn.look(ctx, t, c)
 		<-conn.turn
@@ -149,22 +157,43 @@ func (conn *connection) current(t *template) (keptSource, error) {
 	return nil, nil
 }
 
+// meanwhile gives the source that was known before somebody began to look: a store that
+// does not answer holds up one call, and not all. nil: there is none, or this process
+// knows that it is another one now.
+func (conn *connection) meanwhile(t *template) keptSource {
+	conn.mu.Lock()
+	defer conn.mu.Unlock()
+	if conn.source == nil || !conn.of.same(t) || conn.source.Removed() || conn.looked.IsZero() {
+		return nil
+	}
+	return conn.source
+}
+
 // look looks at the store, unless somebody has done so meanwhile. The turn is held.
 func (conn *connection) look(ctx context.Context, t *template, in *connections) (keptSource, error) {
 	if source, err := conn.current(t); source != nil || err != nil {
 		return source, err
 	}
 	conn.mu.Lock()
-	source, of, dropped := conn.source, conn.of, conn.dropped
+	known, of, dropped, expired := conn.source, conn.of, conn.dropped, conn.expired
 	conn.mu.Unlock()
 	if dropped {
 		return nil, nil
 	}
-	known := source
+	settle := func(source keptSource, err error) (keptSource, error) {
+		conn.mu.Lock()
+		defer conn.mu.Unlock()
+		conn.source, conn.of, conn.err, conn.looked = source, t, err, time.Now()
+		if conn.expired != expired { // while we looked: what was found may be what was there before
+			conn.looked = time.Time{}
+		}
+		return source, err
+	}
+	source := known
 	if source == nil || !of.same(t) {
 		var err error
 		if source, err = t.source(conn.name, known); err != nil {
-			return nil, conn.settle(nil, t, &auth.UnavailableError{Err: err})
+			return settle(nil, &auth.UnavailableError{Err: err})
 		}
 	}
 	patient, cancel := context.WithTimeout(ctx, lookPatience)
@@ -173,24 +202,17 @@ func (conn *connection) look(ctx context.Context, t *template, in *connections) 
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, context.Cause(ctx) // which says nothing about the store
-	case err != nil && known == nil:
-		return nil, conn.settle(nil, t, &auth.UnavailableError{Err: err, RetryAfter: relookInVain})
+	case err != nil && (known == nil || source.Removed()):
+		in.retire(known)
+		return settle(nil, &auth.UnavailableError{Err: err, RetryAfter: relookInVain})
 	case err == nil && !found:
 		in.retire(known)
-		return nil, conn.settle(nil, t, &UnknownConnectionError{Name: conn.name})
+		return settle(nil, &UnknownConnectionError{Name: conn.name})
 	}
 	if known != source {
 		in.retire(known)
 	}
-	return source, conn.settle(source, t, nil)
-}
-
-// settle notes what a look has found.
-func (conn *connection) settle(source keptSource, t *template, err error) error {
-	conn.mu.Lock()
-	defer conn.mu.Unlock()
-	conn.source, conn.of, conn.err, conn.looked = source, t, err, time.Now()
-	return err
+	return settle(source, nil)
 }
 
 // source makes one with the settings of t. What before could not save is not lost.
@@ -210,6 +232,7 @@ func (c *connections) expire(name string) {
 	if conn != nil {
 		conn.mu.Lock()
 		conn.looked = time.Time{}
+		conn.expired++
 		conn.mu.Unlock()
 	}
 }

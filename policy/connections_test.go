@@ -26,6 +26,7 @@ type shelves struct {
 	slots map[string]*kept
 	lost  error // what reading says
 	reads int
+	slow  time.Duration // between what is read and its answer
 }
 
 func newShelves() *shelves { return &shelves{slots: make(map[string]*kept)} }
@@ -39,12 +40,18 @@ type place struct {
 func (p place) Load(ctx context.Context) ([]byte, error) {
 	p.in.mu.Lock()
 	p.in.reads++
-	lost := p.in.lost
+	lost, slow := p.in.lost, p.in.slow
 	p.in.mu.Unlock()
 	if lost != nil {
 		return nil, lost
 	}
-	return p.kept.Load(ctx)
+	data, err := p.kept.Load(ctx)
+	select {
+	case <-time.After(slow):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return data, err
 }
 
 func (p place) Remove(ctx context.Context) error { return p.Save(ctx, nil) }
@@ -73,6 +80,12 @@ func (s *shelves) lose(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lost = err
+}
+
+func (s *shelves) slowDown(by time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slow = by
 }
 
 func (s *shelves) read() int {
@@ -375,6 +388,38 @@ func TestConnectionRemovedHereIsGoneAtOnce(t *testing.T) {
 	})
 }
 
+// What is handed over, or removed, while a call looks at the store holds from then on. The
+// call noted what it had read before as the newest, and for 5 seconds the old key went out.
+func TestChangeDuringALookIsNotMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newShelves()
+		r, up := tenants(t, in, nil)
+		set := r.compile(keyed, nil)
+		// during has a call look for a second, from half a second before the change.
+		during := func(change func()) {
+			time.Sleep(5 * time.Second)
+			in.slowDown(time.Second)
+			var calls sync.WaitGroup
+			calls.Go(change) // which reads for a second, first
+			time.Sleep(time.Second / 2)
+			calls.Go(func() { as(t, set, "acme", "/") })
+			calls.Wait()
+			in.slowDown(0)
+		}
+		handOver(t, set, "acme", `{"token":"key-1"}`)
+		as(t, set, "acme", "/")
+		during(func() { handOver(t, set, "acme", `{"token":"key-2"}`) })
+		as(t, set, "acme", "/")
+		during(func() {
+			if found, err := apiOf(t, set).RemoveConnection(t.Context(), "acme"); !found || err != nil {
+				t.Error(found, err)
+			}
+		})
+		wantUnknown(t, as(t, set, "acme", "/"), "acme")
+		wantCarried(t, up, "key-1", "key-1", "key-2", "key-2")
+	})
+}
+
 // What another process puts in the place of a connection is used within seconds, and the
 // refresh token before it is not sent any more: not where this process has refreshed
 // meanwhile without being able to save it, either.
@@ -455,6 +500,61 @@ func TestUnreadableStore(t *testing.T) {
 		time.Sleep(time.Second)
 		wantUnknown(t, as(t, set, "globex", "/"), "globex")
 		wantCarried(t, up, "key-1", "key-1")
+	})
+}
+
+// A store that does not answer holds up one call of a connection in use, and that for 3
+// seconds; the others do not wait behind it.
+func TestStoreThatHangsHoldsUpOneCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newShelves()
+		r, up := tenants(t, in, nil)
+		set := r.compile(keyed, nil)
+		handOver(t, set, "acme", `{"token":"key-1"}`)
+		as(t, set, "acme", "/")
+		time.Sleep(5 * time.Second)
+		in.slowDown(time.Hour)
+		var calls sync.WaitGroup
+		for _, want := range []time.Duration{3 * time.Second, 0, 0} {
+			calls.Go(func() {
+				began := time.Now()
+				if a := as(t, set, "acme", "/"); a.Err != nil || time.Since(began) != want {
+					t.Errorf("%v after %v, want %v", a.Err, time.Since(began), want)
+				}
+			})
+			synctest.Wait()
+		}
+		calls.Wait()
+		wantCarried(t, up, "key-1", "key-1", "key-1", "key-1")
+	})
+}
+
+// A key that has to be read anew, since a reload has changed how it is sent, and cannot
+// be: calls say that the store is lost. They said that the connection was removed, and
+// each of them asked the store.
+func TestUnreadableStoreAfterAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newShelves()
+		r, _ := tenants(t, in, nil)
+		set := r.compile(keyed, nil)
+		handOver(t, set, "acme", `{"token":"key-1"}`)
+		as(t, set, "acme", "/")
+		set = r.compile(strings.Replace(keyed, `type = "bearer"`, `type = "header", name = "X-Key"`, 1), set)
+		in.lose(errors.New("the disk is gone"))
+		reads := in.read()
+		for range 10 {
+			if a := as(t, set, "acme", "/"); a.Err == nil || !strings.Contains(a.Err.Error(), "the disk is gone") {
+				t.Fatalf("got %v", a.Err)
+			}
+		}
+		if n := in.read() - reads; n != 1 {
+			t.Errorf("the store was read %d times", n)
+		}
+		in.lose(nil)
+		time.Sleep(time.Second)
+		if a := as(t, set, "acme", "/"); a.Err != nil {
+			t.Error(a.Err)
+		}
 	})
 }
 
