@@ -118,8 +118,11 @@ func decodeGrant(data []byte) (*grant, error) {
 	if kept.Version != grantVersion && kept.Version != 0 {
 		return nil, fmt.Errorf("the grant has version %d, and this program knows version %d", kept.Version, grantVersion)
 	}
-	if err != nil || kept.Version == 0 || kept.Kind != "" {
+	if err != nil || kept.Version == 0 {
 		return nil, errors.New("it is not a grant")
+	}
+	if kept.Kind != "" {
+		return nil, errOtherType
 	}
 	g := &grant{
 		Generation: kept.Generation,

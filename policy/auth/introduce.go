@@ -32,7 +32,7 @@ func Introduce(ctx context.Context, keeper Keeper, p Pair) error {
 	}
 	defer unlock()
 	kept, err := s.load(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, errOtherType) { // which nobody could use
 		return err
 	}
 	// Who logs in after a logout is newer than what a process still has in memory of the

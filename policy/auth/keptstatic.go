@@ -57,10 +57,13 @@ func decodeStatic(data []byte) (*keptStatic, error) {
 		return nil, fmt.Errorf("the credential has version %d, and this program knows version %d", kept.Version, grantVersion)
 	}
 	if err != nil || kept.Kind != staticKind {
-		return nil, errors.New("it is of another type than the upstream's credential: hand it over again")
+		return nil, errOtherType
 	}
 	return &kept, nil
 }
+
+// errOtherType says that what is kept is from before a change of the configuration.
+var errOtherType = errors.New("it is of another type than the upstream's credential: hand it over again")
 
 // Inspect tells what data is that a Keeper has, without anything of it: when it was
 // obtained, and when it expires. The State is StateNone: nobody uses it here.
