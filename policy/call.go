@@ -186,7 +186,8 @@ const (
 	EventGate    EventKind = "gate"    // the provider closed a quota until Until
 	EventRefresh EventKind = "refresh" // a token was asked for: Key is the credential, From why, Reason how it ended, Delay how long it took, Err; Until the token's end
 	// EventConnection: a connection was handed over to the store, or removed: Key is its
-	// name, Reason "created", "replaced" or "removed".
+	// name, Reason "created", "replaced" or "removed". Of what another process did it is
+	// told where a connection in use is gone, or one in trouble works again.
 	EventConnection EventKind = "connection"
 	EventCircuit    EventKind = "circuit" // a circuit went From one state To another; open until Until
 )

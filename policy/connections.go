@@ -67,10 +67,11 @@ type connection struct {
 
 // A template is what the connections of an upstream have in common, by one Set.
 type template struct {
-	auth   config.Auth // without what each has of its own
-	egress config.Egress
-	keep   func(name string) (Keeper, error)
-	make   func(name string, keeper Keeper, before keptSource) (keptSource, error)
+	upstream string
+	auth     config.Auth // without what each has of its own
+	egress   config.Egress
+	keep     func(name string) (Keeper, error)
+	make     func(name string, keeper Keeper, before keptSource) (keptSource, error)
 	// kept and observe are those of Env.
 	kept    func(ctx context.Context, prefix, after string, limit int) ([]string, error)
 	observe func(ctx context.Context, e Event)
@@ -175,7 +176,7 @@ func (conn *connection) look(ctx context.Context, t *template, in *connections) 
 		return source, err
 	}
 	conn.mu.Lock()
-	known, of, dropped, expired := conn.source, conn.of, conn.dropped, conn.expired
+	known, of, dropped, expired, told := conn.source, conn.of, conn.dropped, conn.expired, conn.looked.IsZero()
 	conn.mu.Unlock()
 	if dropped {
 		return nil, nil
@@ -196,9 +197,18 @@ func (conn *connection) look(ctx context.Context, t *template, in *connections) 
 			return settle(nil, &auth.UnavailableError{Err: err})
 		}
 	}
+	ill := known != nil && troubled(known)
 	patient, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()
 	found, err := source.Look(patient)
+	if err == nil && known != nil && !told { // this process did not do it itself
+		switch {
+		case !found:
+			t.tell(ctx, conn.name, "removed")
+		case ill && !troubled(source):
+			t.tell(ctx, conn.name, "replaced")
+		}
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, context.Cause(ctx) // which says nothing about the store
@@ -213,6 +223,11 @@ func (conn *connection) look(ctx context.Context, t *template, in *connections) 
 		in.retire(known)
 	}
 	return settle(source, nil)
+}
+
+// tell tells of a change to a connection, that this process made or found.
+func (t *template) tell(ctx context.Context, name, result string) {
+	t.observe(ctx, Event{Kind: EventConnection, Upstream: t.upstream, Key: name, Reason: result})
 }
 
 // source makes one with the settings of t. What before could not save is not lost.
@@ -258,6 +273,12 @@ func (c *connections) retire(source keptSource) {
 func expendable(s keptSource) bool {
 	status := s.Status()
 	return status.NotKept == nil && (status.State == auth.StateLive || status.State == auth.StateNone) || s.Removed()
+}
+
+// troubled reports whether somebody may have been told that a source is in trouble.
+func troubled(s keptSource) bool {
+	status := s.Status()
+	return status.NotKept != nil || status.State == auth.StateDead || status.State == auth.StateFailing
 }
 
 // sweep drops the names that are nobody's, and the connections that nobody uses. The

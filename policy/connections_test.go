@@ -420,6 +420,39 @@ func TestChangeDuringALookIsNotMissed(t *testing.T) {
 	})
 }
 
+// Who raised an alert about a connection hears when another process has mended or removed
+// it: else it would last. What this process did itself is told once.
+func TestChangesElsewhereAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refused := policytest.Step{Status: 400, Header: http.Header{"Content-Type": {"application/json"}}, Body: `{"error":"invalid_grant"}`}
+		in, endpoint := newShelves(), policytest.NewUpstream(t, refused)
+		here, _ := tenants(t, in, endpoint)
+		there, _ := tenants(t, in, endpoint)
+		set, other := here.compile(shared, nil), there.compile(shared, nil)
+		handOver(t, set, "acme", `{"refresh_token":"handed-1"}`)
+		if a := as(t, set, "acme", "/"); a.Err == nil {
+			t.Error("a refused grant was used")
+		}
+		handOver(t, other, "acme", `{"access_token":"access-0002"}`)
+		time.Sleep(5 * time.Second)
+		as(t, set, "acme", "/")
+		time.Sleep(5 * time.Second)
+		as(t, set, "acme", "/")
+		if found, err := apiOf(t, other).RemoveConnection(t.Context(), "acme"); !found || err != nil {
+			t.Fatal(found, err)
+		}
+		time.Sleep(5 * time.Second)
+		wantUnknown(t, as(t, set, "acme", "/"), "acme")
+		var told []string
+		for _, e := range here.events {
+			told = append(told, string(e.Kind)+" "+e.Reason)
+		}
+		if got := strings.Join(told, ", "); got != "connection created, refresh dead, give-up refused locally, connection replaced, connection removed" {
+			t.Errorf("told %s", got)
+		}
+	})
+}
+
 // What another process puts in the place of a connection is used within seconds, and the
 // refresh token before it is not sent any more: not where this process has refreshed
 // meanwhile without being able to save it, either.

@@ -166,6 +166,8 @@ func (c *compiler) oauth2Settings(u *config.Upstream, key, name string, cred *cr
 func refreshResult(e auth.RefreshEvent) string {
 	refused, answered := errors.AsType[*auth.TokenError](e.Err)
 	switch {
+	case errors.Is(e.Err, auth.ErrRemoved):
+		return "removed"
 	case e.Err == nil && e.NotKept != nil:
 		return "not-kept"
 	case e.Err == nil:
@@ -176,6 +178,13 @@ func refreshResult(e auth.RefreshEvent) string {
 		return "refused"
 	}
 	return "failed"
+}
+
+// Fetches reports whether the upstream has, or may have, a credential that is fetched, by
+// the name that its events have as their Key.
+func (u *Upstream) Fetches(name string) bool {
+	_, connection := strings.CutPrefix(name, ConnectionCredential(""))
+	return u.credentials[name] != nil || connection && u.template != nil
 }
 
 // A CredentialStatus is the state of a credential. It holds no value.

@@ -96,7 +96,7 @@ func (u *Upstream) changed(ctx context.Context, name, result string) {
 	if source, ok := u.named[name].(keptSource); ok { // of a login; what cannot be read now will be
 		_, _ = source.Look(ctx)
 	}
-	u.template.observe(ctx, Event{Kind: EventConnection, Upstream: u.Config.Name, Key: name, Reason: result})
+	u.template.tell(ctx, name, result)
 }
 
 // A ConnectionStatus is the state of one connection. It holds no value.

@@ -108,19 +108,33 @@ func (b *Book) Resolve(subject string, rules ...Rule) {
 	defer b.mu.Unlock()
 	for _, rule := range rules {
 		k := key{rule.Name, subject}
-		e := b.entries[k]
-		if e == nil {
-			continue
+		if e := b.entries[k]; e != nil {
+			b.end(k, e)
 		}
-		delete(b.entries, k)
-		if e.timer != nil {
-			e.timer.Stop()
+	}
+}
+
+// Retain says that all trouble is over whose subject is not there any more.
+func (b *Book) Retain(there func(subject string) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for k, e := range b.entries {
+		if !there(e.Subject) {
+			b.end(k, e)
 		}
-		if e.told {
-			now := time.Now()
-			e.Ended = &now
-			b.changed(e.Alert)
-		}
+	}
+}
+
+// end takes an alert out. The lock is held.
+func (b *Book) end(k key, e *entry) {
+	delete(b.entries, k)
+	if e.timer != nil {
+		e.timer.Stop()
+	}
+	if e.told {
+		now := time.Now()
+		e.Ended = &now
+		b.changed(e.Alert)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -76,6 +77,8 @@ func (a *alarms) observe(e policy.Event) {
 		detail = e.Err.Error()
 	}
 	switch e.Reason {
+	case "removed":
+		a.book.Resolve(subject, credentialDead, credentialRefused, credentialFailing, credentialNotKept)
 	case "ok":
 		if e.From == "save" { // nothing was asked for
 			a.book.Resolve(subject, credentialNotKept)
@@ -96,11 +99,25 @@ func (a *alarms) observe(e policy.Event) {
 	}
 }
 
+// about reports whether a configuration still has what an alert is about.
+func about(set *policy.Set) func(subject string) bool {
+	return func(subject string) bool {
+		upstream, credential, named := strings.Cut(subject, "/")
+		if !named {
+			credential = "default"
+		}
+		u, there := set.ByName(upstream)
+		return there && u.Fetches(credential)
+	}
+}
+
 // follow has a configuration that is live now say who is notified. What waits for the
-// targets of the one before is sent.
+// targets of the one before is sent. Alerts about what it has not are over.
 func (s *sidecar) follow() {
-	file := s.live.Load().File
+	set := s.live.Load()
+	file := set.File
 	a := s.alarms
+	a.book.Retain(about(set))
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	same := slices.Equal(file.Alerts.Notify, a.set.Notify) && file.Alerts.Secret == a.set.Secret && file.Egress == a.egress
