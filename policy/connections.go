@@ -32,6 +32,7 @@ type keptSource interface {
 	Look(ctx context.Context) (found bool, err error)
 	Removed() bool
 	Status() auth.OAuth2Status
+	Origin() string
 	Close()
 }
 

@@ -143,11 +143,15 @@ func handOver(t *testing.T, set *policy.Set, name, document string) (created boo
 // as sends a call that names a connection.
 func as(t *testing.T, set *policy.Set, name, path string) policytest.Answer {
 	t.Helper()
-	chain, err := apiOf(t, set).Plan("GET", path).Connect(t.Context(), name)
+	way, err := apiOf(t, set).Plan("GET", path).Connect(t.Context(), name)
 	if err != nil {
 		return policytest.Answer{Err: err}
 	}
-	return policytest.Do(chain, policytest.NewRequest(t, "GET", "https://api.test"+path, ""))
+	origin := "https://api.test"
+	if way.Origin != (policy.Origin{}) {
+		origin = way.Scheme + "://" + way.Host
+	}
+	return policytest.Do(way, policytest.NewRequest(t, "GET", origin+path, ""))
 }
 
 func wantUnknown(t *testing.T, a policytest.Answer, part string) {
@@ -744,6 +748,10 @@ auth = { type = "sigv4", access_key_id = "env:OWN", secret_access_key = "env:OWN
 [upstream.api.connection.acme]
 access_key_id = "env:ACME"
 secret_access_key = "env:ACME_KEY"
+[upstream.api.connection.frankfurt]
+access_key_id = "env:ACME"
+secret_access_key = "env:ACME_KEY"
+url = "https://dynamodb.eu-central-1.amazonaws.com"
 `, nil)
 	chain, err := apiOf(t, set).Plan("GET", "/").Connect(t.Context(), "acme")
 	if err != nil {
@@ -756,8 +764,132 @@ secret_access_key = "env:ACME_KEY"
 	if !strings.Contains(sent.Get("Authorization"), "Credential=secret-of-ACME/") || sent.Get("X-Amz-Security-Token") != "" {
 		t.Errorf("signed as %q", sent)
 	}
+	as(t, set, "frankfurt", "/")
+	if sent := up.Requests()[1]; sent.Host != "dynamodb.eu-central-1.amazonaws.com" || !strings.Contains(sent.Header.Get("Authorization"), "/eu-central-1/dynamodb/") {
+		t.Errorf("%s got %q", sent.Host, sent.Header)
+	}
 	if _, err := apiOf(t, set).ReadHandover("globex", []byte(`{"token":"x"}`)); !errors.As(err, new(*policy.ConnectionError)) {
 		t.Errorf("handed over: %v", err)
 	}
 	wantUnknown(t, as(t, set, "globex", "/"), "globex")
+}
+
+// A connection that has a url of its own is there, in one quota and circuit with nobody
+// else, and stays there when it is refreshed.
+func TestConnectionIsAtItsURL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, endpoint := newShelves(), policytest.NewUpstream(t, grants(2, 0))
+		r, up := tenants(t, in, endpoint)
+		document := shared + "[upstream.api.connection.listed]\nrefresh_token = \"env:L\"\nurl = \"https://listed.test:8443\"\n"
+		set := r.compile(document, nil)
+		handOver(t, set, "acme", `{"access_token":"access-0001","refresh_token":"handed-1","expires_in":3600,"url":"https://ACME.test/"}`)
+		as(t, set, "acme", "/x")
+		time.Sleep(time.Hour)
+		as(t, set, "acme", "/y")
+		var sent []string
+		for _, req := range up.Requests() {
+			sent = append(sent, req.Host+req.Target)
+		}
+		if got := strings.Join(sent, " "); got != "acme.test/x acme.test/y" {
+			t.Errorf("sent to %s", got)
+		}
+		wantCarried(t, up, "access-0001", "access-0002")
+		if c := set.Status()[0].Circuits; len(c) != 1 || c[0].Key != "acme.test acme" {
+			t.Errorf("circuits %+v", c)
+		}
+		again, _ := tenants(t, in, endpoint) // after a restart
+		set = again.compile(document, nil)
+		for name, want := range map[string]string{"acme": "https://acme.test", "listed": "https://listed.test:8443"} {
+			way, err := apiOf(t, set).Plan("GET", "/").Connect(t.Context(), name)
+			if err != nil || way.String() != want {
+				t.Errorf("%s: leads to %s, %v", name, way.Origin, err)
+			}
+			if c, err := apiOf(t, set).Connection(t.Context(), name); err != nil || c.URL != want {
+				t.Errorf("%s: %+v, %v", name, c, err)
+			}
+		}
+	})
+}
+
+// explain follows a connection to its url, and says what meets a client that asks for
+// another host.
+func TestExplainConnectionAtItsURL(t *testing.T) {
+	r, _ := tenants(t, newShelves(), nil)
+	set := r.compile("[upstream.api]\nurl = \"https://a.api.test/base\"\nhosts = [\"*.api.test\"]\nconnections = \"required\"\nauth = { type = \"bearer\" }\n", nil)
+	handOver(t, set, "acme", `{"token":"key-1","url":"https://acme.api.test"}`)
+	for _, c := range []struct{ target, want, verdict string }{
+		{"/api/x?secret=1", "https://acme.api.test/base/x?…", "sent at once"},
+		{"https://acme.api.test/x", "https://acme.api.test/x", "sent at once"},
+		{"https://globex.api.test/x", "https://acme.api.test/x", "refused with 421 authority-mismatch: the connection is at https://acme.api.test"},
+	} {
+		e, err := set.Explain(t.Context(), "GET", c.target, "acme")
+		if err != nil || e.Target != c.want || e.Verdict != c.verdict || e.Circuit.Key != "acme.api.test acme" {
+			t.Errorf("%s: %+v %v", c.target, e, err)
+		}
+	}
+}
+
+// Whoever asks for the place of a connection by proxy gets there, also where the hosts are
+// only other names for that of the upstream's url.
+func TestOriginServesWhoAsksForIt(t *testing.T) {
+	for _, c := range []struct {
+		host, asked string
+		want        bool
+	}{
+		{"acme.test", "acme.test", true}, {"acme.test", "ACME.test.:443", true}, {"acme.test", "acme.test:80", true},
+		{"acme.test", "acme.test:8443", false}, {"acme.test", "globex.test", false}, {"acme.test", "x.acme.test", false},
+		{"acme.test:8443", "acme.test:8443", true}, {"acme.test:8443", "acme.test", false}, {"acme.test:8443", "acme.test:443", false},
+		{"[2001:db8::1]", "[2001:db8::1]:443", true},
+	} {
+		if got := (policy.Origin{Scheme: "https", Host: c.host}).Serves(c.asked); got != c.want {
+			t.Errorf("%s serves %s: %t", c.host, c.asked, got)
+		}
+	}
+}
+
+// A call that is on its way to where its connection was does not take the credential
+// there that has come in its place: that belongs to another host.
+func TestReplacementElsewhereIsNotSentHere(t *testing.T) {
+	for name, c := range map[string]struct{ document, first, second string }{
+		"key":    {keyed, `{"token":"key-1","url":"https://old.test"}`, `{"token":"key-2","url":"https://new.test"}`},
+		"oauth2": {shared, `{"access_token":"key-1","url":"https://old.test"}`, `{"access_token":"key-2","url":"https://new.test"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, up := tenants(t, newShelves(), policytest.NewUpstream(t))
+				set := r.compile(c.document, nil)
+				handOver(t, set, "acme", c.first)
+				way, err := apiOf(t, set).Plan("GET", "/").Connect(t.Context(), "acme")
+				if err != nil || way.Origin != (policy.Origin{Scheme: "https", Host: "old.test"}) {
+					t.Fatal(way.Origin, err)
+				}
+				time.Sleep(time.Second)
+				handOver(t, set, "acme", c.second)
+				as(t, set, "acme", "/")
+				a := policytest.Do(way, policytest.NewRequest(t, "GET", "https://old.test/", ""))
+				var refusal policy.Refusal
+				if !errors.As(a.Err, &refusal) || !strings.Contains(a.Err.Error(), "replaced by one at another url") {
+					t.Errorf("got %d, %v", a.Status, a.Err)
+				}
+				wantCarried(t, up, "key-2")
+				if host := up.Requests()[0].Host; host != "new.test" {
+					t.Errorf("sent to %s", host)
+				}
+			})
+		})
+	}
+}
+
+// What was handed over before the hosts of the upstream were narrowed is not sent outside
+// of them.
+func TestURLOutsideOfTheHostsIsNotUsed(t *testing.T) {
+	r, up := tenants(t, newShelves(), nil)
+	set := r.compile(keyed, nil)
+	handOver(t, set, "acme", `{"token":"key-1","url":"https://acme.elsewhere.test"}`)
+	set = r.compile(strings.Replace(keyed, "connections", "hosts = [\"*.api.test\"]\nconnections", 1), set)
+	var refusal policy.Refusal
+	if a := as(t, set, "acme", "/"); !errors.As(a.Err, &refusal) || !strings.Contains(a.Err.Error(), "the url of the connection must be one of the upstream's hosts: *.api.test") {
+		t.Errorf("got %d, %v", a.Status, a.Err)
+	}
+	wantCarried(t, up)
 }

@@ -133,7 +133,7 @@ func (c *compiler) oauth2Settings(u *config.Upstream, key, name string, cred *cr
 		ClientID: c.secret(key+".client_id", cfg.ClientID), ClientSecret: c.secret(key+".client_secret", cfg.ClientSecret),
 		Scopes: strings.Fields(cfg.Scopes), Audience: cfg.Audience, Params: named(cfg.Params),
 		LoginCommand: loginCommand(u.Name, name, cfg), ClientAuth: cfg.ClientAuth, RefreshShare: cfg.RefreshShare, RefreshBefore: cfg.RefreshBefore, Lifetime: cfg.Lifetime,
-		Placeholder: u.Placeholder(), Jitter: c.env.Jitter,
+		Placeholder: u.Placeholder(), Origin: cfg.Origin, Jitter: c.env.Jitter,
 		NotExpiry: strings.FieldsFunc(cfg.NotExpiry, func(r rune) bool { return r == '\n' }),
 		OnRefresh: func(e auth.RefreshEvent) {
 			c.env.Observe(context.Background(), Event{

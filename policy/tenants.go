@@ -102,7 +102,8 @@ func (u *Upstream) changed(ctx context.Context, name, result string) {
 // A ConnectionStatus is the state of one connection. It holds no value.
 type ConnectionStatus struct {
 	Upstream string `json:"upstream"`
-	From     string `json:"from"` // "configuration" or "store"
+	From     string `json:"from"`          // "configuration" or "store"
+	URL      string `json:"url,omitempty"` // where alone it is; "": where calls of the upstream go
 	CredentialStatus
 }
 
@@ -177,17 +178,16 @@ func (u *Upstream) connectionNames(ctx context.Context, after string, limit int)
 }
 
 func (u *Upstream) namedStatus(name string) ConnectionStatus {
-	status := CredentialStatus{Name: name, State: "static", Usable: true}
+	status := ConnectionStatus{u.Config.Name, fromFile, authOf(u.Config, name).Origin, CredentialStatus{Name: name, State: "static", Usable: true}}
 	if fetched := u.credentials[ConnectionCredential(name)]; fetched != nil {
-		status = fetched.status(name)
+		status.URL, status.CredentialStatus = fetched.source.Origin(), fetched.status(name)
 	}
-	return ConnectionStatus{u.Config.Name, fromFile, status}
+	return status
 }
 
 // keptStatus tells of a connection of the store: by its source where it is in use, and
 // otherwise by what is kept.
 func (u *Upstream) keptStatus(ctx context.Context, name string, used keptSource) (status ConnectionStatus, found bool, err error) {
-	status = ConnectionStatus{Upstream: u.Config.Name, From: fromStore}
 	keeper, err := u.template.keep(name)
 	if err != nil {
 		return status, false, err
@@ -197,20 +197,18 @@ func (u *Upstream) keptStatus(ctx context.Context, name string, used keptSource)
 		return status, false, err
 	}
 	if used != nil {
-		status.CredentialStatus = u.stored(name, used.Status())
-		return status, true, nil
+		return u.stored(name, used.Status()), true, nil
 	}
 	known, err := auth.Inspect(data)
 	if err != nil {
 		known.State, known.Err = auth.StateFailing, fmt.Errorf("reading what is kept: %w", err)
 	}
-	status.CredentialStatus = u.stored(name, known)
-	return status, true, nil
+	return u.stored(name, known), true, nil
 }
 
 // stored is the state of a connection of the store.
-func (u *Upstream) stored(name string, s auth.OAuth2Status) CredentialStatus {
-	return credentialStatus(name, loginCommand(u.Config.Name, ConnectionCredential(name), u.Config.Auth), s)
+func (u *Upstream) stored(name string, s auth.OAuth2Status) ConnectionStatus {
+	return ConnectionStatus{u.Config.Name, fromStore, s.Origin, credentialStatus(name, loginCommand(u.Config.Name, ConnectionCredential(name), u.Config.Auth), s)}
 }
 
 // A ConnectionsStatus sums the connections of an upstream up: there may be thousands.
@@ -236,7 +234,7 @@ func (u *Upstream) connectionsStatus() *ConnectionsStatus {
 		all = append(all, u.namedStatus(name))
 	}
 	for name, source := range used {
-		all = append(all, ConnectionStatus{u.Config.Name, fromStore, u.stored(name, source.Status())})
+		all = append(all, u.stored(name, source.Status()))
 	}
 	for _, c := range all {
 		s.States[c.State]++

@@ -12,6 +12,7 @@ type Pair struct {
 	Refresh  Secret    // "": the connection ends with the access token
 	Obtained time.Time // when Access was; zero: now
 	Expires  time.Time // when Access does; zero: that is not known
+	Origin   string    // where alone Access is sent: see Token.Origin
 }
 
 // Renewable reports whether there can be another access token after this one.
@@ -38,7 +39,7 @@ func Introduce(ctx context.Context, keeper Keeper, p Pair) error {
 	// Who logs in after a logout is newer than what a process still has in memory of the
 	// login before: so the clock, which is ahead of every count of refreshes.
 	now := wallClock()
-	next := grant{Generation: int(now.Unix()), Access: p.Access, Refresh: p.Refresh, Obtained: p.Obtained, Expires: p.Expires}
+	next := grant{Generation: int(now.Unix()), Access: p.Access, Refresh: p.Refresh, Obtained: p.Obtained, Expires: p.Expires, Origin: p.Origin}
 	if next.Obtained.IsZero() {
 		next.Obtained = now
 	}

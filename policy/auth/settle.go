@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -60,7 +61,10 @@ func (o *OAuth2) rescue(ctx context.Context, a attempt, r *result) {
 	o.mu.Lock()
 	g := o.held.grant // with the access token that is in use
 	o.mu.Unlock()
-	g.Generation, g.Seed, g.Refresh, g.Previous = a.from.Generation+1, a.from.Seed, a.from.Refresh, a.from.Previous
+	if g.Origin != a.from.Origin {
+		g.Access = Secret{} // it belongs elsewhere
+	}
+	g.Generation, g.Seed, g.Refresh, g.Previous, g.Origin = a.from.Generation+1, a.from.Seed, a.from.Refresh, a.from.Previous, a.from.Origin
 	g.rotate(r.refresh)
 	err := o.kept.save(ctx, &g)
 	o.mu.Lock()
@@ -133,11 +137,21 @@ func (o *OAuth2) take(g *grant) {
 		grant: *g, refreshAt: g.refreshAt(&o.set),
 		token: Token{
 			Kind: oauth2Kind, Header: authorization, Value: NewSecret("Bearer " + g.Access.Reveal()),
-			Placeholder: o.set.Placeholder, Hidden: [maxHidden]Secret{g.Access},
+			Placeholder: o.set.Placeholder, Origin: o.origin(g), Hidden: [maxHidden]Secret{g.Access},
 		},
 		saveAt: o.held.saveAt, saveTries: o.held.saveTries,
 	}
 	o.doubted.Store(g.Forced > 0)
+}
+
+// origin is where alone a grant is sent; "": wherever requests go.
+func (o *OAuth2) origin(g *grant) string { return cmp.Or(o.set.Origin, g.Origin) }
+
+// Origin is where alone the grant that is used is sent; "": wherever requests go.
+func (o *OAuth2) Origin() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.origin(&o.held.grant)
 }
 
 const oauth2Kind = "oauth2"

@@ -55,6 +55,7 @@ func (c *commands) connectionsCommand() *cobra.Command {
 			"  {\"access_token\": \"…\", \"refresh_token\": \"…\", \"expires_in\": 3600}   of an upstream with oauth2\n" +
 			"  {\"token\": \"…\"}                                                      with bearer, header, query, placeholder\n" +
 			"  {\"username\": \"…\", \"password\": \"…\"}                                with basic\n" +
+			"A \"url\" beside them says where the connection is: its calls go there, and its credential nowhere else.\n" +
 			"Without NAME it reads many: a list, or a document on each line, each with its \"name\".",
 		Example: "  outrider connections add crm acme < acme.json\n  outrider connections add crm < customers.ndjson",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -145,7 +146,7 @@ func (c *commands) listConnections(ctx context.Context, way adminWay, path strin
 	}
 	table := tabwriter.NewWriter(c.Stdout, 0, 0, 2, ' ', 0)
 	for _, status := range all {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", status.Upstream, status.Name, status.From, connectionState(status))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", status.Upstream, status.Name, status.From, connectionState(status)+connectionPlace(status))
 	}
 	return table.Flush()
 }
@@ -160,6 +161,14 @@ func connectionState(s policy.ConnectionStatus) string {
 		return text
 	}
 	return credentialState(s.CredentialStatus)
+}
+
+// connectionPlace says where a connection is, if it says so itself.
+func connectionPlace(s policy.ConnectionStatus) string {
+	if s.URL == "" {
+		return ""
+	}
+	return ", at " + s.URL
 }
 
 func (c *commands) addConnections(ctx context.Context, way adminWay, path string, args []string) error {
