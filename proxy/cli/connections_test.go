@@ -295,7 +295,7 @@ func TestConnectionsCommands(t *testing.T) {
 	check(`[{"name":"acme","token":"canary-2"},{"name":"globex","token":"canary-3"}]`, "add keys", 0, "connections of keys: 1 created, 1 replaced")
 	check(`{"tokn":"canary-2"}`, "add keys acme", 1, "store answered 422 Unprocessable Entity")
 	check("", "add keys", 1, "there is nothing in it")
-	check("", "list", 0, "keys  globex  store          not used yet, handed over 0s ago")
+	check("", "list", 0, "keys  globex  store          not used yet, handed over ")
 	check("", "", 2, "what? outrider connections list, add or remove")
 	check("", "list keys/acme", 2, `"keys/acme" is not the name of an upstream`) // never ended: one connection has a "next", too
 	check("", "remove keys a/b", 2, `"a/b": the name of a connection has`)
