@@ -189,7 +189,8 @@ const (
 	// other tokens, such as those of a login: Key is the credential.
 	EventFound EventKind = "found"
 	// EventConnection: a connection was handed over to the store, or removed: Key is its
-	// name, Reason "created", "replaced" or "removed".
+	// name, Reason "created", "replaced" or "removed". Of what another process did it is
+	// told where a connection in use is gone, or one in trouble works again.
 	EventConnection EventKind = "connection"
 	EventCircuit    EventKind = "circuit" // a circuit went From one state To another; open until Until
 )

@@ -371,7 +371,7 @@ func (c *compiler) retry(u *Upstream, key string, cfg config.Retry) *retry.Stage
 }
 
 func (c *compiler) source(key string, cfg config.Auth, placeholder string) auth.Source {
-	settings := auth.Settings{Type: cfg.Type, Name: cfg.Name, Prefix: cfg.Prefix, Placeholder: placeholder}
+	settings := auth.Settings{Type: cfg.Type, Name: cfg.Name, Prefix: cfg.Prefix, Placeholder: placeholder, Origin: cfg.Origin}
 	value := cfg.Value
 	valueKey := "value"
 	switch cfg.Type {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -39,17 +40,55 @@ func (e *UnknownConnectionError) Refusal() (reason string, retryAfter time.Durat
 
 var errShuttingDown = errors.New("shutting down")
 
+// A Way is what a call goes through that names a connection, and where it leads.
+type Way struct {
+	http.RoundTripper
+	Origin // of the connection; zero: where calls of its upstream go
+}
+
+// An Origin is where a connection is, and alone its credential goes.
+type Origin struct{ Scheme, Host string }
+
+// Serves reports whether a client that asks us, its proxy, for an authority asks for the
+// origin. Clients write http:// for what we send over TLS.
+func (o Origin) Serves(authority string) bool {
+	name, port := splitAuthority(authority)
+	own, ownPort := splitAuthority(o.Host)
+	return name == own && (port == ownPort || ownPort == "" && (port == "80" || port == "443"))
+}
+
+func (o Origin) String() string { return o.Scheme + "://" + o.Host }
+
 // Connect gives the way of a call that names a connection, with its credential, quota
 // and circuit. It is made for the call: a few small allocations, in place of a chain in
 // memory for each of thousands of connections. It waits for the store at most
 // lookPatience, before the call's own clock begins. The error is an
 // *UnknownConnectionError, an *auth.UnavailableError, or the cause of ctx.
-func (p *Plan) Connect(ctx context.Context, name string) (http.RoundTripper, error) {
+func (p *Plan) Connect(ctx context.Context, name string) (Way, error) {
 	source, err := p.connection(ctx, name)
 	if err != nil {
-		return nil, err
+		return Way{}, err
 	}
-	return p.chain(source, p.upstream.connectionKeys(name)).Wrap(p.upstream.transport), nil
+	origin, err := p.upstream.origin(source)
+	if err != nil {
+		return Way{}, err
+	}
+	return Way{p.chain(source, p.upstream.connectionKeys(name)).Wrap(p.upstream.transport), origin}, nil
+}
+
+// origin is where a connection is, as it is now; zero: where calls of its upstream go. What
+// was handed over has to be one of the hosts still: a reload may have changed those.
+func (u *Upstream) origin(source auth.Source) (Origin, error) {
+	at, ok := source.(interface{ Origin() string })
+	if !ok || at.Origin() == "" {
+		return Origin{}, nil
+	}
+	origin, problem := u.Config.ConnectionOrigin(at.Origin())
+	if problem != "" {
+		return Origin{}, &auth.UnavailableError{Err: errors.New("the url of the connection " + problem)}
+	}
+	scheme, host, _ := strings.Cut(origin, "://")
+	return Origin{scheme, host}, nil
 }
 
 // connection finds the credential: in the configuration, or else in the store.
@@ -134,7 +173,7 @@ func (c *compiler) template(u *Upstream) *template {
 	once := sync.OnceValues(func() (http.RoundTripper, error) { return c.env.TokenTransport(u.Config) })
 	env.TokenTransport = func(*config.Upstream) (http.RoundTripper, error) { return once() }
 	return &template{
-		auth: common, egress: u.Config.Egress, kept: env.Kept, observe: env.Observe,
+		upstream: name, auth: common, egress: u.Config.Egress, kept: env.Kept, observe: env.Observe,
 		keep: func(connection string) (Keeper, error) { return env.Keep(ConnectionID(name, connection)) },
 		make: func(connection string, keeper Keeper, before keptSource) (keptSource, error) {
 			if common.Type != "oauth2" {

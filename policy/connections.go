@@ -32,6 +32,7 @@ type keptSource interface {
 	Look(ctx context.Context) (found bool, err error)
 	Removed() bool
 	Status() auth.OAuth2Status
+	Origin() string
 	Close()
 }
 
@@ -61,15 +62,17 @@ type connection struct {
 	of      *template  // of source
 	err     error      // why there is no source; nil: nobody has looked
 	looked  time.Time
+	expired int  // how often this process has changed it in the store
 	dropped bool // it is not in byName any more
 }
 
 // A template is what the connections of an upstream have in common, by one Set.
 type template struct {
-	auth   config.Auth // without what each has of its own
-	egress config.Egress
-	keep   func(name string) (Keeper, error)
-	make   func(name string, keeper Keeper, before keptSource) (keptSource, error)
+	upstream string
+	auth     config.Auth // without what each has of its own
+	egress   config.Egress
+	keep     func(name string) (Keeper, error)
+	make     func(name string, keeper Keeper, before keptSource) (keptSource, error)
 	// kept and observe are those of Env.
 	kept    func(ctx context.Context, prefix, after string, limit int) ([]string, error)
 	observe func(ctx context.Context, e Event)
@@ -92,8 +95,15 @@ func (c *connections) find(ctx context.Context, name string, t *template) (keptS
 		}
 		select {
 		case conn.turn <- struct{}{}:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		default:
+			if source := conn.meanwhile(t); source != nil {
+				return source, nil
+			}
+			select {
+			case conn.turn <- struct{}{}:
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
 		}
 		source, err := conn.look(ctx, t, c)
 		<-conn.turn
@@ -149,48 +159,76 @@ func (conn *connection) current(t *template) (keptSource, error) {
 	return nil, nil
 }
 
+// meanwhile gives the source that was known before somebody began to look: a store that
+// does not answer holds up one call, and not all. nil: there is none, or this process
+// knows that it is another one now.
+func (conn *connection) meanwhile(t *template) keptSource {
+	conn.mu.Lock()
+	defer conn.mu.Unlock()
+	if conn.source == nil || !conn.of.same(t) || conn.source.Removed() || conn.looked.IsZero() {
+		return nil
+	}
+	return conn.source
+}
+
 // look looks at the store, unless somebody has done so meanwhile. The turn is held.
 func (conn *connection) look(ctx context.Context, t *template, in *connections) (keptSource, error) {
 	if source, err := conn.current(t); source != nil || err != nil {
 		return source, err
 	}
 	conn.mu.Lock()
-	source, of, dropped := conn.source, conn.of, conn.dropped
+	known, of, dropped, expired, told := conn.source, conn.of, conn.dropped, conn.expired, conn.looked.IsZero()
 	conn.mu.Unlock()
 	if dropped {
 		return nil, nil
 	}
-	known := source
+	settle := func(source keptSource, err error) (keptSource, error) {
+		conn.mu.Lock()
+		defer conn.mu.Unlock()
+		conn.source, conn.of, conn.err, conn.looked = source, t, err, time.Now()
+		if conn.expired != expired { // while we looked: what was found may be what was there before
+			conn.looked = time.Time{}
+		}
+		return source, err
+	}
+	source := known
 	if source == nil || !of.same(t) {
 		var err error
 		if source, err = t.source(conn.name, known); err != nil {
-			return nil, conn.settle(nil, t, &auth.UnavailableError{Err: err})
+			return settle(nil, &auth.UnavailableError{Err: err})
 		}
 	}
+	ill := known != nil && troubled(known)
 	patient, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()
 	found, err := source.Look(patient)
+	if err == nil && known != nil && !told { // this process did not do it itself
+		switch {
+		case !found:
+			t.tell(ctx, conn.name, "removed")
+		case ill && !troubled(source):
+			t.tell(ctx, conn.name, "replaced")
+		}
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, context.Cause(ctx) // which says nothing about the store
-	case err != nil && known == nil:
-		return nil, conn.settle(nil, t, &auth.UnavailableError{Err: err, RetryAfter: relookInVain})
+	case err != nil && (known == nil || source.Removed()):
+		in.retire(known)
+		return settle(nil, &auth.UnavailableError{Err: err, RetryAfter: relookInVain})
 	case err == nil && !found:
 		in.retire(known)
-		return nil, conn.settle(nil, t, &UnknownConnectionError{Name: conn.name})
+		return settle(nil, &UnknownConnectionError{Name: conn.name})
 	}
 	if known != source {
 		in.retire(known)
 	}
-	return source, conn.settle(source, t, nil)
+	return settle(source, nil)
 }
 
-// settle notes what a look has found.
-func (conn *connection) settle(source keptSource, t *template, err error) error {
-	conn.mu.Lock()
-	defer conn.mu.Unlock()
-	conn.source, conn.of, conn.err, conn.looked = source, t, err, time.Now()
-	return err
+// tell tells of a change to a connection, that this process made or found.
+func (t *template) tell(ctx context.Context, name, result string) {
+	t.observe(ctx, Event{Kind: EventConnection, Upstream: t.upstream, Key: name, Reason: result})
 }
 
 // source makes one with the settings of t. What before could not save is not lost.
@@ -210,6 +248,7 @@ func (c *connections) expire(name string) {
 	if conn != nil {
 		conn.mu.Lock()
 		conn.looked = time.Time{}
+		conn.expired++
 		conn.mu.Unlock()
 	}
 }
@@ -235,6 +274,12 @@ func (c *connections) retire(source keptSource) {
 func expendable(s keptSource) bool {
 	status := s.Status()
 	return status.NotKept == nil && (status.State == auth.StateLive || status.State == auth.StateNone) || s.Removed()
+}
+
+// troubled reports whether somebody may have been told that a source is in trouble.
+func troubled(s keptSource) bool {
+	status := s.Status()
+	return status.NotKept != nil || status.State == auth.StateDead || status.State == auth.StateFailing
 }
 
 // sweep drops the names that are nobody's, and the connections that nobody uses. The

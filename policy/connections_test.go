@@ -26,6 +26,7 @@ type shelves struct {
 	slots map[string]*kept
 	lost  error // what reading says
 	reads int
+	slow  time.Duration // between what is read and its answer
 }
 
 func newShelves() *shelves { return &shelves{slots: make(map[string]*kept)} }
@@ -39,12 +40,18 @@ type place struct {
 func (p place) Load(ctx context.Context) ([]byte, error) {
 	p.in.mu.Lock()
 	p.in.reads++
-	lost := p.in.lost
+	lost, slow := p.in.lost, p.in.slow
 	p.in.mu.Unlock()
 	if lost != nil {
 		return nil, lost
 	}
-	return p.kept.Load(ctx)
+	data, err := p.kept.Load(ctx)
+	select {
+	case <-time.After(slow):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return data, err
 }
 
 func (p place) Remove(ctx context.Context) error { return p.Save(ctx, nil) }
@@ -73,6 +80,12 @@ func (s *shelves) lose(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lost = err
+}
+
+func (s *shelves) slowDown(by time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.slow = by
 }
 
 func (s *shelves) read() int {
@@ -130,11 +143,15 @@ func handOver(t *testing.T, set *policy.Set, name, document string) (created boo
 // as sends a call that names a connection.
 func as(t *testing.T, set *policy.Set, name, path string) policytest.Answer {
 	t.Helper()
-	chain, err := apiOf(t, set).Plan("GET", path).Connect(t.Context(), name)
+	way, err := apiOf(t, set).Plan("GET", path).Connect(t.Context(), name)
 	if err != nil {
 		return policytest.Answer{Err: err}
 	}
-	return policytest.Do(chain, policytest.NewRequest(t, "GET", "https://api.test"+path, ""))
+	origin := "https://api.test"
+	if way.Origin != (policy.Origin{}) {
+		origin = way.Scheme + "://" + way.Host
+	}
+	return policytest.Do(way, policytest.NewRequest(t, "GET", origin+path, ""))
 }
 
 func wantUnknown(t *testing.T, a policytest.Answer, part string) {
@@ -375,6 +392,71 @@ func TestConnectionRemovedHereIsGoneAtOnce(t *testing.T) {
 	})
 }
 
+// What is handed over, or removed, while a call looks at the store holds from then on. The
+// call noted what it had read before as the newest, and for 5 seconds the old key went out.
+func TestChangeDuringALookIsNotMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newShelves()
+		r, up := tenants(t, in, nil)
+		set := r.compile(keyed, nil)
+		// during has a call look for a second, from half a second before the change.
+		during := func(change func()) {
+			time.Sleep(5 * time.Second)
+			in.slowDown(time.Second)
+			var calls sync.WaitGroup
+			calls.Go(change) // which reads for a second, first
+			time.Sleep(time.Second / 2)
+			calls.Go(func() { as(t, set, "acme", "/") })
+			calls.Wait()
+			in.slowDown(0)
+		}
+		handOver(t, set, "acme", `{"token":"key-1"}`)
+		as(t, set, "acme", "/")
+		during(func() { handOver(t, set, "acme", `{"token":"key-2"}`) })
+		as(t, set, "acme", "/")
+		during(func() {
+			if found, err := apiOf(t, set).RemoveConnection(t.Context(), "acme"); !found || err != nil {
+				t.Error(found, err)
+			}
+		})
+		wantUnknown(t, as(t, set, "acme", "/"), "acme")
+		wantCarried(t, up, "key-1", "key-1", "key-2", "key-2")
+	})
+}
+
+// Who raised an alert about a connection hears when another process has mended or removed
+// it: else it would last. What this process did itself is told once.
+func TestChangesElsewhereAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		refused := policytest.Step{Status: 400, Header: http.Header{"Content-Type": {"application/json"}}, Body: `{"error":"invalid_grant"}`}
+		in, endpoint := newShelves(), policytest.NewUpstream(t, refused)
+		here, _ := tenants(t, in, endpoint)
+		there, _ := tenants(t, in, endpoint)
+		set, other := here.compile(shared, nil), there.compile(shared, nil)
+		handOver(t, set, "acme", `{"refresh_token":"handed-1"}`)
+		if a := as(t, set, "acme", "/"); a.Err == nil {
+			t.Error("a refused grant was used")
+		}
+		handOver(t, other, "acme", `{"access_token":"access-0002"}`)
+		time.Sleep(5 * time.Second)
+		as(t, set, "acme", "/")
+		time.Sleep(5 * time.Second)
+		as(t, set, "acme", "/")
+		if found, err := apiOf(t, other).RemoveConnection(t.Context(), "acme"); !found || err != nil {
+			t.Fatal(found, err)
+		}
+		time.Sleep(5 * time.Second)
+		wantUnknown(t, as(t, set, "acme", "/"), "acme")
+		var told []string
+		for _, e := range here.events {
+			told = append(told, string(e.Kind)+" "+e.Reason)
+		}
+		if got := strings.Join(told, ", "); got != "connection created, refresh dead, give-up refused locally, found , connection replaced, connection removed" {
+			t.Errorf("told %s", got)
+		}
+	})
+}
+
 // What another process puts in the place of a connection is used within seconds, and the
 // refresh token before it is not sent any more: not where this process has refreshed
 // meanwhile without being able to save it, either.
@@ -455,6 +537,61 @@ func TestUnreadableStore(t *testing.T) {
 		time.Sleep(time.Second)
 		wantUnknown(t, as(t, set, "globex", "/"), "globex")
 		wantCarried(t, up, "key-1", "key-1")
+	})
+}
+
+// A store that does not answer holds up one call of a connection in use, and that for 3
+// seconds; the others do not wait behind it.
+func TestStoreThatHangsHoldsUpOneCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newShelves()
+		r, up := tenants(t, in, nil)
+		set := r.compile(keyed, nil)
+		handOver(t, set, "acme", `{"token":"key-1"}`)
+		as(t, set, "acme", "/")
+		time.Sleep(5 * time.Second)
+		in.slowDown(time.Hour)
+		var calls sync.WaitGroup
+		for _, want := range []time.Duration{3 * time.Second, 0, 0} {
+			calls.Go(func() {
+				began := time.Now()
+				if a := as(t, set, "acme", "/"); a.Err != nil || time.Since(began) != want {
+					t.Errorf("%v after %v, want %v", a.Err, time.Since(began), want)
+				}
+			})
+			synctest.Wait()
+		}
+		calls.Wait()
+		wantCarried(t, up, "key-1", "key-1", "key-1", "key-1")
+	})
+}
+
+// A key that has to be read anew, since a reload has changed how it is sent, and cannot
+// be: calls say that the store is lost. They said that the connection was removed, and
+// each of them asked the store.
+func TestUnreadableStoreAfterAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := newShelves()
+		r, _ := tenants(t, in, nil)
+		set := r.compile(keyed, nil)
+		handOver(t, set, "acme", `{"token":"key-1"}`)
+		as(t, set, "acme", "/")
+		set = r.compile(strings.Replace(keyed, `type = "bearer"`, `type = "header", name = "X-Key"`, 1), set)
+		in.lose(errors.New("the disk is gone"))
+		reads := in.read()
+		for range 10 {
+			if a := as(t, set, "acme", "/"); a.Err == nil || !strings.Contains(a.Err.Error(), "the disk is gone") {
+				t.Fatalf("got %v", a.Err)
+			}
+		}
+		if n := in.read() - reads; n != 1 {
+			t.Errorf("the store was read %d times", n)
+		}
+		in.lose(nil)
+		time.Sleep(time.Second)
+		if a := as(t, set, "acme", "/"); a.Err != nil {
+			t.Error(a.Err)
+		}
 	})
 }
 
@@ -544,17 +681,17 @@ func TestListOfConnections(t *testing.T) {
 		as(t, set, "d", "/")
 		var got []string
 		for after := ""; ; {
-			list, more, err := apiOf(t, set).Connections(t.Context(), after, 3)
+			list, next, err := apiOf(t, set).Connections(t.Context(), after, 3)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, c := range list {
-				got, after = append(got, c.Name+" "+c.From+" "+c.State), c.Name
+				got = append(got, c.Name+" "+c.From+" "+c.State)
 				if c.From == "store" && (!c.Obtained.Equal(began) || !c.Expires.Equal(began.Add(time.Minute))) {
 					t.Errorf("%s: %v until %v", c.Name, c.Obtained, c.Expires)
 				}
 			}
-			if !more {
+			if after = next; after == "" {
 				break
 			}
 			got = append(got, "…")
@@ -611,6 +748,10 @@ auth = { type = "sigv4", access_key_id = "env:OWN", secret_access_key = "env:OWN
 [upstream.api.connection.acme]
 access_key_id = "env:ACME"
 secret_access_key = "env:ACME_KEY"
+[upstream.api.connection.frankfurt]
+access_key_id = "env:ACME"
+secret_access_key = "env:ACME_KEY"
+url = "https://dynamodb.eu-central-1.amazonaws.com"
 `, nil)
 	chain, err := apiOf(t, set).Plan("GET", "/").Connect(t.Context(), "acme")
 	if err != nil {
@@ -623,8 +764,132 @@ secret_access_key = "env:ACME_KEY"
 	if !strings.Contains(sent.Get("Authorization"), "Credential=secret-of-ACME/") || sent.Get("X-Amz-Security-Token") != "" {
 		t.Errorf("signed as %q", sent)
 	}
+	as(t, set, "frankfurt", "/")
+	if sent := up.Requests()[1]; sent.Host != "dynamodb.eu-central-1.amazonaws.com" || !strings.Contains(sent.Header.Get("Authorization"), "/eu-central-1/dynamodb/") {
+		t.Errorf("%s got %q", sent.Host, sent.Header)
+	}
 	if _, err := apiOf(t, set).ReadHandover("globex", []byte(`{"token":"x"}`)); !errors.As(err, new(*policy.ConnectionError)) {
 		t.Errorf("handed over: %v", err)
 	}
 	wantUnknown(t, as(t, set, "globex", "/"), "globex")
+}
+
+// A connection that has a url of its own is there, in one quota and circuit with nobody
+// else, and stays there when it is refreshed.
+func TestConnectionIsAtItsURL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in, endpoint := newShelves(), policytest.NewUpstream(t, grants(2, 0))
+		r, up := tenants(t, in, endpoint)
+		document := shared + "[upstream.api.connection.listed]\nrefresh_token = \"env:L\"\nurl = \"https://listed.test:8443\"\n"
+		set := r.compile(document, nil)
+		handOver(t, set, "acme", `{"access_token":"access-0001","refresh_token":"handed-1","expires_in":3600,"url":"https://ACME.test/"}`)
+		as(t, set, "acme", "/x")
+		time.Sleep(time.Hour)
+		as(t, set, "acme", "/y")
+		var sent []string
+		for _, req := range up.Requests() {
+			sent = append(sent, req.Host+req.Target)
+		}
+		if got := strings.Join(sent, " "); got != "acme.test/x acme.test/y" {
+			t.Errorf("sent to %s", got)
+		}
+		wantCarried(t, up, "access-0001", "access-0002")
+		if c := set.Status()[0].Circuits; len(c) != 1 || c[0].Key != "acme.test acme" {
+			t.Errorf("circuits %+v", c)
+		}
+		again, _ := tenants(t, in, endpoint) // after a restart
+		set = again.compile(document, nil)
+		for name, want := range map[string]string{"acme": "https://acme.test", "listed": "https://listed.test:8443"} {
+			way, err := apiOf(t, set).Plan("GET", "/").Connect(t.Context(), name)
+			if err != nil || way.String() != want {
+				t.Errorf("%s: leads to %s, %v", name, way.Origin, err)
+			}
+			if c, err := apiOf(t, set).Connection(t.Context(), name); err != nil || c.URL != want {
+				t.Errorf("%s: %+v, %v", name, c, err)
+			}
+		}
+	})
+}
+
+// explain follows a connection to its url, and says what meets a client that asks for
+// another host.
+func TestExplainConnectionAtItsURL(t *testing.T) {
+	r, _ := tenants(t, newShelves(), nil)
+	set := r.compile("[upstream.api]\nurl = \"https://a.api.test/base\"\nhosts = [\"*.api.test\"]\nconnections = \"required\"\nauth = { type = \"bearer\" }\n", nil)
+	handOver(t, set, "acme", `{"token":"key-1","url":"https://acme.api.test"}`)
+	for _, c := range []struct{ target, want, verdict string }{
+		{"/api/x?secret=1", "https://acme.api.test/base/x?…", "sent at once"},
+		{"https://acme.api.test/x", "https://acme.api.test/x", "sent at once"},
+		{"https://globex.api.test/x", "https://acme.api.test/x", "refused with 421 authority-mismatch: the connection is at https://acme.api.test"},
+	} {
+		e, err := set.Explain(t.Context(), "GET", c.target, "acme")
+		if err != nil || e.Target != c.want || e.Verdict != c.verdict || e.Circuit.Key != "acme.api.test acme" {
+			t.Errorf("%s: %+v %v", c.target, e, err)
+		}
+	}
+}
+
+// Whoever asks for the place of a connection by proxy gets there, also where the hosts are
+// only other names for that of the upstream's url.
+func TestOriginServesWhoAsksForIt(t *testing.T) {
+	for _, c := range []struct {
+		host, asked string
+		want        bool
+	}{
+		{"acme.test", "acme.test", true}, {"acme.test", "ACME.test.:443", true}, {"acme.test", "acme.test:80", true},
+		{"acme.test", "acme.test:8443", false}, {"acme.test", "globex.test", false}, {"acme.test", "x.acme.test", false},
+		{"acme.test:8443", "acme.test:8443", true}, {"acme.test:8443", "acme.test", false}, {"acme.test:8443", "acme.test:443", false},
+		{"[2001:db8::1]", "[2001:db8::1]:443", true},
+	} {
+		if got := (policy.Origin{Scheme: "https", Host: c.host}).Serves(c.asked); got != c.want {
+			t.Errorf("%s serves %s: %t", c.host, c.asked, got)
+		}
+	}
+}
+
+// A call that is on its way to where its connection was does not take the credential
+// there that has come in its place: that belongs to another host.
+func TestReplacementElsewhereIsNotSentHere(t *testing.T) {
+	for name, c := range map[string]struct{ document, first, second string }{
+		"key":    {keyed, `{"token":"key-1","url":"https://old.test"}`, `{"token":"key-2","url":"https://new.test"}`},
+		"oauth2": {shared, `{"access_token":"key-1","url":"https://old.test"}`, `{"access_token":"key-2","url":"https://new.test"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, up := tenants(t, newShelves(), policytest.NewUpstream(t))
+				set := r.compile(c.document, nil)
+				handOver(t, set, "acme", c.first)
+				way, err := apiOf(t, set).Plan("GET", "/").Connect(t.Context(), "acme")
+				if err != nil || way.Origin != (policy.Origin{Scheme: "https", Host: "old.test"}) {
+					t.Fatal(way.Origin, err)
+				}
+				time.Sleep(time.Second)
+				handOver(t, set, "acme", c.second)
+				as(t, set, "acme", "/")
+				a := policytest.Do(way, policytest.NewRequest(t, "GET", "https://old.test/", ""))
+				var refusal policy.Refusal
+				if !errors.As(a.Err, &refusal) || !strings.Contains(a.Err.Error(), "replaced by one at another url") {
+					t.Errorf("got %d, %v", a.Status, a.Err)
+				}
+				wantCarried(t, up, "key-2")
+				if host := up.Requests()[0].Host; host != "new.test" {
+					t.Errorf("sent to %s", host)
+				}
+			})
+		})
+	}
+}
+
+// What was handed over before the hosts of the upstream were narrowed is not sent outside
+// of them.
+func TestURLOutsideOfTheHostsIsNotUsed(t *testing.T) {
+	r, up := tenants(t, newShelves(), nil)
+	set := r.compile(keyed, nil)
+	handOver(t, set, "acme", `{"token":"key-1","url":"https://acme.elsewhere.test"}`)
+	set = r.compile(strings.Replace(keyed, "connections", "hosts = [\"*.api.test\"]\nconnections", 1), set)
+	var refusal policy.Refusal
+	if a := as(t, set, "acme", "/"); !errors.As(a.Err, &refusal) || !strings.Contains(a.Err.Error(), "the url of the connection must be one of the upstream's hosts: *.api.test") {
+		t.Errorf("got %d, %v", a.Status, a.Err)
+	}
+	wantCarried(t, up)
 }

@@ -133,7 +133,7 @@ func (c *compiler) oauth2Settings(u *config.Upstream, key, name string, cred *cr
 		ClientID: c.secret(key+".client_id", cfg.ClientID), ClientSecret: c.secret(key+".client_secret", cfg.ClientSecret),
 		Scopes: strings.Fields(cfg.Scopes), Audience: cfg.Audience, Params: named(cfg.Params),
 		LoginCommand: loginCommand(u.Name, name, cfg), ClientAuth: cfg.ClientAuth, RefreshShare: cfg.RefreshShare, RefreshBefore: cfg.RefreshBefore, Lifetime: cfg.Lifetime,
-		Placeholder: u.Placeholder(), Jitter: c.env.Jitter,
+		Placeholder: u.Placeholder(), Origin: cfg.Origin, Jitter: c.env.Jitter,
 		NotExpiry: strings.FieldsFunc(cfg.NotExpiry, func(r rune) bool { return r == '\n' }),
 		OnRefresh: func(e auth.RefreshEvent) {
 			c.env.Observe(context.Background(), Event{
@@ -169,6 +169,8 @@ func (c *compiler) oauth2Settings(u *config.Upstream, key, name string, cred *cr
 func refreshResult(e auth.RefreshEvent) string {
 	refused, answered := errors.AsType[*auth.TokenError](e.Err)
 	switch {
+	case errors.Is(e.Err, auth.ErrRemoved):
+		return "removed"
 	case e.Err == nil && e.NotKept != nil:
 		return "not-kept"
 	case e.Err == nil:
@@ -180,6 +182,16 @@ func refreshResult(e auth.RefreshEvent) string {
 	}
 	return "failed"
 }
+
+// Fetches reports whether the upstream has, or may have, a credential that is fetched, by
+// the name that its events have as their Key.
+func (u *Upstream) Fetches(name string) bool {
+	_, connection := strings.CutPrefix(name, ConnectionCredential(""))
+	return u.credentials[name] != nil || connection && u.template != nil
+}
+
+// Configures reports whether a credential that is fetched stands in the configuration.
+func (u *Upstream) Configures(name string) bool { return u.credentials[name] != nil }
 
 // A CredentialStatus is the state of a credential. It holds no value.
 type CredentialStatus struct {

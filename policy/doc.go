@@ -44,6 +44,9 @@
 //
 //	Plan.Connect(name) → [configuration | store] → chain(source, keys)
 //
+// A connection may have a url of its own: Connect says where the call has to go, and the
+// token is bound to that place, so that it cannot go elsewhere, whoever makes the request.
+//
 // # What survives a reload
 //
 // [Compile] builds a new [Set] from a file and the previous Set. State is kept

@@ -55,10 +55,8 @@ func (s *Set) Explain(ctx context.Context, method, target, connection string) (*
 	if err != nil {
 		return nil, err
 	}
-	e := &Explanation{Method: strings.ToUpper(method), Target: scheme + "://" + host + path}
-	if query != "" {
-		e.Target += "?…" // a query may hold a secret
-	}
+	e := &Explanation{Method: strings.ToUpper(method)}
+	e.target(scheme, host, path, query)
 	if u == nil {
 		e.Verdict = "passed on as it is: no upstream names this host"
 		if s.File.Forward.Unlisted == "deny" {
@@ -76,6 +74,14 @@ func (s *Set) Explain(ctx context.Context, method, target, connection string) (*
 	keys := u.keys(plan.Credential)
 	if connection != "" {
 		keys, e.Connection = u.connectionKeys(connection), connection
+		var at Origin
+		if at, e.Token, e.Verdict = u.explainConnection(ctx, plan, connection); at != (Origin{}) {
+			if asked := s.asked(target); asked != "" && !at.Serves(asked) {
+				e.Verdict = "refused with 421 authority-mismatch: the connection is at " + at.String()
+			}
+			scheme, host = at.Scheme, at.Host
+			e.target(scheme, host, path, query)
+		}
 	}
 	req := &http.Request{Method: e.Method, URL: &url.URL{Scheme: scheme, Host: host}, Header: http.Header{}}
 	key := keys.credential(req)
@@ -88,26 +94,40 @@ func (s *Set) Explain(ctx context.Context, method, target, connection string) (*
 		}
 	}
 	e.Retries = forecastRetries(req, plan)
-	if e.Token, e.Verdict = u.explainToken(ctx, plan, connection); e.Verdict == "" {
+	if connection == "" {
+		e.Token, e.Verdict = u.explainToken(plan)
+	}
+	if e.Verdict == "" {
 		e.Verdict = e.verdict(u.Config.Limits, plan)
 	}
 	return e, nil
 }
 
-// explainToken gives the state of the credential, where it is one that is fetched, and a
-// verdict where there is none.
-func (u *Upstream) explainToken(ctx context.Context, plan *Plan, connection string) (token *CredentialStatus, verdict string) {
-	if connection != "" {
-		_, err := plan.connection(ctx, connection)
-		var status ConnectionStatus
-		if err == nil {
-			status, err = u.Connection(ctx, connection)
-		}
-		if err != nil {
-			return nil, "refused with " + refusalOf(err) + ": " + err.Error()
-		}
-		return &status.CredentialStatus, ""
+// target shows where the call is sent.
+func (e *Explanation) target(scheme, host, path, query string) {
+	e.Target = scheme + "://" + host + path
+	if query != "" {
+		e.Target += "?…" // a query may hold a secret
 	}
+}
+
+// explainConnection gives where a connection is and the state of its credential, or a
+// verdict where there is none.
+func (u *Upstream) explainConnection(ctx context.Context, plan *Plan, name string) (at Origin, token *CredentialStatus, verdict string) {
+	way, err := plan.Connect(ctx, name)
+	var status ConnectionStatus
+	if err == nil {
+		status, err = u.Connection(ctx, name)
+	}
+	if err != nil {
+		return Origin{}, nil, "refused with " + refusalOf(err) + ": " + err.Error()
+	}
+	return way.Origin, &status.CredentialStatus, ""
+}
+
+// explainToken gives the state of the credential of calls that name no connection, where
+// it is one that is fetched, and a verdict where there is none.
+func (u *Upstream) explainToken(plan *Plan) (token *CredentialStatus, verdict string) {
 	if _, none := plan.source.(nameless); none {
 		return nil, "refused with 502 credential-unavailable: " + errNameless.Error()
 	}
@@ -125,6 +145,17 @@ func refusalOf(err error) string {
 		return "404 unknown-connection"
 	}
 	return "502 credential-unavailable"
+}
+
+// asked is the authority of a target that is a URL at the provider, as a client writes it
+// that uses us as its proxy; "": it is a base URL.
+func (s *Set) asked(target string) string {
+	if parsed, err := url.Parse(target); err == nil && parsed.Host != "" {
+		if _, listed := s.ByHost(parsed.Host); listed {
+			return parsed.Host
+		}
+	}
+	return ""
 }
 
 // locate finds where a target goes, in any of the ways in which it can be written.

@@ -107,6 +107,12 @@ func (u *Upstream) ReadHandover(name string, document []byte) (*Handover, error)
 		h.Name = text
 		delete(written, "name")
 	}
+	if raw, there := written["url"]; there {
+		if err := u.readOrigin(raw, h); err != nil {
+			return nil, err
+		}
+		delete(written, "url")
+	}
 	known := members(u.Config.Auth)
 	now := time.Now().Round(0) // the wall clock
 	for _, key := range slices.Sorted(maps.Keys(written)) {
@@ -124,6 +130,22 @@ func (u *Upstream) ReadHandover(name string, document []byte) (*Handover, error)
 	return h, nil
 }
 
+// readOrigin reads where a connection is: see config.Upstream.ConnectionOrigin.
+func (u *Upstream) readOrigin(raw json.RawMessage, h *Handover) error {
+	text, problem := readText(raw)
+	if problem == "" {
+		text, problem = u.Config.ConnectionOrigin(text)
+	}
+	if own := authOf(u.Config, h.Name).Origin; problem == "" && own != "" && own != text {
+		problem = "is in the configuration of this connection: " + own
+	}
+	if problem != "" {
+		return &HandoverError{"url", problem}
+	}
+	h.pair.Origin, h.static.Origin = text, text
+	return nil
+}
+
 // complete reports what is missing, or there twice.
 func (u *Upstream) complete(h *Handover, written map[string]json.RawMessage) error {
 	_, in := written["expires_in"]
@@ -134,7 +156,7 @@ func (u *Upstream) complete(h *Handover, written map[string]json.RawMessage) err
 		return &HandoverError{"expires_at", "is one way to say it, and expires_in another: give one"}
 	case u.Config.Auth.Type == "oauth2" && h.pair.Access == nothing && h.pair.Refresh == nothing:
 		return &HandoverError{"refresh_token", "is missing, and so is access_token: one of them is needed"}
-	case u.Config.Auth.Type == "basic" && h.static == (auth.Static{}):
+	case u.Config.Auth.Type == "basic" && h.static.Username == nothing && h.static.Value == nothing:
 		return &HandoverError{"password", "is missing, and so is username: one of them is needed"}
 	case u.Config.Auth.Type != "oauth2" && u.Config.Auth.Type != "basic" && h.static.Value == nothing:
 		return &HandoverError{"token", "is missing"}

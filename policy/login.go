@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +57,7 @@ type Login struct {
 
 	source    *auth.OAuth2
 	keeper    auth.Keeper
+	origin    string // where the connection is; "": where calls of the upstream go
 	clientID  func() (string, error)
 	transport http.RoundTripper // to the upstream
 }
@@ -91,7 +93,7 @@ func NewLogin(u *config.Upstream, connection string, env Env) (*Login, error) {
 	env.Keep = nil // a login puts nothing in use
 	c := &compiler{env: env, key: "upstream." + u.Name}
 	own := authOf(u, connection)
-	l := &Login{Upstream: u, Connection: connection, Auth: own, Probe: probe(u)}
+	l := &Login{Upstream: u, Connection: connection, Auth: own, Probe: probe(u), origin: own.Origin}
 	l.clientID = func() (string, error) { return env.Secret(own.ClientID) }
 	l.source = c.oauth2(u, c.key+".auth", "default", id, &credential{auth: own, endpoint: own.TokenURL}, nil)
 	l.transport, err = env.Transport(u)
@@ -153,8 +155,19 @@ func (l *Login) Device(ctx context.Context) (DeviceCode, error) {
 // Await waits until the user of a device has agreed, or not.
 func (l *Login) Await(ctx context.Context, d DeviceCode) (Pair, error) { return l.source.Await(ctx, d) }
 
-// Keep puts p where those who run find it, in place of an earlier login.
-func (l *Login) Keep(ctx context.Context, p Pair) error { return auth.Introduce(ctx, l.keeper, p) }
+// Keep puts p where those who run find it, in place of an earlier login. A connection that
+// was handed over with a url stays there.
+func (l *Login) Keep(ctx context.Context, p Pair) error {
+	data, err := l.keeper.Load(ctx)
+	if err != nil {
+		return err
+	}
+	if kept, err := auth.Inspect(data); err == nil {
+		p.Origin = kept.Origin
+	}
+	l.origin = cmp.Or(l.origin, p.Origin)
+	return auth.Introduce(ctx, l.keeper, p)
+}
 
 // Logout takes away what a login brought, and reports whether there was anything. Where
 // the configuration says where, the provider is told to revoke it; the error may be that
@@ -210,11 +223,20 @@ func (l *Login) ProbeRequest(call string) (*http.Request, error) {
 // proveTimeout is how long a provider has for the answer to Prove.
 const proveTimeout = 20 * time.Second
 
-// Prove sends a probe with the access token of p, and gives the status of the answer.
+// Prove sends a probe with the access token of p, and gives the status of the answer. It
+// is asked where the connection is, which Keep may have found.
 func (l *Login) Prove(ctx context.Context, p Pair, probe *http.Request) (status int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, proveTimeout)
 	defer cancel()
 	req := probe.Clone(ctx)
+	if l.origin != "" {
+		at, problem := l.Upstream.ConnectionOrigin(l.origin)
+		if problem != "" {
+			return 0, errors.New("the url of the connection " + problem)
+		}
+		req.URL.Scheme, req.URL.Host, _ = strings.Cut(at, "://")
+		req.Host = req.URL.Host
+	}
 	req.Header.Set("Authorization", "Bearer "+p.Access.Reveal())
 	resp, err := l.transport.RoundTrip(req)
 	if err != nil {

@@ -109,3 +109,34 @@ authorize_params = { prompt = "none" }
 		}
 	}
 }
+
+// A login to a connection that was handed over with a url stays at that url, and its token
+// is proved there.
+func TestLoginStaysAtTheURLOfItsConnection(t *testing.T) {
+	r, up := tenants(t, newShelves(), policytest.NewUpstream(t))
+	document := strings.Replace(strings.Replace(shared, "refresh_token", "authorization_code", 1), "refresh_token = \"env:R\"\n", "authorize_url = \"https://login.test/authorize\"\n", 1)
+	set := r.compile(document, nil)
+	handOver(t, set, "acme", `{"access_token":"access-1","url":"https://acme.test"}`)
+	login, err := policy.NewLogin(apiOf(t, set).Config, "acme", r.env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	probe, err := login.ProbeRequest("GET /me")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair := policy.Pair{Access: policy.NewSecret("access-2")}
+	if err := login.Keep(t.Context(), pair); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := login.Prove(t.Context(), pair, probe); err != nil {
+		t.Fatal(err)
+	}
+	as(t, set, "acme", "/x")
+	wantCarried(t, up, "access-2", "access-2")
+	for _, req := range up.Requests() {
+		if req.Host != "acme.test" {
+			t.Errorf("%s was sent to %s", req.Target, req.Host)
+		}
+	}
+}

@@ -338,10 +338,6 @@ func (u *Upstream) status() UpstreamStatus {
 	return status
 }
 
-// Fetched names the credentials of the configuration that are fetched: "default", and
-// those of rules and connections.
-func (u *Upstream) Fetched() []string { return slices.Sorted(maps.Keys(u.credentials)) }
-
 func future(t time.Time) *time.Time {
 	if !t.After(time.Now()) {
 		return nil

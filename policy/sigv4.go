@@ -15,7 +15,7 @@ import (
 // called.
 func (c *compiler) sigv4(u *config.Upstream, key string, p config.Policy) auth.Source {
 	cfg := p.Auth
-	for _, host := range destinations(u) {
+	for _, host := range destinations(u, cfg) {
 		scope := auth.ScopeOf(host)
 		for _, part := range []struct{ key, set, told, such string }{
 			{"region", cfg.Region, scope.Region, "eu-west-1"},
@@ -31,7 +31,7 @@ func (c *compiler) sigv4(u *config.Upstream, key string, p config.Policy) auth.S
 		SecretAccessKey: c.secret(key+".secret_access_key", cfg.SecretAccessKey),
 		SessionToken:    c.secret(key+".session_token", cfg.SessionToken),
 		Scope:           auth.Scope{Region: cfg.Region, Service: cfg.Service},
-		ReplayBody:      p.ReplayBody, Placeholder: u.Placeholder(),
+		ReplayBody:      p.ReplayBody, Placeholder: u.Placeholder(), Origin: cfg.Origin,
 	}
 	settings.Refused = func() {
 		if c.env.Refused != nil {
@@ -45,9 +45,12 @@ func (c *compiler) sigv4(u *config.Upstream, key string, p config.Policy) auth.S
 	return source
 }
 
-// destinations are the hosts that calls to an upstream go to, as far as they are
+// destinations are the hosts that calls with a credential go to, as far as they are
 // written in the configuration.
-func destinations(u *config.Upstream) []string {
+func destinations(u *config.Upstream, a config.Auth) []string {
+	if _, host, own := strings.Cut(a.Origin, "://"); own {
+		return []string{host}
+	}
 	hosts := []string{u.URL.Host}
 	if !hostCovered(u.Hosts, u.URL) {
 		return hosts // the others are names for it
@@ -63,7 +66,7 @@ func destinations(u *config.Upstream) []string {
 // SigningScope says for people for which region and service the requests of an
 // upstream are signed.
 func SigningScope(u *config.Upstream, a config.Auth) string {
-	hosts := destinations(u)
+	hosts := destinations(u, a)
 	for _, host := range u.Hosts {
 		if rest, ok := strings.CutPrefix(host, "*"); ok { // tells what any two names below it agree on
 			hosts = append(hosts, "a"+rest, "b"+rest)

@@ -95,13 +95,14 @@ func (u *Upstream) changed(ctx context.Context, name, result string) {
 	if source, ok := u.named[name].(keptSource); ok { // of a login; what cannot be read now will be
 		_, _ = source.Look(ctx)
 	}
-	u.template.observe(ctx, Event{Kind: EventConnection, Upstream: u.Config.Name, Key: name, Reason: result})
+	u.template.tell(ctx, name, result)
 }
 
 // A ConnectionStatus is the state of one connection. It holds no value.
 type ConnectionStatus struct {
 	Upstream string `json:"upstream"`
-	From     string `json:"from"` // "configuration" or "store"
+	From     string `json:"from"`          // "configuration" or "store"
+	URL      string `json:"url,omitempty"` // where alone it is; "": where calls of the upstream go
 	CredentialStatus
 }
 
@@ -129,15 +130,16 @@ func (u *Upstream) Connection(ctx context.Context, name string) (ConnectionStatu
 }
 
 // Connections lists the connections of the configuration and of the store in the order
-// of their names, from the one after a name on. more says that there are others behind
-// the last.
-func (u *Upstream) Connections(ctx context.Context, after string, limit int) (list []ConnectionStatus, more bool, err error) {
+// of their names, at most limit, from the one after a name on. next is the name to go on
+// after; "": there are no others. A list may be shorter than limit and have a next:
+// connections may go while they are listed.
+func (u *Upstream) Connections(ctx context.Context, after string, limit int) (list []ConnectionStatus, next string, err error) {
 	names, err := u.connectionNames(ctx, after, limit+1)
 	if err != nil {
-		return nil, false, err
+		return nil, "", err
 	}
 	if len(names) > limit {
-		names, more = names[:limit], true
+		names, next = names[:limit], names[limit-1]
 	}
 	used := u.connections.sources()
 	for _, name := range names {
@@ -147,13 +149,13 @@ func (u *Upstream) Connections(ctx context.Context, after string, limit int) (li
 		}
 		status, found, err := u.keptStatus(ctx, name, used[name])
 		if err != nil {
-			return nil, false, err
+			return nil, "", err
 		}
 		if found {
 			list = append(list, status)
 		}
 	}
-	return list, more, nil
+	return list, next, nil
 }
 
 func (u *Upstream) connectionNames(ctx context.Context, after string, limit int) ([]string, error) {
@@ -175,17 +177,16 @@ func (u *Upstream) connectionNames(ctx context.Context, after string, limit int)
 }
 
 func (u *Upstream) namedStatus(name string) ConnectionStatus {
-	status := CredentialStatus{Name: name, State: "static", Usable: true}
+	status := ConnectionStatus{u.Config.Name, fromFile, authOf(u.Config, name).Origin, CredentialStatus{Name: name, State: "static", Usable: true}}
 	if fetched := u.credentials[ConnectionCredential(name)]; fetched != nil {
-		status = fetched.status(name)
+		status.URL, status.CredentialStatus = fetched.source.Origin(), fetched.status(name)
 	}
-	return ConnectionStatus{u.Config.Name, fromFile, status}
+	return status
 }
 
 // keptStatus tells of a connection of the store: by its source where it is in use, and
 // otherwise by what is kept.
 func (u *Upstream) keptStatus(ctx context.Context, name string, used keptSource) (status ConnectionStatus, found bool, err error) {
-	status = ConnectionStatus{Upstream: u.Config.Name, From: fromStore}
 	keeper, err := u.template.keep(name)
 	if err != nil {
 		return status, false, err
@@ -195,20 +196,18 @@ func (u *Upstream) keptStatus(ctx context.Context, name string, used keptSource)
 		return status, false, err
 	}
 	if used != nil {
-		status.CredentialStatus = u.stored(name, used.Status())
-		return status, true, nil
+		return u.stored(name, used.Status()), true, nil
 	}
 	known, err := auth.Inspect(data)
 	if err != nil {
 		known.State, known.Err = auth.StateFailing, fmt.Errorf("reading what is kept: %w", err)
 	}
-	status.CredentialStatus = u.stored(name, known)
-	return status, true, nil
+	return u.stored(name, known), true, nil
 }
 
 // stored is the state of a connection of the store.
-func (u *Upstream) stored(name string, s auth.OAuth2Status) CredentialStatus {
-	return credentialStatus(name, loginCommand(u.Config.Name, ConnectionCredential(name), u.Config.Auth), s)
+func (u *Upstream) stored(name string, s auth.OAuth2Status) ConnectionStatus {
+	return ConnectionStatus{u.Config.Name, fromStore, s.Origin, credentialStatus(name, loginCommand(u.Config.Name, ConnectionCredential(name), u.Config.Auth), s)}
 }
 
 // A ConnectionsStatus sums the connections of an upstream up: there may be thousands.
@@ -234,7 +233,7 @@ func (u *Upstream) connectionsStatus() *ConnectionsStatus {
 		all = append(all, u.namedStatus(name))
 	}
 	for name, source := range used {
-		all = append(all, ConnectionStatus{u.Config.Name, fromStore, u.stored(name, source.Status())})
+		all = append(all, u.stored(name, source.Status()))
 	}
 	for _, c := range all {
 		s.States[c.State]++

@@ -113,6 +113,11 @@ func noConnections(name, host string) *problem {
 	return &problem{slug: "unknown-connection", detail: fmt.Sprintf("there is no connection %s, for no [upstream] names the host %s", quote(name), quote(host))}
 }
 
+// elsewhere answers a call to a host by proxy that names a connection at another one.
+func elsewhere(connection string, at policy.Origin, host string) *problem {
+	return &problem{slug: "authority-mismatch", detail: fmt.Sprintf("the connection %s is at %s, and this call is for %s: ask for that host, or call by base URL; nothing was sent", connection, at, quote(host))}
+}
+
 // quote shows foreign text, bounded, in a detail.
 func quote(s string) string {
 	if len(s) > 80 {

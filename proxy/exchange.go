@@ -132,19 +132,20 @@ const statusClientClosed = 499
 // exchange sends a call on its way and brings the answer back.
 func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 	x.outcome.Host, x.outcome.Path = to.host, to.target.path
-	x.links = linksOf(x.r, to)
-	x.informer.links = x.links
 	asked, err := controls(x.r.Header)
 	if err != nil {
 		x.refuse(err)
 		return
 	}
 	x.ctx = policy.WithControls(x.ctx, asked)
-	chain, replay, err := s.chain(set, x, to, asked)
+	chain, replay, err := s.chain(set, x, &to, asked)
 	if err != nil {
 		x.refuse(err)
 		return
 	}
+	x.outcome.Host = to.host
+	x.links = linksOf(x.r, to)
+	x.informer.links = x.links
 
 	out := outbound(x.r, to)
 	if x.body != nil {
@@ -213,8 +214,8 @@ func (s *Server) upgrade(x *exchange, resp *http.Response) {
 }
 
 // chain picks what the call goes through, and how much of its body may be kept
-// for a replay.
-func (s *Server) chain(set *policy.Set, x *exchange, to route, asked policy.Controls) (http.RoundTripper, int64, error) {
+// for a replay. A connection may say where the call goes.
+func (s *Server) chain(set *policy.Set, x *exchange, to *route, asked policy.Controls) (http.RoundTripper, int64, error) {
 	if to.upstream != nil {
 		x.call.Upstream, x.call.Rule = to.upstream.Config.Name, to.plan.Match
 		x.patience = to.plan.Policy.IdleTimeout
@@ -229,11 +230,12 @@ func (s *Server) chain(set *policy.Set, x *exchange, to route, asked policy.Cont
 			return nil, 0, crossSite()
 		}
 		if asked.Connection != nil {
-			chain, err := to.plan.Connect(x.ctx, *asked.Connection)
-			if err == nil { // what is no name of ours may be anything, a token that was mistaken for one too
-				x.call.Connection = *asked.Connection
+			way, err := to.plan.Connect(x.ctx, *asked.Connection)
+			if err != nil {
+				return nil, 0, err
 			}
-			return chain, to.plan.Policy.ReplayBody, err
+			x.call.Connection = *asked.Connection // what is no name of ours may be anything, a token that was mistaken for one too
+			return way, to.plan.Policy.ReplayBody, to.lead(*asked.Connection, way.Origin)
 		}
 		return to.plan, to.plan.Policy.ReplayBody, nil
 	}

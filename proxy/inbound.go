@@ -30,6 +30,7 @@ type route struct {
 	scheme   string
 	host     string // network authority, and Host
 	target   target
+	asked    string // the authority that a client of the proxy named; "": it came by base URL
 }
 
 // An address is one of the addresses that a server answers at.
@@ -90,7 +91,7 @@ func (s *Server) routeForward(set *policy.Set, r *http.Request) (route, error) {
 		return route{form: formForward, scheme: r.URL.Scheme, host: r.URL.Host, target: t}, nil
 	}
 	scheme, host := u.Origin(r.URL.Host)
-	return route{formForward, u, u.Plan(r.Method, t.path), scheme, host, t}, nil
+	return route{formForward, u, u.Plan(r.Method, t.path), scheme, host, t, r.URL.Host}, nil
 }
 
 func routeBaseURL(set *policy.Set, at address, r *http.Request, t target) (route, error) {
@@ -115,7 +116,21 @@ func routeBaseURL(set *policy.Set, at address, r *http.Request, t target) (route
 		t.path = u.BasePath() + t.path
 	}
 	scheme, host := u.Origin("")
-	return route{formBaseURL, u, u.Plan(r.Method, t.path), scheme, host, t}, nil
+	return route{formBaseURL, u, u.Plan(r.Method, t.path), scheme, host, t, ""}, nil
+}
+
+// lead has a call go where its connection is. A client that uses us as its proxy has said
+// where it wants to go, and may believe that it speaks with that host: it must not get
+// another's answer, and that host must not get the credential.
+func (to *route) lead(connection string, at policy.Origin) error {
+	switch {
+	case at == policy.Origin{}:
+		return nil
+	case to.asked != "" && !at.Serves(to.asked):
+		return elsewhere(connection, at, to.asked)
+	}
+	to.scheme, to.host = at.Scheme, at.Host
+	return nil
 }
 
 // nameInHost finds the upstream in a Host of the form NAME.localhost.

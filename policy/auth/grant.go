@@ -22,6 +22,7 @@ type grant struct {
 
 	Seed   string // mark of the configured refresh token that this descends from; "": of none
 	Former string // marks of configured refresh tokens before that one, separated by spaces
+	Origin string // see Token.Origin; "": it was introduced without one
 	Terms  string // mark of what was asked for: scopes, audience, client; "": that is not known, see Introduce
 
 	Obtained time.Time     // wall clock
@@ -111,6 +112,7 @@ type keptGrant struct {
 	Previous   string    `json:"previous_refresh_token,omitempty"`
 	Seed       string    `json:"seed,omitempty"`
 	Former     string    `json:"former_seeds,omitempty"`
+	Origin     string    `json:"origin,omitempty"`
 	Terms      string    `json:"terms,omitempty"`
 	Obtained   time.Time `json:"obtained,omitzero"`
 	Expires    time.Time `json:"expires,omitzero"`
@@ -122,7 +124,7 @@ func (g *grant) encode() ([]byte, error) {
 	kept := keptGrant{
 		Version: grantVersion, Login: g.Login, Generation: g.Generation,
 		Access: g.Access.Reveal(), Refresh: g.Refresh.Reveal(), Previous: g.Previous.Reveal(),
-		Seed: g.Seed, Former: g.Former, Terms: g.Terms, Obtained: g.Obtained, Expires: g.Expires, Forced: g.Forced,
+		Seed: g.Seed, Former: g.Former, Origin: g.Origin, Terms: g.Terms, Obtained: g.Obtained, Expires: g.Expires, Forced: g.Forced,
 	}
 	if g.Learned > 0 {
 		kept.Learned = g.Learned.String()
@@ -150,7 +152,7 @@ func decodeGrant(data []byte) (*grant, error) {
 	g := &grant{
 		version: version{kept.Login, kept.Generation},
 		Access:  NewSecret(kept.Access), Refresh: NewSecret(kept.Refresh), Previous: NewSecret(kept.Previous),
-		Seed: kept.Seed, Former: kept.Former, Terms: kept.Terms, Obtained: kept.Obtained, Expires: kept.Expires, Forced: kept.Forced,
+		Seed: kept.Seed, Former: kept.Former, Origin: kept.Origin, Terms: kept.Terms, Obtained: kept.Obtained, Expires: kept.Expires, Forced: kept.Forced,
 	}
 	if kept.Learned != "" {
 		if g.Learned, err = time.ParseDuration(kept.Learned); err != nil {

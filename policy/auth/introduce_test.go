@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,4 +78,21 @@ func TestNothingIsIntroduced(t *testing.T) {
 	if kept.tries != 0 {
 		t.Errorf("%d tries to save, want none", kept.tries)
 	}
+}
+
+// An upstream that had a key of each customer has OAuth now: what is handed over takes the
+// place of the key. It was refused for what was kept, as if the store were lost.
+func TestLoginReplacesAKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up, kept := policytest.NewUpstream(t), newShelf()
+		if err := auth.IntroduceStatic(t.Context(), kept, auth.Static{Value: auth.NewSecret("key-1")}); err != nil {
+			t.Fatal(err)
+		}
+		o := newOAuth2(t, keptOnly(up, kept))
+		if _, err := o.Look(t.Context()); err == nil || !strings.Contains(err.Error(), "of another type than the upstream's credential: hand it over again") {
+			t.Errorf("got %v", err)
+		}
+		introduce(t, kept, login("access-0001", "handed-1"))
+		wantToken(t, o, 1)
+	})
 }

@@ -88,7 +88,7 @@ func (kept *keptStatic) settings(s Settings) Settings {
 		}
 		return func() (string, error) { return value, nil }
 	}
-	s.Value, s.Username = part(kept.Value), part(kept.Username)
+	s.Value, s.Username, s.Origin = part(kept.Value), part(kept.Username), kept.Origin
 	return s
 }
 
@@ -101,7 +101,16 @@ func (k *Kept) Status() OAuth2Status {
 	if has == nil {
 		return OAuth2Status{State: StateNone}
 	}
-	return OAuth2Status{State: StateLive, Usable: true, Obtained: has.Obtained}
+	return OAuth2Status{State: StateLive, Usable: true, Obtained: has.Obtained, Origin: has.Origin}
+}
+
+// Origin is where alone it is sent, as it was kept when it was looked last; "": wherever
+// requests go.
+func (k *Kept) Origin() string {
+	if has := k.has.Load(); has != nil {
+		return has.Origin
+	}
+	return ""
 }
 
 // Close does nothing: there is nothing to wait for.

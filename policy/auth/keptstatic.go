@@ -12,12 +12,13 @@ import (
 type Static struct {
 	Username Secret // of basic; "": none
 	Value    Secret // the password, of basic; "": none
+	Origin   string // where alone it is sent: see Token.Origin
 }
 
 // IntroduceStatic is Introduce for what does not expire.
 func IntroduceStatic(ctx context.Context, keeper Keeper, s Static) error {
 	data, err := json.Marshal(keptStatic{Version: grantVersion, Kind: staticKind, //nolint:gosec // G117: for the Keeper, which is there to keep it
-		Username: s.Username.Reveal(), Value: s.Value.Reveal(), Obtained: wallClock()})
+		Username: s.Username.Reveal(), Value: s.Value.Reveal(), Origin: s.Origin, Obtained: wallClock()})
 	if err != nil {
 		return errors.New("encoding the credential: the time is out of range") // nothing else can be wrong
 	}
@@ -43,6 +44,7 @@ type keptStatic struct {
 	Kind     string    `json:"kind"`
 	Username string    `json:"username,omitempty"`
 	Value    string    `json:"value,omitempty"`
+	Origin   string    `json:"origin,omitempty"`
 	Obtained time.Time `json:"obtained,omitzero"`
 }
 
@@ -70,11 +72,11 @@ var errAnotherType = errors.New("it is of another type than the upstream's crede
 // obtained, and when it expires. The State is StateNone: nobody uses it here.
 func Inspect(data []byte) (OAuth2Status, error) {
 	if has, err := decodeStatic(data); err == nil {
-		return OAuth2Status{State: StateNone, Obtained: has.Obtained}, nil
+		return OAuth2Status{State: StateNone, Obtained: has.Obtained, Origin: has.Origin}, nil
 	}
 	g, err := decodeGrant(data)
 	if err != nil {
 		return OAuth2Status{}, err
 	}
-	return OAuth2Status{State: StateNone, Obtained: g.Obtained, Expires: g.Expires}, nil
+	return OAuth2Status{State: StateNone, Obtained: g.Obtained, Expires: g.Expires, Origin: g.Origin}, nil
 }

@@ -55,6 +55,7 @@ type OAuth2Settings struct {
 	NotExpiry     []string      // texts in the body of a 401 that do not mean that the token expired
 
 	Placeholder string // see Token.Placeholder
+	Origin      string // see Token.Origin; "": what the grant was introduced with
 
 	Transport http.RoundTripper                     // to the token endpoint; needed
 	Timeout   time.Duration                         // of one token request; 0: 20 s

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -63,6 +64,9 @@ func (o *OAuth2) rescue(ctx context.Context, a *attempt, r *result) {
 	g := a.from
 	g.Generation++
 	g.Access, g.Terms, g.Obtained, g.Expires, g.Forced = used.Access, used.Terms, used.Obtained, used.Expires, used.Forced
+	if used.Origin != g.Origin {
+		g.Access = Secret{} // it belongs elsewhere
+	}
 	g.rotate(r.refresh)
 	err := o.kept.save(ctx, &g)
 	o.mu.Lock()
@@ -136,7 +140,7 @@ func (o *OAuth2) take(g *grant) {
 		grant: *g, refreshAt: g.refreshAt(&o.set),
 		token: Token{
 			Kind: oauth2Kind, Header: authorization, Value: NewSecret("Bearer " + g.Access.Reveal()),
-			Placeholder: o.set.Placeholder, Hidden: [maxHidden]Secret{g.Access},
+			Placeholder: o.set.Placeholder, Origin: o.origin(g), Hidden: [maxHidden]Secret{g.Access},
 		},
 		later: o.held.later, saveTries: o.held.saveTries,
 	}
@@ -150,6 +154,16 @@ func (o *OAuth2) adopt(g *grant, now time.Time) {
 	o.take(g)
 	o.held.refused = refused
 	o.held.keepLater(o.kept.unsaved(g), now)
+}
+
+// origin is where alone a grant is sent; "": wherever requests go.
+func (o *OAuth2) origin(g *grant) string { return cmp.Or(o.set.Origin, g.Origin) }
+
+// Origin is where alone the grant that is used is sent; "": wherever requests go.
+func (o *OAuth2) Origin() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.origin(&o.held.grant)
 }
 
 const oauth2Kind = "oauth2"

@@ -103,6 +103,9 @@ func unambiguous(raw string) string {
 // and not by the secret, so that one that was corrected would be of no use until the
 // next day; and it remembers every region and service that a host has named.
 func (t Token) sign(req *http.Request, now time.Time) (*injected, error) {
+	if err := t.bound(req); err != nil {
+		return nil, err
+	}
 	k := t.signing
 	scope, err := k.scope(req.URL.Host)
 	if err != nil {

@@ -26,6 +26,7 @@ type SigV4Settings struct {
 	ReplayBody int64 // the largest body that is kept for a second attempt, in bytes
 
 	Placeholder string // see Token.Placeholder
+	Origin      string // see Token.Origin
 }
 
 // SigV4 is a Source for AWS Signature Version 4. Its tokens do not say what to put
@@ -55,6 +56,9 @@ func (s *SigV4) WithReplayBody(most int64) *SigV4 {
 	return &SigV4{set: set, ahead: s.ahead}
 }
 
+// Origin is where alone it is sent; "": wherever requests go.
+func (s *SigV4) Origin() string { return s.set.Origin }
+
 // Token gives what is configured now. Of a stale token it is read anew, where it can
 // be.
 func (s *SigV4) Token(_ context.Context, stale Token) (Token, error) {
@@ -67,7 +71,7 @@ func (s *SigV4) Token(_ context.Context, stale Token) (Token, error) {
 	}
 	keys := s.settle(read)
 	return Token{
-		Kind: sigV4Kind, Placeholder: s.set.Placeholder,
+		Kind: sigV4Kind, Placeholder: s.set.Placeholder, Origin: s.set.Origin,
 		Hidden: [maxHidden]Secret{keys.session}, signing: keys,
 	}, nil
 }

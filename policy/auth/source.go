@@ -13,6 +13,7 @@ type Token struct {
 	Header string // the field to set, replacing every value that the caller gave it
 	Query  string // the parameter to set, likewise
 	Value  Secret // what to set, whole: with a scheme or prefix before it
+	Origin string // "https://acme.example.com", the only place that it is sent to; "": wherever the request goes
 	Remove bool   // take the Header away, and put nothing in its place; Value is empty
 
 	// Placeholder stands for the secret on the caller's side: it takes the place

@@ -36,6 +36,9 @@ type Settings struct {
 	// lower-case letters, digits, - and _.
 	Placeholder string
 
+	// Origin is where alone it is sent: see Token.Origin.
+	Origin string
+
 	// Value and Username read the secret, for every attempt anew: a file may
 	// have changed. They must not put the value into an error. Value is needed
 	// by bearer, header, query and placeholder; for basic it is the password. A part of basic
@@ -139,6 +142,9 @@ type made struct {
 	token           Token
 }
 
+// Origin is where alone it is sent; "": wherever requests go.
+func (s *static) Origin() string { return s.Settings.Origin }
+
 // Token gives what is configured now. Of a stale token it is read anew, where it
 // can be: a file may have changed, and a command may give another one.
 func (s *static) Token(_ context.Context, stale Token) (Token, error) {
@@ -196,7 +202,7 @@ func (s *static) compose(username, value string) (Token, error) {
 			return Token{}, err
 		}
 	}
-	t := Token{Kind: s.Type, Placeholder: s.Placeholder}
+	t := Token{Kind: s.Type, Placeholder: s.Placeholder, Origin: s.Settings.Origin}
 	switch s.Type {
 	case Basic:
 		credentials, err := basic(username, value)

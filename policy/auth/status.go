@@ -16,6 +16,7 @@ const (
 type OAuth2Status struct {
 	State       string
 	Usable      bool      // there is a token that is sent
+	Origin      string    // where alone the token is sent; "": wherever requests go
 	Obtained    time.Time // when the token was
 	Expires     time.Time // when it does
 	NextRefresh time.Time // ahead of that
@@ -44,7 +45,7 @@ func (o *OAuth2) Status() OAuth2Status {
 	defer o.mu.Unlock()
 	h := &o.held
 	s := OAuth2Status{
-		State: StateNone, Usable: h.living(wallClock()) && !h.refused,
+		State: StateNone, Origin: o.origin(&h.grant), Usable: h.living(wallClock()) && !h.refused,
 		Obtained: h.Obtained, Expires: h.Expires, NextRefresh: h.refreshAt,
 		NextTry: o.hold.until, Err: o.hold.err, NotKept: h.unsaved,
 	}

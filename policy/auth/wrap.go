@@ -103,6 +103,9 @@ func inject(req *http.Request, token Token) (*injected, error) {
 	if token.Remove {
 		return token.remove(req), nil
 	}
+	if err := token.bound(req); err != nil {
+		return nil, err
+	}
 	if token.signing != nil {
 		return token.prepare(req)
 	}

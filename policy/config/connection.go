@@ -34,11 +34,14 @@ const (
 	ConnectionsRequired = "required" // a call has to name one
 )
 
+// connectionKeys may stand in a connection.
+var connectionKeys = slices.Concat(table[Auth]{text("url", func(a *Auth) *string { return &a.Origin })}, authKeys)
+
 // connections is known here and read by readConnections, once the upstream is complete:
 // connections stand on its credential.
 func connections(key string) field[Upstream] {
 	var below []string
-	for _, path := range authKeys.paths() {
+	for _, path := range connectionKeys.paths() {
 		below = append(below, "NAME."+path)
 	}
 	return field[Upstream]{key, func(n node, _ *Upstream) {
@@ -58,7 +61,13 @@ func readConnections(all, auth node, u *Upstream) {
 		}
 		c := Connection{Name: name, Auth: u.Auth}
 		c.Auth.SessionToken = "" // it belongs to its access key
-		authKeys.read(n, &c.Auth)
+		connectionKeys.read(n, &c.Auth)
+		if n.has("url") && n.sound("url") && u.URL != nil {
+			origin, problem := u.ConnectionOrigin(c.Auth.Origin)
+			if c.Auth.Origin = origin; problem != "" {
+				n.child("url").deny(problem)
+			}
+		}
 		if _, ok := n.raw.(map[string]any); ok && soundAuth {
 			connectionAgrees(n, auth, u.Auth, &c.Auth)
 		}

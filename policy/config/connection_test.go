@@ -163,6 +163,16 @@ func TestConnectionMistakes(t *testing.T) {
 			"upstream.crm.auth.password: is missing: type basic takes username and password"},
 		{"optional, and none of its own", tenants(oauth2Auth, `connections = "optional"`),
 			"upstream.crm.auth.refresh_token: is missing: the first one, such as \"env:CRM_REFRESH_TOKEN\"; those that come later are kept in the store"},
+		{"url without TLS", acme(bearerAuth, "token = \"env:T\"\nurl = \"http://acme.example.com\""),
+			"upstream.crm.connection.acme.url: must be https: the credential is sent there"},
+		{"url with a path", acme(bearerAuth, "token = \"env:T\"\nurl = \"https://acme.example.com/v1\""),
+			"upstream.crm.connection.acme.url: must be without path and query; the path of the upstream's url is put in front"},
+		{"url of a user", acme(bearerAuth, "token = \"env:T\"\nurl = \"https://canary@acme.example.com\""),
+			"upstream.crm.connection.acme.url: must not hold a user name or password"},
+		{"url outside of the wildcard", tenants(bearerAuth, "hosts = [\"*.example.com\"]") + "[upstream.crm.connection.acme]\ntoken = \"env:T\"\nurl = \"https://example.com.evil.test\"",
+			"upstream.crm.connection.acme.url: must be one of the upstream's hosts: *.example.com"},
+		{"nothing but a url", acme(bearerAuth, "url = \"https://acme.example.com\""),
+			"upstream.crm.connection.acme.token: is missing: each connection has its own"},
 		{"nothing to stand on", acme(`type = "none"`, "token = \"env:T\""),
 			"upstream.crm.connection.acme: has nothing to stand on: auth of the upstream is none, which has no value"},
 		{"required of nothing", tenants(`type = "none"`, `connections = "required"`),
@@ -193,6 +203,42 @@ func TestConnectionName(t *testing.T) {
 	for _, bad := range []string{"", ".", "..", "a/b", "a b", "ä", "a%2fb", "a\n", "\x00", strings.Repeat("a", 129)} {
 		if config.ConnectionName(bad) == "" {
 			t.Errorf("%q is a name", bad)
+		}
+	}
+}
+
+// Where a connection is, in one form: it is compared, and shown.
+func TestConnectionOrigin(t *testing.T) {
+	for _, c := range []struct{ hosts, url, want string }{
+		{"", "https://Acme.Example.com", "https://acme.example.com"},
+		{"", "https://acme.example.com:443/", "https://acme.example.com"},
+		{"", "https://acme.example.com:8443", "https://acme.example.com:8443"},
+		{"", "http://127.0.0.1:9000", "http://127.0.0.1:9000"},
+		{"", "https://[2001:DB8::1]", "https://[2001:db8::1]"},
+		{"", "https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443"},
+		{"*.example.com", "https://acme.example.com", "https://acme.example.com"},
+		{"*.example.com", "https://a.b.example.com", "https://a.b.example.com"},
+		{"*.example.com:8443", "https://acme.example.com:8443", "https://acme.example.com:8443"},
+		{"*.example.com", "https://acme.example.com:8443", ""}, // another service of that machine
+		{"*.example.com:8443", "https://acme.example.com", ""},
+		{"*.example.com", "https://example.com", ""},
+		{"*.example.com", "https://evilexample.com", ""},
+		{"", "https://acme.example.com?x", ""},
+		{"", "https://acme.example.com#x", ""},
+		{"", "ftp://acme.example.com", ""},
+		{"", "acme.example.com", ""},
+		{"", "", ""},
+		{"", "https://acme.example.com.", ""},
+		{"", "https://a\\b.example.com", ""},
+	} {
+		rest := ""
+		if c.hosts != "" {
+			rest = "hosts = [\"" + c.hosts + "\"]"
+		}
+		u := upstream(t, mustParse(t, tenants(bearerAuth, rest)), "crm")
+		got, problem := u.ConnectionOrigin(c.url)
+		if got != c.want || (problem == "") != (c.want != "") {
+			t.Errorf("%q among %q: got %q, %q; want %q", c.url, c.hosts, got, problem, c.want)
 		}
 	}
 }

@@ -117,6 +117,7 @@ type Auth struct {
 	Value    Reference // header, query, placeholder
 	Name     string    // name of the header or of the query parameter
 	Prefix   string    // header: stands before the value
+	Origin   string    // "https://acme.example.com", where alone a connection is; "": where the upstream's calls go
 	OAuth2             // oauth2, github_app, service_account
 	SigV4              // sigv4
 }

@@ -91,7 +91,8 @@ func TestReferenceHasEveryKey(t *testing.T) {
 		}
 		// What a rule's tables take is shown where the upstream has them.
 		path = regexp.MustCompile(`\.rule\.(auth|limit|retry)\.`).ReplaceAllString(path, ".$1.")
-		// And so is what a connection takes.
+		// And so is what a connection takes, but for its url.
+		path = strings.Replace(path, ".connection.NAME.url", ".connection.acme.url", 1)
 		path = strings.Replace(path, ".connection.NAME.", ".auth.", 1)
 		if !written[path] {
 			t.Errorf("config.toml lacks %s", path)

@@ -262,7 +262,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"circuit of a rule", crm("[[upstream.crm.rule]]\nmatch = \"GET\"\ncircuit = { open = \"1s\" }"), `upstream.crm.rule[0].circuit: does not belong in a rule: one circuit guards the whole upstream; set it in [upstream.NAME.circuit]`},
 		{"never reached", crm("[[upstream.crm.rule]]\nmatch = \"GET\"\n[[upstream.crm.rule]]\nmatch = \"GET\""), `upstream.crm.rule[1].match = "GET": is the match of upstream.crm.rule[0] already, and the first one wins`},
 		{"rule's own attempt", crm("[[upstream.crm.rule]]\nmatch = \"GET\"\nattempt_timeout = \"2m\"\n[upstream.crm.circuit]\nwindow = \"10m\""), `upstream.crm.rule[0].attempt_timeout = "2m": must not be longer than timeout, which is 1m`},
-		{"rule's url", crm("[[upstream.crm.rule]]\nmatch = \"GET\"\nurl = \"https://x\""), `upstream.crm.rule[0].url: unknown key; it belongs in [store] or [upstream.NAME]`},
+		{"rule's url", crm("[[upstream.crm.rule]]\nmatch = \"GET\"\nurl = \"https://x\""), `upstream.crm.rule[0].url: unknown key; it belongs in [store] or [upstream.NAME] or [upstream.NAME.connection.NAME]`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := problems(t, tt.document).Error(); got != tt.want {

@@ -107,28 +107,26 @@ func (b *Book) Resolve(subject string, rules ...Rule) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, rule := range rules {
-		b.end(key{rule.Name, subject})
-	}
-}
-
-// Forget says that all trouble with the subjects that gone names is over: they are no
-// more.
-func (b *Book) Forget(gone func(subject string) bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for k := range b.entries {
-		if gone(k.subject) {
-			b.end(k)
+		k := key{rule.Name, subject}
+		if e := b.entries[k]; e != nil {
+			b.end(k, e)
 		}
 	}
 }
 
-// end takes an entry out, if there is one. The lock is held.
-func (b *Book) end(k key) {
-	e := b.entries[k]
-	if e == nil {
-		return
+// Retain says that all trouble is over whose subject is not there any more.
+func (b *Book) Retain(there func(subject string) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for k, e := range b.entries {
+		if !there(e.Subject) {
+			b.end(k, e)
+		}
 	}
+}
+
+// end takes an alert out. The lock is held.
+func (b *Book) end(k key, e *entry) {
 	delete(b.entries, k)
 	if e.timer != nil {
 		e.timer.Stop()

@@ -74,6 +74,20 @@ func TestWhatIsOverBeforePatienceIsToldToNobody(t *testing.T) {
 	})
 }
 
+func TestWhatIsNotThereAnyMoreIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d diary
+		book := alert.NewBook(d.note)
+		defer book.Close()
+		book.Raise(atOnce, "crm", "Reconnect crm", "")
+		book.Raise(atOnce, "mail", "Reconnect mail", "")
+		book.Raise(patient, "crm", "failing", "")
+		book.Retain(func(subject string) bool { return subject == "mail" })
+		time.Sleep(time.Hour)
+		d.want(t, "dead crm 1 lasts", "dead mail 1 lasts", "dead crm 1 took 0s")
+	})
+}
+
 func TestSubjectsAreApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d diary
@@ -95,7 +109,7 @@ func TestWhatIsGoneIsForgotten(t *testing.T) {
 		book.Raise(atOnce, "crm", "", "")
 		book.Raise(patient, "crm", "", "")
 		book.Raise(atOnce, "erp", "", "")
-		book.Forget(func(subject string) bool { return subject == "crm" })
+		book.Retain(func(subject string) bool { return subject != "crm" })
 		time.Sleep(time.Hour)
 		d.want(t, "dead crm 1 lasts", "dead erp 1 lasts", "dead crm 1 took 0s")
 	})

@@ -35,7 +35,7 @@ type alarms struct {
 	secrets *secrets
 
 	mu       sync.Mutex
-	subjects map[string]bool // credentials of the configuration that are fetched
+	live     *policy.Set // whose alerts are kept; nil: none yet
 	set      config.Alerts
 	egress   config.Egress
 	notifier *alert.Notifier // nil: nobody is notified
@@ -94,6 +94,8 @@ func (a *alarms) refreshed(e policy.Event) {
 		detail = e.Err.Error()
 	}
 	switch e.Reason {
+	case "removed":
+		a.book.Resolve(subject, credentialDead, credentialRefused, credentialFailing, credentialNotKept)
 	case "ok":
 		if e.From == "save" { // nothing was asked for
 			a.book.Resolve(subject, credentialNotKept)
@@ -114,43 +116,38 @@ func (a *alarms) refreshed(e policy.Event) {
 	}
 }
 
-// subjects are the credentials of the configuration that are fetched, as alerts name
-// them.
-func subjects(set *policy.Set) map[string]bool {
-	all := make(map[string]bool)
-	for _, u := range set.Upstreams() {
-		for _, credential := range u.Fetched() {
-			all[subjectOf(u.Config.Name, credential)] = true
+// about reports whether a configuration has what an alert is about, after another one,
+// which may be nil: a connection that stood there, and stands here no more, is not one of
+// the store.
+func about(set, before *policy.Set) func(subject string) bool {
+	return func(subject string) bool {
+		upstream, credential, named := strings.Cut(subject, "/")
+		if !named {
+			credential = "default"
 		}
+		u, there := set.ByName(upstream)
+		if !there || !u.Fetches(credential) {
+			return false
+		}
+		if before == nil {
+			return true
+		}
+		was, known := before.ByName(upstream)
+		return u.Configures(credential) || !known || !was.Configures(credential)
 	}
-	return all
 }
 
-// forget ends the alerts about what the configuration that is live now does not have any
-// more: nobody would ever tell that their trouble is over.
-func (s *sidecar) forget() {
-	set, a := s.live.Load(), s.alarms
-	now := subjects(set)
-	a.mu.Lock()
-	before := a.subjects
-	a.subjects = now
-	a.mu.Unlock()
-	names := make(map[string]bool)
-	for _, u := range set.Upstreams() {
-		names[u.Config.Name] = true
-	}
-	a.book.Forget(func(subject string) bool {
-		upstream, _, _ := strings.Cut(subject, "/")
-		return !names[upstream] || before[subject] && !now[subject] // and connections of the store stay
-	})
-}
-
-// follow has a configuration that is live now say who is notified, and of what. What
-// waits for the targets of the one before is sent.
+// follow has a configuration that is live now say who is notified. What waits for the
+// targets of the one before is sent. Alerts about what it has not are over.
 func (s *sidecar) follow() {
-	s.forget()
-	file := s.live.Load().File
+	set := s.live.Load()
+	file := set.File
 	a := s.alarms
+	a.mu.Lock()
+	before := a.live
+	a.live = set
+	a.mu.Unlock()
+	a.book.Retain(about(set, before)) // which tells
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	same := slices.Equal(file.Alerts.Notify, a.set.Notify) && file.Alerts.Secret == a.set.Secret && file.Egress == a.egress

@@ -39,7 +39,7 @@ func TestDeadGrantIsAnAlert(t *testing.T) {
 	}
 	var out, errs bytes.Buffer
 	if code := Main(t.Context(), Process{Args: []string{"status", "--admin", r.adminAt}, Stdout: &out, Stderr: &errs}); code != 0 ||
-		!strings.Contains(out.String(), ": Reconnect crm: oauth2: asking ") {
+		!strings.Contains(out.String(), "ALERT for ") || !strings.Contains(out.String(), ": Reconnect crm: oauth2: asking ") {
 		t.Errorf("status says\n%s%s", out.String(), errs.String())
 	}
 	r.halt() // which sends what waits
@@ -137,6 +137,33 @@ func TestReloadSaysWhoIsNotified(t *testing.T) {
 	}
 }
 
+// An alert about an upstream, or a credential of a rule, that a reload took away is over.
+// It lasted until the next start, for nothing could end it.
+func TestAlertEndsWithItsUpstream(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "config.toml")
+	document := anyPorts + fmt.Sprintf("state_dir = %q\n", filepath.Join(dir, "state"))
+	customersEnvironment(t)
+	r := launchUnstopped(t, layFile(t, path, document+customers("http://127.0.0.1:1")), document)
+	for _, key := range []string{"connection listed", "connection acme", "connection gone"} {
+		r.alarms.observe(policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: key, Reason: "dead"})
+	}
+	r.alarms.observe(policy.Event{Kind: policy.EventRefresh, Upstream: "other", Key: "default", Reason: "dead"})
+	reload := func(document string, want int) {
+		t.Helper()
+		writeFile(t, path, document)
+		if status, body := r.ask("POST", "/reload"); status != http.StatusOK {
+			t.Fatalf("reload: %d %s", status, body)
+		}
+		if active := r.alarms.book.Active(); len(active) != want {
+			t.Errorf("%d alerts last: %+v, want %d", len(active), active, want)
+		}
+	}
+	reload(document+customers("http://127.0.0.1:2"), 3) // those of crm: the store may have them
+	reload(document, 0)
+	r.halt()
+}
+
 func TestNotificationURLsAreChecked(t *testing.T) {
 	path := layFile(t, filepath.Join(t.TempDir(), "config.toml"), "[alerts]\nnotify = [\"env:HOOK\", \"env:MISSING_HOOK\"]\nsecret = \"env:MISSING_SECRET\"\n")
 	t.Setenv("HOOK", "ftp://hook-canary")
@@ -174,6 +201,8 @@ func TestAlertsFollowRefreshes(t *testing.T) {
 		{"ahead", "dead", "credential-dead"},
 		{"save", "ok", "credential-dead"}, // nothing was asked for
 		{"expired", "ok", ""},
+		{"ahead", "dead", "credential-dead"},
+		{"expired", "removed", ""}, // on purpose: there is nothing to reconnect
 	} {
 		a.observe(policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: "default", From: step.from, Reason: step.result})
 		var active []string

@@ -225,7 +225,11 @@ func connectionsText(u *config.Upstream) string {
 	}
 	names := make([]string, 0, shownLines)
 	for _, c := range u.Named[:min(len(u.Named), shownLines)] {
-		names = append(names, c.Name)
+		name := c.Name
+		if c.Auth.Origin != "" {
+			name += " at " + c.Auth.Origin
+		}
+		names = append(names, name)
 	}
 	text := "those of the store"
 	if len(names) > 0 {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"outrider/policy"
+	"outrider/policy/config"
 	"outrider/proxy/handover"
 
 	"github.com/spf13/cobra"
@@ -40,8 +41,12 @@ func (c *commands) connectionsCommand() *cobra.Command {
 	command.AddCommand(&cobra.Command{
 		Use: "list [UPSTREAM]", Short: "List them, never with a value", Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			path, err := connectionPath(args)
+			if err != nil {
+				return err
+			}
 			return c.withConnections(cmd.Context(), func(ctx context.Context, way adminWay) error {
-				return c.listConnections(ctx, way, connectionPath(args...))
+				return c.listConnections(ctx, way, path)
 			})
 		},
 	}, &cobra.Command{
@@ -50,18 +55,27 @@ func (c *commands) connectionsCommand() *cobra.Command {
 			"  {\"access_token\": \"…\", \"refresh_token\": \"…\", \"expires_in\": 3600}   of an upstream with oauth2\n" +
 			"  {\"token\": \"…\"}                                                      with bearer, header, query, placeholder\n" +
 			"  {\"username\": \"…\", \"password\": \"…\"}                                with basic\n" +
+			"A \"url\" beside them says where the connection is: its calls go there, and its credential nowhere else.\n" +
 			"Without NAME it reads many: a list, or a document on each line, each with its \"name\".",
 		Example: "  outrider connections add crm acme < acme.json\n  outrider connections add crm < customers.ndjson",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			path, err := connectionPath(args)
+			if err != nil {
+				return err
+			}
 			return c.withConnections(cmd.Context(), func(ctx context.Context, way adminWay) error {
-				return c.addConnections(ctx, way, args)
+				return c.addConnections(ctx, way, path, args)
 			})
 		},
 	}, &cobra.Command{
 		Use: "remove UPSTREAM NAME", Short: "Remove one: calls that name it are refused from then on", Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			path, err := connectionPath(args)
+			if err != nil {
+				return err
+			}
 			return c.withConnections(cmd.Context(), func(ctx context.Context, way adminWay) error {
-				if _, err := way.send(ctx, question{method: http.MethodDelete, path: connectionPath(args...)}); err != nil {
+				if _, err := way.send(ctx, question{method: http.MethodDelete, path: path}); err != nil {
 					return err
 				}
 				return c.printResults([]handover.Result{{Name: args[1], Result: "removed"}}, args[0])
@@ -71,8 +85,16 @@ func (c *commands) connectionsCommand() *cobra.Command {
 	return command
 }
 
-func connectionPath(parts ...string) string {
-	return "/api/connections/" + strings.Join(parts, "/")
+// connectionPath is the address of what the arguments of a command name: all connections,
+// those of an upstream, or one.
+func connectionPath(args []string) (string, error) {
+	if len(args) > 0 && (args[0] == "" || strings.Contains(args[0], "/")) {
+		return "", usageError{fmt.Errorf("%q is not the name of an upstream", args[0])}
+	}
+	if len(args) > 1 && config.ConnectionName(args[1]) != "" {
+		return "", usageError{fmt.Errorf("%q: %s", args[1], config.ConnectionName(args[1]))}
+	}
+	return "/api/connections/" + strings.Join(args, "/"), nil
 }
 
 // withConnections finds who answers: the Outrider that runs, or else the same handler on
@@ -124,7 +146,7 @@ func (c *commands) listConnections(ctx context.Context, way adminWay, path strin
 	}
 	table := tabwriter.NewWriter(c.Stdout, 0, 0, 2, ' ', 0)
 	for _, status := range all {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", status.Upstream, status.Name, status.From, connectionState(status))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", status.Upstream, status.Name, status.From, connectionState(status)+connectionPlace(status))
 	}
 	return table.Flush()
 }
@@ -141,7 +163,15 @@ func connectionState(s policy.ConnectionStatus) string {
 	return credentialState(s.CredentialStatus)
 }
 
-func (c *commands) addConnections(ctx context.Context, way adminWay, args []string) error {
+// connectionPlace says where a connection is, if it says so itself.
+func connectionPlace(s policy.ConnectionStatus) string {
+	if s.URL == "" {
+		return ""
+	}
+	return ", at " + s.URL
+}
+
+func (c *commands) addConnections(ctx context.Context, way adminWay, path string, args []string) error {
 	if c.Stdin == nil {
 		return usageError{errors.New("there is nothing on standard input; see outrider connections add --help")}
 	}
@@ -152,7 +182,7 @@ func (c *commands) addConnections(ctx context.Context, way adminWay, args []stri
 	case len(data) > maxInput:
 		return usageError{fmt.Errorf("standard input has more than %d bytes; hand over in parts", maxInput)}
 	}
-	q := question{method: http.MethodPut, path: connectionPath(args...), body: data, kind: "application/json"}
+	q := question{method: http.MethodPut, path: path, body: data, kind: "application/json"}
 	if len(args) == 1 {
 		q.method = http.MethodPost
 		if !bytes.HasPrefix(bytes.TrimSpace(data), []byte("[")) {

@@ -297,6 +297,8 @@ func TestConnectionsCommands(t *testing.T) {
 	check("", "add keys", 1, "there is nothing in it")
 	check("", "list", 0, "keys  globex  store          not used yet, handed over ")
 	check("", "", 2, "what? outrider connections list, add or remove")
+	check("", "list keys/acme", 2, `"keys/acme" is not the name of an upstream`) // never ended: one connection has a "next", too
+	check("", "remove keys a/b", 2, `"a/b": the name of a connection has`)
 
 	r := launchUnstopped(t, path, document)
 	admin = []string{"--admin", r.adminAt}

@@ -14,6 +14,7 @@
 // the next page (?after=…&limit=1000). No answer shows a value.
 //
 // A PUT brings what a token endpoint answered, or the key: see policy.Upstream.ReadHandover.
+// A "url" beside it says where the connection is, and alone its credential goes.
 // It is durable when it is answered, and the newest from then on: a refresh token that it
 // replaced is not sent any more.
 //

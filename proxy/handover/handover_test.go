@@ -22,6 +22,7 @@ type memory struct {
 	mu    sync.Mutex
 	slots map[string][]byte
 	lost  error
+	gone  []string // slots that are listed, and removed before anybody reads them
 }
 
 type slot struct {
@@ -53,6 +54,11 @@ func (s slot) Lock(context.Context) (func(), error) { return func() {}, nil }
 
 func (m *memory) list(_ context.Context, prefix, after string, limit int) (ids []string, err error) {
 	for id := range m.slots {
+		if strings.HasPrefix(id, prefix) && id > after {
+			ids = append(ids, id)
+		}
+	}
+	for _, id := range m.gone {
 		if strings.HasPrefix(id, prefix) && id > after {
 			ids = append(ids, id)
 		}
@@ -133,6 +139,38 @@ func TestListEndsWhereItEnds(t *testing.T) {
 		}
 		if got := strings.Join(seen, " "); got != "a b c d" {
 			t.Errorf("%s: %s", path, got)
+		}
+	}
+}
+
+// A connection may be removed between the moment in which names are listed and the one in
+// which each is read. A page on which nothing was left had no last one to go on after: the
+// request met a panic.
+func TestListGoesOnPastWhatWasRemovedMeanwhile(t *testing.T) {
+	in := &memory{slots: map[string][]byte{}}
+	h := handler(t, in)
+	for _, name := range []string{"b", "e"} {
+		send(h, "PUT", "/crm/"+name, "application/json", `{"token":"1"}`)
+	}
+	in.gone = []string{"connection/crm/a", "connection/crm/c", "connection/crm/d"}
+	for _, path := range []string{"/crm", ""} {
+		for _, limit := range []string{"1", "2"} {
+			var seen []string
+			for after, pages := "", 0; ; pages++ {
+				var page handover.Page
+				if err := json.Unmarshal(send(h, "GET", path+"?limit="+limit+"&after="+after, "", "").Body.Bytes(), &page); err != nil || pages > 6 {
+					t.Fatal(err, pages)
+				}
+				for _, c := range page.Connections {
+					seen = append(seen, c.Name)
+				}
+				if after = page.Next; after == "" {
+					break
+				}
+			}
+			if got := strings.Join(seen, " "); got != "b e" {
+				t.Errorf("%s by %s: %s", path, limit, got)
+			}
 		}
 	}
 }

@@ -20,16 +20,12 @@ func (p place) list(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	list, more, err := p.upstream.Connections(r.Context(), r.URL.Query().Get("after"), limit)
+	list, next, err := p.upstream.Connections(r.Context(), r.URL.Query().Get("after"), limit)
 	if err != nil {
 		fail(w, err)
 		return
 	}
-	page := Page{Connections: list}
-	if more {
-		page.Next = list[len(list)-1].Name
-	}
-	answer(w, page)
+	answer(w, Page{list, next})
 }
 
 // listAll goes through the upstreams: next is UPSTREAM/NAME.
@@ -48,15 +44,17 @@ func (h Handler) listAll(w http.ResponseWriter, r *http.Request) {
 		if name > from {
 			after = ""
 		}
-		list, more, err := u.Connections(r.Context(), after, limit-len(page.Connections))
+		list, next, err := u.Connections(r.Context(), after, limit-len(page.Connections))
 		if err != nil {
 			fail(w, err)
 			return
 		}
 		page.Connections = append(page.Connections, list...)
-		if more || len(page.Connections) == limit {
-			last := page.Connections[limit-1]
-			page.Next = last.Upstream + "/" + last.Name
+		if next == "" && len(page.Connections) == limit { // the next upstream's may follow
+			next = list[len(list)-1].Name
+		}
+		if next != "" {
+			page.Next = name + "/" + next
 			break
 		}
 	}
