@@ -106,6 +106,34 @@ func TestCredentialThatComesBack(t *testing.T) {
 	})
 }
 
+// Each reload that changed a credential left the source of the one before in memory, for
+// as long as the process lived.
+func TestReloadsLeaveNoSourcesBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, k := fetching(t, policytest.NewUpstream(t, grants(1, 0)))
+		document := func(n int) string {
+			return fmt.Sprintf("[upstream.api]\nurl = \"https://api.test\"\n[upstream.api.auth]\n%srefresh_before = \"%ds\"\n", connection, n)
+		}
+		var live policy.Live
+		k.full = errors.New("the disk is full")
+		live.Publish(r.compile(document(1), nil))
+		call(t, live.Load(), "GET", "/", "") // which brings what cannot be kept
+		for n := range 20 {
+			live.Publish(r.compile(document(2+n), live.Load()))
+		}
+		if n := live.Sources(); n != 3 { // the two of now and before, and the one with something to lose
+			t.Errorf("%d sources are kept", n)
+		}
+		k.full = nil
+		if err := live.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if !strings.Contains(string(k.data), "refresh-0001") {
+			t.Errorf("kept %s", k.data)
+		}
+	})
+}
+
 // A rule that inherits the upstream's credential has that one, also where a rule
 // before it has the same with another setting: Close waits for all of them.
 func TestRuleInheritsTheUpstreamsSource(t *testing.T) {

@@ -8,3 +8,6 @@ func (s *Set) ConnectionsInMemory(upstream string) int {
 	defer c.mu.Unlock()
 	return len(c.byName)
 }
+
+// Sources counts the sources that Close would wait for.
+func (l *Live) Sources() int { return len(l.sources) }

@@ -59,20 +59,35 @@ func (l *Live) Publish(next *Set) {
 	if prev != nil {
 		prev.release(next)
 	}
-	for _, u := range next.upstreams {
-		for _, c := range u.credentials {
-			if l.sources == nil {
-				l.sources = make(map[*auth.OAuth2]bool)
-			}
-			l.sources[c.source] = true
-		}
-	}
+	l.keep(next, prev)
 	for _, c := range next.connected {
 		if l.connected == nil {
 			l.connected = make(map[*connections]bool)
 		}
 		l.connected[c] = true
 	}
+}
+
+// keep remembers the sources of next, so that they are closed, and those of prev, which
+// calls under way use. One of an earlier Set goes, unless something would be lost with it.
+func (l *Live) keep(next, prev *Set) {
+	used := make(map[*auth.OAuth2]bool)
+	for _, set := range []*Set{next, prev} {
+		if set == nil {
+			continue
+		}
+		for _, u := range set.upstreams {
+			for _, c := range u.credentials {
+				used[c.source] = true
+			}
+		}
+	}
+	for source := range l.sources {
+		if !used[source] && !expendable(source) {
+			used[source] = true
+		}
+	}
+	l.sources = used
 }
 
 // Close gives back the idle connections of all upstreams, and waits until ctx ends for

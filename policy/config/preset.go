@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"maps"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -126,7 +127,8 @@ func (l layer) came(path string, value any) {
 // auth lays an auth table over what the preset knows of its type of credential. That
 // holds no part of a secret, so none is completed with another's. In its URLs, {host}
 // is the host of the upstream's url, and {token_base} what stands before the last
-// segment of token_url.
+// segment of token_url. Those that are whole belong to the preset's own url: an upstream
+// that is somebody else's would send its secrets to the provider.
 func (l layer) auth(path, host string, raw any) any {
 	written, ok := raw.(map[string]any)
 	if !ok {
@@ -139,13 +141,33 @@ func (l layer) auth(path, host string, raw any) any {
 	}
 	fill := strings.NewReplacer("{host}", host, "{token_base}", baseOf(written["token_url"]))
 	for key, value := range l.Auth(kind) {
-		if text, ok := value.(string); ok {
+		text, ok := value.(string)
+		switch {
+		case ok && strings.HasSuffix(key, "_url") && !strings.Contains(text, "{") && l.elsewhere(host):
+			l.log.needs[join(path, key)] = "preset " + l.Name + " knows only the one of " + hostOf(l.URL()) + ", and calls go to " + host
+			continue
+		case ok:
 			value = fill.Replace(text)
 		}
 		known[key] = value
 	}
 	l.asks(path, "auth.")
 	return l.under(path, written, known)
+}
+
+// elsewhere reports whether a host is not of the provider: of another domain, which is
+// taken to have two labels.
+func (l layer) elsewhere(host string) bool {
+	return l.URL() != "" && domainOf(host) != domainOf(hostOf(l.URL()))
+}
+
+func domainOf(host string) string {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = host
+	}
+	labels := strings.Split(strings.ToLower(name), ".")
+	return strings.Join(labels[max(0, len(labels)-2):], ".")
 }
 
 // rules are those that are written, and behind them those of the preset: the first

@@ -207,6 +207,33 @@ var writtenAuth = map[string][]struct {
 	},
 }
 
+// The preset of GitHub, with the url of somebody's own server, sent that server's client
+// secret and refresh token to github.com.
+func TestURLsOfAPresetAreForItsOwnHosts(t *testing.T) {
+	document := func(preset, url string) string {
+		return fmt.Sprintf("[upstream.x]\npreset = %q\nurl = %q\nauth = { type = \"oauth2\", grant = \"refresh_token\", client_id = \"a\", client_secret = \"env:S\", refresh_token = \"env:R\" }\n", preset, url)
+	}
+	for _, tt := range []struct{ preset, url, host string }{
+		{"github", "https://github.example.com/api/v3", "api.github.com"},
+		{"github", "http://127.0.0.1:9090", "api.github.com"},
+		{"google", "https://googleapis.com.example.com", "www.googleapis.com"},
+	} {
+		_, err := config.Parse("test.toml", []byte(document(tt.preset, tt.url)))
+		u, _ := url.Parse(tt.url)
+		want := "upstream.x.auth.token_url: is missing: preset " + tt.preset + " knows only the one of " + tt.host + ", and calls go to " + u.Host
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", tt.url, err, want)
+		}
+	}
+	for preset, url := range map[string]string{
+		"google":     "https://gmail.googleapis.com",
+		"twilio":     "https://messaging.twilio.com:443",
+		"salesforce": "https://acme.my.salesforce.com", // whose token_url follows from it
+	} {
+		mustParse(t, document(preset, url))
+	}
+}
+
 // One key that is written goes before the preset, whatever the preset says, and
 // needs no other beside it.
 func TestEveryKeyOfAPresetCanBeOverridden(t *testing.T) {
@@ -214,7 +241,7 @@ func TestEveryKeyOfAPresetCanBeOverridden(t *testing.T) {
 		p, _ := preset.Find(name)
 		for _, tt := range written {
 			kind := p.AuthTypes()[0]
-			if tt.line == `auth.type = "none"` {
+			if tt.line == `auth.type = "none"` || strings.HasPrefix(tt.line, "url = ") { // see TestURLsOfAPresetAreForItsOwnHosts
 				kind = "none"
 			}
 			if got := tt.read(upstream(t, mustParse(t, using(name, kind, tt.line)), "x")); !reflect.DeepEqual(got, tt.want) {

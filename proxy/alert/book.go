@@ -18,6 +18,7 @@ type Rule struct {
 	Name     string        // "credential-dead": a word out of a small set
 	Severity string        // Critical or Warning
 	Patience time.Duration // how long it has to last before somebody is told; 0: not at all
+	Least    int           // how often it has to be raised by then, or later, before; 0: once
 }
 
 // An Alert is one trouble that somebody has to know of. It holds no secret.
@@ -50,8 +51,10 @@ type key struct{ rule, subject string }
 
 type entry struct {
 	Alert
+	rule  Rule
 	told  bool
-	timer *time.Timer // that ends the rule's patience; nil: it had none
+	due   bool        // the rule's patience is over
+	timer *time.Timer // that ends it; nil: it had none
 }
 
 // NewBook makes a Book. changed is told of each alert when it begins, once its rule's
@@ -74,30 +77,33 @@ func (b *Book) Raise(rule Rule, subject, title, detail string) {
 		if b.closed || len(b.entries) >= maxAlerts {
 			return
 		}
-		e = &entry{Alert: Alert{Rule: rule.Name, Severity: rule.Severity, Subject: subject, Since: time.Now()}}
+		e = &entry{Alert: Alert{Rule: rule.Name, Severity: rule.Severity, Subject: subject, Since: time.Now()}, rule: rule}
 		b.entries[k] = e
-		if rule.Patience > 0 {
-			e.timer = time.AfterFunc(rule.Patience, func() { b.due(k, e) })
+		if e.due = rule.Patience == 0; !e.due {
+			e.timer = time.AfterFunc(rule.Patience, func() { b.expire(k, e) })
 		}
 	}
 	e.Title, e.Detail = title, detail
 	e.Count++
-	if e.timer == nil && !e.told {
-		e.tell(b)
-	}
+	e.tell(b)
 }
 
-// due tells an alert whose rule's patience is over.
-func (b *Book) due(k key, e *entry) {
+// expire ends the patience with an alert.
+func (b *Book) expire(k key, e *entry) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.entries[k] == e && !e.told {
+	if b.entries[k] == e {
+		e.due = true
 		e.tell(b)
 	}
 }
 
-// tell is called with the lock held, so that what is told is in its order.
+// tell tells an alert if it is time. It is called with the lock held, so that what is
+// told is in its order.
 func (e *entry) tell(b *Book) {
+	if e.told || !e.due || e.Count < e.rule.Least {
+		return
+	}
 	e.told = true
 	b.changed(e.Alert)
 }

@@ -88,6 +88,28 @@ func TestWhatIsNotThereAnyMoreIsOver(t *testing.T) {
 	})
 }
 
+// One failure that nobody came after is no trouble that lasts.
+func TestTroubleThatNobodyMetAgainIsToldToNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d diary
+		book := alert.NewBook(d.note)
+		defer book.Close()
+		twice := patient
+		twice.Least = 2
+		book.Raise(twice, "crm", "failing", "")
+		time.Sleep(8 * time.Hour)
+		d.want(t)
+		book.Raise(twice, "crm", "failing", "")
+		d.want(t, "failing crm 2 lasts")
+
+		book.Raise(twice, "erp", "failing", "")
+		book.Raise(twice, "erp", "failing", "")
+		d.want(t, "failing crm 2 lasts")
+		time.Sleep(5 * time.Minute)
+		d.want(t, "failing crm 2 lasts", "failing erp 2 lasts")
+	})
+}
+
 func TestSubjectsAreApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d diary

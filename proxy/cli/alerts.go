@@ -21,7 +21,7 @@ import (
 var (
 	credentialDead    = alert.Rule{Name: "credential-dead", Severity: alert.Critical}
 	credentialRefused = alert.Rule{Name: "credential-refused", Severity: alert.Critical}
-	credentialFailing = alert.Rule{Name: "credential-failing", Severity: alert.Critical, Patience: 5 * time.Minute}
+	credentialFailing = alert.Rule{Name: "credential-failing", Severity: alert.Critical, Patience: 5 * time.Minute, Least: 2}
 	credentialNotKept = alert.Rule{Name: "credential-not-kept", Severity: alert.Critical}
 
 	credentialRules = []alert.Rule{credentialDead, credentialRefused, credentialFailing, credentialNotKept}

@@ -42,7 +42,9 @@ func (t *Telemetry) Observe(ctx context.Context, e policy.Event) {
 	case policy.EventGate:
 		t.logGate(ctx, e, now)
 	case policy.EventRefresh:
-		t.metrics.refreshes.add(ctx, e.Upstream, e.Reason, "")
+		if e.From != "save" { // nothing was asked for
+			t.metrics.refreshes.add(ctx, e.Upstream, e.Reason, "")
+		}
 		t.logRefresh(ctx, e)
 	case policy.EventFound:
 		t.log.LogAttrs(ctx, slog.LevelInfo, "other tokens were found kept, and are used",
