@@ -3,6 +3,7 @@ package alert_test
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,19 +17,26 @@ var (
 )
 
 // diary notes what a Book tells.
-type diary struct{ told []string }
+type diary struct {
+	mu   sync.Mutex
+	told []string
+}
 
 func (d *diary) note(a alert.Alert) {
 	end := "lasts"
 	if a.Ended != nil {
 		end = "took " + a.Ended.Sub(a.Since).String()
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.told = append(d.told, fmt.Sprintf("%s %s %d %s", a.Rule, a.Subject, a.Count, end))
 }
 
 func (d *diary) want(t *testing.T, want ...string) {
 	t.Helper()
 	synctest.Wait()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if !slices.Equal(d.told, want) {
 		t.Errorf("told %q, want %q", d.told, want)
 	}
