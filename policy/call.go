@@ -20,6 +20,9 @@ type Call struct {
 	// Inform passes an informational response (1xx) on to the client. May be nil.
 	Inform func(code int, header textproto.MIMEHeader) error
 
+	priority Priority      // see Controls
+	caller   func() string // see Controls; may be nil
+
 	sent     atomic.Int32
 	waited   atomic.Int64
 	upload   atomic.Pointer[time.Time] // when the last byte of a streamed body was read; nil: no body is streamed

@@ -276,6 +276,7 @@ func (c *compiler) limitSettings(upstream string, table config.Limit) limit.Sett
 		MaxWait: table.MaxWait, MaxQueue: table.MaxQueue,
 		Window: table.Shape == "window", Learn: table.Learn,
 		Jitter:  c.env.Jitter,
+		Claim:   claim,
 		OnQueue: func(ctx context.Context, _ string, turn time.Time) { auth.Until(ctx, turn) },
 		OnWait: func(ctx context.Context, key string, waited time.Duration, reason string) {
 			CallFrom(ctx).addWait(waited)
@@ -289,7 +290,7 @@ func (c *compiler) limitSettings(upstream string, table config.Limit) limit.Sett
 }
 
 // plan builds the chain of one rule. own are the upstream's limits, extra the
-// rule's: a call that matches the rule has to pass both.
+// rule's: a call that matches the rule has to pass all of them at once.
 func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Policy, own, extra []*limit.Group) *Plan {
 	connects := credential == "default" && config.Connectable(p.Auth)
 	source := c.injected(u, key+".auth", credential, p)
@@ -308,11 +309,15 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 			chain = append(chain, Stage{"retry", again.Wrap})
 		}
 		chain = append(chain, Stage{"auth", auth.Wrap(source, guard)}, Stage{"circuit", u.circuit.Wrap(keys.credential)})
+		var quotas []limit.Quota
 		for i, group := range own {
-			chain = append(chain, Stage{"limit", group.Wrap(keys.per(u.Config.Limits[i].Per))})
+			quotas = append(quotas, limit.Quota{Group: group, Key: keys.per(u.Config.Limits[i].Per)})
 		}
 		for i, group := range extra {
-			chain = append(chain, Stage{"limit", group.Wrap(keys.per(p.Limits[i].Per))})
+			quotas = append(quotas, limit.Quota{Group: group, Key: keys.per(p.Limits[i].Per)})
+		}
+		if len(quotas) > 0 {
+			chain = append(chain, Stage{"limit", limit.Wrap(p.Cost, quotas...)})
 		}
 		if last := auth.WrapLast(source, guard); last != nil {
 			chain = append(chain, Stage{"credential", last})

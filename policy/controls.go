@@ -4,7 +4,19 @@ import (
 	"context"
 	"time"
 
+	"outrider/policy/limit"
 	"outrider/policy/retry"
+)
+
+// A Priority is how urgent its caller says that a call is. The zero Priority is
+// PriorityNormal.
+type Priority = limit.Priority
+
+// The priorities that a caller can choose.
+const (
+	PriorityLow    = limit.Low
+	PriorityNormal = limit.Normal
+	PriorityHigh   = limit.High
 )
 
 // Controls are what the caller itself asks of one call, in its request headers.
@@ -13,10 +25,18 @@ type Controls struct {
 	NoRetry    bool          // one attempt only
 	Connection *string       // the credential that the caller chooses, by its name; nil: the upstream's own
 	Idempotent bool          // the caller vouches that this request may be sent twice
+	Priority   Priority      // before which other calls it goes, where it has to wait
+	// Caller says whose call it is: callers who wait take turns. It is asked only
+	// when the call has to wait, and may take its time. nil: nobody's.
+	Caller func() string
 }
 
-// WithControls attaches the caller's wishes to the context of its call.
+// WithControls attaches the caller's wishes to the context of its call. What
+// concerns the line is noted in its Call: without one, it is a normal one of nobody.
 func WithControls(ctx context.Context, c Controls) context.Context {
+	if call := CallFrom(ctx); call != nil {
+		call.priority, call.caller = c.Priority, c.Caller
+	}
 	if c.Timeout > 0 {
 		ctx = context.WithValue(ctx, timeoutKey{}, c.Timeout)
 	}
@@ -24,4 +44,17 @@ func WithControls(ctx context.Context, c Controls) context.Context {
 		ctx = retry.WithControls(ctx, retry.Controls{Off: c.NoRetry, Idempotent: c.Idempotent})
 	}
 	return ctx
+}
+
+// claim is what a call that has to wait claims.
+func claim(ctx context.Context) limit.Claim {
+	call := CallFrom(ctx)
+	if call == nil {
+		return limit.Claim{}
+	}
+	c := limit.Claim{Priority: call.priority}
+	if call.caller != nil {
+		c.Caller = call.caller()
+	}
+	return c
 }

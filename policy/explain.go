@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"outrider/policy/config"
+	"outrider/policy/limit"
 	"outrider/policy/retry"
 )
 
@@ -37,7 +38,9 @@ type Explanation struct {
 type QuotaForecast struct {
 	Key   string  `json:"key"`
 	Limit string  `json:"limit"`
-	Wait  float64 `json:"wait"` // seconds until its turn
+	Cost  int     `json:"cost"` // what it spends of the rate
+	Line  Line    `json:"line"` // who waits there
+	Wait  float64 `json:"wait"` // seconds until its turn, if it is of normal priority and its caller has no others in line
 }
 
 // RetryForecast says whether an end of an attempt would be followed by another.
@@ -199,11 +202,13 @@ func (s *Set) isBaseURL(u *url.URL) bool {
 
 func (u *Upstream) forecast(plan *Plan, keys keys, req *http.Request) []QuotaForecast {
 	var forecast []QuotaForecast
+	cost := plan.Policy.Cost
 	add := func(p *Plan) {
 		for i, group := range p.quotas {
 			key := keys.per(p.Policy.Limits[i].Per)(req)
+			wait, line := group.Forecast(key, limit.Claim{}, cost)
 			forecast = append(forecast, QuotaForecast{
-				Key: key, Limit: limitText(p.Policy.Limits[i]), Wait: group.Estimate(key).Seconds(),
+				Key: key, Limit: limitText(p.Policy.Limits[i]), Cost: cost, Line: Line(line), Wait: wait.Seconds(),
 			})
 		}
 	}

@@ -336,7 +336,7 @@ func (u *Upstream) status() UpstreamStatus {
 			for _, q := range group.Snapshot() {
 				status.Quotas = append(status.Quotas, QuotaStatus{
 					Key: q.Key, Limit: limitText(plan.Policy.Limits[i]), Tokens: q.Tokens,
-					Active: q.Active, Waiting: q.Waiting, Gate: future(q.Gate),
+					Active: q.Active, Waiting: q.Waiting, Line: Line(q.Line), Gate: future(q.Gate),
 				})
 			}
 		}

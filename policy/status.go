@@ -1,6 +1,10 @@
 package policy
 
-import "time"
+import (
+	"strconv"
+	"strings"
+	"time"
+)
 
 // UpstreamStatus is the state of one upstream at one moment, for people.
 type UpstreamStatus struct {
@@ -23,7 +27,31 @@ type QuotaStatus struct {
 	Tokens  float64    `json:"tokens"`         // calls that may be sent at once; 0 without a rate
 	Active  int        `json:"active"`         // calls under way that hold a slot
 	Waiting int        `json:"waiting"`        // calls in line
+	Line    Line       `json:"line"`           // the same by class
 	Gate    *time.Time `json:"gate,omitempty"` // closed by the provider until then
+}
+
+// Line is how many calls wait in each class. A call that has waited long is in a
+// higher class than that of its priority.
+type Line struct {
+	High   int `json:"high"`
+	Normal int `json:"normal"`
+	Low    int `json:"low"`
+}
+
+// String tells of the classes in which somebody waits: "2 high, 5 normal". It is
+// empty when nobody does.
+func (l Line) String() string {
+	var parts []string
+	for _, class := range []struct {
+		waiting int
+		name    string
+	}{{l.High, "high"}, {l.Normal, "normal"}, {l.Low, "low"}} {
+		if class.waiting > 0 {
+			parts = append(parts, strconv.Itoa(class.waiting)+" "+class.name)
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // CircuitStatus is the state of one circuit.

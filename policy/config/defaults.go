@@ -29,6 +29,7 @@ func defaultPolicy() Policy {
 		IdleTimeout:    5 * time.Minute,
 		ReplayBody:     1 << 20,
 		Auth:           Auth{Type: "passthrough"},
+		Cost:           1,
 		Retry: Retry{
 			Attempts: 3,
 			Base:     100 * time.Millisecond,

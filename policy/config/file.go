@@ -96,6 +96,7 @@ type Policy struct {
 	IdleTimeout    time.Duration // silence inside a body
 	ReplayBody     int64         // bytes of a request body that are kept for a second attempt
 	Auth           Auth
+	Cost           int // tokens that a call spends of each rate, at least 1
 	Limits         []Limit
 	Retry          Retry
 }

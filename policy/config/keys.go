@@ -89,6 +89,7 @@ var policyKeys = table[Policy]{
 	duration("idle_timeout", func(p *Policy) *time.Duration { return &p.IdleTimeout }),
 	value("replay_body", func(p *Policy) *int64 { return &p.ReplayBody }, readSize),
 	credential("auth"),
+	integer("cost", func(p *Policy) *int { return &p.Cost }, between(1, largest)),
 	limits("limit"),
 	sub("retry", func(p *Policy) *Retry { return &p.Retry }, retryKeys, retryAgrees),
 }

@@ -145,6 +145,7 @@ limit = [{ concurrency = 1 }, { rate = "1/s", per = "upstream" }]
 	want := config.Policy{
 		Timeout: 30 * time.Second, AttemptTimeout: 20 * time.Second, IdleTimeout: 5 * time.Minute, ReplayBody: 1 << 20,
 		Auth: config.Auth{Type: "bearer", Token: "env:CRM"},
+		Cost: 1,
 		Limits: []config.Limit{{
 			Rate: config.Rate{Count: 10, Per: time.Second}, Burst: 3,
 			MaxWait: 30 * time.Second, MaxQueue: 10000, Shape: "auto", Learn: true, Per: "credential",

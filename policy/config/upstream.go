@@ -55,6 +55,7 @@ func readUpstream(n node, name string) Upstream {
 	fitAttempt(n, &u.Policy)
 	requireConnections(n, &u)
 	readConnections(n.child("connection"), n.child("auth"), &u)
+	fitCost(n, u.Cost, u.Limits)
 	readRules(n.child("rule"), &u)
 	fitWindow(n, &u)
 	return u
@@ -122,6 +123,10 @@ func readRules(list node, u *Upstream) {
 			continue
 		}
 		fitAttempt(n, &rule.Policy)
+		fitCost(n, rule.Cost, rule.Limits)
+		if n.writes("cost") {
+			fitCost(n, rule.Cost, u.Limits)
+		}
 		ruleLogin(n, u, &rule)
 		switch earlier, taken := first[rule.Source]; {
 		case !n.has("match"):
@@ -187,6 +192,16 @@ func readLimit(n node) Limit {
 		n.child("burst").fail("belongs to a rate, and there is none")
 	}
 	return l
+}
+
+// fitCost reports a cost that is more than the window of a limit holds: the
+// provider would take no such call.
+func fitCost(n node, cost int, limits []Limit) {
+	for _, l := range limits {
+		if most := max(int(l.Rate.Count), 1); l.Shape == "window" && l.Rate.Count > 0 && cost > most && n.sound("cost") {
+			n.child("cost").failf("must be at most %d: a window of %s holds no more", most, l.Rate)
+		}
+	}
 }
 
 func someCalls(r Rate) string {

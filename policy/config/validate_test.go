@@ -113,7 +113,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"swapped letters", crm(`retry.attempst = 3`), `upstream.crm.retry.attempst: unknown key; did you mean "attempts"?`},
 		{"wrong table", crm(`attempts = 3`), `upstream.crm.attempts: unknown key; it belongs in [upstream.NAME.retry]`},
 		{"below a table by mistake", "[telemetry]\naccess_key = \"env:K\"", `telemetry.access_key: unknown key; it belongs at the top of the document, above the first [table]`},
-		{"later capability", crm(`outbox = "allow"`), `upstream.crm.outbox: unknown key; known here: preset, url, hosts, listen, intercept, rewrite_links, proxy, ca_file, client_cert, client_key, timeout, attempt_timeout, idle_timeout, replay_body, auth, limit, retry, circuit, connections, connection, rule`},
+		{"later capability", crm(`outbox = "allow"`), `upstream.crm.outbox: unknown key; known here: preset, url, hosts, listen, intercept, rewrite_links, proxy, ca_file, client_cert, client_key, timeout, attempt_timeout, idle_timeout, replay_body, auth, cost, limit, retry, circuit, connections, connection, rule`},
 		{"later table", `outbox.max_age = "1h"`, `outbox: unknown key; known here: listen, admin, state_dir, access_key, forward, egress, store, telemetry, alerts, upstream`},
 
 		// Upstreams.
@@ -224,6 +224,10 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"no command", crm(`auth = { type = "bearer", token = "exec: " }`), `upstream.crm.auth.token: must name a command: "exec:command args"`},
 
 		// Limits.
+		{"cost of nothing", crm(`cost = 0`), `upstream.crm.cost = 0: must be at least 1`},
+		{"cost that no window holds", crm("cost = 6\nlimit = [{ rate = \"5/s\" }, { rate = \"5/m\", shape = \"window\" }]"), `upstream.crm.cost = 6: must be at most 5: a window of 5/m holds no more`},
+		{"cost of a rule that no window of its upstream holds", crm("limit = { rate = \"5/m\", shape = \"window\" }\nrule = [{ match = \"POST\", cost = 6 }]"), `upstream.crm.rule[0].cost = 6: must be at most 5: a window of 5/m holds no more`},
+		{"cost of the upstream that no window of a rule holds", crm("cost = 6\nrule = [{ match = \"POST\", limit = { rate = \"0.5/m\", shape = \"window\" } }]"), `upstream.crm.rule[0].cost: must be at most 1: a window of 0.5/m holds no more`},
 		{"nothing limited", crm(`limit = { burst = 5 }`), `upstream.crm.limit: needs a rate (such as rate = "100/s"), a concurrency, or both`},
 		{"burst of no rate", crm(`limit = { concurrency = 5, burst = 5 }`), `upstream.crm.limit.burst = 5: belongs to a rate, and there is none`},
 		{"no calls", crm(`limit = { rate = "0/s" }`), `upstream.crm.limit.rate = "0/s": must be more than 0 calls, and at most 1000000000`},
@@ -383,7 +387,7 @@ outrider.toml:7: upstream.github.auth.token: is missing: type bearer takes token
 outrider.toml:7: upstream.github.auth.tokn: unknown key; did you mean "token"?
 outrider.toml:10: upstream.github.retry.attempts = 0: must be at least 1
 outrider.toml:11: upstream.github.retry.statuses[1] = "500": must be a whole number without quotes
-outrider.toml:21: upstream.github.rule[1].note: unknown key; known here: match, timeout, attempt_timeout, idle_timeout, replay_body, auth, limit, retry, circuit
+outrider.toml:21: upstream.github.rule[1].note: unknown key; known here: match, timeout, attempt_timeout, idle_timeout, replay_body, auth, cost, limit, retry, circuit
 outrider.toml:25: upstream.github.rule[1].retry.attempts = 99: must be at most 10
 outrider.toml:27: upstream.other.url: is missing: where do calls go? Such as "https://api.example.com"`)
 	if err == nil || err.Error() != want {

@@ -1,8 +1,11 @@
 package limit_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -103,6 +106,49 @@ func BenchmarkLine(b *testing.B) {
 			resp.Body.Close()
 		}
 	})
+}
+
+// BenchmarkLongLine is the cost of a call that goes before thousands of others, and
+// leaves again: what an arrival and a departure cost where it is crowded. Somebody's
+// time is up before the last turn, so that all have to be looked at, or nobody's.
+func BenchmarkLongLine(b *testing.B) {
+	for name, hurry := range map[string]time.Duration{"hurried": time.Hour, "patient": 900 * time.Hour} {
+		b.Run(name, func(b *testing.B) {
+			s := claiming(limit.Settings{Count: 1, Per: time.Minute, Burst: 1, MaxWait: 1000 * time.Hour, MaxQueue: 20000})
+			type leaveKey struct{}
+			s.OnQueue = func(ctx context.Context, _ string, _ time.Time) {
+				if leave, ok := ctx.Value(leaveKey{}).(context.CancelFunc); ok {
+					leave()
+				}
+			}
+			g := newGroup(b, s, nil)
+			rt := g.Wrap(byHost)(open())
+			ctx, leave := context.WithCancel(b.Context())
+			var line sync.WaitGroup
+			send := func(ctx context.Context) {
+				req, _ := http.NewRequestWithContext(ctx, "GET", "http://api.example/", nil)
+				rt.RoundTrip(req)
+			}
+			hurried, cancel := context.WithTimeout(as(ctx, "hurried", limit.High), hurry)
+			defer cancel()
+			send(ctx) // the one that need not wait
+			line.Go(func() { send(hurried) })
+			for i := range 7000 {
+				line.Go(func() { send(as(ctx, strconv.Itoa(i%100), limit.Low)) })
+			}
+			for g.Snapshot()[0].Waiting < 7001 {
+				time.Sleep(time.Millisecond)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				gone, cancel := context.WithCancel(as(b.Context(), "new", limit.High))
+				send(context.WithValue(gone, leaveKey{}, cancel))
+			}
+			b.StopTimer()
+			leave()
+			line.Wait()
+		})
+	}
 }
 
 // BenchmarkRefused is the cost of saying no.

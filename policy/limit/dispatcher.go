@@ -32,6 +32,7 @@ type dispatcher struct {
 	active   int           // calls on their way
 	held     time.Duration // smoothed time for which a call held its slot; 0: unknown
 	line     line
+	settling bool        // a call has its turn here, and tries to get one at its other quotas
 	timer    *time.Timer // calls tick; nil until somebody waits
 }
 
@@ -39,12 +40,77 @@ func newDispatcher(key string, s *Settings) *dispatcher {
 	return &dispatcher{key: key, settings: s, shape: newShape(s, nil, time.Time{})}
 }
 
-// enter returns when it is the caller's turn, or says why it will not be.
-func (d *dispatcher) enter(ctx context.Context) (turn, error) {
-	t, w, err := d.join(ctx)
-	if w == nil {
-		return t, err
+// try gives a turn to a call that need not wait for it: nobody is in line, and it
+// may go now.
+func (d *dispatcher) try(cost int) (t turn, ok bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	// The clock is read with the lock held, here and everywhere: a Limiter that
+	// is given an earlier time than before sets its own clock back, and fills
+	// up twice for the time between.
+	now := time.Now()
+	if d.retired {
+		return turn{}, false, errRetired
 	}
+	if d.line.len() > 0 {
+		d.advance(now) // The timer may be late.
+	}
+	if d.line.len() > 0 || d.settling {
+		return turn{}, false, nil
+	}
+	t, ok = d.take(now, cost)
+	return t, ok, nil
+}
+
+// join gives w a place in line, or a refusal, if waiting is of no use.
+func (d *dispatcher) join(w *waiter) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	if d.retired {
+		return errRetired
+	}
+	d.advance(now)
+	w.judge(d.settings.MaxWait)
+	if err := d.refusal(now, w, d.placeOf(w, now)); err != nil {
+		return err
+	}
+	d.line.push(w, now, d.step())
+	if err := d.crowded(w, now); err != nil {
+		return err
+	}
+	w.joined, w.reason, w.onWait, w.onQueue = now, d.obstacle(now), d.settings.OnWait, d.settings.OnQueue
+	w.turn, w.err, w.done = turn{}, nil, make(chan struct{})
+	if w.onQueue != nil {
+		w.expected = now.Add(d.wait(now, w, w.place))
+	}
+	if w != d.line.last() {
+		d.review(now)
+	}
+	d.advance(now)
+	return nil
+}
+
+// crowded makes room for w where the line is too long. Those stay who go first,
+// whenever they came: so a batch that fills the line keeps nobody else out of it.
+// The error says that it is w who has to go.
+func (d *dispatcher) crowded(w *waiter, now time.Time) error {
+	if d.line.len() <= d.settings.MaxQueue {
+		return nil
+	}
+	last := d.line.last()
+	err := d.refused(QueueFull, d.wait(now, last, last.place))
+	if last == w {
+		d.line.remove(w)
+		return err
+	}
+	d.refuse(last, err)
+	return nil
+}
+
+// await returns when it is the turn of w, which has joined, or says why it will
+// not be.
+func (d *dispatcher) await(ctx context.Context, w *waiter) (turn, error) {
 	if w.onQueue != nil {
 		w.onQueue(ctx, d.key, w.expected)
 	}
@@ -56,48 +122,9 @@ func (d *dispatcher) enter(ctx context.Context) (turn, error) {
 		d.leave(w, context.Cause(ctx))
 	}
 	if w.onWait != nil {
-		w.onWait(ctx, d.key, time.Since(w.arrived), w.reason)
+		w.onWait(ctx, d.key, time.Since(w.joined), w.reason)
 	}
 	return w.turn, w.err
-}
-
-// join gives the caller a turn, if it need not wait, or a refusal, if waiting
-// is of no use, or else a place in line.
-func (d *dispatcher) join(ctx context.Context) (turn, *waiter, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	// The clock is read with the lock held, here and everywhere: a Limiter that
-	// is given an earlier time than before sets its own clock back, and fills
-	// up twice for the time between.
-	now := time.Now()
-	if d.retired {
-		return turn{}, nil, errRetired
-	}
-	if d.line.len > 0 {
-		d.advance(now) // The timer may be late.
-	}
-	if d.line.len == 0 {
-		if t, ok := d.take(now); ok {
-			return t, nil, nil
-		}
-	}
-
-	w := newWaiter(ctx, now)
-	if err := d.refusal(w, now, d.line.len); err != nil {
-		return turn{}, nil, err
-	}
-	if d.line.len >= d.settings.MaxQueue {
-		return turn{}, nil, d.refused(QueueFull, d.wait(now, d.line.len))
-	}
-	w.reason, w.onWait, w.onQueue = d.obstacle(now), d.settings.OnWait, d.settings.OnQueue
-	if w.onQueue != nil {
-		w.expected = now.Add(d.wait(now, d.line.len))
-	}
-	d.line.push(w)
-	if d.line.head == w {
-		d.advance(now)
-	}
-	return turn{}, w, nil
 }
 
 // leave takes w out of line. If it was given its turn at this very moment, it
@@ -119,12 +146,12 @@ func (d *dispatcher) leave(w *waiter, cause error) {
 }
 
 // take gives the turn to the call that is next, if it may go now.
-func (d *dispatcher) take(now time.Time) (turn, bool) {
-	if now.Before(d.gate.until) || d.full() || d.gate.narrow() || !d.shape.take(now) {
+func (d *dispatcher) take(now time.Time, cost int) (turn, bool) {
+	if now.Before(d.gate.until) || d.full() || d.gate.narrow() || !d.shape.take(now, cost) {
 		return turn{}, false
 	}
 	d.active++
-	return turn{d: d, taken: now, eased: d.gate.pass()}, true
+	return turn{d: d, taken: now, cost: cost, eased: d.gate.pass()}, true
 }
 
 // full reports whether all slots are taken.
@@ -144,35 +171,67 @@ func (d *dispatcher) obstacle(now time.Time) string {
 	}
 }
 
+// step is the time after which a waiter moves up a class. Two steps take the
+// lowest to the highest, so each call has at least the last third of MaxWait in
+// which no newcomer goes before it for its priority.
+func (d *dispatcher) step() time.Duration { return d.settings.MaxWait / priorities }
+
+// placeOf is where w would stand in line.
+func (d *dispatcher) placeOf(w *waiter, now time.Time) place {
+	return d.line.placeOf(w, now, d.step())
+}
+
 // advance lets everyone go whose turn it is, and sets the timer for the next.
 func (d *dispatcher) advance(now time.Time) {
-	for w := d.line.head; w != nil; w = d.line.head {
-		if t, ok := d.take(now); ok {
-			w.turn = t
-			d.dismiss(w)
-		} else if now.Sub(w.arrived) >= d.settings.MaxWait {
-			// Those behind came later and have as long to wait: only the head
-			// can be the first whose time is up.
-			d.refuse(w, d.refused(QueueTimeout, d.wait(now, 0)))
-		} else {
-			break
-		}
+	if d.line.age(now, d.step()) {
+		d.review(now)
+	}
+	for d.admit(now) || d.expire(now) {
 	}
 	d.setTimer(now)
 }
 
-// setTimer sets the timer for the head: for its turn, if that can be known, or
-// else for the end of its patience.
+// admit lets the head of the line go, if it may. One that needs other turns too
+// has to have them, or to have given up this one, before the next may go: so
+// those behind it do not get there first.
+func (d *dispatcher) admit(now time.Time) bool {
+	w := d.line.first()
+	if w == nil || d.settling {
+		return false
+	}
+	t, ok := d.take(now, w.cost)
+	if !ok {
+		return false
+	}
+	t.settles, d.settling = w.shared, w.shared
+	w.turn = t
+	d.line.serve(w)
+	close(w.done)
+	return true
+}
+
+// expire refuses the one who has waited longest, if that was too long.
+func (d *dispatcher) expire(now time.Time) bool {
+	w := d.line.oldest()
+	if w == nil || now.Sub(w.arrived) < d.settings.MaxWait {
+		return false
+	}
+	d.refuse(w, d.refused(QueueTimeout, d.wait(now, w, w.place)))
+	return true
+}
+
+// setTimer sets the timer for the turn of the head, if that can be known, or else
+// for the end of somebody's patience.
 func (d *dispatcher) setTimer(now time.Time) {
-	w := d.line.head
+	w := d.line.first()
 	if w == nil {
 		if d.timer != nil {
 			d.timer.Stop()
 		}
 		return
 	}
-	next := w.arrived.Add(d.settings.MaxWait)
-	if at := d.turnOf(now, 0); !d.full() && !d.gate.narrow() && at.Before(next) {
+	next := d.line.oldest().arrived.Add(d.settings.MaxWait)
+	if at := d.turnOf(now, 0, w.cost); !d.settling && !d.full() && !d.gate.narrow() && at.Before(next) {
 		next = at
 	}
 	// A turn that could not be taken is not now, whatever a float says.
@@ -191,14 +250,10 @@ func (d *dispatcher) tick() {
 	d.advance(time.Now())
 }
 
-func (d *dispatcher) dismiss(w *waiter) {
-	d.line.remove(w)
-	close(w.done)
-}
-
 func (d *dispatcher) refuse(w *waiter, err *RefusedError) {
 	w.err, w.reason = err, err.Reason
-	d.dismiss(w)
+	d.line.remove(w)
+	close(w.done)
 }
 
 // reset puts other settings in force, for the calls in line too.
@@ -209,6 +264,7 @@ func (d *dispatcher) reset(s *Settings) {
 	d.settings = s
 	d.shape = newShape(s, d.shape, now)
 	d.gate.reset(now, s.Count == 0)
+	d.line.order.judge(s.MaxWait)
 	d.review(now)
 	d.advance(now)
 }
@@ -217,6 +273,6 @@ func (d *dispatcher) reset(s *Settings) {
 func (d *dispatcher) retire(now time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.retired = d.line.len == 0 && d.active == 0 && !now.Before(d.gate.until) && d.shape.left(now) >= d.shape.room()
+	d.retired = d.line.len() == 0 && d.active == 0 && !now.Before(d.gate.until) && d.shape.left(now) >= d.shape.room()
 	return d.retired
 }

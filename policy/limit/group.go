@@ -2,9 +2,7 @@ package limit
 
 import (
 	"cmp"
-	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -46,28 +44,6 @@ func (g *Group) Adopt() {
 	}
 }
 
-// Wrap returns a decorator that lets each request wait for its turn at the
-// quota that key names. It returns a *RefusedError for a request that it will
-// not send, and context.Cause of the request's context when that ends first.
-func (g *Group) Wrap(key func(*http.Request) string) func(next http.RoundTripper) http.RoundTripper {
-	return func(next http.RoundTripper) http.RoundTripper {
-		return &transport{group: g, key: key, next: next}
-	}
-}
-
-// enter waits for a turn at the quota of key.
-func (g *Group) enter(ctx context.Context, key string) (turn, error) {
-	if ctx.Err() != nil {
-		return turn{}, context.Cause(ctx)
-	}
-	g.Adopt()
-	for {
-		if t, err := g.quotas.get(key).enter(ctx); err != errRetired {
-			return t, err
-		}
-	}
-}
-
 // State is one quota at one moment.
 type State struct {
 	Key     string        `json:"key"`
@@ -75,8 +51,17 @@ type State struct {
 	Room    float64       `json:"room"`          // the most that Tokens can be; 0 without a rate
 	Active  int           `json:"active"`        // calls on their way
 	Waiting int           `json:"waiting"`       // calls in line
+	Line    Line          `json:"line"`          // the same by class
 	Wait    time.Duration `json:"wait_ns"`       // as Estimate
 	Gate    time.Time     `json:"gate,omitzero"` // closed by the provider until then; zero: open
+}
+
+// Line is how many calls wait in each class. A call that has waited long is in a
+// higher class than that of its priority.
+type Line struct {
+	High   int `json:"high"`
+	Normal int `json:"normal"`
+	Low    int `json:"low"`
 }
 
 // Snapshot returns the state of every quota, by key.
@@ -91,15 +76,22 @@ func (g *Group) Snapshot() []State {
 	return states
 }
 
-// Estimate says how long a call to key that arrives now would wait for its
-// turn: exactly, as far as rate and gate go; by the mean time that calls took
-// so far, for a concurrency slot.
+// Estimate is Forecast for a call of normal priority, and of the caller without a
+// name, that costs one.
 func (g *Group) Estimate(key string) time.Duration {
+	wait, _ := g.Forecast(key, Claim{}, 1)
+	return wait
+}
+
+// Forecast says how long a call to key that arrives now would wait for its turn,
+// and who waits there: exactly, as far as rate and gate go, and if nobody comes who
+// goes before it; by the mean time that calls took so far, for a concurrency slot.
+func (g *Group) Forecast(key string, claim Claim, cost int) (time.Duration, Line) {
 	d := g.quotas.find(key)
 	if d == nil {
-		return 0
+		return 0, Line{}
 	}
-	return d.state(time.Now()).Wait
+	return d.forecast(claim, cost)
 }
 
 // maxKeys is how many quotas are kept before those without any state go.

@@ -1,67 +1,208 @@
 package limit
 
 import (
-	"context"
+	"container/list"
 	"time"
 )
 
-// A waiter is one call in line.
-type waiter struct {
-	arrived  time.Time
-	deadline time.Time // of the call; zero: none
-	reason   string    // what it waits for, and at the end how that ended
-	queued   bool      // in line
-	expected time.Time // its turn, as it joined; zero: nobody asked
-	onWait   func(ctx context.Context, key string, waited time.Duration, reason string)
-	onQueue  func(ctx context.Context, key string, turn time.Time)
-
-	done chan struct{} // closed when it has left the line
-	turn turn          // of a waiter that has left, if err is nil
-	err  error
-
-	prev, next *waiter
-}
-
-func newWaiter(ctx context.Context, now time.Time) *waiter {
-	deadline, _ := ctx.Deadline()
-	return &waiter{arrived: now, deadline: deadline, done: make(chan struct{})}
-}
-
-// tooLate reports whether a turn at t is of no use to w. At its deadline a call
-// has no time left to be sent.
-func (w *waiter) tooLate(t time.Time, maxWait time.Duration) bool {
-	return t.Sub(w.arrived) > maxWait || !w.deadline.IsZero() && !t.Before(w.deadline)
-}
-
-// A line is waiters in the order in which they are served: first come, first
-// served. The zero value is an empty line.
+// A line is waiters in the order in which they go: by priority, and within one
+// the callers in turns, and those of a caller as they came. The zero line is
+// empty.
 type line struct {
-	head, tail *waiter
-	len        int
+	order   tree
+	classes [priorities]class
+	ages    [priorities]list.List // those who had time to move up so often, the oldest first
+	seq     uint64                // how many have joined so far
 }
 
-func (l *line) push(w *waiter) {
-	w.queued, w.prev = true, l.tail
-	if l.tail == nil {
-		l.head = w
-	} else {
-		l.tail.next = w
+func (l *line) len() int { return l.order.root.load().calls }
+
+// first is who goes next, and last who goes after all others; nil if nobody waits.
+func (l *line) first() *waiter { return l.order.first() }
+func (l *line) last() *waiter  { return l.order.last() }
+
+// ahead is what goes before a place.
+func (l *line) ahead(p place) load { return l.order.ahead(p) }
+
+// aheadIn is what would go before w, which stands at p, if it and those before it
+// in its class moved up to the class of to now.
+func (l *line) aheadIn(to Priority, w *waiter, p place) load {
+	sum := l.ahead(p).minus(l.ahead(first(p.priority)))
+	begun := p.end - l.classes[p.priority.index()].clock
+	for k := p.priority + 1; k <= to; k++ {
+		there := place{priority: k, arrived: p.arrived, seq: p.seq}
+		there.end, there.next = l.classes[k.index()].after(w.claim.Caller, begun, p.next != behind)
+		sum = sum.plus(l.ahead(there).minus(l.ahead(first(k))))
 	}
-	l.tail = w
-	l.len++
+	return sum.plus(l.ahead(first(to)))
 }
 
+// byClass is how many wait in each class.
+func (l *line) byClass() Line {
+	waiting := func(p Priority) int { return l.classes[p.index()].waiting }
+	return Line{High: waiting(High), Normal: waiting(Normal), Low: waiting(Low)}
+}
+
+// placeOf is where w stands in line, or would, if it joined now. One that has
+// lost a turn, because another quota did not let it through, keeps its place. step
+// is the time after which a waiter moves up.
+func (l *line) placeOf(w *waiter, now time.Time, step time.Duration) place {
+	priority := min(w.claim.Priority+Priority(steps(now.Sub(w.arrived), step)), High)
+	p := place{priority: priority, arrived: w.arrived, seq: w.seq}
+	l.classes[priority.index()].put(&p, w, w.seq > 0 && w.priority == priority)
+	if p.seq == 0 {
+		p.seq = l.seq + 1
+	}
+	return p
+}
+
+// steps is how often a waiter of some age has had the time to move up.
+func steps(age, step time.Duration) int {
+	if step <= 0 {
+		return 0
+	}
+	return int(min(age/step, priorities-1))
+}
+
+// push puts w at its place in line.
+func (l *line) push(w *waiter, now time.Time, step time.Duration) {
+	w.place = l.placeOf(w, now, step)
+	l.seq = max(l.seq, w.seq)
+	w.queued = true
+	l.enter(w)
+	w.inAge = byArrival(&l.ages[steps(now.Sub(w.arrived), step)], w)
+}
+
+// remove takes w out of line as if it had never been there: if it was the next of
+// its caller, the one behind it is that in its place.
 func (l *line) remove(w *waiter) {
-	if w.prev == nil {
-		l.head = w.next
-	} else {
-		w.prev.next = w.next
+	l.exit(w, w.next)
+	l.left(w)
+}
+
+// left notes that w has left its class for good.
+func (l *line) left(w *waiter) {
+	w.queued = false
+	for i := range l.ages {
+		l.ages[i].Remove(w.inAge) // does nothing in the lists that w is not in
 	}
-	if w.next == nil {
-		l.tail = w.prev
-	} else {
-		w.next.prev = w.prev
+}
+
+// serve takes w out of line because it is its turn.
+func (l *line) serve(w *waiter) {
+	k := &l.classes[w.priority.index()]
+	c := k.callers[w.claim.Caller]
+	k.clock = max(k.clock, w.end)
+	c.due = max(c.due, w.end) // one that was here before has paid
+	k.nexts++
+	l.exit(w, k.nexts)
+	l.left(w)
+}
+
+// age lets those who have waited for another step since they arrived move up, and
+// reports whether that changed the order. They take turns with the callers of the
+// higher class.
+func (l *line) age(now time.Time, step time.Duration) (moved bool) {
+	if step <= 0 {
+		return false
 	}
-	w.queued, w.prev, w.next = false, nil, nil
-	l.len--
+	for i := range l.ages[:priorities-1] {
+		for e := l.ages[i].Front(); e != nil; e = l.ages[i].Front() {
+			w := e.Value.(*waiter)
+			if now.Sub(w.arrived) < time.Duration(i+1)*step {
+				break
+			}
+			l.ages[i].Remove(e)
+			w.inAge = byArrival(&l.ages[i+1], w)
+			if w.priority < High {
+				before := l.ahead(w.place)
+				l.exit(w, w.next)
+				w.place = l.placeOf(w, now, step)
+				l.enter(w)
+				moved = moved || l.ahead(w.place) != before
+			}
+		}
+	}
+	return moved
+}
+
+// oldest is who has waited for the longest time; nil if nobody waits.
+func (l *line) oldest() *waiter {
+	var oldest *waiter
+	for i := range l.ages {
+		if e := l.ages[i].Front(); e != nil {
+			if w := e.Value.(*waiter); oldest == nil || w.arrived.Before(oldest.arrived) {
+				oldest = w
+			}
+		}
+	}
+	return oldest
+}
+
+// byArrival puts w into a list that is in the order of arrival.
+func byArrival(calls *list.List, w *waiter) *list.Element {
+	if e := lastBefore(calls, w); e != nil {
+		return calls.InsertAfter(w, e)
+	}
+	return calls.PushFront(w)
+}
+
+// lastBefore is the last in such a list that has arrived before w; nil if none
+// has. It is mostly the last of all: only somebody who comes from another quota,
+// or moves up, is older than others.
+func lastBefore(calls *list.List, w *waiter) *list.Element {
+	e := calls.Back()
+	for e != nil && e.Value.(*waiter).arrived.After(w.arrived) {
+		e = e.Prev()
+	}
+	return e
+}
+
+// enter puts w into its class.
+func (l *line) enter(w *waiter) {
+	k := &l.classes[w.priority.index()]
+	c := k.caller(w)
+	if w.next != behind {
+		k.nexts = max(k.nexts, w.next)
+		if e := c.calls.Front(); e != nil {
+			l.move(e.Value.(*waiter), func(p *place) { p.next = behind })
+		}
+	}
+	w.inCaller = byArrival(&c.calls, w)
+	k.waiting++
+	l.order.insert(w)
+}
+
+// exit takes w out of its class. The next call of its caller now ends where it
+// belongs: earlier, if others before it have left without a turn, or later, if w
+// had come before it; but not behind those that follow it, which move when they
+// are the next. next says since when it is.
+func (l *line) exit(w *waiter, next uint64) {
+	k := &l.classes[w.priority.index()]
+	c := k.callers[w.claim.Caller]
+	l.order.remove(w)
+	c.calls.Remove(w.inCaller)
+	k.waiting--
+	if k.waiting == 0 {
+		clear(k.callers) // There is nobody to be fair to.
+		return
+	}
+	e := c.calls.Front()
+	if e == nil || next == behind {
+		return
+	}
+	l.move(e.Value.(*waiter), func(p *place) {
+		p.next = next
+		p.end = c.due + int64(e.Value.(*waiter).cost)
+		if follows := e.Next(); follows != nil {
+			p.end = min(p.end, follows.Value.(*waiter).end)
+		}
+	})
+}
+
+// move changes the place of a waiter within its class.
+func (l *line) move(w *waiter, change func(*place)) {
+	l.order.remove(w)
+	change(&w.place)
+	l.order.insert(w)
 }

@@ -32,6 +32,8 @@ type arrival struct {
 	gate     int           // seconds of the Retry-After that it gets; 0: none
 	answer   time.Duration // until its answer
 	body     time.Duration // until its body is closed, after that
+	claim    limit.Claim
+	cost     int
 }
 
 type change struct {
@@ -61,7 +63,7 @@ func drawScript(t *rapid.T) *script {
 	gated := rapid.Bool().Draw(t, "gated")
 	for i := range rapid.IntRange(1, 150).Draw(t, "calls") {
 		// The microseconds keep the order of arrival known.
-		a := arrival{at: time.Duration(rapid.IntRange(0, span).Draw(t, "at"))*time.Millisecond + time.Duration(i)*time.Microsecond}
+		a := arrival{at: time.Duration(rapid.IntRange(0, span).Draw(t, "at"))*time.Millisecond + time.Duration(i)*time.Microsecond, cost: 1}
 		switch rapid.IntRange(0, 5).Draw(t, "leaves") {
 		case 0:
 			a.patience = time.Duration(rapid.IntRange(1, 4000).Draw(t, "patience")) * time.Millisecond
@@ -88,6 +90,56 @@ func drawScript(t *rapid.T) *script {
 	return s
 }
 
+// drawClaims gives those who come priorities, callers and costs, no cost higher
+// than a window holds.
+func (s *script) drawClaims(t *rapid.T) {
+	s.first = claiming(s.first)
+	cost := rapid.SampledFrom([]int{1, 1, 1, 2, 5})
+	if rapid.Bool().Draw(t, "all cost one") {
+		cost = rapid.Just(1)
+	}
+	most := s.first.Count
+	for _, c := range s.changes {
+		most = min(most, c.count)
+	}
+	for i := range s.arrivals {
+		a := &s.arrivals[i]
+		a.claim.Priority = limit.Priority(rapid.IntRange(-1, 1).Draw(t, "priority"))
+		a.claim.Caller = rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "caller")
+		a.cost = cost.Draw(t, "cost")
+		if s.first.Window {
+			a.cost = min(a.cost, int(most))
+		}
+	}
+}
+
+// dearest is the highest cost of a call.
+func (s *script) dearest() int {
+	dearest := 1
+	for _, a := range s.arrivals {
+		dearest = max(dearest, a.cost)
+	}
+	return dearest
+}
+
+// overdraft is how much more than there is the last call may spend.
+func (s *script) overdraft() float64 {
+	least := s.first.Burst
+	for _, c := range s.changes {
+		least = min(least, c.burst)
+	}
+	if s.first.Window {
+		return 0
+	}
+	return float64(max(s.dearest()-least, 0))
+}
+
+// foreseen reports whether the limit knows when each turn comes, as far as those
+// go who are in line: not with slots, and not where costs share out a window.
+func (s *script) foreseen() bool {
+	return s.first.Concurrency == 0 && !(s.first.Window && s.dearest() > 1)
+}
+
 // An outcome is how one arrival ended, in times since the start.
 type outcome struct {
 	arrival
@@ -110,9 +162,10 @@ func play(t *testing.T, s *script) (outcomes []outcome, gates [][2]time.Duration
 			gates = append(gates, [2]time.Duration{time.Since(start), until.Sub(start)})
 		}
 		first.Jitter = func(most time.Duration) time.Duration { return most / 3 }
-		g := newGroup(t, first, nil)
+		begun := newGroup(t, first, nil)
+		g := begun
 		outcomes = make([]outcome, len(s.arrivals))
-		rt := g.Wrap(byHost)(roundTripper(func(req *http.Request) (*http.Response, error) {
+		wire := roundTripper(func(req *http.Request) (*http.Response, error) {
 			i, _ := strconv.Atoi(req.URL.Path[1:])
 			outcomes[i].sent = time.Since(start)
 			outcomes[i].ended = outcomes[i].sent
@@ -121,7 +174,7 @@ func play(t *testing.T, s *script) (outcomes []outcome, gates [][2]time.Duration
 				return respond(429, "Retry-After", strconv.Itoa(s.arrivals[i].gate)), nil
 			}
 			return respond(200), nil
-		}))
+		})
 
 		var all sync.WaitGroup
 		for i, a := range s.arrivals {
@@ -129,7 +182,7 @@ func play(t *testing.T, s *script) (outcomes []outcome, gates [][2]time.Duration
 				time.Sleep(a.at)
 				o := &outcomes[i]
 				o.arrival, o.sent = a, -1
-				ctx := t.Context()
+				ctx := as(t.Context(), a.claim.Caller, a.claim.Priority)
 				if a.patience > 0 {
 					var cancel context.CancelFunc
 					ctx, cancel = context.WithTimeout(ctx, a.patience)
@@ -141,7 +194,7 @@ func play(t *testing.T, s *script) (outcomes []outcome, gates [][2]time.Duration
 					time.AfterFunc(a.cancel, cancel)
 				}
 				req, _ := http.NewRequestWithContext(ctx, "GET", fmt.Sprintf("http://api.example/%d", i), nil)
-				resp, err := rt.RoundTrip(req)
+				resp, err := limit.Wrap(a.cost, limit.Quota{Group: begun, Key: byHost})(wire).RoundTrip(req)
 				if o.err = err; err != nil {
 					o.ended = time.Since(start)
 					return
@@ -185,6 +238,26 @@ func TestWhateverHappensTheRulesHold(t *testing.T) {
 	})
 }
 
+func TestWhateverIsClaimedTheRulesHold(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		s := drawScript(rt)
+		s.drawClaims(rt)
+		outcomes, gates, left := play(t, s)
+		for _, problem := range slices.Concat(
+			overtakenByTheirOwn(outcomes), s.outstayed(outcomes), early(outcomes, gates),
+			s.overrun(outcomes), s.crowded(outcomes), s.wasted(outcomes, gates), s.untruthful(outcomes),
+		) {
+			rt.Errorf("%s", problem)
+		}
+		if left.Active != 0 || left.Waiting != 0 || left.Line != (limit.Line{}) {
+			rt.Errorf("left %+v", left)
+		}
+		if rt.Failed() {
+			rt.Log(s)
+		}
+	})
+}
+
 func sentOnly(outcomes []outcome) (sent []outcome) {
 	for _, o := range outcomes {
 		if o.sent >= 0 {
@@ -202,6 +275,18 @@ func overtaken(outcomes []outcome) (problems []string) {
 			problems = append(problems, fmt.Sprintf("arrived at %v and sent at %v, before an earlier one at %v", o.at, o.sent, latest))
 		}
 		latest = max(latest, o.sent)
+	}
+	return problems
+}
+
+// overtakenByTheirOwn: first come, first served, among those who claim the same.
+func overtakenByTheirOwn(outcomes []outcome) (problems []string) {
+	byClaim := make(map[limit.Claim][]outcome)
+	for _, o := range outcomes {
+		byClaim[o.claim] = append(byClaim[o.claim], o)
+	}
+	for _, same := range byClaim {
+		problems = append(problems, overtaken(same)...)
 	}
 	return problems
 }
@@ -225,7 +310,7 @@ func (s *script) outstayed(outcomes []outcome) (problems []string) {
 			problems = append(problems, fmt.Sprintf("arrived at %v and sent at its deadline", o.at))
 		case o.err == nil || errors.As(o.err, &refused):
 		case o.cancel > 0 && errors.Is(o.err, context.Canceled) && o.ended == o.at+o.cancel:
-		case o.patience > 0 && s.first.Concurrency > 0 && errors.Is(o.err, context.DeadlineExceeded) && o.ended == o.at+o.patience:
+		case o.patience > 0 && !s.foreseen() && errors.Is(o.err, context.DeadlineExceeded) && o.ended == o.at+o.patience:
 		default: // The limit foresees each deadline, unless it is a slot that makes it wait.
 			problems = append(problems, fmt.Sprintf("arrived at %v and ended at %v with %v", o.at, o.ended, o.err))
 		}
@@ -270,10 +355,19 @@ func (s *script) allowance(a, b time.Duration) (calls, room float64) {
 	return calls, room
 }
 
+// spent is what calls cost together.
+func spent(sent []outcome) (sum int) {
+	for _, o := range sent {
+		sum += o.cost
+	}
+	return sum
+}
+
 // overrun: from any call to any other, no more are sent than rate × time +
 // burst; of a window, no more than Count in each.
 func (s *script) overrun(outcomes []outcome) (problems []string) {
 	sent := sentOnly(outcomes)
+	slices.SortStableFunc(sent, func(a, b outcome) int { return int(a.sent - b.sent) })
 	for i := range sent {
 		for j := i; j < len(sent); j++ {
 			a, b := sent[i].sent, sent[j].sent
@@ -282,7 +376,7 @@ func (s *script) overrun(outcomes []outcome) (problems []string) {
 				// Up to b there are the windows that began since a, and the one before.
 				calls = room * float64(int((b-a)/s.first.Per)+1)
 			}
-			if n := float64(j - i + 1); n > calls+room+1e-6 {
+			if n := float64(spent(sent[i : j+1])); n > calls+room+s.overdraft()+1e-6 {
 				problems = append(problems, fmt.Sprintf("%v were sent from %v to %v, of %v", n, a, b, calls+room))
 			}
 		}
@@ -317,7 +411,7 @@ func (s *script) overfull(sent []outcome) (problems []string) {
 		if o.sent >= begin+s.first.Per {
 			begin, n = o.sent, 0
 		}
-		if n++; n > int(s.first.Count) {
+		if n += o.cost; n > int(s.first.Count) {
 			problems = append(problems, fmt.Sprintf("%d were sent in the window from %v", n, begin))
 		}
 	}
@@ -326,9 +420,10 @@ func (s *script) overfull(sent []outcome) (problems []string) {
 
 // wasted: as long as somebody waits and no gate is closed, at least 97 % of
 // what the rates allow is sent, but for the call that is about to be.
-// With slots, the rate is not all that decides.
+// With slots, the rate is not all that decides; and what is left of a window may be
+// too little for the next call.
 func (s *script) wasted(outcomes []outcome, gates [][2]time.Duration) (problems []string) {
-	if s.first.Concurrency > 0 {
+	if !s.foreseen() {
 		return nil
 	}
 	sent := sentOnly(outcomes)
@@ -340,11 +435,11 @@ func (s *script) wasted(outcomes []outcome, gates [][2]time.Duration) (problems 
 		n := 0
 		for _, other := range sent {
 			if other.sent >= from && other.sent <= to {
-				n++
+				n += other.cost
 			}
 		}
 		want, _ := s.allowance(from, to)
-		want = 0.97*want - 1
+		want = 0.97*want - float64(s.dearest()) - s.overdraft() // which somebody may have left before
 		if s.first.Window {
 			if len(s.changes) > 0 {
 				continue
@@ -361,7 +456,7 @@ func (s *script) wasted(outcomes []outcome, gates [][2]time.Duration) (problems 
 // untruthful: who is refused for the time is told a time that he did not have.
 // (For a slot it is an estimate.)
 func (s *script) untruthful(outcomes []outcome) (problems []string) {
-	if s.first.Concurrency > 0 {
+	if !s.foreseen() {
 		return nil
 	}
 	for _, o := range outcomes {

@@ -16,11 +16,15 @@ func TestNobodyEntersADroppedDispatcher(t *testing.T) {
 	if !d.retire(time.Now()) {
 		t.Error("an idle one is kept")
 	}
-	if _, err := d.enter(t.Context()); err != errRetired {
-		t.Errorf("entered: %v", err)
+	if _, _, err := d.try(1); err != errRetired {
+		t.Errorf("it gives turns: %v", err)
+	}
+	if err := d.join(&waiter{}); err != errRetired {
+		t.Errorf("it has a line: %v", err)
 	}
 	g.quotas.byKey = map[string]*dispatcher{}
-	if _, err := g.enter(t.Context(), "key"); err != nil {
+	p := passage{cost: 1, stops: []stop{{group: g, key: "key", d: d}}}
+	if err := p.enter(t.Context()); err != nil {
 		t.Errorf("no other one: %v", err)
 	}
 	if g.quotas.get("key").retire(time.Now()) {

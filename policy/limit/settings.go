@@ -11,7 +11,7 @@ import (
 // Settings say what a quota allows. The zero value allows everything and
 // learns nothing.
 type Settings struct {
-	// Count calls may be sent per Per. Count 0: no rate.
+	// Count calls that cost one may be sent per Per. Count 0: no rate.
 	Count float64
 	Per   time.Duration
 
@@ -24,10 +24,12 @@ type Settings struct {
 	// its way until its response body is closed. 0: any number.
 	Concurrency int
 
-	// MaxWait is how long a call may wait for its turn. 0: no call waits.
+	// MaxWait is how long a call may wait for its turn. 0: no call waits. With each
+	// third of it that a call has waited, it moves up a class.
 	MaxWait time.Duration
 
-	// MaxQueue is how many calls may wait. 0: none.
+	// MaxQueue is how many calls may wait. 0: none. When there are more, the one
+	// that would go last is refused, whenever it came.
 	MaxQueue int
 
 	// Window says that Count calls may be sent at once, from the first of them
@@ -45,6 +47,11 @@ type Settings struct {
 	// held. Nil: no jitter.
 	Jitter func(max time.Duration) time.Duration
 
+	// Claim, if not nil, gives the claim of a call that has to wait, with its
+	// context. It is asked once, by the first of the call's quotas that makes it
+	// wait, and may take its time. Nil: all are of normal priority and one caller.
+	Claim func(ctx context.Context) Claim
+
 	// OnQueue, if not nil, is told of each call that begins to wait, with the time
 	// of its turn as far as that can be told (see Group.Estimate). It must not block.
 	OnQueue func(ctx context.Context, key string, turn time.Time)
@@ -58,6 +65,16 @@ type Settings struct {
 	// OnGate, if not nil, is told of each gate that was closed, or moved to a
 	// later time, with the context of the call whose answer closed it.
 	OnGate func(ctx context.Context, key string, until time.Time)
+}
+
+// claim is that of a call that has to wait.
+func (g *Group) claim(ctx context.Context) Claim {
+	if g.settings.Claim == nil {
+		return Claim{}
+	}
+	c := g.settings.Claim(ctx)
+	c.Priority = min(max(c.Priority, Low), High)
+	return c
 }
 
 // check reports everything that is wrong with s.

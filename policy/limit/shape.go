@@ -10,14 +10,15 @@ import (
 // A shape says when the next call may be sent, as far as the rate goes. Its
 // dispatcher guards it.
 type shape interface {
-	// take spends one call at now, if it may be sent.
-	take(now time.Time) bool
-	// giveBack returns a call that was taken at that time and not sent.
-	giveBack(taken time.Time)
-	// turn is the earliest time, not before from, of the call that comes after
-	// ahead others, all sent as soon as they may.
-	turn(from time.Time, ahead int) time.Time
-	// left is how many calls may be sent at now, room how many at most.
+	// take spends the cost of a call at now, if it may be sent.
+	take(now time.Time, cost int) bool
+	// giveBack returns at now the cost of a call that was taken at taken and not sent.
+	giveBack(now, taken time.Time, cost int)
+	// turn is the earliest time, not before from, of a call of that cost which
+	// comes after others that cost ahead together, all sent as soon as they may.
+	turn(from time.Time, ahead, cost int) time.Time
+	// left is what may be spent at now, room how much at most. Less than nothing
+	// is left when a call has cost more than there was.
 	left(now time.Time) float64
 	room() float64
 }
@@ -42,17 +43,14 @@ func newShape(s *Settings, old shape, now time.Time) shape {
 // unlimited is the shape of a quota without a rate.
 type unlimited struct{}
 
-func (unlimited) take(time.Time) bool                  { return true }
-func (unlimited) giveBack(time.Time)                   {}
-func (unlimited) turn(from time.Time, _ int) time.Time { return from }
-func (unlimited) left(time.Time) float64               { return math.Inf(1) }
-func (unlimited) room() float64                        { return math.Inf(1) }
+func (unlimited) take(time.Time, int) bool                { return true }
+func (unlimited) giveBack(_, _ time.Time, _ int)          {}
+func (unlimited) turn(from time.Time, _, _ int) time.Time { return from }
+func (unlimited) left(time.Time) float64                  { return math.Inf(1) }
+func (unlimited) room() float64                           { return math.Inf(1) }
 
 // smooth is a token bucket.
-type smooth struct {
-	lim      *rate.Limiter
-	returned int // tokens taken from lim and given back; part of what is left
-}
+type smooth struct{ lim *rate.Limiter }
 
 func newSmooth(s *Settings, old shape, left float64, now time.Time) *smooth {
 	limit := rate.Limit(s.Count / s.Per.Seconds())
@@ -78,27 +76,40 @@ func newSmooth(s *Settings, old shape, left float64, now time.Time) *smooth {
 
 // take never reserves: a Reservation that is cancelled 1 ns late returns
 // nothing, and after a later one too little.
-func (b *smooth) take(now time.Time) bool {
-	if b.returned > 0 {
-		// What was given back counts as if it had stayed in the bucket, which
-		// may have filled up since.
-		b.returned = min(b.returned, int(b.room()-b.lim.TokensAt(now)))
-	}
-	if b.returned > 0 {
-		b.returned--
-		return true
-	}
+func (b *smooth) take(now time.Time, cost int) bool {
+	needed := b.needed(cost)
 	// AllowN cuts the missing time to whole nanoseconds, so it allows what is
 	// due within the next one. The rest stays as a debt; nothing is gained.
-	return b.lim.AllowN(now, 1)
+	if !b.lim.AllowN(now, needed) {
+		return false
+	}
+	if owed := cost - needed; owed > 0 {
+		b.spend(now, owed)
+	}
+	return true
+}
+
+// needed is what has to be in the bucket for a call. One that costs more than
+// the bucket holds goes when it is full, and the next pay the rest.
+func (b *smooth) needed(cost int) int { return min(cost, b.lim.Burst()) }
+
+// spend takes tokens, be they there or not; less than none puts them back. A
+// Limiter lets nobody reserve more than its burst, and so has a larger one for
+// this moment.
+func (b *smooth) spend(now time.Time, tokens int) {
+	burst := b.lim.Burst()
+	b.lim.SetBurstAt(now, max(burst, tokens))
+	b.lim.ReserveN(now, tokens)
+	b.lim.SetBurstAt(now, burst)
 }
 
 // giveBack does without Reservation.CancelAt, which sets the clock of the
-// Limiter back to its argument, so that the time since then counts twice.
-func (b *smooth) giveBack(time.Time) { b.returned++ }
+// Limiter back to its argument, so that the time since then counts twice. What
+// is more than the bucket holds is cut off when it is looked at.
+func (b *smooth) giveBack(now, _ time.Time, cost int) { b.spend(now, -cost) }
 
-func (b *smooth) turn(from time.Time, ahead int) time.Time {
-	missing := float64(ahead+1) - b.left(from)
+func (b *smooth) turn(from time.Time, ahead, cost int) time.Time {
+	missing := float64(ahead+b.needed(cost)) - b.left(from)
 	if missing <= 0 {
 		return from
 	}
@@ -106,12 +117,13 @@ func (b *smooth) turn(from time.Time, ahead int) time.Time {
 }
 
 func (b *smooth) left(now time.Time) float64 {
-	return min(b.lim.TokensAt(now)+float64(b.returned), b.room())
+	return b.lim.TokensAt(now)
 }
 
 func (b *smooth) room() float64 { return float64(b.lim.Burst()) }
 
-// window allows count calls from the first of them until per later.
+// window allows calls that cost count together from the first of them until per
+// later. What a call leaves that costs more than is left is not spent.
 type window struct {
 	count int
 	per   time.Duration
@@ -135,35 +147,48 @@ func newWindow(s *Settings, old shape, left float64, now time.Time) *window {
 	return w
 }
 
-func (w *window) take(now time.Time) bool {
+func (w *window) take(now time.Time, cost int) bool {
+	cost = w.needed(cost)
 	if !now.Before(w.end) {
 		w.end, w.spent = now.Add(w.per), 0
 	}
-	if w.spent >= w.count {
+	if w.spent+cost > w.count {
 		return false
 	}
-	w.spent++
+	w.spent += cost
 	return true
 }
 
-func (w *window) giveBack(taken time.Time) {
+// needed is what a call spends: no more than a whole window. The configuration
+// allows no higher cost, but the count may have become smaller since.
+func (w *window) needed(cost int) int { return min(cost, w.count) }
+
+func (w *window) giveBack(_, taken time.Time, cost int) {
 	if w.spent == 0 || taken.Before(w.end.Add(-w.per)) {
 		return // of a window that has ended
 	}
-	if w.spent--; w.spent == 0 {
+	if w.spent = max(w.spent-w.needed(cost), 0); w.spent == 0 {
 		w.end = time.Time{} // The call that would have started it was not sent.
 	}
 }
 
-func (w *window) turn(from time.Time, ahead int) time.Time {
+// turn reckons as if those ahead could be split between windows: where costs
+// differ, it may come a window later.
+func (w *window) turn(from time.Time, ahead, cost int) time.Time {
 	left, end := w.count-w.spent, w.end
 	if !from.Before(end) {
 		left, end = w.count, from.Add(w.per)
 	}
-	if ahead < left {
+	cost = w.needed(cost)
+	if ahead+cost <= left {
 		return from
 	}
-	return end.Add(nanoseconds(float64((ahead-left)/w.count) * float64(w.per)))
+	over := max(ahead-left, 0)
+	windows := over / w.count
+	if over%w.count+cost > w.count {
+		windows++
+	}
+	return end.Add(nanoseconds(float64(windows) * float64(w.per)))
 }
 
 func (w *window) left(now time.Time) float64 {

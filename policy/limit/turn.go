@@ -10,7 +10,19 @@ import (
 type turn struct {
 	d     *dispatcher
 	taken time.Time
+	cost  int
 	eased bool // it went out while the gate was opening
+	// settles says that the line stands still until it is known whether the call
+	// goes, or has to wait for another quota: until settle, or failed.
+	settles bool
+}
+
+// settle says that the call goes: it has its turn everywhere.
+func (d *dispatcher) settle() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.settling = false
+	d.advanceLine()
 }
 
 // answered ends the waiting for an answer. fine says that the provider did not
@@ -22,7 +34,7 @@ func (d *dispatcher) answered(t turn, fine bool) (hold bool) {
 		d.active--
 	}
 	if t.eased {
-		d.gate.answered(fine, time.Now(), d.line.len == 0)
+		d.gate.answered(fine, time.Now(), d.line.len() == 0)
 	}
 	d.advanceLine()
 	return hold
@@ -53,7 +65,10 @@ func (d *dispatcher) failed(t turn, sent bool) {
 func (d *dispatcher) drop(t turn, sent bool) {
 	d.active--
 	if !sent {
-		d.shape.giveBack(t.taken)
+		d.shape.giveBack(time.Now(), t.taken, t.cost)
+	}
+	if t.settles {
+		d.settling = false
 	}
 	if t.eased {
 		d.gate.passing--
@@ -62,7 +77,7 @@ func (d *dispatcher) drop(t turn, sent bool) {
 
 // advanceLine spares those who find no line a look at the clock.
 func (d *dispatcher) advanceLine() {
-	if d.line.len > 0 {
+	if d.line.len() > 0 {
 		d.advance(time.Now())
 	}
 }
@@ -75,6 +90,9 @@ func (d *dispatcher) throttled(ctx context.Context, now time.Time, hint time.Dur
 	closed := s.Learn && d.gate.close(until, s.Count == 0)
 	if closed {
 		now = time.Now()
+		for w := range d.line.order.all() {
+			w.reason = waitGate
+		}
 		d.review(now)
 		d.advance(now)
 	}

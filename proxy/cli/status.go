@@ -106,7 +106,16 @@ func quotaState(q policy.QuotaStatus) string {
 	if strings.Contains(q.Limit, "at once") {
 		text += fmt.Sprintf(", %d under way", q.Active)
 	}
-	return text + fmt.Sprintf(", %d waiting%s", q.Waiting, until(", closed for ", q.Gate))
+	return text + ", " + lineState(q.Waiting, q.Line) + until(", closed for ", q.Gate)
+}
+
+// lineState tells of the classes where not all that wait are in the normal one.
+func lineState(waiting int, line policy.Line) string {
+	text := fmt.Sprintf("%d waiting", waiting)
+	if waiting != line.Normal {
+		text += " (" + line.String() + ")"
+	}
+	return text
 }
 
 // circuitState says of an open circuit whose time has passed what comes next.
@@ -175,7 +184,14 @@ func printExplanation(w io.Writer, e policy.Explanation) {
 		if q.Wait > 0 {
 			turn = fmt.Sprintf("a turn in %.3f s", q.Wait)
 		}
-		fmt.Fprintf(w, "  quota\t%s, %s: %s\n", q.Key, q.Limit, turn)
+		if line := q.Line.String(); line != "" {
+			turn += ", " + line + " waiting"
+		}
+		limit := q.Limit
+		if q.Cost > 1 {
+			limit += fmt.Sprintf(" (it costs %d)", q.Cost)
+		}
+		fmt.Fprintf(w, "  quota\t%s, %s: %s\n", q.Key, limit, turn)
 	}
 	fmt.Fprintf(w, "  circuit\t%s, %s\n", e.Circuit.Key, circuitState(*e.Circuit))
 	for _, r := range e.Retries {

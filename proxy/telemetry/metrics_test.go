@@ -68,7 +68,8 @@ func TestGaugesReadTheStateAndFoldHosts(t *testing.T) {
 			up := policy.UpstreamStatus{Name: "shops", Budget: 4.5}
 			for i := range 1000 {
 				key := fmt.Sprintf("shop%d.test", i)
-				up.Quotas = append(up.Quotas, policy.QuotaStatus{Key: key, Limit: "2/s", Tokens: float64(i) + 0.5, Active: 1, Waiting: 2})
+				up.Quotas = append(up.Quotas, policy.QuotaStatus{Key: key, Limit: "2/s", Tokens: float64(i) + 0.5, Active: 1,
+					Waiting: 3, Line: policy.Line{High: 1, Low: 2}})
 				up.Circuits = append(up.Circuits, policy.CircuitStatus{Key: key, State: "closed"})
 			}
 			up.Quotas[7].Gate = &gate
@@ -78,7 +79,9 @@ func TestGaugesReadTheStateAndFoldHosts(t *testing.T) {
 		text := r.metrics(t)
 		for _, want := range []string{
 			`outrider_quota_tokens{limit="2/s",upstream="shops"} 0.5`,
-			`outrider_quota_waiting{limit="2/s",upstream="shops"} 2000`,
+			`outrider_quota_waiting{limit="2/s",priority="high",upstream="shops"} 1000`,
+			`outrider_quota_waiting{limit="2/s",priority="normal",upstream="shops"} 0`,
+			`outrider_quota_waiting{limit="2/s",priority="low",upstream="shops"} 2000`,
 			`outrider_quota_active{limit="2/s",upstream="shops"} 1000`,
 			`outrider_quota_gate_seconds{limit="2/s",upstream="shops"} 90`,
 			`outrider_circuits{state="closed",upstream="shops"} 999`,

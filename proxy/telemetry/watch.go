@@ -30,7 +30,7 @@ func (x *metrics) watch(m metric.Meter) error {
 	g.tokens, errs[0] = m.Float64ObservableGauge("outrider.quota.tokens",
 		metric.WithDescription("Calls that may be sent at once; the tightest quota of the limit."))
 	g.waiting, errs[1] = m.Int64ObservableGauge("outrider.quota.waiting",
-		metric.WithDescription("Calls in line for a turn."))
+		metric.WithDescription("Calls in line for a turn, by class: a call that has waited long is in a higher class than that of its priority."))
 	g.active, errs[2] = m.Int64ObservableGauge("outrider.quota.active",
 		metric.WithDescription("Calls under way that hold a slot."))
 	g.gate, errs[3] = m.Float64ObservableGauge("outrider.quota.gate", metric.WithUnit("s"),
@@ -62,7 +62,12 @@ func (g *gauges) observe(o metric.Observer, up policy.UpstreamStatus, now time.T
 	for limit, q := range foldQuotas(up.Quotas, now) {
 		labels := metric.WithAttributes(name, attribute.String("limit", limit))
 		o.ObserveFloat64(g.tokens, q.tokens, labels)
-		o.ObserveInt64(g.waiting, q.waiting, labels)
+		for _, class := range []struct {
+			name    string
+			waiting int
+		}{{"high", q.line.High}, {"normal", q.line.Normal}, {"low", q.line.Low}} {
+			o.ObserveInt64(g.waiting, int64(class.waiting), labels, metric.WithAttributes(attribute.String("priority", class.name)))
+		}
 		o.ObserveInt64(g.active, q.active, labels)
 		o.ObserveFloat64(g.gate, q.gate.Seconds(), labels)
 	}
@@ -77,9 +82,10 @@ func (g *gauges) observe(o metric.Observer, up policy.UpstreamStatus, now time.T
 
 // quotas is what the quotas of one limit come to.
 type quotas struct {
-	tokens          float64
-	waiting, active int64
-	gate            time.Duration
+	tokens float64
+	line   policy.Line
+	active int64
+	gate   time.Duration
 }
 
 // foldQuotas folds quotas by their limit as configured.
@@ -90,7 +96,9 @@ func foldQuotas(list []policy.QuotaStatus, now time.Time) map[string]quotas {
 		if !seen || q.Tokens < sum.tokens {
 			sum.tokens = q.Tokens
 		}
-		sum.waiting += int64(q.Waiting)
+		sum.line.High += q.Line.High
+		sum.line.Normal += q.Line.Normal
+		sum.line.Low += q.Line.Low
 		sum.active += int64(q.Active)
 		if q.Gate != nil {
 			sum.gate = max(sum.gate, q.Gate.Sub(now))
