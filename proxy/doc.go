@@ -15,6 +15,8 @@
 //	inner.go     what comes out of it, plain or TLS, HTTP/1 or HTTP/2, is served
 //	             like any call, bound to the host of its CONNECT
 //	exchange.go  one call: SERVER span, panic guard, from the route to the answer
+//	peer.go      who sent it, for the line: asked for when it has to wait;
+//	             processes.go knows the programs of this machine
 //	outbound.go  the request that goes out, without what is the connection's
 //	upload.go    the client's side of its body: counted, and never waited for
 //	             without end

@@ -137,6 +137,9 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 		x.refuse(err)
 		return
 	}
+	if from := peerOf(x.r); asked.Caller == nil && from != nil {
+		asked.Caller = from.caller
+	}
 	x.ctx = policy.WithControls(x.ctx, asked)
 	chain, replay, err := s.chain(set, x, &to, asked)
 	if err != nil {

@@ -210,15 +210,16 @@ func offers(list, protocol string) bool {
 // What a caller may ask of us is understood, or refused in words; it never
 // does anything else.
 func FuzzControls(f *testing.F) {
-	f.Add("5s", "off", "true", "")
-	f.Add("250ms", "on", "false", "acme")
-	f.Add("5", "maybe", "1", "\"\\\x7f")
-	f.Add("-1s", "", "", "")
-	f.Add("9999999999h", "OFF", "True", "")
-	f.Add("0.1ns", "", "", "")
-	f.Fuzz(func(t *testing.T, timeout, retry, idempotent, connection string) {
+	f.Add("5s", "off", "true", "", "high", "nightly")
+	f.Add("250ms", "on", "false", "acme", "normal", "a name with spaces")
+	f.Add("5", "maybe", "1", "\"\\\x7f", "HIGH", "\xff")
+	f.Add("-1s", "", "", "", "low", "")
+	f.Add("9999999999h", "OFF", "True", "", "0", "x")
+	f.Add("0.1ns", "", "", "", "", strings.Repeat("x", 129))
+	f.Fuzz(func(t *testing.T, timeout, retry, idempotent, connection, priority, caller string) {
 		header := http.Header{}
-		for name, value := range map[string]string{"Timeout": timeout, "Retry": retry, "Idempotent": idempotent, "Connection": connection} {
+		for name, value := range map[string]string{"Timeout": timeout, "Retry": retry, "Idempotent": idempotent,
+			"Connection": connection, "Priority": priority, "Caller": caller} {
 			header.Set("Outrider-"+name, value)
 		}
 		c, err := controls(header)
@@ -235,6 +236,10 @@ func FuzzControls(f *testing.F) {
 			t.Errorf("Outrider-Timeout %q is understood as %s", timeout, c.Timeout)
 		case c.NoRetry != (retry == "off"), c.Idempotent != (idempotent == "true"), c.Connection == nil || *c.Connection != connection:
 			t.Errorf("understood %q %q %q as %+v", retry, idempotent, connection, c)
+		case c.Priority != map[string]policy.Priority{"high": policy.PriorityHigh, "low": policy.PriorityLow}[priority]:
+			t.Errorf("Outrider-Priority %q is understood as %d", priority, c.Priority)
+		case len(caller) > longestCaller, (c.Caller == nil) != (caller == ""), c.Caller != nil && c.Caller() != caller:
+			t.Errorf("Outrider-Caller %q is understood otherwise", caller)
 		}
 	})
 }

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bytes"
-	"context"
 	"net"
 	"net/http"
 	"sync"
@@ -132,19 +131,6 @@ func beneath[C net.Conn](conn net.Conn) (found C, ok bool) {
 		}
 		conn = layer.NetConn()
 	}
-}
-
-type connKey struct{}
-
-// connContext remembers the connection that a request comes from.
-func connContext(ctx context.Context, conn net.Conn) context.Context {
-	return context.WithValue(ctx, connKey{}, conn)
-}
-
-// connOf is the connection that a request comes from.
-func connOf(r *http.Request) net.Conn {
-	conn, _ := r.Context().Value(connKey{}).(net.Conn)
-	return conn
 }
 
 // framed is the strict reader that a request came through, unless it came by

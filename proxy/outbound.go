@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -136,6 +137,9 @@ func upgradeType(in *http.Request) string {
 	return value
 }
 
+// longestCaller bounds the name of a caller, which is remembered while it waits.
+const longestCaller = 128
+
 // controls reads what the caller asks of us in the headers of its call.
 func controls(header http.Header) (policy.Controls, error) {
 	var c policy.Controls
@@ -159,6 +163,20 @@ func controls(header http.Header) (policy.Controls, error) {
 		c.Idempotent = true
 	default:
 		return c, malformed("Outrider-Idempotent: " + quote(v) + " is not known; write true")
+	}
+	switch v := header.Get("Outrider-Priority"); v {
+	case "", "normal":
+	case "high":
+		c.Priority = policy.PriorityHigh
+	case "low":
+		c.Priority = policy.PriorityLow
+	default:
+		return c, malformed("Outrider-Priority: " + quote(v) + " is not known; write high, normal or low")
+	}
+	if v := header.Get("Outrider-Caller"); len(v) > longestCaller {
+		return c, malformed("Outrider-Caller: " + quote(v) + " is too long; a name has at most " + strconv.Itoa(longestCaller) + " bytes")
+	} else if v != "" {
+		c.Caller = func() string { return v }
 	}
 	switch named := header["Outrider-Connection"]; len(named) {
 	case 0:

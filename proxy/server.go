@@ -63,6 +63,7 @@ type Server struct {
 	servers    []*http.Server
 	serving    sync.WaitGroup
 	calls      underway
+	processes  processes
 	base       context.Context // of all calls
 	breaks     context.CancelFunc
 }
@@ -103,7 +104,7 @@ func (s *Server) start(listener net.Listener, handler http.HandlerFunc) {
 		HTTP2:                        &http.HTTP2Config{WriteByteTimeout: silence},
 		DisableGeneralOptionsHandler: true, // OPTIONS * is the upstream's to answer
 		ErrorLog:                     slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
-		ConnContext:                  connContext,
+		ConnContext:                  s.connContext,
 	}
 	s.servers = append(s.servers, server)
 	s.serving.Go(func() {

@@ -3,7 +3,8 @@
 // A quota is one limit of a provider as we understand it: so many calls per
 // time, so many at once, and nothing at all until a time that the provider
 // named. A Group is a set of quotas under the same Settings, one for each key
-// (a host and a credential, usually), and Wrap puts it around a RoundTripper:
+// (a host and a credential, usually), and Wrap puts one or several around a
+// RoundTripper:
 //
 //	retry(auth(circuit(limit(send))))
 //
@@ -24,23 +25,57 @@
 //   - a 429 cannot stop anybody who has a reservation already;
 //   - a Cancel after SetLimit returns more than was taken.
 //
-// So nobody calls Wait here. A dispatcher keeps the line itself, first come,
-// first served, and asks the bucket for one token, for the head of the line,
-// at the moment when the head may go. Who gives up is taken out of the line
+// So nobody calls Wait here. A dispatcher keeps the line itself, and asks the
+// bucket for the tokens of one call, for the head of the line, at the moment
+// when the head may go. Who gives up is taken out of the line
 // and has cost nothing; a new rate and a new gate hold for everyone at once.
 // It has no goroutine: one timer, set for the head, and the callers themselves
 // move the line.
 //
 // A call that finds no line and a token takes it and goes, without allocating.
 //
+// # Who goes first
+//
+// A line has a class for each Priority, and the higher one goes first. A call that
+// has waited for a third of MaxWait moves up a class, so that a low one has the last
+// third in the highest: whatever the load of the others, it has its share there.
+//
+// Within a class callers take turns: each gets the same, in tokens, while it has
+// calls in line (fair queueing; see class). So thousands of calls of one caller do
+// not hold up the single call of another, which goes after at most one turn of each.
+// The calls of a caller go in the order in which they came.
+//
+// The line is one tree, by class and by time in the class, which knows what goes
+// before each place, and so when its turn is. One that is full keeps those who go
+// first, and refuses the last.
+//
+// # What a call costs
+//
+// A call can cost more than one token. In a bucket that holds less, it goes when the
+// bucket is full, and leaves a debt that those behind it pay: so it is possible, and
+// no more is sent in any time than rate and burst allow, save for that call itself. A
+// window has to hold it; what is left of one, and is too little for the head of the
+// line, is not spent, since nobody overtakes. Slots are taken one a call.
+//
+// # Several quotas
+//
+// A call that several quotas limit goes when it has a turn at all of them. One Group
+// around another would let those who wait at the inner one hold slots and tokens of
+// the outer: reads would stand behind writes, and when a window opens, all who have
+// waited for it would go at once, whatever the rate outside says. So a passage waits
+// at one quota at a time and holds nothing of the others; when it has its turn there
+// it tries the rest, and where one stops it, it gives back what it has and waits
+// there. It keeps its place in each line that it was in. A line stands still while
+// its head tries: nobody behind gets there first.
+//
 // # Refused at once
 //
 // The time of a turn is known in advance from the place in line, the bucket
 // and the gate. A call whose turn lies beyond its deadline or Settings.MaxWait
 // is therefore refused when it arrives, with the time to try again, instead of
-// being held for nothing; and so is a call in line when a gate or a slower
-// rate moves its turn too far. Only the wait for a concurrency slot cannot be
-// known; it ends at MaxWait.
+// being held for nothing, by any of its quotas; and so is a call in line when
+// a gate, a slower rate or calls that go before it move its turn too far. Only
+// the wait for a concurrency slot cannot be known; it ends at MaxWait.
 //
 // # The gate
 //

@@ -2,6 +2,7 @@ package limit_test
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,10 +19,13 @@ func TestCallersGetTheSameShare(t *testing.T) {
 		s.MaxWait, s.MaxQueue = time.Hour, 10000
 		g := newGroup(t, s, nil)
 		w := newWire()
+		var mu sync.Mutex               // guards got
 		got := make(map[string]float64) // caller → what it spent
 		send := func(caller string, cost int) {
 			c := costing(t, g, w, cost)
 			if r := c.call(as(t.Context(), caller, 0), caller); r.err == nil && r.at <= 10*time.Minute {
+				mu.Lock()
+				defer mu.Unlock()
 				got[caller] += float64(cost)
 			}
 		}

@@ -27,14 +27,14 @@ func (l *line) ahead(p place) load { return l.order.ahead(p) }
 // aheadIn is what would go before w, which stands at p, if it and those before it
 // in its class moved up to the class of to now.
 func (l *line) aheadIn(to Priority, w *waiter, p place) load {
-	sum := l.ahead(p).minus(l.ahead(first(p.priority)))
+	sum := l.ahead(p).minus(l.ahead(startOf(p.priority)))
 	begun := p.end - l.classes[p.priority.index()].clock
 	for k := p.priority + 1; k <= to; k++ {
 		there := place{priority: k, arrived: p.arrived, seq: p.seq}
 		there.end, there.next = l.classes[k.index()].after(w.claim.Caller, begun, p.next != behind)
-		sum = sum.plus(l.ahead(there).minus(l.ahead(first(k))))
+		sum = sum.plus(l.ahead(there).minus(l.ahead(startOf(k))))
 	}
-	return sum.plus(l.ahead(first(to)))
+	return sum.plus(l.ahead(startOf(to)))
 }
 
 // byClass is how many wait in each class.

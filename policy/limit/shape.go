@@ -123,7 +123,7 @@ func (b *smooth) left(now time.Time) float64 {
 func (b *smooth) room() float64 { return float64(b.lim.Burst()) }
 
 // window allows calls that cost count together from the first of them until per
-// later. What a call leaves that costs more than is left is not spent.
+// later. What is left when a call costs more than that is not spent.
 type window struct {
 	count int
 	per   time.Duration

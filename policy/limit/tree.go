@@ -33,8 +33,8 @@ func (a place) before(b place) bool {
 	return a.seq < b.seq
 }
 
-// first is before all places of a class.
-func first(p Priority) place { return place{priority: p, end: math.MinInt64} }
+// startOf is before all places of a class.
+func startOf(p Priority) place { return place{priority: p, end: math.MinInt64} }
 
 // A load is a number of calls, and what they cost together.
 type load struct{ calls, cost int }

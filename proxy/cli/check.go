@@ -96,6 +96,7 @@ type planView struct {
 	Credential string   `json:"credential"`
 	Timeout    string   `json:"timeout"`
 	Quotas     []string `json:"quotas,omitempty"`
+	Cost       int      `json:"cost"` // what a call spends of each rate
 	Retry      string   `json:"retry"`
 	Repeats    string   `json:"repeats,omitempty"`
 	Pauses     string   `json:"pauses,omitempty"`
@@ -113,7 +114,7 @@ func plans(set *policy.Set, way func(*config.Upstream) string) []planView {
 			view := planView{
 				Upstream: u.Config.Name, Match: p.Match, Preset: presetText(u.Config), URL: u.Config.URL.String(), Hosts: u.Config.Hosts,
 				Chain: p.Stages, Credential: credentialText(u.Config, p.Policy.Auth), Timeout: timeoutText(p.Policy),
-				Quotas: quotaTexts(p.Policy.Limits), Retry: retryText(p.Policy.Retry), Circuit: circuitText(u.Config.Circuit),
+				Quotas: quotaTexts(p.Policy.Limits), Cost: p.Policy.Cost, Retry: retryText(p.Policy.Retry), Circuit: circuitText(u.Config.Circuit),
 				Captured: capturedText(set.Intercepts(u)), Egress: way(u.Config),
 				Connections: connectionsText(u.Config),
 			}
@@ -181,6 +182,9 @@ func policyFacts(u *config.Upstream, p config.Policy) []fact {
 	facts := []fact{{"credential", credentialText(u, p.Auth)}, {"time", timeoutText(p)}}
 	for _, text := range quotaTexts(p.Limits) {
 		facts = append(facts, fact{"quota", text})
+	}
+	if p.Cost > 1 {
+		facts = append(facts, fact{"cost", fmt.Sprintf("%d of the rate of each quota", p.Cost)})
 	}
 	facts = append(facts, fact{"retry", retryText(p.Retry)})
 	if p.Retry.Attempts > 1 {

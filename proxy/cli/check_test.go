@@ -34,6 +34,7 @@ limit = { rate = "5/s", max_wait = "2s" }
 
 [[upstream.crm.rule]]
 match = "POST /charges"
+cost  = 5
 retry = { idempotency_header = "Idempotency-Key", mint_key = true }
 
 [upstream.weather]
@@ -69,7 +70,7 @@ auth  = { type = "placeholder", value = "env:OUTRIDER_TEST_USER" }
 		"  credential  basic, user from env:OUTRIDER_TEST_USER, password from \"\"\n",
 		"  quota       5/s, per credential; waits up to 2s, 10000 in line\n",
 		"  repeats     GET, HEAD, OPTIONS, PUT, DELETE; anything that was provably not sent\n",
-		"  rule 1      POST /charges\n    repeats   GET, HEAD, OPTIONS, PUT, DELETE; POST and PATCH, under Idempotency-Key, which is added",
+		"  rule 1      POST /charges\n    cost      5 of the rate of each quota\n    repeats   GET, HEAD, OPTIONS, PUT, DELETE; POST and PATCH, under Idempotency-Key, which is added",
 		"  credential  query appid, from a literal in the file\n",
 		"  retry       off\n",
 		"  chain       deadline → retry → auth → circuit → credential → attempt\n",

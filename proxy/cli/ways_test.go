@@ -87,6 +87,8 @@ url = "http://%s"
 		{"CONNECT to an unlisted host", "CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443", 403, "unknown-upstream"},
 		{"CONNECT to ourselves", "CONNECT " + main + " HTTP/1.1\r\nHost: " + main, 508, "proxy-loop"},
 		{"a bad Outrider-Timeout", "GET /api/ HTTP/1.1\r\nOutrider-Timeout: 5\r\nHost: " + main, 400, "malformed-request"},
+		{"a bad Outrider-Priority", "GET /api/ HTTP/1.1\r\nOutrider-Priority: urgent\r\nHost: " + main, 400, "malformed-request"},
+		{"a long Outrider-Caller", "GET /api/ HTTP/1.1\r\nOutrider-Caller: " + strings.Repeat("x", 129) + "\r\nHost: " + main, 400, "malformed-request"},
 		{"an unknown connection", "GET /api/ HTTP/1.1\r\nOutrider-Connection: acme\r\nHost: " + main, 404, "unknown-connection"},
 		{"two framings", "POST /api/ HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nHost: " + main, 400, "malformed-request"},
 		{"a folded header", "GET /api/ HTTP/1.1\r\nX: a\r\n b\r\nHost: " + main, 400, "malformed-request"},

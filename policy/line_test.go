@@ -1,0 +1,92 @@
+package policy_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"outrider/policy"
+	"outrider/policy/policytest"
+)
+
+// sendAs sends one call that asks for something, and tells when it has ended.
+func sendAs(t *testing.T, set *policy.Set, method, path string, asks policy.Controls) <-chan time.Duration {
+	t.Helper()
+	plan := set.Upstreams()[0].Plan(method, path)
+	ctx := policy.WithControls(policy.WithCall(t.Context(), &policy.Call{}), asks)
+	took := make(chan time.Duration, 1)
+	go func() {
+		start := time.Now()
+		req, _ := http.NewRequestWithContext(ctx, method, "http://api.test"+path, nil)
+		resp, err := plan.RoundTrip(req)
+		if err != nil {
+			t.Errorf("%s %s ended with %v", method, path, err)
+		} else {
+			resp.Body.Close()
+		}
+		took <- time.Since(start)
+	}()
+	synctest.Wait()
+	return took
+}
+
+func TestCallerIsAskedOnlyWhenItsCallHasToWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := newRig(t, policytest.NewUpstream(t, policytest.Step{Times: -1})).compile(plain+`limit = { rate = "1/s", burst = 1 }`, nil)
+		asked := 0
+		caller := func() string { asked++; return "me" }
+		<-sendAs(t, set, "GET", "/", policy.Controls{Caller: caller})
+		if asked != 0 {
+			t.Error("it was asked although it need not wait")
+		}
+		low := sendAs(t, set, "GET", "/", policy.Controls{Caller: caller, Priority: policy.PriorityLow})
+		if line := set.Status()[0].Quotas[0].Line; asked != 1 || line != (policy.Line{Low: 1}) {
+			t.Errorf("asked %d times, %+v wait", asked, line)
+		}
+		high := sendAs(t, set, "GET", "/", policy.Controls{Priority: policy.PriorityHigh})
+		if first, second := <-high, <-low; first != time.Second || second != 2*time.Second {
+			t.Errorf("high waited %v, low %v", first, second)
+		}
+	})
+}
+
+func TestRuleSaysWhatItsCallsCost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := newRig(t, policytest.NewUpstream(t, policytest.Step{Times: -1})).compile(plain+`
+limit = { rate = "10/s", burst = 10 }
+rule = [{ match = "POST", cost = 5, limit = { rate = "20/s", burst = 1 } }]`, nil)
+		<-sendAs(t, set, "GET", "/", policy.Controls{})
+		<-sendAs(t, set, "POST", "/", policy.Controls{})
+		e, err := set.Explain(context.Background(), "POST", "http://api.test/", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		// 4 of 10 are left of the upstream's, and the rule's has 4 to pay and 1 to earn.
+		if q := e.Quotas; len(q) != 2 || q[0].Cost != 5 || q[0].Wait != 0.1 || q[1].Wait != 0.25 {
+			t.Errorf("the forecast is %+v", q)
+		}
+		if took := <-sendAs(t, set, "POST", "/", policy.Controls{}); took != 250*time.Millisecond {
+			t.Errorf("sent after %v, want 250ms", took)
+		}
+	})
+}
+
+// The calls of a rule have to pass its limit and the upstream's: while they wait for
+// the one, they hold nothing of the other.
+func TestCallsOfARuleDoNotStopTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := newRig(t, policytest.NewUpstream(t, policytest.Step{Times: -1})).compile(plain+`
+limit = { concurrency = 1 }
+rule = [{ match = "POST", limit = { rate = "1/10s", burst = 1 } }]`, nil)
+		<-sendAs(t, set, "POST", "/", policy.Controls{})
+		post := sendAs(t, set, "POST", "/", policy.Controls{})
+		if took := <-sendAs(t, set, "GET", "/", policy.Controls{}); took != 0 {
+			t.Errorf("GET waited %v behind a POST that waited for the limit of its rule", took)
+		}
+		if took := <-post; took != 10*time.Second {
+			t.Errorf("POST waited %v", took)
+		}
+	})
+}
