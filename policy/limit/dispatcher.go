@@ -84,9 +84,6 @@ func (d *dispatcher) join(w *waiter) error {
 	if w.onQueue != nil {
 		w.expected = now.Add(d.wait(now, w, w.place))
 	}
-	if w != d.line.last() {
-		d.review(now)
-	}
 	d.advance(now)
 	return nil
 }
@@ -181,14 +178,24 @@ func (d *dispatcher) placeOf(w *waiter, now time.Time) place {
 	return d.line.placeOf(w, now, d.step())
 }
 
-// advance lets everyone go whose turn it is, and sets the timer for the next.
+// advance lets everyone go whose turn it is, refuses those who cannot have theirs
+// in time any more, and sets the timer for the next.
 func (d *dispatcher) advance(now time.Time) {
-	if d.line.age(now, d.step()) {
-		d.review(now)
-	}
-	for d.admit(now) || d.expire(now) {
+	d.line.age(now, d.step())
+	for d.admit(now) || d.expire(now) || d.disturbed(now) {
 	}
 	d.setTimer(now)
+}
+
+// disturbed looks at everyone again if somebody has got a place before others, and
+// reports whether it did.
+func (d *dispatcher) disturbed(now time.Time) bool {
+	if !d.line.disturbed {
+		return false
+	}
+	d.line.disturbed = false
+	d.review(now)
+	return true
 }
 
 // admit lets the head of the line go, if it may. One that needs other turns too
@@ -220,8 +227,8 @@ func (d *dispatcher) expire(now time.Time) bool {
 	return true
 }
 
-// setTimer sets the timer for the turn of the head, if that can be known, or else
-// for the end of somebody's patience.
+// setTimer sets the timer for the turn of the head, if that can be known, for the
+// end of somebody's patience, or for when somebody moves up.
 func (d *dispatcher) setTimer(now time.Time) {
 	w := d.line.first()
 	if w == nil {
@@ -232,6 +239,9 @@ func (d *dispatcher) setTimer(now time.Time) {
 	}
 	next := d.line.oldest().arrived.Add(d.settings.MaxWait)
 	if at := d.turnOf(now, 0, w.cost); !d.settling && !d.full() && !d.gate.narrow() && at.Before(next) {
+		next = at
+	}
+	if at, ok := d.line.nextAge(d.step()); ok && at.Before(next) {
 		next = at
 	}
 	// A turn that could not be taken is not now, whatever a float says.

@@ -74,8 +74,11 @@
 // and the gate. A call whose turn lies beyond its deadline or Settings.MaxWait
 // is therefore refused when it arrives, with the time to try again, instead of
 // being held for nothing, by any of its quotas; and so is a call in line when
-// a gate, a slower rate or calls that go before it move its turn too far. Only
-// the wait for a concurrency slot cannot be known; it ends at MaxWait.
+// a gate, a slower rate or calls that go before it move its turn too far. That
+// calls move up is counted: a low one that is behind more high ones than there is
+// time for waits for its share on top. Only the wait for a concurrency slot cannot
+// be known; it ends at MaxWait. And where calls of different costs share a window, a
+// turn may come a window later than was told.
 //
 // # The gate
 //

@@ -1,9 +1,6 @@
 package limit
 
-import (
-	"sort"
-	"time"
-)
+import "time"
 
 // What follows looks ahead: when a turn will come, and who need not wait for
 // it. All of it is called with the lock held. It counts those in line as they
@@ -20,16 +17,27 @@ func (d *dispatcher) turnOf(now time.Time, ahead, cost int) time.Time {
 }
 
 // turnAt is when w may go if it stands at p. Where calls of higher priority keep it
-// waiting, that is when it has moved up to them: all that may be spent until then is
-// spent by others, and what goes before it there is what would do so now.
+// waiting, that is when it has moved up to the highest.
 func (d *dispatcher) turnAt(now time.Time, w *waiter, p place) time.Time {
-	ahead := d.line.ahead(p).cost
-	for to := p.priority + 1; to <= High; to++ {
-		then := w.arrived.Add(time.Duration(to-w.claim.Priority) * d.step())
-		spent := sort.Search(ahead, func(cost int) bool { return d.turnOf(now, cost, 1).After(then) })
-		ahead = min(ahead, spent+d.line.aheadIn(to, w, p).cost)
+	turn := d.turnOf(now, d.line.ahead(p).cost, w.cost)
+	if p.priority < High {
+		if risen := d.turnOnTop(now, w, p); risen.Before(turn) {
+			return risen
+		}
 	}
-	return d.turnOf(now, ahead, w.cost)
+	return turn
+}
+
+// turnOnTop is when w may go after it has moved up from p to the highest class:
+// others go until then, and those who are left take turns with it.
+func (d *dispatcher) turnOnTop(now time.Time, w *waiter, p place) time.Time {
+	turnOf := func(ahead, cost int) time.Time { return d.turnOf(now, ahead, cost) }
+	up := w.arrived.Add(time.Duration(High-w.claim.Priority) * d.step())
+	turn := turnOf(d.line.order.until(up, turnOf)+d.line.aheadOnTop(w, p).cost, w.cost)
+	if turn.Before(up) {
+		return up
+	}
+	return turn
 }
 
 // wait estimates how long w will wait at p. The wait for a slot is reckoned with
@@ -54,6 +62,7 @@ func (d *dispatcher) refusal(now time.Time, w *waiter, p place) *RefusedError {
 	case d.turnAt(now, w, p).After(w.latest):
 		return d.refused(QueueTimeout, d.wait(now, w, p))
 	}
+	w.rises = d.turnOf(now, d.line.ahead(p).cost, w.cost).After(w.latest)
 	return nil
 }
 

@@ -13,6 +13,9 @@ type line struct {
 	classes [priorities]class
 	ages    [priorities]list.List // those who had time to move up so often, the oldest first
 	seq     uint64                // how many have joined so far
+	// disturbed says that somebody has got a place before others, so that these go
+	// later than was told. Whoever reads it sets it back.
+	disturbed bool
 }
 
 func (l *line) len() int { return l.order.root.load().calls }
@@ -24,17 +27,17 @@ func (l *line) last() *waiter  { return l.order.last() }
 // ahead is what goes before a place.
 func (l *line) ahead(p place) load { return l.order.ahead(p) }
 
-// aheadIn is what would go before w, which stands at p, if it and those before it
-// in its class moved up to the class of to now.
-func (l *line) aheadIn(to Priority, w *waiter, p place) load {
+// aheadOnTop is what would go before w, which stands at p, if all in its class and
+// above moved up to the highest now.
+func (l *line) aheadOnTop(w *waiter, p place) load {
 	sum := l.ahead(p).minus(l.ahead(startOf(p.priority)))
 	begun := p.end - l.classes[p.priority.index()].clock
-	for k := p.priority + 1; k <= to; k++ {
+	for k := p.priority + 1; k <= High; k++ {
 		there := place{priority: k, arrived: p.arrived, seq: p.seq}
 		there.end, there.next = l.classes[k.index()].after(w.claim.Caller, begun, p.next != behind)
 		sum = sum.plus(l.ahead(there).minus(l.ahead(startOf(k))))
 	}
-	return sum.plus(l.ahead(startOf(to)))
+	return sum
 }
 
 // byClass is how many wait in each class.
@@ -70,6 +73,7 @@ func (l *line) push(w *waiter, now time.Time, step time.Duration) {
 	l.seq = max(l.seq, w.seq)
 	w.queued = true
 	l.enter(w)
+	l.disturbed = l.disturbed || w != l.last()
 	w.inAge = byArrival(&l.ages[steps(now.Sub(w.arrived), step)], w)
 }
 
@@ -99,12 +103,11 @@ func (l *line) serve(w *waiter) {
 	l.left(w)
 }
 
-// age lets those who have waited for another step since they arrived move up, and
-// reports whether that changed the order. They take turns with the callers of the
-// higher class.
-func (l *line) age(now time.Time, step time.Duration) (moved bool) {
+// age lets those who have waited for another step since they arrived move up. They
+// take turns with the callers of the higher class.
+func (l *line) age(now time.Time, step time.Duration) {
 	if step <= 0 {
-		return false
+		return
 	}
 	for i := range l.ages[:priorities-1] {
 		for e := l.ages[i].Front(); e != nil; e = l.ages[i].Front() {
@@ -119,11 +122,23 @@ func (l *line) age(now time.Time, step time.Duration) (moved bool) {
 				l.exit(w, w.next)
 				w.place = l.placeOf(w, now, step)
 				l.enter(w)
-				moved = moved || l.ahead(w.place) != before
+				// Who relied on it has to see what came of it.
+				l.disturbed = l.disturbed || w.rises || l.ahead(w.place) != before
 			}
 		}
 	}
-	return moved
+}
+
+// nextAge is when the next waiter moves up, if anybody does.
+func (l *line) nextAge(step time.Duration) (at time.Time, ok bool) {
+	for i := range l.ages[:priorities-1] {
+		if e := l.ages[i].Front(); e != nil {
+			if up := e.Value.(*waiter).arrived.Add(time.Duration(i+1) * step); !ok || up.Before(at) {
+				at, ok = up, true
+			}
+		}
+	}
+	return at, ok
 }
 
 // oldest is who has waited for the longest time; nil if nobody waits.
@@ -202,7 +217,9 @@ func (l *line) exit(w *waiter, next uint64) {
 
 // move changes the place of a waiter within its class.
 func (l *line) move(w *waiter, change func(*place)) {
+	before := l.ahead(w.place)
 	l.order.remove(w)
 	change(&w.place)
 	l.order.insert(w)
+	l.disturbed = l.disturbed || l.ahead(w.place) != before
 }

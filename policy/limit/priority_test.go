@@ -181,6 +181,32 @@ func TestCallThatOthersMakeTooLateIsRefusedAtOnce(t *testing.T) {
 	})
 }
 
+// The calls of a caller that stood behind ones that left get their better places one
+// by one, when each is the next. Whoever that makes too late was left to wait for the
+// end of its time.
+func TestCallThatABetterPlaceOfAnotherMakesTooLateIsRefusedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire()
+		s := onePerTenSeconds()
+		s.MaxWait = time.Hour
+		c := newCaller(t, newGroup(t, claiming(s), nil), w)
+		c.startAll(t.Context(), "first")
+		leaving, leave := context.WithCancel(as(t.Context(), "x", 0))
+		c.startAll(as(t.Context(), "x", 0), "x1")
+		c.startAll(leaving, "a b")
+		c.startAll(as(t.Context(), "x", 0), "x2")
+		c.startAll(as(t.Context(), "y", 0), "y1 y2")
+		leave()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(as(t.Context(), "y", 0), 45*time.Second)
+		defer cancel()
+		y3 := c.start(ctx, "y3") // at 40 s; but x2 goes before y2 when x1 has gone
+		wantRefusal(t, <-y3, 10*time.Second, limit.QueueTimeout, 40*time.Second)
+		time.Sleep(time.Minute)
+		wantNames(t, w, "first x1 y1 x2 y2")
+	})
+}
+
 func TestFullLineKeepsThoseWhoGoFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := claiming(tenPerSecond())

@@ -131,6 +131,21 @@ func (w *waiter) late(found []*waiter, ahead int, turnOf func(ahead, cost int) t
 	return w.right.late(found, ahead+w.cost, turnOf)
 }
 
+// until is what those cost whose turns, which turnOf tells, come by some time.
+func (t *tree) until(then time.Time, turnOf func(ahead, cost int) time.Time) int {
+	gone := 0
+	for w := t.root; w != nil; {
+		ahead := gone + w.left.load().cost
+		if turnOf(ahead, w.cost).After(then) {
+			w = w.left
+			continue
+		}
+		gone = ahead + w.cost
+		w = w.right
+	}
+	return gone
+}
+
 // judge is waiter.judge for all.
 func (t *tree) judge(maxWait time.Duration) { t.root.judgeAll(maxWait) }
 

@@ -51,6 +51,16 @@ func TestTreeIsASortedListThatKnowsItsSums(t *testing.T) {
 			if got := tree.late(turnOf); !slices.Equal(got, late) {
 				t.Fatalf("late are %v, want %v", got, late)
 			}
+			then, gone := at(rapid.IntRange(0, 300).Draw(t, "then")), 0
+			for _, w := range sorted {
+				if turnOf(gone, w.cost).After(then) {
+					break
+				}
+				gone += w.cost
+			}
+			if got := tree.until(then, turnOf); got != gone {
+				t.Fatalf("those before %v cost %d, want %d", then, got, gone)
+			}
 			var want load
 			for _, w := range sorted {
 				if w.before(p) {

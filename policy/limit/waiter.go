@@ -16,6 +16,7 @@ type waiter struct {
 	joined   time.Time // when it came into this line, the last time
 	deadline time.Time // of the call; zero: none
 	latest   time.Time // at which a turn is of use to it
+	rises    bool      // it will only have one by then because it moves up
 	reason   string    // what it waits for, and at the end how that ended
 	queued   bool      // in line
 	expected time.Time // its turn, as it joined; zero: nobody asked
