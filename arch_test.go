@@ -45,6 +45,7 @@ var house = map[string]houseRule{
 	"policy":            {may: []string{"policy/config", "policy/preset", "policy/auth", "policy/breaker", "policy/limit", "policy/retry"}, why: "policy has no listener, no file, no logger"},
 	"policy/config":     {may: []string{"policy/preset", toml, slog}, why: "the document knows nobody but the presets under it; slog only so that a secret prints as REDACTED"},
 	"policy/hint":       {why: "a parser that every leaf may use"},
+	"policy/quota":      {may: []string{"policy/hint"}, why: "a parser: what a header says of quotas, and not what is done about it"},
 	"policy/replay":     {why: "how a request is repeated, for the leaves that do it"},
 	"policy/auth":       {may: append([]string{slog}, leaf.may...), why: leaf.why + "; slog only so that a secret prints as REDACTED"},
 	"policy/breaker":    leaf,
