@@ -49,7 +49,7 @@ var house = map[string]houseRule{
 	"policy/replay":     {why: "how a request is repeated, for the leaves that do it"},
 	"policy/auth":       {may: append([]string{slog}, leaf.may...), why: leaf.why + "; slog only so that a secret prints as REDACTED"},
 	"policy/breaker":    leaf,
-	"policy/limit":      leaf,
+	"policy/limit":      {may: append([]string{"policy/quota"}, leaf.may...), why: leaf.why},
 	"policy/retry":      leaf,
 	"policy/preset":     {may: []string{toml}, why: "what is known of providers is data, and knows nobody"},
 	"policy/policytest": {may: []string{osys}, why: "the harness must not know what it tests"},

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"outrider/policy/hint"
+	"outrider/policy/quota"
 )
 
 // A transport lets each request wait for its turn.
@@ -51,18 +53,38 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // learn reports whether the provider is content with our pace. RFC 6585
 // section 4: 429, with or without a time; RFC 9110 section 15.6.4: a 503 that
-// names a time. A 429 that names none closes no gate: it does not say for how
-// long, and the call that got it backs off.
+// names a time; a 403 that names one, or says that nothing is left (GitHub). A 429 that
+// names no time, neither by Retry-After nor as that of its quota, closes no gate: it does
+// not say for how long, and the call that got it backs off.
 func (t *transport) learn(ctx context.Context, turn turn, resp *http.Response) (fine bool) {
-	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
-		return true
-	}
 	now := time.Now()
-	after, named := hint.RetryAfter(resp.Header, now)
-	if named && after > 0 {
+	throttle := resp.StatusCode == http.StatusTooManyRequests
+	var after time.Duration
+	var named bool
+	if throttle || resp.StatusCode == http.StatusServiceUnavailable || resp.StatusCode == http.StatusForbidden {
+		after, named = hint.RetryAfter(resp.Header, now)
+	}
+	if !named {
+		until, exhausted := t.exhausted(resp, now)
+		after, throttle = until.Sub(now), throttle || exhausted && resp.StatusCode == http.StatusForbidden
+	}
+	if after > 0 {
 		turn.d.throttled(ctx, now, min(after, maxHint))
 	}
-	return !named && resp.StatusCode == http.StatusServiceUnavailable
+	return !throttle && !named
+}
+
+// exhausted reports whether the provider says that nothing is left of what this call
+// counted to, and until when; an error that has its quota's reset beside it is only an
+// error. A quota that has a name of its own ("search") is one of several: that it is
+// spent holds up no other calls, unless it is what refused this one. ("default" is the
+// name of no other, in the examples of the IETF draft.)
+func (t *transport) exhausted(resp *http.Response, now time.Time) (until time.Time, exhausted bool) {
+	refused := resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusForbidden
+	views := slices.DeleteFunc(quota.Parse(resp.Header, now, nil), func(v quota.View) bool {
+		return !refused && (v.Bucket != "" && v.Bucket != "default" || v.Partition != "" || v.Unit != quota.Requests)
+	})
+	return quota.Exhausted(views, resp.StatusCode, false, now)
 }
 
 // refusedLocally reports whether a stage below refused the call, so that the
