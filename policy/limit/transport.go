@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"outrider/policy/hint"
@@ -77,14 +78,23 @@ func (t *transport) learn(ctx context.Context, turn turn, resp *http.Response) (
 // exhausted reports whether the provider says that nothing is left of what this call
 // counted to, and until when; an error that has its quota's reset beside it is only an
 // error. A quota that has a name of its own ("search") is one of several: that it is
-// spent holds up no other calls, unless it is what refused this one. ("default" is the
-// name of no other, in the examples of the IETF draft.)
+// spent holds up no other calls, unless it is what refused this one.
 func (t *transport) exhausted(resp *http.Response, now time.Time) (until time.Time, exhausted bool) {
 	refused := resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusForbidden
 	views := slices.DeleteFunc(quota.Parse(resp.Header, now, nil), func(v quota.View) bool {
-		return !refused && (v.Bucket != "" && v.Bucket != "default" || v.Partition != "" || v.Unit != quota.Requests)
+		return !refused && (!usual(v.Bucket) || v.Partition != "" || v.Unit != quota.Requests)
 	})
 	return quota.Exhausted(views, resp.StatusCode, false, now)
+}
+
+// usual reports whether a bucket is the one that most calls count to: it has no name, or
+// that of the examples of the IETF draft, or GitHub's, or is called after its window.
+func usual(bucket string) bool {
+	switch bucket {
+	case "", "default", "core":
+		return true
+	}
+	return strings.HasPrefix(bucket, "w=")
 }
 
 // refusedLocally reports whether a stage below refused the call, so that the
