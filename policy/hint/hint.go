@@ -3,7 +3,7 @@
 // It is a leaf that the other leaves may import: a limit closes its gate by
 // it, a retry waits by it, a circuit stays open by it. All of them have to
 // come to the same instant, so there is one parser. It reads only what says
-// "come back then"; the dialects of quota headers belong to the limit.
+// "come back then"; the dialects of quota headers belong to package quota.
 package hint
 
 import (
@@ -49,7 +49,7 @@ func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 	for _, v := range h[fieldSeconds] {
 		if d, ok := number(v, time.Second); ok {
 			take(d, true)
-		} else if at, ok := date(v); ok {
+		} else if at, ok := Date(v); ok {
 			take(until(at, h, now), true)
 		} else {
 			take(list(v, time.Second))
@@ -63,17 +63,24 @@ func RetryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 
 // until is the wait from the response's Date, or else from now, to at.
 func until(at time.Time, h http.Header, now time.Time) time.Duration {
-	if dates := h[fieldDate]; len(dates) > 0 {
-		if sent, ok := date(dates[0]); ok {
-			now = sent
-		}
-	}
-	return min(max(at.Sub(now), 0), Max) // Sub saturates, so this holds for any year
+	return min(max(at.Sub(Sent(h, now)), 0), Max) // Sub saturates, so this holds for any year
 }
 
-// date reads an HTTP-date: IMF-fixdate, RFC 850 or asctime. The first two must
+// Sent is when the server made the response, by its own clock: the Date, or
+// now where there is none that can be read. A time that the server names is
+// compared with it.
+func Sent(h http.Header, now time.Time) time.Time {
+	if dates := h[fieldDate]; len(dates) > 0 {
+		if sent, ok := Date(dates[0]); ok {
+			return sent
+		}
+	}
+	return now
+}
+
+// Date reads an HTTP-date: IMF-fixdate, RFC 850 or asctime. The first two must
 // say GMT: any other abbreviation is understood by the machine's time zone.
-func date(v string) (time.Time, bool) {
+func Date(v string) (time.Time, bool) {
 	v = trim(v)
 	if strings.Contains(v, ",") && !strings.HasSuffix(v, " GMT") {
 		return time.Time{}, false

@@ -92,6 +92,22 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+func TestSentIsTheServersClockWhereItIsShown(t *testing.T) {
+	for date, want := range map[string]time.Time{
+		"Mon, 02 Mar 2026 11:00:00 GMT": now.Add(time.Hour),
+		"Mon, 02 Mar 2026 11:00:00 EST": now,
+		"yesterday":                     now,
+		"":                              now,
+	} {
+		if got := hint.Sent(http.Header{"Date": {date}}, now); !got.Equal(want) {
+			t.Errorf("Date %q: %v, want %v", date, got, want)
+		}
+	}
+	if got := hint.Sent(nil, now); !got.Equal(now) {
+		t.Errorf("no header: %v", got)
+	}
+}
+
 func TestResponseWithoutHintAllocatesNothing(t *testing.T) {
 	h := http.Header{"Content-Type": {"application/json"}}
 	if n := testing.AllocsPerRun(100, func() { hint.RetryAfter(h, now) }); n != 0 {

@@ -39,7 +39,8 @@ type Settings struct {
 	Window bool
 
 	// Learn says that a 429 or 503 that carries a Retry-After closes the gate
-	// of the quota until then.
+	// of the quota until then, and so does an answer that says that nothing of
+	// the quota is left, until that comes back: see package quota.
 	Learn bool
 
 	// Jitter gives a random duration in [0, max). A gate opens up to a tenth of

@@ -1,12 +1,9 @@
 package limit
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"time"
-
-	"outrider/policy/hint"
 )
 
 // A Quota is one of those that a request has to pass: the one that Key names, of
@@ -41,10 +38,6 @@ type transport struct {
 // few is for how many quotas a passage needs no memory of its own.
 const few = 4
 
-// maxHint cuts what can only be a mistake: a date in the wrong format, an
-// epoch where seconds were meant.
-const maxHint = 24 * time.Hour
-
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	var stops [few]stop
@@ -72,9 +65,14 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		p.failed(!refusedLocally(err))
 		return nil, err
 	}
+	now := time.Now()
+	said := learn(resp, now)
 	for i := range p.stops {
 		turn := p.stops[i].turn
-		if turn.d.answered(turn, learn(ctx, turn, resp)) {
+		if said.after > 0 {
+			turn.d.throttled(ctx, now, said.after)
+		}
+		if turn.d.answered(turn, said.fine) {
 			resp.Body = holdUntilClose(resp.Body, turn)
 		}
 	}
@@ -87,22 +85,6 @@ func (p *passage) failed(sent bool) {
 		turn := p.stops[i].turn
 		turn.d.failed(turn, sent)
 	}
-}
-
-// learn reports whether the provider is content with our pace. RFC 6585
-// section 4: 429, with or without a time; RFC 9110 section 15.6.4: a 503 that
-// names a time. A 429 that names none closes no gate: it does not say for how
-// long, and the call that got it backs off.
-func learn(ctx context.Context, turn turn, resp *http.Response) (fine bool) {
-	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
-		return true
-	}
-	now := time.Now()
-	after, named := hint.RetryAfter(resp.Header, now)
-	if named && after > 0 {
-		turn.d.throttled(ctx, now, min(after, maxHint))
-	}
-	return !named && resp.StatusCode == http.StatusServiceUnavailable
 }
 
 // refusedLocally reports whether a stage below refused the call, so that the

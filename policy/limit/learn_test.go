@@ -1,0 +1,49 @@
+package limit_test
+
+import (
+	"net/http"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What an answer says of its quota, and for how long the gate is closed then.
+func TestGateFollowsWhatIsLeft(t *testing.T) {
+	in := func(d time.Duration) string { return strconv.FormatInt(time.Now().Add(d).Unix(), 10) }
+	synctest.Test(t, func(t *testing.T) {
+		hour := in(55 * time.Minute)
+		for name, test := range map[string]struct {
+			status int
+			header []string
+			want   time.Duration
+		}{
+			"spent":                         {200, []string{"X-Ratelimit-Limit", "100", "X-Ratelimit-Remaining", "0", "X-Ratelimit-Reset", in(20 * time.Second)}, 20 * time.Second},
+			"some left":                     {200, []string{"X-Ratelimit-Limit", "100", "X-Ratelimit-Remaining", "1", "X-Ratelimit-Reset", hour}, 0},
+			"an error with a reset":         {502, []string{"X-Ratelimit-Limit", "5000", "X-Ratelimit-Remaining", "4000", "X-Ratelimit-Reset", hour}, 0},
+			"another bucket is spent":       {200, []string{"X-Ratelimit-Limit", "30", "X-Ratelimit-Remaining", "0", "X-Ratelimit-Reset", hour, "X-Ratelimit-Resource", "search"}, 0},
+			"a bucket refuses":              {403, []string{"X-Ratelimit-Limit", "30", "X-Ratelimit-Remaining", "0", "X-Ratelimit-Reset", in(40 * time.Second), "X-Ratelimit-Resource", "search"}, 40 * time.Second},
+			"no permission":                 {403, []string{"X-Ratelimit-Limit", "5000", "X-Ratelimit-Remaining", "4000", "X-Ratelimit-Reset", hour}, 0},
+			"a secondary limit":             {403, []string{"Retry-After", "60", "X-Ratelimit-Limit", "5000", "X-Ratelimit-Remaining", "4000", "X-Ratelimit-Reset", hour}, time.Minute},
+			"a throttle with a reset alone": {429, []string{"X-Ratelimit-Reset-Requests", "6s", "X-Ratelimit-Remaining-Requests", "0", "X-Ratelimit-Limit-Requests", "60"}, 100 * time.Millisecond},
+			"a throttle with nothing":       {429, nil, 0},
+			"Retry-After goes first":        {429, []string{"Retry-After", "2", "X-Ratelimit-Limit", "100", "X-Ratelimit-Remaining", "0", "X-Ratelimit-Reset", hour}, 2 * time.Second},
+			"the draft of the IETF":         {200, []string{"Ratelimit", `"default";r=0;t=7`}, 7 * time.Second},
+			"an old answer of a cache":      {200, []string{"Age", "30", "X-Ratelimit-Limit", "100", "X-Ratelimit-Remaining", "0", "X-Ratelimit-Reset", hour}, 0},
+			"next month":                    {200, []string{"X-Ratelimit-Limit", "100", "X-Ratelimit-Remaining", "0", "X-Ratelimit-Reset", in(30 * 24 * time.Hour)}, 24 * time.Hour},
+		} {
+			w := newWire()
+			w.answer = func(string) *http.Response { return respond(test.status, test.header...) }
+			g := newGroup(t, learning(), nil)
+			newCaller(t, g, w).startAll(t.Context(), "a")
+			synctest.Wait()
+			var got time.Duration
+			if gate := g.Snapshot()[0].Gate; !gate.IsZero() {
+				got = time.Until(gate)
+			}
+			if got != test.want {
+				t.Errorf("%s: the gate is closed for %v, want %v", name, got, test.want)
+			}
+		}
+	})
+}

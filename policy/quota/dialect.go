@@ -1,0 +1,40 @@
+package quota
+
+import (
+	"maps"
+	"slices"
+)
+
+// A Dialect is how one provider tells of its quotas: in which fields, in which
+// units.
+type Dialect struct {
+	statements []statement
+	fields     map[string]uint32 // field → a bit for each statement that reads it
+}
+
+// A statement is what some fields say together.
+type statement interface {
+	fields() []string // in canonical form; empty ones do not count
+	read(r *reading)
+}
+
+// Named returns the dialect of a provider, by one of Names.
+func Named(name string) (*Dialect, bool) {
+	d, ok := dialects[name]
+	return d, ok
+}
+
+// Names are the names of the dialects, sorted.
+func Names() []string { return slices.Sorted(maps.Keys(dialects)) }
+
+// speaking makes a dialect of at most 32 statements. Their views come in this
+// order.
+func speaking(statements ...statement) *Dialect {
+	d := &Dialect{statements: statements, fields: map[string]uint32{}}
+	for i, s := range statements {
+		for _, field := range s.fields() {
+			d.fields[field] |= 1 << i
+		}
+	}
+	return d
+}
