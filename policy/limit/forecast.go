@@ -71,13 +71,18 @@ func (d *dispatcher) refused(reason string, after time.Duration) *RefusedError {
 }
 
 // foresee says why w, which is about to wait for another of its quotas, shall not
-// wait at all: the turn here would come too late.
+// wait at all: the turn here would come too late. One that could go now does not
+// wait here, however short the time is for which it may.
 func (d *dispatcher) foresee(w *waiter) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
+	p := d.placeOf(w, now)
+	if !d.turnAt(now, w, p).After(now) {
+		return nil
+	}
 	w.judge(d.settings.MaxWait)
-	if err := d.refusal(now, w, d.placeOf(w, now)); err != nil {
+	if err := d.refusal(now, w, p); err != nil {
 		return err
 	}
 	return nil

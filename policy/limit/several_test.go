@@ -100,6 +100,26 @@ func TestCallIsRefusedAtOnceByAQuotaThatItHasNotComeToYet(t *testing.T) {
 	})
 }
 
+// A quota without max_wait once refused every call that had to wait for another one,
+// with a turn free: by the time that it was asked, some had passed since the call
+// began to wait, if only what it takes to learn whose call it is.
+func TestQuotaWithoutMaxWaitLetsACallWaitForAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := tenPerSecond()
+		s.Claim = func(context.Context) limit.Claim {
+			time.Sleep(time.Millisecond)
+			return limit.Claim{}
+		}
+		w := newWire()
+		c := through(t, w, newGroup(t, limit.Settings{Concurrency: 1}, nil), newGroup(t, s, nil))
+		c.call(t.Context(), "a")
+		if r := c.call(t.Context(), "b"); r.err != nil {
+			t.Errorf("refused: %v", r.err)
+		}
+		wantTimes(t, w, ms(0, 100)...)
+	})
+}
+
 func TestCanceledWaitOfSeveralQuotasCostsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
