@@ -162,15 +162,20 @@ func byArrival(calls *list.List, w *waiter) *list.Element {
 	return calls.PushFront(w)
 }
 
-// lastBefore is the last in such a list that has arrived before w; nil if none
-// has. It is mostly the last of all: only somebody who comes from another quota,
-// or moves up, is older than others.
+// lastBefore is the last in such a list that has not arrived after w; nil if there
+// is none. It is looked for from both ends: who joins is newer than most, and who
+// comes from another quota, or moves up, is older.
 func lastBefore(calls *list.List, w *waiter) *list.Element {
-	e := calls.Back()
-	for e != nil && e.Value.(*waiter).arrived.After(w.arrived) {
-		e = e.Prev()
+	later := func(e *list.Element) bool { return e.Value.(*waiter).arrived.After(w.arrived) }
+	for oldest, newest := calls.Front(), calls.Back(); newest != nil; oldest, newest = oldest.Next(), newest.Prev() {
+		if !later(newest) {
+			return newest
+		}
+		if later(oldest) {
+			return oldest.Prev()
+		}
 	}
-	return e
+	return nil
 }
 
 // enter puts w into its class.
