@@ -74,7 +74,7 @@ rule = [{ match = "POST", cost = 5, limit = { rate = "20/s", burst = 1 } }]`, ni
 }
 
 // The calls of a rule have to pass its limit and the upstream's: while they wait for
-// the one, they hold nothing of the other.
+// theirs, they hold nothing of the upstream's.
 func TestCallsOfARuleDoNotStopTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		set := newRig(t, policytest.NewUpstream(t, policytest.Step{Times: -1})).compile(plain+`

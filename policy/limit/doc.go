@@ -68,6 +68,10 @@
 // there. It keeps its place in each line that it was in. A line stands still while
 // its head tries: nobody behind gets there first.
 //
+// Where thousands wait for two quotas this gets nowhere: who gives one back for the other
+// wakes others who do the same. Until that is rebuilt, package policy puts a stage for
+// each quota around the next, those of a rule outermost.
+//
 // # Refused at once
 //
 // The time of a turn is known in advance from the place in line, the bucket
