@@ -137,21 +137,6 @@ type Upstream struct {
 	rules       []*Plan
 }
 
-// A Plan is what happens to the calls of one upstream that match one rule.
-type Plan struct {
-	Match      string        // the rule as written; "" for the upstream itself
-	Policy     config.Policy // effective settings
-	Stages     []string      // names, outermost first
-	Credential string        // names the credential that is injected; never its value
-	quotas     []*limit.Group
-	retry      *retry.Stage
-	upstream   *Upstream
-	source     auth.Source                   // of its own credential
-	connects   bool                          // it has the upstream's credential, and so its connections
-	chain      func(auth.Source, keys) Chain // with another credential
-	http.RoundTripper
-}
-
 // Upstreams lists the upstreams in the order of their names.
 func (s *Set) Upstreams() []*Upstream { return s.upstreams }
 

@@ -1,0 +1,114 @@
+package policy
+
+import (
+	"context"
+	"net/http"
+
+	"outrider/policy/auth"
+	"outrider/policy/config"
+	"outrider/policy/limit"
+	"outrider/policy/retry"
+)
+
+// A Plan is what happens to the calls of one upstream that match one rule.
+type Plan struct {
+	Match      string        // the rule as written; "" for the upstream itself
+	Policy     config.Policy // effective settings
+	Stages     []string      // names, outermost first
+	Credential string        // names the credential that is injected; never its value
+	quotas     []*limit.Group
+	retry      *retry.Stage
+	upstream   *Upstream
+	source     auth.Source                   // of its own credential
+	connects   bool                          // it has the upstream's credential, and so its connections
+	chain      func(auth.Source, keys) Chain // with another credential
+	http.RoundTripper
+}
+
+// plan builds the chain of one rule. own are the upstream's limits, extra the
+// rule's: a call that matches the rule has to pass all of them.
+func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Policy, own, extra []*limit.Group) *Plan {
+	connects := credential == "default" && config.Connectable(p.Auth)
+	source := c.injected(u, key+".auth", credential, p)
+	// A placeholder is one credential, wherever its callers write it: it is not
+	// told apart below by what the request carries.
+	if p.Auth.Type == "passthrough" {
+		credential = "passthrough"
+	}
+	again := c.retry(u, key, p.Retry)
+	build := func(source auth.Source, keys keys) Chain {
+		if signing, ok := source.(*auth.SigV4); ok && signing != nil {
+			source = signing.WithReplayBody(p.ReplayBody)
+		}
+		chain := append(make(Chain, 0, 6+len(own)+len(extra)), deadline(p.Timeout))
+		if again != nil {
+			chain = append(chain, Stage{"retry", again.Wrap})
+		}
+		chain = append(chain, Stage{"auth", auth.Wrap(source, guard)}, Stage{"circuit", u.circuit.Wrap(keys.credential)})
+		// One stage for each, although limit.Wrap takes several at once: where thousands
+		// wait for two quotas, those who give one back for the other wake each other, and
+		// next to nothing is sent (1,000 of both and 2,000 of one: 0 to 2 calls a second
+		// where 50 are allowed). One after the other, a call holds its turn at the first
+		// while it waits for the second: so those of the rule come first, and its calls
+		// do not stop the others of the upstream.
+		for i, group := range extra {
+			chain = append(chain, Stage{"limit", limit.Wrap(p.Cost, limit.Quota{Group: group, Key: keys.per(p.Limits[i].Per)})})
+		}
+		for i, group := range own {
+			chain = append(chain, Stage{"limit", limit.Wrap(p.Cost, limit.Quota{Group: group, Key: keys.per(u.Config.Limits[i].Per)})})
+		}
+		if last := auth.WrapLast(source, guard); last != nil {
+			chain = append(chain, Stage{"credential", last})
+		}
+		return append(chain, attempt(p.AttemptTimeout, p.IdleTimeout))
+	}
+	chain := build(source, u.keys(credential))
+
+	plan := &Plan{Match: match, Policy: p, Stages: chain.Names(), Credential: credential, quotas: extra, retry: again,
+		upstream: u, source: source, connects: connects, chain: build}
+	if match == "" {
+		plan.quotas = own
+	}
+	if len(c.errs) == 0 {
+		plan.RoundTripper = chain.Wrap(u.transport)
+	}
+	return plan
+}
+
+// injected makes the source of what a plan injects, or gives the one that an earlier plan
+// of the upstream has under this name: what is wrong with it was said there.
+func (c *compiler) injected(u *Upstream, key, credential string, p config.Policy) auth.Source {
+	source, made := c.sources[credential]
+	switch {
+	case made:
+	case credential == "default" && config.Connectable(p.Auth) && u.Config.Connections == config.ConnectionsRequired:
+		source = nameless{}
+	case p.Auth.Type == "sigv4":
+		source = c.sigv4(u.Config, key, p)
+	default:
+		source = c.credential(u, key, credential, ConnectionID(u.Config.Name, ""), p.Auth)
+	}
+	c.sources[credential] = source
+	return source
+}
+
+func (c *compiler) retry(u *Upstream, key string, cfg config.Retry) *retry.Stage {
+	name, observe := u.Config.Name, c.env.Observe
+	stage, err := retry.New(retry.Settings{
+		Attempts: cfg.Attempts, Base: cfg.Base, Cap: cfg.Cap, Statuses: cfg.Statuses,
+		IdempotencyHeader: cfg.IdempotencyHeader, MintKey: cfg.MintKey,
+		NewKey: c.env.NewKey, Jitter: c.env.Jitter, Budget: u.budget,
+		OnRetry: func(ctx context.Context, e retry.Event) {
+			CallFrom(ctx).addWait(e.Delay)
+			observe(ctx, Event{Kind: EventRetry, Upstream: name, Attempt: e.Attempt, Reason: e.Reason, Delay: e.Delay})
+		},
+		OnGiveUp: func(ctx context.Context, e retry.Event) {
+			if e.Reason == retry.AttemptsSpent && e.Attempt > 1 || e.Reason == retry.BudgetSpent {
+				CallFrom(ctx).giveUp()
+			}
+			observe(ctx, Event{Kind: EventGiveUp, Upstream: name, Attempt: e.Attempt, Reason: e.Reason})
+		},
+	})
+	c.fail(key+".retry", err)
+	return stage
+}
