@@ -22,7 +22,7 @@ func TestCallersAtExpiryCauseOneRefresh(t *testing.T) {
 		time.Sleep(time.Hour)
 		begun := time.Now()
 		var wg sync.WaitGroup
-		for range 200 {
+		for range 1000 {
 			wg.Go(func() { wantToken(t, o, 2) })
 		}
 		wg.Wait()
