@@ -1,0 +1,155 @@
+package pace
+
+import (
+	"math"
+	"time"
+)
+
+// Adaptive finds the rate of a provider whose answers say nothing of it but that a call
+// was too many: it is cut by each refusal and grows again slowly, first towards where
+// that was, then beyond (the cubic function of RFC 9438, as the SDKs of AWS use it in
+// their adaptive retry mode). Until the first refusal, and when it has grown to twice
+// the rate at which the last one came, it is no limit.
+type Adaptive struct {
+	limited  bool
+	rate     float64 // calls a second that may be sent
+	tokens   float64 // at filled
+	filled   time.Time
+	peak     float64   // the rate at which the last refusal came
+	refused  time.Time // when that was
+	measured meter
+}
+
+// The constants of the rule: by how much a refusal cuts the rate, how steeply it grows,
+// and the least, in calls a second.
+const (
+	cut      = 0.7
+	growth   = 0.4
+	minSpeed = 0.5
+)
+
+// Refused notes that the provider refused a call that was sent at spent.
+func (a *Adaptive) Refused(now, spent time.Time) {
+	if a.limited && !spent.After(a.refused) {
+		return // It was on its way at the last refusal, and is no news (RFC 9438 section 4.6).
+	}
+	a.peak = a.measured.speed()
+	if a.limited {
+		a.peak = min(a.peak, a.rate)
+	} else {
+		a.filled = now
+	}
+	a.limited, a.refused = true, now
+	a.set(now, cut*a.peak)
+}
+
+// Fine notes an answer that refused nothing.
+func (a *Adaptive) Fine(now time.Time) {
+	if !a.limited {
+		return
+	}
+	since := now.Sub(a.refused).Seconds() - math.Cbrt(a.peak*(1-cut)/growth)
+	cubic := growth*since*since*since + a.peak
+	if cubic >= 2*max(a.peak, minSpeed) {
+		a.limited = false
+		return
+	}
+	a.set(now, min(cubic, 2*a.measured.speed()))
+}
+
+func (a *Adaptive) set(now time.Time, rate float64) {
+	a.fill(now)
+	a.rate = max(rate, minSpeed)
+	a.tokens = min(a.tokens, a.Room())
+}
+
+func (a *Adaptive) fill(now time.Time) { a.tokens, a.filled = a.level(now), now }
+
+func (a *Adaptive) level(at time.Time) float64 {
+	return min(a.tokens+a.rate*at.Sub(a.filled).Seconds(), a.Room())
+}
+
+// Ready reports whether a call may be sent at now. What it costs is not counted: the
+// rate is of calls.
+func (a *Adaptive) Ready(now time.Time, _ int) bool {
+	return !a.limited || a.level(now) >= 1-1e-9
+}
+
+// Spend notes that a call is sent.
+func (a *Adaptive) Spend(now time.Time, _ int) {
+	a.measured.count(now)
+	if a.limited {
+		a.fill(now)
+		a.tokens--
+	}
+}
+
+// Unspend gives back a call that was not sent.
+func (a *Adaptive) Unspend(time.Time, time.Time, int) {
+	if a.limited {
+		a.tokens++
+	}
+}
+
+// Turn takes the rate to stay as it is.
+func (a *Adaptive) Turn(from time.Time, ahead, _ int) time.Time {
+	if !a.limited {
+		return from
+	}
+	missing := float64(ahead+1) - a.level(from)
+	if missing <= 1e-9 {
+		return from
+	}
+	return from.Add(max(nanoseconds(missing/a.rate*float64(time.Second)), 1))
+}
+
+// Left is how many calls may be sent at once.
+func (a *Adaptive) Left(now time.Time) float64 {
+	if !a.limited {
+		return math.Inf(1)
+	}
+	return a.level(now)
+}
+
+// Room is how many may be saved up: those of a second.
+func (a *Adaptive) Room() float64 {
+	if !a.limited {
+		return math.Inf(1)
+	}
+	return max(a.rate, 1)
+}
+
+// Rate is how many calls a second may be sent; 0: as many as there are.
+func (a *Adaptive) Rate() float64 {
+	if !a.limited {
+		return 0
+	}
+	return a.rate
+}
+
+// A meter measures how many calls a second are sent, smoothed over half seconds.
+type meter struct {
+	rate   float64
+	bucket time.Time // when the half second began that is being counted
+	calls  float64
+}
+
+const (
+	halfSecond = 500 * time.Millisecond
+	smoothing  = 0.8 // the weight of the newest
+)
+
+// speed counts what came since at once.
+func (m *meter) speed() float64 { return max(m.rate, m.calls/halfSecond.Seconds()) }
+
+func (m *meter) count(now time.Time) {
+	m.calls++
+	bucket := now.Truncate(halfSecond)
+	if m.bucket.IsZero() {
+		m.bucket = bucket
+	}
+	if bucket.After(m.bucket) {
+		m.rate = smoothing*m.calls/bucket.Sub(m.bucket).Seconds() + (1-smoothing)*m.rate
+		m.bucket, m.calls = bucket, 0
+	}
+}

@@ -1,0 +1,47 @@
+// Package pace says when the next call may be sent, as far as one limit goes.
+//
+// Package limit decides who is next; a Shape decides when. There are those that are
+// configured, and those that are found out:
+//
+//	Rate.New  → smooth    a token bucket: evenly, but for a burst
+//	          → window    so many from the first call on, then a wait
+//	          → even      both: a bucket's pace, and never more than so many in any
+//	                      span of time, however the provider counts
+//	Learned               what the provider's answers say of one of its quotas
+//	Adaptive              what its refusals say, where its answers say nothing
+//
+// A Shape has no lock and no clock: its owner guards it, and gives it the time, which
+// never goes back.
+//
+// # Why even
+//
+// A provider counts by windows that stand still, by windows that move, or by buckets,
+// and rarely says which. A token bucket of 100 a second with a burst of 20 sends 120
+// calls in its first second, and of a window that allows 100 the last 20 are refused.
+// What is never more than 100 in any span of a second is right for all three of them,
+// and over time it is no slower.
+//
+// # Learned: spend, then wait
+//
+// Most quotas are windows, and what is in a window may be used at any time in it. To
+// spread the calls evenly makes each of them wait, and gains nothing. So what is left
+// is spent as it is asked for; only the last tenth is stretched a little, so that a
+// line of callers meets the end of the quota as a slope and not as a wall.
+//
+// How a quota comes back is what the answers differ in, and it is found out:
+//
+//   - whole: all at the reset. The first call after it is a probe, until that has
+//     been right once.
+//   - gradually: a bucket that refills, at the speed that reset and remaining tell,
+//     or that was seen.
+//   - rolling: each call comes back when it is a window old. So it is with all that
+//     move their reset while they are used. It needs a memory of our own calls, and is
+//     safe for the others too.
+//
+// An answer counts the calls that the provider had seen when it wrote it. Those that
+// are on their way may come on top, so they are subtracted; and of several answers
+// about one window the one counts that leaves least.
+//
+// Whatever was learned ends: a quota that is not spoken of for two windows is
+// forgotten.
+package pace

@@ -1,0 +1,147 @@
+package pace
+
+import (
+	"time"
+
+	"outrider/policy/quota"
+)
+
+// gradual is a quota that comes back bit by bit, a bucket.
+type gradual struct {
+	limit  float64 // what it holds; 0: unknown
+	level  float64 // at told
+	told   time.Time
+	speed  float64 // units a second, as the answers say; 0: unknown
+	filled speedometer
+
+	longest  time.Duration // from an answer to its reset
+	refusals int           // of what was thought to be there; those of a second are one
+	refusing time.Time     // since when
+}
+
+// guess is the speed of a bucket of which nobody tells anything: one try a second.
+const guess = 1
+
+func (g *gradual) tell(now time.Time, v quota.View, flying float64) {
+	expected := g.hoped(now)
+	first := g.told.IsZero()
+	if v.Limit.Known {
+		g.limit = v.Limit.N
+	}
+	if !v.Remaining.Known {
+		return
+	}
+	left := v.Remaining.N
+	if full := v.Reset.Sub(now); !v.Reset.IsZero() && full > 0 && g.limit > left {
+		// Resets are rounded up, and the speed down: the highest is the truest.
+		g.speed = max(g.speed, (g.limit-left)/full.Seconds())
+	}
+	g.longest = max(g.longest, v.Reset.Sub(now))
+	g.filled.tell(now, left, left < g.limit || g.limit == 0)
+	// Answers overtake each other: one that leaves more than is expected may be the older.
+	if first || left < expected || flying == 0 {
+		g.level = left
+	} else {
+		g.level = expected
+	}
+	g.told = now
+}
+
+// rate is in units a second.
+func (g *gradual) rate() float64 {
+	switch {
+	case g.speed > 0:
+		return g.speed
+	case g.filled.speed > 0:
+		return g.filled.speed
+	}
+	return guess
+}
+
+func (g *gradual) spend(time.Time, float64)   {}
+func (g *gradual) unspend(time.Time, float64) {}
+
+func (g *gradual) silent(now, _ time.Time, units float64) {
+	g.level, g.told = g.hoped(now)-units, now
+	g.filled.count(units)
+}
+
+// refused forgets the speed that reset and remaining told, of which the highest counts.
+func (g *gradual) refused(now time.Time) {
+	if now.Sub(g.refusing) > time.Second {
+		g.refusing = now
+		g.refusals++
+	}
+	g.speed = 0
+	g.filled.count(-1) // It took nothing.
+}
+
+func (g *gradual) left(at time.Time, flying float64) float64 { return g.hoped(at) - flying }
+
+func (g *gradual) hoped(at time.Time) float64 {
+	if g.told.IsZero() {
+		return 0
+	}
+	level := g.level + g.rate()*at.Sub(g.told).Seconds()
+	if g.limit > 0 {
+		return min(level, g.limit)
+	}
+	return level
+}
+
+func (g *gradual) turn(from time.Time, ahead, units float64) time.Time {
+	missing := ahead + units - g.hoped(from)
+	if missing <= 0 {
+		return from
+	}
+	// What a float lacks at its last bit is less than a nanosecond.
+	return from.Add(max(g.spacing(from, 0, missing), 1))
+}
+
+func (g *gradual) spacing(_ time.Time, _, units float64) time.Duration {
+	return nanoseconds(units / g.rate() * float64(time.Second))
+}
+
+func (g *gradual) about(at time.Time) Facts {
+	f := Facts{Limit: g.limit, Shape: "bucket"}
+	if g.limit > 0 {
+		f.Window = g.spacing(at, 0, g.limit)
+		f.Reset = at.Add(g.spacing(at, 0, g.limit-g.hoped(at)))
+	}
+	return f
+}
+
+// A speedometer finds out how fast a bucket refills that does not tell, from what is
+// left now and then and from what was spent between.
+type speedometer struct {
+	since time.Time // of the first answer of this measurement
+	left  float64   // then
+	spent float64   // since
+	speed float64   // units a second; 0: not measured yet
+}
+
+// measured is how long a measurement takes at least: calls on their way blur it.
+const measured = time.Second
+
+// count notes units that were spent, and of which no answer will tell.
+func (s *speedometer) count(units float64) { s.spent += units }
+
+// tell notes an answer to a call that took one unit. refilling is false while the bucket
+// is full: then nothing comes back.
+func (s *speedometer) tell(now time.Time, left float64, refilling bool) {
+	s.spent++
+	elapsed := now.Sub(s.since)
+	if s.since.IsZero() || !refilling || elapsed > time.Minute {
+		s.since, s.left, s.spent = now, left, 0
+		return
+	}
+	back := left - s.left + s.spent
+	if elapsed < measured || back <= 0 {
+		return
+	}
+	speed := back / elapsed.Seconds()
+	if s.speed > 0 {
+		speed = s.speed + (speed-s.speed)/4
+	}
+	s.speed, s.since, s.left, s.spent = speed, now, left, 0
+}

@@ -1,0 +1,270 @@
+package pace
+
+import (
+	"math"
+	"time"
+
+	"outrider/policy/quota"
+)
+
+// A Style says how what is left of a learned quota is used.
+type Style uint8
+
+// The styles.
+const (
+	Auto   Style = iota // as it is asked for, but the last tenth is stretched a little
+	Spend               // as it is asked for
+	Spread              // evenly until it comes back
+)
+
+// Learned is one quota of a provider, as its answers tell of it. It has to hear of
+// every call: Fly (or Spend) when it is sent, and Land when it has ended; and before
+// that of what its answer says, by Told, or that it says nothing, by Silent.
+type Learned struct {
+	style  Style
+	refill refill    // nil: nothing has been told
+	until  time.Time // when it is forgotten
+	scale  scale
+	flying int // what the calls on their way cost
+	moves  int // how often the reset has moved on while it was ahead
+	next   time.Time
+}
+
+// A refill is how a quota comes back. It counts in units of the provider. What takes a
+// time to look at changes nothing: it may lie ahead.
+type refill interface {
+	// tell takes over what an answer says, at now. flying is on its way.
+	tell(now time.Time, v quota.View, flying float64)
+	// spend notes that units are sent, unspend that those sent at some time were not.
+	spend(now time.Time, units float64)
+	unspend(spent time.Time, units float64)
+	// silent notes that what was sent at some time has ended and told nothing.
+	silent(now, spent time.Time, units float64)
+	// refused notes that the provider refused what was thought to be there.
+	refused(now time.Time)
+	// left is what may be spent at a time with so much on its way, and hoped the same
+	// if it turns out that the provider had counted all of that.
+	left(at time.Time, flying float64) float64
+	hoped(at time.Time) float64
+	// turn is when units may be spent that come after others.
+	turn(from time.Time, ahead, units float64) time.Time
+	// spacing is between calls of so many units if what is left is spread from at on.
+	spacing(at time.Time, left, units float64) time.Duration
+	// about is what can be told of it.
+	about(at time.Time) Facts
+}
+
+// NewLearned is a quota of which nothing is known yet.
+func NewLearned(style Style) *Learned { return &Learned{style: style, scale: scale{weight: 1}} }
+
+// Known reports whether anything is known at now.
+func (l *Learned) Known(now time.Time) bool { return l.refill != nil && now.Before(l.until) }
+
+// Fly notes that calls are on their way which were sent before it was known that they
+// count to this quota. Less than none do not count to it any more.
+func (l *Learned) Fly(cost int) { l.flying = max(l.flying+cost, 0) }
+
+// Land notes that a call has ended.
+func (l *Learned) Land(cost int) { l.Fly(-cost) }
+
+// Told notes what an answer says of the quota. refused says that the answer was a
+// refusal for a rate.
+func (l *Learned) Told(now time.Time, v quota.View, refused bool) {
+	if l.refill == nil || !l.Known(now) {
+		l.refill, l.moves, l.next = nil, 0, time.Time{}
+	}
+	l.scale.tell(v)
+	l.choose(now, v)
+	if l.refill == nil {
+		return
+	}
+	if refused {
+		l.refill.refused(now)
+	}
+	l.refill.tell(now, v, l.units(l.flying))
+	l.until = now.Add(2*max(v.Window, v.Reset.Sub(now), 0) + time.Minute)
+}
+
+// Silent notes that a call, sent at spent, has ended, or had an answer that said
+// nothing of this quota. It is taken to have been counted.
+func (l *Learned) Silent(now, spent time.Time, cost int) {
+	l.scale.ended++
+	if l.Known(now) {
+		l.refill.silent(now, spent, l.units(cost))
+	}
+}
+
+// Refused notes an answer that refused a call for its rate and said nothing of the quota.
+func (l *Learned) Refused(now time.Time) {
+	if l.Known(now) {
+		l.refill.refused(now)
+	}
+}
+
+// Ready reports whether a call may be sent at now.
+func (l *Learned) Ready(now time.Time, cost int) bool {
+	return !l.Known(now) || !now.Before(l.next) && l.refill.left(now, l.units(l.flying)) >= l.needed(now, cost)
+}
+
+// Held reports that a call which is not Ready waits for the answers to others, and not
+// for a time: they will tell whether something is left for it.
+func (l *Learned) Held(now time.Time, cost int) bool {
+	if !l.Known(now) || now.Before(l.next) {
+		return false
+	}
+	needed := l.needed(now, cost)
+	return l.refill.left(now, l.units(l.flying)) < needed && l.refill.hoped(now) >= needed
+}
+
+// Spend notes that a call is sent.
+func (l *Learned) Spend(now time.Time, cost int) {
+	if l.Known(now) {
+		units := l.units(cost)
+		l.next = now.Add(l.spacing(now, l.refill.left(now, l.units(l.flying)), units))
+		l.refill.spend(now, units)
+	}
+	l.Fly(cost)
+}
+
+// Unspend gives back a call that was not sent.
+func (l *Learned) Unspend(now, spent time.Time, cost int) {
+	l.Land(cost)
+	if l.Known(now) {
+		l.refill.unspend(spent, l.units(cost))
+	}
+}
+
+// Turn takes what is on its way to have been counted: if not, the answers will tell.
+func (l *Learned) Turn(from time.Time, ahead, cost int) time.Time {
+	if !l.Known(from) {
+		return from
+	}
+	before, units := l.units(ahead), l.needed(from, cost)
+	turn := l.refill.turn(from, before, units)
+	if turn.After(from) {
+		return turn
+	}
+	if l.next.After(from) {
+		from = l.next
+	}
+	left := l.refill.hoped(from)
+	if l.style == Auto { // Who goes before the last tenth begins is not held up.
+		free := max(left-stretched*l.refill.about(from).Limit, 0)
+		before, left = max(before-free, 0), left-free
+	}
+	if before == 0 {
+		return from
+	}
+	return from.Add(nanoseconds(before / units * float64(l.spacing(from, left, units))))
+}
+
+// Left is what may be spent, in calls that cost one.
+func (l *Learned) Left(now time.Time) float64 {
+	if !l.Known(now) {
+		return None{}.Left(now)
+	}
+	return max(l.refill.left(now, l.units(l.flying)), 0) / l.scale.weight
+}
+
+// units is what calls take that cost so much.
+func (l *Learned) units(cost int) float64 { return float64(cost) * l.scale.weight }
+
+// needed is what has to be there for a call. One that takes more than there ever is
+// goes when all is there.
+func (l *Learned) needed(at time.Time, cost int) float64 {
+	units := l.units(cost)
+	if limit := l.refill.about(at).Limit; limit > 0 {
+		return min(units, limit)
+	}
+	return units
+}
+
+// How much of a quota is stretched near its end, and by how much at most between two
+// calls: with more, they would wait long, and in the end be refused, although there is
+// quota left.
+const (
+	stretched  = 0.1
+	maxStretch = 100 * time.Millisecond
+)
+
+// spacing is between a call and the next when so much is left before it.
+func (l *Learned) spacing(at time.Time, left, units float64) time.Duration {
+	switch limit := l.refill.about(at).Limit; {
+	case l.style == Spread:
+		return max(l.refill.spacing(at, left, units), 0)
+	case l.style == Auto && left <= stretched*limit:
+		return min(max(l.refill.spacing(at, left, units), 0), maxStretch)
+	}
+	return 0
+}
+
+// choose finds out how the quota comes back.
+func (l *Learned) choose(now time.Time, v quota.View) {
+	if w, ok := l.refill.(*whole); ok && w.moving(now, v) {
+		l.moves++
+	}
+	spent := l.units(l.flying)
+	switch r := l.refill.(type) {
+	case nil:
+		if l.refill = begin(now, v); l.refill == nil {
+			return
+		}
+	case *whole:
+		if l.moves+r.wrong < 3 || !v.Limit.Known {
+			return
+		}
+		// The reset moves on with each call, or has been wrong: not all is back at once.
+		spent += max(r.limit-r.hoped(now), 0)
+		l.refill = newRolls(v.Limit.N, max(v.Window, v.Reset.Sub(now)), now)
+	case *gradual:
+		if r.refusals < 3 || r.limit == 0 || r.longest <= 0 {
+			return
+		}
+		// What should have come back had not.
+		spent = r.limit
+		l.refill = newRolls(r.limit, r.longest, now)
+	default:
+		return
+	}
+	l.refill.spend(now, spent)
+}
+
+// begin is how a quota comes back, by what its first answer says.
+func begin(now time.Time, v quota.View) refill {
+	ahead := v.Reset.After(now)
+	switch {
+	case v.Unit == quota.Concurrency:
+		return nil // time brings nothing back
+	case v.Limit.Known && v.Window > 0 && v.Refill != quota.Whole:
+		return newRolls(v.Limit.N, v.Window, now)
+	case !v.Remaining.Known:
+		return nil
+	case v.Refill == quota.Gradual, v.Reset.IsZero() && v.Window == 0:
+		return &gradual{}
+	case !ahead && !(v.Reset.IsZero() && v.Limit.Known && v.Window > 0):
+		return nil // It does not say when something comes back.
+	}
+	return &whole{}
+}
+
+// Facts are what is known of a learned quota.
+type Facts struct {
+	Limit  float64       // what there is in a Window, or in a bucket; 0: unknown
+	Window time.Duration // 0: unknown
+	Reset  time.Time     // when something is back; zero: unknown
+	Shape  string        // "window", "rolling" or "bucket"
+}
+
+// About is what is known at now, and how much is left of it, in the provider's units;
+// false if nothing is.
+func (l *Learned) About(now time.Time) (facts Facts, left float64, known bool) {
+	if !l.Known(now) {
+		return Facts{}, 0, false
+	}
+	facts = l.refill.about(now)
+	left = max(l.refill.left(now, l.units(l.flying)), 0)
+	if math.IsInf(left, 1) { // A probe may go.
+		left = facts.Limit
+	}
+	return facts, left, true
+}

@@ -1,0 +1,180 @@
+package pace_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"outrider/policy/hint"
+	"outrider/policy/pace"
+	"outrider/policy/quota"
+	"outrider/proxy/simulator"
+)
+
+// A backlog is callers who send to a limit of the simulator as fast as a quota allows
+// that knows nothing but what the answers say. They stop for a Retry-After, as the gate
+// of package limit does.
+type backlog struct {
+	limit   string // of the simulator, as in its URL
+	callers int    // who are on their way at a time, at most
+	delay   time.Duration
+	style   pace.Style
+	warm    time.Duration // is not counted
+	length  time.Duration
+}
+
+// A run is what came of it.
+type run struct {
+	fine, refused int
+	facts         pace.Facts
+}
+
+type answer struct {
+	code   int
+	header http.Header
+	sent   time.Time
+}
+
+func (b backlog) run(t *testing.T) (r run) {
+	synctest.Test(t, func(t *testing.T) {
+		sim, err := simulator.New(simulator.Settings{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sim.Close()
+		learned := pace.NewLearned(b.style)
+		answers := make(chan answer)
+		start, gate := time.Now(), time.Now()
+		flying, sent := 0, 0
+		for time.Since(start) < b.warm+b.length || flying > 0 {
+			now := time.Now()
+			open := now.Sub(start) < b.warm+b.length && !now.Before(gate) && flying < b.callers
+			if open && learned.Ready(now, 1) {
+				learned.Spend(now, 1)
+				flying++
+				sent++
+				go func(n int) { // No two arrive at the same time.
+					time.Sleep(b.delay + time.Duration(n%1009)*time.Nanosecond)
+					w := httptest.NewRecorder()
+					sim.ServeHTTP(w, httptest.NewRequest("GET", "/limited/"+b.limit, nil))
+					time.Sleep(b.delay + time.Duration(n%997)*time.Nanosecond)
+					answers <- answer{w.Code, w.Header(), now}
+				}(sent)
+				continue
+			}
+			wake := time.Hour
+			switch {
+			case now.Before(gate):
+				wake = gate.Sub(now)
+			case open && !learned.Held(now, 1):
+				if wake = learned.Turn(now, 0, 1).Sub(now); wake <= 0 {
+					t.Fatalf("%v: not ready at %v, but its turn is now", b, now.Sub(start))
+				}
+			case flying == 0:
+				t.Fatalf("%v: held at %v, and nobody is on the way", b, now.Sub(start))
+			}
+			select {
+			case a := <-answers:
+				flying--
+				if time.Since(start) >= b.warm {
+					r.count(a)
+				}
+				if after, named := hint.RetryAfter(a.header, time.Now()); named {
+					gate = time.Now().Add(after)
+				}
+				tell(learned, a)
+			case <-time.After(wake):
+			}
+		}
+		r.facts, _, _ = learned.About(time.Now())
+	})
+	return r
+}
+
+func (r *run) count(a answer) {
+	if a.code == http.StatusOK {
+		r.fine++
+	} else {
+		r.refused++
+	}
+}
+
+func tell(l *pace.Learned, a answer) {
+	l.Land(1)
+	views := quota.Parse(a.header, time.Now(), nil)
+	for _, v := range views {
+		l.Told(time.Now(), v, a.code != http.StatusOK)
+	}
+	if len(views) == 0 {
+		l.Silent(time.Now(), a.sent, 1)
+	}
+}
+
+// The limits of the simulator, and who counts in which way.
+var providers = map[string][]string{
+	"window":  {"ietf", "draft07", "draft06", "gitlab", "github", "atlassian", "hubspot"},
+	"sliding": {"ietf", "draft07", "draft06", "gitlab", "hubspot"},
+	"bucket":  {"ietf", "draft07", "draft06", "gitlab", "openai", "anthropic", "shopify"},
+}
+
+// least is how many of the calls that a quota allows are made at least.
+func least(kind, dialect string, per time.Duration) float64 {
+	// A reset as an epoch in whole seconds is up to a second late.
+	late := float64(per) / float64(per+time.Second)
+	switch {
+	case dialect == "atlassian": // in whole minutes
+		return 0
+	case dialect == "gitlab" && kind != "window":
+		return 0.9 * late
+	case dialect == "gitlab", dialect == "github":
+		return 0.97 * late
+	case dialect == "draft06" && kind == "sliding" && per < 10*time.Second:
+		return 0.65
+	}
+	return 0.95
+}
+
+// Of a quota that nobody has configured: after the first minute, at most one call in a
+// hundred is refused, and what it allows is used.
+func TestWhatAnswersTellIsEnough(t *testing.T) {
+	for kind, dialects := range providers {
+		for _, dialect := range dialects {
+			for _, q := range []struct {
+				limit int
+				per   time.Duration
+			}{{100, 10 * time.Second}, {10, time.Second}, {40, 20 * time.Second}} {
+				for _, callers := range []int{1, 4, 16} {
+					b := backlog{
+						limit:   fmt.Sprintf("%s/core?limit=%d&per=%v&dialect=%s", kind, q.limit, q.per, dialect),
+						callers: callers, delay: 20 * time.Millisecond, warm: time.Minute, length: 2 * time.Minute,
+					}
+					r := b.run(t)
+					allowed := float64(q.limit) * float64(b.length/q.per)
+					if all := r.fine + r.refused; float64(r.refused) > 0.01*float64(all) || float64(r.fine) < least(kind, dialect, q.per)*allowed {
+						t.Errorf("%s, %d callers: %d were let pass of %v, %d refused; known at last: %+v", b.limit, callers, r.fine, allowed, r.refused, r.facts)
+					}
+				}
+			}
+		}
+	}
+}
+
+// A provider that says it refills a bucket and in truth counts by windows is found out.
+func TestQuotaThatComesBackOtherwiseThanToldIsFoundOut(t *testing.T) {
+	for _, kind := range []string{"window", "sliding"} {
+		for _, dialect := range []string{"openai", "anthropic"} {
+			for _, callers := range []int{1, 16} {
+				b := backlog{
+					limit:   fmt.Sprintf("%s/core?limit=100&per=10s&dialect=%s", kind, dialect),
+					callers: callers, delay: 20 * time.Millisecond, warm: time.Minute, length: 2 * time.Minute,
+				}
+				if r := b.run(t); float64(r.refused) > 0.01*float64(r.fine) || r.facts.Shape != "rolling" {
+					t.Errorf("%s, %d callers: %d were let pass, %d refused; known at last: %+v", b.limit, callers, r.fine, r.refused, r.facts)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package pace
+
+import (
+	"sort"
+	"time"
+)
+
+// rolling allows count in any span of time: it remembers what was spent.
+type rolling struct {
+	count int
+	span  time.Duration
+	log   []entry // the oldest first; those before gone have left the span
+	gone  int
+	left  int64 // what had been spent before log[gone]
+	total int64 // what has been spent in all
+}
+
+// An entry is calls that were sent within a grain of each other. They leave the span
+// with the last of them.
+type entry struct {
+	first, last time.Time
+	upTo        int64 // what had been spent with them, of rolling.total
+}
+
+// grains is how many entries a span has at most, but for one: so a call is remembered
+// for a thousandth longer than it has to be.
+const grains = 1024
+
+func newRolling(count int, span time.Duration, old Shape, left float64, now time.Time) *rolling {
+	r := &rolling{count: max(count, 1), span: span}
+	switch old := old.(type) {
+	case *rolling:
+		r.log, r.gone, r.left, r.total = old.log, old.gone, old.left, old.total
+	case *even:
+		return newRolling(count, span, old.span, left, now)
+	default:
+		if spent := count - int(min(max(left, 0), float64(count))); spent > 0 {
+			r.Spend(now, spent)
+		}
+	}
+	return r
+}
+
+func (r *rolling) Ready(now time.Time, cost int) bool { return r.spent(now)+r.needed(cost) <= r.count }
+
+func (r *rolling) Spend(now time.Time, cost int) {
+	r.forget(now)
+	r.total += int64(r.needed(cost))
+	if n := len(r.log); n > r.gone && now.Sub(r.log[n-1].first) < r.span/grains {
+		r.log[n-1].last, r.log[n-1].upTo = now, r.total
+		return
+	}
+	r.log = append(r.log, entry{now, now, r.total})
+}
+
+// needed is what a call spends: no more than there is in a span.
+func (r *rolling) needed(cost int) int { return min(cost, r.count) }
+
+func (r *rolling) Unspend(_, spent time.Time, cost int) {
+	i := r.gone + sort.Search(len(r.log)-r.gone, func(i int) bool { return !r.log[r.gone+i].last.Before(spent) })
+	if i == len(r.log) || r.log[i].first.After(spent) {
+		return // it has left already
+	}
+	before := r.left
+	if i > r.gone {
+		before = r.log[i-1].upTo
+	}
+	back := min(int64(r.needed(cost)), r.log[i].upTo-before)
+	for j := i; j < len(r.log); j++ {
+		r.log[j].upTo -= back
+	}
+	r.total -= back
+	if r.log[i].upTo == before {
+		r.log = append(r.log[:i], r.log[i+1:]...)
+	}
+}
+
+// forget drops what has left the span, so that what is kept never outweighs what counts
+// by more than as much.
+func (r *rolling) forget(now time.Time) {
+	for r.gone < len(r.log) && r.left < r.leftAt(now) {
+		r.left = r.log[r.gone].upTo
+		r.gone++
+	}
+	if r.gone > len(r.log)/2 {
+		r.log, r.gone = append(r.log[:0], r.log[r.gone:]...), 0
+	}
+}
+
+// leftAt is how much of what was ever spent has left the span at now.
+func (r *rolling) leftAt(now time.Time) int64 {
+	kept := r.log[r.gone:]
+	i := sort.Search(len(kept), func(i int) bool { return kept[i].last.Add(r.span).After(now) })
+	if i == 0 {
+		return r.left
+	}
+	return kept[i-1].upTo
+}
+
+// spent is what counts at now.
+func (r *rolling) spent(now time.Time) int { return int(r.total - r.leftAt(now)) }
+
+// Turn reckons as if the costs of those ahead could be split.
+func (r *rolling) Turn(from time.Time, ahead, cost int) time.Time {
+	return r.turn(r.count, from, ahead, r.needed(cost))
+}
+
+// turn is Turn for a part of the count, of which cost is not more.
+func (r *rolling) turn(count int, from time.Time, ahead, cost int) time.Time {
+	gone := r.leftAt(from)
+	spent := int(r.total - gone)
+	missing := ahead + cost - (count - spent)
+	if missing <= 0 {
+		return from
+	}
+	spans := (missing - 1) / count
+	missing -= spans * count
+	turn := from.Add(r.span) // when what is sent at from leaves
+	if missing <= spent {
+		turn = r.leaves(gone + int64(missing))
+	}
+	return turn.Add(nanoseconds(float64(spans) * float64(r.span)))
+}
+
+// leaves is when so much of what was ever spent has left.
+func (r *rolling) leaves(units int64) time.Time {
+	kept := r.log[r.gone:]
+	i := sort.Search(len(kept), func(i int) bool { return kept[i].upTo >= units })
+	return kept[i].last.Add(r.span)
+}
+
+func (r *rolling) Left(now time.Time) float64 { return float64(r.count - r.spent(now)) }
+
+func (r *rolling) Room() float64 { return float64(r.count) }

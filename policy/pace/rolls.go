@@ -1,0 +1,101 @@
+package pace
+
+import (
+	"math"
+	"time"
+
+	"outrider/policy/quota"
+)
+
+// rolls is a quota of which each unit comes back a window after it was spent. Where in
+// truth all comes back at once, or bit by bit, it allows no more than that.
+type rolls struct {
+	own    *rolling // what we have sent
+	others float64  // what others have sent, as far as the last answer tells
+	until  time.Time
+}
+
+func newRolls(limit float64, window time.Duration, now time.Time) *rolls {
+	return &rolls{own: newRolling(count(limit), window, nil, math.Inf(1), now)}
+}
+
+// count is a number of units as a whole one.
+func count(units float64) int { return int(math.Ceil(min(max(units, 0), math.MaxInt32))) }
+
+func (r *rolls) tell(now time.Time, v quota.View, flying float64) {
+	// The time until all is back is that of a window when nothing is left.
+	window := max(r.own.span, v.Reset.Sub(now))
+	if v.Window > 0 {
+		window = v.Window
+	}
+	if limit := count(v.Limit.N); v.Limit.Known && limit != r.own.count || window != r.own.span {
+		if !v.Limit.Known {
+			limit = r.own.count
+		}
+		r.own = newRolling(limit, window, r.own, 0, now)
+	}
+	if !v.Remaining.Known {
+		return
+	}
+	// Of ours it has counted those at least whose answers are there.
+	counted := float64(r.own.spent(now)) - flying
+	r.others = max(float64(r.own.count)-v.Remaining.N-counted, 0)
+	r.until = now.Add(window)
+	if v.Reset.After(now) {
+		r.until = v.Reset
+	}
+}
+
+func (r *rolls) spend(now time.Time, units float64) {
+	if n := count(units); n > 0 {
+		r.own.Spend(now, n)
+	}
+}
+
+func (r *rolls) unspend(spent time.Time, units float64) {
+	r.own.Unspend(spent, spent, count(units))
+}
+
+func (r *rolls) silent(_, _ time.Time, _ float64) {}
+
+func (r *rolls) refused(time.Time) {}
+
+func (r *rolls) left(at time.Time, _ float64) float64 { return r.hoped(at) }
+
+func (r *rolls) hoped(at time.Time) float64 { return r.own.Left(at) - float64(count(r.theirs(at))) }
+
+// theirs is what others have spent that is not back at a time.
+func (r *rolls) theirs(at time.Time) float64 {
+	if at.Before(r.until) {
+		return r.others
+	}
+	return 0
+}
+
+// turn takes what others have spent to stay as it is until it is back as a whole.
+func (r *rolls) turn(from time.Time, ahead, units float64) time.Time {
+	cost := r.own.needed(count(units))
+	theirs := count(r.theirs(from))
+	if theirs == 0 {
+		return r.own.Turn(from, count(ahead), cost)
+	}
+	after := r.own.Turn(r.until, count(ahead), cost)
+	if ours := r.own.count - theirs; ours >= cost {
+		if before := r.own.turn(ours, from, count(ahead), cost); before.Before(after) {
+			return before
+		}
+	}
+	return after
+}
+
+func (r *rolls) spacing(_ time.Time, _, units float64) time.Duration {
+	return nanoseconds(float64(r.own.span) * units / float64(r.own.count))
+}
+
+func (r *rolls) about(at time.Time) Facts {
+	f := Facts{Limit: float64(r.own.count), Window: r.own.span, Shape: "rolling"}
+	if at.Before(r.until) {
+		f.Reset = r.until
+	}
+	return f
+}

@@ -1,0 +1,74 @@
+package pace
+
+import (
+	"math"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// smooth is a token bucket.
+type smooth struct{ lim *rate.Limiter }
+
+func newSmooth(r Rate, old Shape, left float64, now time.Time) *smooth {
+	limit := rate.Limit(r.Count / r.Per.Seconds())
+	burst := r.Burst
+	if burst == 0 {
+		burst = int(min(float64(limit)*0.2, math.MaxInt32))
+	}
+	burst = max(burst, 1) // A Limiter with burst 0 never allows anything.
+
+	if old, ok := old.(*smooth); ok {
+		// SetBurstAt keeps tokens beyond the burst, but every look at them is
+		// cut to the burst: min(old tokens, new burst).
+		old.lim.SetLimitAt(now, limit)
+		old.lim.SetBurstAt(now, burst)
+		return old
+	}
+	lim := rate.NewLimiter(limit, burst)
+	if spent := float64(burst) - left; spent > 0 {
+		lim.AllowN(now, min(int(math.Ceil(spent)), burst))
+	}
+	return &smooth{lim: lim}
+}
+
+// Ready is true a nanosecond early where a float is short by its last bit: a Limiter
+// cuts the missing time to whole ones, too.
+func (b *smooth) Ready(now time.Time, cost int) bool {
+	missing := float64(b.needed(cost)) - b.lim.TokensAt(now)
+	return missing <= 0 || missing/float64(b.lim.Limit())*float64(time.Second) < 1
+}
+
+func (b *smooth) Spend(now time.Time, cost int) { b.spend(now, cost) }
+
+// needed is what has to be in the bucket for a call. One that costs more than
+// the bucket holds goes when it is full, and the next pay the rest.
+func (b *smooth) needed(cost int) int { return min(cost, b.lim.Burst()) }
+
+// spend takes tokens, be they there or not; less than none puts them back. A
+// Limiter lets nobody reserve more than its burst, and so has a larger one for
+// this moment. It never reserves ahead: a Reservation that is cancelled 1 ns late
+// returns nothing, and after a later one too little.
+func (b *smooth) spend(now time.Time, tokens int) {
+	burst := b.lim.Burst()
+	b.lim.SetBurstAt(now, max(burst, tokens))
+	b.lim.ReserveN(now, tokens)
+	b.lim.SetBurstAt(now, burst)
+}
+
+// Unspend does without Reservation.CancelAt, which sets the clock of the
+// Limiter back to its argument, so that the time since then counts twice. What
+// is more than the bucket holds is cut off when it is looked at.
+func (b *smooth) Unspend(now, _ time.Time, cost int) { b.spend(now, -cost) }
+
+func (b *smooth) Turn(from time.Time, ahead, cost int) time.Time {
+	missing := float64(ahead+b.needed(cost)) - b.Left(from)
+	if missing <= 0 {
+		return from
+	}
+	return from.Add(nanoseconds(missing / float64(b.lim.Limit()) * float64(time.Second)))
+}
+
+func (b *smooth) Left(now time.Time) float64 { return b.lim.TokensAt(now) }
+
+func (b *smooth) Room() float64 { return float64(b.lim.Burst()) }

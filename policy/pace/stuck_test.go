@@ -1,0 +1,93 @@
+package pace_test
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"outrider/policy/pace"
+	"outrider/policy/quota"
+)
+
+// drawView is anything that an answer may say, true or not.
+func drawView(t *rapid.T, now time.Time) quota.View {
+	count := func(name string) quota.Count {
+		n := rapid.SampledFrom([]float64{-1, 0, 0.5, 1, 5, 100, 1e15}).Draw(t, name)
+		return quota.Count{N: max(n, 0), Known: n >= 0}
+	}
+	v := quota.View{
+		Unit:  rapid.SampledFrom([]quota.Unit{"", quota.Requests, quota.Tokens, quota.Points, quota.Concurrency}).Draw(t, "unit"),
+		Limit: count("limit"), Remaining: count("remaining"),
+		Window: rapid.SampledFrom([]time.Duration{0, time.Millisecond, time.Second, time.Hour, quota.MaxWindow}).Draw(t, "window"),
+		Refill: quota.Refill(rapid.IntRange(0, 2).Draw(t, "refill")),
+	}
+	if v.Limit.N == 0 { // as package quota has it
+		v.Limit = quota.Count{}
+	}
+	if v.Limit.Known {
+		v.Remaining.N = min(v.Remaining.N, v.Limit.N)
+	}
+	if reset := rapid.SampledFrom([]time.Duration{-1, 0, time.Second, time.Minute, quota.MaxReset}).Draw(t, "reset"); reset >= 0 {
+		v.Reset = now.Add(reset)
+	}
+	return v
+}
+
+// Whatever a provider says, and in whatever order its answers come: who may not go
+// waits for an answer that is on its way, or for a time ahead, and that comes.
+func TestNobodyIsStuck(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := pace.NewLearned(pace.Style(rapid.IntRange(0, 2).Draw(t, "style")))
+		now := start
+		var flying []time.Time // when those on their way were sent
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			now = now.Add(rapid.SampledFrom([]time.Duration{0, 1, time.Millisecond, time.Second, time.Minute, 100 * time.Hour}).Draw(t, "pause"))
+			cost := 1
+			switch what := rapid.IntRange(0, 5).Draw(t, "what"); {
+			case what <= 1:
+				if l.Ready(now, cost) {
+					l.Spend(now, cost)
+					flying = append(flying, now)
+				}
+			case len(flying) == 0:
+			case what == 2:
+				l.Unspend(now, flying[0], cost)
+				flying = flying[1:]
+			case what == 3:
+				l.Silent(now, flying[0], cost)
+				l.Land(cost)
+				flying = flying[1:]
+			default:
+				l.Land(cost)
+				l.Told(now, drawView(t, now), rapid.Bool().Draw(t, "refused"))
+				flying = flying[1:]
+			}
+			check(t, l, now, len(flying))
+		}
+		for range flying {
+			l.Silent(now, now, 1)
+			l.Land(1)
+		}
+		for tries := 0; !l.Ready(now, 1); tries++ {
+			check(t, l, now, 0)
+			if now = l.Turn(now, 0, 1); tries > 100 {
+				t.Fatalf("is still not ready at %v", now)
+			}
+		}
+	})
+}
+
+func check(t *rapid.T, l *pace.Learned, now time.Time, flying int) {
+	ready, held, turn := l.Ready(now, 1), l.Held(now, 1), l.Turn(now, 0, 1)
+	switch {
+	case ready && held:
+		t.Fatal("is ready, and held")
+	case held && flying == 0:
+		t.Fatal("is held, and nobody is on the way")
+	case !ready && !held && !turn.After(now):
+		t.Fatalf("is not ready at %v, though its turn is then", now)
+	case ready && turn.After(now):
+		t.Fatalf("is ready at %v, though its turn is at %v", now, turn)
+	}
+}
