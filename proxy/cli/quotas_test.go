@@ -325,3 +325,22 @@ func TestWrongStoreIsNoReasonToStopForQuotasAlone(t *testing.T) {
 		t.Errorf("got %v, want why it is not open", err)
 	}
 }
+
+func TestStoreCommandCountsQuotas(t *testing.T) {
+	t.Setenv("OUTRIDER_KEY", "canary-sealing-key")
+	state := t.TempDir()
+	s := newQuotaStorage(state, slog.New(slog.DiscardHandler))
+	over := spent("over", 1)
+	over.Until = time.Now().Add(-time.Hour)
+	if err := s.saveQuotas(t.Context(), []store.Quota{spent("a", 1), over, spent("b", 1)}); err != nil {
+		t.Fatal(err)
+	}
+	s.close()
+	path := layFile(t, filepath.Join(t.TempDir(), "config.toml"), fmt.Sprintf("state_dir = %q\n", state))
+	if out := succeeds(t, "store", "--config", path); !strings.Contains(out, "kept    0 credentials; 2 quotas\n") {
+		t.Errorf("it says\n%s", out)
+	}
+	if out := succeeds(t, "store", "--config", path, "--json"); !strings.Contains(out, `"quotas": 2`) {
+		t.Errorf("it says\n%s", out)
+	}
+}
