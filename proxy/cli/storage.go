@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,12 +41,14 @@ func storeSettings(file *config.File, secrets *secrets) (store.Settings, error) 
 	return settings, nil
 }
 
-// A storage is where a sidecar keeps tokens. The store is opened when the first
-// credential needs one.
+// A storage is where a sidecar keeps tokens, and how far quotas are spent. The store is
+// opened when the first credential needs one, and made then, or when there is a quota to
+// keep.
 //
 // One that is wrong keeps the sidecar from starting. A database server that is away
 // does not: a machine that comes up before it has upstreams that need no token. Then
-// each access tries to open it, and credentials say why they have no token.
+// each access tries to open it, and credentials say why they have no token. Quotas alone
+// keep no sidecar from starting, and tell nobody of a key that seals nothing.
 type storage struct {
 	file    *config.File
 	secrets *secrets
@@ -55,6 +59,9 @@ type storage struct {
 	opening chan struct{} // held by the one who opens it
 	store   atomic.Pointer[store.Store]
 	failed  atomic.Pointer[error] // why it is not open, though somebody needs it; nil: nobody does
+
+	forTokens atomic.Bool // a credential needs it
+	announced sync.Once   // to those who look after tokens
 }
 
 func newStorage(file *config.File, secrets *secrets, log *slog.Logger) *storage {
@@ -63,7 +70,7 @@ func newStorage(file *config.File, secrets *secrets, log *slog.Logger) *storage 
 
 // keep is where the tokens of a credential are kept.
 func (s *storage) keep(credential string) (policy.Keeper, error) {
-	if s.store.Load() == nil && s.failed.Load() == nil {
+	if asked := s.forTokens.Swap(true); !asked || !s.away() {
 		silent := fmt.Errorf("it did not answer within %s: %w", s.patience, store.ErrAway)
 		ctx, cancel := context.WithTimeoutCause(context.Background(), s.patience, silent)
 		defer cancel()
@@ -76,6 +83,12 @@ func (s *storage) keep(credential string) (policy.Keeper, error) {
 	return keeper{s, credential}, nil
 }
 
+// away reports that the store did not answer so far.
+func (s *storage) away() bool {
+	failed := s.failed.Load()
+	return s.store.Load() == nil && failed != nil && errors.Is(*failed, store.ErrAway)
+}
+
 // kept lists what is kept whose name has a prefix.
 func (s *storage) kept(ctx context.Context, prefix, after string, limit int) ([]string, error) {
 	opened, err := s.open(ctx)
@@ -85,8 +98,39 @@ func (s *storage) kept(ctx context.Context, prefix, after string, limit int) ([]
 	return opened.ListBelow(ctx, prefix, after, limit)
 }
 
-// open gives the store, and opens it if nobody has.
+// quotas gives what is kept of quotas. A store that nobody has made yet keeps none, and is
+// not made.
+func (s *storage) quotas(ctx context.Context) ([]store.Quota, error) {
+	opened, err := s.reach(ctx, true)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the store is not open: %w", err)
+	}
+	return opened.Quotas(ctx)
+}
+
+func (s *storage) saveQuotas(ctx context.Context, quotas []store.Quota) error {
+	opened, err := s.reach(ctx, false)
+	if err != nil {
+		return fmt.Errorf("the store is not open: %w", err)
+	}
+	return opened.SaveQuotas(ctx, quotas)
+}
+
+// open gives the store for tokens, and opens it if nobody has.
 func (s *storage) open(ctx context.Context) (*store.Store, error) {
+	s.forTokens.Store(true)
+	opened, err := s.reach(ctx, false)
+	if err == nil {
+		s.announced.Do(func() { s.announce(opened) })
+	}
+	return opened, err
+}
+
+// reach gives the store, and opens it if nobody has; existing: it makes none.
+func (s *storage) reach(ctx context.Context, existing bool) (*store.Store, error) {
 	if opened := s.store.Load(); opened != nil {
 		return opened, nil
 	}
@@ -99,21 +143,23 @@ func (s *storage) open(ctx context.Context) (*store.Store, error) {
 	if opened := s.store.Load(); opened != nil {
 		return opened, nil
 	}
-	opened, err := s.openNow(ctx)
+	opened, err := s.openNow(ctx, existing)
 	if err != nil {
-		s.failed.Store(&err)
+		if !existing || !errors.Is(err, fs.ErrNotExist) {
+			s.failed.Store(&err)
+		}
 		return nil, err
 	}
 	s.store.Store(opened)
-	s.announce(opened)
 	return opened, nil
 }
 
-func (s *storage) openNow(ctx context.Context) (*store.Store, error) {
+func (s *storage) openNow(ctx context.Context, existing bool) (*store.Store, error) {
 	settings, err := storeSettings(s.file, s.secrets)
 	if err != nil {
 		return nil, err
 	}
+	settings.Existing = existing
 	opened, err := store.Open(ctx, settings)
 	if err != nil {
 		key := "state_dir"
@@ -154,6 +200,9 @@ func keyWarning(plan store.Plan, file *config.File) string {
 
 // text says where tokens are kept, and what with; "" when none has to be.
 func (s *storage) text() string {
+	if !s.forTokens.Load() {
+		return ""
+	}
 	if opened := s.store.Load(); opened != nil {
 		return planText(opened.Plan())
 	}
@@ -174,7 +223,7 @@ func (s *storage) warnings() []string {
 		return nil
 	}
 	warnings := opened.Warnings()
-	if warning := keyWarning(opened.Plan(), s.file); warning != "" {
+	if warning := keyWarning(opened.Plan(), s.file); warning != "" && s.forTokens.Load() {
 		warnings = append(warnings[:len(warnings):len(warnings)], warning)
 	}
 	return warnings

@@ -67,6 +67,7 @@ type storeView struct {
 	Size     int64      `json:"size"`
 	Slots    int        `json:"slots"`
 	Saved    *time.Time `json:"saved,omitempty"` // the last time
+	Quotas   int        `json:"quotas"`          // whose spending is kept
 	Warnings []string   `json:"warnings,omitempty"`
 }
 
@@ -81,7 +82,7 @@ func (c *commands) store(ctx context.Context) error {
 		return err
 	}
 	plan := opened.Plan()
-	view := storeView{Engine: info.Engine, Place: plan.Place, Key: plan.KeyFrom, Size: info.Size, Slots: info.Slots, Warnings: opened.Warnings()}
+	view := storeView{Engine: info.Engine, Place: plan.Place, Key: plan.KeyFrom, Size: info.Size, Slots: info.Slots, Quotas: info.Quotas, Warnings: opened.Warnings()}
 	if !info.Saved.IsZero() {
 		view.Saved = &info.Saved
 	}
@@ -94,6 +95,9 @@ func (c *commands) store(ctx context.Context) error {
 	fmt.Fprintf(c.Stdout, "place   %s\nengine  %s, %s\nkey     %s\nkept    %s", view.Place, view.Engine, config.Size(view.Size), view.Key, count(view.Slots, "credential"))
 	if view.Saved != nil {
 		fmt.Fprintf(c.Stdout, ", the last one saved at %s", view.Saved.Format(time.DateTime))
+	}
+	if view.Quotas > 0 {
+		fmt.Fprintf(c.Stdout, "; %s", count(view.Quotas, "quota"))
 	}
 	fmt.Fprintln(c.Stdout)
 	for _, warning := range view.Warnings {

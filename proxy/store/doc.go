@@ -1,7 +1,9 @@
 // Package store is the one SQL store: what has to be there after a restart. So far
-// that is slots, the places where credentials keep their tokens.
+// that is slots, the places where credentials keep their tokens, and how far quotas are
+// spent, whose windows are longer than a restart takes.
 //
-//	Open(…) → Store ─ Slot("crm/default") ─ Lock ( Load, Save ) unlock
+//	Open(…) → Store ┬ Slot("crm/default") ─ Lock ( Load, Save ) unlock
+//	                └ Quotas, SaveQuotas
 //
 // # Engines
 //
@@ -19,7 +21,8 @@
 // and a pooler that hands sessions around has to give the role synchronous_commit = on
 // itself.
 //
-// A disk that is full does not stop SQLite: see reserve.go.
+// A disk that is full does not stop SQLite: see reserve.go. Tokens come first there:
+// quotas take nothing of the room that is reserved.
 //
 // # What is kept where
 //
@@ -33,6 +36,7 @@
 //	outrider_seal        one row: the salt of the key, and a sealed value that tells a wrong key apart
 //	outrider_slots       id → sealed data, and when it was saved
 //	outrider_leases      id of a locked slot → its holder (random, of one Lock), and until when
+//	outrider_quotas      upstream, limit and key of a quota → how far it is spent, and until when that counts
 //
 // The names begin with outrider_ because a PostgreSQL may be that of the application,
 // too. A schema of our own would have to be named in a setting of each session, which
@@ -59,7 +63,7 @@
 //
 // Not protected:
 //
-//   - What is in the clear: the ids, the times, the lengths of data, the leases.
+//   - What is in the clear: the ids, the times, the lengths of data, the leases, the quotas.
 //   - Against whoever can write the store: a row, or all of it, can be removed, or
 //     put back as it was earlier.
 //   - What an old key sealed is in backups, and may be in free parts of the file, of

@@ -28,6 +28,10 @@ type engine struct {
 
 	makeRoom func(ctx context.Context, db *database, failed error) bool // after a write that failed: whether it may be tried again; nil: no
 
+	// spare runs do, which writes in tx what matters less than tokens, and fails if that
+	// took of the room that is reserved for them. nil: none is reserved.
+	spare func(ctx context.Context, tx *sql.Tx, do func() error) error
+
 	closed func() // is called when it was closed; nil: nothing is
 
 	witness *witness // of our holding leases; nil: only time tells

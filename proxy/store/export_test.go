@@ -73,3 +73,20 @@ func (s *Store) Block(ctx context.Context) (release func() error, err error) {
 func (s *Store) Occupy(ctx context.Context) (release func(), err error) {
 	return s.leave, s.queue(ctx)
 }
+
+// EndQuota has a kept quota be over.
+func (s *Store) EndQuota(ctx context.Context, key string) error {
+	return s.Exec(ctx, `UPDATE outrider_quotas SET until = 1 WHERE key = $1`, key)
+}
+
+// QuotaRows counts the quotas that are kept, and over or not.
+func (s *Store) QuotaRows(ctx context.Context) (rows int, err error) {
+	err = s.db.QueryRowContext(ctx, `SELECT count(*) FROM outrider_quotas`).Scan(&rows)
+	return rows, err
+}
+
+// Free is how many bytes of the file are free.
+func (s *Store) Free(ctx context.Context) (int, error) {
+	e, err := measure(ctx, s.db)
+	return e.free * e.size, err
+}

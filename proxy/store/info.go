@@ -48,7 +48,8 @@ type Info struct {
 	Engine string    // "sqlite" or "postgres"
 	Size   int64     // in bytes, with what the engine needs beside the values
 	Slots  int       // that keep something
-	Saved  time.Time // when something was saved last; zero: nothing is kept
+	Saved  time.Time // when a slot was saved last; zero: none keeps anything
+	Quotas int       // that are kept, and not over
 }
 
 // Info looks at the store.
@@ -73,5 +74,6 @@ func (s *Store) info(ctx context.Context) (Info, error) {
 	if saved > 0 {
 		info.Saved = time.UnixMilli(saved)
 	}
-	return info, nil
+	err := s.db.QueryRowContext(ctx, s.db.words.Replace(`SELECT count(*) FROM outrider_quotas WHERE until > {now}`)).Scan(&info.Quotas)
+	return info, err
 }

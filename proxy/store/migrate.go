@@ -26,6 +26,17 @@ var migrations = [][]string{
 			until  BIGINT NOT NULL
 		)`,
 	},
+	{ // 2: quotas
+		`CREATE TABLE outrider_quotas (
+			upstream {text}  NOT NULL,
+			limits   {text}  NOT NULL, -- a word that is free in both: table and limit are not
+			key      {text}  NOT NULL,
+			spent    BIGINT  NOT NULL,
+			until    BIGINT  NOT NULL,
+			state    {bytes} NOT NULL,
+			PRIMARY KEY (upstream, limits, key)
+		)`,
+	},
 }
 
 // migrate brings the schema to the newest version, one transaction each, so that

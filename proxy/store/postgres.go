@@ -92,7 +92,7 @@ func openPostgres(ctx context.Context, text string) (*database, error) {
 		writers:   connections,
 		tables:    `SELECT count(*) FROM pg_class WHERE oid = to_regclass('outrider_migrations')`,
 		size: `SELECT CAST(COALESCE(SUM(pg_total_relation_size(oid)), 0) AS BIGINT) FROM pg_class
-			WHERE oid IN (to_regclass('outrider_slots'), to_regclass('outrider_leases'), to_regclass('outrider_seal'), to_regclass('outrider_migrations'))`,
+			WHERE oid IN (to_regclass('outrider_slots'), to_regclass('outrider_leases'), to_regclass('outrider_quotas'), to_regclass('outrider_seal'), to_regclass('outrider_migrations'))`,
 		explain: func(err error) error { return explainPostgres(place, err) },
 	}}
 	db.SetMaxOpenConns(connections)

@@ -32,6 +32,7 @@ func TestServerThatComesBackIsUsedAgain(t *testing.T) {
 	wantRefused(t, opened.Slot("a/b").Save(t.Context(), []byte("lost")), "cannot be reached")
 	_, err = opened.Slot("a/b").Lock(t.Context())
 	wantRefused(t, err, "cannot be reached")
+	wantRefused(t, opened.SaveQuotas(t.Context(), nil), "saving quotas", "cannot be reached")
 	if _, err := store.Open(t.Context(), s); !errors.Is(err, store.ErrAway) {
 		t.Errorf("got %v, want ErrAway", err)
 	}
@@ -39,6 +40,7 @@ func TestServerThatComesBackIsUsedAgain(t *testing.T) {
 	wantKept(t, opened, "a/b", canary)
 	lock(t, opened.Slot("a/b"))()
 	save(t, opened, "a/b", "second")
+	saveQuotas(t, opened, daily("k", 1, time.Hour))
 	wantKept(t, open(t, s), "a/b", "second")
 }
 
@@ -164,6 +166,7 @@ func TestUserNeedNotCreateWhatIsThere(t *testing.T) {
 	working := open(t, s)
 	wantKept(t, working, "a/b", canary)
 	lock(t, working.Slot("a/b"))()
+	saveQuotas(t, working, daily("k", 1, time.Hour))
 	rekey(t, s, key(other))
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,14 +26,24 @@ const (
 	// roomName is that file. There is nothing in it.
 	roomName = "store.room"
 
+	// reserved is what is taken when the store is opened: room for some dozens of
+	// credentials of a few kilobytes.
 	reserved = 256 << 10
-	// logRoom is what the log takes for that, and the index of the log beside it.
-	logRoom = reserved + 128<<10
+	// logIndex is what the index of the log takes beside the log.
+	logIndex = 128 << 10
 )
 
-// holdRoom takes the room of a log, or what is left of it, and tells whether it has all.
-func holdRoom(path string) (whole bool) {
-	random := make([]byte, logRoom)
+// A roomError is a write that would have taken of what is reserved.
+type roomError struct{ lacks int } // bytes
+
+func (e *roomError) Error() string {
+	return fmt.Sprintf("the disk is full: there is room for tokens, and not for %d bytes of quotas beside them", e.lacks)
+}
+
+// holdRoom takes the room of a log that takes size bytes, or what is left of it, and
+// tells whether it has all.
+func holdRoom(path string, size int) (whole bool) {
+	random := make([]byte, size+logIndex)
 	_, _ = rand.Read(random) // it never fails
 	return os.WriteFile(roomOf(path), random, 0o600) == nil
 }
@@ -40,7 +51,7 @@ func holdRoom(path string) (whole bool) {
 // holdRoomOfLog does so where the log is not there any more.
 func holdRoomOfLog(path string) {
 	if _, err := os.Lstat(path + "-wal"); errors.Is(err, fs.ErrNotExist) {
-		_ = holdRoom(path)
+		_ = holdRoom(path, reserved)
 	}
 }
 
@@ -49,16 +60,15 @@ func giveRoom(path string) { _ = os.Remove(roomOf(path)) }
 
 func roomOf(path string) string { return filepath.Join(filepath.Dir(path), roomName) }
 
-// reserveRoom takes 256 KiB, which is room for some dozens of credentials of a few
-// kilobytes. It is no error if there is none.
-func reserveRoom(ctx context.Context, db *database, path string) error {
+// reserveRoom takes so many bytes. It is no error if there are none.
+func reserveRoom(ctx context.Context, db *database, path string, size int) error {
 	// Where the log grows in the room that it has, and the file cannot, the log can never
 	// begin anew. So the room of the file is held meanwhile; if there is none, only pages
 	// are taken that it has.
-	size, err := reserved, error(nil)
-	if !holdRoom(path) {
+	var err error
+	if !holdRoom(path, size) {
 		giveRoom(path)
-		size, err = freeRoom(ctx, db)
+		size, err = freeRoom(ctx, db, size)
 	}
 	if err == nil && size > 0 {
 		err = fillRoom(ctx, db, path, size)
@@ -75,11 +85,11 @@ func reserveRoom(ctx context.Context, db *database, path string) error {
 	return err
 }
 
-// freeRoom is how much the file takes without growing, up to what is reserved.
-func freeRoom(ctx context.Context, db *database) (size int, err error) {
+// freeRoom is how much the file takes without growing, up to a size.
+func freeRoom(ctx context.Context, db *database, most int) (size int, err error) {
 	const inner = 4 // pages for the table itself and for what leads to them
 	err = db.QueryRowContext(ctx, `SELECT (freelist_count - $1) * page_size FROM pragma_freelist_count, pragma_page_size`, inner).Scan(&size)
-	return min(size, reserved), err
+	return min(size, most), err
 }
 
 // fillRoom takes so many bytes in the log and in the file. They are random, so that no
@@ -102,14 +112,50 @@ func fillRoom(ctx context.Context, db *database, path string, size int) error {
 	return err
 }
 
-// makeRoom has the log begin anew, in the room that it has, and tells whether what
-// failed may do better now.
+// makeRoom has the log begin anew, in the room that it has, or takes what a write would
+// have taken of the reserve, and tells whether what failed may do better now.
 func makeRoom(ctx context.Context, db *database, failed error) bool {
+	if wants, ok := errors.AsType[*roomError](failed); ok {
+		return reserveRoom(ctx, db, db.place, reserved+wants.lacks) == nil
+	}
 	if primary(failed) != lib.SQLITE_FULL {
 		return false
 	}
 	restarted, err := restartLog(ctx, db)
 	return err == nil && restarted
+}
+
+// spareReserve is spare for SQLite, which takes free pages first, and so those that are
+// reserved. What is written in place takes none, and is done on a full disk, too.
+func spareReserve(ctx context.Context, tx *sql.Tx, do func() error) error {
+	before, err := measure(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if err := do(); err != nil {
+		return err
+	}
+	after, err := measure(ctx, tx)
+	if err != nil {
+		return err
+	}
+	taken := (after.pages - after.free) - (before.pages - before.free)
+	if taken <= 0 || after.pages == before.pages && after.free*after.size >= reserved {
+		return nil
+	}
+	return &roomError{lacks: taken * after.size}
+}
+
+// An extent is how large the file of the database is.
+type extent struct {
+	pages, free int // free ones are among the pages
+	size        int // of a page, in bytes
+}
+
+func measure(ctx context.Context, from rowQuerier) (e extent, err error) {
+	const query = `SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size`
+	err = from.QueryRowContext(ctx, query).Scan(&e.pages, &e.free, &e.size)
+	return e, err
 }
 
 // restartLog moves what the log has to the file, so that the log begins anew. Readers

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"outrider/proxy/store"
 )
@@ -57,9 +58,11 @@ func TestBeOnASmallDisk(t *testing.T) {
 	if err := fill(filepath.Join(disk, "log")); err != nil {
 		t.Fatal(err)
 	}
+	crowd(t, opened)
 	refresh(t, opened, 40, 400)
 	again := open(t, settings(dir)) // as outrider store does, or who comes after a crash
 	wantRefreshed(t, again, 400)
+	crowd(t, opened)
 	refresh(t, opened, 400, 500)
 	if err := errors.Join(opened.Close(), again.Close()); err != nil {
 		t.Fatal(err)
@@ -70,8 +73,28 @@ func TestBeOnASmallDisk(t *testing.T) {
 	}
 	restarted := open(t, settings(dir))
 	wantRefreshed(t, restarted, 500)
+	crowd(t, restarted)
 	refresh(t, restarted, 500, 600)
 	wantRefreshed(t, restarted, 600)
+}
+
+// crowd has quotas ask for all the room that is left, many times.
+func crowd(t *testing.T, s *store.Store) {
+	t.Helper()
+	refused := 0
+	for n := range 40 {
+		quotas := make([]store.Quota, 1<<(n%8))
+		for i := range quotas {
+			quotas[i] = daily(fmt.Sprint(n, " ", i), 1, time.Hour)
+			quotas[i].State = bytes.Repeat([]byte("s"), 1000)
+		}
+		if s.SaveQuotas(t.Context(), quotas) != nil {
+			refused++
+		}
+	}
+	if refused < 30 {
+		t.Errorf("of 40 times that quotas were saved on a full disk %d were refused", refused)
+	}
 }
 
 // credentials are refreshed in turn.

@@ -41,6 +41,7 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 		writers:  1, // a queue of ours is in order and ends with a context, SQLite's is a wait that tries again
 		tables:   `SELECT count(*) FROM sqlite_master WHERE name = 'outrider_migrations'`,
 		makeRoom: makeRoom,
+		spare:    spareReserve,
 		closed:   func() { holdRoomOfLog(path) },
 		size:     `SELECT page_count * page_size FROM pragma_page_count, pragma_page_size`,
 		explain:  func(err error) error { return explainSQLite(path, err) },
@@ -53,7 +54,7 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 		_ = db.Close() // what went wrong is known
 		return nil, err
 	}
-	if err := reserveRoom(ctx, db, path); err != nil {
+	if err := reserveRoom(ctx, db, path, reserved); err != nil {
 		_ = db.Close() // what went wrong is known
 		return nil, explainSQLite(path, err)
 	}
