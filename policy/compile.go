@@ -13,7 +13,6 @@ import (
 	"outrider/policy/auth"
 	"outrider/policy/breaker"
 	"outrider/policy/config"
-	"outrider/policy/limit"
 	"outrider/policy/retry"
 )
 
@@ -131,7 +130,6 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 	u := &Upstream{
 		Config: cfg,
 		alias:  !hostCovered(cfg.Hosts, cfg.URL),
-		limits: make(map[string]*limit.Group),
 
 		credentials: make(map[string]*credential),
 		named:       make(map[string]auth.Source),
@@ -148,13 +146,12 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 	}
 
 	c.connections(u)
-	own := c.limits(u, old, c.key, "", cfg.Limits)
+	own, extra := c.quotas(u, old)
 	u.base = c.plan(u, c.key, "", "default", cfg.Policy, own, nil)
 	for i, rule := range cfg.Rules {
 		key := fmt.Sprintf("%s.rule[%d]", c.key, i)
-		extra := c.limits(u, old, key, rule.Source, rule.Limits)
 		credential := credentialName(cfg, i)
-		u.rules = append(u.rules, c.plan(u, key, rule.Source, credential, rule.Policy, own, extra))
+		u.rules = append(u.rules, c.plan(u, key, rule.Source, credential, rule.Policy, own, extra[i]))
 	}
 	return u
 }

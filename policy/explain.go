@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"outrider/policy/config"
 	"outrider/policy/limit"
 	"outrider/policy/retry"
 )
@@ -89,7 +88,8 @@ func (s *Set) Explain(ctx context.Context, method, target, connection string) (*
 	req := &http.Request{Method: e.Method, URL: &url.URL{Scheme: scheme, Host: host}, Header: http.Header{}}
 	key := keys.credential(req)
 
-	e.Quotas = u.forecast(plan, keys, req)
+	var wait time.Duration
+	e.Quotas, wait = u.forecast(plan, keys, req)
 	e.Circuit = &CircuitStatus{Key: key, State: "closed"}
 	for _, c := range u.circuit.Snapshot() {
 		if c.Key == key {
@@ -101,7 +101,7 @@ func (s *Set) Explain(ctx context.Context, method, target, connection string) (*
 		e.Token, e.Verdict = u.explainToken(plan)
 	}
 	if e.Verdict == "" {
-		e.Verdict = e.verdict(u.Config.Limits, plan)
+		e.Verdict = e.verdict(plan, wait)
 	}
 	return e, nil
 }
@@ -200,23 +200,21 @@ func (s *Set) isBaseURL(u *url.URL) bool {
 	return port != "" && u.Port() == port && (u.Hostname() == "localhost" || strings.HasPrefix(u.Hostname(), "127.") || u.Hostname() == "::1")
 }
 
-func (u *Upstream) forecast(plan *Plan, keys keys, req *http.Request) []QuotaForecast {
-	var forecast []QuotaForecast
-	cost := plan.Policy.Cost
-	add := func(p *Plan) {
-		for i, group := range p.quotas {
-			key := keys.per(p.Policy.Limits[i].Per)(req)
-			wait, line := group.Forecast(key, limit.Claim{}, cost)
-			forecast = append(forecast, QuotaForecast{
-				Key: key, Limit: limitText(p.Policy.Limits[i]), Cost: cost, Line: Line(line), Wait: wait.Seconds(),
-			})
-		}
-	}
-	add(u.base)
+// forecast is what a call would meet at the quotas of the upstream, and then at those of
+// the rule, and how long it would wait for all of them.
+func (u *Upstream) forecast(plan *Plan, keys keys, req *http.Request) (forecast []QuotaForecast, wait time.Duration) {
+	passes := u.base.quotas
 	if plan != u.base {
-		add(plan)
+		passes = slices.Concat(u.base.quotas, plan.quotas)
 	}
-	return forecast
+	cost := plan.Policy.Cost
+	stops, wait := u.quotas.Forecast(u.way(passes, cost, keys), req, limit.Claim{})
+	for i, stop := range stops {
+		forecast = append(forecast, QuotaForecast{
+			Key: stop.Key, Limit: limitText(passes[i].Limit), Cost: cost, Line: Line(stop.Line), Wait: stop.Wait.Seconds(),
+		})
+	}
+	return forecast, wait
 }
 
 // forecastRetries reads the safety table for a call like req: without an
@@ -246,28 +244,23 @@ func forecastRetries(req *http.Request, plan *Plan) []RetryForecast {
 	return list
 }
 
-// verdict puts the forecast in a sentence. own are the limits of the upstream,
-// which hold beside those of a rule.
-func (e *Explanation) verdict(own []config.Limit, plan *Plan) string {
+// verdict puts the forecast in a sentence: the call waits so long for its turn.
+func (e *Explanation) verdict(plan *Plan, wait time.Duration) string {
 	if c := e.Token; c != nil && !c.Usable && c.Error != "" && c.Next != nil && c.Next.After(time.Now()) {
 		return fmt.Sprintf("refused with 502 credential-unavailable until %s: %s", c.Next.Format(time.RFC3339), c.Error)
 	}
 	if e.Circuit.State == "open" && e.Circuit.Until != nil {
 		return fmt.Sprintf("refused with 503 circuit-open until %s", e.Circuit.Until.Format(time.RFC3339))
 	}
-	var wait float64
-	for _, q := range e.Quotas {
-		wait = max(wait, q.Wait)
-	}
 	longest := plan.Policy.Timeout
-	for _, l := range slices.Concat(own, plan.Policy.Limits) {
-		longest = min(longest, l.MaxWait)
+	for _, quota := range plan.passes {
+		longest = min(longest, quota.MaxWait)
 	}
 	switch {
-	case wait > longest.Seconds():
-		return fmt.Sprintf("refused with 429: its turn would come in %.3f s, and it may wait %s", wait, longest)
+	case wait > longest:
+		return fmt.Sprintf("refused with 429: its turn would come in %.3f s, and it may wait %s", wait.Seconds(), longest)
 	case wait > 0:
-		return fmt.Sprintf("sent in %.3f s, when its turn comes", wait)
+		return fmt.Sprintf("sent in %.3f s, when its turn comes", wait.Seconds())
 	}
 	return "sent at once"
 }

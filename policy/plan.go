@@ -3,10 +3,10 @@ package policy
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"outrider/policy/auth"
 	"outrider/policy/config"
-	"outrider/policy/limit"
 	"outrider/policy/retry"
 )
 
@@ -16,7 +16,8 @@ type Plan struct {
 	Policy     config.Policy // effective settings
 	Stages     []string      // names, outermost first
 	Credential string        // names the credential that is injected; never its value
-	quotas     []*limit.Group
+	quotas     []quota       // its own
+	passes     []quota       // those, and the upstream's
 	retry      *retry.Stage
 	upstream   *Upstream
 	source     auth.Source                   // of its own credential
@@ -25,9 +26,9 @@ type Plan struct {
 	http.RoundTripper
 }
 
-// plan builds the chain of one rule. own are the upstream's limits, extra the
+// plan builds the chain of one rule. own are the upstream's quotas, extra the
 // rule's: a call that matches the rule has to pass all of them.
-func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Policy, own, extra []*limit.Group) *Plan {
+func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Policy, own, extra []quota) *Plan {
 	connects := credential == "default" && config.Connectable(p.Auth)
 	source := c.injected(u, key+".auth", credential, p)
 	// A placeholder is one credential, wherever its callers write it: it is not
@@ -36,26 +37,18 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 		credential = "passthrough"
 	}
 	again := c.retry(u, key, p.Retry)
+	passes := slices.Concat(extra, own) // those of the rule first: see Upstream.way
 	build := func(source auth.Source, keys keys) Chain {
 		if signing, ok := source.(*auth.SigV4); ok && signing != nil {
 			source = signing.WithReplayBody(p.ReplayBody)
 		}
-		chain := append(make(Chain, 0, 6+len(own)+len(extra)), deadline(p.Timeout))
+		chain := append(make(Chain, 0, 7), deadline(p.Timeout))
 		if again != nil {
 			chain = append(chain, Stage{"retry", again.Wrap})
 		}
 		chain = append(chain, Stage{"auth", auth.Wrap(source, guard)}, Stage{"circuit", u.circuit.Wrap(keys.credential)})
-		// One stage for each, although limit.Wrap takes several at once: where thousands
-		// wait for two quotas, those who give one back for the other wake each other, and
-		// next to nothing is sent (1,000 of both and 2,000 of one: 0 to 2 calls a second
-		// where 50 are allowed). One after the other, a call holds its turn at the first
-		// while it waits for the second: so those of the rule come first, and its calls
-		// do not stop the others of the upstream.
-		for i, group := range extra {
-			chain = append(chain, Stage{"limit", limit.Wrap(p.Cost, limit.Quota{Group: group, Key: keys.per(p.Limits[i].Per)})})
-		}
-		for i, group := range own {
-			chain = append(chain, Stage{"limit", limit.Wrap(p.Cost, limit.Quota{Group: group, Key: keys.per(u.Config.Limits[i].Per)})})
+		if len(passes) > 0 {
+			chain = append(chain, Stage{"limit", u.quotas.Wrap(u.way(passes, p.Cost, keys))})
 		}
 		if last := auth.WrapLast(source, guard); last != nil {
 			chain = append(chain, Stage{"credential", last})
@@ -64,7 +57,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 	}
 	chain := build(source, u.keys(credential))
 
-	plan := &Plan{Match: match, Policy: p, Stages: chain.Names(), Credential: credential, quotas: extra, retry: again,
+	plan := &Plan{Match: match, Policy: p, Stages: chain.Names(), Credential: credential, quotas: extra, passes: passes, retry: again,
 		upstream: u, source: source, connects: connects, chain: build}
 	if match == "" {
 		plan.quotas = own

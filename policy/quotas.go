@@ -12,36 +12,66 @@ import (
 	"outrider/policy/limit"
 )
 
-// limits makes the quotas of limit tables: of the upstream, or of the rule with this
-// match. Those that it had before go on.
-func (c *compiler) limits(u, old *Upstream, key, rule string, tables []config.Limit) []*limit.Group {
-	groups := make([]*limit.Group, 0, len(tables))
-	for i, table := range tables {
-		id := rule + " " + strconv.Itoa(i)
-		prev := old.limits[id]
-		group := prev
-		if prev == nil || old.limitTable(rule, i) != table {
-			var err error
-			group, err = limit.New(c.limitSettings(u.Config.Name, table), prev)
-			c.fail(fmt.Sprintf("%s.limit[%d]", key, i), err)
-		}
-		u.limits[id] = group
-		groups = append(groups, group)
-	}
-	return groups
+// A quota is one limit table of an upstream, or of one of its rules.
+type quota struct {
+	config.Limit
+	table int    // where it stands in Upstream.quotas
+	name  string // by which a reload finds it
 }
 
-// limitTable is the configuration behind u.limits[rule i].
-func (u *Upstream) limitTable(rule string, i int) config.Limit {
-	if rule == "" {
-		return u.Config.Limits[i]
+// quotas makes the quotas of all limit tables: those of the upstream, and those of each
+// of its rules. What there was before goes on.
+func (c *compiler) quotas(u, old *Upstream) (own []quota, byRule [][]quota) {
+	var tables []limit.Table
+	add := func(of string, limits []config.Limit) (added []quota) {
+		for i, l := range limits {
+			name := fmt.Sprintf("%slimit[%d]", of, i)
+			added = append(added, quota{l, len(tables), name})
+			tables = append(tables, limit.Table{Name: name, Settings: c.limitSettings(u.Config.Name, l)})
+		}
+		return added
 	}
-	for _, r := range u.Config.Rules {
-		if r.Source == rule && i < len(r.Limits) {
-			return r.Limits[i]
+	own = add("", u.Config.Limits)
+	u.scope = coarsest(own)
+	for _, rule := range u.Config.Rules {
+		extra := add(rule.Source+" ", rule.Limits)
+		byRule = append(byRule, extra)
+		u.scope = coarser(u.scope, coarsest(extra))
+	}
+	var err error
+	u.quotas, err = limit.New(tables, old.quotas)
+	c.fail(c.key, err)
+	return own, byRule
+}
+
+// coarsest is the setting per of those quotas that most calls share: calls that have
+// any quota in common are of one host at least, or of one upstream.
+func coarsest(quotas []quota) string {
+	per := "credential"
+	for _, q := range quotas {
+		per = coarser(per, q.Per)
+	}
+	return per
+}
+
+func coarser(a, b string) string {
+	for _, per := range []string{"upstream", "host"} {
+		if a == per || b == per {
+			return per
 		}
 	}
-	return config.Limit{}
+	return "credential"
+}
+
+// way is that of calls with these keys, which cost so much, through some quotas. The
+// slots of those that are named first are kept for a call that waits for one of the
+// others.
+func (u *Upstream) way(quotas []quota, cost int, keys keys) limit.Way {
+	way := limit.Way{Cost: cost, Scope: keys.per(u.scope)}
+	for _, q := range quotas {
+		way.Stops = append(way.Stops, limit.Stop{Table: q.table, Key: keys.per(q.Per)})
+	}
+	return way
 }
 
 func (c *compiler) limitSettings(upstream string, table config.Limit) limit.Settings {

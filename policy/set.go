@@ -125,7 +125,8 @@ type Upstream struct {
 
 	alias     bool // hosts are other names for the host of url
 	transport http.RoundTripper
-	limits    map[string]*limit.Group // "0", "POST /x 0" → the quotas of that limit table
+	quotas    *limit.Quotas // of its own limit tables, and of those of its rules
+	scope     string        // what calls have in common that have a quota in common: as the setting per
 	circuit   *breaker.Group
 	budget    *retry.Budget
 
@@ -270,9 +271,7 @@ func (u *Upstream) Plans() []*Plan { return append([]*Plan{u.base}, u.rules...) 
 // adopt lets carried state follow the settings of this Set.
 func (s *Set) adopt() {
 	for _, u := range s.upstreams {
-		for _, group := range u.limits {
-			group.Adopt()
-		}
+		u.quotas.Adopt()
 		u.circuit.Adopt()
 	}
 }
@@ -316,13 +315,16 @@ func (u *Upstream) status() UpstreamStatus {
 		Name: u.Config.Name, URL: u.Config.URL.String(), Hosts: u.Config.Hosts, Listen: u.Config.Listen,
 		Budget: u.budget.Level(),
 	}
+	states := u.quotas.Snapshot()
 	for _, plan := range u.Plans() {
-		for i, group := range plan.quotas {
-			for _, q := range group.Snapshot() {
-				status.Quotas = append(status.Quotas, QuotaStatus{
-					Key: q.Key, Limit: limitText(plan.Policy.Limits[i]), Tokens: q.Tokens,
-					Active: q.Active, Waiting: q.Waiting, Line: Line(q.Line), Gate: future(q.Gate),
-				})
+		for _, quota := range plan.quotas {
+			for _, s := range states {
+				if s.Table == quota.name {
+					status.Quotas = append(status.Quotas, QuotaStatus{
+						Key: s.Key, Limit: limitText(quota.Limit), Tokens: s.Tokens,
+						Active: s.Active, Waiting: s.Waiting, Line: Line(s.Line), Gate: future(s.Gate),
+					})
+				}
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import "container/list"
 type class struct {
 	clock   int64  // where the call ended that went last
 	nexts   uint64 // how many calls have become the next of their caller
-	waiting int
+	waiting load
 	callers map[string]*caller // those with calls in line, and those whose last turn is not over
 	sweepAt int                // how many callers to look for idle ones at
 }
@@ -27,10 +27,9 @@ type caller struct {
 const minCallers = 64
 
 // put sets in p where w ends, or would, if it joined now, and whether it would be
-// the next of its caller. paid says that it had a turn here already, and has its
-// place from then. In any case it ends between those of its caller that arrived
-// earlier and later; these make room when w has gone.
-func (k *class) put(p *place, w *waiter, paid bool) {
+// the next of its caller. It ends between those of its caller that arrived earlier and
+// later; these make room when w has gone.
+func (k *class) put(p *place, w *waiter) {
 	c := k.callers[w.claim.Caller]
 	if c == nil {
 		c = &caller{}
@@ -47,12 +46,6 @@ func (k *class) put(p *place, w *waiter, paid bool) {
 		p.next = later.Value.(*waiter).next
 	}
 	p.end = begin + int64(w.cost)
-	if paid {
-		p.end, p.next = w.end, min(w.next, p.next)
-		if earlier != nil {
-			p.end, p.next = max(p.end, begin), behind
-		}
-	}
 	if later != nil {
 		p.end = min(p.end, later.Value.(*waiter).end)
 	}

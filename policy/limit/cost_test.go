@@ -9,8 +9,8 @@ import (
 )
 
 // costing sends calls of one cost through a limit.
-func costing(t testing.TB, g *limit.Group, w *wire, cost int) *caller {
-	return &caller{t: t, wire: w, rt: limit.Wrap(cost, limit.Quota{Group: g, Key: byHost})(w)}
+func costing(t testing.TB, g *group, w *wire, cost int) *caller {
+	return &caller{t: t, wire: w, rt: g.wrapCosting(cost)(w)}
 }
 
 func TestCallSpendsWhatItCosts(t *testing.T) {
@@ -87,7 +87,7 @@ func TestRefusedBelowGivesBackWhatItCost(t *testing.T) {
 			below := newCaller(t, newGroup(t, limit.Settings{Count: 1, Per: time.Hour, Burst: 1}, nil), w)
 			below.call(t.Context(), "spends the hour")
 			g := newGroup(t, s, nil)
-			c := &caller{t: t, wire: w, rt: limit.Wrap(7, limit.Quota{Group: g, Key: byHost})(below.rt)}
+			c := &caller{t: t, wire: w, rt: g.wrapCosting(7)(below.rt)}
 			for range 3 {
 				wantRefusal(t, c.call(t.Context(), "x"), 0, limit.QueueTimeout, time.Hour)
 			}

@@ -18,17 +18,18 @@ func Example() {
 	}))
 	defer provider.Close()
 
-	quotas, err := limit.New(limit.Settings{
+	quotas, err := limit.New([]limit.Table{{Name: "limit", Settings: limit.Settings{
 		Count: 2, Per: time.Hour, Window: true,
 		MaxWait: 30 * time.Second, MaxQueue: 10_000,
 		Learn: true,
-	}, nil)
+	}}}, nil)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	byHost := func(req *http.Request) string { return req.URL.Host }
-	client := &http.Client{Transport: quotas.Wrap(byHost)(http.DefaultTransport)}
+	way := limit.Way{Scope: byHost, Stops: []limit.Stop{{Table: 0, Key: byHost}}}
+	client := &http.Client{Transport: quotas.Wrap(way)(http.DefaultTransport)}
 
 	for range 3 {
 		resp, err := client.Get(provider.URL)

@@ -6,122 +6,260 @@ import "time"
 // it. All of it is called with the lock held. It counts those in line as they
 // stand now; who comes later, or moves up, can make a turn later, and then those
 // whom it makes too late are refused at that time.
+//
+// Of those in other lanes it counts, at each meter, the ones who wait for that meter
+// most: all of higher classes, and of the own class as much as the lane has there
+// itself, since they take turns. Those whom another of their meters holds up spend
+// too little here to be reckoned with.
 
-// turnOf is when a call may go that costs so much and has others ahead of it that
-// cost ahead together, as far as rate and gate tell. Slots can only make it later.
-func (d *dispatcher) turnOf(now time.Time, ahead, cost int) time.Time {
-	if now.Before(d.gate.until) {
-		now = d.gate.until
-	}
-	return d.shape.turn(now, ahead, cost)
+// An outlook is what a lane can expect of its meters.
+type outlook struct {
+	lane    *lane
+	now     time.Time
+	slowest *meter           // which lets the first of the lane go last
+	last    time.Time        // when it does
+	others  time.Time        // when all the others have let it go
+	starts  [priorities]load // what is before each class
 }
 
-// turnAt is when w may go if it stands at p. Where calls of higher priority keep it
-// waiting, that is when it has moved up to the highest.
-func (d *dispatcher) turnAt(now time.Time, w *waiter, p place) time.Time {
-	turn := d.turnOf(now, d.line.ahead(p).cost, w.cost)
-	if p.priority < High {
-		if risen := d.turnOnTop(now, w, p); risen.Before(turn) {
-			return risen
+// outlook is that of a lane. cost is what its first call costs, if nobody waits yet.
+func (l *lane) outlook(now time.Time, cost int) outlook {
+	o := outlook{lane: l, now: now, last: now, others: now}
+	if w := l.line.first(); w != nil {
+		cost = w.cost
+	}
+	for _, m := range l.meters {
+		at := now
+		if len(l.meters) > 1 {
+			at = m.turnOf(now, 0, cost)
+		}
+		switch {
+		case o.slowest == nil || at.After(o.last):
+			o.others = later(o.others, o.last)
+			o.slowest, o.last = m, at
+		default:
+			o.others = later(o.others, at)
 		}
 	}
+	for p := Low; p <= High; p++ {
+		o.starts[p.index()] = l.line.ahead(startOf(p))
+	}
+	return o
+}
+
+// at is when m lets a call go that costs so much, in a class, with so much ahead of it
+// in its lane. Until the others let the first of the lane go, m saves up.
+func (o *outlook) at(m *meter, p Priority, ahead load, cost int) time.Time {
+	from := o.last
+	if m == o.slowest {
+		from = o.others
+	}
+	return m.turnOf(from, ahead.plus(o.before(m, p, ahead)).cost, cost)
+}
+
+// before is what those in other lanes have at m that goes before such a call.
+func (o *outlook) before(m *meter, p Priority, ahead load) (sum load) {
+	own, lanes := &o.lane.counted, m.lanes
+	if own.at == m {
+		lanes--
+	} else {
+		own = &counted{}
+	}
+	if lanes == 0 {
+		return load{}
+	}
+	for k := p + 1; k <= High; k++ {
+		sum = sum.plus(m.queued[k.index()]).minus(own.byClass[k.index()])
+	}
+	same := m.queued[p.index()].minus(own.byClass[p.index()])
+	turns := ahead.minus(o.starts[p.index()])
+	return sum.plus(load{min(same.calls, lanes*turns.calls), min(same.cost, lanes*turns.cost)})
+}
+
+// turnIn is when all meters let such a call go, and which is the last.
+func (o *outlook) turnIn(p Priority, ahead load, cost int) (turn time.Time, last *meter) {
+	turn = o.now
+	for _, m := range o.lane.meters {
+		if at := o.at(m, p, ahead, cost); last == nil || at.After(turn) {
+			turn, last = at, m
+		}
+	}
+	return turn, last
+}
+
+// turnOf is turnIn for one in line that has so much ahead of it there.
+func (o *outlook) turnOf(ahead, cost int) time.Time {
+	p := High
+	for p > Low && o.starts[(p-1).index()].cost <= ahead {
+		p--
+	}
+	turn, _ := o.turnIn(p, load{cost: ahead}, cost)
 	return turn
+}
+
+// turnAt is when w may go if it stands at p, and which meter lets it go last. Where
+// calls of higher priority keep it waiting, that is when it has moved up to the highest.
+func (o *outlook) turnAt(w *waiter, p place) (turn time.Time, last *meter) {
+	turn, last = o.turnIn(p.priority, o.lane.line.ahead(p), w.cost)
+	if p.priority < High {
+		if risen, at := o.turnOnTop(w, p); risen.Before(turn) {
+			return risen, at
+		}
+	}
+	return turn, last
 }
 
 // turnOnTop is when w may go after it has moved up from p to the highest class:
 // others go until then, and those who are left take turns with it.
-func (d *dispatcher) turnOnTop(now time.Time, w *waiter, p place) time.Time {
-	turnOf := func(ahead, cost int) time.Time { return d.turnOf(now, ahead, cost) }
-	up := w.arrived.Add(time.Duration(High-w.claim.Priority) * d.step())
-	turn := turnOf(d.line.order.until(up, turnOf)+d.line.aheadOnTop(w, p).cost, w.cost)
-	if turn.Before(up) {
-		return up
-	}
-	return turn
+func (o *outlook) turnOnTop(w *waiter, p place) (turn time.Time, last *meter) {
+	line := &o.lane.line
+	up := w.arrived.Add(time.Duration(High-w.claim.Priority) * o.lane.step())
+	ahead := line.aheadOnTop(w, p)
+	ahead.cost += line.order.until(up, o.turnOf)
+	turn, last = o.turnIn(High, ahead, w.cost)
+	return later(turn, up), last
 }
 
-// wait estimates how long w will wait at p. The wait for a slot is reckoned with
-// the time that calls held theirs so far (J. Little's law); before the first has
-// ended, as nothing.
-func (d *dispatcher) wait(now time.Time, w *waiter, p place) time.Duration {
-	wait := d.turnAt(now, w, p).Sub(now)
-	if slots := d.settings.Concurrency; slots > 0 {
-		if needed := d.line.ahead(p).calls + 1 - (slots - d.active); needed > 0 {
-			wait = max(wait, nanoseconds(float64(d.held)*float64(needed)/float64(slots)))
-		}
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// wait estimates how long w will wait at p.
+func (l *lane) wait(now time.Time, w *waiter, p place) time.Duration {
+	o := l.outlook(now, w.cost)
+	turn, _ := o.turnAt(w, p)
+	wait := turn.Sub(now)
+	for _, m := range l.meters {
+		wait = max(wait, o.slotWait(m, p))
 	}
 	return wait
 }
 
-// refusal says why w shall not wait at p, or nil.
-func (d *dispatcher) refusal(now time.Time, w *waiter, p place) *RefusedError {
-	until := d.gate.until
-	switch {
-	case now.Before(until) && until.After(w.latest):
-		return d.refused(QuotaExhausted, until.Sub(now))
-	case d.turnAt(now, w, p).After(w.latest):
-		return d.refused(QueueTimeout, d.wait(now, w, p))
+// waitAt is wait for one of the meters, as if the others let everybody go.
+func (l *lane) waitAt(m *meter, now time.Time, w *waiter, p place) time.Duration {
+	o := l.outlook(now, w.cost)
+	o.last, o.others = now, now
+	turn := o.at(m, p.priority, l.line.ahead(p), w.cost)
+	if p.priority < High {
+		if risen, _ := o.turnOnTop(w, p); risen.Before(turn) {
+			turn = risen
+		}
 	}
-	w.rises = d.turnOf(now, d.line.ahead(p).cost, w.cost).After(w.latest)
+	return max(turn.Sub(now), o.slotWait(m, p))
+}
+
+func (o *outlook) slotWait(m *meter, p place) time.Duration {
+	ahead := o.lane.line.ahead(p)
+	return m.slotWait(ahead.plus(o.before(m, p.priority, ahead)).calls)
+}
+
+// refusal says why w shall not wait at p, or nil.
+func (l *lane) refusal(now time.Time, w *waiter, p place) *RefusedError {
+	for _, m := range l.meters {
+		if until := m.gate.until; now.Before(until) && until.After(w.latest) {
+			return m.refused(QuotaExhausted, until.Sub(now))
+		}
+	}
+	o := l.outlook(now, w.cost)
+	if turn, last := o.turnAt(w, p); turn.After(w.latest) {
+		return last.refused(QueueTimeout, l.wait(now, w, p))
+	}
+	turn, _ := o.turnIn(p.priority, l.line.ahead(p), w.cost)
+	w.rises = turn.After(w.latest)
 	return nil
 }
 
-func (d *dispatcher) refused(reason string, after time.Duration) *RefusedError {
-	return &RefusedError{Reason: reason, Key: d.key, RetryAfter: after}
+// refused is the refusal of w, which stands at p, by the meter that would let it go last.
+func (l *lane) refused(reason string, now time.Time, w *waiter, p place) *RefusedError {
+	o := l.outlook(now, w.cost)
+	turn, last := o.turnAt(w, p)
+	if !turn.After(now) {
+		last = l.obstacle(now, w.cost)
+	}
+	return last.refused(reason, l.wait(now, w, p))
 }
 
-// foresee says why w, which is about to wait for another of its quotas, shall not
-// wait at all: the turn here would come too late. One that could go now does not
-// wait here, however short the time is for which it may.
-func (d *dispatcher) foresee(w *waiter) error {
+func (m *meter) refused(reason string, after time.Duration) *RefusedError {
+	return &RefusedError{Reason: reason, Key: m.key, RetryAfter: after}
+}
+
+// unwilling says which meter nobody may wait at and does not let w go now; nil: none.
+func (l *lane) unwilling(now time.Time, w *waiter, p place) *RefusedError {
+	for _, m := range l.meters {
+		if m.settings.MaxWait == 0 && !m.open(now, w.cost) {
+			return m.refused(QueueTimeout, l.wait(now, w, p))
+		}
+	}
+	return nil
+}
+
+// late are those in line whose turns have moved too far.
+func (l *lane) late(now time.Time) []*waiter {
+	o := l.outlook(now, 1)
+	return l.line.order.late(o.turnOf)
+}
+
+// forecast fills in what a call with these stations would meet, and gives how long it
+// would wait for all of them, with its own locking. Meters that are not there are as
+// they begin.
+func (d *dispatcher) forecast(stops []Prospect, stations []station, claim Claim, cost int) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
-	p := d.placeOf(w, now)
-	if !d.turnAt(now, w, p).After(now) {
-		return nil
+	l := d.lanes[keyOf(stations)]
+	if l == nil {
+		l = d.like(d.metersOf(stations, false))
 	}
-	w.judge(d.settings.MaxWait)
-	if err := d.refusal(now, w, p); err != nil {
-		return err
-	}
-	return nil
-}
-
-// review refuses those in line whose turns have moved too far.
-func (d *dispatcher) review(now time.Time) {
-	turnOf := func(ahead, cost int) time.Time { return d.turnOf(now, ahead, cost) }
-	for _, w := range d.line.order.late(turnOf) {
-		if err := d.refusal(now, w, w.place); err != nil {
-			d.refuse(w, err)
+	w := newWaiter(now, claim, cost)
+	p := l.placeOf(w, now)
+	for i, s := range stations {
+		if m := d.meters[s]; m != nil && l.has(m) {
+			stops[i].Wait, stops[i].Line = l.waitAt(m, now, w, p), m.byClass()
 		}
 	}
+	return l.wait(now, w, p)
 }
 
-// forecast is how long a call would wait that comes now, and who waits already,
-// with its own locking.
-func (d *dispatcher) forecast(claim Claim, cost int) (time.Duration, Line) {
+// like is the lane that passes these meters, or a new one that is used once.
+func (d *dispatcher) like(meters []*meter) *lane {
+	if l := d.lanes[d.name(meters)]; l != nil {
+		return l
+	}
+	return &lane{meters: meters, maxWait: patience(meters)}
+}
+
+// appendStates adds copies of what can be told, with its own locking.
+func (d *dispatcher) appendStates(states []State, now time.Time) []State {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.estimate(time.Now(), claim, cost), d.line.byClass()
-}
-
-func (d *dispatcher) estimate(now time.Time, claim Claim, cost int) time.Duration {
-	w := newWaiter(now, claim, cost)
-	return d.wait(now, w, d.placeOf(w, now))
-}
-
-// state is a copy of what can be told, with its own locking.
-func (d *dispatcher) state(now time.Time) State {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	s := State{Key: d.key, Active: d.active, Waiting: d.line.len(), Wait: d.estimate(now, Claim{}, 1)}
-	s.Line = d.line.byClass()
-	if d.settings.Count > 0 {
-		s.Tokens, s.Room = max(d.shape.left(now), 0), d.shape.room()
+	waits := make(map[*meter]time.Duration) // of those who wait for it, and come now
+	estimate := func(l *lane) time.Duration {
+		w := newWaiter(now, Claim{}, 1)
+		return l.wait(now, w, l.placeOf(w, now))
 	}
-	if now.Before(d.gate.until) {
-		s.Gate = d.gate.until
+	for _, l := range d.backlog {
+		if at := l.counted.at; at != nil {
+			waits[at] = max(waits[at], estimate(l))
+		}
 	}
-	return s
+	for _, m := range d.meters {
+		s := State{Table: m.name, Key: m.key, Active: m.active, Line: m.byClass()}
+		s.Waiting = s.Line.High + s.Line.Normal + s.Line.Low
+		wait, awaited := waits[m]
+		if !awaited {
+			wait = estimate(d.like([]*meter{m}))
+		}
+		s.Wait = wait
+		if m.settings.Count > 0 {
+			s.Tokens, s.Room = max(m.shape.left(now), 0), m.shape.room()
+		}
+		if now.Before(m.gate.until) {
+			s.Gate = m.gate.until
+		}
+		states = append(states, s)
+	}
+	return states
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -80,13 +81,75 @@ func respond(status int, header ...string) *http.Response {
 
 func byHost(req *http.Request) string { return req.URL.Host }
 
-func newGroup(t testing.TB, s limit.Settings, prev *limit.Group) *limit.Group {
+// A group is the quotas of one table, most of the time of the only one.
+type group struct {
+	*limit.Quotas
+	table int
+}
+
+func newGroup(t testing.TB, s limit.Settings, prev *group) *group {
 	t.Helper()
-	g, err := limit.New(s, prev)
+	var before *limit.Quotas
+	if prev != nil {
+		before = prev.Quotas
+	}
+	q, err := limit.New([]limit.Table{{Settings: s}}, before)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return g
+	return &group{Quotas: q}
+}
+
+// newGroups are several tables of one upstream, called after where they stand.
+func newGroups(t testing.TB, tables ...limit.Settings) []*group {
+	t.Helper()
+	named := make([]limit.Table, len(tables))
+	groups := make([]*group, len(tables))
+	for i, s := range tables {
+		named[i] = limit.Table{Name: strconv.Itoa(i), Settings: s}
+	}
+	q, err := limit.New(named, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range groups {
+		groups[i] = &group{q, i}
+	}
+	return groups
+}
+
+// way is that of calls that cost so much and pass one quota.
+func (g *group) way(cost int, key func(*http.Request) string) limit.Way {
+	return limit.Way{Cost: cost, Scope: key, Stops: []limit.Stop{{Table: g.table, Key: key}}}
+}
+
+func (g *group) Wrap(key func(*http.Request) string) func(http.RoundTripper) http.RoundTripper {
+	return g.Quotas.Wrap(g.way(1, key))
+}
+
+// wrapCosting is Wrap for calls that cost so much.
+func (g *group) wrapCosting(cost int) func(http.RoundTripper) http.RoundTripper {
+	return g.Quotas.Wrap(g.way(cost, byHost))
+}
+
+func (g *group) Snapshot() (own []limit.State) {
+	for _, s := range g.Quotas.Snapshot() {
+		if len(s.Table) == 0 || s.Table == strconv.Itoa(g.table) {
+			own = append(own, s)
+		}
+	}
+	return own
+}
+
+// Forecast is that of a call to a key alone.
+func (g *group) Forecast(key string, claim limit.Claim, cost int) (time.Duration, limit.Line) {
+	stops, wait := g.Quotas.Forecast(g.way(cost, func(*http.Request) string { return key }), nil, claim)
+	return wait, stops[0].Line
+}
+
+func (g *group) Estimate(key string) time.Duration {
+	wait, _ := g.Forecast(key, limit.Claim{}, 1)
+	return wait
 }
 
 // A result is how one call ended.
@@ -103,7 +166,7 @@ type caller struct {
 	rt   http.RoundTripper
 }
 
-func newCaller(t testing.TB, g *limit.Group, w *wire) *caller {
+func newCaller(t testing.TB, g *group, w *wire) *caller {
 	return &caller{t: t, wire: w, rt: g.Wrap(byHost)(w)}
 }
 

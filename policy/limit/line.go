@@ -18,7 +18,10 @@ type line struct {
 	disturbed bool
 }
 
-func (l *line) len() int { return l.order.root.load().calls }
+func (l *line) len() int { return l.load().calls }
+
+// load is all who wait.
+func (l *line) load() load { return l.order.root.load() }
 
 // first is who goes next, and last who goes after all others; nil if nobody waits.
 func (l *line) first() *waiter { return l.order.first() }
@@ -40,19 +43,27 @@ func (l *line) aheadOnTop(w *waiter, p place) load {
 	return sum
 }
 
-// byClass is how many wait in each class.
-func (l *line) byClass() Line {
-	waiting := func(p Priority) int { return l.classes[p.index()].waiting }
-	return Line{High: waiting(High), Normal: waiting(Normal), Low: waiting(Low)}
+// byClass is who waits in each class.
+func (l *line) byClass() (waiting [priorities]load) {
+	for k := range l.classes {
+		waiting[k] = l.classes[k].waiting
+	}
+	return waiting
 }
 
-// placeOf is where w stands in line, or would, if it joined now. One that has
-// lost a turn, because another quota did not let it through, keeps its place. step
-// is the time after which a waiter moves up.
+// reason notes what all of them wait for.
+func (l *line) reason(reason string) {
+	for w := range l.order.all() {
+		w.reason = reason
+	}
+}
+
+// placeOf is where w stands in line, or would, if it joined now. step is the time
+// after which a waiter moves up.
 func (l *line) placeOf(w *waiter, now time.Time, step time.Duration) place {
 	priority := min(w.claim.Priority+Priority(steps(now.Sub(w.arrived), step)), High)
 	p := place{priority: priority, arrived: w.arrived, seq: w.seq}
-	l.classes[priority.index()].put(&p, w, w.seq > 0 && w.priority == priority)
+	l.classes[priority.index()].put(&p, w)
 	if p.seq == 0 {
 		p.seq = l.seq + 1
 	}
@@ -97,17 +108,17 @@ func (l *line) serve(w *waiter) {
 	k := &l.classes[w.priority.index()]
 	c := k.callers[w.claim.Caller]
 	k.clock = max(k.clock, w.end)
-	c.due = max(c.due, w.end) // one that was here before has paid
+	c.due = w.end
 	k.nexts++
 	l.exit(w, k.nexts)
 	l.left(w)
 }
 
 // age lets those who have waited for another step since they arrived move up. They
-// take turns with the callers of the higher class.
-func (l *line) age(now time.Time, step time.Duration) {
+// take turns with the callers of the higher class. moved says that there were some.
+func (l *line) age(now time.Time, step time.Duration) (moved bool) {
 	if step <= 0 {
-		return
+		return false
 	}
 	for i := range l.ages[:priorities-1] {
 		for e := l.ages[i].Front(); e != nil; e = l.ages[i].Front() {
@@ -118,6 +129,7 @@ func (l *line) age(now time.Time, step time.Duration) {
 			l.ages[i].Remove(e)
 			w.inAge = byArrival(&l.ages[i+1], w)
 			if w.priority < High {
+				moved = true
 				before := l.ahead(w.place)
 				l.exit(w, w.next)
 				w.place = l.placeOf(w, now, step)
@@ -127,6 +139,7 @@ func (l *line) age(now time.Time, step time.Duration) {
 			}
 		}
 	}
+	return moved
 }
 
 // nextAge is when the next waiter moves up, if anybody does.
@@ -164,7 +177,7 @@ func byArrival(calls *list.List, w *waiter) *list.Element {
 
 // lastBefore is the last in such a list that has not arrived after w; nil if there
 // is none. It is looked for from both ends: who joins is newer than most, and who
-// comes from another quota, or moves up, is older.
+// moves up, or comes from another lane, is older.
 func lastBefore(calls *list.List, w *waiter) *list.Element {
 	later := func(e *list.Element) bool { return e.Value.(*waiter).arrived.After(w.arrived) }
 	for oldest, newest := calls.Front(), calls.Back(); newest != nil; oldest, newest = oldest.Next(), newest.Prev() {
@@ -189,7 +202,7 @@ func (l *line) enter(w *waiter) {
 		}
 	}
 	w.inCaller = byArrival(&c.calls, w)
-	k.waiting++
+	k.waiting = k.waiting.plus(load{1, w.cost})
 	l.order.insert(w)
 }
 
@@ -202,8 +215,8 @@ func (l *line) exit(w *waiter, next uint64) {
 	c := k.callers[w.claim.Caller]
 	l.order.remove(w)
 	c.calls.Remove(w.inCaller)
-	k.waiting--
-	if k.waiting == 0 {
+	k.waiting = k.waiting.minus(load{1, w.cost})
+	if k.waiting.calls == 0 {
 		clear(k.callers) // There is nobody to be fair to.
 		return
 	}

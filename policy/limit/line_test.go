@@ -397,14 +397,14 @@ func TestEveryWaitIsTold(t *testing.T) {
 }
 
 func TestSettingsThatMakeNoSenseAreAllReported(t *testing.T) {
-	_, err := limit.New(limit.Settings{Count: 1, Burst: -1, Concurrency: -1, MaxWait: -1, MaxQueue: -1}, nil)
+	_, err := limit.New([]limit.Table{{Settings: limit.Settings{Count: 1, Burst: -1, Concurrency: -1, MaxWait: -1, MaxQueue: -1}}}, nil)
 	for _, field := range []string{"Per", "Burst", "Concurrency", "MaxWait", "MaxQueue"} {
 		if err == nil || !strings.Contains(err.Error(), field+" = ") {
 			t.Errorf("%s is not in: %v", field, err)
 		}
 	}
 	for _, s := range []limit.Settings{{Count: -1, Per: 1}, {Count: 2, Per: 1}} {
-		if _, err := limit.New(s, nil); err == nil {
+		if _, err := limit.New([]limit.Table{{Settings: s}}, nil); err == nil {
 			t.Errorf("%+v is accepted", s)
 		}
 	}

@@ -104,7 +104,7 @@ func TestCallersShareByCost(t *testing.T) {
 		w := newWire()
 		g := newGroup(t, claiming(tenPerSecond()), nil)
 		c := newCaller(t, g, w)
-		heavy := &caller{t: t, wire: w, rt: limit.Wrap(3, limit.Quota{Group: g, Key: byHost})(w)}
+		heavy := &caller{t: t, wire: w, rt: g.wrapCosting(3)(w)}
 		c.startAll(t.Context(), "first")
 		heavy.startAll(as(t.Context(), "x", 0), "x1 x2 x3")
 		c.startAll(as(t.Context(), "y", 0), "y1 y2 y3 y4 y5 y6")
@@ -233,7 +233,7 @@ func TestClaimIsAskedOfThoseWhoWaitOnly(t *testing.T) {
 		asked := 0
 		s := tenPerSecond()
 		s.MaxWait = 250 * time.Millisecond
-		var g *limit.Group
+		var g *group
 		s.Claim = func(context.Context) limit.Claim {
 			g.Estimate("api.example") // no lock is held
 			asked++

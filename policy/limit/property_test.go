@@ -194,7 +194,7 @@ func play(t *testing.T, s *script) (outcomes []outcome, gates [][2]time.Duration
 					time.AfterFunc(a.cancel, cancel)
 				}
 				req, _ := http.NewRequestWithContext(ctx, "GET", fmt.Sprintf("http://api.example/%d", i), nil)
-				resp, err := limit.Wrap(a.cost, limit.Quota{Group: begun, Key: byHost})(wire).RoundTrip(req)
+				resp, err := begun.wrapCosting(a.cost)(wire).RoundTrip(req)
 				if o.err = err; err != nil {
 					o.ended = time.Since(start)
 					return

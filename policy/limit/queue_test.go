@@ -14,7 +14,7 @@ import (
 func TestCallThatJoinsTheLineIsToldOfItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
-		var g *limit.Group
+		var g *group
 		s := limit.Settings{Count: 1, Per: 10 * time.Second, Burst: 1, MaxWait: 25 * time.Second, MaxQueue: 100}
 		began := time.Now()
 		s.OnQueue = func(_ context.Context, key string, turn time.Time) {

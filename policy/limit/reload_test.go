@@ -37,7 +37,7 @@ func TestReloadThatIsNotPublishedChangesNothing(t *testing.T) {
 		newCaller(t, g, w).startAll(t.Context(), "a b c d")
 		s.Count = 1000
 		newGroup(t, s, g)
-		if _, err := limit.New(limit.Settings{Count: -1}, g); err == nil {
+		if _, err := limit.New([]limit.Table{{Settings: limit.Settings{Count: -1}}}, g.Quotas); err == nil {
 			t.Error("accepted")
 		}
 		time.Sleep(time.Minute)

@@ -1,6 +1,8 @@
 package limit
 
 import (
+	"errors"
+	"net/http"
 	"testing"
 	"time"
 )
@@ -8,26 +10,28 @@ import (
 // Between the look at the map and the entry the dispatcher may be dropped. Who
 // would stay with it had a quota of his own.
 func TestNobodyEntersADroppedDispatcher(t *testing.T) {
-	g, err := New(Settings{Count: 1, Per: time.Hour, Window: true}, nil)
+	q, err := New([]Table{{Settings: Settings{Count: 1, Per: time.Hour, Window: true}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := g.quotas.get("key")
+	stations := []station{{q.ids[0], "key"}}
+	d := q.scopes.get("")
 	if !d.retire(time.Now()) {
 		t.Error("an idle one is kept")
 	}
-	if _, _, err := d.try(1); err != errRetired {
+	if _, _, err := d.try(stations, 1); !errors.Is(err, errRetired) {
 		t.Errorf("it gives turns: %v", err)
 	}
-	if err := d.join(&waiter{}); err != errRetired {
+	if err := d.join(&waiter{}, stations); !errors.Is(err, errRetired) {
 		t.Errorf("it has a line: %v", err)
 	}
-	g.quotas.byKey = map[string]*dispatcher{}
-	p := passage{cost: 1, stops: []stop{{group: g, key: "key", d: d}}}
-	if err := p.enter(t.Context()); err != nil {
+	q.scopes.byName = map[string]*dispatcher{}
+	req, _ := http.NewRequest("GET", "http://api.example/", nil)
+	way := &transport{quotas: q, way: Way{Stops: []Stop{{Key: func(*http.Request) string { return "key" }}}}}
+	if _, err := way.enter(req); err != nil {
 		t.Errorf("no other one: %v", err)
 	}
-	if g.quotas.get("key").retire(time.Now()) {
+	if q.scopes.get("").retire(time.Now()) {
 		t.Error("one with a call on its way is dropped")
 	}
 }

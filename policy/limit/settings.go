@@ -24,8 +24,9 @@ type Settings struct {
 	// its way until its response body is closed. 0: any number.
 	Concurrency int
 
-	// MaxWait is how long a call may wait for its turn. 0: no call waits. With each
-	// third of it that a call has waited, it moves up a class.
+	// MaxWait is how long a call may wait for its turn. 0: no call waits for this
+	// quota, but it may for another. Of several quotas the least counts, if it is not
+	// 0. With each third of it that a call has waited, it moves up a class.
 	MaxWait time.Duration
 
 	// MaxQueue is how many calls may wait. 0: none. When there are more, the one
@@ -49,15 +50,17 @@ type Settings struct {
 	Jitter func(max time.Duration) time.Duration
 
 	// Claim, if not nil, gives the claim of a call that has to wait, with its
-	// context. It is asked once, by the first of the call's quotas that makes it
-	// wait, and may take its time. Nil: all are of normal priority and one caller.
+	// context, if the table is the first of the call's that has one. It is asked
+	// once, and may take its time. Nil: all are of normal priority and one caller.
 	Claim func(ctx context.Context) Claim
 
-	// OnQueue, if not nil, is told of each call that begins to wait, with the time
-	// of its turn as far as that can be told (see Group.Estimate). It must not block.
+	// OnQueue, if not nil, is told of each call that begins to wait, for this quota
+	// more than for its others, with the time of its turn as far as that can be told
+	// (see Quotas.Forecast). It must not block.
 	OnQueue func(ctx context.Context, key string, turn time.Time)
 
-	// OnWait, if not nil, is told of each wait when it has ended. reason is
+	// OnWait, if not nil, is told of each wait when it has ended, where OnQueue was of
+	// its beginning. reason is
 	// what the call waited for ("rate", "concurrency" or "gate") if it had its
 	// turn, and else why it had not: the reason of the RefusedError, or
 	// "canceled".
@@ -66,16 +69,6 @@ type Settings struct {
 	// OnGate, if not nil, is told of each gate that was closed, or moved to a
 	// later time, with the context of the call whose answer closed it.
 	OnGate func(ctx context.Context, key string, until time.Time)
-}
-
-// claim is that of a call that has to wait.
-func (g *Group) claim(ctx context.Context) Claim {
-	if g.settings.Claim == nil {
-		return Claim{}
-	}
-	c := g.settings.Claim(ctx)
-	c.Priority = min(max(c.Priority, Low), High)
-	return c
 }
 
 // check reports everything that is wrong with s.
@@ -95,6 +88,10 @@ func (s *Settings) check() error {
 	wrong(s.MaxQueue < 0, "MaxQueue = %d: must not be negative", s.MaxQueue)
 	return errors.Join(errs...)
 }
+
+// gently reports whether a gate opens step by step: where no rate slows down those who
+// have waited behind it, or a window lets all of them go at once.
+func (s *Settings) gently() bool { return s.Count == 0 || s.Window }
 
 // spread is how much later than hint a gate opens, so that everyone whom the
 // provider gave the same hint does not come back in the same instant.

@@ -118,14 +118,12 @@ func visitAll(t *testing.T, visits []visit, order []limit.Settings) (sent []time
 	sent = make([]time.Duration, len(visits))
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		var groups []*limit.Group
-		var quotas []limit.Quota
-		for _, s := range order {
-			g := newGroup(t, s, nil)
-			groups = append(groups, g)
-			quotas = append(quotas, limit.Quota{Group: g, Key: byHost})
+		groups := newGroups(t, order...)
+		way := limit.Way{Scope: byHost}
+		for _, g := range groups {
+			way.Stops = append(way.Stops, limit.Stop{Table: g.table, Key: byHost})
 		}
-		rt := limit.Wrap(1, quotas...)(roundTripper(func(req *http.Request) (*http.Response, error) {
+		rt := groups[0].Quotas.Wrap(way)(roundTripper(func(req *http.Request) (*http.Response, error) {
 			i, _ := strconv.Atoi(req.URL.Path[1:])
 			sent[i] = time.Since(start)
 			return respond(200), nil

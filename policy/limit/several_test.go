@@ -12,13 +12,18 @@ import (
 	"outrider/policy/limit"
 )
 
-// through sends calls through several limits at once.
-func through(t testing.TB, w *wire, groups ...*limit.Group) *caller {
-	var quotas []limit.Quota
+// through sends calls through several limits of one upstream at once.
+func through(t testing.TB, w *wire, groups ...*group) *caller {
+	way := limit.Way{Scope: byHost}
 	for _, g := range groups {
-		quotas = append(quotas, limit.Quota{Group: g, Key: byHost})
+		way.Stops = append(way.Stops, limit.Stop{Table: g.table, Key: byHost})
 	}
-	return &caller{t: t, wire: w, rt: limit.Wrap(1, quotas...)(w)}
+	return &caller{t: t, wire: w, rt: groups[0].Quotas.Wrap(way)(w)}
+}
+
+// throughAll is through for all tables.
+func throughAll(t testing.TB, w *wire, tables ...limit.Settings) *caller {
+	return through(t, w, newGroups(t, tables...)...)
 }
 
 func onePerTenSeconds() limit.Settings {
@@ -33,8 +38,8 @@ func TestCallThatWaitsForOneQuotaHoldsNothingOfAnother(t *testing.T) {
 		s := tenPerSecond()
 		s.Concurrency = 2
 		w := newWire()
-		all, writes := newGroup(t, s, nil), newGroup(t, onePerTenSeconds(), nil)
-		read, write := newCaller(t, all, w), through(t, w, all, writes)
+		groups := newGroups(t, s, onePerTenSeconds())
+		read, write := newCaller(t, groups[0], w), through(t, w, groups...)
 		write.startAll(t.Context(), "write1 write2 write3 write4")
 		read.startAll(t.Context(), "read1 read2")
 		time.Sleep(time.Minute)
@@ -50,7 +55,7 @@ func TestWindowThatOpensDoesNotBreakTheRate(t *testing.T) {
 		window := onePerTenSeconds()
 		window.Count = 3
 		w := newWire()
-		c := through(t, w, newGroup(t, tenPerSecond(), nil), newGroup(t, window, nil))
+		c := throughAll(t, w, tenPerSecond(), window)
 		c.startAll(t.Context(), "a b c d e f g")
 		time.Sleep(time.Minute)
 		wantNames(t, w, "a b c d e f g")
@@ -64,11 +69,11 @@ func TestCallKeepsItsPlaceWhenAnotherQuotaStopsIt(t *testing.T) {
 		w := newWire()
 		short := limit.Settings{Count: 1, Per: time.Second, Window: true, MaxWait: time.Minute, MaxQueue: 100}
 		long := limit.Settings{Count: 3, Per: 10 * time.Second, Window: true, MaxWait: time.Minute, MaxQueue: 100}
-		all, some := newGroup(t, short, nil), newGroup(t, long, nil)
-		both := through(t, w, all, some)
+		groups := newGroups(t, short, long)
+		both := through(t, w, groups...)
 		both.startAll(t.Context(), "a b c d e f g h")
 		time.Sleep(1500 * time.Millisecond)
-		newCaller(t, all, w).startAll(t.Context(), "i j")
+		newCaller(t, groups[0], w).startAll(t.Context(), "i j")
 		time.Sleep(time.Minute)
 		wantNames(t, w, "a b c i j d e f g h")
 		wantTimes(t, w, ms(0, 1000, 2000, 3000, 4000, 10000, 11000, 12000, 20000, 21000)...)
@@ -78,8 +83,8 @@ func TestCallKeepsItsPlaceWhenAnotherQuotaStopsIt(t *testing.T) {
 func TestRefusalOfOneQuotaSpendsNothingOfAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
-		rate, hour := newGroup(t, tenPerSecond(), nil), newGroup(t, limit.Settings{Count: 1, Per: time.Hour, Window: true, MaxWait: time.Minute, MaxQueue: 9}, nil)
-		c := through(t, w, rate, hour)
+		groups := newGroups(t, tenPerSecond(), limit.Settings{Count: 1, Per: time.Hour, Window: true, MaxWait: time.Minute, MaxQueue: 9})
+		rate, c := groups[0], through(t, w, groups...)
 		c.call(t.Context(), "a")
 		time.Sleep(time.Second)
 		wantRefusal(t, c.call(t.Context(), "b"), time.Second, limit.QueueTimeout, time.Hour-time.Second)
@@ -92,8 +97,8 @@ func TestRefusalOfOneQuotaSpendsNothingOfAnother(t *testing.T) {
 func TestCallIsRefusedAtOnceByAQuotaThatItHasNotComeToYet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
-		rate, hour := newGroup(t, tenPerSecond(), nil), newGroup(t, limit.Settings{Count: 1, Per: time.Hour, Window: true, MaxWait: time.Minute, MaxQueue: 9}, nil)
-		c := through(t, w, rate, hour)
+		groups := newGroups(t, tenPerSecond(), limit.Settings{Count: 1, Per: time.Hour, Window: true, MaxWait: time.Minute, MaxQueue: 9})
+		rate, c := groups[0], through(t, w, groups...)
 		c.call(t.Context(), "a")
 		newCaller(t, rate, w).startAll(t.Context(), "x y") // wait for the rate
 		wantRefusal(t, c.call(t.Context(), "b"), 0, limit.QueueTimeout, time.Hour)
@@ -111,7 +116,7 @@ func TestQuotaWithoutMaxWaitLetsACallWaitForAnother(t *testing.T) {
 			return limit.Claim{}
 		}
 		w := newWire()
-		c := through(t, w, newGroup(t, limit.Settings{Concurrency: 1}, nil), newGroup(t, s, nil))
+		c := throughAll(t, w, limit.Settings{Concurrency: 1}, s)
 		c.call(t.Context(), "a")
 		if r := c.call(t.Context(), "b"); r.err != nil {
 			t.Errorf("refused: %v", r.err)
@@ -125,8 +130,8 @@ func TestCanceledWaitOfSeveralQuotasCostsNothing(t *testing.T) {
 		w := newWire()
 		s := tenPerSecond()
 		s.Concurrency = 1
-		rate, window := newGroup(t, s, nil), newGroup(t, onePerTenSeconds(), nil)
-		c := through(t, w, rate, window)
+		groups := newGroups(t, s, onePerTenSeconds())
+		c := through(t, w, groups...)
 		c.call(t.Context(), "a")
 		gone := errors.New("gone")
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -141,7 +146,7 @@ func TestCanceledWaitOfSeveralQuotasCostsNothing(t *testing.T) {
 		c.startAll(t.Context(), "d")
 		time.Sleep(time.Minute)
 		wantTimes(t, w, ms(0, 10000)...)
-		for _, g := range []*limit.Group{rate, window} {
+		for _, g := range groups {
 			if q := g.Snapshot()[0]; q.Active != 0 || q.Waiting != 0 || q.Tokens != q.Room {
 				t.Errorf("left %+v", q)
 			}
@@ -153,7 +158,7 @@ func TestCanceledWaitOfSeveralQuotasCostsNothing(t *testing.T) {
 func TestCallThatEndsWithItsTurnLetsTheNextTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
-		c := through(t, w, newGroup(t, tenPerSecond(), nil), newGroup(t, onePerTenSeconds(), nil))
+		c := throughAll(t, w, tenPerSecond(), onePerTenSeconds())
 		c.startAll(t.Context(), "a")
 		x := c.start(endsAt{t.Context(), w.start.Add(10 * time.Second)}, "x")
 		c.startAll(t.Context(), "b c")
@@ -166,20 +171,22 @@ func TestCallThatEndsWithItsTurnLetsTheNextTry(t *testing.T) {
 	})
 }
 
-func TestEveryWaitOfSeveralQuotasIsTold(t *testing.T) {
+// A call waits once, whatever stops it on the way: it is told of the one that lets it go
+// last.
+func TestWaitForSeveralQuotasIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
-		telling := func(name string, s limit.Settings) *limit.Group {
+		telling := func(name string, s limit.Settings) limit.Settings {
 			s.OnWait = func(_ context.Context, _ string, waited time.Duration, reason string) {
 				told = append(told, name+" "+waited.String()+" "+reason)
 			}
-			return newGroup(t, s, nil)
+			return s
 		}
 		w := newWire()
-		c := through(t, w, telling("rate", tenPerSecond()), telling("window", onePerTenSeconds()))
+		c := throughAll(t, w, telling("rate", tenPerSecond()), telling("window", onePerTenSeconds()))
 		c.call(t.Context(), "a")
 		c.call(t.Context(), "b")
-		if want := []string{"rate 100ms rate", "window 9.9s rate"}; !slices.Equal(told, want) {
+		if want := []string{"window 10s rate"}; !slices.Equal(told, want) {
 			t.Errorf("told %q, want %q", told, want)
 		}
 	})
@@ -188,8 +195,9 @@ func TestEveryWaitOfSeveralQuotasIsTold(t *testing.T) {
 func TestAnswerOfSeveralQuotasFreesEachOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
-		one, two := newGroup(t, twoAtOnce(), nil), newGroup(t, twoAtOnce(), nil)
-		c := through(t, w, one, two)
+		groups := newGroups(t, twoAtOnce(), twoAtOnce())
+		one, two := groups[0], groups[1]
+		c := through(t, w, groups...)
 		resp := c.open(t.Context(), "a").resp
 		active := func() [2]int { return [2]int{one.Snapshot()[0].Active, two.Snapshot()[0].Active} }
 		if got := active(); got != [2]int{1, 1} {
@@ -207,11 +215,7 @@ func TestAnswerOfSeveralQuotasFreesEachOnce(t *testing.T) {
 func TestManyQuotas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
-		var groups []*limit.Group
-		for range 9 {
-			groups = append(groups, newGroup(t, tenPerSecond(), nil))
-		}
-		through(t, w, groups...).startAll(t.Context(), "a b c")
+		throughAll(t, w, slices.Repeat([]limit.Settings{tenPerSecond()}, 9)...).startAll(t.Context(), "a b c")
 		time.Sleep(time.Minute)
 		wantTimes(t, w, ms(0, 100, 200)...)
 	})
@@ -222,7 +226,7 @@ func TestGateClosesAllQuotasOfTheCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
 		w.answer = func(name string) *http.Response { return throttles(10, "a")(name) }
-		c := through(t, w, newGroup(t, learning(), nil), newGroup(t, learning(), nil))
+		c := throughAll(t, w, learning(), learning())
 		c.startAll(t.Context(), "a b")
 		time.Sleep(time.Minute)
 		wantTimes(t, w, ms(0, 10000)...)

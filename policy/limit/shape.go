@@ -10,10 +10,12 @@ import (
 // A shape says when the next call may be sent, as far as the rate goes. Its
 // dispatcher guards it.
 type shape interface {
-	// take spends the cost of a call at now, if it may be sent.
-	take(now time.Time, cost int) bool
-	// giveBack returns at now the cost of a call that was taken at taken and not sent.
-	giveBack(now, taken time.Time, cost int)
+	// ready reports whether a call of that cost may be sent at now.
+	ready(now time.Time, cost int) bool
+	// spend spends the cost of a call that is sent at now.
+	spend(now time.Time, cost int)
+	// unspend returns at now the cost of a call that was spent at spentAt and not sent.
+	unspend(now, spentAt time.Time, cost int)
 	// turn is the earliest time, not before from, of a call of that cost which
 	// comes after others that cost ahead together, all sent as soon as they may.
 	turn(from time.Time, ahead, cost int) time.Time
@@ -43,8 +45,9 @@ func newShape(s *Settings, old shape, now time.Time) shape {
 // unlimited is the shape of a quota without a rate.
 type unlimited struct{}
 
-func (unlimited) take(time.Time, int) bool                { return true }
-func (unlimited) giveBack(_, _ time.Time, _ int)          {}
+func (unlimited) ready(time.Time, int) bool               { return true }
+func (unlimited) spend(time.Time, int)                    {}
+func (unlimited) unspend(_, _ time.Time, _ int)           {}
 func (unlimited) turn(from time.Time, _, _ int) time.Time { return from }
 func (unlimited) left(time.Time) float64                  { return math.Inf(1) }
 func (unlimited) room() float64                           { return math.Inf(1) }
@@ -74,39 +77,42 @@ func newSmooth(s *Settings, old shape, left float64, now time.Time) *smooth {
 	return &smooth{lim: lim}
 }
 
-// take never reserves: a Reservation that is cancelled 1 ns late returns
+// ready allows, as AllowN does, what is due within the next nanosecond. The rest stays
+// as a debt; nothing is gained.
+func (b *smooth) ready(now time.Time, cost int) bool {
+	missing := float64(b.needed(cost)) - b.left(now)
+	return missing <= 0 || missing/float64(b.lim.Limit())*float64(time.Second) < 1
+}
+
+// spend never reserves: a Reservation that is cancelled 1 ns late returns
 // nothing, and after a later one too little.
-func (b *smooth) take(now time.Time, cost int) bool {
-	needed := b.needed(cost)
-	// AllowN cuts the missing time to whole nanoseconds, so it allows what is
-	// due within the next one. The rest stays as a debt; nothing is gained.
-	if !b.lim.AllowN(now, needed) {
-		return false
+func (b *smooth) spend(now time.Time, cost int) {
+	if needed := b.needed(cost); b.lim.AllowN(now, needed) {
+		cost -= needed
 	}
-	if owed := cost - needed; owed > 0 {
-		b.spend(now, owed)
+	if cost > 0 {
+		b.owe(now, cost)
 	}
-	return true
 }
 
 // needed is what has to be in the bucket for a call. One that costs more than
 // the bucket holds goes when it is full, and the next pay the rest.
 func (b *smooth) needed(cost int) int { return min(cost, b.lim.Burst()) }
 
-// spend takes tokens, be they there or not; less than none puts them back. A
+// owe takes tokens, be they there or not; less than none puts them back. A
 // Limiter lets nobody reserve more than its burst, and so has a larger one for
 // this moment.
-func (b *smooth) spend(now time.Time, tokens int) {
+func (b *smooth) owe(now time.Time, tokens int) {
 	burst := b.lim.Burst()
 	b.lim.SetBurstAt(now, max(burst, tokens))
 	b.lim.ReserveN(now, tokens)
 	b.lim.SetBurstAt(now, burst)
 }
 
-// giveBack does without Reservation.CancelAt, which sets the clock of the
+// unspend does without Reservation.CancelAt, which sets the clock of the
 // Limiter back to its argument, so that the time since then counts twice. What
 // is more than the bucket holds is cut off when it is looked at.
-func (b *smooth) giveBack(now, _ time.Time, cost int) { b.spend(now, -cost) }
+func (b *smooth) unspend(now, _ time.Time, cost int) { b.owe(now, -cost) }
 
 func (b *smooth) turn(from time.Time, ahead, cost int) time.Time {
 	missing := float64(ahead+b.needed(cost)) - b.left(from)
@@ -147,24 +153,23 @@ func newWindow(s *Settings, old shape, left float64, now time.Time) *window {
 	return w
 }
 
-func (w *window) take(now time.Time, cost int) bool {
-	cost = w.needed(cost)
+func (w *window) ready(now time.Time, cost int) bool {
+	return !now.Before(w.end) || w.spent+w.needed(cost) <= w.count
+}
+
+func (w *window) spend(now time.Time, cost int) {
 	if !now.Before(w.end) {
 		w.end, w.spent = now.Add(w.per), 0
 	}
-	if w.spent+cost > w.count {
-		return false
-	}
-	w.spent += cost
-	return true
+	w.spent += w.needed(cost)
 }
 
 // needed is what a call spends: no more than a whole window. The configuration
 // allows no higher cost, but the count may have become smaller since.
 func (w *window) needed(cost int) int { return min(cost, w.count) }
 
-func (w *window) giveBack(_, taken time.Time, cost int) {
-	if w.spent == 0 || taken.Before(w.end.Add(-w.per)) {
+func (w *window) unspend(_, spentAt time.Time, cost int) {
+	if w.spent == 0 || spentAt.Before(w.end.Add(-w.per)) {
 		return // of a window that has ended
 	}
 	if w.spent = max(w.spent-w.needed(cost), 0); w.spent == 0 {

@@ -1,52 +1,32 @@
 package limit
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
 )
 
-// A Quota is one of those that a request has to pass: the one that Key names, of
-// Group.
-type Quota struct {
-	Group *Group
-	Key   func(*http.Request) string
-}
-
-// Wrap returns a decorator that lets each request wait for its turn at all quotas
-// at once. cost is how many tokens of each rate a request spends, at least 1. It
-// returns a *RefusedError for a request that it will not send, and context.Cause
-// of the request's context when that ends first.
-func Wrap(cost int, quotas ...Quota) func(next http.RoundTripper) http.RoundTripper {
+// Wrap returns a decorator that lets each request wait for its turn at all quotas of
+// the way at once. It returns a *RefusedError for a request that it will not send, and
+// context.Cause of the request's context when that ends first.
+func (q *Quotas) Wrap(way Way) func(next http.RoundTripper) http.RoundTripper {
 	return func(next http.RoundTripper) http.RoundTripper {
-		return &transport{quotas: quotas, cost: max(cost, 1), next: next}
+		return &transport{quotas: q, way: way, next: next}
 	}
-}
-
-// Wrap is the function Wrap for one quota, of which each request spends one.
-func (g *Group) Wrap(key func(*http.Request) string) func(next http.RoundTripper) http.RoundTripper {
-	return Wrap(1, Quota{g, key})
 }
 
 // A transport lets each request wait for its turn.
 type transport struct {
-	quotas []Quota
-	cost   int
+	quotas *Quotas
+	way    Way
 	next   http.RoundTripper
 }
 
-// few is for how many quotas a passage needs no memory of its own.
-const few = 4
-
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
-	var stops [few]stop
-	p := passage{cost: t.cost, stops: stops[:0]}
-	for _, q := range t.quotas {
-		q.Group.Adopt()
-		p.stops = append(p.stops, stop{group: q.Group, key: q.Key(req)})
-	}
-	if err := p.enter(ctx); err != nil {
+	turn, err := t.enter(req)
+	if err != nil {
 		if req.Body != nil {
 			req.Body.Close()
 		}
@@ -56,35 +36,76 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	returned := false
 	defer func() {
 		if !returned { // It panicked, or ended the goroutine.
-			p.failed(true)
+			turn.d.failed(turn, true)
 		}
 	}()
 	resp, err := t.next.RoundTrip(req)
 	returned = true
 	if err != nil {
-		p.failed(!refusedLocally(err))
+		turn.d.failed(turn, !refusedLocally(err))
 		return nil, err
 	}
+	said := verdict{fine: true}
 	now := time.Now()
-	said := learn(resp, now)
-	for i := range p.stops {
-		turn := p.stops[i].turn
-		if said.after > 0 {
-			turn.d.throttled(ctx, now, said.after)
-		}
-		if turn.d.answered(turn, said.fine) {
-			resp.Body = holdUntilClose(resp.Body, turn)
-		}
+	if turn.learns {
+		said = learn(resp, now)
+	}
+	if turn.d.answered(ctx, turn, said, now) {
+		resp.Body = holdUntilClose(resp.Body, turn)
 	}
 	return resp, nil
 }
 
-// failed ends the turns of a call that had no answer.
-func (p *passage) failed(sent bool) {
-	for i := range p.stops {
-		turn := p.stops[i].turn
-		turn.d.failed(turn, sent)
+// enter returns when it is the turn of the call at all its quotas, or says why it
+// will not be.
+func (t *transport) enter(req *http.Request) (turn, error) {
+	ctx := req.Context()
+	if ctx.Err() != nil {
+		return turn{}, context.Cause(ctx)
 	}
+	t.quotas.Adopt()
+	var buf [few]station
+	stations := t.quotas.stations(buf[:0], &t.way, req)
+	scope, cost := t.way.scope(req), t.way.cost()
+	for {
+		turn, gone, err := t.quotas.scopes.get(scope).try(stations, cost)
+		if gone {
+			return turn, nil
+		}
+		if err == nil {
+			break
+		}
+	}
+	return t.wait(ctx, scope, stations, cost)
+}
+
+// wait is enter for a call that has to wait.
+func (t *transport) wait(ctx context.Context, scope string, stations []station, cost int) (turn, error) {
+	w := newWaiter(time.Now(), Claim{}, cost)
+	w.deadline, _ = ctx.Deadline()
+	w.claim = t.quotas.claim(ctx, &t.way)
+	for {
+		d := t.quotas.scopes.get(scope)
+		switch err := d.join(w, stations); err { //nolint:errorlint // it is never wrapped
+		case nil:
+			return d.await(ctx, w)
+		case errRetired:
+		default:
+			return turn{}, err
+		}
+	}
+}
+
+// claim is that of a call that has to wait.
+func (q *Quotas) claim(ctx context.Context, w *Way) Claim {
+	for _, stop := range w.Stops {
+		if ask := q.tables[stop.Table].Settings.Claim; ask != nil {
+			c := ask(ctx)
+			c.Priority = min(max(c.Priority, Low), High)
+			return c
+		}
+	}
+	return Claim{}
 }
 
 // refusedLocally reports whether a stage below refused the call, so that the

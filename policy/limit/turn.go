@@ -2,55 +2,69 @@ package limit
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
 // A turn is the right to send one call. Its holder reports what came of it
-// with answered, and gives the slot back with release, once each.
+// with answered or failed, and gives the slots back with release, once each.
 type turn struct {
-	d     *dispatcher
-	taken time.Time
-	cost  int
-	eased bool // it went out while the gate was opening
-	// settles says that the line stands still until it is known whether the call
-	// goes, or has to wait for another quota: until settle, or failed.
-	settles bool
+	d      *dispatcher
+	meters []*meter // that it took from
+	taken  time.Time
+	cost   int
+	eased  []*meter // those whose gates were opening
+	learns bool     // one of them learns from the answer
 }
 
-// settle says that the call goes: it has its turn everywhere.
-func (d *dispatcher) settle() {
+// answered ends the waiting for an answer, which said something of our pace at now. The
+// slots stay taken if hold is true, until release.
+func (d *dispatcher) answered(ctx context.Context, t turn, said verdict, now time.Time) (hold bool) {
+	var tell []func()
+	defer func() {
+		for _, f := range tell {
+			f()
+		}
+	}()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.settling = false
-	d.advanceLine()
-}
-
-// answered ends the waiting for an answer. fine says that the provider did not
-// ask us to slow down. The slot stays taken if hold is true, until release.
-func (d *dispatcher) answered(t turn, fine bool) (hold bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if hold = d.settings.Concurrency > 0; !hold {
-		d.active--
+	for _, m := range t.meters {
+		hold = hold || m.settings.Concurrency > 0
 	}
-	if t.eased {
-		d.gate.answered(fine, time.Now(), d.line.len() == 0)
+	if said.after > 0 {
+		tell = d.throttled(ctx, t, now, said.after)
 	}
-	d.advanceLine()
+	if !hold {
+		t.free()
+	}
+	if len(t.eased) > 0 {
+		now := time.Now()
+		for _, m := range t.eased {
+			m.gate.answered(said.fine, now, m.waiting.calls == 0)
+		}
+	}
+	if t.awaited() {
+		d.advance(time.Now())
+	}
 	return hold
 }
 
-// release gives back a slot whose call was answered.
+// release gives back the slots of a call whose body is closed.
 func (d *dispatcher) release(t turn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.active--
-	if took := time.Since(t.taken); d.held == 0 {
-		d.held = took
-	} else {
-		d.held += (took - d.held) / 8 // smoothed as a round trip time is, RFC 6298 section 2
+	t.free()
+	took := time.Since(t.taken)
+	for _, m := range t.meters {
+		if m.held == 0 {
+			m.held = took
+		} else {
+			m.held += (took - m.held) / 8 // smoothed as a round trip time is, RFC 6298 section 2
+		}
 	}
-	d.advanceLine()
+	if t.awaited() {
+		d.advance(time.Now())
+	}
 }
 
 // failed ends a turn that had no answer. sent is false if the call certainly
@@ -58,46 +72,66 @@ func (d *dispatcher) release(t turn) {
 func (d *dispatcher) failed(t turn, sent bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.drop(t, sent)
-	d.advanceLine()
-}
-
-func (d *dispatcher) drop(t turn, sent bool) {
-	d.active--
-	if !sent {
-		d.shape.giveBack(time.Now(), t.taken, t.cost)
-	}
-	if t.settles {
-		d.settling = false
-	}
-	if t.eased {
-		d.gate.passing--
+	now := time.Now()
+	t.drop(now, sent)
+	if t.awaited() {
+		d.advance(now)
 	}
 }
 
-// advanceLine spares those who find no line a look at the clock.
-func (d *dispatcher) advanceLine() {
-	if d.line.len() > 0 {
-		d.advance(time.Now())
+func (t *turn) drop(now time.Time, sent bool) {
+	t.free()
+	for _, m := range t.meters {
+		if !sent {
+			m.shape.unspend(now, t.taken, t.cost)
+		}
+	}
+	for _, m := range t.eased {
+		m.gate.passing--
 	}
 }
 
-// throttled closes the gate until hint after now, when the hint was read.
-func (d *dispatcher) throttled(ctx context.Context, now time.Time, hint time.Duration) {
-	d.mu.Lock()
-	s := d.settings
-	until := now.Add(hint + s.spread(hint))
-	closed := s.Learn && d.gate.close(until, s.Count == 0)
+// free notes that the call is not on its way any more.
+func (t *turn) free() {
+	for _, m := range t.meters {
+		m.active--
+	}
+}
+
+// awaited reports whether somebody waits for what the turn took from.
+func (t *turn) awaited() bool { return awaited(t.meters) }
+
+// awaited reports whether somebody waits at one of the meters of the lane.
+func (l *lane) awaited() bool { return awaited(l.meters) }
+
+func awaited(meters []*meter) bool {
+	return slices.ContainsFunc(meters, func(m *meter) bool { return m.waiting.calls > 0 })
+}
+
+// throttled closes the gates of those meters that learn until hint after now, when the
+// hint was read. What it returns tells of that, and is called without the lock.
+func (d *dispatcher) throttled(ctx context.Context, t turn, now time.Time, hint time.Duration) (tell []func()) {
+	closed := false
+	for _, m := range t.meters {
+		s := m.settings
+		until := now.Add(hint + s.spread(hint))
+		if !s.Learn || !m.gate.close(until, s.gently()) {
+			continue
+		}
+		closed = true
+		if s.OnGate != nil {
+			tell = append(tell, func() { s.OnGate(ctx, m.key, until) })
+		}
+		for _, l := range d.backlog {
+			if l.has(m) {
+				l.line.reason(waitGate)
+			}
+		}
+	}
 	if closed {
 		now = time.Now()
-		for w := range d.line.order.all() {
-			w.reason = waitGate
-		}
 		d.review(now)
 		d.advance(now)
 	}
-	d.mu.Unlock()
-	if closed && s.OnGate != nil {
-		s.OnGate(ctx, d.key, until)
-	}
+	return tell
 }

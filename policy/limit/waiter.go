@@ -10,15 +10,17 @@ import (
 type waiter struct {
 	place
 	node
+	lane     *lane
 	claim    Claim
 	cost     int       // tokens
-	shared   bool      // it has to pass other quotas at the same moment
-	joined   time.Time // when it came into this line, the last time
+	joined   time.Time // when it came into line
 	deadline time.Time // of the call; zero: none
 	latest   time.Time // at which a turn is of use to it
 	rises    bool      // it will only have one by then because it moves up
+	ripe     bool      // its rates have let it go, and a slot has not: see dispatcher.reserve
 	reason   string    // what it waits for, and at the end how that ended
 	queued   bool      // in line
+	key      string    // of the quota that it waited for as it joined
 	expected time.Time // its turn, as it joined; zero: nobody asked
 	onWait   func(ctx context.Context, key string, waited time.Duration, reason string)
 	onQueue  func(ctx context.Context, key string, turn time.Time)
@@ -32,7 +34,19 @@ type waiter struct {
 
 // newWaiter is a call that begins to wait now.
 func newWaiter(now time.Time, claim Claim, cost int) *waiter {
-	return &waiter{place: place{arrived: now}, claim: claim, cost: cost}
+	return &waiter{place: place{arrived: now}, claim: claim, cost: cost, done: make(chan struct{})}
+}
+
+// note keeps what is told of the wait of w, which has joined.
+func (w *waiter) note(now time.Time) {
+	m := w.lane.obstacle(now, w.lane.line.first().cost)
+	if m == nil {
+		return
+	}
+	w.joined, w.key, w.reason, w.onWait, w.onQueue = now, m.key, m.obstacle(now), m.settings.OnWait, m.settings.OnQueue
+	if w.onQueue != nil {
+		w.expected = now.Add(w.lane.wait(now, w, w.place))
+	}
 }
 
 // judge sets the latest time at which a turn is of use to w. At its deadline a call

@@ -1,0 +1,106 @@
+package limit
+
+import "time"
+
+// A reservation is what a meter keeps for the head of one lane that cannot go yet.
+// Others may spend there what does not make it later (EASY backfilling: D. Lifka, "The
+// ANL/IBM SP Scheduling System", 1995).
+type reservation struct {
+	pass uint64    // of the dispatcher, that it was made in; it holds until the next
+	slot bool      // one of the slots is kept
+	rate bool      // cost is kept, for turn
+	turn time.Time // as rates and gates tell
+	cost int
+}
+
+// admit looks at the heads of all lanes in their order, and lets go who may.
+func (d *dispatcher) admit(now time.Time) {
+	d.pass++
+	for i := 0; i < len(d.backlog); {
+		l := d.backlog[i]
+		w := l.line.first()
+		if !d.mayGo(l, now, w.cost) {
+			d.reserve(l, w, now)
+			i++
+			continue
+		}
+		w.turn = d.take(l, now, w.cost)
+		l.line.serve(w)
+		d.served(l)
+		d.changed(l, now) // The next of the lane comes behind all that have been looked at.
+		close(w.done)
+	}
+}
+
+// mayGo reports whether all meters of a lane let a call go, of which those heads are
+// not made later that have been looked at before.
+func (d *dispatcher) mayGo(l *lane, now time.Time, cost int) bool {
+	for _, m := range l.meters {
+		if !m.open(now, cost) {
+			return false
+		}
+		kept := d.keptAt(m)
+		if kept.slot && m.free() < 2 || kept.rate && m.turnOf(now, cost, kept.cost).After(kept.turn) {
+			return false
+		}
+	}
+	return true
+}
+
+// keptAt is what is kept at m in this pass.
+func (d *dispatcher) keptAt(m *meter) reservation {
+	if m.kept.pass != d.pass {
+		return reservation{pass: d.pass}
+	}
+	return m.kept
+}
+
+// reserve keeps what the head of a lane needs that cannot go, where nothing is kept for
+// another, and notes when to look again.
+//
+// When a slot is free cannot be told. So a head keeps none as long as its rates make it
+// wait. When these let it go and a slot does not, it lets others spend the rates, and
+// keeps the slots as they come free, one meter after the other; and when it has all of
+// them, what it needs of the rates.
+func (d *dispatcher) reserve(l *lane, w *waiter, now time.Time) {
+	due, gated, full := true, false, len(l.meters)
+	turn := now
+	for i, m := range l.meters {
+		due = due && m.due(now, w.cost)
+		gated = gated || now.Before(m.gate.until)
+		if full == len(l.meters) && m.full() {
+			full = i
+		}
+		if at := d.turnAt(m, now, w.cost); at.After(turn) {
+			turn = at
+		}
+	}
+	l.wake = time.Time{}
+	if !due {
+		l.wake = turn
+	}
+	w.ripe = (w.ripe || due && full < len(l.meters)) && !gated
+	for i, m := range l.meters {
+		kept := d.keptAt(m)
+		if w.ripe && i < full && !kept.slot {
+			kept.slot = true
+		}
+		if (!w.ripe || full == len(l.meters)) && !kept.rate {
+			kept.rate, kept.turn, kept.cost = true, turn, w.cost
+		}
+		m.kept = kept
+	}
+}
+
+// turnAt is when rate and gate of m let a head go: after the one for whom something is
+// kept there, if it would make that one later.
+func (d *dispatcher) turnAt(m *meter, now time.Time, cost int) time.Time {
+	kept := d.keptAt(m)
+	if !kept.rate || !m.turnOf(now, cost, kept.cost).After(kept.turn) {
+		return m.turnOf(now, 0, cost)
+	}
+	if now.Before(kept.turn) {
+		now = kept.turn
+	}
+	return m.turnOf(now, kept.cost, cost)
+}

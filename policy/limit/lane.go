@@ -1,0 +1,148 @@
+package limit
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// A lane is the calls that pass the same meters, whatever way they came.
+type lane struct {
+	meters  []*meter // as a call names them; replaced and never changed: turns have it
+	maxWait time.Duration
+	line    line
+	tag     tag
+	due     [priorities]int64 // where the next of a class begins at the earliest: see tag
+	wake    time.Time         // when rates and gates let the first go; zero: they do
+
+	counted counted
+}
+
+// counted is what a lane has added to its meters.
+type counted struct {
+	all     load
+	at      *meter // that it waits for most; nil: nobody waits
+	byClass [priorities]load
+}
+
+// A laneKey names a lane.
+type laneKey struct {
+	tables [few]uint64
+	keys   [few]string
+	rest   string // those that do not fit
+}
+
+func keyOf(stations []station) (key laneKey) {
+	for i, s := range stations {
+		if i < few {
+			key.tables[i], key.keys[i] = s.table, s.key
+			continue
+		}
+		key.rest += strconv.FormatUint(s.table, 10) + " " + strconv.Quote(s.key) + " "
+	}
+	return key
+}
+
+// canonical is the key for the stations in any order, some of them twice perhaps.
+func canonical(stations []station) laneKey {
+	stations = slices.Clone(stations)
+	slices.SortFunc(stations, func(a, b station) int {
+		return cmp.Or(cmp.Compare(a.table, b.table), cmp.Compare(a.key, b.key))
+	})
+	return keyOf(slices.Compact(stations))
+}
+
+// has reports whether the calls of the lane pass m.
+func (l *lane) has(m *meter) bool { return slices.Contains(l.meters, m) }
+
+// step is the time after which a waiter moves up a class. Two steps take the
+// lowest to the highest, so each call has at least the last third of MaxWait in
+// which no newcomer goes before it for its priority.
+func (l *lane) step() time.Duration { return l.maxWait / priorities }
+
+// patience is how long a call may wait: the least of what its quotas say. One that
+// lets nobody wait says nothing of the wait for the others: see dispatcher.expire.
+func patience(meters []*meter) time.Duration {
+	var least time.Duration
+	for _, m := range meters {
+		if wait := m.settings.MaxWait; wait > 0 && (least == 0 || wait < least) {
+			least = wait
+		}
+	}
+	return least
+}
+
+// placeOf is where w would stand in line.
+func (l *lane) placeOf(w *waiter, now time.Time) place { return l.line.placeOf(w, now, l.step()) }
+
+// obstacle is the meter that keeps the next call from going, one of that cost: the
+// first at which somebody has to come back before, or else that which lets it go last.
+func (l *lane) obstacle(now time.Time, cost int) *meter {
+	var latest *meter
+	for _, m := range l.meters {
+		if m.full() {
+			return m
+		}
+		if latest == nil || m.turnOf(now, 0, cost).After(latest.turnOf(now, 0, cost)) {
+			latest = m
+		}
+	}
+	return latest
+}
+
+// narrowest is the meter that lets the last of the lane go last, among all who wait
+// there: that which the lane waits for.
+func (l *lane) narrowest(now time.Time) *meter {
+	if len(l.meters) == 1 {
+		return l.meters[0]
+	}
+	var narrowest *meter
+	var longest time.Duration
+	for _, m := range l.meters {
+		wait := max(m.turnOf(now, m.waiting.cost, 1).Sub(now), m.slotWait(m.waiting.calls))
+		if narrowest == nil || wait > longest || wait == longest && m.full() && !narrowest.full() {
+			narrowest, longest = m, wait
+		}
+	}
+	return narrowest
+}
+
+// shared reports whether calls of other lanes wait at the meters of this one.
+func (l *lane) shared() bool {
+	return slices.ContainsFunc(l.meters, func(m *meter) bool { return m.waiting.calls > l.counted.all.calls })
+}
+
+// count has the meters know who waits here. Each call that changes the line has to be
+// followed by one.
+func (l *lane) count(now time.Time) {
+	l.uncount()
+	c := &l.counted
+	c.all = l.line.load()
+	for _, m := range l.meters {
+		m.waiting = m.waiting.plus(c.all)
+	}
+	if c.all.calls == 0 || len(l.meters) == 0 {
+		return
+	}
+	c.at, c.byClass = l.narrowest(now), l.line.byClass()
+	c.at.lanes++
+	for k, waiting := range c.byClass {
+		c.at.queued[k] = c.at.queued[k].plus(waiting)
+	}
+}
+
+// uncount takes back what count has added.
+func (l *lane) uncount() {
+	c := &l.counted
+	for _, m := range l.meters {
+		m.waiting = m.waiting.minus(c.all)
+	}
+	if c.at != nil {
+		c.at.lanes--
+		for k, waiting := range c.byClass {
+			c.at.queued[k] = c.at.queued[k].minus(waiting)
+		}
+	}
+	*c = counted{}
+}

@@ -1,0 +1,103 @@
+package limit
+
+import "time"
+
+// A meter is one quota: of a table, and of a key. Its dispatcher guards it.
+type meter struct {
+	station
+	name     string // of its table
+	settings *Settings
+	shape    shape
+	gate     gate
+	active   int           // calls on their way
+	held     time.Duration // smoothed time for which a call held its slot; 0: unknown
+
+	waiting load             // in all lanes that pass it
+	queued  [priorities]load // those in lanes that wait for it more than for their others
+	lanes   int              // how many lanes that is
+	kept    reservation      // for the first of the heads that cannot go
+}
+
+func newMeter(at station, t *Table) *meter {
+	s := &t.Settings
+	return &meter{station: at, name: t.Name, settings: s, shape: newShape(s, nil, time.Time{})}
+}
+
+// reset puts other settings in force.
+func (m *meter) reset(s *Settings, now time.Time) {
+	m.settings = s
+	m.shape = newShape(s, m.shape, now)
+	m.gate.reset(now, s.gently())
+}
+
+// open reports whether a call may go, as far as this meter is concerned.
+func (m *meter) open(now time.Time, cost int) bool { return !m.full() && m.due(now, cost) }
+
+// due reports whether gate and rate let a call go.
+func (m *meter) due(now time.Time, cost int) bool {
+	return !now.Before(m.gate.until) && m.shape.ready(now, cost)
+}
+
+// full reports whether nobody may go before somebody has come back: all slots are
+// taken, or those that a gate gives while it opens.
+func (m *meter) full() bool { return m.free() <= 0 }
+
+// free is how many may go before somebody has come back. A reload may have left more
+// on their way than there are slots.
+func (m *meter) free() int {
+	free := plenty
+	if slots := m.settings.Concurrency; slots > 0 {
+		free = slots - m.active
+	}
+	if m.gate.width > 0 {
+		free = min(free, m.gate.width-m.gate.passing)
+	}
+	return free
+}
+
+// plenty is meter.free where nothing but the rate limits.
+const plenty = int(^uint(0) >> 1)
+
+// turnOf is when a call may go that costs so much and has others ahead of it that
+// cost ahead together, as far as rate and gate tell. Slots can only make it later.
+func (m *meter) turnOf(now time.Time, ahead, cost int) time.Time {
+	if now.Before(m.gate.until) {
+		now = m.gate.until
+	}
+	return m.shape.turn(now, ahead, cost)
+}
+
+// slotWait estimates how long a call waits for a slot that has so many ahead of it,
+// with the time that calls held theirs so far (J. Little's law); before the first has
+// ended, as nothing.
+func (m *meter) slotWait(ahead int) time.Duration {
+	slots := m.settings.Concurrency
+	needed := ahead + 1 - (slots - m.active)
+	if slots == 0 || needed <= 0 {
+		return 0
+	}
+	return nanoseconds(float64(m.held) * float64(needed) / float64(slots))
+}
+
+// obstacle says what keeps the next from going.
+func (m *meter) obstacle(now time.Time) string {
+	switch {
+	case now.Before(m.gate.until) || m.gate.narrow():
+		return waitGate
+	case m.full():
+		return waitConcurrency
+	default:
+		return waitRate
+	}
+}
+
+// idle reports whether a new one would be in the same state.
+func (m *meter) idle(now time.Time) bool {
+	return m.waiting.calls == 0 && m.active == 0 && !now.Before(m.gate.until) && m.shape.left(now) >= m.shape.room()
+}
+
+// byClass is how many wait for it, in each class.
+func (m *meter) byClass() Line {
+	waiting := func(p Priority) int { return m.queued[p.index()].calls }
+	return Line{High: waiting(High), Normal: waiting(Normal), Low: waiting(Low)}
+}

@@ -1,0 +1,77 @@
+package limit
+
+import (
+	"slices"
+	"time"
+)
+
+// reset puts other tables in force, for the calls in line too.
+func (d *dispatcher) reset(q *Quotas) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	d.tables = q
+	for _, l := range d.backlog {
+		l.uncount()
+	}
+	for at, m := range d.meters {
+		if table := q.table(at.table); table != nil {
+			m.reset(&table.Settings, now)
+		} else {
+			delete(d.meters, at)
+		}
+	}
+	d.relane(now)
+	for _, l := range slices.Clone(d.backlog) {
+		l.line.order.judge(l.maxWait)
+		d.changed(l, now)
+	}
+	d.review(now)
+	d.advance(now)
+}
+
+// relane has each lane pass the meters that are left. Those that pass the same now
+// become one.
+func (d *dispatcher) relane(now time.Time) {
+	lanes := d.lanes
+	d.lanes = make(map[laneKey]*lane, len(lanes))
+	became := make(map[*lane]*lane, len(lanes))
+	for key, l := range lanes {
+		if became[l] == nil {
+			became[l] = d.left(l, now)
+		}
+		d.lanes[key] = became[l]
+	}
+}
+
+// left is the lane that l is with the meters that are left.
+func (d *dispatcher) left(l *lane, now time.Time) *lane {
+	dropped := func(m *meter) bool { return d.meters[m.station] != m }
+	if slices.ContainsFunc(l.meters, dropped) {
+		l.meters = slices.DeleteFunc(slices.Clone(l.meters), dropped)
+	}
+	l.maxWait = patience(l.meters)
+	name := d.name(l.meters)
+	other := d.lanes[name]
+	if other == nil {
+		d.lanes[name] = l
+		return l
+	}
+	if other != l {
+		other.join(l, now)
+		d.changed(l, now)
+		d.changed(other, now)
+	}
+	return other
+}
+
+// join takes over those who wait in from, as they came.
+func (l *lane) join(from *lane, now time.Time) {
+	calls := slices.Collect(from.line.order.all())
+	slices.SortStableFunc(calls, func(a, b *waiter) int { return a.arrived.Compare(b.arrived) })
+	for _, w := range calls {
+		from.line.remove(w)
+		w.place, w.lane = place{arrived: w.arrived}, l
+		l.line.push(w, now, l.step())
+	}
+}
