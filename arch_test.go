@@ -42,7 +42,7 @@ var leaf = houseRule{
 // whoever adds one says what it may see.
 var house = map[string]houseRule{
 	"":                  {may: []string{"proxy/cli", osys}, why: "main only hands over"},
-	"policy":            {may: []string{"policy/config", "policy/preset", "policy/auth", "policy/breaker", "policy/limit", "policy/retry"}, why: "policy has no listener, no file, no logger"},
+	"policy":            {may: []string{"policy/pace", "policy/config", "policy/preset", "policy/auth", "policy/breaker", "policy/limit", "policy/retry"}, why: "policy has no listener, no file, no logger"},
 	"policy/config":     {may: []string{"policy/preset", toml, slog}, why: "the document knows nobody but the presets under it; slog only so that a secret prints as REDACTED"},
 	"policy/hint":       {why: "a parser that every leaf may use"},
 	"policy/quota":      {may: []string{"policy/hint"}, why: "a parser: what a header says of quotas, and not what is done about it"},

@@ -10,6 +10,7 @@ import (
 	"outrider/policy/auth"
 	"outrider/policy/config"
 	"outrider/policy/limit"
+	"outrider/policy/pace"
 )
 
 // A quota is one limit table of an upstream, or of one of its rules.
@@ -79,7 +80,7 @@ func (c *compiler) limitSettings(upstream string, table config.Limit) limit.Sett
 	return limit.Settings{
 		Count: table.Rate.Count, Per: table.Rate.Per, Burst: table.Burst, Concurrency: table.Concurrency,
 		MaxWait: table.MaxWait, MaxQueue: table.MaxQueue,
-		Window: table.Shape == "window", Learn: table.Learn,
+		Kind: kind(table), Guard: onTheWay(table.Rate.Per), Learn: table.Learn,
 		Jitter:  c.env.Jitter,
 		Claim:   claim,
 		OnQueue: func(ctx context.Context, _ string, turn time.Time) { auth.Until(ctx, turn) },
@@ -93,6 +94,21 @@ func (c *compiler) limitSettings(upstream string, table config.Limit) limit.Sett
 		},
 	}
 }
+
+// kind is how a limit is used. Who gives a burst describes a bucket.
+func kind(l config.Limit) pace.Kind {
+	switch {
+	case l.Shape == "window":
+		return pace.Window
+	case l.Shape == "smooth" || l.Burst > 0:
+		return pace.Smooth
+	}
+	return pace.Even
+}
+
+// onTheWay is how much longer than per a call counts: a fiftieth, so that hardly anything
+// of the rate is lost, and no more than the time on the way can differ by.
+func onTheWay(per time.Duration) time.Duration { return min(per/50, 250*time.Millisecond) }
 
 // limitText is a limit as it is configured, for people.
 func limitText(l config.Limit) string {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"outrider/policy/limit"
+	"outrider/policy/pace"
 )
 
 // costing sends calls of one cost through a limit.
@@ -62,7 +63,7 @@ func TestCostBeyondTheBurstIsPaidByTheNext(t *testing.T) {
 
 func TestWindowIsSpentByCost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := limit.Settings{Count: 10, Per: 10 * time.Second, Window: true, MaxWait: time.Minute, MaxQueue: 100}
+		s := limit.Settings{Count: 10, Per: 10 * time.Second, Kind: pace.Window, MaxWait: time.Minute, MaxQueue: 100}
 		w := newWire()
 		g := newGroup(t, s, nil)
 		c := newCaller(t, g, w)
@@ -80,7 +81,7 @@ func TestWindowIsSpentByCost(t *testing.T) {
 func TestRefusedBelowGivesBackWhatItCost(t *testing.T) {
 	for _, s := range []limit.Settings{
 		tenPerSecond(),
-		{Count: 10, Per: time.Second, Window: true, Concurrency: 1, MaxWait: time.Minute, MaxQueue: 100},
+		{Count: 10, Per: time.Second, Kind: pace.Window, Concurrency: 1, MaxWait: time.Minute, MaxQueue: 100},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWire()

@@ -254,7 +254,7 @@ func (d *dispatcher) leave(w *waiter, cause error) {
 func (d *dispatcher) take(l *lane, now time.Time, cost int) turn {
 	t := turn{d: d, meters: l.meters, taken: now, cost: cost}
 	for _, m := range l.meters {
-		m.shape.spend(now, cost)
+		m.shape.Spend(now, cost)
 		m.active++
 		if m.gate.pass() {
 			t.eased = append(t.eased, m)

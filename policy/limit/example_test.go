@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"outrider/policy/limit"
+	"outrider/policy/pace"
 )
 
 // Two calls an hour for each host. The third is told at once when to come back.
@@ -19,7 +20,7 @@ func Example() {
 	defer provider.Close()
 
 	quotas, err := limit.New([]limit.Table{{Name: "limit", Settings: limit.Settings{
-		Count: 2, Per: time.Hour, Window: true,
+		Count: 2, Per: time.Hour, Kind: pace.Window,
 		MaxWait: 30 * time.Second, MaxQueue: 10_000,
 		Learn: true,
 	}}}, nil)

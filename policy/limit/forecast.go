@@ -254,7 +254,7 @@ func (d *dispatcher) appendStates(states []State, now time.Time) []State {
 		}
 		s.Wait = wait
 		if m.settings.Count > 0 {
-			s.Tokens, s.Room = max(m.shape.left(now), 0), m.shape.room()
+			s.Tokens, s.Room = max(m.shape.Left(now), 0), m.shape.Room()
 		}
 		if now.Before(m.gate.until) {
 			s.Gate = m.gate.until

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"outrider/policy/limit"
+	"outrider/policy/pace"
 )
 
 // throttles answers 429 with a Retry-After of so many seconds to the calls of
@@ -186,7 +187,7 @@ func TestGateRefusesTheEndOfTheLineThatCannotGoInTime(t *testing.T) {
 
 func TestGateOverAWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := limit.Settings{Count: 2, Per: 10 * time.Second, Window: true, Learn: true, MaxWait: time.Hour, MaxQueue: 100}
+		s := limit.Settings{Count: 2, Per: 10 * time.Second, Kind: pace.Window, Learn: true, MaxWait: time.Hour, MaxQueue: 100}
 		w := newWire()
 		w.answer = throttles(13, "b")
 		g := newGroup(t, s, nil)

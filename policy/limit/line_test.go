@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"outrider/policy/limit"
+	"outrider/policy/pace"
 )
 
 // tenPerSecond is the quota of most tests: a turn each 100 ms, one at once.
@@ -52,7 +53,7 @@ func TestBurstIsWhatTheRateGivesIn200Milliseconds(t *testing.T) {
 
 func TestWindowSpendsAllAndThenWaitsForItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := limit.Settings{Count: 2, Per: 10 * time.Second, Window: true, MaxWait: time.Minute, MaxQueue: 100}
+		s := limit.Settings{Count: 2, Per: 10 * time.Second, Kind: pace.Window, MaxWait: time.Minute, MaxQueue: 100}
 		w := newWire()
 		c := newCaller(t, newGroup(t, s, nil), w)
 		time.Sleep(7 * time.Second) // The window starts with its first call.
@@ -69,7 +70,7 @@ func TestWindowSpendsAllAndThenWaitsForItsEnd(t *testing.T) {
 
 func TestWindowOfLessThanOneCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := limit.Settings{Count: 0.5, Per: time.Second, Window: true, MaxWait: time.Minute, MaxQueue: 100}
+		s := limit.Settings{Count: 0.5, Per: time.Second, Kind: pace.Window, MaxWait: time.Minute, MaxQueue: 100}
 		w := newWire()
 		newCaller(t, newGroup(t, s, nil), w).startAll(t.Context(), "a b c")
 		time.Sleep(time.Minute)
@@ -154,7 +155,7 @@ func (c endsAt) Err() error {
 func TestTurnOfACallThatEndsInTheSameInstantGoesToTheNext(t *testing.T) {
 	for _, s := range []limit.Settings{
 		tenPerSecond(),
-		{Count: 1, Per: 100 * time.Millisecond, Window: true, Concurrency: 1, MaxWait: time.Minute, MaxQueue: 100},
+		{Count: 1, Per: 100 * time.Millisecond, Kind: pace.Window, Concurrency: 1, MaxWait: time.Minute, MaxQueue: 100},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWire()
@@ -244,7 +245,7 @@ func TestCallWhoseDeadlineIsBeforeItsTurnIsRefusedAtOnce(t *testing.T) {
 
 func TestRefusalOfAWindowTellsTheWindowOfItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := limit.Settings{Count: 3, Per: 10 * time.Second, Window: true, MaxWait: 10 * time.Second, MaxQueue: 100}
+		s := limit.Settings{Count: 3, Per: 10 * time.Second, Kind: pace.Window, MaxWait: 10 * time.Second, MaxQueue: 100}
 		w := newWire()
 		c := newCaller(t, newGroup(t, s, nil), w)
 		c.startAll(t.Context(), "a b c d e f")
@@ -334,7 +335,7 @@ func (c *closeCounter) Close() error { c.closed++; return nil }
 func TestCallRefusedBelowSpendsNothing(t *testing.T) {
 	for _, s := range []limit.Settings{
 		tenPerSecond(),
-		{Count: 1, Per: time.Second, Window: true, Concurrency: 1, MaxWait: time.Minute, MaxQueue: 100},
+		{Count: 1, Per: time.Second, Kind: pace.Window, Concurrency: 1, MaxWait: time.Minute, MaxQueue: 100},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			below := newGroup(t, limit.Settings{Count: 1, Per: time.Hour, Burst: 1}, nil)

@@ -1,13 +1,18 @@
 package limit
 
-import "time"
+import (
+	"math"
+	"time"
+
+	"outrider/policy/pace"
+)
 
 // A meter is one quota: of a table, and of a key. Its dispatcher guards it.
 type meter struct {
 	station
 	name     string // of its table
 	settings *Settings
-	shape    shape
+	shape    pace.Shape
 	gate     gate
 	active   int           // calls on their way
 	held     time.Duration // smoothed time for which a call held its slot; 0: unknown
@@ -20,13 +25,13 @@ type meter struct {
 
 func newMeter(at station, t *Table) *meter {
 	s := &t.Settings
-	return &meter{station: at, name: t.Name, settings: s, shape: newShape(s, nil, time.Time{})}
+	return &meter{station: at, name: t.Name, settings: s, shape: s.rate().New(nil, time.Time{})}
 }
 
 // reset puts other settings in force.
 func (m *meter) reset(s *Settings, now time.Time) {
 	m.settings = s
-	m.shape = newShape(s, m.shape, now)
+	m.shape = s.rate().New(m.shape, now)
 	m.gate.reset(now, s.gently())
 }
 
@@ -35,7 +40,7 @@ func (m *meter) open(now time.Time, cost int) bool { return !m.full() && m.due(n
 
 // due reports whether gate and rate let a call go.
 func (m *meter) due(now time.Time, cost int) bool {
-	return !now.Before(m.gate.until) && m.shape.ready(now, cost)
+	return !now.Before(m.gate.until) && m.shape.Ready(now, cost)
 }
 
 // full reports whether nobody may go before somebody has come back: all slots are
@@ -64,7 +69,7 @@ func (m *meter) turnOf(now time.Time, ahead, cost int) time.Time {
 	if now.Before(m.gate.until) {
 		now = m.gate.until
 	}
-	return m.shape.turn(now, ahead, cost)
+	return m.shape.Turn(now, ahead, cost)
 }
 
 // slotWait estimates how long a call waits for a slot that has so many ahead of it,
@@ -76,7 +81,7 @@ func (m *meter) slotWait(ahead int) time.Duration {
 	if slots == 0 || needed <= 0 {
 		return 0
 	}
-	return nanoseconds(float64(m.held) * float64(needed) / float64(slots))
+	return time.Duration(math.Round(float64(m.held) * float64(needed) / float64(slots)))
 }
 
 // obstacle says what keeps the next from going.
@@ -93,7 +98,7 @@ func (m *meter) obstacle(now time.Time) string {
 
 // idle reports whether a new one would be in the same state.
 func (m *meter) idle(now time.Time) bool {
-	return m.waiting.calls == 0 && m.active == 0 && !now.Before(m.gate.until) && m.shape.left(now) >= m.shape.room()
+	return m.waiting.calls == 0 && m.active == 0 && !now.Before(m.gate.until) && m.shape.Left(now) >= m.shape.Room()
 }
 
 // byClass is how many wait for it, in each class.

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"outrider/policy/limit"
+	"outrider/policy/pace"
 )
 
 // A script is what happens to a quota: who comes when and how long they stay,
@@ -48,15 +49,22 @@ const (
 )
 
 func (s *script) String() string {
-	return fmt.Sprintf("%v per %v, burst %d, window %v, %d at once\narrivals %+v\nchanges %+v", s.first.Count, s.first.Per, s.first.Burst, s.first.Window, s.first.Concurrency, s.arrivals, s.changes)
+	return fmt.Sprintf("%v per %v, burst %d, window %v, %d at once\narrivals %+v\nchanges %+v", s.first.Count, s.first.Per, s.first.Burst, s.windowed(), s.first.Concurrency, s.arrivals, s.changes)
 }
+
+// drawKind is how a rate is used. The even kind is the business of package pace.
+func drawKind(t *rapid.T) pace.Kind {
+	return rapid.SampledFrom([]pace.Kind{pace.Smooth, pace.Window}).Draw(t, "kind")
+}
+
+func (s *script) windowed() bool { return s.first.Kind == pace.Window }
 
 func drawScript(t *rapid.T) *script {
 	count := rapid.SampledFrom([]float64{1, 2, 3, 7, 10, 30, 100})
 	burst := rapid.IntRange(1, 20)
 	s := &script{first: limit.Settings{
 		Count: count.Draw(t, "count"), Per: time.Second, Burst: burst.Draw(t, "burst"),
-		Window: rapid.Bool().Draw(t, "window"), Learn: true, MaxWait: maxWait, MaxQueue: maxQueue,
+		Kind: drawKind(t), Learn: true, MaxWait: maxWait, MaxQueue: maxQueue,
 	}}
 	s.first.Concurrency = rapid.SampledFrom([]int{0, 0, 1, 3, 10}).Draw(t, "concurrency")
 	span := rapid.SampledFrom([]int{10, 1000, 10000}).Draw(t, "span") // from a stampede to a trickle, in ms
@@ -107,7 +115,7 @@ func (s *script) drawClaims(t *rapid.T) {
 		a.claim.Priority = limit.Priority(rapid.IntRange(-1, 1).Draw(t, "priority"))
 		a.claim.Caller = rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "caller")
 		a.cost = cost.Draw(t, "cost")
-		if s.first.Window {
+		if s.windowed() {
 			a.cost = min(a.cost, int(most))
 		}
 	}
@@ -128,7 +136,7 @@ func (s *script) overdraft() float64 {
 	for _, c := range s.changes {
 		least = min(least, c.burst)
 	}
-	if s.first.Window {
+	if s.windowed() {
 		return 0
 	}
 	return float64(max(s.dearest()-least, 0))
@@ -137,7 +145,7 @@ func (s *script) overdraft() float64 {
 // foreseen reports whether the limit knows when each turn comes, as far as those
 // go who are in line: not with slots, and not where costs share out a window.
 func (s *script) foreseen() bool {
-	return s.first.Concurrency == 0 && !(s.first.Window && s.dearest() > 1)
+	return s.first.Concurrency == 0 && !(s.windowed() && s.dearest() > 1)
 }
 
 // An outcome is how one arrival ended, in times since the start.
@@ -341,7 +349,7 @@ func (s *script) allowance(a, b time.Duration) (calls, room float64) {
 			return
 		}
 		calls += count * (to - from).Seconds()
-		if s.first.Window {
+		if s.windowed() {
 			room = max(room, count)
 		} else {
 			room = max(room, float64(burst))
@@ -372,7 +380,7 @@ func (s *script) overrun(outcomes []outcome) (problems []string) {
 		for j := i; j < len(sent); j++ {
 			a, b := sent[i].sent, sent[j].sent
 			calls, room := s.allowance(a, b)
-			if s.first.Window {
+			if s.windowed() {
 				// Up to b there are the windows that began since a, and the one before.
 				calls = room * float64(int((b-a)/s.first.Per)+1)
 			}
@@ -403,7 +411,7 @@ func (s *script) crowded(outcomes []outcome) (problems []string) {
 
 // overfull follows the windows of settings that never change.
 func (s *script) overfull(sent []outcome) (problems []string) {
-	if !s.first.Window || len(s.changes) > 0 {
+	if !s.windowed() || len(s.changes) > 0 {
 		return nil
 	}
 	begin, n := time.Duration(-1<<62), 0
@@ -440,7 +448,7 @@ func (s *script) wasted(outcomes []outcome, gates [][2]time.Duration) (problems 
 		}
 		want, _ := s.allowance(from, to)
 		want = 0.97*want - float64(s.dearest()) - s.overdraft() // which somebody may have left before
-		if s.first.Window {
+		if s.windowed() {
 			if len(s.changes) > 0 {
 				continue
 			}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"outrider/policy/limit"
+	"outrider/policy/pace"
 )
 
 // A sleeper in x/time/rate is not moved by SetLimit, and newcomers overtake it.
@@ -81,7 +82,7 @@ func TestChangedRateKeepsTheTokensThatAreLeft(t *testing.T) {
 		return limit.Settings{Count: count, Per: time.Second, Burst: burst, MaxWait: time.Hour, MaxQueue: 100}
 	}
 	window := func(count float64, per time.Duration) limit.Settings {
-		return limit.Settings{Count: count, Per: per, Window: true, MaxWait: time.Hour, MaxQueue: 100}
+		return limit.Settings{Count: count, Per: per, Kind: pace.Window, MaxWait: time.Hour, MaxQueue: 100}
 	}
 	for _, test := range []struct {
 		name     string
@@ -125,7 +126,7 @@ func TestChangedRateKeepsTheTokensThatAreLeft(t *testing.T) {
 // The provider's window does not start again because our file has changed.
 func TestWindowKeepsItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := limit.Settings{Count: 2, Per: 10 * time.Second, Window: true, MaxWait: time.Hour, MaxQueue: 100}
+		s := limit.Settings{Count: 2, Per: 10 * time.Second, Kind: pace.Window, MaxWait: time.Hour, MaxQueue: 100}
 		w := newWire()
 		g := newGroup(t, s, nil)
 		c := newCaller(t, g, w)
@@ -226,7 +227,7 @@ func TestCallsWithoutAnswerCountForANewConcurrency(t *testing.T) {
 func TestIdleQuotasGoWhenThereAreTooMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := learning()
-		s.Window, s.Concurrency = true, 5
+		s.Kind, s.Concurrency = pace.Window, 5
 		w := newWire()
 		w.answer = func(name string) *http.Response {
 			if name == "gated" {

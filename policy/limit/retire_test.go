@@ -5,12 +5,14 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"outrider/policy/pace"
 )
 
 // Between the look at the map and the entry the dispatcher may be dropped. Who
 // would stay with it had a quota of his own.
 func TestNobodyEntersADroppedDispatcher(t *testing.T) {
-	q, err := New([]Table{{Settings: Settings{Count: 1, Per: time.Hour, Window: true}}}, nil)
+	q, err := New([]Table{{Settings: Settings{Count: 1, Per: time.Hour, Kind: pace.Window}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"outrider/policy/pace"
 )
 
 // Settings say what a quota allows. The zero value allows everything and
@@ -15,9 +17,8 @@ type Settings struct {
 	Count float64
 	Per   time.Duration
 
-	// Burst is how many calls may be sent at once after a quiet time, if not
-	// Window. 0: what Count and Per allow in 200 ms, at least 1. (A burst of
-	// less than what a timer is late by cannot reach its rate.)
+	// Burst is how many calls may be sent at once after a quiet time. 0: what Count
+	// and Per allow in 200 ms, at least 1.
 	Burst int
 
 	// Concurrency is how many calls may be on their way at once; a call is on
@@ -33,11 +34,10 @@ type Settings struct {
 	// that would go last is refused, whenever it came.
 	MaxQueue int
 
-	// Window says that Count calls may be sent at once, from the first of them
-	// until Per later, and then Count again: how most providers count. A Count
-	// below 1 is one call in each Per/Count; other fractions are dropped.
-	// False: the calls are spread evenly, but for Burst.
-	Window bool
+	// Kind is how Count, Per and Burst are used, and Guard for how much longer than Per
+	// a call counts: see pace.Rate.
+	Kind  pace.Kind
+	Guard time.Duration
 
 	// Learn says that a 429 or 503 that carries a Retry-After closes the gate
 	// of the quota until then, and so does an answer that says that nothing of
@@ -91,7 +91,11 @@ func (s *Settings) check() error {
 
 // gently reports whether a gate opens step by step: where no rate slows down those who
 // have waited behind it, or a window lets all of them go at once.
-func (s *Settings) gently() bool { return s.Count == 0 || s.Window }
+func (s *Settings) gently() bool { return s.Count == 0 || s.Kind == pace.Window }
+
+func (s *Settings) rate() pace.Rate {
+	return pace.Rate{Count: s.Count, Per: s.Per, Burst: s.Burst, Kind: s.Kind, Guard: s.Guard}
+}
 
 // spread is how much later than hint a gate opens, so that everyone whom the
 // provider gave the same hint does not come back in the same instant.

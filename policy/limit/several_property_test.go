@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"outrider/policy/limit"
+	"outrider/policy/pace"
 )
 
 // A visit is one call through several quotas.
@@ -90,7 +91,7 @@ func TestSeveralQuotasLoseNothing(t *testing.T) {
 		smooth.Burst = rapid.IntRange(1, 5).Draw(rt, "burst")
 		window.Count = float64(rapid.IntRange(1, 30).Draw(rt, "count"))
 		window.Per = time.Duration(rapid.IntRange(1, 10).Draw(rt, "per"))*time.Second + 31*time.Nanosecond
-		window.Window = true
+		window.Kind = pace.Window
 		slots.Concurrency = rapid.IntRange(1, 5).Draw(rt, "slots")
 		order := rapid.Permutation([]limit.Settings{smooth, window, slots}).Draw(rt, "order")
 		visits := drawVisits(rt)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"outrider/policy/limit"
+	"outrider/policy/pace"
 )
 
 // through sends calls through several limits of one upstream at once.
@@ -27,7 +28,7 @@ func throughAll(t testing.TB, w *wire, tables ...limit.Settings) *caller {
 }
 
 func onePerTenSeconds() limit.Settings {
-	return limit.Settings{Count: 1, Per: 10 * time.Second, Window: true, MaxWait: time.Minute, MaxQueue: 100}
+	return limit.Settings{Count: 1, Per: 10 * time.Second, Kind: pace.Window, MaxWait: time.Minute, MaxQueue: 100}
 }
 
 // One limit around another would let the calls that wait at the inner one hold the
@@ -67,8 +68,8 @@ func TestWindowThatOpensDoesNotBreakTheRate(t *testing.T) {
 func TestCallKeepsItsPlaceWhenAnotherQuotaStopsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
-		short := limit.Settings{Count: 1, Per: time.Second, Window: true, MaxWait: time.Minute, MaxQueue: 100}
-		long := limit.Settings{Count: 3, Per: 10 * time.Second, Window: true, MaxWait: time.Minute, MaxQueue: 100}
+		short := limit.Settings{Count: 1, Per: time.Second, Kind: pace.Window, MaxWait: time.Minute, MaxQueue: 100}
+		long := limit.Settings{Count: 3, Per: 10 * time.Second, Kind: pace.Window, MaxWait: time.Minute, MaxQueue: 100}
 		groups := newGroups(t, short, long)
 		both := through(t, w, groups...)
 		both.startAll(t.Context(), "a b c d e f g h")
@@ -83,7 +84,7 @@ func TestCallKeepsItsPlaceWhenAnotherQuotaStopsIt(t *testing.T) {
 func TestRefusalOfOneQuotaSpendsNothingOfAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
-		groups := newGroups(t, tenPerSecond(), limit.Settings{Count: 1, Per: time.Hour, Window: true, MaxWait: time.Minute, MaxQueue: 9})
+		groups := newGroups(t, tenPerSecond(), limit.Settings{Count: 1, Per: time.Hour, Kind: pace.Window, MaxWait: time.Minute, MaxQueue: 9})
 		rate, c := groups[0], through(t, w, groups...)
 		c.call(t.Context(), "a")
 		time.Sleep(time.Second)
@@ -97,7 +98,7 @@ func TestRefusalOfOneQuotaSpendsNothingOfAnother(t *testing.T) {
 func TestCallIsRefusedAtOnceByAQuotaThatItHasNotComeToYet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
-		groups := newGroups(t, tenPerSecond(), limit.Settings{Count: 1, Per: time.Hour, Window: true, MaxWait: time.Minute, MaxQueue: 9})
+		groups := newGroups(t, tenPerSecond(), limit.Settings{Count: 1, Per: time.Hour, Kind: pace.Window, MaxWait: time.Minute, MaxQueue: 9})
 		rate, c := groups[0], through(t, w, groups...)
 		c.call(t.Context(), "a")
 		newCaller(t, rate, w).startAll(t.Context(), "x y") // wait for the rate

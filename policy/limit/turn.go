@@ -83,7 +83,7 @@ func (t *turn) drop(now time.Time, sent bool) {
 	t.free()
 	for _, m := range t.meters {
 		if !sent {
-			m.shape.unspend(now, t.taken, t.cost)
+			m.shape.Unspend(now, t.taken, t.cost)
 		}
 	}
 	for _, m := range t.eased {
