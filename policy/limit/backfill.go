@@ -24,7 +24,7 @@ func (d *dispatcher) admit(now time.Time) {
 			i++
 			continue
 		}
-		w.turn = d.take(l, now, w.cost)
+		w.turn = d.take(l, now, w.route, w.cost)
 		l.line.serve(w)
 		d.served(l)
 		d.changed(l, now) // The next of the lane comes behind all that have been looked at.
@@ -68,7 +68,7 @@ func (d *dispatcher) reserve(l *lane, w *waiter, now time.Time) {
 	for i, m := range l.meters {
 		due = due && m.due(now, w.cost)
 		gated = gated || now.Before(m.gate.until)
-		if full == len(l.meters) && m.full() {
+		if full == len(l.meters) && m.full(now, w.cost) {
 			full = i
 		}
 		if at := d.turnAt(m, now, w.cost); at.After(turn) {

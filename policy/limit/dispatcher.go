@@ -12,6 +12,7 @@ import (
 const (
 	waitRate        = "rate"
 	waitConcurrency = "concurrency"
+	waitQuota       = "quota" // as answers tell of it
 	waitGate        = "gate"
 	waitCanceled    = "canceled"
 )
@@ -44,21 +45,37 @@ func newDispatcher(inForce *Quotas) *dispatcher {
 	}
 }
 
-// lane is that of the calls with these stations.
-func (d *dispatcher) lane(now time.Time, stations []station) *lane {
+// lane is that of the calls with these stations, which take a route.
+func (d *dispatcher) lane(now time.Time, stations []station, r route) *lane {
 	key := keyOf(stations)
-	if l := d.lanes[key]; l != nil {
+	l := d.lanes[key]
+	if l == nil {
+		l = d.newLane(now, stations, key)
+	}
+	if l.base == nil || l.base.learner.special[r] == nil {
 		return l
 	}
+	key.route = r
+	if own := d.lanes[key]; own != nil {
+		return own
+	}
+	return d.newLane(now, stations, key)
+}
+
+// newLane gives a key a lane, which may be there under another.
+func (d *dispatcher) newLane(now time.Time, stations []station, key laneKey) *lane {
 	if max(len(d.lanes), len(d.meters)) >= d.sweepAt {
 		d.sweep(now)
 	}
 	meters := d.metersOf(stations, true)
-	name := d.name(meters)
+	name := d.name(meters, key.route)
 	l := d.lanes[name]
 	if l == nil {
-		l = &lane{meters: meters, maxWait: patience(meters)}
+		l = &lane{meters: meters, maxWait: patience(meters), base: learning(meters), route: key.route}
 		d.lanes[name] = l
+		if l.base != nil {
+			d.reroute(l, l.base.learner.of(l.route).meters, now)
+		}
 	}
 	d.lanes[key] = l
 	return l
@@ -85,25 +102,31 @@ func (d *dispatcher) metersOf(stations []station, begin bool) []*meter {
 	return meters
 }
 
-// name is the key of the one lane that passes these meters.
-func (d *dispatcher) name(meters []*meter) laneKey {
+// name is the key of the one lane that passes these meters, which are configured, by a
+// route.
+func (d *dispatcher) name(meters []*meter, r route) laneKey {
 	stations := make([]station, len(meters))
 	for i, m := range meters {
 		stations[i] = m.station
 	}
-	return canonical(stations)
+	key := canonical(stations)
+	key.route = r
+	return key
 }
 
 // sweep drops the lanes in which nobody waits, and the meters that are idle.
 func (d *dispatcher) sweep(now time.Time) {
 	for key, l := range d.lanes {
-		if l.line.len() == 0 {
+		if l.line.len() == 0 && l.flying == 0 {
 			delete(d.lanes, key)
 		}
 	}
 	for s, m := range d.meters {
 		if m.idle(now) {
 			delete(d.meters, s)
+			if base := d.meters[station{table: s.table, key: s.key}]; base != nil && s.bucket != "" {
+				delete(base.learner.buckets, s.bucket)
+			}
 		}
 	}
 	d.sweepAt = max(maxKeys, 2*max(len(d.lanes), len(d.meters)))
@@ -111,7 +134,7 @@ func (d *dispatcher) sweep(now time.Time) {
 
 // try gives a turn to a call that need not wait for it: all its meters let it go now,
 // and nobody who waits goes later for it. The error is errRetired.
-func (d *dispatcher) try(stations []station, cost int) (t turn, ok bool, err error) {
+func (d *dispatcher) try(stations []station, r route, cost int) (t turn, ok bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	// The clock is read with the lock held, here and everywhere: a Limiter that
@@ -121,14 +144,14 @@ func (d *dispatcher) try(stations []station, cost int) (t turn, ok bool, err err
 	if d.retired {
 		return turn{}, false, errRetired
 	}
-	l := d.lane(now, stations)
+	l := d.lane(now, stations, r)
 	if l.awaited() {
 		d.advance(now) // The timer may be late.
 	}
 	if l.line.len() > 0 || !d.mayGo(l, now, cost) {
 		return turn{}, false, nil
 	}
-	return d.take(l, now, cost), true, nil
+	return d.take(l, now, r, cost), true, nil
 }
 
 // join gives w a place in line, or a refusal, if waiting is of no use.
@@ -139,7 +162,7 @@ func (d *dispatcher) join(w *waiter, stations []station) error {
 	if d.retired {
 		return errRetired
 	}
-	l := d.lane(now, stations)
+	l := d.lane(now, stations, w.route)
 	d.advance(now)
 	w.lane = l
 	w.judge(l.maxWait)
@@ -251,15 +274,16 @@ func (d *dispatcher) leave(w *waiter, cause error) {
 }
 
 // take spends what a call costs at all meters of its lane.
-func (d *dispatcher) take(l *lane, now time.Time, cost int) turn {
-	t := turn{d: d, meters: l.meters, taken: now, cost: cost}
+func (d *dispatcher) take(l *lane, now time.Time, r route, cost int) turn {
+	l.sent++
+	l.flying += cost
+	t := turn{d: d, lane: l, route: r, seq: l.sent, meters: l.meters, taken: now, cost: cost}
 	for _, m := range l.meters {
-		m.shape.Spend(now, cost)
+		m.spend(now, cost)
 		m.active++
 		if m.gate.pass() {
 			t.eased = append(t.eased, m)
 		}
-		t.learns = t.learns || m.settings.Learn
 	}
 	return t
 }

@@ -225,7 +225,7 @@ func (d *dispatcher) forecast(stops []Prospect, stations []station, claim Claim,
 
 // like is the lane that passes these meters, or a new one that is used once.
 func (d *dispatcher) like(meters []*meter) *lane {
-	if l := d.lanes[d.name(meters)]; l != nil {
+	if l := d.lanes[d.name(meters, route{})]; l != nil {
 		return l
 	}
 	return &lane{meters: meters, maxWait: patience(meters)}

@@ -9,7 +9,12 @@ import (
 
 // A lane is the calls that pass the same meters, whatever way they came.
 type lane struct {
-	meters  []*meter // as a call names them; replaced and never changed: turns have it
+	meters  []*meter // as a call names them, and then buckets; replaced and never changed: turns have it
+	base    *meter   // the last that is configured and learns; nil: none does
+	route   route    // zero: all routes that have no lane of their own
+	buckets []bucketed
+	sent    uint64 // how many calls have been
+	flying  int    // what those cost that are on their way
 	maxWait time.Duration
 	line    line
 	tag     tag
@@ -31,6 +36,7 @@ type laneKey struct {
 	tables [few]uint64
 	keys   [few]string
 	rest   string // those that do not fit
+	route  route
 }
 
 func keyOf(stations []station) (key laneKey) {
@@ -51,6 +57,16 @@ func canonical(stations []station) laneKey {
 		return cmp.Or(cmp.Compare(a.table, b.table), cmp.Compare(a.key, b.key))
 	})
 	return keyOf(slices.Compact(stations))
+}
+
+// learning is the base among meters.
+func learning(meters []*meter) *meter {
+	for _, m := range slices.Backward(meters) {
+		if m.settings.Learn && m.learned == nil {
+			return m
+		}
+	}
+	return nil
 }
 
 // has reports whether the calls of the lane pass m.
@@ -81,7 +97,7 @@ func (l *lane) placeOf(w *waiter, now time.Time) place { return l.line.placeOf(w
 func (l *lane) obstacle(now time.Time, cost int) *meter {
 	var latest *meter
 	for _, m := range l.meters {
-		if m.full() {
+		if m.full(now, cost) {
 			return m
 		}
 		if latest == nil || m.turnOf(now, 0, cost).After(latest.turnOf(now, 0, cost)) {
@@ -101,7 +117,7 @@ func (l *lane) narrowest(now time.Time) *meter {
 	var longest time.Duration
 	for _, m := range l.meters {
 		wait := max(m.turnOf(now, m.waiting.cost, 1).Sub(now), m.slotWait(m.waiting.calls))
-		if narrowest == nil || wait > longest || wait == longest && m.full() && !narrowest.full() {
+		if narrowest == nil || wait > longest || wait == longest && m.full(now, 1) && !narrowest.full(now, 1) {
 			narrowest, longest = m, wait
 		}
 	}

@@ -1,12 +1,13 @@
 package limit
 
 import (
+	"context"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"outrider/policy/hint"
+	"outrider/policy/pace"
 	"outrider/policy/quota"
 )
 
@@ -18,6 +19,7 @@ const maxHint = 24 * time.Hour
 type verdict struct {
 	fine  bool          // the provider is content with it
 	after time.Duration // for how long nothing is to be sent; not positive: it does not say
+	views []quota.View  // of its quotas
 }
 
 // learn reads it. RFC 6585 section 4: 429, with or without a time; RFC 9110 section
@@ -25,35 +27,136 @@ type verdict struct {
 // (GitHub). A 429 that names no time, neither by Retry-After nor as that of its quota,
 // does not say for how long, and the call that got it backs off.
 func learn(resp *http.Response, now time.Time) verdict {
-	throttle := resp.StatusCode == http.StatusTooManyRequests
-	if throttle || resp.StatusCode == http.StatusServiceUnavailable || resp.StatusCode == http.StatusForbidden {
-		if after, named := hint.RetryAfter(resp.Header, now); named {
-			return verdict{false, min(after, maxHint)}
+	said := verdict{fine: true, views: quota.Parse(resp.Header, now, nil)}
+	switch resp.StatusCode {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusForbidden:
+	default:
+		return said
+	}
+	if after, named := hint.RetryAfter(resp.Header, now); named {
+		said.fine, said.after = false, min(after, maxHint)
+		return said
+	}
+	if resp.StatusCode == http.StatusServiceUnavailable {
+		return said
+	}
+	until, exhausted := quota.Exhausted(said.views, resp.StatusCode, false, now)
+	said.fine = !exhausted && resp.StatusCode == http.StatusForbidden
+	said.after = min(until.Sub(now), maxHint)
+	return said
+}
+
+// A heard is what an answer says of a bucket.
+type heard struct {
+	*meter
+	view quota.View
+}
+
+// learn takes over what an answer said at now. What it returns tells of that, and is
+// called without the lock.
+func (d *dispatcher) learn(ctx context.Context, t turn, said verdict, now time.Time) (tell []func()) {
+	base := t.lane.base
+	if base == nil {
+		return nil
+	}
+	// The lock has been waited for: time does not go back here.
+	at := time.Now()
+	buckets := d.told(t, said, at)
+	switch {
+	case said.after > 0:
+		tell = d.throttled(ctx, spent(buckets, t.meters), now, said.after)
+	case !said.fine:
+		base.adaptive.Refused(at, t.taken)
+	default:
+		base.adaptive.Fine(at)
+	}
+	d.disturbed = d.disturbed || len(d.backlog) > 0 && (len(buckets) > 0 || !said.fine)
+	return tell
+}
+
+// told has the buckets hear of an answer: those that it names, what it says, and the
+// others that the call was taken to count to, that it says nothing.
+func (d *dispatcher) told(t turn, said verdict, now time.Time) (buckets []heard) {
+	base := t.lane.base
+	var named []*meter
+	for _, v := range said.views {
+		m := d.bucket(base, v)
+		if m == nil || slices.Contains(named, m) {
+			continue
+		}
+		named, buckets = append(named, m), append(buckets, heard{m, v})
+		m.hear(v, said, base.settings, now)
+	}
+	for _, m := range t.meters {
+		if m.learned != nil && !slices.Contains(named, m) {
+			m.learned.Silent(now, t.taken, t.cost)
 		}
 	}
-	until, exhausted := exhausted(resp, now)
-	throttle = throttle || exhausted && resp.StatusCode == http.StatusForbidden
-	return verdict{!throttle, min(until.Sub(now), maxHint)}
-}
-
-// exhausted reports whether the provider says that nothing is left of what this call
-// counted to, and until when; an error that has its quota's reset beside it is only an
-// error. A quota that has a name of its own ("search") is one of several: that it is
-// spent holds up no other calls, unless it is what refused this one.
-func exhausted(resp *http.Response, now time.Time) (until time.Time, exhausted bool) {
-	refused := resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusForbidden
-	views := slices.DeleteFunc(quota.Parse(resp.Header, now, nil), func(v quota.View) bool {
-		return !refused && (!usual(v.Bucket) || v.Partition != "" || v.Unit != quota.Requests)
-	})
-	return quota.Exhausted(views, resp.StatusCode, false, now)
-}
-
-// usual reports whether a bucket is the one that most calls count to: it has no name, or
-// that of the examples of the IETF draft, or GitHub's, or is called after its window.
-func usual(bucket string) bool {
-	switch bucket {
-	case "", "default", "core":
-		return true
+	if len(named) > 0 {
+		d.assign(t, named, now)
+		for _, m := range t.meters {
+			pace.Loosen(m.shape, slices.ContainsFunc(named, func(b *meter) bool { return b.tells(m, now) }))
+		}
 	}
-	return strings.HasPrefix(bucket, "w=")
+	return buckets
+}
+
+// hear takes over what an answer says of a bucket.
+func (m *meter) hear(v quota.View, said verdict, base *Settings, now time.Time) {
+	if v.Unit == quota.Concurrency {
+		m.slots = int(min(v.Limit.N, maxSlots))
+		m.adopt(base)
+		return
+	}
+	// A Retry-After goes before the reset of what is spent (section 7 of the draft).
+	if !said.fine && said.after > 0 && v.Spent() {
+		v.Reset = now.Add(said.after)
+	}
+	m.learned.Told(now, v, !said.fine)
+}
+
+// maxSlots is the most calls at once that a provider can be taken to speak of.
+const maxSlots = 1 << 20
+
+// tells reports whether a bucket is the very quota that a table describes, as far as its
+// limit tells: then what is left of it need not be guessed.
+func (m *meter) tells(of *meter, now time.Time) bool {
+	facts, _, known := m.learned.About(now)
+	return known && of.settings.Count > 0 && facts.Limit >= 0.8*of.settings.Count && facts.Limit <= 1.2*of.settings.Count
+}
+
+// spent are the meters whose gates a refusal closes: the buckets of which it says that
+// nothing is left, or else all that the call passed.
+func spent(buckets []heard, passed []*meter) []*meter {
+	var spent []*meter
+	for _, b := range buckets {
+		if b.view.Spent() {
+			spent = append(spent, b.meter)
+		}
+	}
+	if len(spent) > 0 {
+		return spent
+	}
+	return passed
+}
+
+// throttled closes the gates of those meters that learn until hint after now, when the
+// hint was read.
+func (d *dispatcher) throttled(ctx context.Context, meters []*meter, now time.Time, hint time.Duration) (tell []func()) {
+	for _, m := range meters {
+		s := m.settings
+		until := now.Add(hint + s.spread(hint))
+		if !s.Learn || !m.gate.close(until, s.gently()) {
+			continue
+		}
+		if s.OnGate != nil {
+			tell = append(tell, func() { s.OnGate(ctx, m.key, until) })
+		}
+		for _, l := range d.backlog {
+			if l.has(m) {
+				l.line.reason(waitGate)
+			}
+		}
+	}
+	return tell
 }

@@ -14,8 +14,14 @@ type meter struct {
 	settings *Settings
 	shape    pace.Shape
 	gate     gate
-	active   int           // calls on their way
-	held     time.Duration // smoothed time for which a call held its slot; 0: unknown
+
+	learned  *pace.Learned // of a bucket, the same as shape; nil: it is none
+	slots    int           // of a bucket: how many may be on their way, as answers say; 0: any number
+	learner  learner       // of a base
+	adaptive pace.Adaptive // of a base
+
+	active int           // calls on their way
+	held   time.Duration // smoothed time for which a call held its slot; 0: unknown
 
 	waiting load             // in all lanes that pass it
 	queued  [priorities]load // those in lanes that wait for it more than for their others
@@ -30,22 +36,32 @@ func newMeter(at station, t *Table) *meter {
 
 // reset puts other settings in force.
 func (m *meter) reset(s *Settings, now time.Time) {
+	if m.learned != nil {
+		m.adopt(s)
+		return
+	}
 	m.settings = s
 	m.shape = s.rate().New(m.shape, now)
 	m.gate.reset(now, s.gently())
 }
 
 // open reports whether a call may go, as far as this meter is concerned.
-func (m *meter) open(now time.Time, cost int) bool { return !m.full() && m.due(now, cost) }
+func (m *meter) open(now time.Time, cost int) bool { return !m.full(now, cost) && m.due(now, cost) }
 
 // due reports whether gate and rate let a call go.
 func (m *meter) due(now time.Time, cost int) bool {
-	return !now.Before(m.gate.until) && m.shape.Ready(now, cost)
+	return !now.Before(m.gate.until) && m.adaptive.Ready(now, cost) && (m.shape.Ready(now, cost) || m.undecided(now, cost))
+}
+
+// undecided reports whether only answers can tell if something is left for a call.
+func (m *meter) undecided(now time.Time, cost int) bool {
+	return m.learned != nil && m.learned.Held(now, cost)
 }
 
 // full reports whether nobody may go before somebody has come back: all slots are
-// taken, or those that a gate gives while it opens.
-func (m *meter) full() bool { return m.free() <= 0 }
+// taken, or those that a gate gives while it opens, or what is left of a learned quota
+// is on its way.
+func (m *meter) full(now time.Time, cost int) bool { return m.free() <= 0 || m.undecided(now, cost) }
 
 // free is how many may go before somebody has come back. A reload may have left more
 // on their way than there are slots.
@@ -69,7 +85,17 @@ func (m *meter) turnOf(now time.Time, ahead, cost int) time.Time {
 	if now.Before(m.gate.until) {
 		now = m.gate.until
 	}
-	return m.shape.Turn(now, ahead, cost)
+	return later(m.shape.Turn(now, ahead, cost), m.adaptive.Turn(now, ahead, cost))
+}
+
+func (m *meter) spend(now time.Time, cost int) {
+	m.shape.Spend(now, cost)
+	m.adaptive.Spend(now, cost)
+}
+
+func (m *meter) unspend(now, spent time.Time, cost int) {
+	m.shape.Unspend(now, spent, cost)
+	m.adaptive.Unspend(now, spent, cost)
 }
 
 // slotWait estimates how long a call waits for a slot that has so many ahead of it,
@@ -89,8 +115,10 @@ func (m *meter) obstacle(now time.Time) string {
 	switch {
 	case now.Before(m.gate.until) || m.gate.narrow():
 		return waitGate
-	case m.full():
+	case m.free() <= 0:
 		return waitConcurrency
+	case m.learned != nil:
+		return waitQuota
 	default:
 		return waitRate
 	}
@@ -98,7 +126,13 @@ func (m *meter) obstacle(now time.Time) string {
 
 // idle reports whether a new one would be in the same state.
 func (m *meter) idle(now time.Time) bool {
-	return m.waiting.calls == 0 && m.active == 0 && !now.Before(m.gate.until) && m.shape.Left(now) >= m.shape.Room()
+	if m.waiting.calls > 0 || m.active > 0 || now.Before(m.gate.until) {
+		return false
+	}
+	if m.learned != nil {
+		return !m.learned.Known(now)
+	}
+	return m.shape.Left(now) >= m.shape.Room() && m.adaptive.Rate() == 0
 }
 
 // byClass is how many wait for it, in each class.

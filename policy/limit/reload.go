@@ -15,11 +15,12 @@ func (d *dispatcher) reset(q *Quotas) {
 		l.uncount()
 	}
 	for at, m := range d.meters {
-		if table := q.table(at.table); table != nil {
-			m.reset(&table.Settings, now)
-		} else {
+		table := q.table(at.table)
+		if table == nil || m.learned != nil && !table.Settings.Learn {
 			delete(d.meters, at)
+			continue
 		}
+		m.reset(&table.Settings, now)
 	}
 	d.relane(now)
 	for _, l := range slices.Clone(d.backlog) {
@@ -47,11 +48,17 @@ func (d *dispatcher) relane(now time.Time) {
 // left is the lane that l is with the meters that are left.
 func (d *dispatcher) left(l *lane, now time.Time) *lane {
 	dropped := func(m *meter) bool { return d.meters[m.station] != m }
-	if slices.ContainsFunc(l.meters, dropped) {
-		l.meters = slices.DeleteFunc(slices.Clone(l.meters), dropped)
+	fixed := slices.DeleteFunc(l.fixed(), dropped)
+	if base := learning(fixed); base != l.base {
+		var buckets []*meter
+		if l.base = base; base != nil {
+			buckets = base.learner.of(l.route).meters
+		}
+		d.reroute(l, buckets, now)
 	}
+	l.meters = slices.Concat(fixed, l.bucketMeters())
 	l.maxWait = patience(l.meters)
-	name := d.name(l.meters)
+	name := d.name(fixed, l.route)
 	other := d.lanes[name]
 	if other == nil {
 		d.lanes[name] = l

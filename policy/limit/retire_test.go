@@ -16,12 +16,12 @@ func TestNobodyEntersADroppedDispatcher(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stations := []station{{q.ids[0], "key"}}
+	stations := []station{{table: q.ids[0], key: "key"}}
 	d := q.scopes.get("")
 	if !d.retire(time.Now()) {
 		t.Error("an idle one is kept")
 	}
-	if _, _, err := d.try(stations, 1); !errors.Is(err, errRetired) {
+	if _, _, err := d.try(stations, route{}, 1); !errors.Is(err, errRetired) {
 		t.Errorf("it gives turns: %v", err)
 	}
 	if err := d.join(&waiter{}, stations); !errors.Is(err, errRetired) {

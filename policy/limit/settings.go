@@ -39,10 +39,16 @@ type Settings struct {
 	Kind  pace.Kind
 	Guard time.Duration
 
-	// Learn says that a 429 or 503 that carries a Retry-After closes the gate
-	// of the quota until then, and so does an answer that says that nothing of
-	// the quota is left, until that comes back: see package quota.
+	// Learn says that the provider is listened to. A 429 or 503 that carries a
+	// Retry-After closes the gate of the quota until then. What answers say of quotas
+	// (see package quota) is a limit of its own for each of them, its bucket, beside
+	// that of the table; and where they say nothing, refusals slow the calls down (see
+	// pace.Adaptive). Of several tables that a call passes and that learn, the last is
+	// the one that has the buckets.
 	Learn bool
+
+	// Style is how what is left of a bucket is used.
+	Style pace.Style
 
 	// Jitter gives a random duration in [0, max). A gate opens up to a tenth of
 	// its hint later, but not more than 250 ms. It may be called with a lock

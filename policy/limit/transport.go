@@ -47,7 +47,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	said := verdict{fine: true}
 	now := time.Now()
-	if turn.learns {
+	if turn.learns() {
 		said = learn(resp, now)
 	}
 	if turn.d.answered(ctx, turn, said, now) {
@@ -66,9 +66,9 @@ func (t *transport) enter(req *http.Request) (turn, error) {
 	t.quotas.Adopt()
 	var buf [few]station
 	stations := t.quotas.stations(buf[:0], &t.way, req)
-	scope, cost := t.way.scope(req), t.way.cost()
+	scope, route, cost := t.way.scope(req), routeOf(req), t.way.cost()
 	for {
-		turn, gone, err := t.quotas.scopes.get(scope).try(stations, cost)
+		turn, gone, err := t.quotas.scopes.get(scope).try(stations, route, cost)
 		if gone {
 			return turn, nil
 		}
@@ -76,12 +76,13 @@ func (t *transport) enter(req *http.Request) (turn, error) {
 			break
 		}
 	}
-	return t.wait(ctx, scope, stations, cost)
+	return t.wait(ctx, scope, stations, route, cost)
 }
 
 // wait is enter for a call that has to wait.
-func (t *transport) wait(ctx context.Context, scope string, stations []station, cost int) (turn, error) {
+func (t *transport) wait(ctx context.Context, scope string, stations []station, route route, cost int) (turn, error) {
 	w := newWaiter(time.Now(), Claim{}, cost)
+	w.route = route
 	w.deadline, _ = ctx.Deadline()
 	w.claim = t.quotas.claim(ctx, &t.way)
 	for {

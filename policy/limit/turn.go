@@ -10,12 +10,17 @@ import (
 // with answered or failed, and gives the slots back with release, once each.
 type turn struct {
 	d      *dispatcher
+	lane   *lane
+	route  route
+	seq    uint64   // lane.sent with it
 	meters []*meter // that it took from
 	taken  time.Time
 	cost   int
 	eased  []*meter // those whose gates were opening
-	learns bool     // one of them learns from the answer
 }
+
+// learns reports whether anything is learned from the answer.
+func (t *turn) learns() bool { return t.lane.base != nil }
 
 // answered ends the waiting for an answer, which said something of our pace at now. The
 // slots stay taken if hold is true, until release.
@@ -31,9 +36,8 @@ func (d *dispatcher) answered(ctx context.Context, t turn, said verdict, now tim
 	for _, m := range t.meters {
 		hold = hold || m.settings.Concurrency > 0
 	}
-	if said.after > 0 {
-		tell = d.throttled(ctx, t, now, said.after)
-	}
+	t.land()
+	tell = d.learn(ctx, t, said, now)
 	if !hold {
 		t.free()
 	}
@@ -43,7 +47,7 @@ func (d *dispatcher) answered(ctx context.Context, t turn, said verdict, now tim
 			m.gate.answered(said.fine, now, m.waiting.calls == 0)
 		}
 	}
-	if t.awaited() {
+	if t.awaited() || d.disturbed {
 		d.advance(time.Now())
 	}
 	return hold
@@ -81,9 +85,13 @@ func (d *dispatcher) failed(t turn, sent bool) {
 
 func (t *turn) drop(now time.Time, sent bool) {
 	t.free()
+	t.land()
 	for _, m := range t.meters {
-		if !sent {
-			m.shape.Unspend(now, t.taken, t.cost)
+		switch {
+		case !sent:
+			m.unspend(now, t.taken, t.cost)
+		case m.learned != nil:
+			m.learned.Silent(now, t.taken, t.cost)
 		}
 	}
 	for _, m := range t.eased {
@@ -106,32 +114,4 @@ func (l *lane) awaited() bool { return awaited(l.meters) }
 
 func awaited(meters []*meter) bool {
 	return slices.ContainsFunc(meters, func(m *meter) bool { return m.waiting.calls > 0 })
-}
-
-// throttled closes the gates of those meters that learn until hint after now, when the
-// hint was read. What it returns tells of that, and is called without the lock.
-func (d *dispatcher) throttled(ctx context.Context, t turn, now time.Time, hint time.Duration) (tell []func()) {
-	closed := false
-	for _, m := range t.meters {
-		s := m.settings
-		until := now.Add(hint + s.spread(hint))
-		if !s.Learn || !m.gate.close(until, s.gently()) {
-			continue
-		}
-		closed = true
-		if s.OnGate != nil {
-			tell = append(tell, func() { s.OnGate(ctx, m.key, until) })
-		}
-		for _, l := range d.backlog {
-			if l.has(m) {
-				l.line.reason(waitGate)
-			}
-		}
-	}
-	if closed {
-		now = time.Now()
-		d.review(now)
-		d.advance(now)
-	}
-	return tell
 }

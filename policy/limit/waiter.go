@@ -11,6 +11,7 @@ type waiter struct {
 	place
 	node
 	lane     *lane
+	route    route
 	claim    Claim
 	cost     int       // tokens
 	joined   time.Time // when it came into line

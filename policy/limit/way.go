@@ -30,10 +30,11 @@ func (w *Way) scope(req *http.Request) string {
 	return w.Scope(req)
 }
 
-// A station is a stop of one call.
+// A station is a stop of one call, or a bucket of one.
 type station struct {
-	table uint64 // its id
-	key   string
+	table  uint64 // its id
+	key    string
+	bucket string // the provider's name for it; "": it is no bucket
 }
 
 // few is how many stations a call has without memory of its own for them.
@@ -42,7 +43,7 @@ const few = 4
 // stations appends those of a call to buf.
 func (q *Quotas) stations(buf []station, w *Way, req *http.Request) []station {
 	for _, stop := range w.Stops {
-		buf = append(buf, station{q.ids[stop.Table], stop.Key(req)})
+		buf = append(buf, station{table: q.ids[stop.Table], key: stop.Key(req)})
 	}
 	return buf
 }

@@ -137,7 +137,7 @@ func (l *Learned) Keep(now time.Time) (Kept, bool) {
 		if facts.Reset.After(k.Until) {
 			k.Until = facts.Reset
 		}
-		k.Learned.Left = r.theirs(now)
+		k.Learned.Left = r.theirs(now, l.units(l.flying))
 	}
 	return k, k.Until.Sub(now) >= Long
 }
@@ -156,7 +156,7 @@ func (l *Learned) Restore(k Kept, now time.Time) {
 	case q.Refill == "rolling" && q.Limit > 0 && q.Window > 0:
 		r := newRolls(q.Limit, q.Window, now)
 		r.own.restore(k.Log, now)
-		r.others, r.until = max(q.Left, 0), q.Reset
+		r.most, r.least, r.until = max(q.Left, 0), max(q.Left, 0), q.Reset
 		l.refill = r
 	default:
 		return

@@ -70,7 +70,7 @@ func (l *Learned) Land(cost int) { l.Fly(-cost) }
 // Told notes what an answer says of the quota. refused says that the answer was a
 // refusal for a rate.
 func (l *Learned) Told(now time.Time, v quota.View, refused bool) {
-	if l.refill == nil || !l.Known(now) {
+	if !l.Known(now) || l.another(now, v) {
 		l.refill, l.moves, l.next = nil, 0, time.Time{}
 	}
 	l.scale.tell(v)
@@ -166,6 +166,14 @@ func (l *Learned) Left(now time.Time) float64 {
 	return max(l.refill.left(now, l.units(l.flying)), 0) / l.scale.weight
 }
 
+// Room is what there is at most, in calls that cost one.
+func (l *Learned) Room() float64 {
+	if l.refill == nil || l.refill.about(l.until).Limit == 0 {
+		return None{}.Room()
+	}
+	return l.refill.about(l.until).Limit / l.scale.weight
+}
+
 // units is what calls take that cost so much.
 func (l *Learned) units(cost int) float64 { return float64(cost) * l.scale.weight }
 
@@ -227,6 +235,14 @@ func (l *Learned) choose(now time.Time, v quota.View) {
 		return
 	}
 	l.refill.spend(now, spent)
+}
+
+// another reports whether v is of another quota than those before, which has the same
+// name: some providers have one for each model, or plan. What is known of one says
+// nothing of the other.
+func (l *Learned) another(now time.Time, v quota.View) bool {
+	limit := l.refill.about(now).Limit
+	return v.Limit.Known && limit > 0 && math.Abs(v.Limit.N-limit) >= 1
 }
 
 // begin is how a quota comes back, by what its first answer says.

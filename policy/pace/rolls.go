@@ -11,8 +11,10 @@ import (
 // truth all comes back at once, or bit by bit, it allows no more than that.
 type rolls struct {
 	own    *rolling // what we have sent
-	others float64  // what others have sent, as far as the last answer tells
-	until  time.Time
+	// What others have sent, as far as the last answer tells, if it had counted none of
+	// ours that were on their way, and if all of them; until that is back.
+	most, least float64
+	until       time.Time
 }
 
 func newRolls(limit float64, window time.Duration, now time.Time) *rolls {
@@ -37,9 +39,8 @@ func (r *rolls) tell(now time.Time, v quota.View, flying float64) {
 	if !v.Remaining.Known {
 		return
 	}
-	// Of ours it has counted those at least whose answers are there.
-	counted := float64(r.own.spent(now)) - flying
-	r.others = max(float64(r.own.count)-v.Remaining.N-counted, 0)
+	r.least = max(float64(r.own.count)-v.Remaining.N-float64(r.own.spent(now)), 0)
+	r.most = max(float64(r.own.count)-v.Remaining.N-float64(r.own.spent(now))+flying, 0)
 	r.until = now.Add(window)
 	if v.Reset.After(now) {
 		r.until = v.Reset
@@ -60,22 +61,24 @@ func (r *rolls) silent(_, _ time.Time, _ float64) {}
 
 func (r *rolls) refused(time.Time) {}
 
-func (r *rolls) left(at time.Time, _ float64) float64 { return r.hoped(at) }
+func (r *rolls) left(at time.Time, flying float64) float64 {
+	return r.own.Left(at) - float64(count(r.theirs(at, flying)))
+}
 
-func (r *rolls) hoped(at time.Time) float64 { return r.own.Left(at) - float64(count(r.theirs(at))) }
+func (r *rolls) hoped(at time.Time) float64 { return r.left(at, 0) }
 
 // theirs is what others have spent that is not back at a time.
-func (r *rolls) theirs(at time.Time) float64 {
-	if at.Before(r.until) {
-		return r.others
+func (r *rolls) theirs(at time.Time, flying float64) float64 {
+	if !at.Before(r.until) {
+		return 0
 	}
-	return 0
+	return min(r.most, r.least+flying)
 }
 
 // turn takes what others have spent to stay as it is until it is back as a whole.
 func (r *rolls) turn(from time.Time, ahead, units float64) time.Time {
 	cost := r.own.needed(count(units))
-	theirs := count(r.theirs(from))
+	theirs := count(r.theirs(from, 0))
 	if theirs == 0 {
 		return r.own.Turn(from, count(ahead), cost)
 	}
