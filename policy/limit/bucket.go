@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strings"
@@ -46,7 +47,7 @@ type learner struct {
 // A bucketSet is the buckets of a route.
 type bucketSet struct {
 	meters []*meter // never changed: lanes have it
-	agree  int      // by how many answers more these were named than others
+	agree  int      // of the usual ones: by how many answers more these were named than others
 }
 
 // maxAgree bounds for how long an old set holds against a new one.
@@ -62,7 +63,7 @@ func (l *learner) of(r route) *bucketSet {
 
 // bucket is the one that a view is about; nil: there are too many.
 func (d *dispatcher) bucket(base *meter, v quota.View) *meter {
-	name := v.Bucket
+	name := cmp.Or(v.Bucket, "default")
 	if v.Partition != "" {
 		name += " " + v.Partition
 	}
@@ -95,38 +96,72 @@ func (m *meter) adopt(base *Settings) {
 	m.settings = &s
 }
 
+// known is what is known of a bucket; nil: nothing.
+func (m *meter) known(now time.Time) *Learned {
+	facts, left, known := m.learned.About(now)
+	if !known {
+		return nil
+	}
+	return &Learned{facts, left}
+}
+
 // assign notes to which buckets a call counted, by its answer.
 func (d *dispatcher) assign(t turn, named []*meter, now time.Time) {
 	base := t.lane.base
 	known := &base.learner
-	set := known.of(t.route)
+	usual, own := &known.usual, known.special[t.route]
 	switch {
-	case sameMeters(set.meters, named):
-		set.agree = min(set.agree+1, maxAgree)
-		return
-	case set != &known.usual && sameMeters(known.usual.meters, named):
-		delete(known.special, t.route)
-		return // Its lane stays as it is, for those who wait there.
-	case set != &known.usual, set.agree == 0:
-		*set = bucketSet{meters: named, agree: 1}
-	default:
-		set.agree--
-		if len(known.special) >= maxRoutes {
-			return
+	case own != nil && sameMeters(own.meters, named), sameMeters(usual.meters, named):
+		if own == nil {
+			usual.agree = min(usual.agree+1, maxAgree)
 		}
+	case own != nil:
+		own.meters = named
+		d.rerouteAll(base, t.route, named, now)
+	case usual.agree > 0, len(usual.meters) == 0 && !known.common(named):
+		usual.agree = max(usual.agree-1, 0)
 		if known.special == nil {
 			known.special = make(map[route]*bucketSet)
 		}
-		known.special[t.route] = &bucketSet{meters: named, agree: 1}
-		return // Its lane begins with the next call.
+		if len(known.special) < maxRoutes {
+			known.special[t.route] = &bucketSet{meters: named} // Its lane begins with the next call.
+		}
+	default:
+		*usual = bucketSet{meters: named, agree: 1}
+		d.rerouteAll(base, route{}, named, now)
 	}
-	of := route{}
-	if set != &known.usual {
-		of = t.route
+}
+
+// common reports whether buckets that are named for the first time can be those of most
+// calls: by their names, or because another route has them too. If not, they may be a
+// quota of a few calls, which must not hold up the others.
+func (l *learner) common(named []*meter) bool {
+	if !slices.ContainsFunc(named, func(m *meter) bool { return !general(m.bucket) }) {
+		return true
 	}
+	for _, set := range l.special {
+		if sameMeters(set.meters, named) {
+			return true
+		}
+	}
+	return false
+}
+
+// general reports whether a bucket has one of the names that package quota gives itself,
+// or GitHub to what most calls count to.
+func general(bucket string) bool {
+	switch bucket {
+	case "default", "core", "requests", "tokens", "input-tokens", "output-tokens", "daily", "second", "minute", "hour", "day", "api-usage":
+		return true
+	}
+	return strings.HasPrefix(bucket, "w=")
+}
+
+// rerouteAll has all lanes of a base and a route pass these buckets.
+func (d *dispatcher) rerouteAll(base *meter, r route, buckets []*meter, now time.Time) {
 	for _, l := range d.lanes {
-		if l.base == base && l.route == of {
-			d.reroute(l, set.meters, now)
+		if l.base == base && l.route == r {
+			d.reroute(l, buckets, now)
 		}
 	}
 }

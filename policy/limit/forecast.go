@@ -202,15 +202,17 @@ func (l *lane) late(now time.Time) []*waiter {
 	return l.line.order.late(o.turnOf)
 }
 
-// forecast fills in what a call with these stations would meet, and gives how long it
-// would wait for all of them, with its own locking. Meters that are not there are as
-// they begin.
-func (d *dispatcher) forecast(stops []Prospect, stations []station, claim Claim, cost int) time.Duration {
+// forecast fills in what a call with these stations would meet, adds the buckets, and
+// gives how long it would wait for all of them, with its own locking. Meters that are
+// not there are as they begin.
+func (d *dispatcher) forecast(stops []Prospect, stations []station, r route, claim Claim, cost int) ([]Prospect, time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
-	l := d.lanes[keyOf(stations)]
-	if l == nil {
+	var l *lane
+	if d.lanes[keyOf(stations)] != nil {
+		l = d.lane(now, stations, r)
+	} else {
 		l = d.like(d.metersOf(stations, false))
 	}
 	w := newWaiter(now, claim, cost)
@@ -220,7 +222,12 @@ func (d *dispatcher) forecast(stops []Prospect, stations []station, claim Claim,
 			stops[i].Wait, stops[i].Line = l.waitAt(m, now, w, p), m.byClass()
 		}
 	}
-	return l.wait(now, w, p)
+	for _, b := range l.buckets {
+		if b.learned.Known(now) {
+			stops = append(stops, Prospect{b.key, b.bucket, b.known(now), l.waitAt(b.meter, now, w, p), b.byClass()})
+		}
+	}
+	return stops, l.wait(now, w, p)
 }
 
 // like is the lane that passes these meters, or a new one that is used once.
@@ -246,7 +253,10 @@ func (d *dispatcher) appendStates(states []State, now time.Time) []State {
 		}
 	}
 	for _, m := range d.meters {
-		s := State{Table: m.name, Key: m.key, Active: m.active, Line: m.byClass()}
+		s := State{Table: m.name, Key: m.key, Active: m.active, Line: m.byClass(), Adapted: m.adaptive.Rate()}
+		if m.learned != nil {
+			s.Bucket, s.Learned = m.bucket, m.known(now)
+		}
 		s.Waiting = s.Line.High + s.Line.Normal + s.Line.Low
 		wait, awaited := waits[m]
 		if !awaited {

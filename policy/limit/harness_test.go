@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -143,7 +144,8 @@ func (g *group) Snapshot() (own []limit.State) {
 
 // Forecast is that of a call to a key alone.
 func (g *group) Forecast(key string, claim limit.Claim, cost int) (time.Duration, limit.Line) {
-	stops, wait := g.Quotas.Forecast(g.way(cost, func(*http.Request) string { return key }), nil, claim)
+	req := &http.Request{Method: "GET", URL: &url.URL{Path: "/a"}}
+	stops, wait := g.Quotas.Forecast(g.way(cost, func(*http.Request) string { return key }), req, claim)
 	return wait, stops[0].Line
 }
 

@@ -18,7 +18,8 @@ const maxHint = 24 * time.Hour
 // A verdict is what an answer says of our pace.
 type verdict struct {
 	fine  bool          // the provider is content with it
-	after time.Duration // for how long nothing is to be sent; not positive: it does not say
+	hints bool          // it says when to come back, by Retry-After
+	after time.Duration // for how long nothing is to be sent; not positive: no time at all
 	views []quota.View  // of its quotas
 }
 
@@ -34,7 +35,7 @@ func learn(resp *http.Response, now time.Time) verdict {
 		return said
 	}
 	if after, named := hint.RetryAfter(resp.Header, now); named {
-		said.fine, said.after = false, min(after, maxHint)
+		said.fine, said.hints, said.after = false, true, min(after, maxHint)
 		return said
 	}
 	if resp.StatusCode == http.StatusServiceUnavailable {
@@ -65,9 +66,9 @@ func (d *dispatcher) learn(ctx context.Context, t turn, said verdict, now time.T
 	switch {
 	case said.after > 0:
 		tell = d.throttled(ctx, spent(buckets, t.meters), now, said.after)
-	case !said.fine:
+	case !said.fine && !said.hints:
 		base.adaptive.Refused(at, t.taken)
-	default:
+	case said.fine:
 		base.adaptive.Fine(at)
 	}
 	d.disturbed = d.disturbed || len(d.backlog) > 0 && (len(buckets) > 0 || !said.fine)
@@ -109,7 +110,7 @@ func (m *meter) hear(v quota.View, said verdict, base *Settings, now time.Time) 
 		return
 	}
 	// A Retry-After goes before the reset of what is spent (section 7 of the draft).
-	if !said.fine && said.after > 0 && v.Spent() {
+	if said.hints && v.Spent() {
 		v.Reset = now.Add(said.after)
 	}
 	m.learned.Told(now, v, !said.fine)

@@ -6,10 +6,12 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"outrider/policy/limit"
 )
 
-// What an answer says of its quota, and for how long the gate is closed then.
-func TestGateFollowsWhatIsLeft(t *testing.T) {
+// What an answer says of its quota, and how long the next call waits for it then.
+func TestNextCallFollowsWhatIsLeft(t *testing.T) {
 	in := func(d time.Duration) string { return strconv.FormatInt(time.Now().Add(d).Unix(), 10) }
 	synctest.Test(t, func(t *testing.T) {
 		hour := in(55 * time.Minute)
@@ -26,23 +28,19 @@ func TestGateFollowsWhatIsLeft(t *testing.T) {
 			"no permission":                 {403, []string{"X-Ratelimit-Limit", "5000", "X-Ratelimit-Remaining", "4000", "X-Ratelimit-Reset", hour}, 0},
 			"a secondary limit":             {403, []string{"Retry-After", "60", "X-Ratelimit-Limit", "5000", "X-Ratelimit-Remaining", "4000", "X-Ratelimit-Reset", hour}, time.Minute},
 			"a throttle with a reset alone": {429, []string{"X-Ratelimit-Reset-Requests", "6s", "X-Ratelimit-Remaining-Requests", "0", "X-Ratelimit-Limit-Requests", "60"}, 100 * time.Millisecond},
-			"a throttle with nothing":       {429, nil, 0},
+			"a throttle with nothing":       {429, nil, 714285714}, // see pace.Adaptive
 			"Retry-After goes first":        {429, []string{"Retry-After", "2", "X-Ratelimit-Limit", "100", "X-Ratelimit-Remaining", "0", "X-Ratelimit-Reset", hour}, 2 * time.Second},
 			"the draft of the IETF":         {200, []string{"Ratelimit", `"default";r=0;t=7`}, 7 * time.Second},
 			"an old answer of a cache":      {200, []string{"Age", "30", "X-Ratelimit-Limit", "100", "X-Ratelimit-Remaining", "0", "X-Ratelimit-Reset", hour}, 0},
-			"next month":                    {200, []string{"X-Ratelimit-Limit", "100", "X-Ratelimit-Remaining", "0", "X-Ratelimit-Reset", in(30 * 24 * time.Hour)}, 24 * time.Hour},
+			"next month":                    {200, []string{"X-Ratelimit-Limit", "100", "X-Ratelimit-Remaining", "0", "X-Ratelimit-Reset", in(30 * 24 * time.Hour)}, 30 * 24 * time.Hour},
 		} {
 			w := newWire()
 			w.answer = func(string) *http.Response { return respond(test.status, test.header...) }
-			g := newGroup(t, learning(), nil)
+			g := newGroup(t, limit.Settings{Learn: true, MaxWait: time.Hour, MaxQueue: 10}, nil)
 			newCaller(t, g, w).startAll(t.Context(), "a")
 			synctest.Wait()
-			var got time.Duration
-			if gate := g.Snapshot()[0].Gate; !gate.IsZero() {
-				got = time.Until(gate)
-			}
-			if got != test.want {
-				t.Errorf("%s: the gate is closed for %v, want %v", name, got, test.want)
+			if got := g.Estimate("api.example"); got != test.want {
+				t.Errorf("%s: the next waits for %v, want %v", name, got, test.want)
 			}
 		}
 	})

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"outrider/policy/pace"
 )
 
 // A Table is one limit, of which each key has a quota of its own.
@@ -91,13 +93,22 @@ func (q *Quotas) Adopt() {
 type State struct {
 	Table   string        `json:"table"` // the name of its table
 	Key     string        `json:"key"`
-	Tokens  float64       `json:"tokens"`        // calls that may be sent at once; 0 without a rate
-	Room    float64       `json:"room"`          // the most that Tokens can be; 0 without a rate
-	Active  int           `json:"active"`        // calls on their way
-	Waiting int           `json:"waiting"`       // calls in line, for this quota more than for their others
-	Line    Line          `json:"line"`          // the same by class
-	Wait    time.Duration `json:"wait_ns"`       // how long a call of normal priority that costs one would wait
-	Gate    time.Time     `json:"gate,omitzero"` // closed by the provider until then; zero: open
+	Bucket  string        `json:"bucket,omitempty"`  // the provider's name for it, "default" if it has none; "": it is that of the table
+	Learned *Learned      `json:"learned,omitempty"` // what answers tell of a bucket; nil: nothing any more
+	Adapted float64       `json:"adapted,omitempty"` // calls a second, as refusals tell; 0: as many as there are
+	Tokens  float64       `json:"tokens"`            // calls that may be sent at once; 0 without a rate
+	Room    float64       `json:"room"`              // the most that Tokens can be; 0 without a rate
+	Active  int           `json:"active"`            // calls on their way
+	Waiting int           `json:"waiting"`           // calls in line, for this quota more than for their others
+	Line    Line          `json:"line"`              // the same by class
+	Wait    time.Duration `json:"wait_ns"`           // how long a call of normal priority that costs one would wait
+	Gate    time.Time     `json:"gate,omitzero"`     // closed by the provider until then; zero: open
+}
+
+// Learned is what is known of a bucket, in the units of the provider.
+type Learned struct {
+	pace.Facts
+	Remaining float64 // what may be spent now: what is on its way is subtracted
 }
 
 // Line is how many calls wait in each class. A call that has waited long is in a
@@ -120,21 +131,24 @@ func (q *Quotas) Snapshot() []State {
 		order[q.tables[i].Name] = i
 	}
 	slices.SortFunc(states, func(a, b State) int {
-		return cmp.Or(cmp.Compare(order[a.Table], order[b.Table]), cmp.Compare(a.Key, b.Key))
+		return cmp.Or(cmp.Compare(order[a.Table], order[b.Table]), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Bucket, b.Bucket))
 	})
 	return states
 }
 
 // A Prospect is what a call would meet at one of its quotas.
 type Prospect struct {
-	Key  string
-	Wait time.Duration // until its turn there
-	Line Line          // who waits there
+	Key     string
+	Bucket  string        // as in State
+	Learned *Learned      // as in State
+	Wait    time.Duration // until its turn there
+	Line    Line          // who waits there
 }
 
 // Forecast says how long a call that arrives now would wait, and at which of its
-// stops: exactly, as far as rate and gate go, if one line has all to itself and nobody
-// comes who goes before it; by the mean time that calls took so far, for a slot.
+// stops, after which come the buckets that it is taken to count to: exactly, as far as
+// rate and gate go, if one line has all to itself and nobody comes who goes before it;
+// by the mean time that calls took so far, for a slot.
 func (q *Quotas) Forecast(way Way, req *http.Request, claim Claim) (stops []Prospect, wait time.Duration) {
 	stations := q.stations(nil, &way, req)
 	stops = make([]Prospect, len(stations))
@@ -142,7 +156,7 @@ func (q *Quotas) Forecast(way Way, req *http.Request, claim Claim) (stops []Pros
 		stops[i].Key = s.key
 	}
 	if d := q.scopes.find(way.scope(req)); d != nil {
-		wait = d.forecast(stops, stations, claim, way.cost())
+		return d.forecast(stops, stations, routeOf(req), claim, way.cost())
 	}
-	return stops, wait
+	return stops, 0
 }
