@@ -80,7 +80,8 @@ func (o *outlook) before(m *meter, p Priority, ahead load) (sum load) {
 func (o *outlook) turnIn(p Priority, ahead load, cost int) (turn time.Time, last *meter) {
 	turn = o.now
 	for _, m := range o.lane.meters {
-		if at := o.at(m, p, ahead, cost); last == nil || at.After(turn) {
+		// The others save up until the slowest lets the first go, and are no later then.
+		if at := o.at(m, p, ahead, cost); last == nil || at.After(turn) || m == o.slowest && at.Equal(turn) {
 			turn, last = at, m
 		}
 	}
@@ -165,7 +166,7 @@ func (l *lane) refusal(now time.Time, w *waiter, p place) *RefusedError {
 	}
 	o := l.outlook(now, w.cost)
 	if turn, last := o.turnAt(w, p); turn.After(w.latest) {
-		return last.refused(QueueTimeout, l.wait(now, w, p))
+		return last.refused(last.tooLate(), l.wait(now, w, p))
 	}
 	turn, _ := o.turnIn(p.priority, l.line.ahead(p), w.cost)
 	w.rises = turn.After(w.latest)
@@ -180,6 +181,14 @@ func (l *lane) refused(reason string, now time.Time, w *waiter, p place) *Refuse
 		last = l.obstacle(now, w.cost)
 	}
 	return last.refused(reason, l.wait(now, w, p))
+}
+
+// tooLate is why a call is refused that m would let go too late.
+func (m *meter) tooLate() string {
+	if m.learned != nil {
+		return QuotaExhausted // The provider said when something is there again.
+	}
+	return QueueTimeout
 }
 
 func (m *meter) refused(reason string, after time.Duration) *RefusedError {

@@ -23,7 +23,6 @@ func TestNextCallFollowsWhatIsLeft(t *testing.T) {
 			"spent":                         {200, []string{"X-Ratelimit-Limit", "100", "X-Ratelimit-Remaining", "0", "X-Ratelimit-Reset", in(20 * time.Second)}, 20 * time.Second},
 			"some left":                     {200, []string{"X-Ratelimit-Limit", "100", "X-Ratelimit-Remaining", "1", "X-Ratelimit-Reset", hour}, 0},
 			"an error with a reset":         {502, []string{"X-Ratelimit-Limit", "5000", "X-Ratelimit-Remaining", "4000", "X-Ratelimit-Reset", hour}, 0},
-			"another bucket is spent":       {200, []string{"X-Ratelimit-Limit", "30", "X-Ratelimit-Remaining", "0", "X-Ratelimit-Reset", hour, "X-Ratelimit-Resource", "search"}, 0},
 			"a bucket refuses":              {403, []string{"X-Ratelimit-Limit", "30", "X-Ratelimit-Remaining", "0", "X-Ratelimit-Reset", in(40 * time.Second), "X-Ratelimit-Resource", "search"}, 40 * time.Second},
 			"no permission":                 {403, []string{"X-Ratelimit-Limit", "5000", "X-Ratelimit-Remaining", "4000", "X-Ratelimit-Reset", hour}, 0},
 			"a secondary limit":             {403, []string{"Retry-After", "60", "X-Ratelimit-Limit", "5000", "X-Ratelimit-Remaining", "4000", "X-Ratelimit-Reset", hour}, time.Minute},

@@ -9,7 +9,7 @@ import (
 // was too many: it is cut by each refusal and grows again slowly, first towards where
 // that was, then beyond (the cubic function of RFC 9438, as the SDKs of AWS use it in
 // their adaptive retry mode). Until the first refusal, and when it has grown to twice
-// the rate at which the last one came, it is no limit.
+// the rate at which the last one came and nobody waits, it is no limit.
 type Adaptive struct {
 	limited  bool
 	rate     float64 // calls a second that may be sent
@@ -50,7 +50,8 @@ func (a *Adaptive) Fine(now time.Time) {
 	}
 	since := now.Sub(a.refused).Seconds() - math.Cbrt(a.peak*(1-cut)/growth)
 	cubic := growth*since*since*since + a.peak
-	if cubic >= 2*max(a.peak, minSpeed) {
+	// It ends only where it holds nobody up: all at once would be refused again.
+	if cubic >= 2*max(a.peak, minSpeed) && a.level(now) >= a.Room()/2 {
 		a.limited = false
 		return
 	}

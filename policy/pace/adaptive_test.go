@@ -39,7 +39,7 @@ func TestAdaptiveFindsTheRateOfASilentProvider(t *testing.T) {
 	}
 	now, _, _, _ = offer(&a, now, 100, 20, 10*time.Second)
 	_, fine, refused, _ = offer(&a, now, 100, 20, time.Minute)
-	if fine < 900 || refused > 120 {
+	if fine < 750 || refused > 60 {
 		t.Errorf("beyond the limit: %d of 1200 fine, %d refused (unpaced, 4800 are)", fine, refused)
 	}
 }

@@ -10,7 +10,7 @@ import (
 // rolls is a quota of which each unit comes back a window after it was spent. Where in
 // truth all comes back at once, or bit by bit, it allows no more than that.
 type rolls struct {
-	own    *rolling // what we have sent
+	own *rolling // what we have sent
 	// What others have sent, as far as the last answer tells, if it had counted none of
 	// ours that were on their way, and if all of them; until that is back.
 	most, least float64
