@@ -131,3 +131,11 @@ func idle(ctx context.Context, d time.Duration) bool {
 		return false
 	}
 }
+
+// oneQuota is the only quota of a simulator.
+func oneQuota(stats simulator.Stats) simulator.QuotaStats {
+	for _, q := range stats.Quotas {
+		return q
+	}
+	return simulator.QuotaStats{}
+}

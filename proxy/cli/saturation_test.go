@@ -23,12 +23,8 @@ type saturation struct {
 	pending      string // why it does not hold yet; "": it holds
 }
 
-// How clients come to a saturated limiter.
-const (
-	crowd    = 8                // calls that each process makes at a time
-	warmUp   = time.Minute      // before the measured time; not a multiple of the windows
-	measured = 60 * time.Second // a multiple of all windows
-)
+// crowd is how many calls each process makes at a time.
+const crowd = 8
 
 // processes are how many of them there are.
 var processes = []int{1, 4, 16}
@@ -77,13 +73,15 @@ var unknown = []struct{ dialect, limiter, pending string }{
 
 // figures are what was counted while a limiter was saturated.
 type figures struct {
-	quota   simulator.QuotaStats // in the measured time
-	total   simulator.QuotaStats // from the first call on
-	refused int64                // answers to clients that were not 200, from the first call on
+	quota    simulator.QuotaStats // in the measured time
+	total    simulator.QuotaStats // from the first call on
+	refused  int64                // answers to clients that were not 200, from the first call on
+	measured time.Duration
 }
 
-// run has processes ask for what they get, all the time.
-func (s saturation) run(t *testing.T, processes int) (f figures) {
+// run has processes ask for what they get, all the time. What is measured begins after
+// warmUp, and is a multiple of the windows.
+func (s saturation) run(t *testing.T, processes int, warmUp, measured time.Duration) (f figures) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire(t, 1, 5*time.Millisecond, s.spread)
 		transport := through(t, w, s.document)
@@ -102,10 +100,10 @@ func (s saturation) run(t *testing.T, processes int) (f figures) {
 				}
 			})
 		}
-		time.Sleep(warmUp + 2*time.Millisecond)
-		before := w.quota()
+		time.Sleep(warmUp + 2*time.Millisecond) // when no window begins
+		before := oneQuota(w.sim.Stats())
 		time.Sleep(measured)
-		f.total, f.refused = w.quota(), refused.Load()
+		f.total, f.refused, f.measured = oneQuota(w.sim.Stats()), refused.Load(), measured
 		f.quota = simulator.QuotaStats{
 			Admitted: f.total.Admitted - before.Admitted, Throttled: f.total.Throttled - before.Throttled,
 			Violations: f.total.Violations - before.Violations,
@@ -116,17 +114,9 @@ func (s saturation) run(t *testing.T, processes int) (f figures) {
 	return f
 }
 
-// quota is what happened to the one quota of the simulator so far.
-func (w *wire) quota() simulator.QuotaStats {
-	for _, q := range w.sim.Stats().Quotas {
-		return q
-	}
-	return simulator.QuotaStats{}
-}
-
 // used is the share of the quota that was used in the measured time.
 func (s saturation) used(f figures) float64 {
-	return float64(f.quota.Admitted) / (float64(s.limit) * float64(measured) / float64(s.per))
+	return float64(f.quota.Admitted) / (float64(s.limit) * float64(f.measured) / float64(s.per))
 }
 
 // A limit that Outrider knows is never passed, and hardly any of it stays unused, however
@@ -138,7 +128,7 @@ func TestConfiguredLimitIsUsedAndNeverPassed(t *testing.T) {
 				if s.pending != "" {
 					t.Skip(s.pending)
 				}
-				f := s.run(t, n)
+				f := s.run(t, n, 10*time.Second, 10*time.Second)
 				if f.refused != 0 || f.total.Throttled != 0 || f.total.Violations != 0 {
 					t.Errorf("%d refusals for clients, %d for us, %d violations; want none", f.refused, f.total.Throttled, f.total.Violations)
 				}
@@ -163,7 +153,7 @@ func TestUnknownLimitIsLearnedFromItsHeaders(t *testing.T) {
 				if u.pending != "" {
 					t.Skip(u.pending)
 				}
-				f := s.run(t, n)
+				f := s.run(t, n, time.Minute, time.Minute)
 				calls := f.quota.Admitted + f.quota.Throttled
 				if f.quota.Throttled*100 > calls || f.quota.Violations != 0 {
 					t.Errorf("of %d calls %d were refused, want 1 in 100 at most; %d violations, want none", calls, f.quota.Throttled, f.quota.Violations)
