@@ -29,8 +29,8 @@ const crowd = 8
 // processes are how many of them there are.
 var processes = []int{1, 4, 16}
 
-// early is why a window that is as long as the provider's own can be refused.
-const early = "a window of ours begins when its first call is sent, and ends before the provider's does, which began when that call arrived"
+// early is why calls of a window that is the provider's own are refused.
+const early = "a window of ours begins when its first call is sent, and so it ends before the provider's, which began when that call arrived; wanted: zero violations for a known limit"
 
 // configured are limits that Outrider is told of.
 var configured = []saturation{
