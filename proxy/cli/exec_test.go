@@ -28,7 +28,7 @@ func TestBeOutrider(_ *testing.T) {
 }
 
 // outrider is a command line in a process of its own, without a terminal.
-func outrider(t *testing.T, args ...string) *exec.Cmd {
+func outrider(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
@@ -39,7 +39,7 @@ func outrider(t *testing.T, args ...string) *exec.Cmd {
 }
 
 // home gives a test places of its own for state and configuration, on free ports.
-func home(t *testing.T, document string) (config string) {
+func home(t testing.TB, document string) (config string) {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"OUTRIDER_ADMIN", "OUTRIDER_CONFIG", "SSL_CERT_FILE", "no_proxy", "NO_PROXY"} {

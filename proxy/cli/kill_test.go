@@ -82,7 +82,7 @@ func (p *rotator) setKill(kill func(moment string)) {
 }
 
 // begin runs Outrider in a process of its own, and gives its address.
-func begin(t *testing.T, config string) (cmd *exec.Cmd, address string) {
+func begin(t testing.TB, config string) (cmd *exec.Cmd, address string) {
 	t.Helper()
 	cmd = outrider(t, "run", "--config", config)
 	log, err := cmd.StderrPipe()

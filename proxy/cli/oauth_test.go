@@ -26,7 +26,7 @@ func identity(t *testing.T) (*simulator.Simulator, string) {
 }
 
 // provide runs a simulator until the test ends.
-func provide(t *testing.T, settings simulator.Settings) (*simulator.Simulator, string) {
+func provide(t testing.TB, settings simulator.Settings) (*simulator.Simulator, string) {
 	t.Helper()
 	sim, err := simulator.New(settings)
 	if err != nil {
