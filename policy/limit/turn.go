@@ -37,14 +37,14 @@ func (d *dispatcher) answered(ctx context.Context, t turn, said verdict, now tim
 	if !hold {
 		t.free()
 	}
-	if len(t.eased) > 0 {
+	if len(t.eased) > 0 { // Only then somebody may go for it.
 		now := time.Now()
 		for _, m := range t.eased {
 			m.gate.answered(said.fine, now, m.waiting.calls == 0)
 		}
-	}
-	if t.awaited() {
-		d.advance(time.Now())
+		if awaited(t.eased) {
+			d.advance(now)
+		}
 	}
 	return hold
 }
@@ -53,6 +53,7 @@ func (d *dispatcher) answered(ctx context.Context, t turn, said verdict, now tim
 func (d *dispatcher) release(t turn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	missed := slices.ContainsFunc(t.meters, func(m *meter) bool { return m.waiting.calls > 0 && d.fullFor(m) })
 	t.free()
 	took := time.Since(t.taken)
 	for _, m := range t.meters {
@@ -62,7 +63,7 @@ func (d *dispatcher) release(t turn) {
 			m.held += (took - m.held) / 8 // smoothed as a round trip time is, RFC 6298 section 2
 		}
 	}
-	if t.awaited() {
+	if missed {
 		d.advance(time.Now())
 	}
 }
@@ -74,7 +75,7 @@ func (d *dispatcher) failed(t turn, sent bool) {
 	defer d.mu.Unlock()
 	now := time.Now()
 	t.drop(now, sent)
-	if t.awaited() {
+	if awaited(t.meters) {
 		d.advance(now)
 	}
 }
@@ -98,12 +99,7 @@ func (t *turn) free() {
 	}
 }
 
-// awaited reports whether somebody waits for what the turn took from.
-func (t *turn) awaited() bool { return awaited(t.meters) }
-
-// awaited reports whether somebody waits at one of the meters of the lane.
-func (l *lane) awaited() bool { return awaited(l.meters) }
-
+// awaited reports whether somebody waits at one of them.
 func awaited(meters []*meter) bool {
 	return slices.ContainsFunc(meters, func(m *meter) bool { return m.waiting.calls > 0 })
 }
