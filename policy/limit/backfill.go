@@ -36,15 +36,18 @@ func (d *dispatcher) admit(now time.Time) {
 // not made later that have been looked at before.
 func (d *dispatcher) mayGo(l *lane, now time.Time, cost int) bool {
 	for _, m := range l.meters {
-		if !m.open(now, cost) {
-			return false
-		}
 		kept := d.keptAt(m)
-		if kept.slot && m.free() < 2 || kept.rate && m.turnOf(now, cost, kept.cost).After(kept.turn) {
+		if d.fullFor(m) || m.undecided(now, cost) || !m.due(now, cost) || kept.rate && m.turnOf(now, cost, kept.cost).After(kept.turn) {
 			return false
 		}
 	}
 	return true
+}
+
+// fullFor reports whether m has no slot for those who come after the heads that have
+// been looked at.
+func (d *dispatcher) fullFor(m *meter) bool {
+	return m.free() <= 0 || d.keptAt(m).slot && m.free() < 2
 }
 
 // keptAt is what is kept at m in this pass.
@@ -68,7 +71,7 @@ func (d *dispatcher) reserve(l *lane, w *waiter, now time.Time) {
 	for i, m := range l.meters {
 		due = due && m.due(now, w.cost)
 		gated = gated || now.Before(m.gate.until)
-		if full == len(l.meters) && m.full(now, w.cost) {
+		if full == len(l.meters) && (d.fullFor(m) || m.undecided(now, w.cost)) {
 			full = i
 		}
 		if at := d.turnAt(m, now, w.cost); at.After(turn) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"outrider/policy/limit"
+	"outrider/policy/pace"
 )
 
 // open is a provider that costs nothing: always the same answer.
@@ -46,6 +47,74 @@ func TestCallThatNeedNotWaitDoesNotAllocate(t *testing.T) {
 			t.Errorf("with concurrency %d: %v allocations for each call, want %v", test.concurrency, got, test.want)
 		}
 	}
+}
+
+// three is quotas of three tables, and a way through all of them.
+func three(t testing.TB, s limit.Settings) (*limit.Quotas, limit.Way) {
+	groups := newGroups(t, s, s, s)
+	way := limit.Way{Scope: byHost}
+	for _, g := range groups {
+		way.Stops = append(way.Stops, limit.Stop{Table: g.table, Key: byHost})
+	}
+	return groups[0].Quotas, way
+}
+
+func TestCallThatNeedNotWaitForSeveralQuotasDoesNotAllocate(t *testing.T) {
+	q, way := three(t, ample)
+	rt := q.Wrap(way)(open())
+	req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://api.example/", nil)
+	if got := testing.AllocsPerRun(1000, func() { rt.RoundTrip(req) }); got != 0 {
+		t.Errorf("%v allocations for each call", got)
+	}
+}
+
+// BenchmarkSeveral is what a call pays that passes three quotas and need not wait.
+func BenchmarkSeveral(b *testing.B) {
+	q, way := three(b, ample)
+	rt := q.Wrap(way)(open())
+	req, _ := http.NewRequestWithContext(b.Context(), "GET", "http://api.example/", nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := rt.RoundTrip(req); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkManyLanes is the cost of a call that goes through the line where thousands of
+// others wait for quotas of their own, besides the one that all have.
+func BenchmarkManyLanes(b *testing.B) {
+	all := limit.Settings{Concurrency: 1, MaxWait: 1000 * time.Hour, MaxQueue: 20000}
+	own := limit.Settings{Count: 1, Per: 1000 * time.Hour, Kind: pace.Window, MaxWait: 1000 * time.Hour, MaxQueue: 20000}
+	groups := newGroups(b, all, own)
+	byPath := func(req *http.Request) string { return req.URL.Path }
+	both := groups[0].Quotas.Wrap(limit.Way{Scope: byHost, Stops: []limit.Stop{{Table: 0, Key: byHost}, {Table: 1, Key: byPath}}})(open())
+	ctx, leave := context.WithCancel(b.Context())
+	var line sync.WaitGroup
+	for i := range 1000 {
+		req, _ := http.NewRequestWithContext(ctx, "GET", "http://api.example/"+strconv.Itoa(i), nil)
+		if resp, err := both.RoundTrip(req); err == nil {
+			resp.Body.Close()
+		}
+		line.Go(func() { both.RoundTrip(req) })
+	}
+	for groups[1].Passes() < 1000 {
+		time.Sleep(time.Millisecond)
+	}
+	one := newCaller(b, groups[0], newWire())
+	one.rt = groups[0].Wrap(byHost)(open())
+	req, _ := http.NewRequestWithContext(b.Context(), "GET", "http://api.example/", nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		resp, err := one.rt.RoundTrip(req)
+		if err != nil {
+			b.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	b.StopTimer()
+	leave()
+	line.Wait()
 }
 
 // BenchmarkUncontended is what a call pays that need not wait.

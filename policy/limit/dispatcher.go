@@ -37,6 +37,7 @@ type dispatcher struct {
 	pass      uint64            // how often the heads have been looked at
 	disturbed bool              // somebody goes later than was told
 	timer     *time.Timer       // calls tick; nil until somebody waits
+	next      time.Time         // when it does, if somebody waits
 }
 
 func newDispatcher(inForce *Quotas) *dispatcher {
@@ -145,8 +146,8 @@ func (d *dispatcher) try(stations []station, r route, cost int) (t turn, ok bool
 		return turn{}, false, errRetired
 	}
 	l := d.lane(now, stations, r)
-	if l.awaited() {
-		d.advance(now) // The timer may be late.
+	if awaited(l.meters) && !now.Before(d.next) {
+		d.advance(now) // The timer is late.
 	}
 	if l.line.len() > 0 || !d.mayGo(l, now, cost) {
 		return turn{}, false, nil
@@ -339,7 +340,7 @@ func (d *dispatcher) review(now time.Time) {
 // nobody may wait, and reports whether there was one.
 func (d *dispatcher) expire(now time.Time) bool {
 	for _, l := range d.backlog {
-		if w := l.line.oldest(); now.Sub(w.arrived) >= l.maxWait && len(l.meters) > 0 {
+		if w := l.line.oldest(); now.Sub(w.arrived) >= l.maxWait {
 			d.refuse(now, w, l.refused(QueueTimeout, now, w, w.place))
 			return true
 		}
@@ -357,10 +358,10 @@ func (d *dispatcher) expire(now time.Time) bool {
 // setTimer sets the timer for the turn of the first head, if that can be known, for the
 // end of somebody's patience, or for when somebody moves up.
 func (d *dispatcher) setTimer(now time.Time) {
-	var next time.Time
+	d.next = time.Time{}
 	sooner := func(at time.Time) {
-		if next.IsZero() || at.Before(next) {
-			next = at
+		if d.next.IsZero() || at.Before(d.next) {
+			d.next = at
 		}
 	}
 	for _, l := range d.backlog {
@@ -372,7 +373,7 @@ func (d *dispatcher) setTimer(now time.Time) {
 			sooner(at)
 		}
 	}
-	switch delay := max(next.Sub(now), 1); { // A turn that could not be taken is not now, whatever a float says.
+	switch delay := max(d.next.Sub(now), 1); { // A turn that could not be taken is not now, whatever a float says.
 	case len(d.backlog) > 0 && d.timer == nil:
 		d.timer = time.AfterFunc(delay, d.tick)
 	case len(d.backlog) > 0:

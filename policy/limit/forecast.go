@@ -80,7 +80,7 @@ func (o *outlook) before(m *meter, p Priority, ahead load) (sum load) {
 func (o *outlook) turnIn(p Priority, ahead load, cost int) (turn time.Time, last *meter) {
 	turn = o.now
 	for _, m := range o.lane.meters {
-		// The others save up until the slowest lets the first go, and are no later then.
+		// The others save up until the slowest lets the first go: it is the cause.
 		if at := o.at(m, p, ahead, cost); last == nil || at.After(turn) || m == o.slowest && at.Equal(turn) {
 			turn, last = at, m
 		}

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -78,8 +79,12 @@ func (l *lane) has(m *meter) bool { return slices.Contains(l.meters, m) }
 func (l *lane) step() time.Duration { return l.maxWait / priorities }
 
 // patience is how long a call may wait: the least of what its quotas say. One that
-// lets nobody wait says nothing of the wait for the others: see dispatcher.expire.
+// lets nobody wait says nothing of the wait for the others: see dispatcher.expire. With
+// no quota left there is nothing to be late for.
 func patience(meters []*meter) time.Duration {
+	if len(meters) == 0 {
+		return math.MaxInt64
+	}
 	var least time.Duration
 	for _, m := range meters {
 		if wait := m.settings.MaxWait; wait > 0 && (least == 0 || wait < least) {

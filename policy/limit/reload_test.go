@@ -3,6 +3,7 @@ package limit_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -269,4 +270,117 @@ func TestIdleQuotasGoWhenThereAreTooMany(t *testing.T) {
 		}
 		active.Body.Close()
 	})
+}
+
+// tables are those of a reload, by name.
+func tables(named map[string]limit.Settings, order ...string) (list []limit.Table) {
+	for _, name := range order {
+		list = append(list, limit.Table{Name: name, Settings: named[name]})
+	}
+	return list
+}
+
+// reloaded gives the quotas after a reload, for tables of these names.
+func reloaded(t *testing.T, prev *limit.Quotas, named map[string]limit.Settings, order ...string) *limit.Quotas {
+	t.Helper()
+	q, err := limit.New(tables(named, order...), prev)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// throughTables sends calls through all tables of a Quotas.
+func throughTables(t *testing.T, w *wire, q *limit.Quotas, count int) *caller {
+	way := limit.Way{Scope: byHost}
+	for i := range count {
+		way.Stops = append(way.Stops, limit.Stop{Table: i, Key: byHost})
+	}
+	return &caller{t: t, wire: w, rt: q.Wrap(way)(w)}
+}
+
+func TestTableThatIsDroppedHoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		named := map[string]limit.Settings{"rate": tenPerSecond(), "window": onePerTenSeconds()}
+		w := newWire()
+		before := reloaded(t, nil, named, "rate", "window")
+		both := throughTables(t, w, before, 2)
+		both.startAll(t.Context(), "a b c")
+		time.Sleep(time.Second)
+		after := reloaded(t, before, named, "rate")
+		after.Adopt()
+		synctest.Wait()
+		throughTables(t, w, after, 1).startAll(t.Context(), "d")
+		both.startAll(t.Context(), "e") // which came through the old one
+		time.Sleep(time.Minute)
+		wantNames(t, w, "a b c d e")
+		wantTimes(t, w, ms(0, 1000, 1100, 1200, 1300)...)
+		if left := after.Snapshot(); len(left) != 1 || left[0].Table != "rate" || left[0].Active != 0 {
+			t.Errorf("left %+v", left)
+		}
+	})
+}
+
+// Those who waited for the table that has gone, and those who did not, pass the same
+// now: they stand in one line, in the order in which they came.
+func TestLanesThatAReloadMakesTheSameBecomeOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		named := map[string]limit.Settings{"slot": {Concurrency: 1, MaxWait: time.Hour, MaxQueue: 100}, "window": onePerTenSeconds()}
+		w := newWire()
+		w.answer = func(string) *http.Response { time.Sleep(time.Second); return nil }
+		before := reloaded(t, nil, named, "slot", "window")
+		one, both := throughTables(t, w, before, 1), throughTables(t, w, before, 2)
+		for name := range strings.FieldsSeq("both one both one both one") {
+			time.Sleep(time.Millisecond)
+			map[string]*caller{"one": one, "both": both}[name].start(t.Context(), name)
+		}
+		after := reloaded(t, before, named, "slot")
+		after.Adopt()
+		throughTables(t, w, after, 1).startAll(t.Context(), "new")
+		if q := after.Snapshot()[0]; q.Waiting != 6 {
+			t.Errorf("%d wait", q.Waiting)
+		}
+		time.Sleep(time.Minute)
+		wantNames(t, w, "both one both one both one new")
+	})
+}
+
+func TestTableThatIsNewBeginsWithAllItsRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		named := map[string]limit.Settings{"rate": tenPerSecond(), "window": onePerTenSeconds()}
+		w := newWire()
+		before := reloaded(t, nil, named, "rate")
+		throughTables(t, w, before, 1).startAll(t.Context(), "a b c")
+		after := reloaded(t, before, named, "rate", "window")
+		time.Sleep(50 * time.Millisecond)
+		// Those who wait do not pass it: they came when there was none.
+		throughTables(t, w, after, 2).startAll(t.Context(), "d e")
+		time.Sleep(time.Minute)
+		wantNames(t, w, "a b d c e")
+		wantTimes(t, w, ms(0, 100, 200, 300, 10200)...)
+	})
+}
+
+// A rule that somebody deletes and writes again is a new one.
+func TestTableThatComesBackIsNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		named := map[string]limit.Settings{"window": onePerTenSeconds()}
+		w := newWire()
+		q := reloaded(t, nil, named, "window")
+		throughTables(t, w, q, 1).call(t.Context(), "a")
+		q = reloaded(t, q, named)
+		q.Adopt()
+		q = reloaded(t, q, named, "window")
+		throughTables(t, w, q, 1).call(t.Context(), "b")
+		wantTimes(t, w, ms(0, 0)...)
+	})
+}
+
+func TestNameOfATableIsItsOwn(t *testing.T) {
+	_, err := limit.New(tables(map[string]limit.Settings{"x": {MaxWait: -1}}, "x", "x"), nil)
+	for _, want := range []string{"checking x: MaxWait = -1ns", "checking x: the name is that of another table"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in: %v", want, err)
+		}
+	}
 }

@@ -41,13 +41,11 @@ func (d *dispatcher) answered(ctx context.Context, t turn, said verdict, now tim
 	if !hold {
 		t.free()
 	}
-	if len(t.eased) > 0 {
-		now := time.Now()
-		for _, m := range t.eased {
-			m.gate.answered(said.fine, now, m.waiting.calls == 0)
-		}
+	for _, m := range t.eased {
+		m.gate.answered(said.fine, time.Now(), m.waiting.calls == 0)
 	}
-	if t.awaited() || d.disturbed {
+	// Somebody may go for it, or will be too late.
+	if d.disturbed || awaited(t.eased) || t.lane.undecided() {
 		d.advance(time.Now())
 	}
 	return hold
@@ -57,6 +55,7 @@ func (d *dispatcher) answered(ctx context.Context, t turn, said verdict, now tim
 func (d *dispatcher) release(t turn) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	missed := slices.ContainsFunc(t.meters, func(m *meter) bool { return m.waiting.calls > 0 && d.fullFor(m) })
 	t.free()
 	took := time.Since(t.taken)
 	for _, m := range t.meters {
@@ -66,7 +65,7 @@ func (d *dispatcher) release(t turn) {
 			m.held += (took - m.held) / 8 // smoothed as a round trip time is, RFC 6298 section 2
 		}
 	}
-	if t.awaited() {
+	if missed {
 		d.advance(time.Now())
 	}
 }
@@ -78,7 +77,7 @@ func (d *dispatcher) failed(t turn, sent bool) {
 	defer d.mu.Unlock()
 	now := time.Now()
 	t.drop(now, sent)
-	if t.awaited() {
+	if awaited(t.meters) {
 		d.advance(now)
 	}
 }
@@ -106,12 +105,7 @@ func (t *turn) free() {
 	}
 }
 
-// awaited reports whether somebody waits for what the turn took from.
-func (t *turn) awaited() bool { return awaited(t.meters) }
-
-// awaited reports whether somebody waits at one of the meters of the lane.
-func (l *lane) awaited() bool { return awaited(l.meters) }
-
+// awaited reports whether somebody waits at one of them.
 func awaited(meters []*meter) bool {
 	return slices.ContainsFunc(meters, func(m *meter) bool { return m.waiting.calls > 0 })
 }
