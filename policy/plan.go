@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"outrider/policy/answer"
 	"outrider/policy/auth"
 	"outrider/policy/config"
 	"outrider/policy/limit"
@@ -36,11 +37,12 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 		credential = "passthrough"
 	}
 	again := c.retry(u, key, p.Retry)
+	means := c.answers(key, p, u.Config.Limits)
 	build := func(source auth.Source, keys keys) Chain {
 		if signing, ok := source.(*auth.SigV4); ok && signing != nil {
 			source = signing.WithReplayBody(p.ReplayBody)
 		}
-		chain := append(make(Chain, 0, 6+len(own)+len(extra)), deadline(p.Timeout))
+		chain := append(make(Chain, 0, 7+len(own)+len(extra)), deadline(p.Timeout))
 		if again != nil {
 			chain = append(chain, Stage{"retry", again.Wrap})
 		}
@@ -56,6 +58,9 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 		}
 		for i, group := range own {
 			chain = append(chain, Stage{"limit", limit.Wrap(p.Cost, limit.Quota{Group: group, Key: keys.per(u.Config.Limits[i].Per)})})
+		}
+		if means != nil {
+			chain = append(chain, Stage{"answer", means.Wrap(u.found(keys, c.env.Observe))})
 		}
 		if last := auth.WrapLast(source, guard); last != nil {
 			chain = append(chain, Stage{"credential", last})
@@ -97,13 +102,14 @@ func (c *compiler) retry(u *Upstream, key string, cfg config.Retry) *retry.Stage
 	stage, err := retry.New(retry.Settings{
 		Attempts: cfg.Attempts, Base: cfg.Base, Cap: cfg.Cap, Statuses: cfg.Statuses,
 		IdempotencyHeader: cfg.IdempotencyHeader, MintKey: cfg.MintKey,
-		NewKey: c.env.NewKey, Jitter: c.env.Jitter, Budget: u.budget,
+		NewKey: c.env.NewKey, Jitter: c.env.Jitter, Budget: u.budget, Answer: answerForRetry,
 		OnRetry: func(ctx context.Context, e retry.Event) {
 			CallFrom(ctx).addWait(e.Delay)
 			observe(ctx, Event{Kind: EventRetry, Upstream: name, Attempt: e.Attempt, Reason: e.Reason, Delay: e.Delay})
 		},
 		OnGiveUp: func(ctx context.Context, e retry.Event) {
-			if e.Reason == retry.AttemptsSpent && e.Attempt > 1 || e.Reason == retry.BudgetSpent {
+			exhausted := meaning(CallFrom(ctx).finding()) == answer.Exhausted // then a caller's own retries are in vain, too
+			if exhausted || e.Reason == retry.AttemptsSpent && e.Attempt > 1 || e.Reason == retry.BudgetSpent {
 				CallFrom(ctx).giveUp()
 			}
 			observe(ctx, Event{Kind: EventGiveUp, Upstream: name, Attempt: e.Attempt, Reason: e.Reason})

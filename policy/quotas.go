@@ -49,7 +49,7 @@ func (c *compiler) limitSettings(upstream string, table config.Limit) limit.Sett
 	return limit.Settings{
 		Count: table.Rate.Count, Per: table.Rate.Per, Burst: table.Burst, Concurrency: table.Concurrency,
 		MaxWait: table.MaxWait, MaxQueue: table.MaxQueue,
-		Window: table.Shape == "window", Learn: table.Learn,
+		Window: table.Shape == "window", Learn: table.Learn, Dialect: dialect(table), Answer: answerForLimit,
 		Jitter:  c.env.Jitter,
 		Claim:   claim,
 		OnQueue: func(ctx context.Context, _ string, turn time.Time) { auth.Until(ctx, turn) },
@@ -64,7 +64,7 @@ func (c *compiler) limitSettings(upstream string, table config.Limit) limit.Sett
 	}
 }
 
-// limitText is a limit as it is configured, for people.
+// limitText is a limit as it is configured, for people: "learned" if it is not.
 func limitText(l config.Limit) string {
 	var parts []string
 	if l.Rate.Count > 0 {
@@ -72,6 +72,9 @@ func limitText(l config.Limit) string {
 	}
 	if l.Concurrency > 0 {
 		parts = append(parts, strconv.Itoa(l.Concurrency)+" at once")
+	}
+	if parts == nil {
+		return "learned"
 	}
 	return strings.Join(parts, ", ")
 }

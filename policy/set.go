@@ -128,6 +128,7 @@ type Upstream struct {
 	limits    map[string]*limit.Group // "0", "POST /x 0" → the quotas of that limit table
 	circuit   *breaker.Group
 	budget    *retry.Budget
+	exhausted *exhaustion
 
 	credentials map[string]*credential // name → those that are fetched
 	named       map[string]auth.Source // name of a connection → the credential that the file has for it

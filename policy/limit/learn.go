@@ -14,25 +14,57 @@ import (
 // epoch where seconds were meant.
 const maxHint = 24 * time.Hour
 
+// A Meaning is what an answer means for its quota where its status does not say it.
+type Meaning int
+
+// The meanings.
+const (
+	AsStatus  Meaning = iota // what its status says
+	Throttled                // too fast
+	Exhausted                // the quota is spent, and that is no matter of pace
+	Unrelated                // it is about something else: an answer like any other
+)
+
+// An Answer is what an answer means, whatever its status.
+type Answer struct {
+	Meaning Meaning
+	After   time.Duration // Throttled, Exhausted: for how long nothing is to be sent; 0: it does not say
+}
+
 // A verdict is what an answer says of our pace.
 type verdict struct {
 	fine  bool          // the provider is content with it
 	after time.Duration // for how long nothing is to be sent; not positive: it does not say
 }
 
-// learn reads it. RFC 6585 section 4: 429, with or without a time; RFC 9110 section
+// learn reads what the answer to a request says: by what it means, or else by its status.
+func (g *Group) learn(req *http.Request, resp *http.Response, now time.Time) verdict {
+	s, said := &g.settings, Answer{}
+	if s.Answer != nil {
+		said = s.Answer(req, resp)
+	}
+	switch said.Meaning {
+	case Throttled, Exhausted:
+		return verdict{said.Meaning == Exhausted, min(said.After, maxHint)}
+	case Unrelated:
+		return byStatus(http.StatusOK, resp.Header, now, s.Dialect)
+	}
+	return byStatus(resp.StatusCode, resp.Header, now, s.Dialect)
+}
+
+// byStatus reads a status and its header. RFC 6585 section 4: 429, with or without a time; RFC 9110 section
 // 15.6.4: a 503 that names a time; a 403 that names one, or says that nothing is left
 // (GitHub). A 429 that names no time, neither by Retry-After nor as that of its quota,
 // does not say for how long, and the call that got it backs off.
-func learn(resp *http.Response, now time.Time) verdict {
-	throttle := resp.StatusCode == http.StatusTooManyRequests
-	if throttle || resp.StatusCode == http.StatusServiceUnavailable || resp.StatusCode == http.StatusForbidden {
-		if after, named := hint.RetryAfter(resp.Header, now); named {
+func byStatus(status int, header http.Header, now time.Time, dialect *quota.Dialect) verdict {
+	throttle := status == http.StatusTooManyRequests
+	if throttle || status == http.StatusServiceUnavailable || status == http.StatusForbidden {
+		if after, named := hint.RetryAfter(header, now); named {
 			return verdict{false, min(after, maxHint)}
 		}
 	}
-	until, exhausted := exhausted(resp, now)
-	throttle = throttle || exhausted && resp.StatusCode == http.StatusForbidden
+	until, exhausted := exhausted(status, header, now, dialect)
+	throttle = throttle || exhausted && status == http.StatusForbidden
 	return verdict{!throttle, min(until.Sub(now), maxHint)}
 }
 
@@ -40,12 +72,12 @@ func learn(resp *http.Response, now time.Time) verdict {
 // counted to, and until when; an error that has its quota's reset beside it is only an
 // error. A quota that has a name of its own ("search") is one of several: that it is
 // spent holds up no other calls, unless it is what refused this one.
-func exhausted(resp *http.Response, now time.Time) (until time.Time, exhausted bool) {
-	refused := resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusForbidden
-	views := slices.DeleteFunc(quota.Parse(resp.Header, now, nil), func(v quota.View) bool {
+func exhausted(status int, header http.Header, now time.Time, dialect *quota.Dialect) (until time.Time, exhausted bool) {
+	refused := status == http.StatusTooManyRequests || status == http.StatusForbidden
+	views := slices.DeleteFunc(quota.Parse(header, now, dialect), func(v quota.View) bool {
 		return !refused && (!usual(v.Bucket) || v.Partition != "" || v.Unit != quota.Requests)
 	})
-	return quota.Exhausted(views, resp.StatusCode, false, now)
+	return quota.Exhausted(views, status, false, now)
 }
 
 // usual reports whether a bucket is the one that most calls count to: it has no name, or

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"time"
+
+	"outrider/policy/quota"
 )
 
 // Settings say what a quota allows. The zero value allows everything and
@@ -42,6 +45,12 @@ type Settings struct {
 	// of the quota until then, and so does an answer that says that nothing of
 	// the quota is left, until that comes back: see package quota.
 	Learn bool
+
+	// Dialect is how the provider tells of its quotas. Nil: it is told by its look.
+	Dialect *quota.Dialect
+
+	// Answer, if not nil, says what an answer means where its status does not.
+	Answer func(req *http.Request, resp *http.Response) Answer
 
 	// Jitter gives a random duration in [0, max). A gate opens up to a tenth of
 	// its hint later, but not more than 250 ms. It may be called with a lock

@@ -66,9 +66,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	now := time.Now()
-	said := learn(resp, now)
 	for i := range p.stops {
 		turn := p.stops[i].turn
+		said := p.stops[i].group.learn(req, resp, now)
 		if said.after > 0 {
 			turn.d.throttled(ctx, now, said.after)
 		}
