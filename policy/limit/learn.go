@@ -28,7 +28,7 @@ const (
 // An Answer is what an answer means, whatever its status.
 type Answer struct {
 	Meaning Meaning
-	After   time.Duration // Throttled, Exhausted: for how long nothing is to be sent; 0: it does not say
+	After   time.Duration // for how long nothing is to be sent; 0: it does not say. Of Throttled what the header says goes before
 }
 
 // A verdict is what an answer says of our pace.
@@ -44,8 +44,14 @@ func (g *Group) learn(req *http.Request, resp *http.Response, now time.Time) ver
 		said = s.Answer(req, resp)
 	}
 	switch said.Meaning {
-	case Throttled, Exhausted:
-		return verdict{said.Meaning == Exhausted, min(said.After, maxHint)}
+	case Throttled:
+		v := byStatus(http.StatusTooManyRequests, resp.Header, now, s.Dialect)
+		if v.after <= 0 {
+			v.after = min(said.After, maxHint)
+		}
+		return v
+	case Exhausted:
+		return verdict{true, min(said.After, maxHint)}
 	case Unrelated:
 		return byStatus(http.StatusOK, resp.Header, now, s.Dialect)
 	}
