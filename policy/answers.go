@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"outrider/policy/answer"
 	"outrider/policy/config"
@@ -24,7 +25,10 @@ func (c *compiler) answers(key string, p config.Policy, own []config.Limit) *ans
 			Values: a.Values, Contains: a.Contains, Means: answer.Meaning(a.Means), Wait: a.Wait,
 		}
 	}
-	settings := answer.Settings{Rules: rules, Attempt: p.AttemptTimeout}
+	settings := answer.Settings{
+		Rules: rules, Attempt: p.AttemptTimeout,
+		Uploaded: func(ctx context.Context) (time.Duration, bool) { return CallFrom(ctx).sinceUpload() },
+	}
 	if len(own) > 0 {
 		settings.Dialect = dialect(own[0])
 	}
@@ -79,6 +83,12 @@ func answerForRetry(req *http.Request, _ *http.Response) retry.Answer {
 		return retry.Answer{Meaning: retry.AsThrottle, After: f.After, Reason: f.String()}
 	}
 	return retry.Answer{}
+}
+
+// likeThrottle reports whether an answer is for retries what a 429 is.
+func likeThrottle(a config.Answer) bool {
+	means := answer.Meaning(a.Means)
+	return means == answer.Throttled || means == answer.Busy
 }
 
 // answerForLimit is what an answer means for its quota.

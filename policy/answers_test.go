@@ -357,3 +357,48 @@ func TestAnswerStageStandsInsideOfLimit(t *testing.T) {
 		t.Errorf("chain without limit and answer is %q, want %q", got, want)
 	}
 }
+
+// What is said of a call says what its answers mean.
+func TestExplainKnowsWhatAnswersMean(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, policytest.NewUpstream(t, spent()))
+		set := r.compile(explained, nil)
+		call(t, set, "GET", "/", "")
+		e, err := set.Explain(t.Context(), "GET", "/api/", "")
+		if err != nil || e.Verdict != "sent at once; the provider has refused others, since the quota is exhausted" {
+			t.Errorf("got %+v, %v", e, err)
+		}
+		for preset, when := range map[string]bool{"stripe": true, "github": false} {
+			e, err := r.compile(fmt.Sprintf("[upstream.api]\npreset = %q\n", preset), nil).Explain(t.Context(), "POST", "/api/x", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			row := e.Retries[3]
+			if row.When != "answered what means throttled or busy" || row.Retry != when {
+				t.Errorf("%s: got %+v", preset, row)
+			}
+		}
+	})
+}
+
+// Each connection has quotas of its own, and one that was handed over again, or removed,
+// has none that is exhausted: nothing else would say so of a customer who has left.
+func TestQuotaOfAConnectionIsForgottenWithIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := tenants(t, newShelves(), nil, spent(), policytest.Step{}, spent(), policytest.Step{Times: -1})
+		answers := strings.TrimPrefix(explained, plain)
+		set := r.compile(keyed+answers, nil)
+		handOver(t, set, "acme", `{"token":"a"}`)
+		handOver(t, set, "other", `{"token":"b"}`)
+		as(t, set, "acme", "/")
+		as(t, set, "other", "/")
+		handOver(t, set, "acme", `{"token":"c"}`)
+		as(t, set, "acme", "/")
+		as(t, set, "acme", "/")
+		if got, want := r.kinds(), []string{
+			"exhausted api.test acme", "replenished api.test acme", "exhausted api.test acme", "replenished api.test acme",
+		}; !slices.Equal(got, want) {
+			t.Errorf("told of %q, want %q", got, want)
+		}
+	})
+}

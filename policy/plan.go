@@ -60,7 +60,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 			chain = append(chain, Stage{"limit", limit.Wrap(p.Cost, limit.Quota{Group: group, Key: keys.per(u.Config.Limits[i].Per)})})
 		}
 		if means != nil {
-			chain = append(chain, Stage{"answer", means.Wrap(u.found(keys, c.env.Observe))})
+			chain = append(chain, Stage{"answer", means.Wrap(u.found(keys, c.env.Observe))}) //nolint:bodyclose // it is told of the answer; the caller closes it
 		}
 		if last := auth.WrapLast(source, guard); last != nil {
 			chain = append(chain, Stage{"credential", last})

@@ -2,10 +2,12 @@ package config_test
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
 	"outrider/policy/config"
+	"outrider/policy/quota"
 )
 
 // answersOf are what the answers of an upstream, and of its rules, mean.
@@ -64,6 +66,15 @@ answer = []
 	}
 	if want := [][]config.Answer{{lockTimeout, secondary}, {secondary}, nil}; !reflect.DeepEqual(rules, want) {
 		t.Errorf("rules: got %+v, want %+v", rules, want)
+	}
+}
+
+// config.toml lists the dialects that there are.
+func TestReferenceNamesEveryDialect(t *testing.T) {
+	for _, name := range quota.Names() {
+		if !strings.Contains(reference(t), name) {
+			t.Errorf("config.toml does not name %s", name)
+		}
 	}
 }
 
