@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"outrider/policy/answer"
 	"outrider/policy/auth"
 )
 
@@ -29,7 +30,8 @@ type Call struct {
 	awaiting atomic.Bool               // the client is being waited for, for more of its body
 	bodyFail atomic.Bool
 	gaveUp   atomic.Bool
-	guard    atomic.Pointer[auth.Guard] // of the latest attempt; nil: none carried a secret
+	guard    atomic.Pointer[auth.Guard]     // of the latest attempt; nil: none carried a secret
+	meaning  atomic.Pointer[answer.Finding] // of the latest answer; nil: what its status says
 }
 
 type callKey struct{}
@@ -129,6 +131,22 @@ func (c *Call) giveUp() {
 	}
 }
 
+// found notes what an answer means. Attempts follow each other, and whoever asks has the
+// latest answer in hand: so it is never that of another.
+func (c *Call) found(f *answer.Finding) {
+	if c != nil {
+		c.meaning.Store(f)
+	}
+}
+
+// finding is what the latest answer means; nil: what its status says.
+func (c *Call) finding() *answer.Finding {
+	if c == nil {
+		return nil
+	}
+	return c.meaning.Load()
+}
+
 // An Attempt is one pass of a call through the transport.
 type Attempt struct {
 	Start  time.Time // when the attempt began, before dialing
@@ -183,11 +201,16 @@ type EventKind string
 
 // The kinds of events.
 const (
-	EventWait    EventKind = "wait"    // a call waited for its turn: Reason, Delay
-	EventRetry   EventKind = "retry"   // another attempt follows: Attempt, Reason, Delay
-	EventGiveUp  EventKind = "give-up" // no further attempt although the last one did not succeed: Attempt, Reason
-	EventGate    EventKind = "gate"    // the provider closed a quota until Until
-	EventRefresh EventKind = "refresh" // a token was asked for: Key is the credential, From why, Reason how it ended, Delay how long it took, Err; Until the token's end
+	EventWait   EventKind = "wait"    // a call waited for its turn: Reason, Delay
+	EventRetry  EventKind = "retry"   // another attempt follows: Attempt, Reason, Delay
+	EventGiveUp EventKind = "give-up" // no further attempt although the last one did not succeed: Attempt, Reason
+	EventGate   EventKind = "gate"    // the provider closed a quota until Until
+	// EventExhausted: the provider refused a call for a quota that no waiting brings back:
+	// Key is the quota, Reason the word that said so. EventReplenished: it took one again,
+	// or the connection whose quota it was is another now, or gone.
+	EventExhausted   EventKind = "exhausted"
+	EventReplenished EventKind = "replenished"
+	EventRefresh     EventKind = "refresh" // a token was asked for: Key is the credential, From why, Reason how it ended, Delay how long it took, Err; Until the token's end
 	// EventFound: trouble that EventRefresh told of is over, since another process has kept
 	// other tokens, such as those of a login: Key is the credential.
 	EventFound EventKind = "found"

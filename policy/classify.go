@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+
+	"outrider/policy/answer"
 )
 
 // Class says what the end of an attempt means. One table decides it for the
@@ -12,12 +14,14 @@ type Class string
 
 // The classes.
 const (
-	ClassOK         Class = "ok"          // the upstream answered; also with its own 4xx
-	ClassThrottled  Class = "throttled"   // 429: alive, and asking for patience
-	ClassAuth       Class = "auth"        // 401, 403: alive, and refusing this credential
-	ClassFault      Class = "fault"       // the upstream failed, or could not be reached
-	ClassClientGone Class = "client-gone" // our client left, or gave us too little time: nobody's fault
-	ClassLocal      Class = "local"       // we refused it ourselves: nothing was sent
+	ClassOK         Class = "ok"              // the upstream answered; also with its own 4xx
+	ClassThrottled  Class = "throttled"       // 429: alive, and asking for patience
+	ClassExhausted  Class = "quota-exhausted" // alive, and a quota is spent that no waiting brings back
+	ClassBusy       Class = "busy"            // alive, and to be asked again: no matter of a quota
+	ClassAuth       Class = "auth"            // 401, 403: alive, and refusing this credential
+	ClassFault      Class = "fault"           // the upstream failed, or could not be reached
+	ClassClientGone Class = "client-gone"     // our client left, or gave us too little time: nobody's fault
+	ClassLocal      Class = "local"           // we refused it ourselves: nothing was sent
 )
 
 // statusClass holds the statuses whose class is not ok. 529 is "overloaded" at
@@ -34,13 +38,11 @@ var statusClass = map[int]Class{
 	529:                            ClassFault,
 }
 
-// Classify says what a response or an error means. ctx is the call's context.
+// Classify says what a response or an error means. ctx is the call's context, whose
+// latest answer resp is.
 func Classify(ctx context.Context, resp *http.Response, err error) Class {
 	if err == nil {
-		if class, ok := statusClass[resp.StatusCode]; ok {
-			return class
-		}
-		return ClassOK
+		return classifyAnswer(resp.StatusCode, meaning(CallFrom(ctx).finding()))
 	}
 	if _, ok := errors.AsType[Refusal](err); ok {
 		return ClassLocal
@@ -52,6 +54,28 @@ func Classify(ctx context.Context, resp *http.Response, err error) Class {
 		return ClassClientGone // how little time a caller has says nothing about the upstream
 	}
 	return ClassFault
+}
+
+// classifyAnswer goes by what the answer means, and else by its status. That a server is
+// busy does not say that it is well.
+func classifyAnswer(status int, means answer.Meaning) Class {
+	class, ok := statusClass[status]
+	if !ok {
+		class = ClassOK
+	}
+	switch means {
+	case answer.Exhausted:
+		return ClassExhausted
+	case answer.Throttled:
+		return ClassThrottled
+	case answer.Refused:
+		return ClassAuth
+	case answer.Busy:
+		if class != ClassFault {
+			return ClassBusy
+		}
+	}
+	return class
 }
 
 // ClientGone reports that the context ended because the client left, and not

@@ -138,6 +138,9 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 		old = &Upstream{Config: &config.Upstream{}}
 	}
 	c.old = old
+	if u.exhausted = old.exhausted; u.exhausted == nil || !explains(cfg) {
+		u.exhausted = new(exhaustion)
+	}
 	u.transport = c.transport(u, old)
 	u.circuit = c.circuit(u, old)
 	u.budget = old.budget

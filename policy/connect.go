@@ -173,7 +173,7 @@ func (c *compiler) template(u *Upstream) *template {
 	once := sync.OnceValues(func() (http.RoundTripper, error) { return c.env.TokenTransport(u.Config) })
 	env.TokenTransport = func(*config.Upstream) (http.RoundTripper, error) { return once() }
 	return &template{
-		upstream: name, auth: common, egress: u.Config.Egress, kept: env.Kept, observe: env.Observe,
+		upstream: name, auth: common, egress: u.Config.Egress, kept: env.Kept, observe: u.observeConnection(env.Observe),
 		keep: func(connection string) (Keeper, error) { return env.Keep(ConnectionID(name, connection)) },
 		make: func(connection string, keeper Keeper, before keptSource) (keptSource, error) {
 			if common.Type != "oauth2" {

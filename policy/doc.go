@@ -8,7 +8,7 @@
 // Every policy is a decorator of [net/http.RoundTripper]; that is the one
 // interface between our parts. Outermost first:
 //
-//	deadline(retry(auth(circuit(limit(credential(attempt(transport)))))))
+//	deadline(retry(auth(circuit(limit(answer(credential(attempt(transport))))))))
 //
 // # Why this order
 //
@@ -19,6 +19,10 @@
 //     stops the rest of this very loop.
 //   - circuit is outside limit: a refused call spends no turn, and never waits
 //     in line to be told no.
+//   - answer is inside everything that acts on an answer: what one means where its
+//     status does not say it is found out once, and is the same for limit, circuit,
+//     retry and the log. They have it by the [Call]. An upstream that says nothing of
+//     its answers has no such stage.
 //   - limit is inside retry: the provider counts requests, not intentions.
 //   - auth is inside retry, outside circuit and limit: every attempt carries a
 //     live credential, and quotas and circuits can be kept per credential. It has

@@ -103,6 +103,9 @@ func (s *Set) Explain(ctx context.Context, method, target, connection string) (*
 	if e.Verdict == "" {
 		e.Verdict = e.verdict(plan, wait)
 	}
+	if u.Exhausted(key) {
+		e.Verdict += "; the provider has refused others, since the quota is exhausted"
+	}
 	return e, nil
 }
 
@@ -237,6 +240,13 @@ func forecastRetries(req *http.Request, plan *Plan) []RetryForecast {
 		forecast("nothing was sent", class, retry.Unsent, ""),
 		forecast("no answer came", class, retry.NoAnswer, ""),
 		forecast("answered "+statuses, class, retry.Answered, retry.Listed),
+	}
+	if slices.ContainsFunc(plan.Policy.Answers, likeThrottle) {
+		verdict := retry.Final
+		if slices.Contains(cfg.Statuses, http.StatusTooManyRequests) {
+			verdict = retry.Listed
+		}
+		list = append(list, forecast("answered what means throttled or busy", class, retry.Answered, verdict))
 	}
 	if class == retry.Unsafe && cfg.IdempotencyHeader != "" {
 		list = append(list, forecast("any of these, with "+cfg.IdempotencyHeader, retry.Keyed, retry.NoAnswer, ""))

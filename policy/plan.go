@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 
+	"outrider/policy/answer"
 	"outrider/policy/auth"
 	"outrider/policy/config"
 	"outrider/policy/retry"
@@ -16,8 +17,8 @@ type Plan struct {
 	Policy     config.Policy // effective settings
 	Stages     []string      // names, outermost first
 	Credential string        // names the credential that is injected; never its value
-	quotas     []quota       // its own
-	passes     []quota       // those, and the upstream's
+	quotas     []table       // its own
+	passes     []table       // those, and the upstream's
 	retry      *retry.Stage
 	upstream   *Upstream
 	source     auth.Source                   // of its own credential
@@ -28,7 +29,7 @@ type Plan struct {
 
 // plan builds the chain of one rule. own are the upstream's quotas, extra the
 // rule's: a call that matches the rule has to pass all of them.
-func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Policy, own, extra []quota) *Plan {
+func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Policy, own, extra []table) *Plan {
 	connects := credential == "default" && config.Connectable(p.Auth)
 	source := c.injected(u, key+".auth", credential, p)
 	// A placeholder is one credential, wherever its callers write it: it is not
@@ -38,6 +39,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 	}
 	again := c.retry(u, key, p.Retry)
 	passes := slices.Concat(extra, own) // those of the rule first: see Upstream.way
+	means := c.answers(key, p, u.Config.Limits)
 	build := func(source auth.Source, keys keys) Chain {
 		if signing, ok := source.(*auth.SigV4); ok && signing != nil {
 			source = signing.WithReplayBody(p.ReplayBody)
@@ -49,6 +51,9 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 		chain = append(chain, Stage{"auth", auth.Wrap(source, guard)}, Stage{"circuit", u.circuit.Wrap(keys.credential)})
 		if len(passes) > 0 {
 			chain = append(chain, Stage{"limit", u.quotas.Wrap(u.way(passes, p.Cost, keys))})
+		}
+		if means != nil {
+			chain = append(chain, Stage{"answer", means.Wrap(u.found(keys, c.env.Observe))}) //nolint:bodyclose // it is told of the answer; the caller closes it
 		}
 		if last := auth.WrapLast(source, guard); last != nil {
 			chain = append(chain, Stage{"credential", last})
@@ -90,13 +95,14 @@ func (c *compiler) retry(u *Upstream, key string, cfg config.Retry) *retry.Stage
 	stage, err := retry.New(retry.Settings{
 		Attempts: cfg.Attempts, Base: cfg.Base, Cap: cfg.Cap, Statuses: cfg.Statuses,
 		IdempotencyHeader: cfg.IdempotencyHeader, MintKey: cfg.MintKey,
-		NewKey: c.env.NewKey, Jitter: c.env.Jitter, Budget: u.budget,
+		NewKey: c.env.NewKey, Jitter: c.env.Jitter, Budget: u.budget, Answer: answerForRetry,
 		OnRetry: func(ctx context.Context, e retry.Event) {
 			CallFrom(ctx).addWait(e.Delay)
 			observe(ctx, Event{Kind: EventRetry, Upstream: name, Attempt: e.Attempt, Reason: e.Reason, Delay: e.Delay})
 		},
 		OnGiveUp: func(ctx context.Context, e retry.Event) {
-			if e.Reason == retry.AttemptsSpent && e.Attempt > 1 || e.Reason == retry.BudgetSpent {
+			exhausted := meaning(CallFrom(ctx).finding()) == answer.Exhausted // then a caller's own retries are in vain, too
+			if exhausted || e.Reason == retry.AttemptsSpent && e.Attempt > 1 || e.Reason == retry.BudgetSpent {
 				CallFrom(ctx).giveUp()
 			}
 			observe(ctx, Event{Kind: EventGiveUp, Upstream: name, Attempt: e.Attempt, Reason: e.Reason})

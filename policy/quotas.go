@@ -13,21 +13,21 @@ import (
 	"outrider/policy/pace"
 )
 
-// A quota is one limit table of an upstream, or of one of its rules.
-type quota struct {
+// A table is one limit table of an upstream, or of one of its rules.
+type table struct {
 	config.Limit
-	table int    // where it stands in Upstream.quotas
+	index int    // where it stands in Upstream.quotas
 	name  string // by which a reload finds it
 }
 
 // quotas makes the quotas of all limit tables: those of the upstream, and those of each
 // of its rules. What there was before goes on.
-func (c *compiler) quotas(u, old *Upstream) (own []quota, byRule [][]quota) {
+func (c *compiler) quotas(u, old *Upstream) (own []table, byRule [][]table) {
 	var tables []limit.Table
-	add := func(of string, limits []config.Limit) (added []quota) {
+	add := func(of string, limits []config.Limit) (added []table) {
 		for i, l := range limits {
 			name := fmt.Sprintf("%slimit[%d]", of, i)
-			added = append(added, quota{l, len(tables), name})
+			added = append(added, table{l, len(tables), name})
 			tables = append(tables, limit.Table{Name: name, Settings: c.limitSettings(u.Config.Name, l)})
 		}
 		return added
@@ -47,7 +47,7 @@ func (c *compiler) quotas(u, old *Upstream) (own []quota, byRule [][]quota) {
 
 // coarsest is the setting per of those quotas that most calls share: calls that have
 // any quota in common are of one host at least, or of one upstream.
-func coarsest(quotas []quota) string {
+func coarsest(quotas []table) string {
 	per := "credential"
 	for _, q := range quotas {
 		per = coarser(per, q.Per)
@@ -67,10 +67,10 @@ func coarser(a, b string) string {
 // way is that of calls with these keys, which cost so much, through some quotas. The
 // slots of those that are named first are kept for a call that waits for one of the
 // others.
-func (u *Upstream) way(quotas []quota, cost int, keys keys) limit.Way {
+func (u *Upstream) way(quotas []table, cost int, keys keys) limit.Way {
 	way := limit.Way{Cost: cost, Scope: keys.per(u.scope)}
 	for _, q := range quotas {
-		way.Stops = append(way.Stops, limit.Stop{Table: q.table, Key: keys.per(q.Per)})
+		way.Stops = append(way.Stops, limit.Stop{Table: q.index, Key: keys.per(q.Per)})
 	}
 	return way
 }
@@ -80,7 +80,8 @@ func (c *compiler) limitSettings(upstream string, table config.Limit) limit.Sett
 	return limit.Settings{
 		Count: table.Rate.Count, Per: table.Rate.Per, Burst: table.Burst, Concurrency: table.Concurrency,
 		MaxWait: table.MaxWait, MaxQueue: table.MaxQueue,
-		Kind: kind(table), Guard: onTheWay(table.Rate.Per), Learn: table.Learn,
+		Kind: kind(table), Guard: onTheWay(table.Rate.Per), Style: styles[table.Shape],
+		Learn: table.Learn, Dialect: dialect(table), Answer: answerForLimit,
 		Jitter:  c.env.Jitter,
 		Claim:   claim,
 		OnQueue: func(ctx context.Context, _ string, turn time.Time) { auth.Until(ctx, turn) },
@@ -110,7 +111,10 @@ func kind(l config.Limit) pace.Kind {
 // of the rate is lost, and no more than the time on the way can differ by.
 func onTheWay(per time.Duration) time.Duration { return min(per/50, 250*time.Millisecond) }
 
-// limitText is a limit as it is configured, for people.
+// styles are how what is learned is used, by the setting shape.
+var styles = map[string]pace.Style{"auto": pace.Auto, "window": pace.Spend, "smooth": pace.Spread}
+
+// limitText is a limit as it is configured, for people: "learned" if it is not.
 func limitText(l config.Limit) string {
 	var parts []string
 	if l.Rate.Count > 0 {
@@ -118,6 +122,9 @@ func limitText(l config.Limit) string {
 	}
 	if l.Concurrency > 0 {
 		parts = append(parts, strconv.Itoa(l.Concurrency)+" at once")
+	}
+	if parts == nil {
+		return "learned"
 	}
 	return strings.Join(parts, ", ")
 }

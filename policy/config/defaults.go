@@ -30,6 +30,7 @@ func defaultPolicy() Policy {
 		ReplayBody:     1 << 20,
 		Auth:           Auth{Type: "passthrough"},
 		Cost:           1,
+		Limits:         []Limit{defaultLimit()},
 		Retry: Retry{
 			Attempts: 3,
 			Base:     100 * time.Millisecond,
@@ -55,13 +56,15 @@ func defaultCircuit() Circuit {
 	}
 }
 
-// defaultLimit is what a limit table starts from. Without a table there is no limit.
+// defaultLimit is what a limit table starts from. It is the limit of an upstream without
+// a table: what is learned alone.
 func defaultLimit() Limit {
 	return Limit{
 		MaxWait:  30 * time.Second,
 		MaxQueue: 10000,
 		Shape:    "auto",
 		Learn:    true,
+		Dialect:  "auto",
 		Per:      "credential",
 	}
 }

@@ -96,7 +96,8 @@ type Policy struct {
 	IdleTimeout    time.Duration // silence inside a body
 	ReplayBody     int64         // bytes of a request body that are kept for a second attempt
 	Auth           Auth
-	Cost           int // tokens that a call spends of each rate, at least 1
+	Cost           int      // tokens that a call spends of each rate, at least 1
+	Answers        []Answer // what answers mean where their status does not say it; the first that fits counts
 	Limits         []Limit
 	Retry          Retry
 }
@@ -180,7 +181,7 @@ type OAuth2 struct {
 	RedirectURL     string // where the provider's page leads back to; "": a free port of loopback
 }
 
-// A Limit is one quota that we keep. At least one of Rate and Concurrency is set.
+// A Limit is one quota that we keep. At least one of Rate, Concurrency and Learn is set.
 type Limit struct {
 	Rate        Rate          // zero: no rate
 	Burst       int           // calls that may go at once; 0: what the rate gives in 200 ms, at least 1
@@ -189,7 +190,21 @@ type Limit struct {
 	MaxQueue    int           // calls that may wait
 	Shape       string        // "auto", "window" or "smooth"
 	Learn       bool          // follow what responses say about the quota
+	Dialect     string        // how the provider tells of it: "auto", or one of quota.Names
 	Per         string        // what has a quota of its own: "credential", "host" or "upstream"
+}
+
+// An Answer says what some answers mean, whatever their status says. One of Field, Header
+// and GraphQL is set.
+type Answer struct {
+	Statuses []int         // 200 to 599
+	Field    string        // path into a JSON body: "error.code"
+	Header   string        // name of a header
+	GraphQL  bool          // a query that was throttled, with the points that are left
+	Values   []string      // what the field is, or …
+	Contains []string      // … has in it, in any case; without both a header has to be there
+	Means    string        // "exhausted", "throttled", "busy" or "refused"
+	Wait     time.Duration // of throttled and busy, where the answer names no time; 0: unknown
 }
 
 // Retry says how often and when a call is sent again.

@@ -91,6 +91,7 @@ var policyKeys = table[Policy]{
 	credential("auth"),
 	integer("cost", func(p *Policy) *int { return &p.Cost }, between(1, largest)),
 	limits("limit"),
+	answers("answer"),
 	sub("retry", func(p *Policy) *Retry { return &p.Retry }, retryKeys, retryAgrees),
 }
 
@@ -145,6 +146,7 @@ var limitKeys = table[Limit]{
 	integer("max_queue", func(l *Limit) *int { return &l.MaxQueue }, between(1, largest)),
 	text("shape", func(l *Limit) *string { return &l.Shape }, oneOf("auto", "window", "smooth")),
 	flag("learn", func(l *Limit) *bool { return &l.Learn }),
+	text("dialect", func(l *Limit) *string { return &l.Dialect }, oneOf(dialects()...)),
 	text("per", func(l *Limit) *string { return &l.Per }, oneOf("credential", "host", "upstream")),
 }
 

@@ -71,6 +71,9 @@ func (l layer) upstream(n node, written map[string]any) map[string]any {
 	if n.has("rule") || l.Upstream["rule"] != nil {
 		both["rule"] = l.rules(n.child("rule"), host)
 	}
+	if n.has("answer") {
+		both["answer"] = l.answers(n.child("answer"))
+	}
 	l.asks(n.path, "")
 	return both
 }

@@ -71,8 +71,11 @@ func TestReferenceShowsTheDefaultsOfAnUpstream(t *testing.T) {
 	if !reflect.DeepEqual(shown.Limits, silentLimit) {
 		t.Errorf("limit: config.toml shows %+v, the default is %+v", shown.Limits, silentLimit)
 	}
+	if len(shown.Answers) != 3 || silent.Answers != nil {
+		t.Errorf("answers: config.toml shows %+v, the default is %+v", shown.Answers, silent.Answers)
+	}
 	// These have no default that could be shown.
-	shown.Rules, shown.Limits, shown.Hosts = nil, nil, silent.Hosts
+	shown.Rules, shown.Limits, shown.Answers, shown.Hosts = nil, silent.Limits, nil, silent.Hosts
 	if !reflect.DeepEqual(shown, silent) {
 		t.Errorf("config.toml shows\n%+v\nthe default is\n%+v", shown, silent)
 	}
@@ -90,7 +93,7 @@ func TestReferenceHasEveryKey(t *testing.T) {
 			continue // known only to explain why it is wrong
 		}
 		// What a rule's tables take is shown where the upstream has them.
-		path = regexp.MustCompile(`\.rule\.(auth|limit|retry)\.`).ReplaceAllString(path, ".$1.")
+		path = regexp.MustCompile(`\.rule\.(auth|limit|answer|retry)\.`).ReplaceAllString(path, ".$1.")
 		// And so is what a connection takes, but for its url.
 		path = strings.Replace(path, ".connection.NAME.url", ".connection.acme.url", 1)
 		path = strings.Replace(path, ".connection.NAME.", ".auth.", 1)
@@ -148,7 +151,7 @@ limit = [{ concurrency = 1 }, { rate = "1/s", per = "upstream" }]
 		Cost: 1,
 		Limits: []config.Limit{{
 			Rate: config.Rate{Count: 10, Per: time.Second}, Burst: 3,
-			MaxWait: 30 * time.Second, MaxQueue: 10000, Shape: "auto", Learn: true, Per: "credential",
+			MaxWait: 30 * time.Second, MaxQueue: 10000, Shape: "auto", Learn: true, Dialect: "auto", Per: "credential",
 		}},
 		Retry: config.Retry{
 			Attempts: 5, Base: 100 * time.Millisecond, Cap: 20 * time.Second, Budget: 0.1,

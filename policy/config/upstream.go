@@ -162,7 +162,7 @@ func noCircuit(key string) field[Rule] {
 }
 
 // limits reads one table, or a list of them, in place of what was there. An empty
-// list is no limit.
+// list is no limit, and nothing is learned.
 func limits(key string) field[Policy] {
 	return field[Policy]{key, func(n node, p *Policy) {
 		tables := n.tables()
@@ -186,8 +186,8 @@ func readLimit(n node) Limit {
 		return l
 	}
 	switch {
-	case l.Rate.Count == 0 && l.Concurrency == 0:
-		n.fail(`needs a rate (such as rate = "100/s"), a concurrency, or both`)
+	case l.Rate.Count == 0 && l.Concurrency == 0 && !l.Learn:
+		n.fail(`limits nothing: needs a rate (such as rate = "100/s"), a concurrency, or learn`)
 	case l.Rate.Count == 0 && n.has("burst"):
 		n.child("burst").fail("belongs to a rate, and there is none")
 	}

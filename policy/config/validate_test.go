@@ -113,7 +113,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"swapped letters", crm(`retry.attempst = 3`), `upstream.crm.retry.attempst: unknown key; did you mean "attempts"?`},
 		{"wrong table", crm(`attempts = 3`), `upstream.crm.attempts: unknown key; it belongs in [upstream.NAME.retry]`},
 		{"below a table by mistake", "[telemetry]\naccess_key = \"env:K\"", `telemetry.access_key: unknown key; it belongs at the top of the document, above the first [table]`},
-		{"later capability", crm(`outbox = "allow"`), `upstream.crm.outbox: unknown key; known here: preset, url, hosts, listen, intercept, rewrite_links, proxy, ca_file, client_cert, client_key, timeout, attempt_timeout, idle_timeout, replay_body, auth, cost, limit, retry, circuit, connections, connection, rule`},
+		{"later capability", crm(`outbox = "allow"`), `upstream.crm.outbox: unknown key; known here: preset, url, hosts, listen, intercept, rewrite_links, proxy, ca_file, client_cert, client_key, timeout, attempt_timeout, idle_timeout, replay_body, auth, cost, limit, answer, retry, circuit, connections, connection, rule`},
 		{"later table", `outbox.max_age = "1h"`, `outbox: unknown key; known here: listen, admin, state_dir, access_key, forward, egress, store, telemetry, alerts, upstream`},
 
 		// Upstreams.
@@ -228,7 +228,9 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"cost that no window holds", crm("cost = 6\nlimit = [{ rate = \"5/s\" }, { rate = \"5/m\", shape = \"window\" }]"), `upstream.crm.cost = 6: must be at most 5: a window of 5/m holds no more`},
 		{"cost of a rule that no window of its upstream holds", crm("limit = { rate = \"5/m\", shape = \"window\" }\nrule = [{ match = \"POST\", cost = 6 }]"), `upstream.crm.rule[0].cost = 6: must be at most 5: a window of 5/m holds no more`},
 		{"cost of the upstream that no window of a rule holds", crm("cost = 6\nrule = [{ match = \"POST\", limit = { rate = \"0.5/m\", shape = \"window\" } }]"), `upstream.crm.rule[0].cost: must be at most 1: a window of 0.5/m holds no more`},
-		{"nothing limited", crm(`limit = { burst = 5 }`), `upstream.crm.limit: needs a rate (such as rate = "100/s"), a concurrency, or both`},
+		{"nothing limited", crm(`limit = { learn = false }`), `upstream.crm.limit: limits nothing: needs a rate (such as rate = "100/s"), a concurrency, or learn`},
+		{"burst of what is learned", crm(`limit = { burst = 5 }`), `upstream.crm.limit.burst = 5: belongs to a rate, and there is none`},
+		{"dialect", crm(`limit = { dialect = "gitlub" }`), `upstream.crm.limit.dialect = "gitlub": must be one of auto, akamai, anthropic, atlassian, brevo, github, gitlab, hubspot, ietf, milliseconds, openai, reddit, salesforce, shopify, twitter, vimeo; did you mean "github"?`},
 		{"burst of no rate", crm(`limit = { concurrency = 5, burst = 5 }`), `upstream.crm.limit.burst = 5: belongs to a rate, and there is none`},
 		{"no calls", crm(`limit = { rate = "0/s" }`), `upstream.crm.limit.rate = "0/s": must be more than 0 calls, and at most 1000000000`},
 		{"rate without time", crm(`limit = { rate = 100 }`), `upstream.crm.limit.rate = 100: must be calls per time, such as "100/s", "190/10s" or "5000/h"`},
@@ -238,6 +240,26 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"per", crm(`limit = { rate = "1/s", per = "tenant" }`), `upstream.crm.limit.per = "tenant": must be one of credential, host, upstream`},
 		{"limit that is no table", crm(`limit = "100/s"`), `upstream.crm.limit = "100/s": must be a table, [upstream.crm.limit], or several, [[upstream.crm.limit]]`},
 		{"largest count", crm(`limit = { concurrency = 9223372036854775807 }`), `upstream.crm.limit.concurrency = 9223372036854775807: must be at most 1000000000`},
+
+		// Answers.
+		{"answer that is no list", crm(`answer = { status = 429, means = "busy" }`), `upstream.crm.answer: must be a list of tables: [[upstream.crm.answer]]`},
+		{"answer that is no table", crm(`answer = [429]`), `upstream.crm.answer[0] = 429: must be a table: [upstream.crm.answer[0]]`},
+		{"no status", crm(`answer = [{ header = "X", means = "busy" }]`), `upstream.crm.answer[0].status: is missing: of which answers? Such as 429, or [403, 429]`},
+		{"no meaning", crm(`answer = [{ status = 429, header = "X" }]`), `upstream.crm.answer[0].means: is missing: one of exhausted, throttled, busy, refused`},
+		{"another meaning", crm(`answer = [{ status = 429, header = "X", means = "throttle" }]`), `upstream.crm.answer[0].means = "throttle": must be one of exhausted, throttled, busy, refused; did you mean "throttled"?`},
+		{"status of nothing", crm(`answer = [{ status = [], header = "X", means = "busy" }]`), `upstream.crm.answer[0].status: must be a status, such as 429, or a list of them`},
+		{"status in quotes", crm(`answer = [{ status = "429", header = "X", means = "busy" }]`), `upstream.crm.answer[0].status = "429": must be a status, such as 429, or a list of them`},
+		{"status on the way", crm(`answer = [{ status = 103, header = "X", means = "busy" }]`), `upstream.crm.answer[0].status = 103: must be at least 200`},
+		{"one of several statuses", crm(`answer = [{ status = [429, 600], header = "X", means = "busy" }]`), `upstream.crm.answer[0].status[1] = 600: must be at most 599`},
+		{"answer to be found nowhere", crm(`answer = [{ status = 429, means = "busy" }]`), `upstream.crm.answer[0]: needs one of field (such as "error.code"), header and graphql = true: where does the answer say it?`},
+		{"answer to be found twice", crm(`answer = [{ status = 429, header = "X", field = "code", values = ["x"], means = "busy" }]`), `upstream.crm.answer[0]: needs one of field (such as "error.code"), header and graphql = true: where does the answer say it?`},
+		{"field with any value", crm(`answer = [{ status = 429, field = "code", means = "busy" }]`), `upstream.crm.answer[0].values: is missing: values that the field can have, or contains, texts that are in it`},
+		{"values and contains", crm(`answer = [{ status = 429, field = "code", values = ["x"], contains = ["y"], means = "busy" }]`), `upstream.crm.answer[0].contains: does not stand beside values: write a second table`},
+		{"empty value", crm(`answer = [{ status = 429, field = "code", contains = [""], means = "busy" }]`), `upstream.crm.answer[0].contains[0] = "": must not be empty`},
+		{"path with a gap", crm(`answer = [{ status = 429, field = "error..code", values = ["x"], means = "busy" }]`), `upstream.crm.answer[0].field = "error..code": must be names joined by dots, such as "error.code"`},
+		{"header with a colon", crm(`answer = [{ status = 429, header = "X:", means = "busy" }]`), `upstream.crm.answer[0].header = "X:": must be the name of a header: letters, digits and -`},
+		{"values of points", crm(`answer = [{ status = 200, graphql = true, values = ["x"], means = "throttled" }]`), `upstream.crm.answer[0]: graphql takes neither values nor contains: it looks for THROTTLED`},
+		{"wait for what does not come back", crm(`answer = [{ status = 429, header = "X", means = "exhausted", wait = "60s" }]`), `upstream.crm.answer[0].wait = "60s": does not belong to exhausted: nobody waits for it`},
 
 		// Retry.
 		{"no attempt", crm(`retry.attempts = 0`), `upstream.crm.retry.attempts = 0: must be at least 1`},
@@ -387,7 +409,7 @@ outrider.toml:7: upstream.github.auth.token: is missing: type bearer takes token
 outrider.toml:7: upstream.github.auth.tokn: unknown key; did you mean "token"?
 outrider.toml:10: upstream.github.retry.attempts = 0: must be at least 1
 outrider.toml:11: upstream.github.retry.statuses[1] = "500": must be a whole number without quotes
-outrider.toml:21: upstream.github.rule[1].note: unknown key; known here: match, timeout, attempt_timeout, idle_timeout, replay_body, auth, cost, limit, retry, circuit
+outrider.toml:21: upstream.github.rule[1].note: unknown key; known here: match, timeout, attempt_timeout, idle_timeout, replay_body, auth, cost, limit, answer, retry, circuit
 outrider.toml:25: upstream.github.rule[1].retry.attempts = 99: must be at most 10
 outrider.toml:27: upstream.other.url: is missing: where do calls go? Such as "https://api.example.com"`)
 	if err == nil || err.Error() != want {

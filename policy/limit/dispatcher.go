@@ -279,6 +279,9 @@ func (d *dispatcher) take(l *lane, now time.Time, r route, cost int) turn {
 	l.sent++
 	l.flying += cost
 	t := turn{d: d, lane: l, route: r, seq: l.sent, meters: l.meters, taken: now, cost: cost}
+	if l.base != nil {
+		t.learner = l.base.settings
+	}
 	for _, m := range l.meters {
 		m.spend(now, cost)
 		m.active++

@@ -89,7 +89,8 @@
 // A 429, or a 503, with a Retry-After (RFC 9110 section 10.2.3) closes the
 // gate of the quota: nothing is sent before that time, by anybody. So does an
 // answer, whatever its status, that says that nothing is left, in any of the
-// dialects of package quota, until the time that it names. A gate is
+// dialects of package quota, until the time that it names; and what means the same
+// whatever its status, by Settings.Answer. A gate is
 // never early and never shortened by another answer. Behind it the calls go
 // out through the bucket as always. A quota that has no rate has no bucket to
 // slow it down; there one call goes first, and each good answer lets one more

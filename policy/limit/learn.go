@@ -15,6 +15,23 @@ import (
 // epoch where seconds were meant.
 const maxHint = 24 * time.Hour
 
+// A Meaning is what an answer means for its quota where its status does not say it.
+type Meaning int
+
+// The meanings.
+const (
+	AsStatus  Meaning = iota // what its status says
+	Throttled                // too fast
+	Exhausted                // the quota is spent, and that is no matter of pace
+	Unrelated                // it is about something else: an answer like any other
+)
+
+// An Answer is what an answer means, whatever its status.
+type Answer struct {
+	Meaning Meaning
+	After   time.Duration // for how long nothing is to be sent; 0: it does not say. Of Throttled what the header says goes before
+}
+
 // A verdict is what an answer says of our pace.
 type verdict struct {
 	fine  bool          // the provider is content with it
@@ -23,26 +40,47 @@ type verdict struct {
 	views []quota.View  // of its quotas
 }
 
-// learn reads it. RFC 6585 section 4: 429, with or without a time; RFC 9110 section
+// learn reads what the answer to a request says: by what it means, or else by its status.
+func (s *Settings) learn(req *http.Request, resp *http.Response, now time.Time) verdict {
+	said := Answer{}
+	if s.Answer != nil {
+		said = s.Answer(req, resp)
+	}
+	switch said.Meaning {
+	case Throttled:
+		v := byStatus(http.StatusTooManyRequests, resp.Header, now, s.Dialect)
+		if v.after <= 0 && said.After > 0 {
+			v.hints, v.after = true, min(said.After, maxHint)
+		}
+		return v
+	case Exhausted:
+		return verdict{fine: true, after: min(said.After, maxHint)}
+	case Unrelated:
+		return byStatus(http.StatusOK, resp.Header, now, s.Dialect)
+	}
+	return byStatus(resp.StatusCode, resp.Header, now, s.Dialect)
+}
+
+// byStatus reads a status and its header. RFC 6585 section 4: 429, with or without a time; RFC 9110 section
 // 15.6.4: a 503 that names a time; a 403 that names one, or says that nothing is left
 // (GitHub). A 429 that names no time, neither by Retry-After nor as that of its quota,
 // does not say for how long, and the call that got it backs off.
-func learn(resp *http.Response, now time.Time) verdict {
-	said := verdict{fine: true, views: quota.Parse(resp.Header, now, nil)}
-	switch resp.StatusCode {
+func byStatus(status int, header http.Header, now time.Time, dialect *quota.Dialect) verdict {
+	said := verdict{fine: true, views: quota.Parse(header, now, dialect)}
+	switch status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusForbidden:
 	default:
 		return said
 	}
-	if after, named := hint.RetryAfter(resp.Header, now); named {
+	if after, named := hint.RetryAfter(header, now); named {
 		said.fine, said.hints, said.after = false, true, min(after, maxHint)
 		return said
 	}
-	if resp.StatusCode == http.StatusServiceUnavailable {
+	if status == http.StatusServiceUnavailable {
 		return said
 	}
-	until, exhausted := quota.Exhausted(said.views, resp.StatusCode, false, now)
-	said.fine = !exhausted && resp.StatusCode == http.StatusForbidden
+	until, exhausted := quota.Exhausted(said.views, status, false, now)
+	said.fine = !exhausted && status == http.StatusForbidden
 	said.after = min(until.Sub(now), maxHint)
 	return said
 }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/http"
 	"time"
 
 	"outrider/policy/pace"
+	"outrider/policy/quota"
 )
 
 // Settings say what a quota allows. The zero value allows everything and
@@ -49,6 +51,12 @@ type Settings struct {
 
 	// Style is how what is left of a bucket is used.
 	Style pace.Style
+
+	// Dialect is how the provider tells of its quotas. Nil: it is told by its look.
+	Dialect *quota.Dialect
+
+	// Answer, if not nil, says what an answer means where its status does not.
+	Answer func(req *http.Request, resp *http.Response) Answer
 
 	// Jitter gives a random duration in [0, max). A gate opens up to a tenth of
 	// its hint later, but not more than 250 ms. It may be called with a lock

@@ -47,8 +47,8 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	said := verdict{fine: true}
 	now := time.Now()
-	if turn.learns() {
-		said = learn(resp, now)
+	if turn.learner != nil {
+		said = turn.learner.learn(req, resp, now)
 	}
 	if turn.d.answered(ctx, turn, said, now) {
 		resp.Body = holdUntilClose(resp.Body, turn)

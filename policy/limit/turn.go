@@ -17,10 +17,9 @@ type turn struct {
 	taken  time.Time
 	cost   int
 	eased  []*meter // those whose gates were opening
-}
 
-// learns reports whether anything is learned from the answer.
-func (t *turn) learns() bool { return t.lane.base != nil }
+	learner *Settings // by which the answer is read; nil: nothing is learned
+}
 
 // answered ends the waiting for an answer, which said something of our pace at now. The
 // slots stay taken if hold is true, until release.

@@ -93,20 +93,20 @@ func TestFacts(t *testing.T) {
 		idempotency string
 		limit       map[string]any
 	}
-	rate := func(text string) map[string]any { return map[string]any{"rate": text} }
+	dialect := func(name string) map[string]any { return map[string]any{"dialect": name} }
 	want := map[string]facts{
-		"anthropic":       {auth: "header"},
-		"atlassian":       {auth: "oauth2", tokenURL: "https://auth.atlassian.com/oauth/token", clientAuth: "json", authorize: "auth.atlassian.com"},
-		"github":          {auth: "bearer oauth2", tokenURL: "https://github.com/login/oauth/access_token", clientAuth: "body", authorize: "github.com", device: "github.com", limit: map[string]any{"concurrency": int64(100)}},
+		"anthropic":       {auth: "header", limit: dialect("anthropic")},
+		"atlassian":       {auth: "oauth2", tokenURL: "https://auth.atlassian.com/oauth/token", clientAuth: "json", authorize: "auth.atlassian.com", limit: dialect("atlassian")},
+		"github":          {auth: "bearer oauth2", tokenURL: "https://github.com/login/oauth/access_token", clientAuth: "body", authorize: "github.com", device: "github.com", limit: map[string]any{"concurrency": int64(100), "dialect": "github"}},
 		"google":          {auth: "oauth2", tokenURL: "https://oauth2.googleapis.com/token", clientAuth: "body", authorize: "accounts.google.com", device: "oauth2.googleapis.com"},
-		"hubspot":         {auth: "bearer oauth2", tokenURL: "https://api.hubapi.com/oauth/v3/token", clientAuth: "body", authorize: "app.hubspot.com", limit: rate("100/10s")},
+		"hubspot":         {auth: "bearer oauth2", tokenURL: "https://api.hubapi.com/oauth/v3/token", clientAuth: "body", authorize: "app.hubspot.com", limit: map[string]any{"rate": "100/10s", "dialect": "hubspot"}},
 		"microsoft-graph": {auth: "oauth2", clientAuth: "body", authorize: "{token_base}authorize", device: "{token_base}devicecode"},
 		"notion":          {auth: "bearer oauth2", tokenURL: "https://api.notion.com/v1/oauth/token", clientAuth: "json-basic", authorize: "api.notion.com"},
-		"openai":          {auth: "bearer"},
-		"salesforce":      {auth: "oauth2", tokenURL: "https://{host}/services/oauth2/token", clientAuth: "body", authorize: "{host}"},
-		"shopify":         {auth: "header"},
+		"openai":          {auth: "bearer", limit: dialect("openai")},
+		"salesforce":      {auth: "oauth2", tokenURL: "https://{host}/services/oauth2/token", clientAuth: "body", authorize: "{host}", limit: dialect("salesforce")},
+		"shopify":         {auth: "header", limit: dialect("shopify")},
 		"slack":           {auth: "bearer oauth2", tokenURL: "https://slack.com/api/oauth.v2.access", authorize: "slack.com"},
-		"stripe":          {auth: "bearer basic", idempotency: "Idempotency-Key", limit: rate("100/s")},
+		"stripe":          {auth: "bearer basic", idempotency: "Idempotency-Key", limit: map[string]any{"rate": "100/s"}},
 		"twilio":          {auth: "basic oauth2", tokenURL: "https://oauth.twilio.com/v2/token", clientAuth: "body"},
 	}
 	for _, name := range preset.Names() {

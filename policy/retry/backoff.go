@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	// throttledBase replaces a shorter Settings.Base after a 429 or 503 that
-	// does not say how long: it asks for less load, not for another try soon.
+	// throttledBase replaces a shorter Settings.Base after a 429 or 503, or what
+	// means the same, that does not say how long: it asks for less load, not for
+	// another try soon.
 	throttledBase = time.Second
 	// hintSpread keeps those that were told the same time apart.
 	hintSpread = 250 * time.Millisecond
@@ -21,13 +22,17 @@ const (
 // A server that says when to come back is waited for a little longer than
 // that, never less: its time h becomes h·U(1, 1.1) + U(0, 250 ms). Without
 // one, the wait is U(0, min(cap, base·2ⁿ)), "full jitter".
-func (s *Stage) delay(n int, resp *http.Response, now time.Time) time.Duration {
+func (s *Stage) delay(n int, resp *http.Response, a Answer, now time.Time) time.Duration {
 	base := s.set.Base
 	if resp != nil {
-		if h, ok := hint.RetryAfter(resp.Header, now); ok {
+		h, ok := hint.RetryAfter(resp.Header, now)
+		if !ok && a.After > 0 {
+			h, ok = a.After, true
+		}
+		if ok {
 			return h + s.jitter(h/10) + s.jitter(hintSpread)
 		}
-		if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
+		if a.Meaning == AsThrottle || resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
 			base = max(base, throttledBase)
 		}
 	}

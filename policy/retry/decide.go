@@ -17,13 +17,16 @@ type next struct {
 // decide says what follows attempt n: another one, or, if that is nil, the
 // reason why not. The reason is empty where there is nothing to retry.
 // The questions stand in the order of the package's documentation.
-func (s *Stage) decide(req *http.Request, n int, resp *http.Response, err error) (*next, string) {
+func (s *Stage) decide(req *http.Request, n int, resp *http.Response, a Answer, err error) (*next, string) {
 	ctx := req.Context()
 
 	// Is it worth it, and does anybody wait?
 	var v Verdict
 	if err == nil {
-		if v = s.verdict(resp); v == Final {
+		if v = s.verdict(resp, a); v == Final {
+			if a.Meaning == AsFinal {
+				return nil, a.Reason
+			}
 			return nil, ""
 		}
 	} else if refused(err) {
@@ -55,7 +58,7 @@ func (s *Stage) decide(req *http.Request, n int, resp *http.Response, err error)
 		return nil, AttemptsSpent
 	}
 	now := time.Now()
-	delay := s.delay(n-1, resp, now)
+	delay := s.delay(n-1, resp, a, now)
 	if deadline, ok := ctx.Deadline(); ok && !now.Add(delay).Before(deadline) {
 		return nil, Deadline
 	}

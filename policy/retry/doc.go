@@ -2,7 +2,7 @@
 //
 // It is one decorator, outside of everything that an attempt goes through:
 //
-//	retry(auth(circuit(limit(credential(attempt(transport))))))
+//	retry(auth(circuit(limit(answer(credential(attempt(transport)))))))
 //
 // so every attempt gets a live credential, is judged by the circuit and pays
 // for its turn.
@@ -11,8 +11,9 @@
 // order; the first that does not is the reason that Settings.OnGiveUp gets:
 //
 //  1. The outcome is worth it: an error of the transport, a status of
-//     Settings.Statuses, or the server asks for it. What we refused ourselves
-//     is an answer, not a failure.
+//     Settings.Statuses, or the server asks for it. Where Settings.Answer says
+//     what a response means, that goes before its status. What we refused
+//     ourselves is an answer, not a failure.
 //  2. The caller still waits, and has not turned retries off.
 //  3. It cannot do harm: see [Table].
 //  4. There are attempts left.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -66,8 +65,11 @@ func phase(err error) Phase {
 }
 
 // verdict reads what a response says about trying again.
-func (s *Stage) verdict(resp *http.Response) Verdict {
-	listed := slices.Contains(s.set.Statuses, resp.StatusCode)
+func (s *Stage) verdict(resp *http.Response, a Answer) Verdict {
+	if a.Meaning == AsFinal {
+		return Final
+	}
+	listed := s.listed(resp, a)
 	if !listed && resp.StatusCode < 400 {
 		return Final // the common case; no word of the server makes a success worth repeating
 	}
@@ -96,7 +98,10 @@ func shouldRetry(h http.Header) (yes, no bool) {
 }
 
 // describe names an outcome in a few words, out of a small set.
-func describe(resp *http.Response, err error) string {
+func describe(resp *http.Response, a Answer, err error) string {
+	if a.Reason != "" {
+		return a.Reason
+	}
 	if resp != nil {
 		return "status " + strconv.Itoa(resp.StatusCode)
 	}

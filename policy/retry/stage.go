@@ -24,6 +24,9 @@ type Settings struct {
 	MintKey           bool          // give a POST or PATCH without a key one
 	NewKey            func() string // makes a unique key; needed if MintKey
 
+	// Answer, if not nil, says what a response means where its status does not.
+	Answer func(req *http.Request, resp *http.Response) Answer
+
 	Jitter func(max time.Duration) time.Duration // random in [0, max) for max > 0; needed if Attempts > 1
 	Budget *Budget                               // of the host; nil: no budget
 
@@ -35,7 +38,7 @@ type Settings struct {
 type Event struct {
 	Attempt int           // OnRetry: the number of the attempt to come, 2 or more; OnGiveUp: of the last one
 	Delay   time.Duration // OnRetry: the wait before it
-	Reason  string        // OnRetry: the outcome that causes it, "status 503"; OnGiveUp: one of the reasons below
+	Reason  string        // OnRetry: the outcome that causes it, "status 503"; OnGiveUp: one of the reasons below, or that of an Answer
 }
 
 // The reasons for which no other attempt is made.
@@ -106,7 +109,8 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if n == 1 && (err == nil || !refused(err)) {
 			s.set.Budget.called()
 		}
-		again, reason := s.decide(req, n, resp, err)
+		means := s.answer(attempt, resp)
+		again, reason := s.decide(req, n, resp, means, err)
 		if again == nil {
 			s.gaveUp(ctx, n, reason)
 			if err != nil {
@@ -116,7 +120,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return resp, nil
 		}
 		if s.set.OnRetry != nil {
-			s.set.OnRetry(ctx, Event{Attempt: n + 1, Delay: again.delay, Reason: describe(resp, err)})
+			s.set.OnRetry(ctx, Event{Attempt: n + 1, Delay: again.delay, Reason: describe(resp, means, err)})
 		}
 		if err := wait(ctx, again.delay, resp); err != nil {
 			replay.CloseBody(again.req)

@@ -27,6 +27,10 @@ var (
 	credentialRules = []alert.Rule{credentialDead, credentialRefused, credentialFailing, credentialNotKept}
 )
 
+// quotaExhausted is a quota that no waiting brings back: the provider wants money, or the
+// day to end.
+var quotaExhausted = alert.Rule{Name: "quota-exhausted", Severity: alert.Critical}
+
 // alarms turn events into alerts, and tell them: in the log, and to the notification
 // URLs of the configuration that is live.
 type alarms struct {
@@ -72,8 +76,19 @@ func (a *alarms) observe(e policy.Event) {
 		a.book.Resolve(subjectOf(e.Upstream, e.Key), credentialRules...)
 	case policy.EventRefresh:
 		a.refreshed(e)
+	case policy.EventExhausted:
+		a.book.Raise(quotaExhausted, quotaSubject(e.Upstream, e.Key), "Quota of "+e.Upstream+" exhausted: "+e.Reason,
+			"the provider refuses the calls of "+e.Key+", and no waiting helps soon")
+	case policy.EventReplenished:
+		a.book.Resolve(quotaSubject(e.Upstream, e.Key), quotaExhausted)
 	}
 }
+
+// quotaMark is in the subject of an alert about a quota, and in no name of a credential.
+const quotaMark = "quota:"
+
+// quotaSubject names a quota in alerts.
+func quotaSubject(upstream, key string) string { return upstream + "/" + quotaMark + key }
 
 // subjectOf names a credential in alerts.
 func subjectOf(upstream, credential string) string {
@@ -126,6 +141,9 @@ func about(set, before *policy.Set) func(subject string) bool {
 			credential = "default"
 		}
 		u, there := set.ByName(upstream)
+		if key, quota := strings.CutPrefix(credential, quotaMark); quota {
+			return there && u.Exhausted(key)
+		}
 		if !there || !u.Fetches(credential) {
 			return false
 		}

@@ -98,6 +98,7 @@ type planView struct {
 	Quotas     []string `json:"quotas,omitempty"`
 	Cost       int      `json:"cost"` // what a call spends of each rate
 	Retry      string   `json:"retry"`
+	Answers    []string `json:"answers,omitempty"` // what answers mean, whatever their status; the first that fits counts
 	Repeats    string   `json:"repeats,omitempty"`
 	Pauses     string   `json:"pauses,omitempty"`
 	Circuit    string   `json:"circuit"`
@@ -116,6 +117,7 @@ func plans(set *policy.Set, way func(*config.Upstream) string) []planView {
 				Chain: p.Stages, Credential: credentialText(u.Config, p.Policy.Auth), Timeout: timeoutText(p.Policy),
 				Quotas: quotaTexts(p.Policy.Limits), Cost: p.Policy.Cost, Retry: retryText(p.Policy.Retry), Circuit: circuitText(u.Config.Circuit),
 				Captured: capturedText(set.Intercepts(u)), Egress: way(u.Config),
+				Answers:     answerTexts(p.Policy.Answers),
 				Connections: connectionsText(u.Config),
 			}
 			if p.Policy.Retry.Attempts > 1 {
@@ -185,6 +187,9 @@ func policyFacts(u *config.Upstream, p config.Policy) []fact {
 	}
 	if p.Cost > 1 {
 		facts = append(facts, fact{"cost", fmt.Sprintf("%d of the rate of each quota", p.Cost)})
+	}
+	for _, text := range answerTexts(p.Answers) {
+		facts = append(facts, fact{"answer", text})
 	}
 	facts = append(facts, fact{"retry", retryText(p.Retry)})
 	if p.Retry.Attempts > 1 {
@@ -353,8 +358,42 @@ func quotaTexts(limits []config.Limit) []string {
 		if l.Shape == "window" {
 			parts = append(parts, "spent at once")
 		}
+		if parts == nil {
+			parts = append(parts, "learned from its answers")
+		}
+		if l.Dialect != "auto" {
+			parts = append(parts, "dialect "+l.Dialect)
+		}
 		texts = append(texts, fmt.Sprintf("%s, per %s; waits up to %s, %d in line",
 			strings.Join(parts, ", "), l.Per, config.Duration(l.MaxWait), l.MaxQueue))
+	}
+	return texts
+}
+
+// answerTexts say what answers mean whose status does not say it.
+func answerTexts(answers []config.Answer) []string {
+	texts := make([]string, 0, len(answers))
+	for _, a := range answers {
+		text := strings.Trim(fmt.Sprint(a.Statuses), "[]")
+		switch {
+		case a.GraphQL:
+			text += " of GraphQL, THROTTLED"
+		case a.Header != "":
+			text += " with " + a.Header
+		default:
+			text += " with " + a.Field
+		}
+		switch {
+		case len(a.Values) > 0:
+			text += " = " + strings.Join(a.Values, ", ")
+		case len(a.Contains) > 0:
+			text += ` that has "` + strings.Join(a.Contains, `", "`) + `" in it`
+		}
+		text += ": " + a.Means
+		if a.Wait > 0 {
+			text += fmt.Sprintf(", for %s where it names no time", config.Duration(a.Wait))
+		}
+		texts = append(texts, text)
 	}
 	return texts
 }

@@ -73,7 +73,7 @@ auth  = { type = "placeholder", value = "env:OUTRIDER_TEST_USER" }
 		"  rule 1      POST /charges\n    cost      5 of the rate of each quota\n    repeats   GET, HEAD, OPTIONS, PUT, DELETE; POST and PATCH, under Idempotency-Key, which is added",
 		"  credential  query appid, from a literal in the file\n",
 		"  retry       off\n",
-		"  chain       deadline → retry → auth → circuit → credential → attempt\n",
+		"  chain       deadline → retry → auth → circuit → limit → credential → attempt\n",
 		"  credential  sigv4, region eu-west-1, service s3, from a literal in the file and env:OUTRIDER_TEST_USER, session env:OUTRIDER_TEST_USER\n",
 		"  credential  sigv4, region of each host, service dynamodb, from env:OUTRIDER_TEST_USER and env:OUTRIDER_TEST_USER\n",
 		"  credential  placeholder, from env:OUTRIDER_TEST_USER, where the caller wrote outrider-placeholder-bot\n",

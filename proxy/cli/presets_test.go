@@ -84,7 +84,10 @@ auth   = { grant = "client_credentials", client_id = "me", client_secret = "env:
 	for _, want := range []string{
 		"\ngh → https://api.github.com\n  preset      github, verified 2026-11-01\n",
 		"  credential  bearer, from env:OUTRIDER_TEST_SECRET\n",
-		"  quota       100 at once, per credential; waits up to 30s, 10000 in line\n",
+		"  quota       100 at once, dialect github, per credential; waits up to 30s, 10000 in line\n",
+		"  answer      403 429 with message that has \"secondary rate limit\" in it: throttled, for 1m where it names no time\n",
+		"  quota       learned from its answers, dialect salesforce, per credential; waits up to 30s, 10000 in line\n",
+		"  answer      403 with errorCode = REQUEST_LIMIT_EXCEEDED: exhausted\n",
 		"  credential  oauth2 client_credentials, from https://acme.my.salesforce.com/services/oauth2/token; client a literal in the file" +
 			"; refreshed 20% of its lifetime before its end, and once after a 401, save one of not_expiry\n",
 	} {

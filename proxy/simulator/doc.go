@@ -122,6 +122,13 @@
 //	      retry_after is sent as it is; retry_date=5s becomes an HTTP-date.
 //	      curl -si 'BASE/fault/503?times=2&key=a&retry_after=1'
 //
+//	  /refused/NAME  ?  times=all key= p=1 seed=
+//	      No, in a provider's own words where its status does not say why:
+//	      github-permission, github-primary, github-secondary, google-day,
+//	      google-permission, google-rate, hubspot-day, hubspot-second, openai-quota,
+//	      salesforce-day, shopify-points, slack-rate, stripe-lock.
+//	      curl -si 'BASE/refused/openai-quota?times=2&key=a'
+//
 //	  /fault/flaky  ?  p=0.3 as=503 times=all key= seed=
 //	      Fails a share of the calls, always the same ones for a seed and key; as: a
 //	      status code, reset, close, hang or truncate.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -307,5 +308,21 @@ func TestControlRefusesNonsense(t *testing.T) {
 	}
 	if w := get(sim, "/_reset"); w.Code != 405 {
 		t.Errorf("GET /_reset: %d", w.Code)
+	}
+}
+
+func TestRefusalsAreInTheWordsOfTheirProviders(t *testing.T) {
+	sim := newSimulator(t, simulator.Settings{})
+	for _, name := range simulator.Refusals() {
+		w := get(sim, "/refused/"+name+"?times=1")
+		if !json.Valid(w.Body.Bytes()) || w.Header().Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+		if w := get(sim, "/refused/"+name+"?times=1"); w.Code != 200 || w.Body.String() != `{"ok":true,"call":2}`+"\n" {
+			t.Errorf("%s: the second is %d %s", name, w.Code, w.Body)
+		}
+	}
+	if w := get(sim, "/refused/nobody"); w.Code != 404 || !strings.Contains(w.Body.String(), "stripe-lock") {
+		t.Errorf("nobody: %d %s", w.Code, w.Body)
 	}
 }

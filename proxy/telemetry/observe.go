@@ -41,6 +41,9 @@ func (t *Telemetry) Observe(ctx context.Context, e policy.Event) {
 			slog.String("upstream", e.Upstream), slog.String("reason", e.Reason), slog.Int("attempt", e.Attempt))
 	case policy.EventGate:
 		t.logGate(ctx, e, now)
+	case policy.EventExhausted: // the alert tells of it once
+		t.log.LogAttrs(ctx, slog.LevelDebug, "quota exhausted",
+			slog.String("upstream", e.Upstream), slog.String("quota", e.Key), slog.String("reason", e.Reason))
 	case policy.EventRefresh:
 		if e.From != "save" { // nothing was asked for
 			t.metrics.refreshes.add(ctx, e.Upstream, e.Reason, "")

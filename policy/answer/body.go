@@ -1,0 +1,130 @@
+package answer
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	longest  = 64 << 10        // bytes of a body that are read, and of what it unpacks to
+	patience = 2 * time.Second // for which it is waited for
+	chunk    = 4 << 10         // bytes that are read at a time
+)
+
+// text reads the body of an answer, if it is short JSON and comes within d, and puts it
+// back. It is nil otherwise.
+func text(resp *http.Response, d time.Duration) []byte {
+	packed := false
+	switch strings.ToLower(resp.Header.Get("Content-Encoding")) {
+	case "", "identity":
+	case "gzip", "x-gzip":
+		packed = true
+	default:
+		return nil
+	}
+	if resp.Body == nil || resp.Body == http.NoBody || resp.ContentLength > longest || !isJSON(resp.Header.Get("Content-Type")) || d <= 0 {
+		return nil
+	}
+	b := &readAhead{body: resp.Body, left: make(chan struct{})}
+	resp.Body = b
+	whole, ok := b.whole(d)
+	switch {
+	case !ok:
+		return nil
+	case packed:
+		return unpacked(whole)
+	}
+	return whole
+}
+
+// isJSON reports whether a media type is of JSON (RFC 8259, RFC 6839 section 3.1).
+func isJSON(contentType string) bool {
+	kind, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (kind == "application/json" || strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json"))
+}
+
+// unpacked is what was compressed by gzip; nil if it was not, or is too long.
+func unpacked(b []byte) []byte {
+	r, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil
+	}
+	plain, err := io.ReadAll(io.LimitReader(r, longest+1))
+	if err != nil || len(plain) > longest {
+		return nil
+	}
+	return plain
+}
+
+// A readAhead is a body whose beginning was read before anybody asked for it. A
+// goroutine reads, so that nobody has to wait for more than they want to; it ends with
+// the body, after longest bytes, or with the read that is under way when stop is set.
+type readAhead struct {
+	body io.ReadCloser
+	left chan struct{} // closed when the goroutine has left body to its reader
+
+	mu    sync.Mutex
+	begin []byte // what was read, and not given out yet
+	err   error  // that ended the reading
+	stop  bool   // nobody waits for more
+}
+
+// whole gives the body, if it comes within d and is not too long. It is called once,
+// before anybody reads.
+func (b *readAhead) whole(d time.Duration) ([]byte, bool) {
+	go b.run()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-b.left:
+	case <-timer.C:
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stop = true
+	return b.begin, b.err == io.EOF && len(b.begin) <= longest
+}
+
+func (b *readAhead) run() {
+	defer close(b.left)
+	buffer := make([]byte, chunk)
+	for more := true; more; {
+		n, err := b.body.Read(buffer)
+		b.mu.Lock()
+		b.begin, b.err = append(b.begin, buffer[:n]...), err
+		more = err == nil && len(b.begin) <= longest && !b.stop
+		b.mu.Unlock()
+	}
+}
+
+// Read gives what was read ahead, and then the rest, as it comes.
+func (b *readAhead) Read(p []byte) (int, error) {
+	if n := b.take(p); n > 0 || len(p) == 0 {
+		return n, nil
+	}
+	<-b.left // for no longer than a read of the body itself would last
+	if n := b.take(p); n > 0 {
+		return n, nil
+	}
+	if b.err != nil {
+		return 0, b.err
+	}
+	return b.body.Read(p)
+}
+
+func (b *readAhead) take(p []byte) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := copy(p, b.begin)
+	b.begin = b.begin[n:]
+	return n
+}
+
+// Close closes the body, also under a read of the goroutine: that ends it.
+func (b *readAhead) Close() error { return b.body.Close() }

@@ -1,0 +1,107 @@
+package answer
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"outrider/policy/hint"
+	"outrider/policy/quota"
+)
+
+// A look is one answer while it is looked at. Its body is read once, when the first
+// pattern wants it.
+type look struct {
+	stage    *Stage
+	ctx      context.Context // of the request
+	resp     *http.Response
+	begun    time.Time // the attempt
+	read     bool
+	body     []byte // nil: it says nothing
+	document any    // the body as JSON; nil: it is none
+}
+
+// at is what the answer means if it fits p.
+func (l *look) at(p *pattern) *Finding {
+	var word string
+	var fits bool
+	var points time.Duration
+	switch {
+	case p.GraphQL:
+		word = "THROTTLED"
+		points, fits = l.points()
+	case p.Header != "":
+		word, fits = p.inHeader(l.resp.Header)
+	default:
+		l.load()
+		word, fits = p.find(l.document, p.path)
+	}
+	if !fits {
+		return nil
+	}
+	return &Finding{Meaning: p.Means, Word: word, After: l.after(p, points, time.Now())}
+}
+
+// points reports whether a query of GraphQL was refused, and how long it takes until
+// there are as many points as it wanted: (wanted - available) / restored in a second.
+func (l *look) points() (wait time.Duration, refused bool) {
+	l.load()
+	now := time.Now()
+	t, ok := quota.ParseThrottle(l.body, now)
+	if !ok || !t.Refused {
+		return 0, false
+	}
+	if back := t.View.Back(t.Wanted, now); back.After(now) {
+		wait = back.Sub(now)
+	}
+	return wait, true
+}
+
+// load reads the body, if it was not read yet: for no longer than the attempt may take,
+// nor for more than half of what is left of the call.
+func (l *look) load() {
+	if l.read {
+		return
+	}
+	l.read = true
+	now, d := time.Now(), patience
+	if set := &l.stage.set; set.Attempt > 0 {
+		took := now.Sub(l.begun)
+		if set.Uploaded != nil {
+			if ago, streamed := set.Uploaded(l.ctx); streamed {
+				took = min(took, ago)
+			}
+		}
+		d = min(d, set.Attempt-took)
+	}
+	if end, ok := l.ctx.Deadline(); ok {
+		d = min(d, end.Sub(now)/2)
+	}
+	l.body = text(l.resp, d)
+	l.document = parse(l.body)
+}
+
+// after is for how long the answer asks to be left alone, by the first of these that
+// says it: Retry-After; the points of GraphQL and the quotas of the header, whichever
+// takes longer; the rule. A quota whose exhaustion no waiting helps is often not one that
+// the header tells of: there only counts what is spent by its own number.
+func (l *look) after(p *pattern, points time.Duration, now time.Time) time.Duration {
+	if p.Means == Refused {
+		return 0
+	}
+	if after, named := hint.RetryAfter(l.resp.Header, now); named {
+		return after
+	}
+	if p.Means != Busy {
+		status := http.StatusTooManyRequests
+		if p.Means == Exhausted {
+			status = http.StatusOK
+		}
+		until, _ := quota.Exhausted(quota.Parse(l.resp.Header, now, l.stage.set.Dialect), status, false, now)
+		points = max(points, min(until.Sub(now), hint.Max))
+	}
+	if points > 0 {
+		return min(points, hint.Max)
+	}
+	return p.Wait
+}

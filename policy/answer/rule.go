@@ -1,0 +1,119 @@
+package answer
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A Meaning is what an answer means.
+type Meaning string
+
+// The meanings.
+const (
+	Exhausted Meaning = "exhausted" // the quota is spent, and no waiting helps soon
+	Throttled Meaning = "throttled" // too fast: the quota is to be left alone for a while
+	Busy      Meaning = "busy"      // to be tried again, and no matter of any quota
+	Refused   Meaning = "refused"   // about permission: it would be refused again
+)
+
+// A Rule says what some answers mean. It looks into one of Field, Header and GraphQL.
+type Rule struct {
+	Statuses []int // of the answers that it is about
+
+	// Field is a path into a body of JSON, "error.code". Lists on the way, and at the
+	// top, are searched.
+	Field string
+
+	// Header is the name of a header field.
+	Header string
+
+	// GraphQL is about answers that say THROTTLED and how many points are left: see
+	// quota.ParseThrottle.
+	GraphQL bool
+
+	// Values are what the field has to be, and Contains what it has to have in it,
+	// whatever the case of letters: one of them. Without either a Header has to be there.
+	Values, Contains []string
+
+	Means Meaning
+
+	// Wait is for how long the provider is left alone where the answer does not say it;
+	// of Throttled and Busy. 0: that is not known.
+	Wait time.Duration
+}
+
+// check reports everything that is wrong with r.
+func (r *Rule) check() error {
+	var errs []error
+	wrong := func(is bool, text string, args ...any) {
+		if is {
+			errs = append(errs, fmt.Errorf(text, args...))
+		}
+	}
+	places := 0
+	for _, named := range []bool{r.Field != "", r.Header != "", r.GraphQL} {
+		if named {
+			places++
+		}
+	}
+	wrong(len(r.Statuses) == 0, "needs a status")
+	wrong(places != 1, "needs one of field, header and graphql")
+	wrong(len(r.Values) > 0 && len(r.Contains) > 0, "needs values or contains, and not both")
+	wrong(r.Field != "" && len(r.Values)+len(r.Contains) == 0, "needs values or contains")
+	wrong(r.Wait < 0, "wait = %v: must not be negative", r.Wait)
+	wrong(!slices.Contains([]Meaning{Exhausted, Throttled, Busy, Refused}, r.Means), "means = %q: must be exhausted, throttled, busy or refused", r.Means)
+	return errors.Join(errs...)
+}
+
+// A pattern is a Rule, ready for use.
+type pattern struct {
+	Rule
+	path     []string // of Field
+	contains []string // in lower case
+}
+
+func newPattern(r Rule) pattern {
+	p := pattern{Rule: r}
+	p.Header = http.CanonicalHeaderKey(r.Header)
+	if r.Field != "" {
+		p.path = strings.Split(r.Field, ".")
+	}
+	for _, part := range r.Contains {
+		p.contains = append(p.contains, strings.ToLower(part))
+	}
+	return p
+}
+
+// word is the one of the pattern's own words that a text fits.
+func (p *pattern) word(text string) (word string, fits bool) {
+	if i := slices.Index(p.Values, text); i >= 0 {
+		return p.Values[i], true
+	}
+	if len(p.contains) > 0 {
+		text = strings.ToLower(text)
+	}
+	for i, part := range p.contains {
+		if strings.Contains(text, part) {
+			return p.Contains[i], true
+		}
+	}
+	return "", false
+}
+
+// inHeader looks for the word in the header.
+func (p *pattern) inHeader(h http.Header) (word string, fits bool) {
+	values := h[p.Header]
+	if len(p.Values)+len(p.Contains) == 0 {
+		return p.Header, len(values) > 0
+	}
+	for _, v := range values {
+		if word, fits = p.word(strings.Trim(v, " \t")); fits {
+			return word, true
+		}
+	}
+	return "", false
+}

@@ -1,0 +1,104 @@
+package answer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"outrider/policy/quota"
+)
+
+// Settings say what answers mean.
+type Settings struct {
+	Rules []Rule // the first that fits an answer says what it means
+
+	// Dialect is how the provider tells of its quotas. Nil: it is told by its look.
+	Dialect *quota.Dialect
+
+	// Attempt is how long an attempt may take until its answer is read. 0: as long as
+	// it likes.
+	Attempt time.Duration
+
+	// Uploaded says how long ago the last byte was sent of a body that a client streams:
+	// an attempt begins anew with each. False: none is. Nil: none ever is.
+	Uploaded func(ctx context.Context) (time.Duration, bool)
+}
+
+// A Finding is what an answer means. It does not change.
+type Finding struct {
+	Meaning Meaning
+	Word    string // of the Rule, which the answer has: "insufficient_quota"
+
+	// After is for how long the provider wants to be left alone, from when the answer
+	// came. 0: it does not say.
+	After time.Duration
+}
+
+// String is a Finding in a few words, all of them ours or of the configuration.
+func (f *Finding) String() string {
+	if f.Meaning == Exhausted {
+		return "quota exhausted: " + f.Word
+	}
+	return string(f.Meaning) + ": " + f.Word
+}
+
+// A Stage finds out what answers mean. It has no state.
+type Stage struct {
+	set      Settings
+	patterns []pattern
+}
+
+// New checks the settings, and reports everything that is wrong with them.
+func New(s Settings) (*Stage, error) {
+	var errs []error
+	stage := &Stage{set: s}
+	for i := range s.Rules {
+		if err := s.Rules[i].check(); err != nil {
+			errs = append(errs, fmt.Errorf("rule %d: %w", i, err))
+			continue
+		}
+		stage.patterns = append(stage.patterns, newPattern(s.Rules[i]))
+	}
+	return stage, errors.Join(errs...)
+}
+
+// Wrap returns a decorator that tells found what each answer means, before anybody
+// else has it: nil, if no Rule fits it.
+func (s *Stage) Wrap(found func(*http.Request, *http.Response, *Finding)) func(http.RoundTripper) http.RoundTripper {
+	return func(next http.RoundTripper) http.RoundTripper { return &transport{s, found, next} }
+}
+
+type transport struct {
+	stage *Stage
+	found func(*http.Request, *http.Response, *Finding)
+	next  http.RoundTripper
+}
+
+// RoundTrip passes the answer on as it is, and tells what it means.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	begun := time.Now()
+	resp, err := t.next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	t.found(req, resp, t.stage.find(req.Context(), resp, begun))
+	return resp, nil
+}
+
+// find tries the patterns in their order.
+func (s *Stage) find(ctx context.Context, resp *http.Response, begun time.Time) *Finding {
+	l := look{stage: s, ctx: ctx, resp: resp, begun: begun}
+	for i := range s.patterns {
+		p := &s.patterns[i]
+		if !slices.Contains(p.Statuses, resp.StatusCode) {
+			continue
+		}
+		if f := l.at(p); f != nil {
+			return f
+		}
+	}
+	return nil
+}

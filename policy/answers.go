@@ -1,0 +1,106 @@
+package policy
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"outrider/policy/answer"
+	"outrider/policy/config"
+	"outrider/policy/limit"
+	"outrider/policy/quota"
+	"outrider/policy/retry"
+)
+
+// answers makes what finds out what the answers of a plan mean; nil: their statuses say
+// it. own are the limits of the upstream.
+func (c *compiler) answers(key string, p config.Policy, own []config.Limit) *answer.Stage {
+	if len(p.Answers) == 0 {
+		return nil
+	}
+	rules := make([]answer.Rule, len(p.Answers))
+	for i, a := range p.Answers {
+		rules[i] = answer.Rule{
+			Statuses: a.Statuses, Field: a.Field, Header: a.Header, GraphQL: a.GraphQL,
+			Values: a.Values, Contains: a.Contains, Means: answer.Meaning(a.Means), Wait: a.Wait,
+		}
+	}
+	settings := answer.Settings{
+		Rules: rules, Attempt: p.AttemptTimeout,
+		Uploaded: func(ctx context.Context) (time.Duration, bool) { return CallFrom(ctx).sinceUpload() },
+	}
+	if len(own) > 0 {
+		settings.Dialect = dialect(own[0])
+	}
+	stage, err := answer.New(settings)
+	c.fail(key+".answer", err)
+	return stage
+}
+
+// dialect is that of a limit; nil: it is told by its look.
+func dialect(l config.Limit) *quota.Dialect {
+	d, _ := quota.Named(l.Dialect)
+	return d
+}
+
+// found has the stages outside know what an answer means: by the call, of which one
+// attempt is under way at a time.
+func (u *Upstream) found(keys keys, observe func(context.Context, Event)) func(*http.Request, *http.Response, *answer.Finding) {
+	return func(req *http.Request, resp *http.Response, f *answer.Finding) {
+		CallFrom(req.Context()).found(f)
+		switch {
+		case f != nil && f.Meaning == answer.Exhausted:
+			key := keys.credential(req)
+			if u.exhausted.refused(key, req.Method) {
+				observe(req.Context(), Event{Kind: EventExhausted, Upstream: u.Config.Name, Key: key, Reason: f.Word})
+			}
+		case f == nil && resp.StatusCode < http.StatusBadRequest && u.exhausted.some():
+			key := keys.credential(req)
+			if u.exhausted.succeeded(key, req.Method) {
+				observe(req.Context(), Event{Kind: EventReplenished, Upstream: u.Config.Name, Key: key})
+			}
+		}
+	}
+}
+
+// meaning is what the latest answer to a call means; "": what its status says.
+func meaning(f *answer.Finding) answer.Meaning {
+	if f == nil {
+		return ""
+	}
+	return f.Meaning
+}
+
+// answerForRetry is what an answer means for another attempt.
+func answerForRetry(req *http.Request, _ *http.Response) retry.Answer {
+	f := CallFrom(req.Context()).finding()
+	switch meaning(f) {
+	case answer.Exhausted:
+		return retry.Answer{Meaning: retry.AsFinal, Reason: f.String()}
+	case answer.Refused:
+		return retry.Answer{Meaning: retry.AsFinal}
+	case answer.Throttled, answer.Busy:
+		return retry.Answer{Meaning: retry.AsThrottle, After: f.After, Reason: f.String()}
+	}
+	return retry.Answer{}
+}
+
+// likeThrottle reports whether an answer is for retries what a 429 is.
+func likeThrottle(a config.Answer) bool {
+	means := answer.Meaning(a.Means)
+	return means == answer.Throttled || means == answer.Busy
+}
+
+// answerForLimit is what an answer means for its quota.
+func answerForLimit(req *http.Request, _ *http.Response) limit.Answer {
+	f := CallFrom(req.Context()).finding()
+	switch meaning(f) {
+	case answer.Exhausted:
+		return limit.Answer{Meaning: limit.Exhausted, After: f.After}
+	case answer.Throttled:
+		return limit.Answer{Meaning: limit.Throttled, After: f.After}
+	case answer.Busy, answer.Refused:
+		return limit.Answer{Meaning: limit.Unrelated}
+	}
+	return limit.Answer{}
+}
