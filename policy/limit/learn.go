@@ -101,13 +101,14 @@ func (d *dispatcher) learn(ctx context.Context, t turn, said verdict, now time.T
 	// The lock has been waited for: time does not go back here.
 	at := time.Now()
 	buckets := d.told(t, said, at)
-	switch {
-	case said.after > 0:
+	if said.after > 0 {
 		tell = d.throttled(ctx, spent(buckets, t.meters), now, said.after)
-	case !said.fine && !said.hints:
-		base.adaptive.Refused(at, t.taken)
+	}
+	switch {
 	case said.fine:
 		base.adaptive.Fine(at)
+	case len(buckets) == 0:
+		base.adaptive.Refused(at, t.taken)
 	}
 	d.disturbed = d.disturbed || len(d.backlog) > 0 && (len(buckets) > 0 || !said.fine)
 	return tell
