@@ -107,8 +107,8 @@ func (d *dispatcher) learn(ctx context.Context, t turn, said verdict, now time.T
 	switch {
 	case said.fine:
 		base.adaptive.Fine(at)
-	case len(buckets) == 0:
-		base.adaptive.Refused(at, t.taken)
+	case len(buckets) == 0 && (!said.hints || base.settings.Count == 0):
+		base.adaptive.Refused(at, t.taken) // Nothing else says how fast to go.
 	}
 	d.disturbed = d.disturbed || len(d.backlog) > 0 && (len(buckets) > 0 || !said.fine)
 	return tell
@@ -148,8 +148,9 @@ func (m *meter) hear(v quota.View, said verdict, base *Settings, now time.Time) 
 		m.adopt(base)
 		return
 	}
-	// A Retry-After goes before the reset of what is spent (section 7 of the draft).
-	if said.hints && v.Spent() {
+	// A Retry-After goes before the reset of what is spent (section 7 of the draft). Of a
+	// bucket that refills it is not the time at which all is back.
+	if said.hints && v.Spent() && v.Refill != quota.Gradual && !v.Reset.IsZero() {
 		v.Reset = now.Add(said.after)
 	}
 	m.learned.Told(now, v, !said.fine)

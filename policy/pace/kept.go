@@ -65,8 +65,9 @@ func (k Kept) Restore(s Shape, now time.Time) {
 			s.spend(now, count(s.Left(now)-left))
 		}
 	case *window:
-		if now.Before(k.End) && k.End.Sub(now) <= s.per {
+		if now.Before(k.End) && k.End.Sub(now) <= s.per+s.guard {
 			s.spent, s.end = min(max(k.Spent, s.spent), s.count), k.End
+			s.open = k.End.Add(-s.guard)
 		}
 	case *rolling:
 		s.restore(k.Log, now)

@@ -5,43 +5,78 @@ import (
 	"time"
 )
 
-// window allows calls that cost count together from the first of them until per
-// later. What is left when a call costs more than that is not spent.
+// window allows calls that cost count together from the first of them until per later.
+// What is left when a call costs more than that is not spent.
+//
+// The provider's window begins when the first call arrives, and so it ends up to guard
+// later than that call is sent and per after it. What is sent in that time may count to
+// this window or may open the next, and so it is counted to both.
 type window struct {
 	count int
 	per   time.Duration
+	guard time.Duration
 	spent int
-	end   time.Time // of the window that spent is of; zero: none has started
+	open  time.Time // from when on calls may count to the next window; zero: none has begun
+	end   time.Time // from when on they do
+	late  struct {  // the calls between
+		spent       int
+		first, last time.Time
+	}
 }
 
 // newWindow drops the fraction of a count above 1; one below is one call in each
 // Per/Count.
 func newWindow(r Rate, old Shape, left float64, now time.Time) *window {
-	w := &window{count: int(min(r.Count, math.MaxInt32)), per: r.Per}
+	w := &window{count: int(min(r.Count, math.MaxInt32)), per: r.Per, guard: r.Guard}
 	if r.Count < 1 {
 		w.count, w.per = 1, nanoseconds(float64(r.Per)/r.Count)
 	}
-	w.per += r.Guard
 	w.spent = w.count - int(min(max(left, 0), float64(w.count)))
 	if w.spent == 0 {
 		return w
 	}
-	w.end = now.Add(w.per)
+	w.begin(now, now)
 	if old, ok := old.(*window); ok && old.per == w.per && now.Before(old.end) {
-		w.end = old.end
+		w.open, w.end = old.open, old.end
 	}
 	return w
 }
 
-func (w *window) Ready(now time.Time, cost int) bool {
-	return !now.Before(w.end) || w.spent+w.needed(cost) <= w.count
+// begin sets when the provider's window began, at the earliest and at the latest.
+func (w *window) begin(earliest, latest time.Time) {
+	w.open, w.end = earliest.Add(w.per), latest.Add(w.per+w.guard)
+}
+
+func (w *window) Ready(now time.Time, cost int) bool { return w.at(now).spent+w.needed(cost) <= w.count }
+
+// at is the window at a time, in which a call would count.
+func (w *window) at(now time.Time) window {
+	next := *w
+	if now.Before(w.end) {
+		return next
+	}
+	next.late.spent = 0
+	if late := &w.late; late.spent > 0 && now.Before(late.last.Add(w.per+w.guard)) {
+		next.spent = late.spent
+		next.begin(late.first, now)
+		return next
+	}
+	next.spent = 0
+	next.begin(now, now)
+	return next
 }
 
 func (w *window) Spend(now time.Time, cost int) {
-	if !now.Before(w.end) {
-		w.end, w.spent = now.Add(w.per), 0
-	}
+	*w = w.at(now)
 	w.spent += w.needed(cost)
+	if now.Before(w.open) {
+		return
+	}
+	if w.late.spent == 0 {
+		w.late.first = now
+	}
+	w.late.spent += w.needed(cost)
+	w.late.last = now
 }
 
 // needed is what a call spends: no more than a whole window. The configuration
@@ -49,21 +84,22 @@ func (w *window) Spend(now time.Time, cost int) {
 func (w *window) needed(cost int) int { return min(cost, w.count) }
 
 func (w *window) Unspend(_, spent time.Time, cost int) {
-	if w.spent == 0 || spent.Before(w.end.Add(-w.per)) {
+	if w.spent == 0 || spent.Before(w.end.Add(-w.per-w.guard)) {
 		return // of a window that has ended
 	}
+	if !spent.Before(w.open) {
+		w.late.spent = max(w.late.spent-w.needed(cost), 0)
+	}
 	if w.spent = max(w.spent-w.needed(cost), 0); w.spent == 0 {
-		w.end = time.Time{} // The call that would have started it was not sent.
+		w.open, w.end = time.Time{}, time.Time{} // The call that would have started it was not sent.
 	}
 }
 
 // Turn reckons as if those ahead could be split between windows: where costs
 // differ, it may come a window later.
 func (w *window) Turn(from time.Time, ahead, cost int) time.Time {
-	left, end := w.count-w.spent, w.end
-	if !from.Before(end) {
-		left, end = w.count, from.Add(w.per)
-	}
+	now := w.at(from)
+	left := now.count - now.spent
 	cost = w.needed(cost)
 	if ahead+cost <= left {
 		return from
@@ -73,14 +109,9 @@ func (w *window) Turn(from time.Time, ahead, cost int) time.Time {
 	if over%w.count+cost > w.count {
 		windows++
 	}
-	return end.Add(nanoseconds(float64(windows) * float64(w.per)))
+	return now.end.Add(nanoseconds(float64(windows) * float64(w.per+w.guard)))
 }
 
-func (w *window) Left(now time.Time) float64 {
-	if !now.Before(w.end) {
-		return float64(w.count)
-	}
-	return float64(w.count - w.spent)
-}
+func (w *window) Left(now time.Time) float64 { return float64(w.count - w.at(now).spent) }
 
 func (w *window) Room() float64 { return float64(w.count) }

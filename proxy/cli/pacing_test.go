@@ -15,9 +15,6 @@ import (
 	"outrider/proxy/simulator"
 )
 
-// unlearned is why a quota that nobody configured is not paced yet.
-const unlearned = "learned pacing is not built yet; wanted: at most 1 % of calls see a 429 after the first minute for an unknown limit with headers"
-
 // A wire leads to a simulator in memory, for a bubble of testing/synctest. A request
 // is on its way for delay and up to spread more, and so is its answer. How much more
 // depends on the seed, on X-Logical-Id and on how often that was sent, and on nothing

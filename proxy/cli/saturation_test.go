@@ -29,9 +29,6 @@ const crowd = 8
 // processes are how many of them there are.
 var processes = []int{1, 4, 16}
 
-// early is why calls of a window that is the provider's own are refused.
-const early = "a window of ours begins when its first call is sent, and so it ends before the provider's, which began when that call arrived; wanted: zero violations for a known limit"
-
 // configured are limits that Outrider is told of.
 var configured = []saturation{
 	{name: "window", target: "/limited/window/default?limit=100&per=1s&dialect=none",
@@ -39,7 +36,7 @@ var configured = []saturation{
 	{name: "window that is told", target: "/limited/window/default?limit=100&per=10s&dialect=ietf",
 		document: `limit = { rate = "100/10s", shape = "window" }`, limit: 100, per: 10 * time.Second},
 	{name: "window on a varying wire", target: "/limited/window/default?limit=100&per=1s&dialect=none",
-		document: `limit = { rate = "100/s", shape = "window" }`, spread: 5 * time.Millisecond, limit: 100, per: time.Second, pending: early},
+		document: `limit = { rate = "100/s", shape = "window" }`, spread: 5 * time.Millisecond, limit: 100, per: time.Second},
 	{name: "window that is told, on a varying wire", target: "/limited/window/default?limit=100&per=10s&dialect=ietf",
 		document: `limit = { rate = "100/10s", shape = "window" }`, spread: 5 * time.Millisecond, limit: 100, per: 10 * time.Second},
 	{name: "sliding", target: "/limited/sliding/default?limit=100&per=1s&dialect=none",
@@ -63,16 +60,16 @@ var unknown = []struct {
 	used             float64 // of the quota, at least: to send next to nothing would be no way to meet no refusal
 	pending          string
 }{
-	{dialect: "ietf", limiter: "window/default?", used: 0.5, pending: unlearned},
-	{dialect: "draft07", limiter: "window/default?", used: 0.5, pending: unlearned},
-	{dialect: "draft06", limiter: "window/default?", used: 0.5, pending: unlearned},
-	{dialect: "gitlab", limiter: "window/default?", used: 0.5, pending: unlearned},
-	{dialect: "github", limiter: "window/core?", used: 0.5, pending: unlearned},
-	{dialect: "openai", limiter: "bucket/default?burst=20&", used: 0.5, pending: unlearned},
-	{dialect: "anthropic", limiter: "bucket/default?burst=20&", used: 0.5, pending: unlearned},
-	{dialect: "shopify", limiter: "bucket/default?burst=40&", used: 0.5, pending: unlearned},
-	{dialect: "hubspot", limiter: "sliding/default?", used: 0.5, pending: unlearned},
-	{dialect: "atlassian", limiter: "bucket/default?burst=20&", used: 0.02, pending: unlearned}, // it names whole minutes
+	{dialect: "ietf", limiter: "window/default?", used: 0.5},
+	{dialect: "draft07", limiter: "window/default?", used: 0.5},
+	{dialect: "draft06", limiter: "window/default?", used: 0.5},
+	{dialect: "gitlab", limiter: "window/default?", used: 0.5},
+	{dialect: "github", limiter: "window/core?", used: 0.5},
+	{dialect: "openai", limiter: "bucket/default?burst=20&", used: 0.5},
+	{dialect: "anthropic", limiter: "bucket/default?burst=20&", used: 0.5},
+	{dialect: "shopify", limiter: "bucket/default?burst=40&", used: 0.5},
+	{dialect: "hubspot", limiter: "sliding/default?", used: 0.5},
+	{dialect: "atlassian", limiter: "bucket/default?burst=20&", used: 0.02}, // it names whole minutes
 }
 
 // figures are what was counted while a limiter was saturated.
