@@ -47,7 +47,9 @@ func (w *window) begin(earliest, latest time.Time) {
 	w.open, w.end = earliest.Add(w.per), latest.Add(w.per+w.guard)
 }
 
-func (w *window) Ready(now time.Time, cost int) bool { return w.at(now).spent+w.needed(cost) <= w.count }
+func (w *window) Ready(now time.Time, cost int) bool {
+	return w.at(now).spent+w.needed(cost) <= w.count
+}
 
 // at is the window at a time, in which a call would count.
 func (w *window) at(now time.Time) window {
