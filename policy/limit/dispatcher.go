@@ -321,11 +321,9 @@ func (d *dispatcher) expire(now time.Time) bool {
 			return true
 		}
 		w := l.line.first()
-		if !slices.ContainsFunc(l.meters, func(m *meter) bool { return m.settings.MaxWait > 0 && !m.open(now, w.cost) }) {
-			if err := l.unwilling(now, w, w.place); err != nil {
-				d.refuse(now, w, err)
-				return true
-			}
+		if err := l.unwilling(now, w, w.place); err != nil && !l.worthWaiting(now, w.cost) {
+			d.refuse(now, w, err)
+			return true
 		}
 	}
 	return false

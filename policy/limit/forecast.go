@@ -1,6 +1,9 @@
 package limit
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // What follows looks ahead: when a turn will come, and who need not wait for
 // it. All of it is called with the lock held. It counts those in line as they
@@ -195,6 +198,11 @@ func (l *lane) unwilling(now time.Time, w *waiter, p place) *RefusedError {
 		}
 	}
 	return nil
+}
+
+// worthWaiting reports whether a meter at which calls may wait keeps the next from going.
+func (l *lane) worthWaiting(now time.Time, cost int) bool {
+	return slices.ContainsFunc(l.meters, func(m *meter) bool { return m.settings.MaxWait > 0 && !m.open(now, cost) })
 }
 
 // late are those in line whose turns have moved too far.
