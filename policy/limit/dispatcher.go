@@ -45,7 +45,7 @@ func newDispatcher(inForce *Quotas) *dispatcher {
 }
 
 // try gives a turn to a call that need not wait for it: all its meters let it go now,
-// and nobody who waits goes later for it. The error is errRetired.
+// and nothing is kept there that it would spend. The error is errRetired.
 func (d *dispatcher) try(stations []station, cost int) (t turn, ok bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -61,7 +61,12 @@ func (d *dispatcher) try(stations []station, cost int) (t turn, ok bool, err err
 	if l.line.len() > 0 || !d.mayGo(l, now, cost) {
 		return turn{}, false, nil
 	}
-	return d.take(l, now, cost), true, nil
+	delays := d.delays(l, now, cost)
+	t = d.take(l, now, cost)
+	if delays {
+		d.advance(now)
+	}
+	return t, true, nil
 }
 
 // join gives w a place in line, or a refusal, if waiting is of no use.

@@ -50,3 +50,37 @@ func TestHerdAtTwoQuotasUsesAllThatThereIs(t *testing.T) {
 		all.Wait()
 	})
 }
+
+// Twice as many calls come as may be sent, on two ways. None is refused for others that
+// would not have gone before it, and no token is lost while one is kept: all that there
+// is of the faster quota is used. Of the slower one, which saves up nothing beyond one
+// call, a call each 40 ms is, since the faster has a turn each 10 ms.
+func TestOverloadOfTwoLanesWastesNothing(t *testing.T) {
+	for _, priority := range []limit.Priority{limit.Low, limit.Normal, limit.High} {
+		synctest.Test(t, func(t *testing.T) {
+			fast := claiming(limit.Settings{Count: 100, Per: time.Second, Burst: 1, MaxWait: 2 * time.Second, MaxQueue: 10000})
+			slow := fast
+			slow.Count = 30
+			groups := newGroups(t, fast, slow)
+			w, both := newWire(), newWire()
+			one, twice := newCaller(t, groups[0], w), through(t, both, groups...)
+			for range 3000 {
+				go one.call(t.Context(), "one")
+				go twice.call(as(t.Context(), "", priority), "both")
+				time.Sleep(10 * time.Millisecond)
+			}
+			time.Sleep(time.Minute)
+			steady := func(w *wire) (sent int) {
+				for _, at := range w.times() {
+					if at >= 10*time.Second && at < 30*time.Second {
+						sent++
+					}
+				}
+				return sent
+			}
+			if sent, slower := steady(w)+steady(both), steady(both); sent < 1999 || slower < 490 {
+				t.Errorf("priority %d: in 20 s %d were sent of 2000, and %d of both quotas", priority, sent, slower)
+			}
+		})
+	}
+}
