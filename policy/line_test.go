@@ -90,3 +90,30 @@ rule = [{ match = "POST", limit = { rate = "1/10s", burst = 1 } }]`, nil)
 		}
 	})
 }
+
+// The limits once were stages one inside of the other. Calls that had a token of the
+// upstream's rate, and waited for the window of their rule, went all at once when it
+// opened: three in the same instant, where ten a second are allowed, one at a time.
+func TestWindowOfARuleThatOpensKeepsTheRateOfTheUpstream(t *testing.T) {
+	for _, outer := range []string{"limit", "rule"} {
+		synctest.Test(t, func(t *testing.T) {
+			rate, window := `{ rate = "10/s", burst = 1 }`, `{ rate = "3/10s", shape = "window" }`
+			if outer == "rule" {
+				rate, window = window, rate
+			}
+			set := newRig(t, policytest.NewUpstream(t, policytest.Step{Times: -1})).compile(plain+`
+limit = `+rate+`
+rule = [{ match = "POST", limit = `+window+` }]`, nil)
+			var ended []<-chan time.Duration
+			for range 7 {
+				ended = append(ended, sendAs(t, set, "POST", "/", policy.Controls{}))
+			}
+			// A window is 200 ms longer than it is at the provider, for the time on the way.
+			for i, want := range []int{0, 100, 200, 10200, 10300, 10400, 20400} {
+				if took := <-ended[i]; took != time.Duration(want)*time.Millisecond {
+					t.Errorf("with the rate in the %s, call %d went after %v, want %d ms", outer, i, took, want)
+				}
+			}
+		})
+	}
+}

@@ -1,16 +1,32 @@
 package limit
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A reservation is what a meter keeps for the head of one lane that cannot go yet.
 // Others may spend there what does not make it later (EASY backfilling: D. Lifka, "The
 // ANL/IBM SP Scheduling System", 1995).
 type reservation struct {
-	pass uint64    // of the dispatcher, that it was made in; it holds until the next
-	slot bool      // one of the slots is kept
-	rate bool      // cost is kept, for turn
-	turn time.Time // as rates and gates tell
-	cost int
+	pass  uint64    // of the dispatcher, that it was made in; it holds until the next
+	slot  bool      // one of the slots is kept
+	rate  bool      // cost is kept, for turn
+	turn  time.Time // as rates and gates tell
+	first time.Time // what turn was when the head became one
+	cost  int
+}
+
+// allows reports whether a call may spend so much at m before the one that the
+// reservation is for. A bucket that is full gets nothing while it is kept, and with a
+// small one a rate would lose a part of a call each time; so what others spend may make
+// the first turn later by the time in which it comes back, in all.
+func (r *reservation) allows(m *meter, now time.Time, cost int) bool {
+	if !r.rate {
+		return true
+	}
+	turn := m.turnOf(now, cost, r.cost)
+	return !turn.After(r.turn) || !turn.After(r.first.Add(m.comesBack(cost)))
 }
 
 // admit looks at the heads of all lanes in their order, and lets go who may.
@@ -24,24 +40,40 @@ func (d *dispatcher) admit(now time.Time) {
 			i++
 			continue
 		}
+		delays := d.delays(l, now, w.cost)
 		w.turn = d.take(l, now, w.route, w.cost)
 		l.line.serve(w)
 		d.served(l)
 		d.changed(l, now) // The next of the lane comes behind all that have been looked at.
 		close(w.done)
+		if delays { // Others may have room now for that.
+			d.pass++
+			i = 0
+		}
 	}
 }
 
-// mayGo reports whether all meters of a lane let a call go, of which those heads are
-// not made later that have been looked at before.
+// mayGo reports whether all meters of a lane let a call go, and what they keep for the
+// heads that have been looked at before.
 func (d *dispatcher) mayGo(l *lane, now time.Time, cost int) bool {
 	for _, m := range l.meters {
-		kept := d.keptAt(m)
-		if d.fullFor(m) || m.undecided(now, cost) || !m.due(now, cost) || kept.rate && m.turnOf(now, cost, kept.cost).After(kept.turn) {
+		if d.fullFor(m) || m.undecided(now, cost) || !m.due(now, cost) {
+			return false
+		}
+		if kept := d.keptAt(m); !kept.allows(m, now, cost) {
 			return false
 		}
 	}
 	return true
+}
+
+// delays reports whether a call that may go makes somebody later for whom something is
+// kept.
+func (d *dispatcher) delays(l *lane, now time.Time, cost int) bool {
+	return slices.ContainsFunc(l.meters, func(m *meter) bool {
+		kept := d.keptAt(m)
+		return kept.rate && m.turnOf(now, cost, kept.cost).After(kept.turn)
+	})
 }
 
 // fullFor reports whether m has no slot for those who come after the heads that have
@@ -78,6 +110,9 @@ func (d *dispatcher) reserve(l *lane, w *waiter, now time.Time) {
 			turn = at
 		}
 	}
+	if w.first.IsZero() {
+		w.first = turn
+	}
 	l.wake = time.Time{}
 	if !due {
 		l.wake = turn
@@ -89,7 +124,7 @@ func (d *dispatcher) reserve(l *lane, w *waiter, now time.Time) {
 			kept.slot = true
 		}
 		if (!w.ripe || full == len(l.meters)) && !kept.rate {
-			kept.rate, kept.turn, kept.cost = true, turn, w.cost
+			kept.rate, kept.turn, kept.first, kept.cost = true, turn, w.first, w.cost
 		}
 		m.kept = kept
 	}
@@ -99,7 +134,7 @@ func (d *dispatcher) reserve(l *lane, w *waiter, now time.Time) {
 // kept there, if it would make that one later.
 func (d *dispatcher) turnAt(m *meter, now time.Time, cost int) time.Time {
 	kept := d.keptAt(m)
-	if !kept.rate || !m.turnOf(now, cost, kept.cost).After(kept.turn) {
+	if kept.allows(m, now, cost) {
 		return m.turnOf(now, 0, cost)
 	}
 	if now.Before(kept.turn) {

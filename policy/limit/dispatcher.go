@@ -3,7 +3,6 @@ package limit
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 )
@@ -46,95 +45,8 @@ func newDispatcher(inForce *Quotas) *dispatcher {
 	}
 }
 
-// lane is that of the calls with these stations, which take a route.
-func (d *dispatcher) lane(now time.Time, stations []station, r route) *lane {
-	key := keyOf(stations)
-	l := d.lanes[key]
-	if l == nil {
-		l = d.newLane(now, stations, key)
-	}
-	if l.base == nil || l.base.learner.special[r] == nil {
-		return l
-	}
-	key.route = r
-	if own := d.lanes[key]; own != nil {
-		return own
-	}
-	return d.newLane(now, stations, key)
-}
-
-// newLane gives a key a lane, which may be there under another.
-func (d *dispatcher) newLane(now time.Time, stations []station, key laneKey) *lane {
-	if max(len(d.lanes), len(d.meters)) >= d.sweepAt {
-		d.sweep(now)
-	}
-	meters := d.metersOf(stations, true)
-	name := d.name(meters, key.route)
-	l := d.lanes[name]
-	if l == nil {
-		l = &lane{meters: meters, maxWait: patience(meters), base: learning(meters), route: key.route}
-		d.lanes[name] = l
-		if l.base != nil {
-			d.reroute(l, l.base.learner.of(l.route).meters, now)
-		}
-	}
-	d.lanes[key] = l
-	return l
-}
-
-// metersOf are the meters of stations, each once; those that are not there begin now,
-// or are left out.
-func (d *dispatcher) metersOf(stations []station, begin bool) []*meter {
-	var meters []*meter
-	for _, s := range stations {
-		m := d.meters[s]
-		if m == nil && begin {
-			table := d.tables.table(s.table)
-			if table == nil {
-				continue // a reload has dropped it
-			}
-			m = newMeter(s, table)
-			d.meters[s] = m
-		}
-		if m != nil && !slices.Contains(meters, m) {
-			meters = append(meters, m)
-		}
-	}
-	return meters
-}
-
-// name is the key of the one lane that passes these meters, which are configured, by a
-// route.
-func (d *dispatcher) name(meters []*meter, r route) laneKey {
-	stations := make([]station, len(meters))
-	for i, m := range meters {
-		stations[i] = m.station
-	}
-	key := canonical(stations)
-	key.route = r
-	return key
-}
-
-// sweep drops the lanes in which nobody waits, and the meters that are idle.
-func (d *dispatcher) sweep(now time.Time) {
-	for key, l := range d.lanes {
-		if l.line.len() == 0 && l.flying == 0 {
-			delete(d.lanes, key)
-		}
-	}
-	for s, m := range d.meters {
-		if m.idle(now) {
-			delete(d.meters, s)
-			if base := d.meters[station{table: s.table, key: s.key}]; base != nil && s.bucket != "" {
-				delete(base.learner.buckets, s.bucket)
-			}
-		}
-	}
-	d.sweepAt = max(maxKeys, 2*max(len(d.lanes), len(d.meters)))
-}
-
 // try gives a turn to a call that need not wait for it: all its meters let it go now,
-// and nobody who waits goes later for it. The error is errRetired.
+// and nothing is kept there that it would spend. The error is errRetired.
 func (d *dispatcher) try(stations []station, r route, cost int) (t turn, ok bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -145,14 +57,17 @@ func (d *dispatcher) try(stations []station, r route, cost int) (t turn, ok bool
 	if d.retired {
 		return turn{}, false, errRetired
 	}
+	d.catchUp(now)
 	l := d.lane(now, stations, r)
-	if awaited(l.meters) && !now.Before(d.next) {
-		d.advance(now) // The timer is late.
-	}
 	if l.line.len() > 0 || !d.mayGo(l, now, cost) {
 		return turn{}, false, nil
 	}
-	return d.take(l, now, r, cost), true, nil
+	delays := d.delays(l, now, cost)
+	t = d.take(l, now, r, cost)
+	if delays {
+		d.advance(now)
+	}
+	return t, true, nil
 }
 
 // join gives w a place in line, or a refusal, if waiting is of no use.
@@ -163,8 +78,8 @@ func (d *dispatcher) join(w *waiter, stations []station) error {
 	if d.retired {
 		return errRetired
 	}
+	d.catchUp(now)
 	l := d.lane(now, stations, w.route)
-	d.advance(now)
 	w.lane = l
 	w.judge(l.maxWait)
 	p := l.placeOf(w, now)
@@ -186,47 +101,6 @@ func (d *dispatcher) join(w *waiter, stations []station) error {
 		w.onQueue, w.onWait = nil, nil
 	}
 	return nil
-}
-
-// crowded makes room for w where too many wait. Those stay who go first, whenever they
-// came: so a batch that fills a line keeps nobody else out of it. The error says that
-// it is w who has to go. A meter at which nobody may wait does not count those who
-// wait for another.
-func (d *dispatcher) crowded(w *waiter, now time.Time) error {
-	for _, m := range w.lane.meters {
-		if m.settings.MaxWait == 0 || m.waiting.calls <= m.settings.MaxQueue {
-			continue
-		}
-		last := d.lastAt(m)
-		err := m.refused(QueueFull, last.lane.wait(now, last, last.place))
-		if last == w {
-			w.lane.line.remove(w)
-			d.changed(w.lane, now)
-			return err
-		}
-		d.refuse(now, last, err)
-	}
-	return nil
-}
-
-// lastAt is who goes last of those who wait at m. Of lanes that take turns it is the
-// one with most before it.
-func (d *dispatcher) lastAt(m *meter) *waiter {
-	var last *waiter
-	later := func(w, than *waiter) bool {
-		if w.priority != than.priority {
-			return w.priority < than.priority
-		}
-		k := w.priority.index()
-		own, other := w.lane.line.classes[k].waiting.cost, than.lane.line.classes[k].waiting.cost
-		return own > other || own == other && w.arrived.After(than.arrived)
-	}
-	for _, l := range d.backlog {
-		if w := l.line.last(); l.has(m) && (last == nil || later(w, last)) {
-			last = w
-		}
-	}
-	return last
 }
 
 // await returns when it is the turn of w, which has joined, or says why it will
@@ -290,114 +164,6 @@ func (d *dispatcher) take(l *lane, now time.Time, r route, cost int) turn {
 		}
 	}
 	return t
-}
-
-// advance lets everyone go whose turn it is, refuses those who cannot have theirs
-// in time any more, and sets the timer for the next.
-func (d *dispatcher) advance(now time.Time) {
-	var aged []*lane
-	for _, l := range d.backlog {
-		if l.line.age(now, l.step()) {
-			aged = append(aged, l)
-		}
-	}
-	for _, l := range aged {
-		d.changed(l, now)
-	}
-	for d.admit(now); d.expire(now) || d.reviewed(now); d.admit(now) {
-	}
-	d.setTimer(now)
-}
-
-// changed notes that the line of l has.
-func (d *dispatcher) changed(l *lane, now time.Time) {
-	d.enqueue(l)
-	l.count(now)
-	d.disturbed = d.disturbed || l.line.disturbed
-	l.line.disturbed = false
-}
-
-// reviewed looks at everyone again if somebody has got a place before others, and
-// reports whether it did.
-func (d *dispatcher) reviewed(now time.Time) bool {
-	if !d.disturbed {
-		return false
-	}
-	d.disturbed = false
-	d.review(now)
-	return true
-}
-
-// review refuses those in line whose turns have moved too far.
-func (d *dispatcher) review(now time.Time) {
-	for _, l := range slices.Clone(d.backlog) {
-		for _, w := range l.late(now) {
-			if err := l.refusal(now, w, w.place); err != nil {
-				d.refuse(now, w, err)
-			}
-		}
-	}
-}
-
-// expire refuses one who has waited for too long, or who has come to a meter at which
-// nobody may wait, and reports whether there was one.
-func (d *dispatcher) expire(now time.Time) bool {
-	for _, l := range d.backlog {
-		if w := l.line.oldest(); now.Sub(w.arrived) >= l.maxWait {
-			d.refuse(now, w, l.refused(QueueTimeout, now, w, w.place))
-			return true
-		}
-		w := l.line.first()
-		if !slices.ContainsFunc(l.meters, func(m *meter) bool { return m.settings.MaxWait > 0 && !m.open(now, w.cost) }) {
-			if err := l.unwilling(now, w, w.place); err != nil {
-				d.refuse(now, w, err)
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// setTimer sets the timer for the turn of the first head, if that can be known, for the
-// end of somebody's patience, or for when somebody moves up.
-func (d *dispatcher) setTimer(now time.Time) {
-	d.next = time.Time{}
-	sooner := func(at time.Time) {
-		if d.next.IsZero() || at.Before(d.next) {
-			d.next = at
-		}
-	}
-	for _, l := range d.backlog {
-		sooner(l.line.oldest().arrived.Add(l.maxWait))
-		if !l.wake.IsZero() {
-			sooner(l.wake)
-		}
-		if at, ok := l.line.nextAge(l.step()); ok {
-			sooner(at)
-		}
-	}
-	switch delay := max(d.next.Sub(now), 1); { // A turn that could not be taken is not now, whatever a float says.
-	case len(d.backlog) > 0 && d.timer == nil:
-		d.timer = time.AfterFunc(delay, d.tick)
-	case len(d.backlog) > 0:
-		d.timer.Reset(delay)
-	case d.timer != nil:
-		d.timer.Stop()
-	}
-}
-
-// tick is what the timer does. It may come late or once too often.
-func (d *dispatcher) tick() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.advance(time.Now())
-}
-
-func (d *dispatcher) refuse(now time.Time, w *waiter, err *RefusedError) {
-	w.err, w.reason = err, err.Reason
-	w.lane.line.remove(w)
-	d.changed(w.lane, now)
-	close(w.done)
 }
 
 // retire drops the dispatcher if it is in the state of a new one.

@@ -2,9 +2,9 @@
 //
 // A quota is one limit of a provider as we understand it: so many calls per
 // time, so many at once, and nothing at all until a time that the provider
-// named. A Group is a set of quotas under the same Settings, one for each key
-// (a host and a credential, usually), and Wrap puts one or several around a
-// RoundTripper:
+// named. A Table is quotas under the same Settings, one for each key (a host and a
+// credential, usually); Quotas are all tables of an upstream; a Way is which of them a
+// call passes, and Wrap puts a way around a RoundTripper:
 //
 //	retry(auth(circuit(limit(send))))
 //
@@ -12,7 +12,7 @@
 // callers' intentions, and inside the circuit, because a call that is going to
 // be refused shall spend no turn.
 //
-// # One dispatcher for each quota
+// # One dispatcher for all quotas that a call passes
 //
 // golang.org/x/time/rate is a good token bucket and a poor queue. A caller of
 // its Wait reserves a token far ahead of time, and whatever happens later does
@@ -29,14 +29,18 @@
 // bucket for the tokens of one call, for the head of the line, at the moment
 // when the head may go. Who gives up is taken out of the line
 // and has cost nothing; a new rate and a new gate hold for everyone at once.
-// It has no goroutine: one timer, set for the head, and the callers themselves
+// It has no goroutine: one timer, set for the first head, and the callers themselves
 // move the line.
 //
-// A call that finds no line and a token takes it and goes, without allocating.
+// Quotas that calls may have in common are of one scope, and a scope has one
+// dispatcher, with one lock. It has a meter for each quota (a rate, slots, a gate), and
+// a lane for the calls that pass the same meters, whatever rule or reload they came by.
+// A call looks up its lane, and if nobody waits that it would make later, and all meters
+// let it go, it spends at all of them and goes, without allocating.
 //
 // # Who goes first
 //
-// A line has a class for each Priority, and the higher one goes first. A call that
+// The line of a lane has a class for each Priority, and the higher one goes first. A call that
 // has waited for a third of MaxWait moves up a class, so that a low one has the last
 // third in the highest: whatever the load of the others, it has its share there.
 //
@@ -59,18 +63,31 @@
 //
 // # Several quotas
 //
-// A call that several quotas limit goes when it has a turn at all of them. One Group
-// around another would let those who wait at the inner one hold slots and tokens of
-// the outer: reads would stand behind writes, and when a window opens, all who have
-// waited for it would go at once, whatever the rate outside says. So a passage waits
-// at one quota at a time and holds nothing of the others; when it has its turn there
-// it tries the rest, and where one stops it, it gives back what it has and waits
-// there. It keeps its place in each line that it was in. A line stands still while
-// its head tries: nobody behind gets there first.
+// A call goes when all meters of its lane let it, and else takes nothing. With one limit
+// around another, those who wait at the inner one would hold slots and tokens of the
+// outer: reads would stand behind writes, and when a window opens, all who have waited
+// for it would go at once, whatever the rate outside says. And calls that took one turn
+// after the other, and gave all back where one was missing, woke each other and got
+// nowhere where thousands waited. (Both were tried here.)
 //
-// Where thousands wait for two quotas this gets nowhere: who gives one back for the other
-// wakes others who do the same. Until that is rebuilt, package policy puts a stage for
-// each quota around the next, those of a rule outermost.
+// Lanes that share a meter take turns: by the priorities of their heads, and within one
+// by fair queueing once more; see tag. The heads are looked at in that order. One that
+// cannot go has a time at which it will, the latest of its meters' turns, and a head
+// behind it may spend what leaves that time as it is (EASY backfilling; see
+// reservation), but for what one call makes of it: a bucket that is full would lose more.
+// So the first head goes at its time, or shortly after, whatever the others do, and each
+// is the first at some time, since a turn moves a lane behind those that have waited:
+// nobody starves. And what is kept from the others is only what the first needs of it at
+// its time: no meter is idle for somebody whom another one stops. When a slot comes free
+// nobody knows, so none is kept for a head that waits for a rate; only when its rates
+// have let it go and it missed the slot, it keeps the slots that come free, one kind
+// after the other, and then what it needs of the rates, for which these slots may be
+// idle.
+//
+// The meter keeps this for the first head that needs it. Keeping for all of them would
+// make the work grow with the square of the lanes, and wins nothing: who comes later in
+// the order has no time that could be promised. As it is, a look at the heads takes a
+// fraction of a microsecond for each lane in which somebody waits.
 //
 // # Refused at once
 //
@@ -84,29 +101,36 @@
 // be known; it ends at MaxWait. And where calls of different costs share a window, a
 // turn may come a window later than was told.
 //
+// Of the calls in other lanes those are counted that wait for the same meter more than
+// for their others, as if the lanes took turns there: a lane is counted at the meter that
+// lets its last call go last. So thousands of writes that wait for a limit of their own
+// do not have a read refused; what they spend meanwhile is little, and is left out.
+//
 // # The gate
 //
 // A 429, or a 503, with a Retry-After (RFC 9110 section 10.2.3) closes the
 // gate of the quota: nothing is sent before that time, by anybody. So does an
 // answer, whatever its status, that says that nothing is left, in any of the
-// dialects of package quota, until the time that it names; and what means the same
-// whatever its status, by Settings.Answer. A gate is
-// never early and never shortened by another answer. Behind it the calls go
-// out through the bucket as always. A quota that has no rate has no bucket to
-// slow it down; there one call goes first, and each good answer lets one more
-// be on its way than before, which doubles the number each round trip, until
-// the line is empty. A throttled answer starts again from one.
+// dialects of package quota, until the time that it names. A gate is
+// never early and never shortened by another answer. It closes the gates of all
+// quotas of the call that learn, since an answer seldom says which one it was. Behind it
+// the calls go out through the bucket as always. A quota that has no rate has no bucket
+// to slow it down, and a window lets all go at once; there one call goes first, and each
+// good answer lets one more be on its way than before, which doubles the number each
+// round trip, until the line is empty. A throttled answer starts again from one.
 //
 // # A reload
 //
-// New with a previous Group shares its quotas and changes nothing; Adopt puts
-// the new Settings in force, for the calls in line too. Whoever publishes the
-// new Group calls Adopt after it is published; the first call through the
-// Group does it otherwise, since a call cannot come through a Group that is
-// not published. Dispatchers are the same objects before and after, so the
-// line, the gate, the slots taken and the tokens left remain: a changed rate
-// starts with the tokens that were left, at most its own burst. A quota that
-// had no rate so far starts with a full bucket.
+// New with previous Quotas shares their dispatchers and changes nothing; Adopt puts
+// the new tables in force, for the calls in line too. Whoever publishes the
+// new Quotas calls Adopt after they are published; the first call through them
+// does it otherwise, since a call cannot come through what is not published. A table
+// goes on under its name: the line, the gate, the slots taken and the tokens left
+// remain, and a changed rate starts with the tokens that were left, at most its own
+// burst. A quota that had no rate so far starts with a full bucket. A table that is
+// missing is dropped, also from under those who wait for it; lanes that are the same
+// without it become one, in the order of arrival. Who waits already does not pass a new
+// table.
 //
 // Calls whose response bodies were being read while Concurrency was 0 are not
 // counted when a reload sets it.

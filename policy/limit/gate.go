@@ -5,10 +5,10 @@ import "time"
 // A gate is a time before which nothing is sent.
 //
 // Where no rate slows down what has waited behind it, or only a window does, which lets
-// many go at once, the gate opens step by step: one call may be on its way, and with each good answer one more, which
-// is twice as many each round trip (the slow start of RFC 5681 section 3.1).
-// A throttled answer starts again from one; a good answer that finds nobody
-// waiting ends it.
+// many go at once, the gate opens step by step: one call may be on its way, and with
+// each good answer one more, which is twice as many each round trip (the slow start of
+// RFC 5681 section 3.1). A throttled answer starts again from one; a good answer that
+// finds nobody waiting ends it.
 type gate struct {
 	until   time.Time
 	width   int // how many may be on their way while it opens; 0: it is wide open

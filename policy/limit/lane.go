@@ -129,9 +129,10 @@ func (l *lane) narrowest(now time.Time) *meter {
 	return narrowest
 }
 
-// shared reports whether calls of other lanes wait at the meters of this one.
+// shared reports whether calls of other lanes have to pass the meter that this one waits
+// for.
 func (l *lane) shared() bool {
-	return slices.ContainsFunc(l.meters, func(m *meter) bool { return m.waiting.calls > l.counted.all.calls })
+	return l.counted.at != nil && l.counted.at.waiting.calls > l.counted.all.calls
 }
 
 // count has the meters know who waits here. Each call that changes the line has to be

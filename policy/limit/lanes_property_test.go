@@ -212,7 +212,9 @@ func cross(t *testing.T, c *crossing) *crossed {
 		})
 		for range 40 {
 			time.Sleep(237*time.Millisecond + 11*time.Nanosecond)
+			mu.Lock()
 			r.problems = append(r.problems, quotas.Problems()...)
+			mu.Unlock()
 		}
 		all.Wait()
 		for _, q := range quotas.Snapshot() {

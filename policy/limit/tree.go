@@ -11,7 +11,7 @@ type place struct {
 	priority Priority  // the class; a call that has waited long has moved up
 	end      int64     // in the time of its caller: see class
 	next     uint64    // counts who became the next of its caller, from 1 on; behind: it is not
-	arrived  time.Time // when the call began to wait, here or for another of its quotas
+	arrived  time.Time // when the call began to wait
 	seq      uint64    // counts who joined the line, from 1 on; 0: it never did
 }
 

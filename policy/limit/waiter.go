@@ -18,6 +18,7 @@ type waiter struct {
 	deadline time.Time // of the call; zero: none
 	latest   time.Time // at which a turn is of use to it
 	rises    bool      // it will only have one by then because it moves up
+	first    time.Time // the time of its turn as it became the first of its lane; zero: it has not
 	ripe     bool      // its rates have let it go, and a slot has not: see dispatcher.reserve
 	reason   string    // what it waits for, and at the end how that ended
 	queued   bool      // in line

@@ -1,0 +1,93 @@
+package limit
+
+import (
+	"slices"
+	"time"
+)
+
+// lane is that of the calls with these stations, which take a route.
+func (d *dispatcher) lane(now time.Time, stations []station, r route) *lane {
+	key := keyOf(stations)
+	l := d.lanes[key]
+	if l == nil {
+		l = d.newLane(now, stations, key)
+	}
+	if l.base == nil || l.base.learner.special[r] == nil {
+		return l
+	}
+	key.route = r
+	if own := d.lanes[key]; own != nil {
+		return own
+	}
+	return d.newLane(now, stations, key)
+}
+
+// newLane gives a key a lane, which may be there under another.
+func (d *dispatcher) newLane(now time.Time, stations []station, key laneKey) *lane {
+	if max(len(d.lanes), len(d.meters)) >= d.sweepAt {
+		d.sweep(now)
+	}
+	meters := d.metersOf(stations, true)
+	name := d.name(meters, key.route)
+	l := d.lanes[name]
+	if l == nil {
+		l = &lane{meters: meters, maxWait: patience(meters), base: learning(meters), route: key.route}
+		d.lanes[name] = l
+		if l.base != nil {
+			d.reroute(l, l.base.learner.of(l.route).meters, now)
+		}
+	}
+	d.lanes[key] = l
+	return l
+}
+
+// metersOf are the meters of stations, each once; those that are not there begin now,
+// or are left out.
+func (d *dispatcher) metersOf(stations []station, begin bool) []*meter {
+	var meters []*meter
+	for _, s := range stations {
+		m := d.meters[s]
+		if m == nil && begin {
+			table := d.tables.table(s.table)
+			if table == nil {
+				continue // a reload has dropped it
+			}
+			m = newMeter(s, table)
+			d.meters[s] = m
+		}
+		if m != nil && !slices.Contains(meters, m) {
+			meters = append(meters, m)
+		}
+	}
+	return meters
+}
+
+// name is the key of the one lane that passes these meters, which are configured, by a
+// route.
+func (d *dispatcher) name(meters []*meter, r route) laneKey {
+	stations := make([]station, len(meters))
+	for i, m := range meters {
+		stations[i] = m.station
+	}
+	key := canonical(stations)
+	key.route = r
+	return key
+}
+
+// sweep drops the lanes in which nobody waits, and the meters that are idle.
+func (d *dispatcher) sweep(now time.Time) {
+	for key, l := range d.lanes {
+		if l.line.len() == 0 && l.flying == 0 {
+			delete(d.lanes, key)
+		}
+	}
+	for s, m := range d.meters {
+		if m.idle(now) {
+			delete(d.meters, s)
+			if base := d.meters[station{table: s.table, key: s.key}]; base != nil && s.bucket != "" {
+				delete(base.learner.buckets, s.bucket)
+			}
+		}
+	}
+	d.sweepAt = max(maxKeys, 2*max(len(d.lanes), len(d.meters)))
+}

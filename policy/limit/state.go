@@ -1,0 +1,75 @@
+package limit
+
+import "time"
+
+// forecast fills in what a call with these stations would meet, adds the buckets, and
+// gives how long it would wait for all of them, with its own locking. Meters that are
+// not there are as they begin.
+func (d *dispatcher) forecast(stops []Prospect, stations []station, r route, claim Claim, cost int) ([]Prospect, time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	var l *lane
+	if d.lanes[keyOf(stations)] != nil {
+		l = d.lane(now, stations, r)
+	} else {
+		l = d.like(d.metersOf(stations, false))
+	}
+	w := newWaiter(now, claim, cost)
+	p := l.placeOf(w, now)
+	for i, s := range stations {
+		if m := d.meters[s]; m != nil && l.has(m) {
+			stops[i].Wait, stops[i].Line = l.waitAt(m, now, w, p), m.byClass()
+		}
+	}
+	for _, b := range l.buckets {
+		if b.learned.Known(now) {
+			stops = append(stops, Prospect{b.key, b.bucket, b.known(now), l.waitAt(b.meter, now, w, p), b.byClass()})
+		}
+	}
+	return stops, l.wait(now, w, p)
+}
+
+// like is the lane that passes these meters, or a new one that is used once.
+func (d *dispatcher) like(meters []*meter) *lane {
+	if l := d.lanes[d.name(meters, route{})]; l != nil {
+		return l
+	}
+	return &lane{meters: meters, maxWait: patience(meters)}
+}
+
+// appendStates adds copies of what can be told, with its own locking.
+func (d *dispatcher) appendStates(states []State, now time.Time) []State {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	waits := make(map[*meter]time.Duration) // of those who wait for it, and come now
+	estimate := func(l *lane) time.Duration {
+		w := newWaiter(now, Claim{}, 1)
+		return l.wait(now, w, l.placeOf(w, now))
+	}
+	for _, l := range d.backlog {
+		if at := l.counted.at; at != nil {
+			waits[at] = max(waits[at], estimate(l))
+		}
+	}
+	for _, m := range d.meters {
+		s := State{Table: m.name, Key: m.key, Active: m.active, Line: m.byClass(), Adapted: m.adaptive.Rate()}
+		if m.learned != nil {
+			s.Bucket, s.Learned = m.bucket, m.known(now)
+		}
+		s.Waiting = s.Line.High + s.Line.Normal + s.Line.Low
+		wait, awaited := waits[m]
+		if !awaited {
+			wait = estimate(d.like([]*meter{m}))
+		}
+		s.Wait = wait
+		if m.settings.Count > 0 {
+			s.Tokens, s.Room = max(m.shape.Left(now), 0), m.shape.Room()
+		}
+		if now.Before(m.gate.until) {
+			s.Gate = m.gate.until
+		}
+		states = append(states, s)
+	}
+	return states
+}
