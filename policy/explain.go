@@ -88,8 +88,8 @@ func (s *Set) Explain(ctx context.Context, method, target, connection string) (*
 	req := &http.Request{Method: e.Method, URL: &url.URL{Scheme: scheme, Host: host}, Header: http.Header{}}
 	key := keys.credential(req)
 
-	var wait time.Duration
-	e.Quotas, wait = u.forecast(plan, keys, req)
+	quotas, wait, longest := u.forecast(plan, keys, req)
+	e.Quotas = quotas
 	e.Circuit = &CircuitStatus{Key: key, State: "closed"}
 	for _, c := range u.circuit.Snapshot() {
 		if c.Key == key {
@@ -101,7 +101,7 @@ func (s *Set) Explain(ctx context.Context, method, target, connection string) (*
 		e.Token, e.Verdict = u.explainToken(plan)
 	}
 	if e.Verdict == "" {
-		e.Verdict = e.verdict(plan, wait)
+		e.Verdict = e.verdict(wait, longest)
 	}
 	if u.Exhausted(key) {
 		e.Verdict += "; the provider has refused others, since the quota is exhausted"
@@ -204,20 +204,25 @@ func (s *Set) isBaseURL(u *url.URL) bool {
 }
 
 // forecast is what a call would meet at the quotas of the upstream, and then at those of
-// the rule, and how long it would wait for all of them.
-func (u *Upstream) forecast(plan *Plan, keys keys, req *http.Request) (forecast []QuotaForecast, wait time.Duration) {
+// the rule; how long it would wait for all of them; and how long it may.
+func (u *Upstream) forecast(plan *Plan, keys keys, req *http.Request) (forecast []QuotaForecast, wait, longest time.Duration) {
 	passes := u.base.quotas
 	if plan != u.base {
 		passes = slices.Concat(u.base.quotas, plan.quotas)
 	}
 	cost := plan.Policy.Cost
 	stops, wait := u.quotas.Forecast(u.way(passes, cost, keys), req, limit.Claim{})
+	longest = plan.Policy.Timeout
 	for i, stop := range stops {
+		q := passes[i]
+		if q.MaxWait > 0 || stop.Wait > 0 { // With 0 nobody waits for this one, but for others.
+			longest = min(longest, q.MaxWait)
+		}
 		forecast = append(forecast, QuotaForecast{
-			Key: stop.Key, Limit: limitText(passes[i].Limit), Cost: cost, Line: Line(stop.Line), Wait: stop.Wait.Seconds(),
+			Key: stop.Key, Limit: limitText(q.Limit), Cost: cost, Line: Line(stop.Line), Wait: stop.Wait.Seconds(),
 		})
 	}
-	return forecast, wait
+	return forecast, wait, longest
 }
 
 // forecastRetries reads the safety table for a call like req: without an
@@ -254,17 +259,14 @@ func forecastRetries(req *http.Request, plan *Plan) []RetryForecast {
 	return list
 }
 
-// verdict puts the forecast in a sentence: the call waits so long for its turn.
-func (e *Explanation) verdict(plan *Plan, wait time.Duration) string {
+// verdict puts the forecast in a sentence: the call would wait so long for its turn, and
+// may wait so long.
+func (e *Explanation) verdict(wait, longest time.Duration) string {
 	if c := e.Token; c != nil && !c.Usable && c.Error != "" && c.Next != nil && c.Next.After(time.Now()) {
 		return fmt.Sprintf("refused with 502 credential-unavailable until %s: %s", c.Next.Format(time.RFC3339), c.Error)
 	}
 	if e.Circuit.State == "open" && e.Circuit.Until != nil {
 		return fmt.Sprintf("refused with 503 circuit-open until %s", e.Circuit.Until.Format(time.RFC3339))
-	}
-	longest := plan.Policy.Timeout
-	for _, quota := range plan.passes {
-		longest = min(longest, quota.MaxWait)
 	}
 	switch {
 	case wait > longest:

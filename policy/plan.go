@@ -18,7 +18,6 @@ type Plan struct {
 	Stages     []string      // names, outermost first
 	Credential string        // names the credential that is injected; never its value
 	quotas     []table       // its own
-	passes     []table       // those, and the upstream's
 	retry      *retry.Stage
 	upstream   *Upstream
 	source     auth.Source                   // of its own credential
@@ -62,7 +61,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 	}
 	chain := build(source, u.keys(credential))
 
-	plan := &Plan{Match: match, Policy: p, Stages: chain.Names(), Credential: credential, quotas: extra, passes: passes, retry: again,
+	plan := &Plan{Match: match, Policy: p, Stages: chain.Names(), Credential: credential, quotas: extra, retry: again,
 		upstream: u, source: source, connects: connects, chain: build}
 	if match == "" {
 		plan.quotas = own

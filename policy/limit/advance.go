@@ -16,6 +16,7 @@ func (d *dispatcher) advance(now time.Time) {
 	}
 	for _, l := range aged {
 		d.changed(l, now)
+		d.disturbed = d.disturbed || l.shared()
 	}
 	for d.admit(now); d.expire(now) || d.reviewed(now); d.admit(now) {
 	}

@@ -245,6 +245,24 @@ func TestCallThatAnotherLaneMakesTooLateIsRefusedAtOnce(t *testing.T) {
 	})
 }
 
+func TestCallThatAnotherMovesUpBeforeIsRefusedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := claiming(limit.Settings{Count: 1, Per: time.Second, Burst: 1, MaxWait: 30 * time.Second, MaxQueue: 100})
+		groups := newGroups(t, s, hour(limit.Settings{Concurrency: 100}))
+		w := newWire()
+		one, both := newCaller(t, groups[0], w), through(t, w, groups...)
+		one.startAll(t.Context(), "first")
+		both.startAll(as(t.Context(), "x", limit.Low), "low")
+		one.startAll(as(t.Context(), "x", limit.High), strings.Repeat("high ", 14))
+		time.Sleep(9 * time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 7500*time.Millisecond)
+		defer cancel()
+		last := one.startAll(ctx, "n1 n2")[1] // at 16 s
+		wantRefusal(t, <-last, 10*time.Second, limit.QueueTimeout, 7*time.Second)
+		time.Sleep(time.Minute)
+	})
+}
+
 // Reads are not refused for the writes, of a higher priority even, that wait for a limit
 // of their own.
 func TestThoseWhoWaitForAnotherQuotaDoNotMakeATurnLater(t *testing.T) {
