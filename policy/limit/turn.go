@@ -36,15 +36,15 @@ func (d *dispatcher) answered(ctx context.Context, t turn, said verdict, now tim
 		hold = hold || m.settings.Concurrency > 0
 	}
 	t.land()
-	tell = d.learn(ctx, t, said, now)
+	moved, gates := d.learn(ctx, t, said, now)
+	tell = gates
 	if !hold {
 		t.free()
 	}
 	for _, m := range t.eased {
 		m.gate.answered(said.fine, time.Now(), m.waiting.calls == 0)
 	}
-	// Somebody may go for it, or will be too late.
-	if d.disturbed || awaited(t.eased) || t.lane.undecided() {
+	if len(d.backlog) > 0 && (moved || awaited(t.eased)) {
 		d.advance(time.Now())
 	}
 	return hold
@@ -76,7 +76,7 @@ func (d *dispatcher) failed(t turn, sent bool) {
 	defer d.mu.Unlock()
 	now := time.Now()
 	t.drop(now, sent)
-	if awaited(t.meters) {
+	if len(d.backlog) > 0 {
 		d.advance(now)
 	}
 }
