@@ -20,6 +20,8 @@ type lane struct {
 	counted counted
 }
 
+func newLane(meters []*meter) *lane { return &lane{meters: meters, maxWait: patience(meters)} }
+
 // counted is what a lane has added to its meters.
 type counted struct {
 	all     load
@@ -52,6 +54,15 @@ func canonical(stations []station) laneKey {
 		return cmp.Or(cmp.Compare(a.table, b.table), cmp.Compare(a.key, b.key))
 	})
 	return keyOf(slices.Compact(stations))
+}
+
+// stations are those of its meters.
+func (l *lane) stations() []station {
+	stations := make([]station, len(l.meters))
+	for i, m := range l.meters {
+		stations[i] = m.station
+	}
+	return stations
 }
 
 // has reports whether the calls of the lane pass m.

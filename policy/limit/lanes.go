@@ -14,13 +14,12 @@ func (d *dispatcher) lane(now time.Time, stations []station) *lane {
 	if max(len(d.lanes), len(d.meters)) >= d.sweepAt {
 		d.sweep(now)
 	}
-	meters := d.metersOf(stations, true)
-	name := d.name(meters)
-	l := d.lanes[name]
-	if l == nil {
-		l = &lane{meters: meters, maxWait: patience(meters)}
-		d.lanes[name] = l
+	l := newLane(d.metersOf(stations, true))
+	name := canonical(l.stations())
+	if known := d.lanes[name]; known != nil {
+		l = known
 	}
+	d.lanes[name] = l
 	d.lanes[key] = l
 	return l
 }
@@ -44,15 +43,6 @@ func (d *dispatcher) metersOf(stations []station, begin bool) []*meter {
 		}
 	}
 	return meters
-}
-
-// name is the key of the one lane that passes these meters.
-func (d *dispatcher) name(meters []*meter) laneKey {
-	stations := make([]station, len(meters))
-	for i, m := range meters {
-		stations[i] = m.station
-	}
-	return canonical(stations)
 }
 
 // sweep drops the lanes in which nobody waits, and the meters that are idle.

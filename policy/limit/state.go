@@ -6,7 +6,7 @@ import "time"
 // would wait for all of them, with its own locking. Meters that are not there are as
 // they begin.
 func (d *dispatcher) forecast(stops []Prospect, stations []station, claim Claim, cost int) time.Duration {
-	d.mu.Lock()
+	d = d.lock()
 	defer d.mu.Unlock()
 	now := time.Now()
 	l := d.lanes[keyOf(stations)]
@@ -25,15 +25,16 @@ func (d *dispatcher) forecast(stops []Prospect, stations []station, claim Claim,
 
 // like is the lane that passes these meters, or a new one that is used once.
 func (d *dispatcher) like(meters []*meter) *lane {
-	if l := d.lanes[d.name(meters)]; l != nil {
-		return l
+	l := newLane(meters)
+	if known := d.lanes[canonical(l.stations())]; known != nil {
+		return known
 	}
-	return &lane{meters: meters, maxWait: patience(meters)}
+	return l
 }
 
 // appendStates adds copies of what can be told, with its own locking.
 func (d *dispatcher) appendStates(states []State, now time.Time) []State {
-	d.mu.Lock()
+	d = d.lock()
 	defer d.mu.Unlock()
 	waits := make(map[*meter]time.Duration) // of those who wait for it, and come now
 	estimate := func(l *lane) time.Duration {
