@@ -26,7 +26,7 @@ type QuotaStatus struct {
 	Limit   string     `json:"limit"`          // as configured: "100/s"
 	Tokens  float64    `json:"tokens"`         // calls that may be sent at once; 0 without a rate
 	Active  int        `json:"active"`         // calls under way that hold a slot
-	Waiting int        `json:"waiting"`        // calls in line
+	Waiting int        `json:"waiting"`        // calls in line, for this quota more than for their others
 	Line    Line       `json:"line"`           // the same by class
 	Gate    *time.Time `json:"gate,omitempty"` // closed by the provider until then
 }

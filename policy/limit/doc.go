@@ -149,7 +149,8 @@
 // burst. A quota that had no rate so far starts with a full bucket. A table that is
 // missing is dropped, also from under those who wait for it; lanes that are the same
 // without it become one, in the order of arrival. Who waits already does not pass a new
-// table.
+// table. Where scopes become wider, Widen has the dispatchers of the old ones become one;
+// they are not taken apart again.
 //
 // Calls whose response bodies were being read while Concurrency was 0 are not
 // counted when a reload sets it.
