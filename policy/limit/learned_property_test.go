@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,41 +81,43 @@ func TestWhateverAnswersSayNothingIsLeftOver(t *testing.T) {
 		}
 		reload := time.Duration(rapid.IntRange(0, 60).Draw(rt, "reload")) * time.Second
 		synctest.Test(t, func(t *testing.T) {
-			g := newGroup(t, settings, nil)
+			var g atomic.Pointer[group]
+			g.Store(newGroup(t, settings, nil))
 			start := time.Now()
 			var all sync.WaitGroup
 			for i, c := range calls {
-				all.Go(func() { c.play(rt, g, i, start) })
+				all.Go(func() { c.play(rt, &g, i, start) })
 			}
 			all.Go(func() {
 				time.Sleep(reload)
 				next := settings
 				next.Learn, next.Concurrency = reload%(2*time.Second) == 0, 3
-				g = newGroup(t, next, g)
-				g.Adopt()
+				reloaded := newGroup(t, next, g.Load())
+				g.Store(reloaded)
+				reloaded.Adopt()
 			})
 			time.Sleep(7 * time.Nanosecond) // apart from all that happens
 			for range 100 {
 				time.Sleep(time.Second)
 				synctest.Wait()
-				for _, problem := range g.Problems() {
+				for _, problem := range g.Load().Problems() {
 					rt.Errorf("%v: %s", time.Since(start), problem)
 				}
 			}
 			all.Wait()
-			for _, s := range g.Quotas.Snapshot() {
+			for _, s := range g.Load().Quotas.Snapshot() {
 				if s.Active != 0 || s.Waiting != 0 {
 					rt.Errorf("left %+v", s)
 				}
 			}
-			if flying := g.Flying(); flying != 0 {
+			if flying := g.Load().Flying(); flying != 0 {
 				rt.Errorf("%d are taken to be on their way", flying)
 			}
 		})
 	})
 }
 
-func (c *told) play(t *rapid.T, g *group, i int, start time.Time) {
+func (c *told) play(t *rapid.T, g *atomic.Pointer[group], i int, start time.Time) {
 	time.Sleep(c.at)
 	ctx := as(context.Background(), strconv.Itoa(i%3), limit.Priority(i%3-1))
 	if c.cancel > 0 {
@@ -138,7 +141,7 @@ func (c *told) play(t *rapid.T, g *group, i int, start time.Time) {
 		return respond(c.status, c.header...), nil
 	})
 	req, _ := http.NewRequestWithContext(ctx, "GET", fmt.Sprint("http://api.example", c.path), nil)
-	resp, err := g.wrapCosting(c.cost)(wire).RoundTrip(req)
+	resp, err := g.Load().wrapCosting(c.cost)(wire).RoundTrip(req)
 	if took := time.Since(start) - c.at; !sent && took > 20*time.Second {
 		t.Errorf("refused after %v: %v", took, err)
 	}
