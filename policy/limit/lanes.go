@@ -27,7 +27,7 @@ func (d *dispatcher) newLane(now time.Time, stations []station, key laneKey) *la
 	if max(len(d.lanes), len(d.meters)) >= d.sweepAt {
 		d.sweep(now)
 	}
-	meters := d.metersOf(stations, true)
+	meters := d.metersOf(now, stations, true)
 	name := d.name(meters, key.route)
 	l := d.lanes[name]
 	if l == nil {
@@ -43,7 +43,7 @@ func (d *dispatcher) newLane(now time.Time, stations []station, key laneKey) *la
 
 // metersOf are the meters of stations, each once; those that are not there begin now,
 // or are left out.
-func (d *dispatcher) metersOf(stations []station, begin bool) []*meter {
+func (d *dispatcher) metersOf(now time.Time, stations []station, begin bool) []*meter {
 	var meters []*meter
 	for _, s := range stations {
 		m := d.meters[s]
@@ -54,6 +54,7 @@ func (d *dispatcher) metersOf(stations []station, begin bool) []*meter {
 			}
 			m = newMeter(s, table)
 			d.meters[s] = m
+			d.restore(m, now)
 		}
 		if m != nil && !slices.Contains(meters, m) {
 			meters = append(meters, m)

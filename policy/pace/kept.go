@@ -76,7 +76,7 @@ func (k Kept) Restore(s Shape, now time.Time) {
 	case *smooth:
 		if k.Left != nil {
 			left := *k.Left + float64(s.lim.Limit())*max(now.Sub(k.At), 0).Seconds()
-			s.spend(now, count(s.Left(now)-left))
+			s.restore(s.Room()-left, now)
 		}
 	case *window:
 		if now.Before(k.End) && k.End.Sub(now) <= s.per+s.guard {
@@ -91,6 +91,17 @@ func (k Kept) Restore(s Shape, now time.Time) {
 
 // keptEntries bounds the log of a span.
 const keptEntries = 64
+
+// restore takes so many out of the bucket. A Limiter takes whole ones alone, and so it
+// takes them a little earlier, by the time in which what is too many comes back.
+func (b *smooth) restore(missing float64, now time.Time) {
+	whole := count(missing)
+	earlier := now.Add(-nanoseconds((float64(whole) - missing) / float64(b.lim.Limit()) * float64(time.Second)))
+	if whole > 0 && !earlier.Before(b.changed) {
+		now = earlier
+	}
+	b.spend(now, whole)
+}
 
 // restore goes back to a window that had begun before. What has been sent since was taken
 // for the begin of the next one, and so it counts to both.
