@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"reflect"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -267,6 +268,44 @@ func TestHeldQuotasAreBoundedAndEnd(t *testing.T) {
 		g.Restore([]limit.Kept{{Key: "late", State: pace.Kept{Spent: 5, End: time.Now().Add(time.Hour), Until: time.Now().Add(time.Hour)}}})
 		if err := send(g, "late"); err == nil {
 			t.Error("there was no room for one after the others had ended")
+		}
+	})
+}
+
+// Whenever something is kept and restored, and whoever calls meanwhile: no more is sent
+// than there is.
+func TestKeepAndRestoreBesideCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := anHour(pace.Window)
+		s.Count, s.Learn = 50, true
+		w := newWire()
+		w.answer = func(string) *http.Response { return w.left(200, 60, 40, time.Hour, "core") }
+		g := newGroup(t, s, nil)
+		newCaller(t, g, w).call(t.Context(), "")
+		kept := g.Keep()
+
+		g = newGroup(t, s, nil)
+		c := newCaller(t, g, w)
+		var calls sync.WaitGroup
+		for range 8 {
+			calls.Go(func() {
+				for range 10 {
+					c.call(t.Context(), "")
+				}
+			})
+			calls.Go(func() {
+				g.Restore(kept)
+				g.Keep()
+				g.Estimate("api.example")
+			})
+		}
+		calls.Wait()
+		// The one before the restart counts each time that it is restored, until all is spent.
+		if sent := len(w.times()) - 1; sent < 50-8 || sent > 50 {
+			t.Errorf("%d were sent, want 42 to 50", sent)
+		}
+		if problems := g.Problems(); problems != nil {
+			t.Error(problems)
 		}
 	})
 }
