@@ -3,6 +3,7 @@ package answer
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"outrider/policy/hint"
@@ -14,11 +15,25 @@ import (
 type look struct {
 	stage    *Stage
 	ctx      context.Context // of the request
-	resp     *http.Response
-	begun    time.Time // the attempt
+	resp     *http.Response  // to go on with
+	begun    time.Time       // the attempt
 	read     bool
 	body     []byte // nil: it says nothing
 	document any    // the body as JSON; nil: it is none
+}
+
+// find tries the patterns in their order.
+func (l *look) find() *Finding {
+	for i := range l.stage.patterns {
+		p := &l.stage.patterns[i]
+		if !slices.Contains(p.Statuses, l.resp.StatusCode) {
+			continue
+		}
+		if f := l.at(p); f != nil {
+			return f
+		}
+	}
+	return nil
 }
 
 // at is what the answer means if it fits p.
@@ -77,7 +92,7 @@ func (l *look) load() {
 	if end, ok := l.ctx.Deadline(); ok {
 		d = min(d, end.Sub(now)/2)
 	}
-	l.body = text(l.resp, d)
+	l.resp, l.body = text(l.resp, d) //nolint:bodyclose // it is that of the answer, which goes on
 	l.document = parse(l.body)
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"outrider/policy/quota"
@@ -84,21 +83,8 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.found(req, resp, t.stage.find(req.Context(), resp, begun))
-	return resp, nil
-}
-
-// find tries the patterns in their order.
-func (s *Stage) find(ctx context.Context, resp *http.Response, begun time.Time) *Finding {
-	l := look{stage: s, ctx: ctx, resp: resp, begun: begun}
-	for i := range s.patterns {
-		p := &s.patterns[i]
-		if !slices.Contains(p.Statuses, resp.StatusCode) {
-			continue
-		}
-		if f := l.at(p); f != nil {
-			return f
-		}
-	}
-	return nil
+	l := look{stage: t.stage, ctx: req.Context(), resp: resp, begun: begun}
+	f := l.find()
+	t.found(req, l.resp, f)
+	return l.resp, nil
 }
