@@ -45,8 +45,8 @@ func dialect(l config.Limit) *quota.Dialect {
 
 // found has the stages outside know what an answer means: by the call, of which one
 // attempt is under way at a time.
-func (u *Upstream) found(keys keys, observe func(context.Context, Event)) func(*http.Request, *http.Response, *answer.Finding) {
-	return func(req *http.Request, resp *http.Response, f *answer.Finding) {
+func (u *Upstream) found(keys keys, observe func(context.Context, Event)) answer.Found {
+	return func(req *http.Request, resp *http.Response, f *answer.Finding, begun time.Time) {
 		CallFrom(req.Context()).found(f)
 		switch {
 		case f != nil && f.Meaning == answer.Exhausted:
@@ -56,7 +56,7 @@ func (u *Upstream) found(keys keys, observe func(context.Context, Event)) func(*
 			}
 		case f == nil && resp.StatusCode < http.StatusBadRequest && u.exhausted.some():
 			key := keys.credential(req)
-			if u.exhausted.succeeded(key, req.Method) {
+			if u.exhausted.succeeded(key, req.Method, begun) {
 				observe(req.Context(), Event{Kind: EventReplenished, Upstream: u.Config.Name, Key: key})
 			}
 		}

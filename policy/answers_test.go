@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -257,6 +258,28 @@ func TestQuotaIsExhaustedUntilSuchACallGoesThrough(t *testing.T) {
 			}
 		}
 		if got, want := r.kinds(), []string{"exhausted api.test", "exhausted api.test", "replenished api.test"}; !slices.Equal(got, want) {
+			t.Errorf("told of %q, want %q", got, want)
+		}
+	})
+}
+
+// When the money runs out, dozens of long calls may be under way that were taken before:
+// each that came through ended the alert, and the next refusal raised it again.
+func TestCallFromBeforeTheRefusalIsNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := policytest.Step{Status: 200, Delay: 10 * time.Second}
+		r := newRig(t, policytest.NewUpstream(t, slow, spent(), policytest.Step{Status: 200}))
+		set := r.compile(explained, nil)
+		var under sync.WaitGroup
+		under.Go(func() { call(t, set, "POST", "/", "") })
+		time.Sleep(time.Second)
+		call(t, set, "POST", "/", "")
+		under.Wait()
+		if got, want := r.kinds(), []string{"exhausted api.test"}; !slices.Equal(got, want) {
+			t.Errorf("told of %q, want %q", got, want)
+		}
+		call(t, set, "POST", "/", "")
+		if got, want := r.kinds(), []string{"exhausted api.test", "replenished api.test"}; !slices.Equal(got, want) {
 			t.Errorf("told of %q, want %q", got, want)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"outrider/policy/config"
 )
@@ -20,7 +21,13 @@ type exhaustion struct {
 	count atomic.Int32 // of refusals, so that a good answer costs nothing while there are none
 
 	mu       sync.Mutex
-	refusals map[string]string // key of the quota → method of the latest call that was refused
+	refusals map[string]refusal // key of the quota → the latest
+}
+
+// A refusal is a call that was refused.
+type refusal struct {
+	method string
+	at     time.Time // when the answer came
 }
 
 // refused notes a refusal, and reports whether there was room to.
@@ -31,9 +38,9 @@ func (e *exhaustion) refused(key, method string) bool {
 		return false
 	}
 	if e.refusals == nil {
-		e.refusals = make(map[string]string)
+		e.refusals = make(map[string]refusal)
 	}
-	e.refusals[key] = method
+	e.refusals[key] = refusal{method, time.Now()}
 	e.count.Store(int32(len(e.refusals))) //nolint:gosec // at most maxExhausted
 	return true
 }
@@ -43,11 +50,12 @@ func (e *exhaustion) some() bool { return e.count.Load() > 0 }
 
 // succeeded notes that a call went through, and reports whether its quota had been
 // exhausted and is not any more. Only a call by the method that was refused says so:
-// to read a list is often free where to order something is not.
-func (e *exhaustion) succeeded(key, method string) bool {
+// to read a list is often free where to order something is not. And only one that was
+// begun after the refusal: those that were under way before are no news.
+func (e *exhaustion) succeeded(key, method string, begun time.Time) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if refused, known := e.refusals[key]; !known || refused != method {
+	if last, known := e.refusals[key]; !known || last.method != method || begun.Before(last.at) {
 		return false
 	}
 	e.forget(key)

@@ -163,7 +163,7 @@ func TestHalfOfTheCallIsLeft(t *testing.T) {
 		ctx, cancel := context.WithTimeout(req.Context(), time.Second)
 		defer cancel()
 		begun := time.Now()
-		resp, err := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding) {})(policytest.NewUpstream(t, step)).RoundTrip(req.WithContext(ctx))
+		resp, err := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding, time.Time) {})(policytest.NewUpstream(t, step)).RoundTrip(req.WithContext(ctx))
 		if err != nil || time.Since(begun) != 500*time.Millisecond {
 			t.Errorf("answered %v after %v", err, time.Since(begun))
 		}
@@ -174,7 +174,7 @@ func TestHalfOfTheCallIsLeft(t *testing.T) {
 func TestErrorsAreNobodysAnswer(t *testing.T) {
 	stage, _ := answer.New(answer.Settings{Rules: []answer.Rule{quotaSpent}})
 	broken := errors.New("broken")
-	rt := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding) { t.Error("told of it") })(policytest.NewUpstream(t, policytest.Step{Err: broken}))
+	rt := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding, time.Time) { t.Error("told of it") })(policytest.NewUpstream(t, policytest.Step{Err: broken}))
 	if _, err := rt.RoundTrip(policytest.NewRequest(t, "GET", "https://api.test/", "")); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
@@ -204,7 +204,7 @@ func TestRulesAreChecked(t *testing.T) {
 func TestOtherAnswersCostNothing(t *testing.T) {
 	stage, _ := answer.New(answer.Settings{Rules: []answer.Rule{quotaSpent}})
 	resp := &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: http.NoBody}
-	rt := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding) {})(roundTripper(func(*http.Request) (*http.Response, error) { return resp, nil }))
+	rt := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding, time.Time) {})(roundTripper(func(*http.Request) (*http.Response, error) { return resp, nil }))
 	req := policytest.NewRequest(t, "GET", "https://api.test/", "")
 	if n := testing.AllocsPerRun(100, func() { _, _ = rt.RoundTrip(req) }); n != 0 { //nolint:bodyclose // it has none
 		t.Errorf("%v allocations", n)

@@ -42,7 +42,7 @@ func through(t *testing.T, settings answer.Settings, step policytest.Step) look 
 	var l look
 	told := 0
 	provider := policytest.NewUpstream(t, step)
-	rt := stage.Wrap(func(_ *http.Request, _ *http.Response, f *answer.Finding) { l.found, told = f, told+1 })(provider)
+	rt := stage.Wrap(func(_ *http.Request, _ *http.Response, f *answer.Finding, _ time.Time) { l.found, told = f, told+1 })(provider)
 	begun := time.Now()
 	resp, err := rt.RoundTrip(policytest.NewRequest(t, "GET", "https://api.test/", ""))
 	if err != nil {
@@ -148,7 +148,7 @@ func TestTrailersComeWithTheEndOfTheBody(t *testing.T) {
 		})
 		stage, _ := answer.New(answer.Settings{Rules: []answer.Rule{quotaSpent}})
 		var found *answer.Finding
-		rt := stage.Wrap(func(_ *http.Request, _ *http.Response, f *answer.Finding) { found = f })(transport)
+		rt := stage.Wrap(func(_ *http.Request, _ *http.Response, f *answer.Finding, _ time.Time) { found = f })(transport)
 		resp, err := rt.RoundTrip(policytest.NewRequest(t, "GET", "https://api.test/", ""))
 		if err != nil {
 			t.Fatal(err)
@@ -220,7 +220,7 @@ func TestStreamGoesOnBehindWhatWasRead(t *testing.T) {
 		rule := answer.Rule{Statuses: []int{200}, Field: "error", Values: []string{"ratelimited"}, Means: answer.Throttled}
 		stage, _ := answer.New(answer.Settings{Rules: []answer.Rule{rule}})
 		begun := time.Now()
-		resp, err := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding) {})(transport).RoundTrip(policytest.NewRequest(t, "GET", "https://api.test/", ""))
+		resp, err := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding, time.Time) {})(transport).RoundTrip(policytest.NewRequest(t, "GET", "https://api.test/", ""))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -248,7 +248,7 @@ func TestClosingEndsTheReading(t *testing.T) {
 		step := jsonStep(429, spent[:20])
 		step.Stall = true
 		stage, _ := answer.New(answer.Settings{Rules: []answer.Rule{quotaSpent}})
-		resp, err := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding) {})(policytest.NewUpstream(t, step)).
+		resp, err := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding, time.Time) {})(policytest.NewUpstream(t, step)).
 			RoundTrip(policytest.NewRequest(t, "GET", "https://api.test/", ""))
 		if err != nil {
 			t.Fatal(err)

@@ -64,15 +64,18 @@ func New(s Settings) (*Stage, error) {
 	return stage, errors.Join(errs...)
 }
 
-// Wrap returns a decorator that tells found what each answer means, before anybody
-// else has it: nil, if no Rule fits it.
-func (s *Stage) Wrap(found func(*http.Request, *http.Response, *Finding)) func(http.RoundTripper) http.RoundTripper {
+// Found is told what an answer means, before anybody else has it: nil, if no Rule fits
+// it. The attempt began at begun.
+type Found func(req *http.Request, resp *http.Response, f *Finding, begun time.Time)
+
+// Wrap returns a decorator that tells found what each answer means.
+func (s *Stage) Wrap(found Found) func(http.RoundTripper) http.RoundTripper {
 	return func(next http.RoundTripper) http.RoundTripper { return &transport{s, found, next} }
 }
 
 type transport struct {
 	stage *Stage
-	found func(*http.Request, *http.Response, *Finding)
+	found Found
 	next  http.RoundTripper
 }
 
@@ -85,6 +88,6 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	l := look{stage: t.stage, ctx: req.Context(), resp: resp, begun: begun}
 	f := l.find()
-	t.found(req, l.resp, f)
+	t.found(req, l.resp, f, begun)
 	return l.resp, nil
 }
