@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"outrider/policy/answer"
@@ -13,8 +14,8 @@ import (
 )
 
 // answers makes what finds out what the answers of a plan mean; nil: their statuses say
-// it. own are the limits of the upstream.
-func (c *compiler) answers(key string, p config.Policy, own []config.Limit) *answer.Stage {
+// it. passes are the quotas that its calls pass.
+func (c *compiler) answers(key string, p config.Policy, passes []table) *answer.Stage {
 	if len(p.Answers) == 0 {
 		return nil
 	}
@@ -25,16 +26,23 @@ func (c *compiler) answers(key string, p config.Policy, own []config.Limit) *ans
 			Values: a.Values, Contains: a.Contains, Means: answer.Meaning(a.Means), Wait: a.Wait,
 		}
 	}
-	settings := answer.Settings{
-		Rules: rules, Attempt: p.AttemptTimeout,
+	stage, err := answer.New(answer.Settings{
+		Rules: rules, Attempt: p.AttemptTimeout, Dialect: spoken(passes),
 		Uploaded: func(ctx context.Context) (time.Duration, bool) { return CallFrom(ctx).sinceUpload() },
-	}
-	if len(own) > 0 {
-		settings.Dialect = dialect(own[0])
-	}
-	stage, err := answer.New(settings)
+	})
 	c.fail(key+".answer", err)
 	return stage
+}
+
+// spoken is the dialect in which these quotas are learned of: that of the last that learns,
+// as limit.Settings has it. Nil: it is told by its look.
+func spoken(passes []table) *quota.Dialect {
+	for _, q := range slices.Backward(passes) {
+		if q.Learn {
+			return dialect(q.Limit)
+		}
+	}
+	return nil
 }
 
 // dialect is that of a limit; nil: it is told by its look.

@@ -353,6 +353,33 @@ func TestThrottleIsRetriedWhereA429Is(t *testing.T) {
 	})
 }
 
+// The time of a throttle is read as the limit reads it, which learns by the last of several
+// tables: it was read as the first has it, and a rule's was not looked at.
+func TestThrottleIsReadInTheDialectOfTheLimit(t *testing.T) {
+	const answers = `[[upstream.api.answer]]
+status = 403
+field  = "error"
+values = ["slow"]
+means  = "throttled"
+`
+	for name, document := range map[string]string{
+		"the last table": plain + "limit = [{ concurrency = 9 }, { concurrency = 5, dialect = \"milliseconds\" }]\n" + answers,
+		"of the rule":    plain + "limit = []\n" + answers + "[[upstream.api.rule]]\nmatch = \"/**\"\nlimit = { concurrency = 5, dialect = \"milliseconds\" }\n",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			slow := policytest.Step{Status: 403, Body: `{"error":"slow"}`, Header: http.Header{
+				"Content-Type": {"application/json"}, "X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"1500"},
+			}}
+			provider := policytest.NewUpstream(t, slow, policytest.Step{})
+			r := newRig(t, provider)
+			r.env.Jitter = policytest.Jitter(0)
+			if answer, _ := call(t, r.compile(document, nil), "GET", "/", ""); answer.Status != 200 || answer.Took != 1500*time.Millisecond {
+				t.Errorf("%s: got %d after %v", name, answer.Status, answer.Took)
+			}
+		})
+	}
+}
+
 // A provider that says it is busy by a 503 is no better than one that says nothing.
 func TestBusyFaultsOpenTheCircuit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
