@@ -300,6 +300,65 @@ func TestReloadKeepsWhatIsExhausted(t *testing.T) {
 	})
 }
 
+// A reload that has calls go elsewhere, or with another credential, forgets what was
+// exhausted there, and nothing else: no call could tell any more that it is over, and the
+// alert stood until the next start.
+func TestReloadForgetsWhatNoCallCanTellOf(t *testing.T) {
+	document := func(url, token, acme, orders string) string {
+		return fmt.Sprintf(`
+[upstream.api]
+url = %q
+auth = { type = "bearer", token = %q }
+connection = { acme = { token = %q } }
+retry = { attempts = 1 }
+answer = [{ status = 429, field = "code", values = ["spent"], means = "exhausted" }]
+[[upstream.api.rule]]
+match = "/orders/**"
+auth = { type = "bearer", token = %q }
+`, url, token, acme, orders)
+	}
+	const home = "https://api.test"
+	before := document(home, "env:A", "env:B", "env:C")
+	for name, test := range map[string]struct {
+		after string
+		left  []string
+	}{
+		"another time":           {strings.Replace(before, "retry", "timeout = \"9s\"\nattempt_timeout = \"9s\"\nretry", 1), []string{"", " acme", " /orders/**"}},
+		"another credential":     {document(home, "env:Z", "env:B", "env:C"), []string{" acme", " /orders/**"}},
+		"another of acme":        {document(home, "env:A", "env:Z", "env:C"), []string{"", " /orders/**"}},
+		"no acme":                {strings.Replace(before, "acme", "other", 1), []string{"", " /orders/**"}},
+		"another of the rule":    {document(home, "env:A", "env:B", "env:Z"), []string{"", " acme"}},
+		"another rule":           {strings.Replace(before, "/orders/", "/bills/", 1), []string{"", " acme"}},
+		"another path":           {document(home+"/v2", "env:A", "env:B", "env:C"), []string{"", " acme", " /orders/**"}},
+		"another host":           {document("https://eu.test", "env:A", "env:B", "env:C"), nil},
+		"the host is still ours": {strings.Replace(before, home+"\"", "https://eu.test\"\nhosts = [\"api.test\"]", 1), []string{"", " acme", " /orders/**"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			refused := spent()
+			refused.Times = 3
+			r := newRig(t, policytest.NewUpstream(t, refused))
+			set := r.compile(before, nil)
+			call(t, set, "GET", "/", "")
+			call(t, set, "GET", "/orders/1", "")
+			as(t, set, "acme", "/")
+			next := r.compile(test.after, set)
+			if u := apiOf(t, set); !u.Exhausted("api.test") || !u.Exhausted("api.test acme") || !u.Exhausted("api.test /orders/**") {
+				t.Fatalf("%s: not all are exhausted before it is published", name)
+			}
+			new(policy.Live).Publish(next)
+			var left []string
+			for _, of := range []string{"", " acme", " /orders/**"} {
+				if apiOf(t, next).Exhausted("api.test" + of) {
+					left = append(left, of)
+				}
+			}
+			if !slices.Equal(left, test.left) {
+				t.Errorf("%s: of %q it is exhausted, want %q", name, left, test.left)
+			}
+		})
+	}
+}
+
 // A throttle that lasts for longer than the call has is its caller's at once, in the
 // provider's own words, and the gate stays closed.
 func TestThrottleBeyondTheDeadlineIsPassedOn(t *testing.T) {

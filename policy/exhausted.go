@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -62,13 +63,13 @@ func (e *exhaustion) succeeded(key, method string, begun time.Time) bool {
 	return true
 }
 
-// gone forgets the quotas of a connection that is another one now, or none, and gives
-// their keys.
-func (e *exhaustion) gone(connection string) (keys []string) {
+// gone forgets the quotas whose keys are of what is another one now, or none, and gives
+// these keys.
+func (e *exhaustion) gone(is func(key string) bool) (keys []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for key := range e.refusals {
-		if strings.HasSuffix(key, " "+connection) {
+		if is(key) {
 			keys = append(keys, key)
 			e.forget(key)
 		}
@@ -87,10 +88,45 @@ func (e *exhaustion) forget(key string) {
 func (u *Upstream) observeConnection(observe func(context.Context, Event)) func(context.Context, Event) {
 	return func(ctx context.Context, e Event) {
 		observe(ctx, e)
-		for _, key := range u.exhausted.gone(e.Key) {
+		ofIt := func(key string) bool { return strings.HasSuffix(key, " "+e.Key) }
+		for _, key := range u.exhausted.gone(ofIt) {
 			observe(ctx, Event{Kind: EventReplenished, Upstream: u.Config.Name, Key: key})
 		}
 	}
+}
+
+// replaced says of which quotas of an upstream no call can tell any more, as it was
+// configured before: it goes elsewhere, or their credential is another one, or none.
+func replaced(before, now *config.Upstream) func(key string) bool {
+	were, are := credentials(before), credentials(now)
+	return func(key string) bool {
+		host, name, _ := strings.Cut(key, " ")
+		if strings.Contains(key, callerMark) {
+			name = "" // by passing it through
+		}
+		// What neither has is of a connection of the store.
+		return reaches(before, host) && !reaches(now, host) || were[name] != are[name]
+	}
+}
+
+// reaches reports whether calls to an upstream may go to a host.
+func reaches(cfg *config.Upstream, host string) bool {
+	return hostCovered(append([]string{cfg.URL.Host}, cfg.Hosts...), &url.URL{Host: host})
+}
+
+// credentials are those of an upstream, by what the keys of their quotas have behind the
+// host.
+func credentials(cfg *config.Upstream) map[string]config.Auth {
+	all := map[string]config.Auth{"": cfg.Auth}
+	for i, rule := range cfg.Rules {
+		if name := credentialName(cfg, i); name != "default" {
+			all[name] = rule.Auth
+		}
+	}
+	for _, connection := range cfg.Named {
+		all[connection.Name] = connection.Auth
+	}
+	return all
 }
 
 // explains reports whether an upstream, or one of its rules, says what answers mean.

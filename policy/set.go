@@ -130,6 +130,7 @@ type Upstream struct {
 	circuit   *breaker.Group
 	budget    *retry.Budget
 	exhausted *exhaustion
+	replaced  func(key string) bool // of these there is another one than before: see adopt; nil: of none
 
 	credentials map[string]*credential // name → those that are fetched
 	named       map[string]auth.Source // name of a connection → the credential that the file has for it
@@ -274,6 +275,9 @@ func (s *Set) adopt() {
 	for _, u := range s.upstreams {
 		u.quotas.Adopt()
 		u.circuit.Adopt()
+		if u.replaced != nil {
+			u.exhausted.gone(u.replaced)
+		}
 	}
 }
 
