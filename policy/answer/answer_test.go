@@ -62,10 +62,10 @@ func TestHeadersAreLookedAtWithoutTheBody(t *testing.T) {
 	}{
 		"is there":          {nil, nil, []string{""}, "X-Reason"},
 		"is not there":      {nil, nil, nil, ""},
-		"has the value":     {[]string{"0", "1"}, nil, []string{" 1 "}, "1"},
-		"in the second":     {[]string{"1"}, nil, []string{"2", "1"}, "1"},
+		"has the value":     {[]string{"0", "1"}, nil, []string{" 1 "}, "X-Reason: 1"},
+		"in the second":     {[]string{"1"}, nil, []string{"2", "1"}, "X-Reason: 1"},
 		"has another value": {[]string{"0"}, nil, []string{"01"}, ""},
-		"has it in it":      {nil, []string{"per-issue"}, []string{"Jira-Per-Issue-on-write"}, "per-issue"},
+		"has it in it":      {nil, []string{"per-issue"}, []string{"Jira-Per-Issue-on-write"}, "X-Reason: per-issue"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			step := jsonStep(403, "{}")

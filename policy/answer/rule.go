@@ -104,7 +104,8 @@ func (p *pattern) word(text string) (word string, fits bool) {
 	return "", false
 }
 
-// inHeader looks for the word in the header.
+// inHeader looks for the word in the header, and names both: a word of a header is often
+// a mere number.
 func (p *pattern) inHeader(h http.Header) (word string, fits bool) {
 	values := h[p.Header]
 	if len(p.Values)+len(p.Contains) == 0 {
@@ -112,7 +113,7 @@ func (p *pattern) inHeader(h http.Header) (word string, fits bool) {
 	}
 	for _, v := range values {
 		if word, fits = p.word(strings.Trim(v, " \t")); fits {
-			return word, true
+			return p.Header + ": " + word, true
 		}
 	}
 	return "", false
