@@ -35,13 +35,13 @@ func text(resp *http.Response, d time.Duration) (*http.Response, []byte) {
 	}
 	b := newReadAhead(resp)
 	whole, ok := b.whole(d)
-	switch {
-	case !ok:
+	if !ok {
 		return &b.resp, nil
-	case packed:
-		return &b.resp, unpacked(whole)
 	}
-	return &b.resp, whole
+	if packed {
+		whole = unpacked(whole)
+	}
+	return &b.resp, bytes.TrimPrefix(whole, []byte("\xef\xbb\xbf")) // a byte order mark may be ignored (RFC 8259 section 8.1)
 }
 
 // isJSON reports whether a media type is of JSON (RFC 8259, RFC 6839 section 3.1).

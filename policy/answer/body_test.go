@@ -94,6 +94,7 @@ func TestBodyGoesOnAsItCame(t *testing.T) {
 		"broken JSON":                      {"application/json", "", 429, spent[:len(spent)-1], false},
 		"JSON, and more":                   {"application/json", "", 429, spent + "{}", false},
 		"JSON, and space":                  {"application/json", "", 429, spent + " \r\n", true},
+		"JSON behind a byte order mark":    {"application/json", "", 429, "\xef\xbb\xbf" + spent, true},
 		"nothing":                          {"application/json", "", 429, "", false},
 		"gzip":                             {"application/json", "gzip", 429, zipped(spent), true},
 		"no gzip, although it says so":     {"application/json", "gzip", 429, spent, false},

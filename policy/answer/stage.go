@@ -29,7 +29,7 @@ type Settings struct {
 // A Finding is what an answer means. It does not change.
 type Finding struct {
 	Meaning Meaning
-	Word    string // of the Rule, which the answer has: "insufficient_quota"
+	Word    string // of the Rule, which the answer has: "insufficient_quota", "X-Ratelimit-Remaining: 0"
 
 	// After is for how long the provider wants to be left alone, from when the answer
 	// came. 0: it does not say.
@@ -48,6 +48,7 @@ func (f *Finding) String() string {
 type Stage struct {
 	set      Settings
 	patterns []pattern
+	reads    bool // bodies
 }
 
 // New checks the settings, and reports everything that is wrong with them.
@@ -60,6 +61,7 @@ func New(s Settings) (*Stage, error) {
 			continue
 		}
 		stage.patterns = append(stage.patterns, newPattern(s.Rules[i]))
+		stage.reads = stage.reads || s.Rules[i].Header == ""
 	}
 	return stage, errors.Join(errs...)
 }
@@ -81,8 +83,11 @@ type transport struct {
 
 // RoundTrip passes the answer on as it is, and tells what it means.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	begun := time.Now()
-	resp, err := t.next.RoundTrip(req)
+	begun, asked := time.Now(), req
+	if t.stage.reads {
+		asked = legible(req)
+	}
+	resp, err := t.next.RoundTrip(asked)
 	if err != nil {
 		return nil, err
 	}
