@@ -61,6 +61,9 @@ func (u *Upstream) found(keys keys, observe func(context.Context, Event)) answer
 			key := keys.credential(req)
 			if u.exhausted.refused(key, req.Method) {
 				observe(req.Context(), Event{Kind: EventExhausted, Upstream: u.Config.Name, Key: key, Reason: f.Word})
+				if !u.Exhausted(key) { // it was told of in the meantime, before this
+					observe(req.Context(), Event{Kind: EventReplenished, Upstream: u.Config.Name, Key: key})
+				}
 			}
 		case f == nil && resp.StatusCode < http.StatusBadRequest && u.exhausted.some():
 			key := keys.credential(req)

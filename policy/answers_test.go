@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -80,6 +81,8 @@ var refusals = []refusal{
 		outcome{policy.ClassThrottled, again("30s"), forbidden, 30 * time.Second, ""}},
 	{"github", "a secondary limit without one", 403, "X-RateLimit-Remaining: 4000\nX-RateLimit-Reset: in 3000s", `{"message":"You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}`,
 		outcome{policy.ClassThrottled, again("1m0s"), forbidden, time.Minute, ""}},
+	{"github", "too many, and it does not say of what", 429, "X-RateLimit-Remaining: 4000\nX-RateLimit-Reset: in 3000s", `{"message":"Too many requests."}`,
+		outcome{policy.ClassThrottled, again("1m0s"), limited, time.Minute, ""}},
 	{"github", "no permission", 403, "X-RateLimit-Remaining: 4000\nX-RateLimit-Reset: in 3000s", `{"message":"Must have admin rights to Repository."}`,
 		outcome{policy.ClassAuth, forbidden, forbidden, 0, ""}},
 
@@ -280,6 +283,27 @@ func TestCallFromBeforeTheRefusalIsNoNews(t *testing.T) {
 		}
 		call(t, set, "POST", "/", "")
 		if got, want := r.kinds(), []string{"exhausted api.test", "replenished api.test"}; !slices.Equal(got, want) {
+			t.Errorf("told of %q, want %q", got, want)
+		}
+	})
+}
+
+// A refusal is told of after it was noted, which may take its time. A call that went
+// through in between was told of first, and the alert stood for ever.
+func TestRefusalThatIsToldOfLateIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, policytest.NewUpstream(t, spent(), policytest.Step{Status: 200}))
+		var set *policy.Set
+		tell := r.env.Observe
+		r.env.Observe = func(ctx context.Context, e policy.Event) {
+			if e.Kind == policy.EventExhausted {
+				call(t, set, "POST", "/", "")
+			}
+			tell(ctx, e)
+		}
+		set = r.compile(explained, nil)
+		call(t, set, "POST", "/", "")
+		if got, want := r.kinds(), []string{"replenished api.test", "exhausted api.test", "replenished api.test"}; !slices.Equal(got, want) {
 			t.Errorf("told of %q, want %q", got, want)
 		}
 	})
