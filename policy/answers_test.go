@@ -383,6 +383,29 @@ auth = { type = "bearer", token = %q }
 	}
 }
 
+// So it is with the credentials of callers, which nobody sends any more where there is one
+// for all.
+func TestReloadForgetsWhatIsOfCallersOwnCredentials(t *testing.T) {
+	for document, kept := range map[string]bool{
+		explained: true,
+		strings.Replace(explained, "retry", "auth = { type = \"bearer\", token = \"env:A\" }\nretry", 1): false,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, policytest.NewUpstream(t, spent()))
+			set := r.compile(explained, nil)
+			req := policytest.NewRequest(t, "GET", "https://api.test/", "")
+			req.Header.Set("Authorization", "Bearer own")
+			policytest.Do(apiOf(t, set).Plan("GET", "/"), req.WithContext(policy.WithCall(req.Context(), &policy.Call{})))
+			key, _ := strings.CutPrefix(r.kinds()[0], "exhausted ")
+			next := r.compile(document, set)
+			new(policy.Live).Publish(next)
+			if got := apiOf(t, next).Exhausted(key); key == "api.test" || got != kept {
+				t.Errorf("%s: %s is kept: %v", document, key, got)
+			}
+		})
+	}
+}
+
 // A throttle that lasts for longer than the call has is its caller's at once, in the
 // provider's own words, and the gate stays closed.
 func TestThrottleBeyondTheDeadlineIsPassedOn(t *testing.T) {
