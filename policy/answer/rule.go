@@ -74,10 +74,11 @@ type pattern struct {
 	Rule
 	path     []string // of Field
 	contains []string // in lower case
+	glance   glance   // before a body is read
 }
 
 func newPattern(r Rule) pattern {
-	p := pattern{Rule: r}
+	p := pattern{Rule: r, glance: newGlance(&r)}
 	p.Header = http.CanonicalHeaderKey(r.Header)
 	if r.Field != "" {
 		p.path = strings.Split(r.Field, ".")
