@@ -79,7 +79,8 @@ func obstacle(quotas []QuotaForecast) string {
 
 // reason says what a call would wait for at this quota.
 func (q *QuotaForecast) reason() string {
-	switch known := q.Learned; {
+	known := q.Learned
+	switch {
 	case q.Why == "gate" && q.Gate != nil:
 		return "the provider has closed " + q.whose(q.Bucket) + " until " + clockText(*q.Gate)
 	case q.Why == "gate":
@@ -90,12 +91,10 @@ func (q *QuotaForecast) reason() string {
 		return fmt.Sprintf("%s goes at %.3g calls a second, since the provider refused more", q.Key, q.Adapted)
 	case q.Why == "rate":
 		return q.whose(q.Limit) + " is spent"
-	case known == nil:
-		return q.whose(q.Bucket) + " is spent"
-	case known.Remaining >= 1:
-		return "what is left of " + q.whose(q.Bucket) + " is stretched" + untilText(known.Reset)
+	case known != nil && known.Remaining >= 1:
+		return "what is left of " + q.whose(q.Bucket) + " is stretched" + known.until()
 	default:
-		return q.whose(q.Bucket) + " is spent" + untilText(known.Reset)
+		return q.whose(q.Bucket) + " is spent" + known.until()
 	}
 }
 
@@ -107,11 +106,17 @@ func (q *QuotaForecast) whose(name string) string {
 	return name + " of " + q.Key
 }
 
-func untilText(reset *time.Time) string {
-	if reset == nil {
+// until is when a quota comes back that does so at once.
+func (known *LearnedStatus) until() string {
+	switch {
+	case known == nil:
+		return ""
+	case known.Shape != "window":
+		return ", and comes back little by little"
+	case known.Reset == nil:
 		return ""
 	}
-	return " until " + clockText(*reset)
+	return " until " + clockText(*known.Reset)
 }
 
 // clockText is a time of the day, and of which day, if it is not soon.

@@ -31,7 +31,7 @@ type QuotaStatus struct {
 type LearnedStatus struct {
 	Limit     float64    `json:"limit,omitempty"`  // what there is in a window, or in a bucket that refills; 0: unknown
 	Remaining float64    `json:"remaining"`        // what may be spent now: what is on its way is subtracted
-	Reset     *time.Time `json:"reset,omitempty"`  // when something is back; nil: unknown, or all is there
+	Reset     *time.Time `json:"reset,omitempty"`  // when all is back that is spent, as far as answers tell; nil: unknown, or nothing is spent
 	Window    float64    `json:"window,omitempty"` // in how many seconds all comes back; 0: unknown
 	Shape     string     `json:"shape"`            // how it comes back: "window" at once, "rolling" each call by itself, "bucket" little by little
 }
