@@ -37,6 +37,7 @@ type sidecar struct {
 	forCommand atomic.Bool // started by exec
 
 	storage *storage // of tokens
+	watch   *quotaWatch
 }
 
 // start brings a sidecar up: it answers when start returns.
@@ -75,7 +76,7 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 	}
 	s.reloader.Changed = s.follow
 	s.follow()
-	s.telemetry.Watch(func() []policy.UpstreamStatus { return s.live.Load().Status() })
+	s.telemetry.Watch(s.states)
 	s.listeners, s.adminPort = listeners, adminListener
 	return s, nil
 }
@@ -90,7 +91,11 @@ func (s *sidecar) serve() {
 		s.server.Serve(l.Listener, l.upstream, l.listen)
 	}
 	s.serveAdmin(s.adminPort)
+	s.watch = watchQuotas(s.states, s.alarms.book)
 }
+
+// states are those of the upstreams now.
+func (s *sidecar) states() []policy.UpstreamStatus { return s.live.Load().Status() }
 
 // lastMoments is ctx, and if its time is over 5 s more; if it was cancelled nothing.
 func lastMoments(ctx context.Context) context.Context {
@@ -106,6 +111,7 @@ func lastMoments(ctx context.Context) context.Context {
 // those under way have until ctx ends.
 func (s *sidecar) stop(ctx context.Context) error {
 	s.draining.Store(true)
+	s.watch.close()
 	err := s.server.Shutdown(ctx)
 	_ = s.admin.Close()
 	if lost := s.live.Close(lastMoments(ctx)); lost != nil {
