@@ -345,6 +345,25 @@ limit = { rate = "1/h", burst = 3 }`
 	})
 }
 
+// A limit that all credentials share has the calls of all of them stand in one place: what
+// each has left goes there with it, and stays when the limit is taken out again.
+func TestQuotaSurvivesAReloadThatAddsOneForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, policytest.NewUpstream(t, policytest.Step{Times: -1}))
+		own := plain + "limit = [{ rate = \"1/h\", burst = 5 }"
+		var live policy.Live
+		live.Publish(r.compile(own+"]", nil))
+		call(t, live.Load(), "GET", "/", "")
+		for i, document := range []string{own + ", { concurrency = 9, per = \"host\" }]", own + ", { concurrency = 9, per = \"upstream\" }]", own + "]"} {
+			live.Publish(r.compile(document, live.Load()))
+			call(t, live.Load(), "GET", "/", "")
+			if tokens := live.Load().Status()[0].Quotas[0].Tokens; tokens != float64(3-i) {
+				t.Errorf("after reload %d %v turns are left, want %d", i+1, tokens, 3-i)
+			}
+		}
+	})
+}
+
 // A reload that fails must be as if it had not been tried.
 func TestFailedCompileChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -22,7 +22,7 @@ type QuotaStatus struct {
 	Tokens      float64        `json:"tokens"`                // calls that may be sent at once; 0 without a rate
 	Room        float64        `json:"room"`                  // the most that tokens can be; 0 without a rate
 	Active      int            `json:"active"`                // calls under way
-	Waiting     int            `json:"waiting"`               // calls in line
+	Waiting     int            `json:"waiting"`               // calls in line, for this quota more than for their others
 	Line        Line           `json:"line"`                  // the same by class
 	Gate        *time.Time     `json:"gate,omitempty"`        // closed by the provider until then
 }

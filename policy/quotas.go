@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"outrider/policy/auth"
@@ -37,9 +38,16 @@ func (c *compiler) quotas(u, old *Upstream) (own []table, byRule [][]table) {
 		byRule = append(byRule, extra)
 		u.scope = coarser(u.scope, coarsest(extra))
 	}
-	var err error
-	u.quotas, err = limit.New(tables, old.quotas)
-	c.fail(c.key, err)
+	quotas, err := limit.New(tables, old.quotas)
+	if err != nil {
+		c.fail(c.key, err)
+		return own, byRule
+	}
+	u.quotas = quotas
+	// A scope that was wider stays so: what is together is not taken apart.
+	if u.scope = coarser(u.scope, old.scope); u.scope != "credential" {
+		quotas.Widen(u.wider())
+	}
 	return own, byRule
 }
 
@@ -51,6 +59,18 @@ func coarsest(quotas []table) string {
 		per = coarser(per, q.Per)
 	}
 	return per
+}
+
+// wider names the scope of the calls that had this one before: a key begins with the
+// host.
+func (u *Upstream) wider() func(scope string) string {
+	if u.scope == "upstream" {
+		return func(string) string { return u.Config.Name }
+	}
+	return func(scope string) string {
+		host, _, _ := strings.Cut(scope, " ")
+		return host
+	}
 }
 
 func coarser(a, b string) string {

@@ -107,7 +107,7 @@ func (d *dispatcher) setTimer(now time.Time) {
 
 // tick is what the timer does. It may come late or once too often.
 func (d *dispatcher) tick() {
-	d.mu.Lock()
+	d = d.lock()
 	defer d.mu.Unlock()
 	d.advance(time.Now())
 }

@@ -113,10 +113,11 @@ func (d *dispatcher) reserve(l *lane, w *waiter, now time.Time) {
 	if w.first.IsZero() {
 		w.first = turn
 	}
-	l.wake = time.Time{}
-	if !due {
-		l.wake = turn
+	l.wake = later(turn, now.Add(1)) // A turn that could not be taken is not now, whatever a float says.
+	if due {
+		l.wake = l.decided(now, w.cost)
 	}
+	l.wake = l.sooner(now)
 	w.ripe = (w.ripe || due && full < len(l.meters)) && !gated
 	for i, m := range l.meters {
 		kept := d.keptAt(m)
@@ -128,6 +129,33 @@ func (d *dispatcher) reserve(l *lane, w *waiter, now time.Time) {
 		}
 		m.kept = kept
 	}
+}
+
+// decided is when the buckets that wait for answers let a call go even if none comes;
+// now, if it is for an answer alone, or for a slot.
+func (l *lane) decided(now time.Time, cost int) time.Time {
+	decided := now
+	for _, m := range l.meters {
+		if m.undecided(now, cost) {
+			decided = later(decided, m.learned.Decided(now, cost))
+		}
+	}
+	return decided
+}
+
+// sooner is l.wake, or when a bucket is forgotten before that, since others may go
+// before the head then; zero, if neither lies ahead.
+func (l *lane) sooner(now time.Time) time.Time {
+	wake := l.wake
+	if !wake.After(now) {
+		return time.Time{}
+	}
+	for _, m := range l.meters {
+		if m.learned != nil && m.learned.Known(now) && m.learned.Until().Before(wake) {
+			wake = m.learned.Until()
+		}
+	}
+	return wake
 }
 
 // turnAt is when rate and gate of m let a head go: after the one for whom something is

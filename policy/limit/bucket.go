@@ -210,12 +210,6 @@ func (l *lane) bucketMeters() []*meter {
 	return meters
 }
 
-// undecided reports whether somebody waits at a bucket of the lane, and maybe for an
-// answer.
-func (l *lane) undecided() bool {
-	return slices.ContainsFunc(l.buckets, func(b bucketed) bool { return b.waiting.calls > 0 })
-}
-
 // fixed are the meters of the lane that are configured.
 func (l *lane) fixed() []*meter {
 	return slices.DeleteFunc(slices.Clone(l.meters), func(m *meter) bool { return m.learned != nil })

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,10 +93,10 @@ func TestUsualBucketIsTheOneOfMostRoutes(t *testing.T) {
 func TestCallsSentBeforeTheFirstAnswerAreSubtracted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
-		remaining := 20
+		var remaining atomic.Int64
+		remaining.Store(20)
 		w.answer = func(name string) *http.Response {
-			remaining--
-			left := remaining
+			left := int(remaining.Add(-1))
 			n, _ := strconv.Atoi(name)
 			time.Sleep(time.Duration(n+1) * time.Second)
 			return w.left(200, 20, left, time.Hour*(1+time.Since(w.start)/time.Hour), "core")
@@ -115,7 +117,7 @@ func TestCallsSentBeforeTheFirstAnswerAreSubtracted(t *testing.T) {
 		if got := len(w.times()); got != 20 {
 			t.Errorf("%d were sent before the reset", got)
 		}
-		remaining = 21
+		remaining.Store(21)
 		time.Sleep(time.Minute)
 		if got := len(w.times()); got != 24 {
 			t.Errorf("%d were sent in all, want 24", got)
@@ -190,8 +192,11 @@ func TestCallsAtOnceAreLearned(t *testing.T) {
 func TestRefusalsWithoutATimeSlowTheCallsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire()
+		var mu sync.Mutex // guards these
 		second, used, refused := time.Now(), 0, 0
 		w.answer = func(string) *http.Response {
+			mu.Lock()
+			defer mu.Unlock()
 			if time.Since(second) >= time.Second {
 				second, used = time.Now(), 0
 			}

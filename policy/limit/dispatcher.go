@@ -24,8 +24,9 @@ var errRetired = errors.New("dispatcher retired")
 // something, and the timer is set to when the first of that ends.
 type dispatcher struct {
 	mu      sync.Mutex
-	tables  *Quotas // in force
-	retired bool    // dropped; nobody may enter
+	tables  *Quotas     // in force
+	retired bool        // dropped; nobody may enter
+	into    *dispatcher // that has taken all of it over; nil: none
 	meters  map[station]*meter
 	lanes   map[laneKey]*lane // by the order in which a way names its stops, too
 	sweepAt int               // the size of lanes or meters at which to look for idle ones
@@ -45,10 +46,22 @@ func newDispatcher(inForce *Quotas) *dispatcher {
 	}
 }
 
+// lock locks the dispatcher, or the one that has taken it over, and returns it.
+func (d *dispatcher) lock() *dispatcher {
+	d.mu.Lock()
+	for d.into != nil {
+		next := d.into
+		d.mu.Unlock()
+		d = next
+		d.mu.Lock()
+	}
+	return d
+}
+
 // try gives a turn to a call that need not wait for it: all its meters let it go now,
 // and nothing is kept there that it would spend. The error is errRetired.
 func (d *dispatcher) try(stations []station, r route, cost int) (t turn, ok bool, err error) {
-	d.mu.Lock()
+	d = d.lock()
 	defer d.mu.Unlock()
 	// The clock is read with the lock held, here and everywhere: a Limiter that
 	// is given an earlier time than before sets its own clock back, and fills
@@ -72,7 +85,7 @@ func (d *dispatcher) try(stations []station, r route, cost int) (t turn, ok bool
 
 // join gives w a place in line, or a refusal, if waiting is of no use.
 func (d *dispatcher) join(w *waiter, stations []station) error {
-	d.mu.Lock()
+	d = d.lock()
 	defer d.mu.Unlock()
 	now := time.Now()
 	if d.retired {
@@ -132,7 +145,7 @@ func (d *dispatcher) await(ctx context.Context, w *waiter) (turn, error) {
 // leave takes w out of line. If it was given its turn at this very moment, it
 // gives that back. It costs nothing and the others move up.
 func (d *dispatcher) leave(w *waiter, cause error) {
-	d.mu.Lock()
+	d = d.lock()
 	defer d.mu.Unlock()
 	now := time.Now()
 	switch {
@@ -168,7 +181,7 @@ func (d *dispatcher) take(l *lane, now time.Time, r route, cost int) turn {
 
 // retire drops the dispatcher if it is in the state of a new one.
 func (d *dispatcher) retire(now time.Time) bool {
-	d.mu.Lock()
+	d = d.lock()
 	defer d.mu.Unlock()
 	d.retired = len(d.backlog) == 0
 	for _, m := range d.meters {

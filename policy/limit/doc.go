@@ -106,14 +106,33 @@
 // lets its last call go last. So thousands of writes that wait for a limit of their own
 // do not have a read refused; what they spend meanwhile is little, and is left out.
 //
+// # What is learned
+//
+// Most answers say what is left of a quota (see package quota). Each quota that they name
+// is a bucket: a meter beside those that are configured, whose shape goes by what was
+// said (pace.Learned). Buckets belong to the last meter of a call that learns, its base.
+//
+// Which buckets a call counts to is known when it has been answered. So a lane has those
+// that answers to its calls named. Most calls of a base count to the same ones; a route
+// whose answers name others has lanes of its own, and a quota of a few calls (GitHub's
+// search) holds up no others. The calls that were on their way when a bucket was first
+// heard of count to it too, until they end.
+//
+// What is on its way may be counted already or not. Where only that decides whether there
+// is something left, a call waits as for a slot: it goes when an answer leaves one for it,
+// or when it would whatever the answers say.
+//
+// Where answers say nothing but that it was too much, each refusal slows the calls of the
+// base down (pace.Adaptive), until nobody is held up by it.
+//
 // # The gate
 //
 // A 429, or a 503, with a Retry-After (RFC 9110 section 10.2.3) closes the
-// gate of the quota: nothing is sent before that time, by anybody. So does an
-// answer, whatever its status, that says that nothing is left, in any of the
-// dialects of package quota, until the time that it names. A gate is
-// never early and never shortened by another answer. It closes the gates of all
-// quotas of the call that learn, since an answer seldom says which one it was. Behind it
+// gate of a quota: nothing is sent before that time, by anybody. So does what means the
+// same whatever its status, by Settings.Answer. A gate is
+// never early and never shortened by another answer. It is that of the buckets of which
+// the answer says that nothing is left; where it does not say, those of all
+// quotas of the call that learn. Behind it
 // the calls go out through the bucket as always. A quota that has no rate has no bucket
 // to slow it down, and a window lets all go at once; there one call goes first, and each
 // good answer lets one more be on its way than before, which doubles the number each
@@ -130,7 +149,8 @@
 // burst. A quota that had no rate so far starts with a full bucket. A table that is
 // missing is dropped, also from under those who wait for it; lanes that are the same
 // without it become one, in the order of arrival. Who waits already does not pass a new
-// table.
+// table. Where scopes become wider, Widen has the dispatchers of the old ones become one;
+// they are not taken apart again.
 //
 // Calls whose response bodies were being read while Concurrency was 0 are not
 // counted when a reload sets it.

@@ -30,6 +30,27 @@ func (q *Quotas) Problems() (problems []string) {
 	return problems
 }
 
+// Flying is what the calls cost that are taken to be on their way: by the lanes, and by
+// the buckets.
+func (q *Quotas) Flying() (flying int) {
+	for _, d := range q.scopes.list() {
+		d.mu.Lock()
+		for _, l := range d.lanes {
+			flying += l.flying
+			for _, b := range l.buckets {
+				flying += b.early
+			}
+		}
+		for _, m := range d.meters {
+			if m.learned != nil {
+				flying += m.learned.Flying()
+			}
+		}
+		d.mu.Unlock()
+	}
+	return flying
+}
+
 // miscounted holds what meters and lanes know of each other against a count.
 func (d *dispatcher) miscounted() (problems []string) {
 	waiting, queued, lanes := make(map[*meter]load), make(map[*meter][priorities]load), make(map[*meter]int)

@@ -25,6 +25,10 @@ type lane struct {
 	counted counted
 }
 
+func newLane(meters []*meter, r route) *lane {
+	return &lane{meters: meters, maxWait: patience(meters), base: learning(meters), route: r}
+}
+
 // counted is what a lane has added to its meters.
 type counted struct {
 	all     load
@@ -68,6 +72,22 @@ func learning(meters []*meter) *meter {
 		}
 	}
 	return nil
+}
+
+// stations are those of its meters that are configured.
+func (l *lane) stations() []station {
+	var stations []station
+	for _, m := range l.fixed() {
+		stations = append(stations, m.station)
+	}
+	return stations
+}
+
+// name is the key of the one lane that passes these meters, by its route.
+func (l *lane) name() laneKey {
+	key := canonical(l.stations())
+	key.route = l.route
+	return key
 }
 
 // has reports whether the calls of the lane pass m.

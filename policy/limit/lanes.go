@@ -10,7 +10,7 @@ func (d *dispatcher) lane(now time.Time, stations []station, r route) *lane {
 	key := keyOf(stations)
 	l := d.lanes[key]
 	if l == nil {
-		l = d.newLane(now, stations, key)
+		l = d.addLane(now, stations, key)
 	}
 	if l.base == nil || l.base.learner.special[r] == nil {
 		return l
@@ -19,24 +19,22 @@ func (d *dispatcher) lane(now time.Time, stations []station, r route) *lane {
 	if own := d.lanes[key]; own != nil {
 		return own
 	}
-	return d.newLane(now, stations, key)
+	return d.addLane(now, stations, key)
 }
 
-// newLane gives a key a lane, which may be there under another.
-func (d *dispatcher) newLane(now time.Time, stations []station, key laneKey) *lane {
+// addLane gives a key a lane, which may be there under another.
+func (d *dispatcher) addLane(now time.Time, stations []station, key laneKey) *lane {
 	if max(len(d.lanes), len(d.meters)) >= d.sweepAt {
 		d.sweep(now)
 	}
-	meters := d.metersOf(stations, true)
-	name := d.name(meters, key.route)
-	l := d.lanes[name]
-	if l == nil {
-		l = &lane{meters: meters, maxWait: patience(meters), base: learning(meters), route: key.route}
-		d.lanes[name] = l
-		if l.base != nil {
-			d.reroute(l, l.base.learner.of(l.route).meters, now)
-		}
+	l := newLane(d.metersOf(stations, true), key.route)
+	name := l.name()
+	if known := d.lanes[name]; known != nil {
+		l = known
+	} else if l.base != nil {
+		d.reroute(l, l.base.learner.of(l.route).meters, now)
 	}
+	d.lanes[name] = l
 	d.lanes[key] = l
 	return l
 }
@@ -60,18 +58,6 @@ func (d *dispatcher) metersOf(stations []station, begin bool) []*meter {
 		}
 	}
 	return meters
-}
-
-// name is the key of the one lane that passes these meters, which are configured, by a
-// route.
-func (d *dispatcher) name(meters []*meter, r route) laneKey {
-	stations := make([]station, len(meters))
-	for i, m := range meters {
-		stations[i] = m.station
-	}
-	key := canonical(stations)
-	key.route = r
-	return key
 }
 
 // sweep drops the lanes in which nobody waits, and the meters that are idle.

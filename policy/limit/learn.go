@@ -91,16 +91,17 @@ type heard struct {
 	view quota.View
 }
 
-// learn takes over what an answer said at now. What it returns tells of that, and is
-// called without the lock.
-func (d *dispatcher) learn(ctx context.Context, t turn, said verdict, now time.Time) (tell []func()) {
+// learn takes over what an answer said at now. moved reports whether somebody's turn may
+// come at another time than before. What tell has is called without the lock.
+func (d *dispatcher) learn(ctx context.Context, t turn, said verdict, now time.Time) (moved bool, tell []func()) {
 	base := t.lane.base
 	if base == nil {
-		return nil
+		return false, nil
 	}
 	// The lock has been waited for: time does not go back here.
 	at := time.Now()
 	buckets := d.told(t, said, at)
+	slowed := base.adaptive.Rate() > 0
 	if said.after > 0 {
 		tell = d.throttled(ctx, spent(buckets, t.meters), now, said.after)
 	}
@@ -110,8 +111,10 @@ func (d *dispatcher) learn(ctx context.Context, t turn, said verdict, now time.T
 	case len(buckets) == 0 && (!said.hints || base.settings.Count == 0):
 		base.adaptive.Refused(at, t.taken) // Nothing else says how fast to go.
 	}
-	d.disturbed = d.disturbed || len(d.backlog) > 0 && (len(buckets) > 0 || !said.fine)
-	return tell
+	worse := len(buckets) > 0 || !said.fine
+	d.disturbed = d.disturbed || worse
+	learned := func(m *meter) bool { return m.learned != nil }
+	return worse || slowed || len(t.lane.buckets) > 0 || slices.ContainsFunc(t.meters, learned), tell
 }
 
 // told has the buckets hear of an answer: those that it names, what it says, and the

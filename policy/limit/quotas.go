@@ -27,6 +27,7 @@ type Quotas struct {
 	ids        []uint64 // of the tables: those that went on have the one that they had
 	generation uint64
 	scopes     *scopes // the same in every generation
+	wider      func(scope string) string
 }
 
 // lastID is what the tables are numbered by: an id that has gone does not come back.
@@ -88,6 +89,11 @@ func (q *Quotas) Adopt() {
 		q.scopes.adopt(q)
 	}
 }
+
+// Widen has Adopt bring together quotas that were apart so far: those of each scope go on
+// in the scope that wider names for it. It is for ways whose scopes have become wider,
+// and has to be called before Adopt.
+func (q *Quotas) Widen(wider func(scope string) string) { q.wider = wider }
 
 // State is one quota at one moment.
 type State struct {

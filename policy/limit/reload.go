@@ -7,7 +7,7 @@ import (
 
 // reset puts other tables in force, for the calls in line too.
 func (d *dispatcher) reset(q *Quotas) {
-	d.mu.Lock()
+	d = d.lock()
 	defer d.mu.Unlock()
 	now := time.Now()
 	d.tables = q
@@ -58,7 +58,7 @@ func (d *dispatcher) left(l *lane, now time.Time) *lane {
 	}
 	l.meters = slices.Concat(fixed, l.bucketMeters())
 	l.maxWait = patience(l.meters)
-	name := d.name(fixed, l.route)
+	name := l.name()
 	other := d.lanes[name]
 	if other == nil {
 		d.lanes[name] = l
@@ -81,4 +81,35 @@ func (l *lane) join(from *lane, now time.Time) {
 		w.place, w.lane = place{arrived: w.arrived}, l
 		l.line.push(w, now, l.step())
 	}
+}
+
+// takeOver has the quotas of another scope, and all who wait there, go on here. Nothing
+// else locks two dispatchers.
+func (d *dispatcher) takeOver(other *dispatcher) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	other.mu.Lock()
+	defer other.mu.Unlock()
+	now := time.Now()
+	for _, l := range other.backlog {
+		l.uncount()
+	}
+	for at, m := range other.meters {
+		m.kept = reservation{}
+		if d.meters[at] == nil {
+			d.meters[at] = m
+		}
+	}
+	for _, l := range other.backlog {
+		to := d.lane(now, l.stations(), l.route)
+		to.join(l, now)
+		to.line.order.judge(to.maxWait)
+		d.changed(to, now)
+	}
+	if other.timer != nil {
+		other.timer.Stop()
+	}
+	other.meters, other.lanes, other.backlog, other.into = nil, nil, nil, d
+	d.review(now)
+	d.advance(now)
 }

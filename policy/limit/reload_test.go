@@ -1,8 +1,11 @@
 package limit_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -383,4 +386,53 @@ func TestNameOfATableIsItsOwn(t *testing.T) {
 			t.Errorf("%q is not in: %v", want, err)
 		}
 	}
+}
+
+// Once a limit of the whole upstream is added, all its calls have a quota in common. What
+// each host has spent, who waits, and who is on the way, remain.
+func TestScopesThatBecomeWiderKeepTheirQuotas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := tenPerSecond()
+		s.Count, s.Concurrency = 1, 2
+		named := map[string]limit.Settings{"own": s, "all": {Concurrency: 3, MaxWait: time.Hour, MaxQueue: 100}}
+		w := newWire()
+		w.answer = func(name string) *http.Response {
+			if strings.HasPrefix(name, "long") {
+				time.Sleep(10 * time.Second)
+			}
+			return nil
+		}
+		byPath := func(req *http.Request) string { return req.URL.Path[len(req.URL.Path)-1:] } // the last letter
+		everything := func(*http.Request) string { return "all" }
+		before := reloaded(t, nil, named, "own")
+		narrow := &caller{t: t, wire: w, rt: before.Wrap(limit.Way{Scope: byPath, Stops: []limit.Stop{{Table: 0, Key: byPath}}})(w)}
+		narrow.startAll(t.Context(), "longA longB b1B a1A a2A")
+		leaving, leave := context.WithCancel(t.Context())
+		gone := narrow.start(leaving, "goneA")
+		time.Sleep(500 * time.Millisecond)
+
+		after := reloaded(t, before, named, "own", "all")
+		after.Widen(func(string) string { return "all" })
+		after.Adopt()
+		wide := &caller{t: t, wire: w, rt: after.Wrap(limit.Way{Scope: everything, Stops: []limit.Stop{{Table: 0, Key: byPath}, {Table: 1, Key: everything}}})(w)}
+		wide.startAll(t.Context(), "a3A c1C")
+		narrow.startAll(t.Context(), "a4A") // by the set of before
+		leave()
+		if r := <-gone; !errors.Is(r.err, context.Canceled) {
+			t.Errorf("ended with %v", r.err)
+		}
+		time.Sleep(time.Minute)
+		if got, want := w.times(), ms(0, 0, 500, 1000, 1000, 2000, 3000, 4000); !slices.Equal(got, want) {
+			t.Errorf("sent %s at %v, want %v", w.names(), got, want)
+		}
+		left := after.Snapshot()
+		for _, q := range left {
+			if q.Active != 0 || q.Waiting != 0 || q.Tokens != q.Room {
+				t.Errorf("left %+v", q)
+			}
+		}
+		if len(left) != 4 {
+			t.Errorf("%d quotas are left, want A, B and C of one table, and one of the other", len(left))
+		}
+	})
 }

@@ -1,6 +1,8 @@
 package limit
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,8 +18,8 @@ type scopes struct {
 
 	mu      sync.RWMutex
 	inForce *Quotas
-	byName  map[string]*dispatcher
-	sweepAt int // the size of byName at which to look for idle ones
+	byName  map[string]*dispatcher // some have several names, once scopes have become wider
+	sweepAt int                    // the size of byName at which to look for idle ones
 }
 
 func newScopes(q *Quotas) *scopes {
@@ -67,18 +69,41 @@ func (s *scopes) adopt(q *Quotas) {
 		return
 	}
 	s.inForce = q
-	for _, d := range s.byName {
+	for _, d := range s.distinct() {
 		d.reset(q)
 	}
+	if q.wider != nil {
+		s.widen(q.wider)
+	}
 	s.generation.Store(q.generation)
+}
+
+// widen brings together the dispatchers for whose scopes wider has the same name. They
+// are found by their old names as well, by calls that came before.
+func (s *scopes) widen(wider func(string) string) {
+	for _, name := range slices.Sorted(maps.Keys(s.byName)) {
+		to := wider(name)
+		if s.byName[to] == nil {
+			s.byName[to] = newDispatcher(s.inForce)
+		}
+		if d := s.byName[name]; d != s.byName[to] {
+			s.byName[to].takeOver(d)
+			s.byName[name] = s.byName[to]
+		}
+	}
+}
+
+// distinct are the dispatchers, each once.
+func (s *scopes) distinct() []*dispatcher {
+	all := make(map[*dispatcher]bool, len(s.byName))
+	for _, d := range s.byName {
+		all[d] = true
+	}
+	return slices.Collect(maps.Keys(all))
 }
 
 func (s *scopes) list() []*dispatcher {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	all := make([]*dispatcher, 0, len(s.byName))
-	for _, d := range s.byName {
-		all = append(all, d)
-	}
-	return all
+	return s.distinct()
 }

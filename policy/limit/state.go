@@ -1,12 +1,15 @@
 package limit
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // forecast fills in what a call with these stations would meet, adds the buckets, and
 // gives how long it would wait for all of them, with its own locking. Meters that are
 // not there are as they begin.
 func (d *dispatcher) forecast(stops []Prospect, stations []station, r route, claim Claim, cost int) ([]Prospect, time.Duration) {
-	d.mu.Lock()
+	d = d.lock()
 	defer d.mu.Unlock()
 	now := time.Now()
 	var l *lane
@@ -42,15 +45,16 @@ func (l *lane) prospect(m *meter, now time.Time, w *waiter, p place) Prospect {
 
 // like is the lane that passes these meters, or a new one that is used once.
 func (d *dispatcher) like(meters []*meter) *lane {
-	if l := d.lanes[d.name(meters, route{})]; l != nil {
-		return l
+	l := newLane(meters, route{})
+	if known := d.lanes[l.name()]; known != nil && !slices.ContainsFunc(meters, func(m *meter) bool { return !known.has(m) }) {
+		return known
 	}
-	return &lane{meters: meters, maxWait: patience(meters)}
+	return l
 }
 
 // appendStates adds copies of what can be told, with its own locking.
 func (d *dispatcher) appendStates(states []State, now time.Time) []State {
-	d.mu.Lock()
+	d = d.lock()
 	defer d.mu.Unlock()
 	waits := make(map[*meter]time.Duration) // of those who wait for it, and come now
 	estimate := func(l *lane) time.Duration {

@@ -30,21 +30,21 @@ func (d *dispatcher) answered(ctx context.Context, t turn, said verdict, now tim
 			f()
 		}
 	}()
-	d.mu.Lock()
+	d = d.lock()
 	defer d.mu.Unlock()
 	for _, m := range t.meters {
 		hold = hold || m.settings.Concurrency > 0
 	}
 	t.land()
-	tell = d.learn(ctx, t, said, now)
+	moved, gates := d.learn(ctx, t, said, now)
+	tell = gates
 	if !hold {
 		t.free()
 	}
 	for _, m := range t.eased {
 		m.gate.answered(said.fine, time.Now(), m.waiting.calls == 0)
 	}
-	// Somebody may go for it, or will be too late.
-	if d.disturbed || awaited(t.eased) || t.lane.undecided() {
+	if len(d.backlog) > 0 && (moved || awaited(t.eased)) {
 		d.advance(time.Now())
 	}
 	return hold
@@ -52,7 +52,7 @@ func (d *dispatcher) answered(ctx context.Context, t turn, said verdict, now tim
 
 // release gives back the slots of a call whose body is closed.
 func (d *dispatcher) release(t turn) {
-	d.mu.Lock()
+	d = d.lock()
 	defer d.mu.Unlock()
 	missed := slices.ContainsFunc(t.meters, func(m *meter) bool { return m.waiting.calls > 0 && d.fullFor(m) })
 	t.free()
@@ -72,11 +72,11 @@ func (d *dispatcher) release(t turn) {
 // failed ends a turn that had no answer. sent is false if the call certainly
 // did not go out; then it costs nothing.
 func (d *dispatcher) failed(t turn, sent bool) {
-	d.mu.Lock()
+	d = d.lock()
 	defer d.mu.Unlock()
 	now := time.Now()
 	t.drop(now, sent)
-	if awaited(t.meters) {
+	if len(d.backlog) > 0 {
 		d.advance(now)
 	}
 }

@@ -89,8 +89,8 @@ func (g *gradual) hoped(at time.Time) float64 {
 	return level
 }
 
-func (g *gradual) turn(from time.Time, ahead, units float64) time.Time {
-	missing := ahead + units - g.hoped(from)
+func (g *gradual) turn(from time.Time, flying, ahead, units float64) time.Time {
+	missing := flying + ahead + units - g.hoped(from)
 	if missing <= 0 {
 		return from
 	}

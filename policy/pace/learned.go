@@ -46,8 +46,8 @@ type refill interface {
 	// if it turns out that the provider had counted all of that.
 	left(at time.Time, flying float64) float64
 	hoped(at time.Time) float64
-	// turn is when units may be spent that come after others.
-	turn(from time.Time, ahead, units float64) time.Time
+	// turn is when units may be spent that come after others, with so much on its way.
+	turn(from time.Time, flying, ahead, units float64) time.Time
 	// spacing is between calls of so many units if what is left is spread from at on.
 	spacing(at time.Time, left, units float64) time.Duration
 	// about is what can be told of it.
@@ -60,12 +60,18 @@ func NewLearned(style Style) *Learned { return &Learned{style: style, scale: sca
 // Known reports whether anything is known at now.
 func (l *Learned) Known(now time.Time) bool { return l.refill != nil && now.Before(l.until) }
 
+// Until is when what is known is forgotten, if no answer tells of the quota before.
+func (l *Learned) Until() time.Time { return l.until }
+
 // Fly notes that calls are on their way which were sent before it was known that they
 // count to this quota. Less than none do not count to it any more.
 func (l *Learned) Fly(cost int) { l.flying = max(l.flying+cost, 0) }
 
 // Land notes that a call has ended.
 func (l *Learned) Land(cost int) { l.Fly(-cost) }
+
+// Flying is what the calls cost that are on their way.
+func (l *Learned) Flying() int { return l.flying }
 
 // Told notes what an answer says of the quota. refused says that the answer was a
 // refusal for a rate.
@@ -116,6 +122,20 @@ func (l *Learned) Held(now time.Time, cost int) bool {
 	return l.refill.left(now, l.units(l.flying)) < needed && l.refill.hoped(now) >= needed
 }
 
+// Decided is when a call that is Held may go even if no answer comes; now, if never.
+func (l *Learned) Decided(now time.Time, cost int) time.Time {
+	return l.forgotten(l.refill.turn(now, l.units(l.flying), 0, l.needed(now, cost)))
+}
+
+// forgotten is a turn, or when the quota is forgotten before that: then nothing holds
+// up a call any more.
+func (l *Learned) forgotten(turn time.Time) time.Time {
+	if turn.After(l.until) {
+		return l.until
+	}
+	return turn
+}
+
 // Spend notes that a call is sent.
 func (l *Learned) Spend(now time.Time, cost int) {
 	if l.Known(now) {
@@ -140,8 +160,11 @@ func (l *Learned) Turn(from time.Time, ahead, cost int) time.Time {
 		return from
 	}
 	before, units := l.units(ahead), l.needed(from, cost)
-	turn := l.refill.turn(from, before, units)
+	turn := l.refill.turn(from, 0, before, units)
 	if turn.After(from) {
+		if ahead == 0 { // Those ahead will bring news.
+			turn = l.forgotten(turn)
+		}
 		return turn
 	}
 	if l.next.After(from) {

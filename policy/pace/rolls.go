@@ -76,9 +76,9 @@ func (r *rolls) theirs(at time.Time, flying float64) float64 {
 }
 
 // turn takes what others have spent to stay as it is until it is back as a whole.
-func (r *rolls) turn(from time.Time, ahead, units float64) time.Time {
+func (r *rolls) turn(from time.Time, flying, ahead, units float64) time.Time {
 	cost := r.own.needed(count(units))
-	theirs := count(r.theirs(from, 0))
+	theirs := count(r.theirs(from, flying))
 	if theirs == 0 {
 		return r.own.Turn(from, count(ahead), cost)
 	}

@@ -146,9 +146,9 @@ func (w *whole) hoped(at time.Time) float64 {
 }
 
 // turn takes all windows to be as long as this one.
-func (w *whole) turn(from time.Time, ahead, units float64) time.Time {
+func (w *whole) turn(from time.Time, flying, ahead, units float64) time.Time {
 	now := w.at(from)
-	missing := ahead + units - now.hoped(from)
+	missing := flying + ahead + units - now.hoped(from)
 	if missing <= 0 || now.reset.IsZero() {
 		return from
 	}
