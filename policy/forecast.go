@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"outrider/policy/limit"
@@ -86,11 +87,12 @@ func (q *QuotaForecast) reason() string {
 	case q.Why == "gate":
 		return q.whose(q.Bucket) + " was closed, and opens little by little"
 	case q.Why == "concurrency":
-		return "all of " + q.whose(q.Limit) + " are under way"
+		return fmt.Sprintf("all %d that may be are under way for %s", q.Slots, q.whose(q.Bucket))
 	case q.Why == "rate" && q.Adapted > 0:
 		return fmt.Sprintf("%s goes at %.3g calls a second, since the provider refused more", q.Key, q.Adapted)
 	case q.Why == "rate":
-		return q.whose(q.Limit) + " is spent"
+		rate, _, _ := strings.Cut(q.Limit, ",")
+		return q.whose(rate) + " is spent"
 	case known != nil && known.Remaining >= 1:
 		return "what is left of " + q.whose(q.Bucket) + " is stretched" + known.until()
 	default:

@@ -16,7 +16,7 @@ type QuotaStatus struct {
 	Bucket      string         `json:"bucket,omitempty"` // the provider's name for it, "default" if it has none; "": it is configured
 	Limit       string         `json:"limit"`            // as configured: "100/s"; "learned" of one that is not
 	Learned     *LearnedStatus `json:"learned,omitempty"`
-	Slots       int            `json:"slots,omitempty"`       // of a bucket: calls at once, as answers say; 0: any number
+	Slots       int            `json:"slots,omitempty"`       // calls that may be under way, as configured, or as answers say; 0: any number
 	Adapted     float64        `json:"adapted,omitempty"`     // calls a second, as refusals tell that say nothing of a quota; 0: it has not been slowed down
 	Utilization *float64       `json:"utilization,omitempty"` // the share that is used up, 0 to 1; nil: it cannot be told
 	Tokens      float64        `json:"tokens"`                // calls that may be sent at once; 0 without a rate
@@ -39,11 +39,11 @@ type LearnedStatus struct {
 // quotaStatus is the state of a quota of a table, or of one of its buckets.
 func quotaStatus(l config.Limit, s limit.State) QuotaStatus {
 	q := QuotaStatus{
-		Key: s.Key, Bucket: s.Bucket, Limit: limitText(l), Slots: s.Slots, Adapted: s.Adapted, Tokens: s.Tokens, Room: s.Room,
+		Key: s.Key, Bucket: s.Bucket, Limit: limitText(l), Slots: l.Concurrency, Adapted: s.Adapted, Tokens: s.Tokens, Room: s.Room,
 		Active: s.Active, Waiting: s.Waiting, Line: Line(s.Line), Gate: future(s.Gate),
 	}
 	if s.Bucket != "" {
-		q.Limit = learnedLimit
+		q.Limit, q.Slots = learnedLimit, s.Slots
 	}
 	if s.Room > 0 {
 		q.Utilization = share(s.Room-s.Tokens, s.Room)

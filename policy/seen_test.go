@@ -153,3 +153,29 @@ func TestExplainSaysWhatACallWouldWaitFor(t *testing.T) {
 		})
 	}
 }
+
+// A call that waits for one that is under way has no time that could be told.
+func TestExplainTellsWhichSlotsAreTaken(t *testing.T) {
+	jobs := policytest.Step{Header: http.Header{"Ratelimit-Policy": {`"jobs";q=2;qu="concurrent-requests"`}}}
+	for policies, want := range map[string]string{
+		"": "sent when another has its answer: all 2 that may be are under way for jobs of api.test",
+		`limit = { rate = "9/s", burst = 9, concurrency = 2 }`: "sent when another has its answer: all 2 that may be are under way for api.test",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			set := newRig(t, policytest.NewUpstream(t, jobs, policytest.Step{Times: 2, Delay: time.Second})).compile(plain+policies, nil)
+			call(t, set, "GET", "/user", "")
+			ended := []<-chan time.Duration{sendAs(t, set, "GET", "/user", policy.Controls{}), sendAs(t, set, "GET", "/user", policy.Controls{})}
+			if e := explain(t, set, "GET", "/user"); e.Verdict != want {
+				t.Errorf("%q, want %q\n%+v", e.Verdict, want, e.Quotas)
+			}
+			for _, q := range set.Status()[0].Quotas {
+				if slots := q.Slots; (q.Bucket == "jobs") != (slots == 2) && policies == "" {
+					t.Errorf("%s %s has %d slots", q.Key, q.Bucket, slots)
+				}
+			}
+			for _, c := range ended {
+				<-c
+			}
+		})
+	}
+}

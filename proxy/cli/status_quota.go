@@ -37,7 +37,7 @@ func quotaFacts(q policy.QuotaStatus) []string {
 	if q.Room > 0 {
 		facts = append(facts, fmt.Sprintf("%.1f of %s to spend", q.Tokens, amount(q.Room)))
 	}
-	if strings.Contains(q.Limit, "at once") {
+	if q.Slots > 0 {
 		facts = append(facts, fmt.Sprintf("%d under way", q.Active))
 	}
 	return facts

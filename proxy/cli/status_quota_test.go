@@ -28,7 +28,7 @@ func TestStatusTellsOfQuotasTheUrgentOnesFirst(t *testing.T) {
 		var out bytes.Buffer
 		printStatus(&out, statusView{Ready: true, Version: "1.2.3", Listen: map[string]string{"": "127.0.0.1:8080"}, Config: "my.toml", Upstreams: []policy.UpstreamStatus{{
 			Name: "github", URL: "https://api.github.com", Budget: 50, Quotas: []policy.QuotaStatus{
-				{Key: "api.github.com", Limit: "100/s, 25 at once", Utilization: share(0.1), Tokens: 18, Room: 20, Active: 2},
+				{Key: "api.github.com", Limit: "100/s, 25 at once", Utilization: share(0.1), Slots: 25, Tokens: 18, Room: 20, Active: 2},
 				{Key: "api.github.com", Bucket: "core", Limit: "learned", Utilization: share(0.9926), Active: 2, Waiting: 3, Line: policy.Line{High: 1, Normal: 2},
 					Learned: &policy.LearnedStatus{Limit: 5000, Remaining: 37, Reset: in(12*time.Minute + 3*time.Second), Window: 3600, Shape: "window"}},
 				{Key: "api.github.com", Bucket: "search", Limit: "learned", Utilization: share(1), Waiting: 1, Line: policy.Line{Normal: 1}, Gate: in(8200 * time.Millisecond),

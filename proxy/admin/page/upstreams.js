@@ -32,7 +32,7 @@ function nameOf(quota) {
 function level(quota) {
   if (quota.learned) return [quota.learned.remaining, quota.learned.limit || 1];
   if (quota.room > 0) return [quota.tokens, quota.room];
-  return [quota.active, quota.slots || parseInt(quota.limit, 10) || 1];
+  return [quota.active, quota.slots || 1];
 }
 
 function remember(upstream, quota) {
