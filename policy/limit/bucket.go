@@ -67,6 +67,10 @@ func (d *dispatcher) bucket(base *meter, v quota.View) *meter {
 	if v.Partition != "" {
 		name += " " + v.Partition
 	}
+	return d.bucketNamed(base, name)
+}
+
+func (d *dispatcher) bucketNamed(base *meter, name string) *meter {
 	if m := base.learner.buckets[name]; m != nil {
 		return m
 	}

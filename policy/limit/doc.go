@@ -154,4 +154,12 @@
 //
 // Calls whose response bodies were being read while Concurrency was 0 are not
 // counted when a reload sets it.
+//
+// # A restart
+//
+// Keep gives what of the quotas takes long to come back, for somebody to keep, and Restore
+// takes it over in the next process. The scope of a quota is known when a call comes, so
+// what was kept is held until the quota begins. Which buckets most calls count to is
+// kept, too: otherwise all calls before the first answer would go as if there were none.
+// Which other routes have buckets of their own is found out anew, with one answer each.
 package limit

@@ -27,7 +27,7 @@ func (d *dispatcher) addLane(now time.Time, stations []station, key laneKey) *la
 	if max(len(d.lanes), len(d.meters)) >= d.sweepAt {
 		d.sweep(now)
 	}
-	l := newLane(d.metersOf(stations, true), key.route)
+	l := newLane(d.metersOf(now, stations, true), key.route)
 	name := l.name()
 	if known := d.lanes[name]; known != nil {
 		l = known
@@ -41,7 +41,7 @@ func (d *dispatcher) addLane(now time.Time, stations []station, key laneKey) *la
 
 // metersOf are the meters of stations, each once; those that are not there begin now,
 // or are left out.
-func (d *dispatcher) metersOf(stations []station, begin bool) []*meter {
+func (d *dispatcher) metersOf(now time.Time, stations []station, begin bool) []*meter {
 	var meters []*meter
 	for _, s := range stations {
 		m := d.meters[s]
@@ -52,6 +52,7 @@ func (d *dispatcher) metersOf(stations []station, begin bool) []*meter {
 			}
 			m = newMeter(s, table)
 			d.meters[s] = m
+			d.restore(m, now)
 		}
 		if m != nil && !slices.Contains(meters, m) {
 			meters = append(meters, m)

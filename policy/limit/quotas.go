@@ -159,7 +159,12 @@ func (q *Quotas) Forecast(way Way, req *http.Request, claim Claim) (stops []Pros
 	for i, s := range stations {
 		stops[i].Key = s.key
 	}
-	if d := q.scopes.find(way.scope(req)); d != nil {
+	scope := way.scope(req)
+	d := q.scopes.find(scope)
+	if d == nil && q.holds(stations) {
+		d = q.scopes.get(scope)
+	}
+	if d != nil {
 		return d.forecast(stops, stations, routeOf(req), claim, way.cost())
 	}
 	return stops, 0

@@ -111,10 +111,13 @@ func (s *Settings) rate() pace.Rate {
 	return pace.Rate{Count: s.Count, Per: s.Per, Burst: s.Burst, Kind: s.Kind, Guard: s.Guard}
 }
 
+// maxSpread is the most that a gate opens later than its hint.
+const maxSpread = 250 * time.Millisecond
+
 // spread is how much later than hint a gate opens, so that everyone whom the
 // provider gave the same hint does not come back in the same instant.
 func (s *Settings) spread(hint time.Duration) time.Duration {
-	most := min(hint/10, 250*time.Millisecond)
+	most := min(hint/10, maxSpread)
 	if s.Jitter == nil || most <= 0 {
 		return 0
 	}

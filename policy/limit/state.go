@@ -7,16 +7,16 @@ import (
 
 // forecast fills in what a call with these stations would meet, adds the buckets, and
 // gives how long it would wait for all of them, with its own locking. Meters that are
-// not there are as they begin.
+// not there are as they begin; those that were kept before a restart begin now.
 func (d *dispatcher) forecast(stops []Prospect, stations []station, r route, claim Claim, cost int) ([]Prospect, time.Duration) {
 	d = d.lock()
 	defer d.mu.Unlock()
 	now := time.Now()
 	var l *lane
-	if d.lanes[keyOf(stations)] != nil {
+	if d.lanes[keyOf(stations)] != nil || !d.retired && d.tables.holds(stations) {
 		l = d.lane(now, stations, r)
 	} else {
-		l = d.like(d.metersOf(stations, false))
+		l = d.like(d.metersOf(now, stations, false))
 	}
 	w := newWaiter(now, claim, cost)
 	p := l.placeOf(w, now)

@@ -36,7 +36,8 @@ type sidecar struct {
 
 	forCommand atomic.Bool // started by exec
 
-	storage *storage // of tokens
+	storage *storage     // of tokens, and of how far quotas are spent
+	quotas  *quotaKeeper // which has the latter survive a restart
 	watch   *quotaWatch
 }
 
@@ -74,6 +75,7 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 		s.storage.close()
 		return nil, usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
 	}
+	s.quotas = keepQuotas(ctx, quotasOf{&s.live}, s.storage, s.telemetry.Logger())
 	s.reloader.Changed = s.follow
 	s.follow()
 	s.telemetry.Watch(s.states)
@@ -117,6 +119,7 @@ func (s *sidecar) stop(ctx context.Context) error {
 	if lost := s.live.Close(lastMoments(ctx)); lost != nil {
 		s.telemetry.Logger().Warn("a token request goes on while we end: what it brings may be lost", "error", lost)
 	}
+	s.quotas.close(lastMoments(ctx))
 	s.storage.close()
 	s.alarms.close(lastMoments(ctx))
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
