@@ -2,6 +2,7 @@ package cli
 
 import (
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,12 +15,15 @@ import (
 // is waited for.
 func TestLowQuotaIsTheAlertOfItsWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex // guards what the watch sees and says
 		var told []string
 		book := alert.NewBook(func(a alert.Alert) {
 			end := ""
 			if a.Ended != nil {
 				end = " is over"
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			told = append(told, a.Title+end+", "+a.Severity)
 		})
 		left, of := 1001.0, 5000.0
@@ -30,6 +34,8 @@ func TestLowQuotaIsTheAlertOfItsWindow(t *testing.T) {
 				Learned: &policy.LearnedStatus{Limit: of, Remaining: left, Reset: &reset, Shape: "window"}}
 		}
 		watch := watchQuotas(func() []policy.UpstreamStatus {
+			mu.Lock()
+			defer mu.Unlock()
 			return []policy.UpstreamStatus{{Name: "github", Quotas: []policy.QuotaStatus{
 				{Key: "api.test", Limit: "100/s", Utilization: share(1)},
 				bucket("core", left, of, reset), bucket("search", 0, 30, time.Now().Add(time.Minute)),
@@ -41,15 +47,22 @@ func TestLowQuotaIsTheAlertOfItsWindow(t *testing.T) {
 			t.Helper()
 			time.Sleep(lookout)
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			if !slices.Equal(told, want) {
 				t.Errorf("after %v left, told %q, want %q", left, told, want)
 			}
 		}
+		become := func(remaining float64, back time.Time) {
+			mu.Lock()
+			defer mu.Unlock()
+			left, reset = remaining, back
+		}
 		expect()
-		left = 1000
+		become(1000, reset)
 		low := "Quota core of github at 80 %, warning"
 		expect(low)
-		left = 10
+		become(10, reset)
 		expect(low)
 		if active := book.Active(); len(active) != 1 || active[0].Title != "Quota core of github at 99 %" ||
 			active[0].Detail != "10 of 5000 are left at api.test until "+reset.Local().Format(time.RFC3339) {
@@ -57,10 +70,10 @@ func TestLowQuotaIsTheAlertOfItsWindow(t *testing.T) {
 		}
 		time.Sleep(55 * time.Minute) // The reset is near, and it is low still.
 		expect(low)
-		left, reset = 5000, time.Now().Add(time.Hour)
+		become(5000, time.Now().Add(time.Hour))
 		over := "Quota core of github at 99 % is over, warning"
 		expect(low, over)
-		left = 0
+		become(0, reset)
 		expect(low, over, "Quota core of github at 100 %, warning")
 	})
 }
