@@ -324,11 +324,8 @@ func (u *Upstream) status() UpstreamStatus {
 	for _, plan := range u.Plans() {
 		for _, quota := range plan.quotas {
 			for _, s := range states {
-				if s.Table == quota.name {
-					status.Quotas = append(status.Quotas, QuotaStatus{
-						Key: s.Key, Limit: limitText(quota.Limit), Tokens: s.Tokens,
-						Active: s.Active, Waiting: s.Waiting, Line: Line(s.Line), Gate: future(s.Gate),
-					})
+				if s.Table == quota.name && !forgotten(s) {
+					status.Quotas = append(status.Quotas, quotaStatus(quota.Limit, s))
 				}
 			}
 		}

@@ -100,6 +100,9 @@ func (m *meter) adopt(base *Settings) {
 	m.settings = &s
 }
 
+// knows reports whether anything is known of a bucket, and holds calls up.
+func (m *meter) knows(now time.Time) bool { return m.learned.Known(now) || m.slots > 0 }
+
 // known is what is known of a bucket; nil: nothing.
 func (m *meter) known(now time.Time) *Learned {
 	facts, left, known := m.learned.About(now)

@@ -75,9 +75,9 @@ type Settings struct {
 
 	// OnWait, if not nil, is told of each wait when it has ended, where OnQueue was of
 	// its beginning. reason is
-	// what the call waited for ("rate", "concurrency" or "gate") if it had its
-	// turn, and else why it had not: the reason of the RefusedError, or
-	// "canceled".
+	// what the call waited for if it had its turn ("rate", "concurrency", "gate", or
+	// "quota": what is left of it, as answers tell), and else why it had not: the
+	// reason of the RefusedError, or "canceled".
 	OnWait func(ctx context.Context, key string, waited time.Duration, reason string)
 
 	// OnGate, if not nil, is told of each gate that was closed, or moved to a

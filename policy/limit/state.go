@@ -22,15 +22,25 @@ func (d *dispatcher) forecast(stops []Prospect, stations []station, r route, cla
 	p := l.placeOf(w, now)
 	for i, s := range stations {
 		if m := d.meters[s]; m != nil && l.has(m) {
-			stops[i].Wait, stops[i].Line = l.waitAt(m, now, w, p), m.byClass()
+			stops[i] = l.prospect(m, now, w, p)
 		}
 	}
 	for _, b := range l.buckets {
-		if b.learned.Known(now) {
-			stops = append(stops, Prospect{b.key, b.bucket, b.known(now), l.waitAt(b.meter, now, w, p), b.byClass()})
+		if b.knows(now) {
+			stops = append(stops, l.prospect(b.meter, now, w, p))
 		}
 	}
 	return stops, l.wait(now, w, p)
+}
+
+// prospect is what w would meet at one of the meters of the lane.
+func (l *lane) prospect(m *meter, now time.Time, w *waiter, p place) Prospect {
+	stop := Prospect{State: m.state(now)}
+	stop.Wait = l.waitAt(m, now, w, p)
+	if stop.Wait > 0 || !m.open(now, w.cost) {
+		stop.Why = m.obstacle(now)
+	}
+	return stop
 }
 
 // like is the lane that passes these meters, or a new one that is used once.
@@ -57,23 +67,29 @@ func (d *dispatcher) appendStates(states []State, now time.Time) []State {
 		}
 	}
 	for _, m := range d.meters {
-		s := State{Table: m.name, Key: m.key, Active: m.active, Line: m.byClass(), Adapted: m.adaptive.Rate()}
-		if m.learned != nil {
-			s.Bucket, s.Learned = m.bucket, m.known(now)
-		}
-		s.Waiting = s.Line.High + s.Line.Normal + s.Line.Low
+		s := m.state(now)
 		wait, awaited := waits[m]
 		if !awaited {
 			wait = estimate(d.like([]*meter{m}))
 		}
 		s.Wait = wait
-		if m.settings.Count > 0 {
-			s.Tokens, s.Room = max(m.shape.Left(now), 0), m.shape.Room()
-		}
-		if now.Before(m.gate.until) {
-			s.Gate = m.gate.until
-		}
 		states = append(states, s)
 	}
 	return states
+}
+
+// state is what can be told of a meter by itself: all but how long a call would wait.
+func (m *meter) state(now time.Time) State {
+	s := State{Table: m.name, Key: m.key, Active: m.active, Line: m.byClass(), Adapted: m.adaptive.Rate()}
+	if m.learned != nil {
+		s.Bucket, s.Learned, s.Slots = m.bucket, m.known(now), m.slots
+	}
+	s.Waiting = s.Line.High + s.Line.Normal + s.Line.Low
+	if m.settings.Count > 0 {
+		s.Tokens, s.Room = max(m.shape.Left(now), 0), m.shape.Room()
+	}
+	if now.Before(m.gate.until) {
+		s.Gate = m.gate.until
+	}
+	return s
 }
