@@ -15,7 +15,7 @@ type gradual struct {
 	filled speedometer
 
 	longest  time.Duration // from an answer to its reset
-	refusals int           // of what was thought to be there; those of a second are one
+	refusals int           // of what was thought to be there, shortly after one another; those of a second are one
 	refusing time.Time     // since when
 }
 
@@ -68,7 +68,10 @@ func (g *gradual) silent(now, _ time.Time, units float64) {
 
 // refused forgets the speed that reset and remaining told, of which the highest counts.
 func (g *gradual) refused(now time.Time) {
-	if now.Sub(g.refusing) > time.Second {
+	if since := now.Sub(g.refusing); since > time.Second {
+		if since > 10*g.longest { // Others spend too, now and then all of it.
+			g.refusals = 0
+		}
 		g.refusing = now
 		g.refusals++
 	}
@@ -76,13 +79,16 @@ func (g *gradual) refused(now time.Time) {
 	g.filled.count(-1) // It took nothing.
 }
 
+// trial is never: something is back soon, and then a call goes.
+func (g *gradual) trial(_, _ time.Time) time.Time { return time.Time{} }
+
 func (g *gradual) left(at time.Time, flying float64) float64 { return g.hoped(at) - flying }
 
 func (g *gradual) hoped(at time.Time) float64 {
 	if g.told.IsZero() {
 		return 0
 	}
-	level := g.level + g.rate()*at.Sub(g.told).Seconds()
+	level := g.level + g.rate()*max(at.Sub(g.told), 0).Seconds()
 	if g.limit > 0 {
 		return min(level, g.limit)
 	}

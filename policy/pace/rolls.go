@@ -15,6 +15,9 @@ type rolls struct {
 	// ours that were on their way, and if all of them; until that is back.
 	most, least float64
 	until       time.Time
+
+	said  float64   // what was left, by the last answer
+	named time.Time // when something is back, as it said; zero: it did not
 }
 
 func newRolls(limit float64, window time.Duration, now time.Time) *rolls {
@@ -42,9 +45,37 @@ func (r *rolls) tell(now time.Time, v quota.View, flying float64) {
 	r.least = max(float64(r.own.count)-v.Remaining.N-float64(r.own.spent(now)), 0)
 	r.most = max(float64(r.own.count)-v.Remaining.N-float64(r.own.spent(now))+flying, 0)
 	r.until = now.Add(window)
+	r.said, r.named = v.Remaining.N, time.Time{}
 	if v.Reset.After(now) {
 		r.until = v.Reset
+		if v.Refill != quota.Gradual {
+			r.named = v.Reset
+		}
 	}
+}
+
+// settle takes over what an answer says that has counted all that was sent: of what we
+// remember no more counts than that. So a day that ends at midnight begins again then.
+func (r *rolls) settle(now time.Time, v quota.View) {
+	if !v.Remaining.Known {
+		return
+	}
+	if over := r.own.spent(now) - count(float64(r.own.count)-v.Remaining.N); over > 0 {
+		r.own.forgive(now, over)
+	}
+}
+
+// trial is when the provider said that something is back, or a while after it was last
+// asked: not all windows move on call by call, and nobody knows when others spent theirs.
+func (r *rolls) trial(heard, sent time.Time) time.Time {
+	switch {
+	case sent.After(heard):
+	case r.said >= 1: // It is we who remember more than the provider does.
+		return heard.Add(min(r.own.span/60, shortestDoubt))
+	case r.named.After(heard):
+		return r.named
+	}
+	return sent.Add(doubt(r.own.span))
 }
 
 func (r *rolls) spend(now time.Time, units float64) {
