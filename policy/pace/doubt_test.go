@@ -221,3 +221,22 @@ func TestNothingIsKnownWhenTheClockIsSetBack(t *testing.T) {
 		t.Error("is known before it was told")
 	}
 }
+
+// What is left is rounded down, so a bucket that lacked a thousandth seemed to lack a whole
+// unit, and to fill in half a second what takes a minute: a burst was refused. And one of 3
+// a minute seemed to be half as fast again as it was.
+func TestSpeedOfABucketIsMeasuredWhenItLacksMuch(t *testing.T) {
+	l := pace.NewLearned(pace.Spend)
+	hear(l, start, bucket(500, 499, at(time.Millisecond)), false)
+	hear(l, start, bucket(500, 400, at(12*time.Second)), false)
+	hear(l, start, bucket(500, 499, at(time.Millisecond)), false)
+	if facts, _, _ := l.About(start); facts.Window < 59*time.Second || facts.Window > 62*time.Second {
+		t.Errorf("is full in %v, want a minute", facts.Window)
+	}
+	l = pace.NewLearned(pace.Spend)
+	hear(l, start, bucket(3, 0, at(59*time.Second)), false)
+	hear(l, start, bucket(3, 0, at(42*time.Second)), false)
+	if facts, _, _ := l.About(start); facts.Window < time.Minute {
+		t.Errorf("is full in %v, want a minute", facts.Window)
+	}
+}

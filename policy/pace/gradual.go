@@ -14,6 +14,7 @@ type gradual struct {
 	speed  float64 // units a second, as the answers say; 0: unknown
 	filled speedometer
 
+	missing  float64       // what the bucket lacked when speed was measured, or up to twice that
 	longest  time.Duration // from an answer to its reset
 	refusals int           // of what was thought to be there, shortly after one another; those of a second are one
 	refusing time.Time     // since when
@@ -33,8 +34,7 @@ func (g *gradual) tell(now time.Time, v quota.View, flying float64) {
 	}
 	left := v.Remaining.N
 	if full := v.Reset.Sub(now); !v.Reset.IsZero() && full > 0 && g.limit > left {
-		// Resets are rounded up, and the speed down: the highest is the truest.
-		g.speed = max(g.speed, (g.limit-left)/full.Seconds())
+		g.measure(g.limit-left, full)
 	}
 	g.longest = max(g.longest, v.Reset.Sub(now))
 	g.filled.tell(now, left, left < g.limit || g.limit == 0)
@@ -46,6 +46,26 @@ func (g *gradual) tell(now time.Time, v quota.View, flying float64) {
 	}
 	g.told = now
 }
+
+// measure takes over in what time a bucket is full that lacks so much. What is left is
+// rounded down, and resets are rounded up: so it lacks up to one unit less, which of a few
+// matters, and the highest of the speeds is the truest, among those of a bucket that lacks
+// about as much. One that lacks a single unit has it when it is full.
+func (g *gradual) measure(missing float64, full time.Duration) {
+	if missing >= 2 && missing < few {
+		missing--
+	}
+	speed := missing / full.Seconds()
+	switch {
+	case g.speed == 0, missing >= 2*g.missing, missing < 2 && g.missing < 2:
+		g.speed, g.missing = speed, missing
+	case missing >= g.missing/2:
+		g.speed = max(g.speed, speed)
+	}
+}
+
+// few is of how many units one matters.
+const few = 30
 
 // rate is in units a second.
 func (g *gradual) rate() float64 {
