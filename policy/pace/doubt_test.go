@@ -240,3 +240,14 @@ func TestSpeedOfABucketIsMeasuredWhenItLacksMuch(t *testing.T) {
 		t.Errorf("is full in %v, want a minute", facts.Window)
 	}
 }
+
+// A policy says how much is allowed, and not what is left: no call would find that out.
+func TestPolicyAloneIsKeptTo(t *testing.T) {
+	l := pace.NewLearned(pace.Auto)
+	hear(l, start, quota.View{Unit: quota.Requests, Limit: quota.Known(100), Window: 24 * time.Hour}, false)
+	l.Spend(start, 100)
+	l.Land(100)
+	if got := l.Turn(start, 0, 1); got.Before(at(24*time.Hour)) || l.Ready(at(time.Hour), 1) {
+		t.Errorf("another goes after %v", got.Sub(start))
+	}
+}

@@ -184,7 +184,7 @@ func (l *Learned) Keep(now time.Time) (Kept, bool) {
 func (l *Learned) Restore(k Kept, now time.Time) {
 	now = now.Round(0)
 	q := k.Learned
-	if l.refill != nil || q == nil || !k.Until.After(now) || k.At.After(now.Add(setBack)) {
+	if l.refill != nil || q == nil || !k.Until.After(now) {
 		return
 	}
 	switch {

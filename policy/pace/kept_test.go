@@ -225,10 +225,4 @@ func TestStateFromTheFutureIsNoDebt(t *testing.T) {
 	if got := again.Left(at(-24 * time.Hour)); got < 99 || got > 101 {
 		t.Errorf("%v are left, want 100", got)
 	}
-	learned, _ := sent(window(100, 0, at(time.Hour)), 0).Keep(start)
-	l := pace.NewLearned(pace.Auto)
-	l.Restore(learned, at(-24*time.Hour))
-	if !l.Ready(at(-24*time.Hour), 1) {
-		t.Error("what was learned a day from now holds a call")
-	}
 }

@@ -206,7 +206,7 @@ func (l *Learned) Turn(from time.Time, ahead, cost int) time.Time {
 		return turn
 	}
 	if l.next.After(from) {
-		from = l.next
+		from = l.forgotten(l.next)
 	}
 	left := l.refill.hoped(from)
 	if l.style == Auto { // Who goes before the last tenth begins is not held up.

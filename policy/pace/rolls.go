@@ -17,6 +17,7 @@ type rolls struct {
 	until       time.Time
 
 	said  float64   // what was left, by the last answer
+	mute  bool      // which did not say
 	named time.Time // when something is back, as it said; zero: it did not
 }
 
@@ -39,7 +40,7 @@ func (r *rolls) tell(now time.Time, v quota.View, flying float64) {
 		}
 		r.own = newRolling(limit, window, r.own, 0, now)
 	}
-	if !v.Remaining.Known {
+	if r.mute = !v.Remaining.Known; r.mute {
 		return
 	}
 	r.least = max(float64(r.own.count)-v.Remaining.N-float64(r.own.spent(now)), 0)
@@ -67,8 +68,11 @@ func (r *rolls) settle(now time.Time, v quota.View) {
 
 // trial is when the provider said that something is back, or a while after it was last
 // asked: not all windows move on call by call, and nobody knows when others spent theirs.
+// Who only says what is allowed does not answer that.
 func (r *rolls) trial(heard, sent time.Time) time.Time {
 	switch {
+	case r.mute:
+		return time.Time{}
 	case sent.After(heard):
 	case r.said >= 1: // It is we who remember more than the provider does.
 		return heard.Add(min(r.own.span/60, shortestDoubt))
