@@ -251,3 +251,13 @@ func TestPolicyAloneIsKeptTo(t *testing.T) {
 		t.Errorf("another goes after %v", got.Sub(start))
 	}
 }
+
+// A Retry-After of two seconds goes before the reset in an hour that was told before, and
+// a window may end before its time. Both were taken for news of a window that had ended.
+func TestResetThatMovesBackCounts(t *testing.T) {
+	l := sent(window(100, 5, at(time.Hour)), 0)
+	hear(l, start, window(100, 0, at(2*time.Second)), true)
+	if got := l.Turn(start, 0, 1); got != at(2*time.Second) {
+		t.Errorf("the next goes after %v, want 2s", got.Sub(start))
+	}
+}

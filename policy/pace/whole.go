@@ -55,13 +55,11 @@ func (w *whole) tell(now time.Time, v quota.View, _ float64) {
 	if w.guessed = reset.IsZero(); w.guessed && w.window > 0 {
 		reset = now.Add(w.window) // at the latest
 	}
-	slack := w.slack(now)
 	switch {
 	case reset.IsZero():
 		w.said = min(w.said, v.Remaining.N)
-	case w.over, w.reset.IsZero(), reset.After(w.reset.Add(slack)): // of another window
+	case w.over, w.reset.IsZero(), reset.After(w.reset.Add(w.slack(now))): // of another window
 		w.open(reset, v)
-	case reset.Before(w.reset.Add(-slack)): // of an earlier one
 	default:
 		w.said = min(w.said, v.Remaining.N)
 		if reset.Before(w.reset) {
