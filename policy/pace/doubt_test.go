@@ -261,3 +261,23 @@ func TestResetThatMovesBackCounts(t *testing.T) {
 		t.Errorf("the next goes after %v, want 2s", got.Sub(start))
 	}
 }
+
+// The calls that were sent before a quota was heard of are no trial of it.
+func TestQuotaThatIsHeardOfFirstIsNotAskedAtOnce(t *testing.T) {
+	l := pace.NewLearned(pace.Auto)
+	l.Told(start, quota.View{Unit: quota.Requests, Limit: quota.Known(100), Remaining: quota.Known(0), Window: 24 * time.Hour}, false)
+	if got := l.Turn(start, 0, 1); l.Ready(start, 1) || got != at(15*time.Minute) {
+		t.Errorf("ready %v, the turn is in %v", l.Ready(start, 1), got.Sub(start))
+	}
+}
+
+// Who waited for the answer to a probe was not told that the quota may be forgotten before
+// that comes, and waited on.
+func TestWhoeverWaitsForAProbeGoesWhenTheQuotaIsForgotten(t *testing.T) {
+	l := sent(window(100, 0, at(10*time.Second)), 0)
+	now := at(10 * time.Second)
+	l.Spend(now, 1)
+	if !l.Held(now, 1) || l.Decided(now, 1) != l.Until() {
+		t.Errorf("held %v, decided in %v, forgotten in %v", l.Held(now, 1), l.Decided(now, 1).Sub(now), l.Until().Sub(now))
+	}
+}

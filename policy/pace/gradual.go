@@ -100,7 +100,7 @@ func (g *gradual) refused(now time.Time) {
 }
 
 // trial is never: something is back soon, and then a call goes.
-func (g *gradual) trial(_, _ time.Time) time.Time { return time.Time{} }
+func (g *gradual) trial(time.Time, bool) time.Time { return time.Time{} }
 
 func (g *gradual) left(at time.Time, flying float64) float64 { return g.hoped(at) - flying }
 

@@ -49,9 +49,9 @@ type refill interface {
 	// refused notes that the provider refused what was thought to be there.
 	refused(now time.Time)
 	// trial is when a call may go although nothing is left as far as is known, to find
-	// out if that is so, by when it was last heard of and when a call was last sent; zero:
-	// never.
-	trial(heard, sent time.Time) time.Time
+	// out if that is so; zero: never. last is when it was last heard of, or a call was
+	// sent after that, of which nothing has been heard.
+	trial(last time.Time, sent bool) time.Time
 	// left is what may be spent at a time with so much on its way, and hoped the same
 	// if it turns out that the provider had counted all of that.
 	left(at time.Time, flying float64) float64
@@ -132,7 +132,7 @@ func (l *Learned) Ready(now time.Time, cost int) bool {
 // tries reports whether a call for which nothing is left, as far as is known, may be sent
 // at a time to find out if that is so. It goes alone.
 func (l *Learned) tries(at time.Time, cost int) bool {
-	trial := l.refill.trial(l.heard, l.sent)
+	trial := l.trial()
 	return l.flying == 0 && !trial.IsZero() && !at.Before(trial) && l.refill.hoped(at) < l.needed(at, cost)
 }
 
@@ -146,9 +146,14 @@ func (l *Learned) Held(now time.Time, cost int) bool {
 	return l.refill.left(now, l.units(l.flying)) < needed && l.refill.hoped(now) >= needed
 }
 
-// Decided is when a call that is Held may go even if no answer comes; now, if never.
+// Decided is when a call that is Held may go even if no answer comes: at the latest when
+// the quota is forgotten.
 func (l *Learned) Decided(now time.Time, cost int) time.Time {
-	return l.forgotten(l.refill.turn(now, l.units(l.flying), 0, l.needed(now, cost)))
+	turn := l.refill.turn(now, l.units(l.flying), 0, l.needed(now, cost))
+	if !turn.After(now) { // It waits for a probe.
+		return l.until
+	}
+	return l.forgotten(turn)
 }
 
 // forgotten is a turn, or when the quota is forgotten before that: then nothing holds
@@ -160,11 +165,18 @@ func (l *Learned) forgotten(turn time.Time) time.Time {
 	return turn
 }
 
+func (l *Learned) trial() time.Time {
+	if l.sent.After(l.heard) {
+		return l.refill.trial(l.sent, true)
+	}
+	return l.refill.trial(l.heard, false)
+}
+
 // tried is a turn after from, or when a call goes before that to find out if something is
 // left. Those ahead bring news as well, so it has to make much of a difference to others
 // than the first.
 func (l *Learned) tried(from, turn time.Time, ahead int) time.Time {
-	trial := l.refill.trial(l.heard, l.sent)
+	trial := l.trial()
 	if trial.After(from) && trial.Before(turn) && (ahead == 0 || turn.Sub(trial) > longestDoubt) {
 		return trial
 	}
@@ -175,7 +187,9 @@ func (l *Learned) tried(from, turn time.Time, ahead int) time.Time {
 func (l *Learned) Spend(now time.Time, cost int) {
 	if now = now.Round(0); l.Known(now) {
 		units := l.units(cost)
-		l.next = now.Add(l.spacing(now, l.refill.left(now, l.units(l.flying)), units))
+		if left := l.refill.left(now, l.units(l.flying)); left >= l.needed(now, cost) { // else it is a trial
+			l.next = now.Add(l.spacing(now, left, units))
+		}
 		l.refill.spend(now, units)
 	}
 	l.sent = now

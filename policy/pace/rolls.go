@@ -69,17 +69,17 @@ func (r *rolls) settle(now time.Time, v quota.View) {
 // trial is when the provider said that something is back, or a while after it was last
 // asked: not all windows move on call by call, and nobody knows when others spent theirs.
 // Who only says what is allowed does not answer that.
-func (r *rolls) trial(heard, sent time.Time) time.Time {
+func (r *rolls) trial(last time.Time, sent bool) time.Time {
 	switch {
 	case r.mute:
 		return time.Time{}
-	case sent.After(heard):
+	case sent:
 	case r.said >= 1: // It is we who remember more than the provider does.
-		return heard.Add(min(r.own.span/60, shortestDoubt))
-	case r.named.After(heard):
+		return last.Add(min(r.own.span/60, shortestDoubt))
+	case r.named.After(last):
 		return r.named
 	}
-	return sent.Add(doubt(r.own.span))
+	return last.Add(doubt(r.own.span))
 }
 
 func (r *rolls) spend(now time.Time, units float64) {

@@ -151,11 +151,11 @@ func (w *whole) refused(now time.Time) {
 }
 
 // trial is a while after the last call where nobody said when something is back.
-func (w *whole) trial(_, sent time.Time) time.Time {
+func (w *whole) trial(last time.Time, _ bool) time.Time {
 	if !w.guessed {
 		return time.Time{}
 	}
-	return sent.Add(doubt(w.window))
+	return last.Add(doubt(w.window))
 }
 
 func (w *whole) left(at time.Time, flying float64) float64 {
