@@ -142,7 +142,7 @@ func (m *meter) idle(now time.Time) bool {
 	if m.learned != nil {
 		return !m.learned.Known(now)
 	}
-	return m.shape.Left(now) >= m.shape.Room() && m.adaptive.Rate() == 0
+	return m.shape.Left(now) >= m.shape.Room() && m.adaptive.Over(now)
 }
 
 // byClass is how many wait for it, in each class.

@@ -37,3 +37,18 @@ func TestNobodyEntersADroppedDispatcher(t *testing.T) {
 		t.Error("one with a call on its way is dropped")
 	}
 }
+
+// A key that was refused once, and is never used again, was kept for ever: only a good
+// answer ended what the refusal had begun.
+func TestKeyThatWasRefusedOnceIsDropped(t *testing.T) {
+	now := time.Now()
+	m := newMeter(station{key: "key"}, &Table{Settings: Settings{Learn: true}})
+	m.spend(now, 1)
+	m.adaptive.Refused(now.Add(time.Millisecond), now)
+	if m.idle(now.Add(time.Second)) {
+		t.Error("is idle a second later")
+	}
+	if !m.idle(now.Add(time.Minute)) {
+		t.Error("is not idle a minute later")
+	}
+}

@@ -48,14 +48,24 @@ func (a *Adaptive) Fine(now time.Time) {
 	if !a.limited {
 		return
 	}
-	since := now.Sub(a.refused).Seconds() - math.Cbrt(a.peak*(1-cut)/growth)
-	cubic := growth*since*since*since + a.peak
+	cubic := a.cubic(now)
 	// It ends only where it holds nobody up: all at once would be refused again.
 	if cubic >= 2*max(a.peak, minSpeed) && a.level(now) >= a.Room()/2 {
 		a.limited = false
 		return
 	}
 	a.set(now, min(cubic, 2*a.measured.speed()))
+}
+
+// Over reports whether it holds nobody any more, also if no call comes to find that out.
+func (a *Adaptive) Over(now time.Time) bool {
+	return !a.limited || a.cubic(now) >= 2*max(a.peak, minSpeed) && a.level(now) >= a.Room()
+}
+
+// cubic is what the rate grows to, calls a second.
+func (a *Adaptive) cubic(now time.Time) float64 {
+	since := now.Sub(a.refused).Seconds() - math.Cbrt(a.peak*(1-cut)/growth)
+	return growth*since*since*since + a.peak
 }
 
 func (a *Adaptive) set(now time.Time, rate float64) {

@@ -73,3 +73,15 @@ func TestCallsRefusedTogetherCutTheRateOnce(t *testing.T) {
 		t.Errorf("%v a second after one cut, want about 70", got)
 	}
 }
+
+// Of a key to which no call comes any more nothing has to be kept.
+func TestAdaptiveIsOverWhenNobodyCalls(t *testing.T) {
+	var a pace.Adaptive
+	now, _, _, _ := offer(&a, start, 100, 20, 10*time.Second)
+	if a.Over(now) {
+		t.Error("is over at once")
+	}
+	if !a.Over(now.Add(time.Minute)) {
+		t.Error("a minute later it is not over")
+	}
+}

@@ -182,6 +182,7 @@ func (l *Learned) Keep(now time.Time) (Kept, bool) {
 
 // Restore takes over what was known, if nothing has been told yet.
 func (l *Learned) Restore(k Kept, now time.Time) {
+	now = now.Round(0)
 	q := k.Learned
 	if l.refill != nil || q == nil || !k.Until.After(now) {
 		return
@@ -207,6 +208,7 @@ func (l *Learned) Restore(k Kept, now time.Time) {
 		l.scale.weight = q.Weight
 	}
 	l.until = k.Until.Add(time.Minute)
+	l.heard, l.sent = now, now // A restart is no reason to ask.
 	if l.flying > 0 {
 		l.refill.spend(now, l.units(l.flying))
 	}

@@ -199,3 +199,30 @@ func TestEndedStateIsNotRestored(t *testing.T) {
 		t.Error("is restored")
 	}
 }
+
+// A quota of which nothing is left is not asked for more because of a restart.
+func TestRestartIsNoReasonToAsk(t *testing.T) {
+	day := quota.View{Unit: quota.Requests, Limit: quota.Known(1000), Remaining: quota.Known(0), Window: 24 * time.Hour}
+	l := pace.NewLearned(pace.Auto)
+	hear(l, start, day, false)
+	k, _ := l.Keep(at(time.Minute))
+	again := pace.NewLearned(pace.Auto)
+	now := at(2 * time.Minute)
+	again.Restore(overJSON(t, k), now)
+	if got := again.Turn(now, 0, 1); again.Ready(now, 1) || got != now.Add(15*time.Minute) {
+		t.Errorf("ready %v, the turn is in %v", again.Ready(now, 1), got.Sub(now))
+	}
+}
+
+// A clock that has been set back by a day since left a debt of a day.
+func TestStateFromTheFutureIsNoDebt(t *testing.T) {
+	r := pace.Rate{Count: 1000, Per: 24 * time.Hour, Burst: 1000}
+	s := r.New(nil, start)
+	s.Spend(start, 900)
+	k, _ := pace.Keep(s, start)
+	again := r.New(nil, at(-24*time.Hour))
+	k.Restore(again, at(-24*time.Hour))
+	if got := again.Left(at(-24 * time.Hour)); got < 99 || got > 101 {
+		t.Errorf("%v are left, want 100", got)
+	}
+}
