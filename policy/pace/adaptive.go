@@ -48,14 +48,23 @@ func (a *Adaptive) Fine(now time.Time) {
 	if !a.limited {
 		return
 	}
-	since := now.Sub(a.refused).Seconds() - math.Cbrt(a.peak*(1-cut)/growth)
-	cubic := growth*since*since*since + a.peak
-	// It ends only where it holds nobody up: all at once would be refused again.
-	if cubic >= 2*max(a.peak, minSpeed) && a.level(now) >= a.Room()/2 {
+	if a.Over(now) {
 		a.limited = false
 		return
 	}
-	a.set(now, min(cubic, 2*a.measured.speed()))
+	a.set(now, min(a.grown(now), 2*a.measured.speed()))
+}
+
+// Over reports whether there is no limit any more with a good answer at now. It ends only
+// where it holds nobody up: all at once would be refused again.
+func (a *Adaptive) Over(now time.Time) bool {
+	return !a.limited || a.grown(now) >= 2*max(a.peak, minSpeed) && a.level(now) >= a.Room()/2
+}
+
+// grown is the rate to which the last refusal has it grow by now.
+func (a *Adaptive) grown(now time.Time) float64 {
+	since := now.Sub(a.refused).Seconds() - math.Cbrt(a.peak*(1-cut)/growth)
+	return growth*since*since*since + a.peak
 }
 
 func (a *Adaptive) set(now time.Time, rate float64) {

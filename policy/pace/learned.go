@@ -57,6 +57,9 @@ type refill interface {
 // NewLearned is a quota of which nothing is known yet.
 func NewLearned(style Style) *Learned { return &Learned{style: style, scale: scale{weight: 1}} }
 
+// Use changes how what is left is used.
+func (l *Learned) Use(style Style) { l.style = style }
+
 // Known reports whether anything is known at now.
 func (l *Learned) Known(now time.Time) bool { return l.refill != nil && now.Before(l.until) }
 
