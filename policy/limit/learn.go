@@ -101,13 +101,15 @@ func (d *dispatcher) learn(ctx context.Context, t turn, said verdict, now time.T
 	// The lock has been waited for: time does not go back here.
 	at := time.Now()
 	buckets := d.told(t, said, at)
-	slowed := base.adaptive.Rate() > 0
+	slowed := slices.ContainsFunc(t.meters, func(m *meter) bool { return m.adaptive.Rate() > 0 })
 	if said.after > 0 {
 		tell = d.throttled(ctx, spent(buckets, t.meters), now, said.after)
 	}
 	switch {
 	case said.fine:
-		base.adaptive.Fine(at)
+		for _, m := range t.meters { // A reload may have left one slow that is no base any more.
+			m.adaptive.Fine(at)
+		}
 	case len(buckets) == 0 && (!said.hints || base.settings.Count == 0):
 		base.adaptive.Refused(at, t.taken) // Nothing else says how fast to go.
 	}
@@ -121,6 +123,7 @@ func (d *dispatcher) learn(ctx context.Context, t turn, said verdict, now time.T
 // others that the call was taken to count to, that it says nothing.
 func (d *dispatcher) told(t turn, said verdict, now time.Time) (buckets []heard) {
 	base := t.lane.base
+	d.makeRoom(base, len(said.views), now)
 	var named []*meter
 	for _, v := range said.views {
 		m := d.bucket(base, v)
