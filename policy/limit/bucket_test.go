@@ -187,6 +187,26 @@ func TestCallsAtOnceAreLearned(t *testing.T) {
 	})
 }
 
+// Slots that no answer speaks of any more are forgotten, as all that is learned is: they
+// held for ever.
+func TestCallsAtOnceAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire()
+		policy := []string{"Ratelimit-Policy", `"default";q=1;qu="concurrent-requests"`}
+		w.answer = func(string) *http.Response { time.Sleep(time.Second); return respond(200, policy...) }
+		c := newCaller(t, newGroup(t, unlimited(), nil), w)
+		c.call(t.Context(), "first")
+		policy = nil
+		c.startAll(t.Context(), "a b")
+		time.Sleep(2 * time.Minute)
+		c.startAll(t.Context(), "c d")
+		time.Sleep(2 * time.Minute)
+		c.startAll(t.Context(), "e f")
+		time.Sleep(time.Minute)
+		wantTimes(t, w, ms(0, 1000, 2000, 121000, 122000, 241000, 241000)...)
+	})
+}
+
 // Where answers say nothing but that it was too much, the calls get slower, and then
 // faster again.
 func TestRefusalsWithoutATimeSlowTheCallsDown(t *testing.T) {

@@ -135,7 +135,7 @@ func (d *dispatcher) told(t turn, said verdict, now time.Time) (buckets []heard)
 	}
 	for _, m := range t.meters {
 		if m.learned != nil && !slices.Contains(named, m) {
-			m.learned.Silent(now, t.taken, t.cost)
+			m.silent(t, base.settings, now)
 		}
 	}
 	if len(named) > 0 {
@@ -150,7 +150,7 @@ func (d *dispatcher) told(t turn, said verdict, now time.Time) (buckets []heard)
 // hear takes over what an answer says of a bucket.
 func (m *meter) hear(v quota.View, said verdict, base *Settings, now time.Time) {
 	if v.Unit == quota.Concurrency {
-		m.slots = int(min(v.Limit.N, maxSlots))
+		m.slots, m.spoken = int(min(v.Limit.N, maxSlots)), now
 		m.adopt(base)
 		return
 	}
@@ -161,6 +161,20 @@ func (m *meter) hear(v quota.View, said verdict, base *Settings, now time.Time) 
 	}
 	m.learned.Told(now, v, !said.fine)
 }
+
+// silent notes an answer to a call that was taken to count to a bucket, and says nothing
+// of it.
+func (m *meter) silent(t turn, base *Settings, now time.Time) {
+	m.learned.Silent(now, t.taken, t.cost)
+	if m.slots > 0 && now.Sub(m.spoken) > slotsHold {
+		m.slots = 0
+		m.adopt(base)
+	}
+}
+
+// slotsHold is for how long slots that were learned hold against answers that do not speak
+// of them: as long as other buckets do at least, see pace.Learned.
+const slotsHold = time.Minute
 
 // maxSlots is the most calls at once that a provider can be taken to speak of.
 const maxSlots = 1 << 20

@@ -17,6 +17,7 @@ type meter struct {
 
 	learned  *pace.Learned // of a bucket, the same as shape; nil: it is none
 	slots    int           // of a bucket: how many may be on their way, as answers say; 0: any number
+	spoken   time.Time     // of a bucket: when an answer said that
 	learner  learner       // of a base
 	adaptive pace.Adaptive // of a base
 
