@@ -139,3 +139,30 @@ func TestRefusalNamesTheLastOfTheGates(t *testing.T) {
 		}
 	})
 }
+
+// Each route with a bucket of its own had a lane, and lanes take turns: a caller with many
+// such routes had as many turns as it had routes.
+func TestCallerWithManyRoutesHasNoMoreTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire()
+		w.answer = func(name string) *http.Response {
+			time.Sleep(time.Second)
+			if name == "a" {
+				return w.left(200, 5000, 4000, time.Hour, "core")
+			}
+			return w.left(200, 5000, 4000, time.Hour, "write")
+		}
+		s := claiming(unlimited())
+		s.Concurrency = 1
+		c := newCaller(t, newGroup(t, s, nil), w)
+		c.startAll(t.Context(), "a a 1 2 3 4 5 6")
+		time.Sleep(time.Minute)
+		w.sent = nil
+		c.startAll(as(t.Context(), "many", limit.Normal), "1 2 3 4 5 6 1 2 3 4 5 6")
+		c.start(as(t.Context(), "one", limit.Normal), "a")
+		time.Sleep(time.Minute)
+		if got := w.names(); got != "1 2 a 3 4 5 6 1 2 3 4 5 6" {
+			t.Errorf("sent %s", got)
+		}
+	})
+}

@@ -67,8 +67,8 @@ func (l *Learned) Known(now time.Time) bool { return l.refill != nil && now.Befo
 func (l *Learned) Until() time.Time { return l.until }
 
 // Fly notes that calls are on their way which were sent before it was known that they
-// count to this quota. Less than none do not count to it any more.
-func (l *Learned) Fly(cost int) { l.flying = max(l.flying+cost, 0) }
+// count to this quota. A number below 0 is of calls that do not count to it any more.
+func (l *Learned) Fly(cost int) { l.flying += cost }
 
 // Land notes that a call has ended.
 func (l *Learned) Land(cost int) { l.Fly(-cost) }
