@@ -3,6 +3,7 @@ package limit
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"outrider/policy/pace"
@@ -32,6 +33,7 @@ func (d *dispatcher) bucketNamed(base *meter, name string) *meter {
 	if len(base.learner.buckets) >= maxBuckets || d.meters[base.station] != base {
 		return nil
 	}
+	name = strings.Clone(name) // It is a part of a header.
 	m := newBucket(base, name)
 	if base.learner.buckets == nil {
 		base.learner.buckets = make(map[string]*meter)

@@ -11,14 +11,27 @@ import (
 // base count to the same ones, its usual buckets. Routes whose calls count to others
 // (GitHub's search) have a set of their own, and so their own lanes.
 
-// A route is the calls that are taken to count to the same buckets: what is between the
-// first and the last part of a path is mostly names of things.
+// A route is the calls that are taken to count to the same buckets, by the first part of
+// their path and the last. What is between them is mostly names of things, and so is a
+// last part with a digit: then it is the one before it (of /items/17, items).
 type route struct{ method, first, last string }
 
 func routeOf(req *http.Request) route {
 	path := strings.Trim(req.URL.Path, "/")
 	first, _, _ := strings.Cut(path, "/")
-	return route{req.Method, first, path[strings.LastIndexByte(path, '/')+1:]}
+	last := path[strings.LastIndexByte(path, '/')+1:]
+	for rest := path; strings.ContainsAny(last, "0123456789"); last = rest[strings.LastIndexByte(rest, '/')+1:] {
+		rest = rest[:max(strings.LastIndexByte(rest, '/'), 0)]
+	}
+	return route{cut(req.Method), cut(first), cut(last)}
+}
+
+// cut bounds a part of a route: it comes from outside.
+func cut(part string) string { return part[:min(len(part), 64)] }
+
+// clone is r without the path that it is a part of.
+func (r route) clone() route {
+	return route{strings.Clone(r.method), strings.Clone(r.first), strings.Clone(r.last)}
 }
 
 // maxRoutes is how many routes of a base have a set of their own: paths come from
@@ -67,7 +80,7 @@ func (k *learner) setApart(r route, named []*meter) {
 		}
 		delete(k.special, other)
 	}
-	k.special[r] = set
+	k.special[r.clone()] = set
 }
 
 // assign notes to which buckets a call counted, by its answer.
