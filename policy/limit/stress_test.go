@@ -68,7 +68,7 @@ func (p *talker) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	io.WriteString(w, "body")
 }
 
-// Real goroutines and connections, for the race detector: calls of many callers, some of
+// Real goroutines, connections and time, for the race detector: calls of many callers, some of
 // whom go away, through reloads that change everything, scopes that become wider, and
 // looks from outside. At the end nothing is left over.
 func TestNothingIsLeftOverUnderStress(t *testing.T) {
@@ -130,7 +130,7 @@ func TestNothingIsLeftOverUnderStress(t *testing.T) {
 					resp.Body.Close()
 				case errors.As(err, &refused):
 					refusals.Add(1)
-					time.Sleep(time.Millisecond) //nolint:forbidigo // real time: see above
+					time.Sleep(time.Millisecond)
 				}
 				cancel()
 			}
