@@ -113,10 +113,11 @@
 // said (pace.Learned). Buckets belong to the last meter of a call that learns, its base.
 //
 // Which buckets a call counts to is known when it has been answered. So a lane has those
-// that answers to its calls named. Most calls of a base count to the same ones; a route
-// whose answers name others has lanes of its own, and a quota of a few calls (GitHub's
-// search) holds up no others. The calls that were on their way when a bucket was first
-// heard of count to it too, until they end.
+// that answers to its calls named. Most calls of a base count to the same ones; routes
+// whose answers name others have a lane for each set of these, and a quota of a few calls
+// (GitHub's search) holds up no others. Who waits moves to the lane that its route is found
+// to have. The calls that were on their way when a bucket was first heard of count to it
+// too, until they end.
 //
 // What is on its way may be counted already or not. Where only that decides whether there
 // is something left, a call waits as for a slot: it goes when an answer leaves one for it,

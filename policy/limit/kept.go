@@ -72,7 +72,7 @@ func (d *dispatcher) appendKept(kept []Kept, now time.Time) []Kept {
 // usual reports whether a meter is a bucket to which most calls of its base count.
 func (d *dispatcher) usual(m *meter) bool {
 	base := d.meters[station{table: m.table, key: m.key}]
-	return base != nil && slices.Contains(base.learner.usual.meters, m)
+	return base != nil && slices.Contains(base.learner.usual, m)
 }
 
 // restoreBegun hands those quotas that have begun what is held for them, with its own
@@ -118,9 +118,9 @@ func (d *dispatcher) restore(m *meter, now time.Time) {
 			usual = append(usual, of)
 		}
 	}
-	if known := &m.learner.usual; len(usual) > 0 && len(known.meters) == 0 {
-		*known = bucketSet{meters: usual, agree: 1}
-		d.rerouteAll(m, route{}, usual, now)
+	if known := &m.learner; len(usual) > 0 && len(known.usual) == 0 {
+		known.agree = 1
+		d.setUsual(m, usual, now)
 	}
 }
 

@@ -107,6 +107,14 @@ func (s *Settings) check() error {
 // have waited behind it, or a window lets all of them go at once.
 func (s *Settings) gently() bool { return s.Count == 0 || s.Kind == pace.Window }
 
+// speed is the rate in calls a second; 0: there is none.
+func (s *Settings) speed() float64 {
+	if s.Count == 0 {
+		return 0
+	}
+	return s.Count / s.Per.Seconds()
+}
+
 func (s *Settings) rate() pace.Rate {
 	return pace.Rate{Count: s.Count, Per: s.Per, Burst: s.Burst, Kind: s.Kind, Guard: s.Guard}
 }

@@ -16,7 +16,7 @@ func (d *dispatcher) forecast(stops []Prospect, stations []station, r route, cla
 	if d.lanes[keyOf(stations)] != nil || !d.retired && d.tables.holds(stations) {
 		l = d.lane(now, stations, r)
 	} else {
-		l = d.like(d.metersOf(now, stations, false))
+		l = d.like(d.metersOf(now, stations, false), r)
 	}
 	w := newWaiter(now, claim, cost)
 	p := l.placeOf(w, now)
@@ -43,11 +43,21 @@ func (l *lane) prospect(m *meter, now time.Time, w *waiter, p place) Prospect {
 	return stop
 }
 
-// like is the lane that passes these meters, or a new one that is used once.
-func (d *dispatcher) like(meters []*meter) *lane {
-	l := newLane(meters, route{})
+// like is the lane of the calls that pass these meters and take a route, or a new one
+// that is used once.
+func (d *dispatcher) like(meters []*meter, r route) *lane {
+	l := newLane(meters, nil)
+	if l.base != nil {
+		l.own = l.base.learner.special[r]
+	}
 	if known := d.lanes[l.name()]; known != nil && !slices.ContainsFunc(meters, func(m *meter) bool { return !known.has(m) }) {
 		return known
+	}
+	if l.base != nil {
+		for _, m := range l.base.learner.of(l.own) {
+			l.buckets = append(l.buckets, bucketed{meter: m})
+		}
+		l.meters = slices.Concat(meters, l.bucketMeters())
 	}
 	return l
 }
@@ -70,7 +80,7 @@ func (d *dispatcher) appendStates(states []State, now time.Time) []State {
 		s := m.state(now)
 		wait, awaited := waits[m]
 		if !awaited {
-			wait = estimate(d.like([]*meter{m}))
+			wait = estimate(d.like([]*meter{m}, route{}))
 		}
 		s.Wait = wait
 		states = append(states, s)

@@ -75,13 +75,16 @@ func (l *Learned) Known(now time.Time) bool {
 // setBack is by how much a clock may be corrected.
 const setBack = time.Minute
 
+// Use changes how what is left is used.
+func (l *Learned) Use(style Style) { l.style = style }
+
 // Until is when what is known is forgotten, if no answer tells of the quota before.
 func (l *Learned) Until() time.Time { return l.until }
 
 // Fly notes that calls are on their way which were sent before it was known that they
-// count to this quota. Less than none do not count to it any more.
+// count to this quota. A number below 0 is of calls that do not count to it any more.
 func (l *Learned) Fly(cost int) {
-	l.flying = max(l.flying+cost, 0)
+	l.flying += cost
 	l.alone = l.alone && cost <= 0
 }
 
