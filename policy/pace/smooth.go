@@ -15,11 +15,7 @@ type smooth struct {
 
 func newSmooth(r Rate, old Shape, left float64, now time.Time) *smooth {
 	limit := rate.Limit(r.Count / r.Per.Seconds())
-	burst := r.Burst
-	if burst == 0 {
-		burst = int(min(float64(limit)*0.2, math.MaxInt32))
-	}
-	burst = max(burst, 1) // A Limiter with burst 0 never allows anything.
+	burst := r.burst()
 
 	if old, ok := old.(*smooth); ok {
 		// SetBurstAt keeps tokens beyond the burst, but every look at them is
@@ -34,6 +30,15 @@ func newSmooth(r Rate, old Shape, left float64, now time.Time) *smooth {
 		lim.AllowN(now, min(int(math.Ceil(spent)), burst))
 	}
 	return &smooth{lim, now}
+}
+
+// burst is Burst, or what there is of it if nothing is said. (A Limiter with burst 0 never
+// allows anything.)
+func (r Rate) burst() int {
+	if r.Burst > 0 {
+		return r.Burst
+	}
+	return max(int(min(r.Count/r.Per.Seconds()*0.2, math.MaxInt32)), 1)
 }
 
 // Ready is true a nanosecond early where a float is short by its last bit: a Limiter
