@@ -199,7 +199,7 @@ func (c *compiler) circuit(u, old *Upstream) *breaker.Group {
 	group, err := breaker.New(breaker.Settings{
 		Window: cfg.Window, MinCalls: cfg.MinCalls, FailureRatio: cfg.FailureRatio,
 		Slow: cfg.Slow, SlowRatio: cfg.SlowRatio, Consecutive: cfg.Consecutive,
-		Open: cfg.Open, OpenMax: cfg.OpenMax,
+		Open: cfg.Open, OpenMax: cfg.OpenMax, Ramp: cfg.Ramp,
 		Jitter:     c.env.Jitter,
 		Outcome:    circuitOutcome,
 		Replayable: retry.Replayable,

@@ -36,6 +36,7 @@ type circuit struct {
 	recent  window
 	connect int       // ConnectFailures in a row
 	since   time.Time // when it closed
+	ramp    ramp      // since a probe closed it
 
 	// While not closed.
 	until time.Time // the gate: nothing is sent before
@@ -54,37 +55,43 @@ func newCircuit(key string, rules *Settings, now time.Time) *circuit {
 		Timeout:       time.Nanosecond,
 		MaxRequests:   1,
 		IsExcluded:    func(err error) bool { return err == errIgnored },
-		ReadyToTrip:   func(gobreaker.Counts) bool { return c.tripped() },
+		ReadyToTrip:   func(gobreaker.Counts) bool { return true }, // see trip
 		OnStateChange: func(_ string, from, to gobreaker.State) { c.moved = change{from: from, to: to} },
 	})
 	return c
 }
 
-// allow lets an attempt pass, or says until when none will.
+// allow lets an attempt pass, or refuses it.
 //
 // While the circuit is closed machine would let everything through, and only a
-// bad result can move it; so it is not asked before there is one.
-func (c *circuit) allow(rules *Settings, replayable bool, now time.Time) (p permit, until time.Time, moved change) {
+// failure that opens it can move it; so it is not asked before there is one.
+func (c *circuit) allow(rules *Settings, replayable bool, now time.Time) (p permit, refused *OpenError, moved change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rules, c.used = rules, now
 	if c.state == gobreaker.StateClosed {
-		return permit{life: c.life}, time.Time{}, change{}
+		if share := c.ramp.share(rules.Ramp, now); share < 1 && !c.ramp.admit(share, now) {
+			return permit{}, &OpenError{Key: c.key, Until: c.ramp.again(rules, now), Share: share}, change{}
+		}
+		return permit{life: c.life}, nil, change{}
 	}
 	gate := c.gate()
 	if now.Before(gate) {
-		return permit{}, gate, change{}
+		return permit{}, c.refusal(gate), change{}
 	}
 	if anyone := gate.Add(rules.Open); !replayable && now.Before(anyone) {
-		return permit{}, earlier(anyone, now.Add(probeWait)), change{}
+		return permit{}, c.refusal(earlier(anyone, now.Add(probeWait))), change{}
 	}
 	done, err := c.machine.Allow()
 	if err != nil { // a probe is under way
-		return permit{}, now.Add(probeWait), change{}
+		return permit{}, c.refusal(now.Add(probeWait)), change{}
 	}
 	moved = c.entered(now)
-	return permit{life: c.life, probe: done}, time.Time{}, moved
+	return permit{life: c.life, probe: done}, nil, moved
 }
+
+// refusal is that of a circuit which is not closed.
+func (c *circuit) refusal(until time.Time) *OpenError { return &OpenError{Key: c.key, Until: until} }
 
 // settle gives a permit back, with what became of its attempt.
 func (c *circuit) settle(p permit, rules *Settings, r result) (credit, change) {
@@ -158,31 +165,42 @@ func (c *circuit) count(r result) change {
 	if !r.bad() {
 		return change{}
 	}
-	done, err := c.machine.Allow()
-	if err != nil {
-		return change{} // cannot be: machine is closed
+	cause := c.reason(r.ended)
+	if cause == "" {
+		return change{}
 	}
-	done(errFailed)
+	c.trip(cause)
 	return c.entered(r.ended)
 }
 
-// tripped tells machine, which holds its lock and has mu held for it, whether
-// the circuit has to open, and notes why.
-func (c *circuit) tripped() bool {
+// reason is why a closed circuit has to open; "" if it has not.
+//
+// During a ramp a share says something from the first attempt on: what the probe
+// found is in doubt until others find the same, and one failure after it opens
+// the circuit again. Not so one failure among many: a provider at which one call
+// in a hundred fails would never be back.
+func (c *circuit) reason(now time.Time) string {
 	all := c.recent.sum(c.recent.head)
 	ended := float64(all.ended())
-	enough := all.ended() >= uint32(c.rules.MinCalls)
+	enough := all.ended() >= uint32(c.rules.MinCalls) || c.ramp.share(c.rules.Ramp, now) < 1
 	switch {
 	case c.rules.Consecutive > 0 && c.connect >= c.rules.Consecutive:
-		c.cause = "connect"
+		return "connect"
 	case enough && c.rules.FailureRatio > 0 && float64(all.failed)/ended >= c.rules.FailureRatio:
-		c.cause = "failures"
+		return "failures"
 	case enough && c.rules.SlowRatio > 0 && float64(all.slow)/ended >= c.rules.SlowRatio:
-		c.cause = "slow"
-	default:
-		return false
+		return "slow"
 	}
-	return true
+	return ""
+}
+
+// trip opens machine, which is closed: one failure does, and only those that
+// shall open it are ever told to it.
+func (c *circuit) trip(cause string) {
+	c.cause = cause
+	if done, err := c.machine.Allow(); err == nil { // nothing else can be: it is closed
+		done(errFailed)
+	}
 }
 
 // entered sets up the state that machine has just entered, if it has.
@@ -204,6 +222,7 @@ func (c *circuit) entered(now time.Time) change {
 		moved.until = c.gate()
 	case gobreaker.StateClosed:
 		c.since = now
+		c.ramp = ramp{begun: now}
 		c.recent.reset(c.rules.Window, now)
 	}
 	return moved
@@ -215,7 +234,7 @@ func (c *circuit) idle(window time.Duration, now time.Time) (used time.Time, ok 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state == gobreaker.StateClosed {
-		return c.used, true
+		return c.used, c.ramp.share(c.rules.Ramp, now) == 1
 	}
 	return c.used, !now.Before(c.gate()) && now.Sub(c.used) >= window
 }

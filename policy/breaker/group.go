@@ -123,6 +123,10 @@ type State struct {
 	// failed "probe".
 	Cause string `json:"cause,omitempty"`
 
+	// Share is the part of the calls that passes, while a circuit that a probe has
+	// closed does not let all of them pass yet; else zero.
+	Share float64 `json:"share,omitempty"`
+
 	Openings int `json:"openings"` // in a row, none of which has lasted
 	Ended    int `json:"ended"`    // attempts in the window, while closed
 	Failed   int `json:"failed"`   // of them
@@ -155,6 +159,9 @@ func (c *circuit) snapshot(now time.Time) State {
 	if c.state != gobreaker.StateClosed {
 		s.Until, s.Cause = c.gate(), c.cause
 		return s
+	}
+	if share := c.ramp.share(c.rules.Ramp, now); share < 1 {
+		s.Share = share
 	}
 	all := c.recent.sum(c.recent.number(now))
 	s.Ended, s.Failed, s.Slow = int(all.ended()), int(all.failed), int(all.slow)

@@ -50,6 +50,11 @@ type Settings struct {
 	// 1 ms. OpenMax, at least Open, is the longest. Both required.
 	Open, OpenMax time.Duration
 
+	// Ramp is how long a circuit that a probe has closed takes until all calls
+	// pass again: a tenth of them at first, but ten in each second in any case. The
+	// others are refused. At most an hour; 0: all pass at once.
+	Ramp time.Duration
+
 	// Jitter gives a random duration in [0, max). Nil: no jitter.
 	Jitter func(max time.Duration) time.Duration
 
@@ -89,6 +94,7 @@ func (s *Settings) check() error {
 	wrong(s.Consecutive < 0, "Consecutive = %d: must not be negative", s.Consecutive)
 	wrong(s.Open < time.Millisecond, "Open = %v: must be at least 1ms", s.Open)
 	wrong(s.OpenMax < s.Open, "OpenMax = %v: must be at least Open, which is %v", s.OpenMax, s.Open)
+	wrong(s.Ramp < 0 || s.Ramp > time.Hour, "Ramp = %v: must be between 0 and 1h", s.Ramp)
 	wrong(s.Outcome == nil, "Outcome: must be set")
 	return errors.Join(errs...)
 }

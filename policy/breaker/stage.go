@@ -12,14 +12,20 @@ import (
 )
 
 // OpenError is the refusal of a call whose circuit is open, or half-open with
-// a probe under way. Nothing was sent.
+// a probe under way, or lets only a share of the calls pass so far. Nothing was
+// sent.
 type OpenError struct {
 	Key   string    // names the circuit
 	Until time.Time // when asking again can have another answer
+	Share float64   // of the calls that pass since a probe has closed it; 0: it is not closed
 }
 
 func (e *OpenError) Error() string {
-	return fmt.Sprintf("circuit of %s is open until %s", e.Key, e.Until.UTC().Format(time.RFC3339))
+	until := e.Until.UTC().Format(time.RFC3339)
+	if e.Share > 0 {
+		return fmt.Sprintf("circuit of %s lets only %.0f%% of the calls pass so far, since its probe has just succeeded: come again at %s", e.Key, 100*e.Share, until)
+	}
+	return fmt.Sprintf("circuit of %s is open until %s", e.Key, until)
 }
 
 // Refusal gives the reason "circuit-open" and the time from now to Until. It
@@ -44,12 +50,12 @@ func (s *stage) RoundTrip(req *http.Request) (*http.Response, error) {
 		return s.next.RoundTrip(req)
 	}
 	replayable := s.group.settings.Replayable == nil || s.group.settings.Replayable(req)
-	p, until, moved := c.allow(rules, replayable, now)
-	if !until.IsZero() {
+	p, refused, moved := c.allow(rules, replayable, now)
+	if refused != nil {
 		if req.Body != nil {
 			req.Body.Close()
 		}
-		return nil, &OpenError{Key: c.key, Until: until}
+		return nil, refused
 	}
 	return s.send(req, c, p, moved, now)
 }
