@@ -131,6 +131,7 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 		Config: cfg,
 		alias:  !hostCovered(cfg.Hosts, cfg.URL),
 
+		observe:     c.env.Observe,
 		credentials: make(map[string]*credential),
 		named:       make(map[string]auth.Source),
 	}

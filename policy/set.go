@@ -130,6 +130,7 @@ type Upstream struct {
 	circuit   *breaker.Group
 	budget    *retry.Budget
 	exhausted *exhaustion
+	observe   func(ctx context.Context, e Event) // as Env.Observe
 
 	credentials map[string]*credential // name → those that are fetched
 	named       map[string]auth.Source // name of a connection → the credential that the file has for it
@@ -335,9 +336,7 @@ func (u *Upstream) status() UpstreamStatus {
 		}
 	}
 	status.Connections = u.connectionsStatus()
-	for _, c := range u.circuit.Snapshot() {
-		status.Circuits = append(status.Circuits, CircuitStatus{Key: c.Key, State: c.State, Until: future(c.Until)})
-	}
+	status.Circuits = u.circuits()
 	return status
 }
 

@@ -40,6 +40,7 @@ type circuit struct {
 
 	// While not closed.
 	until time.Time // the gate: nothing is sent before
+	held  bool      // an operator opened it, until one closes it: the gate does not open
 	cause string    // why it opened
 
 	hint   time.Time // until when 503s asked for patience
@@ -47,10 +48,20 @@ type circuit struct {
 }
 
 func newCircuit(key string, rules *Settings, now time.Time) *circuit {
-	c := &circuit{key: key, used: now, since: now}
-	c.recent.reset(rules.Window, now)
+	c := &circuit{key: key, rules: rules, used: now}
+	c.begin(now)
+	return c
+}
+
+// begin makes the circuit a closed one of which nothing is known but what
+// providers asked for. What is under way began in an earlier life.
+func (c *circuit) begin(now time.Time) {
+	c.state, c.life = gobreaker.StateClosed, c.life+1
+	c.connect, c.opened, c.held, c.ramp = 0, 0, false, ramp{}
+	c.since = now
+	c.recent.reset(c.rules.Window, now)
 	c.machine = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		Name: key,
+		Name: c.key,
 		// The gate, which is asked first, always holds for longer than this.
 		Timeout:       time.Nanosecond,
 		MaxRequests:   1,
@@ -58,7 +69,6 @@ func newCircuit(key string, rules *Settings, now time.Time) *circuit {
 		ReadyToTrip:   func(gobreaker.Counts) bool { return true }, // see trip
 		OnStateChange: func(_ string, from, to gobreaker.State) { c.moved = change{from: from, to: to} },
 	})
-	return c
 }
 
 // allow lets an attempt pass, or refuses it.
@@ -75,23 +85,23 @@ func (c *circuit) allow(rules *Settings, replayable bool, now time.Time) (p perm
 		}
 		return permit{life: c.life}, nil, change{}
 	}
+	if c.held {
+		return permit{}, &OpenError{Key: c.key, Operator: true}, change{}
+	}
 	gate := c.gate()
 	if now.Before(gate) {
-		return permit{}, c.refusal(gate), change{}
+		return permit{}, &OpenError{Key: c.key, Until: gate, Operator: c.cause == causeOperator}, change{}
 	}
 	if anyone := gate.Add(rules.Open); !replayable && now.Before(anyone) {
-		return permit{}, c.refusal(earlier(anyone, now.Add(probeWait))), change{}
+		return permit{}, &OpenError{Key: c.key, Until: earlier(anyone, now.Add(probeWait))}, change{}
 	}
 	done, err := c.machine.Allow()
 	if err != nil { // a probe is under way
-		return permit{}, c.refusal(now.Add(probeWait)), change{}
+		return permit{}, &OpenError{Key: c.key, Until: now.Add(probeWait)}, change{}
 	}
 	moved = c.entered(now)
 	return permit{life: c.life, probe: done}, nil, moved
 }
-
-// refusal is that of a circuit which is not closed.
-func (c *circuit) refusal(until time.Time) *OpenError { return &OpenError{Key: c.key, Until: until} }
 
 // settle gives a permit back, with what became of its attempt.
 func (c *circuit) settle(p permit, rules *Settings, r result) (credit, change) {
@@ -104,7 +114,8 @@ func (c *circuit) settle(p permit, rules *Settings, r result) (credit, change) {
 	switch {
 	case p.life != c.life:
 		// The attempt began before the circuit last changed, and says nothing about
-		// what it is now. (A probe's circuit cannot change but by the probe.)
+		// what it is now. (A probe's circuit changes by the probe, or by an operator,
+		// who has put another machine in the place of the one that waits for it.)
 		return credit{}, change{}
 	case p.probe == nil:
 		moved := c.count(r)
@@ -236,7 +247,7 @@ func (c *circuit) idle(window time.Duration, now time.Time) (used time.Time, ok 
 	if c.state == gobreaker.StateClosed {
 		return c.used, c.ramp.share(c.rules.Ramp, now) == 1
 	}
-	return c.used, !now.Before(c.gate()) && now.Sub(c.used) >= window
+	return c.used, !c.held && !now.Before(c.gate()) && now.Sub(c.used) >= window
 }
 
 // gate is the time before which nothing is sent if the circuit is not closed.

@@ -75,6 +75,15 @@
 // further probes, and as many failures as successes among them open the circuit
 // again, for longer.
 //
+// # An operator's word
+//
+// Open and Close say what a circuit is from now on, whatever was counted. It
+// begins anew for that, with another machine: the old one may be waiting for a
+// probe, whose result is of an earlier life. An opening ends with its time, if it
+// has one, and then a probe and the ramp decide as after any other. An order about
+// all circuits of a Group is in force for those of new keys too. Orders are kept
+// over a reload, and in this process only.
+//
 // # A reload
 //
 // New with a previous Group shares its circuits and changes nothing; Adopt puts
