@@ -80,7 +80,7 @@ func printStatus(w io.Writer, view statusView) {
 		}
 		printConnections(table, u.Connections)
 		printSome(table, "quota", u.Quotas, quotaUrgency, func(q policy.QuotaStatus) string { return q.Key + "\t" + quotaState(q) })
-		printSome(table, "circuit", u.Circuits, circuitUrgency, func(c policy.CircuitStatus) string { return c.Key + "\t" + circuitState(c) })
+		printCircuits(table, u.Circuits)
 	}
 	_ = table.Flush()
 }
@@ -116,14 +116,6 @@ func lineState(waiting int, line policy.Line) string {
 		text += " (" + line.String() + ")"
 	}
 	return text
-}
-
-// circuitState says of an open circuit whose time has passed what comes next.
-func circuitState(c policy.CircuitStatus) string {
-	if c.State == "open" && c.Until == nil {
-		return "open, the next call is its probe"
-	}
-	return c.State + until(" for ", c.Until)
 }
 
 func until(label string, t *time.Time) string {
