@@ -268,7 +268,8 @@ func (e *Explanation) verdict(wait, longest time.Duration) string {
 	case c.State == "open" && c.Until != nil:
 		return fmt.Sprintf("refused with 503 circuit-open until %s", c.Until.Format(time.RFC3339))
 	case c.Share > 0:
-		return fmt.Sprintf("one of the %.0f%% of calls that pass so far, or refused with 503 circuit-open: a probe has just closed the circuit", 100*c.Share)
+		return fmt.Sprintf("sent if it is one of the first ten of this second, or of the %.0f%% that pass so far, else refused with 503 circuit-open: "+
+			"a probe has just closed the circuit", 100*c.Share)
 	}
 	switch {
 	case wait > longest:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -187,6 +188,9 @@ circuit = { min_calls = 1, open = "10s" }`, nil)
 		}
 		if c := set.Status()[0].Circuits[0]; c.State != "closed" || c.Share != 0.1 {
 			t.Errorf("the circuit is %+v", c)
+		}
+		if e, err := set.Explain(t.Context(), "GET", "/api/x", ""); err != nil || !strings.HasPrefix(e.Verdict, "sent if it is one of the first ten of this second, or of the 10% that pass so far") {
+			t.Errorf("explain says %+v %v", e, err)
 		}
 		if a, _ := call(t, set, "GET", "/", ""); a.Status != 200 {
 			t.Errorf("the next: %+v", a)

@@ -78,7 +78,7 @@ function showTotals(upstreams, capture) {
   let waiting = 0, underWay = 0, open = 0;
   for (const up of upstreams) {
     for (const quota of up.quotas || []) { waiting += quota.waiting; underWay += quota.active; }
-    for (const circuit of up.circuits || []) if (circuit.state === "open") open++;
+    for (const circuit of up.circuits || []) if (circuit.state === "open" && circuit.key !== "*") open++; // "*" stands for all
   }
   const parts = [count(upstreams.length) + (upstreams.length === 1 ? " upstream" : " upstreams"), count(underWay) + " under way", count(waiting) + " waiting"];
   if (open) parts.push(count(open) + (open === 1 ? " circuit open" : " circuits open"));

@@ -204,10 +204,10 @@ function makeCircuit() {
 }
 
 function updateCircuit(row, c, now) {
-  row.dataset.state = c.state;
+  row.dataset.state = c.share ? "half-open" : c.state; // it keeps some calls back still
   text(row.children[1], c.cause === "operator" && c.state === "open" ? "opened by an operator" : "circuit " + c.state);
   text(row.children[2], nextOf(c, left(c.until, now)));
-  text(row.children[3], c.key === "*" ? "all, those to come too" : c.key);
+  text(row.children[3], c.key === "*" ? "all" : c.key);
 }
 
 // nextOf is what a circuit that keeps calls back does next.
