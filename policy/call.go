@@ -219,6 +219,10 @@ const (
 	// told where a connection in use is gone, or one in trouble works again.
 	EventConnection EventKind = "connection"
 	EventCircuit    EventKind = "circuit" // a circuit went From one state To another; open until Until
+	// EventOrder: an operator opened or closed the circuit Key, or with no Key all of the
+	// upstream, those to come too: To is what they are now, Until how long they stay open;
+	// zero is until an operator closes them.
+	EventOrder EventKind = "order"
 )
 
 // An Event is a fact worth telling: telemetry turns it into span events,

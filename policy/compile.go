@@ -131,6 +131,7 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 		Config: cfg,
 		alias:  !hostCovered(cfg.Hosts, cfg.URL),
 
+		observe:     c.env.Observe,
 		credentials: make(map[string]*credential),
 		named:       make(map[string]auth.Source),
 	}
@@ -201,7 +202,7 @@ func (c *compiler) circuit(u, old *Upstream) *breaker.Group {
 	group, err := breaker.New(breaker.Settings{
 		Window: cfg.Window, MinCalls: cfg.MinCalls, FailureRatio: cfg.FailureRatio,
 		Slow: cfg.Slow, SlowRatio: cfg.SlowRatio, Consecutive: cfg.Consecutive,
-		Open: cfg.Open, OpenMax: cfg.OpenMax,
+		Open: cfg.Open, OpenMax: cfg.OpenMax, Ramp: cfg.Ramp,
 		Jitter:     c.env.Jitter,
 		Outcome:    circuitOutcome,
 		Replayable: retry.Replayable,

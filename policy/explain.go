@@ -81,12 +81,7 @@ func (s *Set) Explain(ctx context.Context, method, target, connection string) (*
 
 	quotas, wait, longest := u.forecast(plan, keys, req)
 	e.Quotas = quotas
-	e.Circuit = &CircuitStatus{Key: key, State: "closed"}
-	for _, c := range u.circuit.Snapshot() {
-		if c.Key == key {
-			e.Circuit = &CircuitStatus{Key: key, State: c.State, Until: future(c.Until)}
-		}
-	}
+	e.Circuit = u.circuitOf(key)
 	e.Retries = forecastRetries(req, plan)
 	if connection == "" {
 		e.Token, e.Verdict = u.explainToken(plan)
@@ -234,8 +229,16 @@ func (e *Explanation) verdict(wait, longest time.Duration) string {
 	if c := e.Token; c != nil && !c.Usable && c.Error != "" && c.Next != nil && c.Next.After(time.Now()) {
 		return fmt.Sprintf("refused with 502 credential-unavailable until %s: %s", c.Next.Format(time.RFC3339), c.Error)
 	}
-	if e.Circuit.State == "open" && e.Circuit.Until != nil {
-		return fmt.Sprintf("refused with 503 circuit-open until %s", e.Circuit.Until.Format(time.RFC3339))
+	switch c := e.Circuit; {
+	case c.Held:
+		return "refused with 503 circuit-open: an operator opened the circuit, until one closes it"
+	case c.State == "open" && c.Until != nil && c.Cause == "operator":
+		return fmt.Sprintf("refused with 503 circuit-open until %s: an operator opened the circuit", c.Until.Format(time.RFC3339))
+	case c.State == "open" && c.Until != nil:
+		return fmt.Sprintf("refused with 503 circuit-open until %s", c.Until.Format(time.RFC3339))
+	case c.Share > 0:
+		return fmt.Sprintf("sent if it is one of the first ten of this second, or of the %.0f%% that pass so far, else refused with 503 circuit-open: "+
+			"a probe has just closed the circuit", 100*c.Share)
 	}
 	return turnText(e.Quotas, wait, longest)
 }

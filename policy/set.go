@@ -130,7 +130,8 @@ type Upstream struct {
 	circuit   *breaker.Group
 	budget    *retry.Budget
 	exhausted *exhaustion
-	replaced  func(key string) bool // of these there is another one than before: see adopt; nil: of none
+	replaced  func(key string) bool              // of these there is another one than before: see adopt; nil: of none
+	observe   func(ctx context.Context, e Event) // as Env.Observe
 
 	credentials map[string]*credential // name → those that are fetched
 	named       map[string]auth.Source // name of a connection → the credential that the file has for it
@@ -336,9 +337,7 @@ func (u *Upstream) status() UpstreamStatus {
 		}
 	}
 	status.Connections = u.connectionsStatus()
-	for _, c := range u.circuit.Snapshot() {
-		status.Circuits = append(status.Circuits, CircuitStatus{Key: c.Key, State: c.State, Until: future(c.Until)})
-	}
+	status.Circuits = u.circuits()
 	return status
 }
 

@@ -36,9 +36,11 @@ type circuit struct {
 	recent  window
 	connect int       // ConnectFailures in a row
 	since   time.Time // when it closed
+	ramp    ramp      // since a probe closed it
 
 	// While not closed.
 	until time.Time // the gate: nothing is sent before
+	held  bool      // an operator opened it, until one closes it: the gate does not open
 	cause string    // why it opened
 
 	hint   time.Time // until when 503s asked for patience
@@ -46,44 +48,59 @@ type circuit struct {
 }
 
 func newCircuit(key string, rules *Settings, now time.Time) *circuit {
-	c := &circuit{key: key, used: now, since: now}
-	c.recent.reset(rules.Window, now)
+	c := &circuit{key: key, rules: rules, used: now}
+	c.begin(now)
+	return c
+}
+
+// begin makes the circuit a closed one of which nothing is known but what
+// providers asked for. What is under way began in an earlier life.
+func (c *circuit) begin(now time.Time) {
+	c.state, c.life = gobreaker.StateClosed, c.life+1
+	c.connect, c.opened, c.held, c.ramp = 0, 0, false, ramp{}
+	c.since = now
+	c.recent.reset(c.rules.Window, now)
 	c.machine = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		Name: key,
+		Name: c.key,
 		// The gate, which is asked first, always holds for longer than this.
 		Timeout:       time.Nanosecond,
 		MaxRequests:   1,
 		IsExcluded:    func(err error) bool { return err == errIgnored },
-		ReadyToTrip:   func(gobreaker.Counts) bool { return c.tripped() },
+		ReadyToTrip:   func(gobreaker.Counts) bool { return true }, // see trip
 		OnStateChange: func(_ string, from, to gobreaker.State) { c.moved = change{from: from, to: to} },
 	})
-	return c
 }
 
-// allow lets an attempt pass, or says until when none will.
+// allow lets an attempt pass, or refuses it.
 //
 // While the circuit is closed machine would let everything through, and only a
-// bad result can move it; so it is not asked before there is one.
-func (c *circuit) allow(rules *Settings, replayable bool, now time.Time) (p permit, until time.Time, moved change) {
+// failure that opens it can move it; so it is not asked before there is one.
+func (c *circuit) allow(rules *Settings, replayable bool, now time.Time) (p permit, refused *OpenError, moved change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rules, c.used = rules, now
 	if c.state == gobreaker.StateClosed {
-		return permit{life: c.life}, time.Time{}, change{}
+		if share := c.ramp.share(rules.Ramp, now); share < 1 && !c.ramp.admit(share, now) {
+			return permit{}, &OpenError{Key: c.key, Until: c.ramp.again(rules, now), Share: share}, change{}
+		}
+		return permit{life: c.life}, nil, change{}
+	}
+	if c.held {
+		return permit{}, &OpenError{Key: c.key, Operator: true}, change{}
 	}
 	gate := c.gate()
 	if now.Before(gate) {
-		return permit{}, gate, change{}
+		return permit{}, &OpenError{Key: c.key, Until: gate, Operator: c.cause == causeOperator}, change{}
 	}
 	if anyone := gate.Add(rules.Open); !replayable && now.Before(anyone) {
-		return permit{}, earlier(anyone, now.Add(probeWait)), change{}
+		return permit{}, &OpenError{Key: c.key, Until: earlier(anyone, now.Add(probeWait))}, change{}
 	}
 	done, err := c.machine.Allow()
 	if err != nil { // a probe is under way
-		return permit{}, now.Add(probeWait), change{}
+		return permit{}, &OpenError{Key: c.key, Until: now.Add(probeWait)}, change{}
 	}
 	moved = c.entered(now)
-	return permit{life: c.life, probe: done}, time.Time{}, moved
+	return permit{life: c.life, probe: done}, nil, moved
 }
 
 // settle gives a permit back, with what became of its attempt.
@@ -97,7 +114,8 @@ func (c *circuit) settle(p permit, rules *Settings, r result) (credit, change) {
 	switch {
 	case p.life != c.life:
 		// The attempt began before the circuit last changed, and says nothing about
-		// what it is now. (A probe's circuit cannot change but by the probe.)
+		// what it is now. (A probe's circuit changes by the probe, or by an operator,
+		// who has put another machine in the place of the one that waits for it.)
 		return credit{}, change{}
 	case p.probe == nil:
 		moved := c.count(r)
@@ -158,31 +176,42 @@ func (c *circuit) count(r result) change {
 	if !r.bad() {
 		return change{}
 	}
-	done, err := c.machine.Allow()
-	if err != nil {
-		return change{} // cannot be: machine is closed
+	cause := c.reason(r.ended)
+	if cause == "" {
+		return change{}
 	}
-	done(errFailed)
+	c.trip(cause)
 	return c.entered(r.ended)
 }
 
-// tripped tells machine, which holds its lock and has mu held for it, whether
-// the circuit has to open, and notes why.
-func (c *circuit) tripped() bool {
+// reason is why a closed circuit has to open; "" if it has not.
+//
+// During a ramp a share says something from the first attempt on: what the probe
+// found is in doubt until others find the same, and one failure after it opens
+// the circuit again. Not so one failure among many: a provider at which one call
+// in a hundred fails would never be back.
+func (c *circuit) reason(now time.Time) string {
 	all := c.recent.sum(c.recent.head)
 	ended := float64(all.ended())
-	enough := all.ended() >= uint32(c.rules.MinCalls)
+	enough := all.ended() >= uint32(c.rules.MinCalls) || c.ramp.share(c.rules.Ramp, now) < 1
 	switch {
 	case c.rules.Consecutive > 0 && c.connect >= c.rules.Consecutive:
-		c.cause = "connect"
+		return "connect"
 	case enough && c.rules.FailureRatio > 0 && float64(all.failed)/ended >= c.rules.FailureRatio:
-		c.cause = "failures"
+		return "failures"
 	case enough && c.rules.SlowRatio > 0 && float64(all.slow)/ended >= c.rules.SlowRatio:
-		c.cause = "slow"
-	default:
-		return false
+		return "slow"
 	}
-	return true
+	return ""
+}
+
+// trip opens machine, which is closed: one failure does, and only those that
+// shall open it are ever told to it.
+func (c *circuit) trip(cause string) {
+	c.cause = cause
+	if done, err := c.machine.Allow(); err == nil { // nothing else can be: it is closed
+		done(errFailed)
+	}
 }
 
 // entered sets up the state that machine has just entered, if it has.
@@ -204,6 +233,7 @@ func (c *circuit) entered(now time.Time) change {
 		moved.until = c.gate()
 	case gobreaker.StateClosed:
 		c.since = now
+		c.ramp = ramp{begun: now}
 		c.recent.reset(c.rules.Window, now)
 	}
 	return moved
@@ -215,9 +245,9 @@ func (c *circuit) idle(window time.Duration, now time.Time) (used time.Time, ok 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state == gobreaker.StateClosed {
-		return c.used, true
+		return c.used, c.ramp.share(c.rules.Ramp, now) == 1
 	}
-	return c.used, !now.Before(c.gate()) && now.Sub(c.used) >= window
+	return c.used, !c.held && !now.Before(c.gate()) && now.Sub(c.used) >= window
 }
 
 // gate is the time before which nothing is sent if the circuit is not closed.

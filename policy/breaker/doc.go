@@ -21,13 +21,14 @@
 //     the Retry-After of a 503: a gate in front of it, asked first. Its own
 //     timeout is next to nothing, so that it never holds longer than the gate.
 //   - It counts requests that are under way or excluded among the requests, and
-//     knows of no slow calls. Its ReadyToTrip asks our rolling window instead.
+//     knows of no slow calls. Our rolling window decides, and it is told of one
+//     failure, the one that opens it.
 //   - A half-open probe that never reports blocks it for ever, and reporting twice
 //     counts twice. So every permit is given back by one deferred call within
 //     RoundTrip, when the headers, an error, a panic or runtime.Goexit end it:
 //     nothing depends on whether somebody closes a body. While it is closed it
-//     lets everything through and only a bad result can move it; so it is first
-//     asked for a permit then, and given it back at once.
+//     lets everything through and only the failure that opens it can move it; so
+//     it is first asked for a permit then, and given it back at once.
 //   - A result from before its last change, which it would drop, still moves it from
 //     open to half-open. Such results stay with us.
 //   - Its State method moves it, and its callbacks run under its lock. Here nobody
@@ -58,6 +59,30 @@
 // called with streamed bodies has to recover too. A probe that ends without a
 // verdict, because its client left or a later stage refused it, makes room for
 // the next.
+//
+// # The way back
+//
+// One probe shows that one call works, and not that the provider bears all of
+// them: many have waited for this moment. So for Settings.Ramp only a share of
+// the calls passes, which grows from a tenth to all. Ten in each second always
+// pass, and who calls less than that sees nothing of it. The others are refused,
+// as by an open circuit, and told to come at a time that is spread beyond the
+// end of the ramp. They do not wait in here: a call that can wait does so in the
+// line of its quota, which has the order and the bounds for it, and the retries
+// and letters of those that were refused come by themselves.
+//
+// While it lasts no share needs MinCalls: the first attempts are in the place of
+// further probes, and as many failures as successes among them open the circuit
+// again, for longer.
+//
+// # An operator's word
+//
+// Open and Close say what a circuit is from now on, whatever was counted. It
+// begins anew for that, with another machine: the old one may be waiting for a
+// probe, whose result is of an earlier life. An opening ends with its time, if it
+// has one, and then a probe and the ramp decide as after any other. An order about
+// all circuits of a Group is in force for those of new keys too. Orders are kept
+// over a reload, and in this process only.
 //
 // # A reload
 //

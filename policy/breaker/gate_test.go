@@ -204,12 +204,12 @@ func TestProbeThatIsToldToWaitIsObeyed(t *testing.T) {
 func TestSettingsAreCheckedAllAtOnce(t *testing.T) {
 	_, err := breaker.New(breaker.Settings{
 		Window: -1, MinCalls: -1, FailureRatio: 1.5, Slow: -1, SlowRatio: -0.1, Consecutive: -1,
-		Open: time.Microsecond, OpenMax: 0,
+		Open: time.Microsecond, OpenMax: 0, Ramp: -1,
 	}, nil)
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, field := range []string{"Window", "MinCalls", "FailureRatio", "Slow ", "SlowRatio", "Consecutive", "Open ", "OpenMax", "Outcome"} {
+	for _, field := range []string{"Window", "MinCalls", "FailureRatio", "Slow ", "SlowRatio", "Consecutive", "Open ", "OpenMax", "Ramp", "Outcome"} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("%q does not speak of %s", err, field)
 		}

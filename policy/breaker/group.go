@@ -30,6 +30,7 @@ type shared struct {
 
 	mu       sync.RWMutex
 	circuits map[string]*circuit // key → circuit
+	ordered  order               // an operator's, about all circuits
 }
 
 // New returns a Group that shares the circuits of prev, if prev is not nil. It
@@ -81,6 +82,9 @@ func (s *shared) circuit(key string, rules *Settings, now time.Time) *circuit {
 		return nil
 	}
 	c = newCircuit(key, rules, now)
+	if s.ordered.holds(now) {
+		c.obey(s.ordered, rules, now)
+	}
 	s.circuits[key] = c
 	return c
 }
@@ -115,13 +119,20 @@ type State struct {
 	State string `json:"state"` // "closed", "open", "half-open"
 
 	// Until is when an open circuit lets a probe through. It stays open after
-	// that until a request comes that may be it. Zero while closed.
+	// that until a request comes that may be it. Zero while closed, and while Held.
 	Until time.Time `json:"until,omitzero"`
 
+	// Held says that it stays open until an operator closes it.
+	Held bool `json:"held,omitempty"`
+
 	// Cause is why it opened last, while it is not closed: too large a share of
-	// "failures" or of "slow" answers, a run of failures to "connect", or a
-	// failed "probe".
+	// "failures" or of "slow" answers, a run of failures to "connect", a failed
+	// "probe", or an "operator".
 	Cause string `json:"cause,omitempty"`
+
+	// Share is the part of the calls that passes, while a circuit that a probe has
+	// closed does not let all of them pass yet; else zero.
+	Share float64 `json:"share,omitempty"`
 
 	Openings int `json:"openings"` // in a row, none of which has lasted
 	Ended    int `json:"ended"`    // attempts in the window, while closed
@@ -153,8 +164,14 @@ func (c *circuit) snapshot(now time.Time) State {
 	defer c.mu.Unlock()
 	s := State{Key: c.key, State: c.state.String(), Openings: c.opened}
 	if c.state != gobreaker.StateClosed {
-		s.Until, s.Cause = c.gate(), c.cause
+		s.Cause, s.Held = c.cause, c.held
+		if !c.held {
+			s.Until = c.gate()
+		}
 		return s
+	}
+	if share := c.ramp.share(c.rules.Ramp, now); share < 1 {
+		s.Share = share
 	}
 	all := c.recent.sum(c.recent.number(now))
 	s.Ended, s.Failed, s.Slow = int(all.ended()), int(all.failed), int(all.slow)

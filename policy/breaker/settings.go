@@ -23,6 +23,9 @@ const (
 	Ignored
 )
 
+// shortest is how long a circuit is open at least.
+const shortest = time.Millisecond
+
 // Settings say when a circuit opens, and for how long.
 type Settings struct {
 	// Window is how long an attempt counts. It is kept in ten buckets, so an
@@ -49,6 +52,11 @@ type Settings struct {
 	// Open is how long it stays open, before escalation and jitter; at least
 	// 1 ms. OpenMax, at least Open, is the longest. Both required.
 	Open, OpenMax time.Duration
+
+	// Ramp is how long a circuit that a probe has closed takes until all calls
+	// pass again: a tenth of them at first, but ten in each second in any case. The
+	// others are refused. At most an hour; 0: all pass at once.
+	Ramp time.Duration
 
 	// Jitter gives a random duration in [0, max). Nil: no jitter.
 	Jitter func(max time.Duration) time.Duration
@@ -87,8 +95,9 @@ func (s *Settings) check() error {
 	wrong(s.Slow < 0, "Slow = %v: must not be negative", s.Slow)
 	wrong(!(s.SlowRatio >= 0 && s.SlowRatio <= 1), "SlowRatio = %v: must be between 0 and 1", s.SlowRatio)
 	wrong(s.Consecutive < 0, "Consecutive = %d: must not be negative", s.Consecutive)
-	wrong(s.Open < time.Millisecond, "Open = %v: must be at least 1ms", s.Open)
+	wrong(s.Open < shortest, "Open = %v: must be at least %v", s.Open, shortest)
 	wrong(s.OpenMax < s.Open, "OpenMax = %v: must be at least Open, which is %v", s.OpenMax, s.Open)
+	wrong(s.Ramp < 0 || s.Ramp > time.Hour, "Ramp = %v: must be between 0 and 1h", s.Ramp)
 	wrong(s.Outcome == nil, "Outcome: must be set")
 	return errors.Join(errs...)
 }

@@ -12,19 +12,34 @@ import (
 )
 
 // OpenError is the refusal of a call whose circuit is open, or half-open with
-// a probe under way. Nothing was sent.
+// a probe under way, or lets only a share of the calls pass so far. Nothing was
+// sent.
 type OpenError struct {
-	Key   string    // names the circuit
-	Until time.Time // when asking again can have another answer
+	Key      string    // names the circuit
+	Until    time.Time // when asking again can have another answer; zero: when an operator closes it
+	Share    float64   // of the calls that pass since a probe has closed it; 0: it is not closed
+	Operator bool      // it is an operator who opened it
 }
 
 func (e *OpenError) Error() string {
-	return fmt.Sprintf("circuit of %s is open until %s", e.Key, e.Until.UTC().Format(time.RFC3339))
+	until := e.Until.UTC().Format(time.RFC3339)
+	switch {
+	case e.Share > 0:
+		return fmt.Sprintf("circuit of %s lets only %.0f%% of the calls pass so far, since its probe has just succeeded: come again at %s", e.Key, 100*e.Share, until)
+	case e.Until.IsZero():
+		return fmt.Sprintf("circuit of %s was opened by an operator, until one closes it", e.Key)
+	case e.Operator:
+		return fmt.Sprintf("circuit of %s was opened by an operator until %s", e.Key, until)
+	}
+	return fmt.Sprintf("circuit of %s is open until %s", e.Key, until)
 }
 
-// Refusal gives the reason "circuit-open" and the time from now to Until. It
-// is never zero, which would say that Until is not known.
+// Refusal gives the reason "circuit-open" and the time from now to Until: zero,
+// which says that it is not known, only if Until is.
 func (e *OpenError) Refusal() (reason string, retryAfter time.Duration) {
+	if e.Until.IsZero() {
+		return "circuit-open", 0
+	}
 	return "circuit-open", max(time.Until(e.Until), time.Nanosecond)
 }
 
@@ -39,19 +54,27 @@ type stage struct {
 func (s *stage) RoundTrip(req *http.Request) (*http.Response, error) {
 	s.group.Adopt()
 	rules, now := s.group.rules(), time.Now()
-	c := s.group.shared.circuit(s.key(req), rules, now)
+	key := s.key(req)
+	c := s.group.shared.circuit(key, rules, now)
 	if c == nil {
+		if o, holds := s.group.shared.standing(now); holds {
+			return refuse(req, &OpenError{Key: key, Until: o.until, Operator: true})
+		}
 		return s.next.RoundTrip(req)
 	}
 	replayable := s.group.settings.Replayable == nil || s.group.settings.Replayable(req)
-	p, until, moved := c.allow(rules, replayable, now)
-	if !until.IsZero() {
-		if req.Body != nil {
-			req.Body.Close()
-		}
-		return nil, &OpenError{Key: c.key, Until: until}
+	p, refused, moved := c.allow(rules, replayable, now)
+	if refused != nil {
+		return refuse(req, refused)
 	}
 	return s.send(req, c, p, moved, now)
+}
+
+func refuse(req *http.Request, err *OpenError) (*http.Response, error) {
+	if req.Body != nil {
+		req.Body.Close()
+	}
+	return nil, err
 }
 
 // send passes req on under permit p, which it gives back however it ends. moved

@@ -53,6 +53,7 @@ func defaultCircuit() Circuit {
 		Consecutive:  5,
 		Open:         5 * time.Second,
 		OpenMax:      60 * time.Second,
+		Ramp:         10 * time.Second,
 	}
 }
 

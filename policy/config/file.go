@@ -227,4 +227,5 @@ type Circuit struct {
 	Consecutive  int           // connections refused in a row that open the circuit
 	Open         time.Duration // first pause before a probe
 	OpenMax      time.Duration // longest pause, after probes that failed
+	Ramp         time.Duration // from the probe that succeeded until all calls pass again; 0: at once
 }

@@ -169,4 +169,5 @@ var circuitKeys = table[Circuit]{
 	integer("consecutive", func(c *Circuit) *int { return &c.Consecutive }, between(1, largest)),
 	duration("open", func(c *Circuit) *time.Duration { return &c.Open }),
 	duration("open_max", func(c *Circuit) *time.Duration { return &c.OpenMax }),
+	value("ramp", func(c *Circuit) *time.Duration { return &c.Ramp }, readDuration, upToAnHour),
 }

@@ -174,6 +174,7 @@ var written = []struct {
 	{`circuit.consecutive = 7`, func(u *config.Upstream) any { return u.Circuit.Consecutive }, 7},
 	{`circuit.open = "7s"`, func(u *config.Upstream) any { return u.Circuit.Open }, 7 * time.Second},
 	{`circuit.open_max = "7m"`, func(u *config.Upstream) any { return u.Circuit.OpenMax }, 7 * time.Minute},
+	{`circuit.ramp = "7s"`, func(u *config.Upstream) any { return u.Circuit.Ramp }, 7 * time.Second},
 	{`auth.type = "none"`, func(u *config.Upstream) any { return u.Auth.Type }, "none"},
 }
 

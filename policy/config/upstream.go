@@ -218,6 +218,13 @@ func retryAgrees(n node, r *Retry) {
 	}
 }
 
+func upToAnHour(d time.Duration) string {
+	if d < 0 || d > time.Hour {
+		return "must be between 0s and 1h"
+	}
+	return ""
+}
+
 func circuitAgrees(n node, c *Circuit) { ordered(n, "open", c.Open, "open_max", c.OpenMax) }
 
 // ordered reports a pair of durations that is the wrong way round, at the one

@@ -277,6 +277,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"short window", crm(`circuit.window = "30s"`), `upstream.crm.circuit.window = "30s": must be at least 40s, twice the longest attempt_timeout (20s): an attempt that takes longer than the window would not be counted`},
 		{"no ratio", crm(`circuit.failure_ratio = 0`), `upstream.crm.circuit.failure_ratio = 0: must be more than 0 and at most 1 ("100%")`},
 		{"over one", crm(`circuit.slow_ratio = 1.1`), `upstream.crm.circuit.slow_ratio = 1.1: must be more than 0 and at most 1 ("100%")`},
+		{"long ramp", crm(`circuit.ramp = "61m"`), `upstream.crm.circuit.ramp = "61m": must be between 0s and 1h`},
 		{"open longer than its most", crm(`circuit.open = "2m"`), `upstream.crm.circuit.open = "2m": must not be longer than open_max, which is 1m`},
 
 		// Rules.

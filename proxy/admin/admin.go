@@ -7,6 +7,8 @@
 //	GET  /api/calls    the latest calls, newest first
 //	GET  /api/explain  ?method=&url=&connection=: what would happen to such a call now
 //	     /api/connections and below: the connections of upstreams, see package handover
+//	POST /api/circuit/open   ?upstream=&key=&for=: open circuits, of all keys and without an end by default
+//	POST /api/circuit/close  ?upstream=&key=: close them
 //	POST /reload       read the configuration again; 422 or 409 when nothing changed
 //	GET  /healthz      200 while the process lives
 //	GET  /readyz       200 while calls are taken, 503 before and after
@@ -56,6 +58,9 @@ type Settings struct {
 	// Explain says what would happen to a call, connection being the one that it names
 	// ("": none). Its error is shown to the user.
 	Explain func(ctx context.Context, method, url, connection string) (any, error)
+	// Circuit opens or closes circuits, and gives what they are then. Its error, shown
+	// to the user, means that nothing has changed.
+	Circuit func(ctx context.Context, o CircuitOrder) (any, error)
 	// Reload reads the configuration again. Its error, shown to the user, means
 	// that nothing has changed; with a method NeedsRestart() bool that says true,
 	// that the file is good and only a restart can apply it.
@@ -120,6 +125,10 @@ func New(s Settings) http.Handler {
 	}
 	if s.Explain != nil {
 		h.routes["/api/explain"] = route{method: http.MethodGet, handle: h.explain}
+	}
+	if s.Circuit != nil {
+		h.routes["/api/circuit/open"] = route{method: http.MethodPost, handle: h.circuit(true)}
+		h.routes["/api/circuit/close"] = route{method: http.MethodPost, handle: h.circuit(false)}
 	}
 	if s.Reload != nil {
 		h.routes["/reload"] = route{method: http.MethodPost, handle: h.reload}

@@ -27,6 +27,12 @@ func whole() admin.Settings {
 			}
 			return map[string]string{"method": method, "url": url}, nil
 		},
+		Circuit: func(_ context.Context, o admin.CircuitOrder) (any, error) {
+			if o.Upstream != "crm" {
+				return nil, errors.New("there is no [upstream." + o.Upstream + "]")
+			}
+			return o, nil
+		},
 		Reload:  func() error { return nil },
 		Ready:   func() error { return nil },
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "up 1\n") }),
@@ -67,6 +73,18 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/api/explain?url=https://x.test/", 200, "application/json", `"method":"GET"`},
 		{"GET", "/api/explain", 400, "application/problem+json", "urn:outrider:problem:malformed-request"},
 		{"GET", "/api/explain?url=nonsense", 422, "application/problem+json", `no upstream has the host of \"nonsense\"`},
+		{"POST", "/api/circuit/open?upstream=crm&key=crm.test+acme&for=30m", 200, "application/json", `{"Upstream":"crm","Key":"crm.test acme","Open":true,"For":1800000000000}`},
+		{"POST", "/api/circuit/open?upstream=crm", 200, "application/json", `{"Upstream":"crm","Key":"","Open":true,"For":0}`},
+		{"POST", "/api/circuit/close?upstream=crm", 200, "application/json", `{"Upstream":"crm","Key":"","Open":false,"For":0}`},
+		{"GET", "/api/circuit/open?upstream=crm", 405, "application/problem+json", "This address takes POST."},
+		{"POST", "/api/circuit/open?upstream=crn", 422, "application/problem+json", "there is no [upstream.crn]"},
+		{"POST", "/api/circuit/open", 400, "application/problem+json", "the parameter upstream is missing"},
+		{"POST", "/api/circuit/open?upstream=crm&fro=30m", 400, "application/problem+json", `unknown parameter \"fro\"; known here: [\"upstream\" \"key\" \"for\"]`},
+		{"POST", "/api/circuit/close?upstream=crm&for=30m", 400, "application/problem+json", `unknown parameter \"for\"`},
+		{"POST", "/api/circuit/open?upstream=crm&for=30", 400, "application/problem+json", `for = \"30\": must be a duration longer than 0`},
+		{"POST", "/api/circuit/open?upstream=crm&for=-1s", 400, "application/problem+json", "longer than 0"},
+		{"POST", "/api/circuit/open?upstream=crm&for=", 400, "application/problem+json", "longer than 0"},
+		{"POST", "/api/circuit/open?upstream=crm&upstream=b", 400, "application/problem+json", "upstream is there 2 times"},
 		{"POST", "/reload", 200, "application/json", `{"status":"reloaded"}`},
 		{"GET", "/healthz", 200, "application/json", `{"status":"ok"}`},
 		{"GET", "/readyz", 200, "application/json", `{"status":"ready"}`},
@@ -222,11 +240,13 @@ func TestRebindingNamesAreRefused(t *testing.T) {
 	}
 }
 
-func TestOtherSitesCannotReload(t *testing.T) {
+func TestOtherSitesChangeNothing(t *testing.T) {
 	s := whole()
-	reloads := 0
-	s.Reload = func() error { reloads++; return nil }
+	changes := 0
+	s.Reload = func() error { changes++; return nil }
+	s.Circuit = func(context.Context, admin.CircuitOrder) (any, error) { changes++; return nil, nil }
 	h := admin.New(s)
+	actions := []string{"/reload", "/api/circuit/open?upstream=crm", "/api/circuit/close?upstream=crm"}
 	for _, header := range [][]string{
 		{"Sec-Fetch-Site", "cross-site"},
 		{"Sec-Fetch-Site", "same-site"},
@@ -234,16 +254,20 @@ func TestOtherSitesCannotReload(t *testing.T) {
 		{"Origin", "null"},
 		{"Host", "attacker.example:8081", "Origin", "http://attacker.example:8081"},
 	} {
-		if w := ask(h, "POST", "/reload", header...); w.Code != 403 {
-			t.Errorf("%v: %d", header, w.Code)
+		for _, action := range actions {
+			if w := ask(h, "POST", action, header...); w.Code != 403 {
+				t.Errorf("%s, %v: %d", action, header, w.Code)
+			}
 		}
 	}
-	if reloads != 0 {
-		t.Fatalf("%d reloads by other sites", reloads)
+	if changes != 0 {
+		t.Fatalf("%d changes by other sites", changes)
 	}
 	for _, header := range [][]string{{}, {"Sec-Fetch-Site", "same-origin"}, {"Origin", "http://127.0.0.1:8081"}} {
-		if w := ask(h, "POST", "/reload", header...); w.Code != 200 {
-			t.Errorf("%v: %d %s", header, w.Code, w.Body)
+		for _, action := range actions {
+			if w := ask(h, "POST", action, header...); w.Code != 200 {
+				t.Errorf("%s, %v: %d %s", action, header, w.Code, w.Body)
+			}
 		}
 	}
 }
@@ -294,7 +318,7 @@ func TestKeyIsNeededWhereOneIsSet(t *testing.T) {
 
 func TestViewsThatAreMissingHaveNoRoute(t *testing.T) {
 	h := admin.New(admin.Settings{})
-	for _, target := range []string{"/api/status", "/api/calls", "/api/explain", "/reload", "/readyz", "/metrics"} {
+	for _, target := range []string{"/api/status", "/api/calls", "/api/explain", "/api/circuit/open", "/api/circuit/close", "/reload", "/readyz", "/metrics"} {
 		if w := ask(h, "GET", target); w.Code != 404 {
 			t.Errorf("%s: %d", target, w.Code)
 		}

@@ -43,6 +43,9 @@ func (s *sidecar) serveAdmin(listener net.Listener) {
 		Explain: func(ctx context.Context, method, url, connection string) (any, error) {
 			return s.live.Load().Explain(ctx, method, url, connection)
 		},
+		Circuit: func(ctx context.Context, o admin.CircuitOrder) (any, error) {
+			return s.live.Load().OrderCircuits(ctx, policy.CircuitOrder(o))
+		},
 		Reload: s.reloader.Reload,
 		Ready: func() error {
 			if s.draining.Load() {

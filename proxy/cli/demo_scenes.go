@@ -120,7 +120,7 @@ func outageScene(size demoSize) demoScene {
 	return demoScene{
 		name:   "outage",
 		about:  fmt.Sprintf("every connection is reset for %s; 20 calls a second", size.outage),
-		policy: `circuit = { min_calls = 10, open = "300ms", open_max = "600ms" }`,
+		policy: `circuit = { min_calls = 10, open = "300ms", open_max = "600ms", ramp = "500ms" }`,
 		method: http.MethodGet, path: "/echo/shipping", query: always(""),
 		calls: int((calm + 500*time.Millisecond) / demoPace), every: demoPace,
 		during: outageAfter(demoLead, simulator.Control{Outage: "reset", For: size.outage}),

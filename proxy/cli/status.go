@@ -80,7 +80,7 @@ func printStatus(w io.Writer, view statusView) {
 		}
 		printConnections(table, u.Connections)
 		printSome(table, "quota", u.Quotas, quotaUrgency, quotaLine)
-		printSome(table, "circuit", u.Circuits, circuitUrgency, func(c policy.CircuitStatus) string { return c.Key + "\t" + circuitState(c) })
+		printCircuits(table, u.Circuits)
 	}
 	_ = table.Flush()
 }
@@ -94,14 +94,6 @@ func printAlerts(w io.Writer, alerts []alert.Alert) {
 	if more := len(alerts) - most; more > 0 {
 		fmt.Fprintf(w, "and %s: outrider status --json\n", count(more, "more alert"))
 	}
-}
-
-// circuitState says of an open circuit whose time has passed what comes next.
-func circuitState(c policy.CircuitStatus) string {
-	if c.State == "open" && c.Until == nil {
-		return "open, the next call is its probe"
-	}
-	return c.State + until(" for ", c.Until)
 }
 
 func (c *commands) explainCommand() *cobra.Command {

@@ -39,10 +39,6 @@ func quotaUrgency(q policy.QuotaStatus) int {
 	return urgency
 }
 
-func circuitUrgency(c policy.CircuitStatus) int {
-	return map[string]int{"open": 2, "half-open": 1}[c.State]
-}
-
 // printConnections says how many there are in each state, and which are in trouble.
 func printConnections(w io.Writer, s *policy.ConnectionsStatus) {
 	if s == nil {

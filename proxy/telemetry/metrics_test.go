@@ -74,6 +74,7 @@ func TestGaugesReadTheStateAndFoldHosts(t *testing.T) {
 			}
 			up.Quotas[7].Gate = &gate
 			up.Circuits[7].State = "open"
+			up.Circuits = append(up.Circuits, policy.CircuitStatus{Key: policy.AllCircuits, State: "open"}) // an order, and no circuit
 			return []policy.UpstreamStatus{up}
 		})
 		text := r.metrics(t)

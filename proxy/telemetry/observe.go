@@ -55,6 +55,8 @@ func (t *Telemetry) Observe(ctx context.Context, e policy.Event) {
 	case policy.EventConnection:
 		t.log.LogAttrs(ctx, slog.LevelInfo, "a connection was "+e.Reason,
 			slog.String("upstream", e.Upstream), slog.String("connection", e.Key))
+	case policy.EventOrder:
+		t.logOrder(ctx, e)
 	case policy.EventCircuit:
 		t.metrics.transitions.add(ctx, e.Upstream, e.From, e.To)
 		t.logCircuit(ctx, e)
@@ -106,6 +108,21 @@ func (t *Telemetry) logCircuit(ctx context.Context, e policy.Event) {
 		attrs = append(attrs, slog.Time("until", e.Until))
 	}
 	t.log.LogAttrs(ctx, level, "circuit changed", attrs...)
+}
+
+// logOrder tells what an operator said of circuits: a place for who looks later why
+// calls were refused.
+func (t *Telemetry) logOrder(ctx context.Context, e policy.Event) {
+	text := "all circuits of an upstream were set by an operator"
+	attrs := []slog.Attr{slog.String("upstream", e.Upstream), slog.String("to", e.To)}
+	if e.Key != "" {
+		text = "a circuit was set by an operator"
+		attrs = append(attrs, slog.String("circuit", e.Key))
+	}
+	if !e.Until.IsZero() {
+		attrs = append(attrs, slog.Time("until", e.Until))
+	}
+	t.log.LogAttrs(ctx, slog.LevelWarn, text, attrs...)
 }
 
 // logRefresh tells of a token that was asked for: what was not given is somebody's

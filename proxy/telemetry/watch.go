@@ -54,7 +54,9 @@ func (g *gauges) observe(o metric.Observer, up policy.UpstreamStatus, now time.T
 	g.quotas.observe(o, up, now)
 	states := map[string]int64{"closed": 0, "half-open": 0, "open": 0}
 	for _, c := range up.Circuits {
-		states[c.State]++
+		if c.Key != policy.AllCircuits {
+			states[c.State]++
+		}
 	}
 	for state, n := range states {
 		o.ObserveInt64(g.circuits, n, metric.WithAttributes(name, attribute.String("state", state)))

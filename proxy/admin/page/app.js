@@ -81,7 +81,7 @@ function showTotals(upstreams, capture) {
       waiting += quota.waiting;
       if (!quota.bucket) underWay += quota.active; // a call that counts to a bucket is in the quota of its limit, too
     }
-    for (const circuit of up.circuits || []) if (circuit.state === "open") open++;
+    for (const circuit of up.circuits || []) if (circuit.state === "open" && circuit.key !== "*") open++; // "*" stands for all
   }
   const parts = [count(upstreams.length) + (upstreams.length === 1 ? " upstream" : " upstreams"), count(underWay) + " under way", count(waiting) + " waiting"];
   if (open) parts.push(count(open) + (open === 1 ? " circuit open" : " circuits open"));

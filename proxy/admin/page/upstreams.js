@@ -64,14 +64,14 @@ function makeUpstream(up) {
 function updateUpstream(node, up, now) {
   const quotas = [...(up.quotas || [])].sort((a, b) => urgency(b, now) - urgency(a, now) || a.key.localeCompare(b.key));
   const circuits = [...(up.circuits || [])].sort((a, b) => rank(b) - rank(a) || a.key.localeCompare(b.key));
-  const bad = circuits.filter((c) => c.state !== "closed");
+  const bad = circuits.filter((c) => c.state !== "closed" || c.share);
   const gated = quotas.some((q) => left(q.gate, now) > 0);
   const waiting = quotas.reduce((sum, q) => sum + q.waiting, 0);
 
-  const worst = bad.length ? bad[0].state : gated ? "gated" : waiting ? "pacing" : "clear";
+  const worst = bad.length ? (bad[0].share ? "coming-back" : bad[0].state) : gated ? "gated" : waiting ? "pacing" : "clear";
   node.dataset.state = worst;
   text(node.querySelector(".state"), {
-    open: "circuit open", "half-open": "probing", gated: "held by the provider", pacing: "pacing", clear: "",
+    open: "circuit open", "half-open": "probing", "coming-back": "coming back", gated: "held by the provider", pacing: "pacing", clear: "",
   }[worst]);
   const url = node.querySelector(".up-url");
   text(url, up.url.replace(/^https:\/\//, ""));
@@ -238,9 +238,16 @@ function makeCircuit() {
 }
 
 function updateCircuit(row, c, now) {
-  row.dataset.state = c.state;
-  const wait = left(c.until, now);
-  text(row.children[1], c.state === "open" ? "circuit open" : "circuit half-open");
-  text(row.children[2], c.state === "half-open" ? "probing" : wait > 0 ? "probe in " + seconds(wait) : "probe with the next call");
-  text(row.children[3], c.key);
+  row.dataset.state = c.share ? "half-open" : c.state; // it keeps some calls back still
+  text(row.children[1], c.cause === "operator" && c.state === "open" ? "opened by an operator" : "circuit " + c.state);
+  text(row.children[2], nextOf(c, left(c.until, now)));
+  text(row.children[3], c.key === "*" ? "all" : c.key);
+}
+
+// nextOf is what a circuit that keeps calls back does next.
+function nextOf(c, wait) {
+  if (c.share) return Math.round(100 * c.share) + "% of the calls pass";
+  if (c.held) return "until one closes it";
+  if (c.state === "half-open") return "probing";
+  return wait > 0 ? "probe in " + seconds(wait) : "probe with the next call";
 }
