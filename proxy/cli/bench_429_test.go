@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/http"
 	"os"
-	"os/exec"
 	"slices"
 	"sync"
 	"testing"
@@ -223,22 +222,12 @@ func table429(t *testing.T, out io.Writer) {
 	}
 }
 
-// Benchmark429 prints the table. A benchmark has no bubble, and so it is a test in a
-// process of its own that fills it.
-func Benchmark429(b *testing.B) {
-	for b.Loop() {
-		cmd := exec.CommandContext(b.Context(), os.Args[0], "-test.run=^TestPrint429$")
-		cmd.Env = append(os.Environ(), "OUTRIDER_TEST_PRINT_429=1")
-		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-		if err := cmd.Run(); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
+// Benchmark429 prints the table: see printed.
+func Benchmark429(b *testing.B) { printed(b, "TestPrint429") }
 
 // TestPrint429 is no test: it is the table of Benchmark429.
 func TestPrint429(t *testing.T) {
-	if os.Getenv("OUTRIDER_TEST_PRINT_429") == "" {
+	if os.Getenv("OUTRIDER_TEST_PRINT") == "" {
 		return
 	}
 	table429(t, os.Stdout)
