@@ -41,7 +41,7 @@ func (s *Stage) decide(req *http.Request, n int, resp *http.Response, a Answer, 
 	if v == Forbidden {
 		return nil, ServerForbids
 	}
-	if controlsFrom(ctx).Off {
+	if ControlsFrom(ctx).Off {
 		return nil, TurnedOff
 	}
 
@@ -66,7 +66,7 @@ func (s *Stage) decide(req *http.Request, n int, resp *http.Response, a Answer, 
 	if err != nil {
 		return nil, NotReplayable
 	}
-	if !s.set.Budget.spend() {
+	if !s.set.Budget.Spend() {
 		replay.CloseBody(again)
 		return nil, BudgetSpent
 	}
