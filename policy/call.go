@@ -5,9 +5,6 @@ import (
 	"net/textproto"
 	"sync/atomic"
 	"time"
-
-	"outrider/policy/answer"
-	"outrider/policy/auth"
 )
 
 // A Call is what is known of one call while it travels: who serves it, and what
@@ -30,8 +27,8 @@ type Call struct {
 	awaiting atomic.Bool               // the client is being waited for, for more of its body
 	bodyFail atomic.Bool
 	gaveUp   atomic.Bool
-	guard    atomic.Pointer[auth.Guard]     // of the latest attempt; nil: none carried a secret
-	meaning  atomic.Pointer[answer.Finding] // of the latest answer; nil: what its status says
+	raced    atomic.Bool // its first attempt may have had a second request: see hedge
+	notes    notes
 }
 
 type callKey struct{}
@@ -131,22 +128,6 @@ func (c *Call) giveUp() {
 	}
 }
 
-// found notes what an answer means. Attempts follow each other, and whoever asks has the
-// latest answer in hand: so it is never that of another.
-func (c *Call) found(f *answer.Finding) {
-	if c != nil {
-		c.meaning.Store(f)
-	}
-}
-
-// finding is what the latest answer means; nil: what its status says.
-func (c *Call) finding() *answer.Finding {
-	if c == nil {
-		return nil
-	}
-	return c.meaning.Load()
-}
-
 // An Attempt is one pass of a call through the transport.
 type Attempt struct {
 	Start  time.Time // when the attempt began, before dialing
@@ -204,6 +185,7 @@ const (
 	EventWait   EventKind = "wait"    // a call waited for its turn: Reason, Delay
 	EventRetry  EventKind = "retry"   // another attempt follows: Attempt, Reason, Delay
 	EventGiveUp EventKind = "give-up" // no further attempt although the last one did not succeed: Attempt, Reason
+	EventHedge  EventKind = "hedge"   // a second request was due: Reason is what became of it ("won", "lost", "refused"), Delay how long the first had been waited for
 	EventGate   EventKind = "gate"    // the provider closed a quota until Until
 	// EventExhausted: the provider refused a call for a quota that no waiting brings back:
 	// Key is the quota, Reason the word that said so. EventReplenished: it took one again,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"outrider/policy/hedge"
 	"outrider/policy/limit"
 	"outrider/policy/retry"
 )
@@ -48,11 +49,12 @@ func WithControls(ctx context.Context, c Controls) context.Context {
 
 // claim is what a call that has to wait claims.
 func claim(ctx context.Context) limit.Claim {
+	c := limit.Claim{Now: hedge.Second(ctx)}
 	call := CallFrom(ctx)
 	if call == nil {
-		return limit.Claim{}
+		return c
 	}
-	c := limit.Claim{Priority: call.priority}
+	c.Priority = call.priority
 	if call.caller != nil {
 		c.Caller = call.caller()
 	}

@@ -27,6 +27,7 @@ type Explanation struct {
 	Circuit    *CircuitStatus    `json:"circuit,omitempty"`
 	Budget     float64           `json:"retry_budget"` // retries that may be spent at once
 	Retries    []RetryForecast   `json:"retries,omitempty"`
+	Hedge      string            `json:"hedge,omitempty"` // when it would have a second request beside the first; "": never
 	Timeout    string            `json:"timeout,omitempty"`
 	Captured   string            `json:"captured,omitempty"` // what is done with an https URL of a proxy client: opened, or passed through
 	Verdict    string            `json:"verdict"`            // what would happen, in a sentence
@@ -83,6 +84,7 @@ func (s *Set) Explain(ctx context.Context, method, target, connection string) (*
 	e.Quotas = quotas
 	e.Circuit = u.circuitOf(key)
 	e.Retries = forecastRetries(req, plan)
+	e.Hedge = u.hedgeText(plan, keys, req)
 	if connection == "" {
 		e.Token, e.Verdict = u.explainToken(plan)
 	}
