@@ -35,7 +35,7 @@ func newHedged(t *testing.T, document string, steps ...policytest.Step) *hedgedR
 	r := &hedgedRig{upstream: policytest.NewUpstream(t, append([]policytest.Step{usually}, steps...)...)}
 	r.rig = newRig(t, roundTripper(func(req *http.Request) (*http.Response, error) {
 		httptrace.ContextClientTrace(req.Context()).WroteHeaders() // as a transport does, which counts it
-		r.numbers = append(r.numbers, policy.AttemptFrom(req.Context()).Number())
+		r.number(policy.AttemptFrom(req.Context()).Number())
 		return r.upstream.RoundTrip(req)
 	}))
 	r.set = r.compile(document, nil)
@@ -77,6 +77,12 @@ func (r *hedgedRig) hedges(want ...string) {
 	if open := r.upstream.OpenBodies(); open != 0 {
 		r.t.Errorf("%d bodies are open", open)
 	}
+}
+
+func (r *hedgedRig) number(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.numbers = append(r.numbers, n)
 }
 
 func (r *hedgedRig) budget() float64 { return r.set.Status()[0].Budget }

@@ -42,6 +42,7 @@ url   = "https://weather.example"
 hosts = []
 auth  = { type = "query", name = "appid", value = "canary-literal" }
 retry = { attempts = 1 }
+hedge = true
 
 [upstream.files]
 url   = "https://bucket.s3.eu-west-1.amazonaws.com"
@@ -72,7 +73,8 @@ auth  = { type = "placeholder", value = "env:OUTRIDER_TEST_USER" }
 		"  repeats     GET, HEAD, OPTIONS, PUT, DELETE; anything that was provably not sent\n",
 		"  rule 1      POST /charges\n    cost      5 of the rate of each quota\n    repeats   GET, HEAD, OPTIONS, PUT, DELETE; POST and PATCH, under Idempotency-Key, which is added",
 		"  credential  query appid, from a literal in the file\n",
-		"  retry       off\n",
+		"  retry       off\n  hedge       a second GET or HEAD where the first takes longer than 95% did; at most 5% of calls, each paid from the budget of retries\n",
+		"  chain       deadline → retry → hedge → auth → circuit → limit → attempt\n",
 		"  chain       deadline → retry → auth → circuit → limit → credential → attempt\n",
 		"  credential  sigv4, region eu-west-1, service s3, from a literal in the file and env:OUTRIDER_TEST_USER, session env:OUTRIDER_TEST_USER\n",
 		"  credential  sigv4, region of each host, service dynamodb, from env:OUTRIDER_TEST_USER and env:OUTRIDER_TEST_USER\n",

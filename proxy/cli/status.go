@@ -153,6 +153,9 @@ func printExplanation(w io.Writer, e policy.Explanation) {
 		}
 		fmt.Fprintf(w, "  retried\t%s: %s, %s\n", r.When, answer, r.Why)
 	}
+	if e.Hedge != "" {
+		fmt.Fprintf(w, "  hedge\t%s\n", e.Hedge)
+	}
 	fmt.Fprintf(w, "  budget\t%.1f retries may be spent now\n", e.Budget)
 }
 
