@@ -46,6 +46,20 @@ func WithControls(ctx context.Context, c Controls) context.Context {
 	return ctx
 }
 
+// requester says whose call it is, and with which credential: requests of two customers
+// may look alike.
+func requester(ctx context.Context) string {
+	call := CallFrom(ctx)
+	if call == nil {
+		return ""
+	}
+	caller := ""
+	if call.caller != nil {
+		caller = call.caller()
+	}
+	return caller + "\x00" + call.Connection
+}
+
 // claim is what a call that has to wait claims.
 func claim(ctx context.Context) limit.Claim {
 	call := CallFrom(ctx)

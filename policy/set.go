@@ -129,6 +129,7 @@ type Upstream struct {
 	scope     string        // what calls have in common that have a quota in common: as the setting per
 	circuit   *breaker.Group
 	budget    *retry.Budget
+	repeats   *retry.Repeats
 	exhausted *exhaustion
 
 	credentials map[string]*credential // name → those that are fetched

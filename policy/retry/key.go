@@ -28,11 +28,15 @@ func (s *Stage) mint(req *http.Request) (*http.Request, string) {
 	key := s.set.NewKey()
 	r2 := clone(req)
 	r2.Header[s.header] = []string{key}
+	if s.set.OnMint != nil {
+		s.set.OnMint(req.Context(), key)
+	}
 	return r2, key
 }
 
 // echo tells the caller the key that its call went out with, so that its own
-// retry can carry the same. An upstream that echoes keys itself has done so.
+// retry can carry the same. An upstream that echoes keys itself has done so. To
+// whom there is no response, it is for the listener of OnMint to tell.
 func (s *Stage) echo(resp *http.Response, key string) {
 	if key == "" || len(resp.Header[s.header]) > 0 {
 		return

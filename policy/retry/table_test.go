@@ -16,14 +16,17 @@ func TestTable(t *testing.T) {
 	outcomes := []outcome{
 		{retry.Unsent, ""}, {retry.NoAnswer, ""},
 		{retry.Answered, retry.Listed}, {retry.Answered, retry.Asked},
+		{retry.Answered, retry.Misdirected}, {retry.Answered, retry.Unprocessed},
+		{retry.Answered, retry.Running}, {retry.Answered, retry.Reused},
 		{retry.Answered, retry.Forbidden}, {retry.Answered, retry.Final},
 	}
-	want := map[retry.Class][6]bool{ // class → may it be sent again, by outcome
-		retry.Once:       {false, false, false, false, false, false},
-		retry.Idempotent: {true, true, true, true, false, false},
-		retry.Keyed:      {true, true, true, true, false, false},
-		retry.Vouched:    {true, true, true, true, false, false},
-		retry.Unsafe:     {true, false, false, false, false, false},
+	const yes, no = true, false
+	want := map[retry.Class][10]bool{ // class → may it be sent again, by outcome
+		retry.Once:       {no, no, no, no, no, no, no, no, no, no},
+		retry.Idempotent: {yes, yes, yes, yes, yes, yes, no, no, no, no},
+		retry.Keyed:      {yes, yes, yes, yes, yes, yes, yes, no, no, no},
+		retry.Vouched:    {yes, yes, yes, yes, yes, yes, no, no, no, no},
+		retry.Unsafe:     {yes, no, no, no, yes, yes, no, no, no, no},
 	}
 	for class, row := range want {
 		for i, o := range outcomes {

@@ -1,0 +1,139 @@
+package retry
+
+import (
+	"hash/maphash"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"outrider/policy/replay"
+)
+
+const (
+	// keyMemory is for how long an idempotency key is known again: the client
+	// libraries that use keys wait for less between their own attempts.
+	keyMemory = time.Minute
+	// requestMemory is for how long a request is known again that did not succeed. It is
+	// short, since it may be another one that looks the same.
+	requestMemory = 10 * time.Second
+	// maxDigested bounds the bodies by which requests are known again.
+	maxDigested = 16 << 10
+)
+
+// How a call is known to be a retry of its caller's.
+const (
+	ByCount   = "retry count"  // its header says so
+	ByKey     = "same key"     // its idempotency key came before
+	ByRequest = "same request" // the same caller's same request has just failed
+)
+
+// Repeats knows calls that their callers make again: client libraries retry as well, and
+// what they retry is no new call that would earn others a retry. It remembers digests
+// alone, and a bounded number of them; their seed is its own, so that nothing can be
+// guessed back from one.
+//
+// All methods may be used concurrently. Nil knows only what a call says of itself.
+type Repeats struct {
+	seed   maphash.Seed
+	keys   *memory // of requests with an idempotency key
+	failed *memory // of requests that ended without success
+}
+
+// NewRepeats returns one that has seen nothing.
+func NewRepeats() *Repeats {
+	return &Repeats{seed: maphash.MakeSeed(), keys: newMemory(keyMemory), failed: newMemory(requestMemory)}
+}
+
+// repeated says how a call is known to be a retry of its caller's; "": it is not. It is
+// asked before the first attempt, once, since it notes the call's key.
+func (s *Stage) repeated(c *course) string {
+	known := s.noteKey(c.req)
+	switch {
+	case retryCount(c.req.Header):
+		return ByCount
+	case known:
+		return ByKey
+	}
+	if r := s.set.Repeats; r != nil && !r.failed.empty() {
+		if mark, ok := s.mark(c.req); ok && r.failed.knows(mark) {
+			return ByRequest
+		}
+	}
+	return ""
+}
+
+// remember notes a call that was sent, and ended without success.
+func (s *Stage) remember(c *course) {
+	if s.set.Repeats == nil {
+		return
+	}
+	if mark, ok := s.mark(c.req); ok {
+		s.set.Repeats.failed.note(mark)
+	}
+}
+
+// noteKey remembers the idempotency key of a request, and reports whether it was known.
+// The same key at another place is another one: some use one for several steps.
+func (s *Stage) noteKey(req *http.Request) (known bool) {
+	r := s.set.Repeats
+	if r == nil || !s.keyed(req) {
+		return false
+	}
+	h := r.hash(req)
+	add(h, req.Header[s.header]...)
+	return r.keys.note(h.Sum64())
+}
+
+// mark is the digest of a request: where it goes, with what, and from whom. One with a
+// body that is long, or not in memory, has none.
+func (s *Stage) mark(req *http.Request) (mark uint64, ok bool) {
+	body, ok := replay.Held(req, maxDigested)
+	if !ok {
+		return 0, false
+	}
+	h := s.set.Repeats.hash(req)
+	add(h, req.Header["Authorization"]...)
+	if s.set.Caller != nil {
+		add(h, s.set.Caller(req.Context()))
+	}
+	_, _ = h.Write(body)
+	return h.Sum64(), true
+}
+
+// hash begins a digest with the place of a request.
+func (r *Repeats) hash(req *http.Request) *maphash.Hash {
+	h := new(maphash.Hash)
+	h.SetSeed(r.seed)
+	add(h, req.Method, req.URL.Host, req.URL.Opaque, req.URL.Path, req.URL.RawQuery)
+	return h
+}
+
+// add keeps what follows each other apart.
+func add(h *maphash.Hash, parts ...string) {
+	for _, part := range parts {
+		_, _ = h.WriteString(part)
+		_ = h.WriteByte(0)
+	}
+}
+
+// attemptOf finds the number of an attempt that is not the first.
+var attemptOf = regexp.MustCompile(`(?:^|;)\s*attempt=0*(?:[2-9]|1\d)`)
+
+// retryCount reports that a client library says that this is not its first attempt:
+// X-Stainless-Retry-Count of those that Stainless makes (OpenAI, Anthropic and others),
+// counted from 0, and Amz-Sdk-Request of those of AWS, "attempt=2; max=3".
+func retryCount(h http.Header) bool {
+	for _, v := range h["X-Stainless-Retry-Count"] {
+		if n, err := strconv.Atoi(strings.TrimSpace(v)); err == nil && n > 0 {
+			return true
+		}
+	}
+	for _, v := range h["Amz-Sdk-Request"] {
+		if attemptOf.MatchString(v) {
+			return true
+		}
+	}
+	return false
+}
