@@ -57,7 +57,7 @@ func (s *Stage) repeated(c *course) string {
 		return ByKey
 	}
 	if r := s.set.Repeats; r != nil && !r.failed.empty() {
-		if mark, ok := s.mark(c.req); ok && r.failed.knows(mark) {
+		if mark, ok := s.mark(c); ok && r.failed.knows(mark) {
 			return ByRequest
 		}
 	}
@@ -69,7 +69,7 @@ func (s *Stage) remember(c *course) {
 	if s.set.Repeats == nil {
 		return
 	}
-	if mark, ok := s.mark(c.req); ok {
+	if mark, ok := s.mark(c); ok {
 		s.set.Repeats.failed.note(mark)
 	}
 }
@@ -86,17 +86,21 @@ func (s *Stage) noteKey(req *http.Request) (known bool) {
 	return r.keys.note(h.Sum64())
 }
 
-// mark is the digest of a request: where it goes, with what, and from whom. One with a
-// body that is long, or not in memory, has none.
-func (s *Stage) mark(req *http.Request) (mark uint64, ok bool) {
-	body, ok := replay.Held(req, maxDigested)
+// mark is the digest of a call's request: where it goes, with what, and from whom. One
+// with a body that is long, or not in memory, has none. With another key of the caller's
+// it is another request; a key of ours is no part of what the caller sent.
+func (s *Stage) mark(c *course) (mark uint64, ok bool) {
+	body, ok := replay.Held(c.req, maxDigested)
 	if !ok {
 		return 0, false
 	}
-	h := s.set.Repeats.hash(req)
-	add(h, req.Header["Authorization"]...)
+	h := s.set.Repeats.hash(c.req)
+	add(h, c.req.Header["Authorization"]...)
+	if s.header != "" && c.minted == "" {
+		add(h, c.req.Header[s.header]...)
+	}
 	if s.set.Caller != nil {
-		add(h, s.set.Caller(req.Context()))
+		add(h, s.set.Caller(c.req.Context()))
 	}
 	_, _ = h.Write(body)
 	return h.Sum64(), true
