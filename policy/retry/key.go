@@ -12,12 +12,14 @@ func (s *Stage) keyed(req *http.Request) bool {
 	return len(keys) == 1 && keys[0] != ""
 }
 
+// Mints reports the methods whose requests may get a key. Only POST and PATCH do: of a
+// method that we do not know we do not know either that the upstream looks at the key.
+func Mints(method string) bool { return method == http.MethodPost || method == http.MethodPatch }
+
 // mint returns the request with a new key, and the key, if it should have one
-// and has none. Only POST and PATCH get one: of a method that we do not know
-// we do not know either that the upstream looks at the key. A key that the
-// caller chose is never replaced.
+// and has none. A key that the caller chose is never replaced.
 func (s *Stage) mint(req *http.Request) (*http.Request, string) {
-	if !s.set.MintKey || req.Method != http.MethodPost && req.Method != http.MethodPatch {
+	if !s.set.MintKey || !Mints(req.Method) {
 		return req, ""
 	}
 	for _, v := range req.Header[s.header] {

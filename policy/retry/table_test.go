@@ -1,6 +1,9 @@
 package retry_test
 
 import (
+	"fmt"
+	"os"
+	"strings"
 	"testing"
 
 	"outrider/policy/retry"
@@ -49,4 +52,31 @@ func TestTableIsACopy(t *testing.T) {
 	if retry.Lookup(retry.Unsafe, retry.NoAnswer, "").Retry {
 		t.Error("the table that decides was written to")
 	}
+}
+
+// TestDocumentationShowsTheTable: docs/decisions.md has it row by row.
+func TestDocumentationShowsTheTable(t *testing.T) {
+	data, err := os.ReadFile("../../docs/decisions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	want.WriteString("| request | attempt | what the answer says | again | why |\n|---|---|---|---|---|\n")
+	for _, row := range retry.Table() {
+		again := "no"
+		if row.Retry {
+			again = "yes"
+		}
+		fmt.Fprintf(&want, "| %s | %s | %s | %s | %s |\n", orAny(row.Class), orAny(row.Phase), orAny(row.Verdict), again, row.Why)
+	}
+	if !strings.Contains(string(data), want.String()) {
+		t.Errorf("docs/decisions.md does not have this table:\n%s", want.String())
+	}
+}
+
+func orAny[S ~string](s S) string {
+	if s == "" {
+		return "any"
+	}
+	return string(s)
 }
