@@ -96,6 +96,7 @@ func (s *Stage) mark(c *course) (mark uint64, ok bool) {
 	}
 	h := s.set.Repeats.hash(c.req)
 	add(h, c.req.Header["Authorization"]...)
+	add(h, c.req.Header["X-Api-Key"]...)
 	if s.header != "" && c.minted == "" {
 		add(h, c.req.Header[s.header]...)
 	}
