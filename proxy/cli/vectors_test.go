@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strconv"
 	"strings"
@@ -74,7 +73,7 @@ func (v *vector) visible() bool {
 }
 
 // document is the vector's upstream, with waits too short to be noticed.
-func (v *vector) document(name, sim string) string {
+func (v *vector) document(name, address string) string {
 	s := v.Settings
 	retry := []string{`base = "1ms"`, `cap = "2ms"`}
 	if s.Attempts > 0 {
@@ -91,7 +90,7 @@ func (v *vector) document(name, sim string) string {
 	if s.Budget != nil {
 		retry = append(retry, fmt.Sprint("budget = ", *s.Budget))
 	}
-	return fmt.Sprintf("[upstream.%s]\nurl = %q\nhosts = []\nlimit = []\nattempt_timeout = \"300ms\"\nretry = { %s }\n", name, sim, strings.Join(retry, ", "))
+	return fmt.Sprintf("[upstream.%s]\nurl = \"http://%s\"\nhosts = []\nlimit = []\nattempt_timeout = \"300ms\"\nretry = { %s }\n", name, address, strings.Join(retry, ", "))
 }
 
 // request is the vector's call. Its script is in its query, and keys are its own.
@@ -142,20 +141,14 @@ func TestVectorsAgainstTheSimulator(t *testing.T) {
 	if _, err := toml.DecodeFile("../../policy/retry/testdata/vectors.toml", &file); err != nil {
 		t.Fatal(err)
 	}
-	sim, err := simulator.New(simulator.Settings{Seed: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(sim)
-	t.Cleanup(func() { _ = sim.Close(); server.Close() })
-
+	sim, address := simulated(t)
 	played := make(map[string]*vector) // name of its upstream → vector
 	document := ""
 	for i := range file.Vector {
 		if v := &file.Vector[i]; v.visible() {
 			name := "v" + strconv.Itoa(i)
 			played[name] = v
-			document += v.document(name, server.URL)
+			document += v.document(name, address)
 		}
 	}
 	if len(played) < len(file.Vector)/2 {
