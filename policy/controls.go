@@ -27,7 +27,8 @@ type Controls struct {
 	Idempotent bool          // the caller vouches that this request may be sent twice
 	Priority   Priority      // before which other calls it goes, where it has to wait
 	// Caller says whose call it is: callers who wait take turns. It is asked only
-	// when the call has to wait, and may take its time. nil: nobody's.
+	// when the call has to wait, or calls of its upstream have just failed, and may
+	// take its time. nil: nobody's.
 	Caller func() string
 }
 

@@ -43,6 +43,14 @@ func (m *memory) note(mark uint64) (known bool) {
 	return known
 }
 
+// forget takes a mark back.
+func (m *memory) forget(mark uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.young, mark)
+	delete(m.old, mark)
+}
+
 // knows reports whether a mark was noted within the span.
 func (m *memory) knows(mark uint64) bool {
 	m.mu.Lock()

@@ -47,7 +47,8 @@ func NewRepeats() *Repeats {
 }
 
 // repeated says how a call is known to be a retry of its caller's; "": it is not. It is
-// asked before the first attempt, once, since it notes the call's key.
+// asked before the first attempt, once, since it notes the call's key: who gives up waiting
+// comes again while the first is under way.
 func (s *Stage) repeated(c *course) string {
 	known := s.noteKey(c.req)
 	switch {
@@ -64,6 +65,14 @@ func (s *Stage) repeated(c *course) string {
 	return ""
 }
 
+// unsent takes back what repeated has noted of a call that was refused by ourselves:
+// when it comes again, it comes for the first time.
+func (s *Stage) unsent(c *course, repeat string) {
+	if s.set.Repeats != nil && repeat == "" && s.keyed(c.req) {
+		s.set.Repeats.keys.forget(s.keyMark(c.req))
+	}
+}
+
 // remember notes a call that was sent, and ended without success.
 func (s *Stage) remember(c *course) {
 	if s.set.Repeats == nil {
@@ -77,13 +86,16 @@ func (s *Stage) remember(c *course) {
 // noteKey remembers the idempotency key of a request, and reports whether it was known.
 // The same key at another place is another one: some use one for several steps.
 func (s *Stage) noteKey(req *http.Request) (known bool) {
-	r := s.set.Repeats
-	if r == nil || !s.keyed(req) {
+	if s.set.Repeats == nil || !s.keyed(req) {
 		return false
 	}
-	h := r.hash(req)
+	return s.set.Repeats.keys.note(s.keyMark(req))
+}
+
+func (s *Stage) keyMark(req *http.Request) uint64 {
+	h := s.set.Repeats.hash(req)
 	add(h, req.Header[s.header]...)
-	return r.keys.note(h.Sum64())
+	return h.Sum64()
 }
 
 // mark is the digest of a call's request: where it goes, with what, and from whom. One

@@ -198,6 +198,36 @@ func TestRequestsThatAreNoRetries(t *testing.T) {
 	}
 }
 
+// A call that was refused by ourselves was never sent: with the same key it comes for the
+// first time, and then again.
+func TestKeyOfARefusedCallIsNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounter(t, policytest.Step{Status: 503, Times: 10}, policytest.Step{Err: localError{}})
+		k1 := http.Header{"Idempotency-Key": {"k1"}}
+		req := policytest.NewRequest(t, "POST", "https://api.test/charge", "")
+		req.Header = k1.Clone()
+		if answer := policytest.Do(newStage(t, c.set).Wrap(c.provider), req); !errors.Is(answer.Err, localError{}) {
+			t.Fatalf("got %+v", answer)
+		}
+		c.want("new", c.send("POST", "/charge", "", k1))
+		c.want(retry.ByKey, c.send("POST", "/charge", "", k1))
+	})
+}
+
+// Who gives up waiting and comes again does so while the first is under way.
+func TestKeyOfACallUnderWayIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounter(t, policytest.Step{Status: 503, Times: 10}, policytest.Step{Status: 201, Delay: time.Minute}, policytest.Step{Status: 409})
+		k1 := http.Header{"Idempotency-Key": {"k1"}}
+		first := policytest.NewRequest(t, "POST", "https://api.test/charge", "")
+		first.Header = k1.Clone()
+		go policytest.Do(newStage(t, c.set).Wrap(c.provider), first)
+		time.Sleep(500 * time.Millisecond)
+		c.want(retry.ByKey, c.send("POST", "/charge", "", k1))
+		time.Sleep(time.Minute)
+	})
+}
+
 // A retry of a caller's is never refused: where the budget has nothing left it is sent all
 // the same, and what is sent again by us is what suffers.
 func TestRetryOfACallerIsSentWithoutABudget(t *testing.T) {

@@ -133,8 +133,8 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	for attempt := c.req; ; {
 		resp, err := t.next.RoundTrip(attempt)
 		c.attempts++
-		if c.attempts == 1 && (err == nil || !refused(err)) {
-			s.charge(ctx, repeat)
+		if c.attempts == 1 {
+			s.charge(&c, repeat, err)
 		}
 		means := s.answer(attempt, resp)
 		again, reason := s.decide(&c, resp, means, err)
@@ -158,16 +158,19 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// charge tells the budget of a first attempt. A retry of the caller's is paid for like
-// one of ours, as far as there is something to pay with.
-func (s *Stage) charge(ctx context.Context, repeat string) {
-	if repeat == "" {
+// charge tells the budget of a first attempt, unless we refused it ourselves. A retry of
+// the caller's is paid for like one of ours, as far as there is something to pay with.
+func (s *Stage) charge(c *course, repeat string, err error) {
+	switch {
+	case err != nil && refused(err):
+		s.unsent(c, repeat)
+	case repeat == "":
 		s.set.Budget.called()
-		return
-	}
-	s.set.Budget.repeated()
-	if s.set.OnRepeat != nil {
-		s.set.OnRepeat(ctx, Event{Attempt: 1, Reason: repeat})
+	default:
+		s.set.Budget.repeated()
+		if s.set.OnRepeat != nil {
+			s.set.OnRepeat(c.req.Context(), Event{Attempt: 1, Reason: repeat})
+		}
 	}
 }
 
