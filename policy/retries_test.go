@@ -129,12 +129,12 @@ func TestRetriesOfCallersAreKnownOverAReload(t *testing.T) {
 		set := r.compile(paying, nil)
 		k1 := http.Header{"Idempotency-Key": {"k1"}}
 		send(t, set, "", "POST", "", k1)
-		send(t, set, "acme", "GET", "", nil)
+		send(t, set, "acme", "POST", "q", nil)
 		set = r.compile(paying+"timeout = \"30s\"\n", set)
 		r.events = nil
-		send(t, set, "other", "GET", "", nil)
+		send(t, set, "other", "POST", "q", nil)
 		send(t, set, "", "POST", "", k1)
-		send(t, set, "acme", "GET", "", nil)
+		send(t, set, "acme", "POST", "q", nil)
 		var told []string
 		for _, e := range r.events {
 			if e.Kind == policy.EventRepeat {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// maxMarks bounds what one half of a memory holds. A mark is 16 bytes.
+// maxMarks bounds what one half of a memory holds. A mark is 24 bytes.
 const maxMarks = 4096
 
 // A memory knows the marks that were noted within a span of time: all of them, or at
@@ -18,12 +18,18 @@ type memory struct {
 	ends atomic.Int64 // when the latest mark is forgotten, in nanoseconds since made; 0: there was none
 
 	mu         sync.Mutex
-	young, old map[uint64]time.Duration // mark → when it was noted last, since made
-	since      time.Duration            // young is in use
+	young, old map[uint64]noted // by mark
+	since      time.Duration    // young is in use, since made
+}
+
+// noted is what is known of a mark.
+type noted struct {
+	at    time.Duration // when it was noted last, since made
+	times int           // it was noted, and not taken back
 }
 
 func newMemory(span time.Duration) *memory {
-	return &memory{span: span, made: time.Now(), young: make(map[uint64]time.Duration)}
+	return &memory{span: span, made: time.Now(), young: make(map[uint64]noted)}
 }
 
 // empty reports, without a lock, that nothing is known.
@@ -34,35 +40,35 @@ func (m *memory) note(mark uint64) (known bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Since(m.made)
-	known = m.has(mark, now)
+	before, known := m.out(mark, now)
 	if now-m.since >= m.span || len(m.young) >= maxMarks {
-		m.old, m.young, m.since = m.young, make(map[uint64]time.Duration), now
+		m.old, m.young, m.since = m.young, make(map[uint64]noted), now
 	}
-	m.young[mark] = now
+	m.young[mark] = noted{now, before.times + 1}
 	m.ends.Store(int64(now + m.span))
 	return known
 }
 
-// forget takes a mark back.
-func (m *memory) forget(mark uint64) {
+// take takes a mark back that was noted once, and reports whether it was known.
+func (m *memory) take(mark uint64) (known bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	before, known := m.out(mark, time.Since(m.made))
+	if before.times > 1 {
+		m.young[mark] = noted{before.at, before.times - 1}
+	}
+	return known
+}
+
+// out takes out what is known of a mark; zero: nothing. mu is held.
+func (m *memory) out(mark uint64, now time.Duration) (before noted, known bool) {
+	if before, known = m.young[mark]; !known {
+		before, known = m.old[mark]
+	}
 	delete(m.young, mark)
 	delete(m.old, mark)
-}
-
-// knows reports whether a mark was noted within the span.
-func (m *memory) knows(mark uint64) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.has(mark, time.Since(m.made))
-}
-
-// has is knows; mu is held.
-func (m *memory) has(mark uint64, now time.Duration) bool {
-	at, known := m.young[mark]
-	if !known {
-		at, known = m.old[mark]
+	if !known || now-before.at >= m.span {
+		return noted{}, false
 	}
-	return known && now-at < m.span
+	return before, true
 }

@@ -26,7 +26,7 @@ const (
 const (
 	ByCount   = "retry count"  // its header says so
 	ByKey     = "same key"     // its idempotency key came before
-	ByRequest = "same request" // the same caller's same request has just failed
+	ByRequest = "same request" // the same caller's request with the same body has just failed
 )
 
 // Repeats knows calls that their callers make again: client libraries retry as well, and
@@ -38,7 +38,7 @@ const (
 type Repeats struct {
 	seed   maphash.Seed
 	keys   *memory // of requests with an idempotency key
-	failed *memory // of requests that ended without success
+	failed *memory // of requests that ended without success: each is followed by one retry
 }
 
 // NewRepeats returns one that has seen nothing.
@@ -58,7 +58,7 @@ func (s *Stage) repeated(c *course) string {
 		return ByKey
 	}
 	if r := s.set.Repeats; r != nil && !r.failed.empty() {
-		if mark, ok := s.mark(c); ok && r.failed.knows(mark) {
+		if mark, ok := s.mark(c); ok && r.failed.take(mark) {
 			return ByRequest
 		}
 	}
@@ -69,7 +69,7 @@ func (s *Stage) repeated(c *course) string {
 // when it comes again, it comes for the first time.
 func (s *Stage) unsent(c *course, repeat string) {
 	if s.set.Repeats != nil && repeat == "" && s.keyed(c.req) {
-		s.set.Repeats.keys.forget(s.keyMark(c.req))
+		s.set.Repeats.keys.take(s.keyMark(c.req))
 	}
 }
 
@@ -99,11 +99,12 @@ func (s *Stage) keyMark(req *http.Request) uint64 {
 }
 
 // mark is the digest of a call's request: where it goes, with what, and from whom. One
-// with a body that is long, or not in memory, has none. With another key of the caller's
-// it is another request; a key of ours is no part of what the caller sent.
+// with a body that is long, or not in memory, has none; nor has one without, since many
+// calls of one caller look like that. With another key of the caller's it is another
+// request; a key of ours is no part of what the caller sent.
 func (s *Stage) mark(c *course) (mark uint64, ok bool) {
 	body, ok := replay.Held(c.req, maxDigested)
-	if !ok {
+	if !ok || len(body) == 0 {
 		return 0, false
 	}
 	h := s.set.Repeats.hash(c.req)

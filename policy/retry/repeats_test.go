@@ -1,7 +1,6 @@
 package retry_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -53,14 +52,9 @@ func (c *counter) send(method, path, body string, header http.Header) string {
 	c.t.Helper()
 	c.told = nil
 	before := c.set.Budget.Level()
-	req := policytest.NewRequest(c.t, method, "https://api.test"+path, "")
+	req := policytest.NewRequest(c.t, method, "https://api.test"+path, body)
 	for name, values := range header {
 		req.Header[name] = values
-	}
-	if body != "" {
-		held := func() io.ReadCloser { return &heldBody{*bytes.NewReader([]byte(body)), []byte(body)} }
-		req.Body, req.ContentLength = held(), int64(len(body))
-		req.GetBody = func() (io.ReadCloser, error) { return held(), nil }
 	}
 	policytest.Do(newStage(c.t, c.set).Wrap(c.provider), req)
 	what, change := "new", min(0.1, 50-before)
@@ -72,15 +66,6 @@ func (c *counter) send(method, path, body string, header http.Header) string {
 	}
 	return what
 }
-
-// heldBody is a body in memory, as the listener makes them.
-type heldBody struct {
-	bytes.Reader
-	data []byte
-}
-
-func (b *heldBody) Close() error { return nil }
-func (b *heldBody) Held() []byte { return b.data }
 
 func (c *counter) want(want, got string) {
 	c.t.Helper()
@@ -169,6 +154,23 @@ func TestRequestThatFailedJustNowIsARetry(t *testing.T) {
 	})
 }
 
+// As many calls as failed are taken for retries, and no more: others may look the same.
+func TestEachFailureIsFollowedByOneRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounter(t, policytest.Step{Status: 503, Times: 10},
+			policytest.Step{Status: 503, Times: 3, Delay: time.Millisecond}, policytest.Step{Status: 200, Times: -1})
+		rt := newStage(t, c.set).Wrap(c.provider)
+		for range 3 { // at once, so that none follows another
+			go policytest.Do(rt, policytest.NewRequest(t, "POST", "https://api.test/query", "q"))
+		}
+		time.Sleep(2 * time.Millisecond)
+		c.want(retry.ByRequest, c.send("POST", "/query", "q", nil))
+		c.want(retry.ByRequest, c.send("POST", "/query", "q", nil))
+		c.want(retry.ByRequest, c.send("POST", "/query", "q", nil))
+		c.want("new", c.send("POST", "/query", "q", nil))
+	})
+}
+
 // What succeeded, and what was refused by ourselves, is no failure that a retry could
 // follow; and a long body is not looked at.
 func TestRequestsThatAreNoRetries(t *testing.T) {
@@ -179,6 +181,7 @@ func TestRequestsThatAreNoRetries(t *testing.T) {
 	}{
 		"a success":            {policytest.Step{Status: 200}, "b"},
 		"a 404":                {policytest.Step{Status: 404}, "b"},
+		"no body":              {policytest.Step{Status: 503}, ""},
 		"a refusal of our own": {policytest.Step{Err: localError{}}, "b"},
 		"a long body":          {policytest.Step{Status: 503}, long},
 	} {
