@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"outrider/policy/answer"
@@ -20,8 +21,8 @@ var keyInUse = answer.Rule{
 }
 
 // answers makes what finds out what the answers of a plan mean; nil: their statuses say
-// it. own are the limits of the upstream.
-func (c *compiler) answers(key string, p config.Policy, own []config.Limit) *answer.Stage {
+// it. passes are the quotas that its calls pass.
+func (c *compiler) answers(key string, p config.Policy, passes []table) *answer.Stage {
 	rules := make([]answer.Rule, len(p.Answers), len(p.Answers)+1)
 	for i, a := range p.Answers {
 		rules[i] = answer.Rule{
@@ -35,16 +36,23 @@ func (c *compiler) answers(key string, p config.Policy, own []config.Limit) *ans
 	if len(rules) == 0 {
 		return nil
 	}
-	settings := answer.Settings{
-		Rules: rules, Attempt: p.AttemptTimeout,
+	stage, err := answer.New(answer.Settings{
+		Rules: rules, Attempt: p.AttemptTimeout, Dialect: spoken(passes),
 		Uploaded: func(ctx context.Context) (time.Duration, bool) { return CallFrom(ctx).sinceUpload() },
-	}
-	if len(own) > 0 {
-		settings.Dialect = dialect(own[0])
-	}
-	stage, err := answer.New(settings)
+	})
 	c.fail(key+".answer", err)
 	return stage
+}
+
+// spoken is the dialect in which these quotas are learned of: that of the last that learns,
+// as limit.Settings has it. Nil: it is told by its look.
+func spoken(passes []table) *quota.Dialect {
+	for _, q := range slices.Backward(passes) {
+		if q.Learn {
+			return dialect(q.Limit)
+		}
+	}
+	return nil
 }
 
 // dialect is that of a limit; nil: it is told by its look.
@@ -55,18 +63,21 @@ func dialect(l config.Limit) *quota.Dialect {
 
 // found has the stages outside know what an answer means: by the call, of which one
 // attempt is under way at a time.
-func (u *Upstream) found(keys keys, observe func(context.Context, Event)) func(*http.Request, *http.Response, *answer.Finding) {
-	return func(req *http.Request, resp *http.Response, f *answer.Finding) {
+func (u *Upstream) found(keys keys, observe func(context.Context, Event)) answer.Found {
+	return func(req *http.Request, resp *http.Response, f *answer.Finding, begun time.Time) {
 		CallFrom(req.Context()).found(f)
 		switch {
 		case f != nil && f.Meaning == answer.Exhausted:
 			key := keys.credential(req)
 			if u.exhausted.refused(key, req.Method) {
 				observe(req.Context(), Event{Kind: EventExhausted, Upstream: u.Config.Name, Key: key, Reason: f.Word})
+				if !u.Exhausted(key) { // it was told of in the meantime, before this
+					observe(req.Context(), Event{Kind: EventReplenished, Upstream: u.Config.Name, Key: key})
+				}
 			}
 		case f == nil && resp.StatusCode < http.StatusBadRequest && u.exhausted.some():
 			key := keys.credential(req)
-			if u.exhausted.succeeded(key, req.Method) {
+			if u.exhausted.succeeded(key, req.Method, begun) {
 				observe(req.Context(), Event{Kind: EventReplenished, Upstream: u.Config.Name, Key: key})
 			}
 		}

@@ -1,10 +1,12 @@
 package policy_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,6 +81,8 @@ var refusals = []refusal{
 		outcome{policy.ClassThrottled, again("30s"), forbidden, 30 * time.Second, ""}},
 	{"github", "a secondary limit without one", 403, "X-RateLimit-Remaining: 4000\nX-RateLimit-Reset: in 3000s", `{"message":"You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}`,
 		outcome{policy.ClassThrottled, again("1m0s"), forbidden, time.Minute, ""}},
+	{"github", "too many, and it does not say of what", 429, "X-RateLimit-Remaining: 4000\nX-RateLimit-Reset: in 3000s", `{"message":"Too many requests."}`,
+		outcome{policy.ClassThrottled, again("1m0s"), limited, time.Minute, ""}},
 	{"github", "no permission", 403, "X-RateLimit-Remaining: 4000\nX-RateLimit-Reset: in 3000s", `{"message":"Must have admin rights to Repository."}`,
 		outcome{policy.ClassAuth, forbidden, forbidden, 0, ""}},
 
@@ -262,6 +266,49 @@ func TestQuotaIsExhaustedUntilSuchACallGoesThrough(t *testing.T) {
 	})
 }
 
+// When the money runs out, dozens of long calls may be under way that were taken before:
+// each that came through ended the alert, and the next refusal raised it again.
+func TestCallFromBeforeTheRefusalIsNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := policytest.Step{Status: 200, Delay: 10 * time.Second}
+		r := newRig(t, policytest.NewUpstream(t, slow, spent(), policytest.Step{Status: 200}))
+		set := r.compile(explained, nil)
+		var under sync.WaitGroup
+		under.Go(func() { call(t, set, "POST", "/", "") })
+		time.Sleep(time.Second)
+		call(t, set, "POST", "/", "")
+		under.Wait()
+		if got, want := r.kinds(), []string{"exhausted api.test"}; !slices.Equal(got, want) {
+			t.Errorf("told of %q, want %q", got, want)
+		}
+		call(t, set, "POST", "/", "")
+		if got, want := r.kinds(), []string{"exhausted api.test", "replenished api.test"}; !slices.Equal(got, want) {
+			t.Errorf("told of %q, want %q", got, want)
+		}
+	})
+}
+
+// A refusal is told of after it was noted, which may take its time. A call that went
+// through in between was told of first, and the alert stood for ever.
+func TestRefusalThatIsToldOfLateIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, policytest.NewUpstream(t, spent(), policytest.Step{Status: 200}))
+		var set *policy.Set
+		tell := r.env.Observe
+		r.env.Observe = func(ctx context.Context, e policy.Event) {
+			if e.Kind == policy.EventExhausted {
+				call(t, set, "POST", "/", "")
+			}
+			tell(ctx, e)
+		}
+		set = r.compile(explained, nil)
+		call(t, set, "POST", "/", "")
+		if got, want := r.kinds(), []string{"replenished api.test", "exhausted api.test", "replenished api.test"}; !slices.Equal(got, want) {
+			t.Errorf("told of %q, want %q", got, want)
+		}
+	})
+}
+
 // A reload does not forget what is exhausted, unless nothing could tell any more that it
 // is over.
 func TestReloadKeepsWhatIsExhausted(t *testing.T) {
@@ -275,6 +322,88 @@ func TestReloadKeepsWhatIsExhausted(t *testing.T) {
 			t.Errorf("after a reload: %v; without answer: %v", kept.Exhausted("api.test"), silent.Exhausted("api.test"))
 		}
 	})
+}
+
+// A reload that has calls go elsewhere, or with another credential, forgets what was
+// exhausted there, and nothing else: no call could tell any more that it is over, and the
+// alert stood until the next start.
+func TestReloadForgetsWhatNoCallCanTellOf(t *testing.T) {
+	document := func(url, token, acme, orders string) string {
+		return fmt.Sprintf(`
+[upstream.api]
+url = %q
+auth = { type = "bearer", token = %q }
+connection = { acme = { token = %q } }
+retry = { attempts = 1 }
+answer = [{ status = 429, field = "code", values = ["spent"], means = "exhausted" }]
+[[upstream.api.rule]]
+match = "/orders/**"
+auth = { type = "bearer", token = %q }
+`, url, token, acme, orders)
+	}
+	const home = "https://api.test"
+	before := document(home, "env:A", "env:B", "env:C")
+	for name, test := range map[string]struct {
+		after string
+		left  []string
+	}{
+		"another time":           {strings.Replace(before, "retry", "timeout = \"9s\"\nattempt_timeout = \"9s\"\nretry", 1), []string{"", " acme", " /orders/**"}},
+		"another credential":     {document(home, "env:Z", "env:B", "env:C"), []string{" acme", " /orders/**"}},
+		"another of acme":        {document(home, "env:A", "env:Z", "env:C"), []string{"", " /orders/**"}},
+		"no acme":                {strings.Replace(before, "acme", "other", 1), []string{"", " /orders/**"}},
+		"another of the rule":    {document(home, "env:A", "env:B", "env:Z"), []string{"", " acme"}},
+		"another rule":           {strings.Replace(before, "/orders/", "/bills/", 1), []string{"", " acme"}},
+		"another path":           {document(home+"/v2", "env:A", "env:B", "env:C"), []string{"", " acme", " /orders/**"}},
+		"another host":           {document("https://eu.test", "env:A", "env:B", "env:C"), nil},
+		"the host is still ours": {strings.Replace(before, home+"\"", "https://eu.test\"\nhosts = [\"api.test\"]", 1), []string{"", " acme", " /orders/**"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			refused := spent()
+			refused.Times = 3
+			r := newRig(t, policytest.NewUpstream(t, refused))
+			set := r.compile(before, nil)
+			call(t, set, "GET", "/", "")
+			call(t, set, "GET", "/orders/1", "")
+			as(t, set, "acme", "/")
+			next := r.compile(test.after, set)
+			if u := apiOf(t, set); !u.Exhausted("api.test") || !u.Exhausted("api.test acme") || !u.Exhausted("api.test /orders/**") {
+				t.Fatalf("%s: not all are exhausted before it is published", name)
+			}
+			new(policy.Live).Publish(next)
+			var left []string
+			for _, of := range []string{"", " acme", " /orders/**"} {
+				if apiOf(t, next).Exhausted("api.test" + of) {
+					left = append(left, of)
+				}
+			}
+			if !slices.Equal(left, test.left) {
+				t.Errorf("%s: of %q it is exhausted, want %q", name, left, test.left)
+			}
+		})
+	}
+}
+
+// So it is with the credentials of callers, which nobody sends any more where there is one
+// for all.
+func TestReloadForgetsWhatIsOfCallersOwnCredentials(t *testing.T) {
+	for document, kept := range map[string]bool{
+		explained: true,
+		strings.Replace(explained, "retry", "auth = { type = \"bearer\", token = \"env:A\" }\nretry", 1): false,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, policytest.NewUpstream(t, spent()))
+			set := r.compile(explained, nil)
+			req := policytest.NewRequest(t, "GET", "https://api.test/", "")
+			req.Header.Set("Authorization", "Bearer own")
+			policytest.Do(apiOf(t, set).Plan("GET", "/"), req.WithContext(policy.WithCall(req.Context(), &policy.Call{})))
+			key, _ := strings.CutPrefix(r.kinds()[0], "exhausted ")
+			next := r.compile(document, set)
+			new(policy.Live).Publish(next)
+			if got := apiOf(t, next).Exhausted(key); key == "api.test" || got != kept {
+				t.Errorf("%s: %s is kept: %v", document, key, got)
+			}
+		})
+	}
 }
 
 // A throttle that lasts for longer than the call has is its caller's at once, in the
@@ -328,6 +457,33 @@ func TestThrottleIsRetriedWhereA429Is(t *testing.T) {
 			t.Errorf("got %d %q", answer.Status, answer.Body)
 		}
 	})
+}
+
+// The time of a throttle is read as the limit reads it, which learns by the last of several
+// tables: it was read as the first has it, and a rule's was not looked at.
+func TestThrottleIsReadInTheDialectOfTheLimit(t *testing.T) {
+	const answers = `[[upstream.api.answer]]
+status = 403
+field  = "error"
+values = ["slow"]
+means  = "throttled"
+`
+	for name, document := range map[string]string{
+		"the last table": plain + "limit = [{ concurrency = 9 }, { concurrency = 5, dialect = \"milliseconds\" }]\n" + answers,
+		"of the rule":    plain + "limit = []\n" + answers + "[[upstream.api.rule]]\nmatch = \"/**\"\nlimit = { concurrency = 5, dialect = \"milliseconds\" }\n",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			slow := policytest.Step{Status: 403, Body: `{"error":"slow"}`, Header: http.Header{
+				"Content-Type": {"application/json"}, "X-Ratelimit-Remaining": {"0"}, "X-Ratelimit-Reset": {"1500"},
+			}}
+			provider := policytest.NewUpstream(t, slow, policytest.Step{})
+			r := newRig(t, provider)
+			r.env.Jitter = policytest.Jitter(0)
+			if answer, _ := call(t, r.compile(document, nil), "GET", "/", ""); answer.Status != 200 || answer.Took != 1500*time.Millisecond {
+				t.Errorf("%s: got %d after %v", name, answer.Status, answer.Took)
+			}
+		})
+	}
 }
 
 // A provider that says it is busy by a 503 is no better than one that says nothing.

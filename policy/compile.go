@@ -140,6 +140,8 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 	c.old = old
 	if u.exhausted = old.exhausted; u.exhausted == nil || !explains(cfg) {
 		u.exhausted = new(exhaustion)
+	} else {
+		u.replaced = replaced(old.Config, cfg)
 	}
 	u.transport = c.transport(u, old)
 	u.circuit = c.circuit(u, old)

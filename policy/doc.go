@@ -60,4 +60,7 @@
 // by where they are written; connections in use follow the new settings at their next
 // use. Compile changes nothing of the previous Set: a failed reload
 // is no reload. [Live] publishes a Set; a call loads it exactly once.
+//
+// A restart keeps less: tokens (see [Env].Keep), and how far quotas are spent that take
+// long to come back (see [Set.KeptQuotas]).
 package policy

@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
-
-	"outrider/policy/limit"
 )
 
 // An Explanation says what would happen now to a call, and why.
@@ -31,15 +28,6 @@ type Explanation struct {
 	Timeout    string            `json:"timeout,omitempty"`
 	Captured   string            `json:"captured,omitempty"` // what is done with an https URL of a proxy client: opened, or passed through
 	Verdict    string            `json:"verdict"`            // what would happen, in a sentence
-}
-
-// QuotaForecast is what a call would meet at one quota.
-type QuotaForecast struct {
-	Key   string  `json:"key"`
-	Limit string  `json:"limit"`
-	Cost  int     `json:"cost"` // what it spends of the rate
-	Line  Line    `json:"line"` // who waits there
-	Wait  float64 `json:"wait"` // seconds until its turn, if it is of normal priority and its caller has no others in line
 }
 
 // Explain says what would happen now to a call of method to target: a full URL
@@ -78,7 +66,8 @@ func (s *Set) Explain(ctx context.Context, method, target, connection string) (*
 			e.target(scheme, host, path, query)
 		}
 	}
-	req := &http.Request{Method: e.Method, URL: &url.URL{Scheme: scheme, Host: host}, Header: http.Header{}}
+	unescaped, _ := url.PathUnescape(path) // it was parsed
+	req := &http.Request{Method: e.Method, URL: &url.URL{Scheme: scheme, Host: host, Path: unescaped}, Header: http.Header{}}
 	key := keys.credential(req)
 
 	quotas, wait, longest := u.forecast(plan, keys, req)
@@ -196,28 +185,6 @@ func (s *Set) isBaseURL(u *url.URL) bool {
 	return port != "" && u.Port() == port && (u.Hostname() == "localhost" || strings.HasPrefix(u.Hostname(), "127.") || u.Hostname() == "::1")
 }
 
-// forecast is what a call would meet at the quotas of the upstream, and then at those of
-// the rule; how long it would wait for all of them; and how long it may.
-func (u *Upstream) forecast(plan *Plan, keys keys, req *http.Request) (forecast []QuotaForecast, wait, longest time.Duration) {
-	passes := u.base.quotas
-	if plan != u.base {
-		passes = slices.Concat(u.base.quotas, plan.quotas)
-	}
-	cost := plan.Policy.Cost
-	stops, wait := u.quotas.Forecast(u.way(passes, cost, keys), req, limit.Claim{})
-	longest = plan.Policy.Timeout
-	for i, stop := range stops {
-		q := passes[i]
-		if q.MaxWait > 0 || stop.Wait > 0 { // With 0 nobody waits for this one, but for others.
-			longest = min(longest, q.MaxWait)
-		}
-		forecast = append(forecast, QuotaForecast{
-			Key: stop.Key, Limit: limitText(q.Limit), Cost: cost, Line: Line(stop.Line), Wait: stop.Wait.Seconds(),
-		})
-	}
-	return forecast, wait, longest
-}
-
 // verdict puts the forecast in a sentence: the call would wait so long for its turn, and
 // may wait so long.
 func (e *Explanation) verdict(wait, longest time.Duration) string {
@@ -227,11 +194,5 @@ func (e *Explanation) verdict(wait, longest time.Duration) string {
 	if e.Circuit.State == "open" && e.Circuit.Until != nil {
 		return fmt.Sprintf("refused with 503 circuit-open until %s", e.Circuit.Until.Format(time.RFC3339))
 	}
-	switch {
-	case wait > longest:
-		return fmt.Sprintf("refused with 429: its turn would come in %.3f s, and it may wait %s", wait.Seconds(), longest)
-	case wait > 0:
-		return fmt.Sprintf("sent in %.3f s, when its turn comes", wait.Seconds())
-	}
-	return "sent at once"
+	return turnText(e.Quotas, wait, longest)
 }

@@ -38,8 +38,13 @@ func (k keys) per(per string) func(*http.Request) string {
 	return k.credential
 }
 
-// keySeed keeps the keys of callers' own credentials from being guessed back.
+// keySeed keeps the keys of callers' own credentials from being guessed back. They are
+// others in each process.
 var keySeed = maphash.MakeSeed()
+
+// callerMark is in the keys of callers' own credentials, and in no others: no connection
+// has a colon in its name.
+const callerMark = " caller:"
 
 func (u *Upstream) keys(credential string) keys {
 	k := keys{upstream: u.Config.Name}
@@ -52,7 +57,7 @@ func (u *Upstream) keys(credential string) keys {
 			if own == "" {
 				return req.URL.Host
 			}
-			return req.URL.Host + " caller-" + strconv.FormatUint(maphash.String(keySeed, own)>>32, 16)
+			return req.URL.Host + callerMark + strconv.FormatUint(maphash.String(keySeed, own)>>32, 16)
 		}
 	default:
 		k.credential = func(req *http.Request) string { return req.URL.Host + " " + credential }

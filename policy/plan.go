@@ -38,7 +38,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 	}
 	again := c.retry(u, key, p.Retry)
 	passes := slices.Concat(extra, own) // those of the rule first: see Upstream.way
-	means := c.answers(key, p, u.Config.Limits)
+	means := c.answers(key, p, passes)
 	build := func(source auth.Source, keys keys) Chain {
 		if signing, ok := source.(*auth.SigV4); ok && signing != nil {
 			source = signing.WithReplayBody(p.ReplayBody)

@@ -3,7 +3,6 @@ package policy
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -132,18 +131,3 @@ func onTheWay(per time.Duration) time.Duration { return min(per/50, 250*time.Mil
 
 // styles are how what is learned is used, by the setting shape.
 var styles = map[string]pace.Style{"auto": pace.Auto, "window": pace.Spend, "smooth": pace.Spread}
-
-// limitText is a limit as it is configured, for people: "learned" if it is not.
-func limitText(l config.Limit) string {
-	var parts []string
-	if l.Rate.Count > 0 {
-		parts = append(parts, l.Rate.String())
-	}
-	if l.Concurrency > 0 {
-		parts = append(parts, strconv.Itoa(l.Concurrency)+" at once")
-	}
-	if parts == nil {
-		return "learned"
-	}
-	return strings.Join(parts, ", ")
-}

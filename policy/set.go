@@ -131,6 +131,7 @@ type Upstream struct {
 	budget    *retry.Budget
 	repeats   *retry.Repeats
 	exhausted *exhaustion
+	replaced  func(key string) bool // of these there is another one than before: see adopt; nil: of none
 
 	credentials map[string]*credential // name → those that are fetched
 	named       map[string]auth.Source // name of a connection → the credential that the file has for it
@@ -275,6 +276,9 @@ func (s *Set) adopt() {
 	for _, u := range s.upstreams {
 		u.quotas.Adopt()
 		u.circuit.Adopt()
+		if u.replaced != nil {
+			u.exhausted.gone(u.replaced)
+		}
 	}
 }
 
@@ -321,11 +325,8 @@ func (u *Upstream) status() UpstreamStatus {
 	for _, plan := range u.Plans() {
 		for _, quota := range plan.quotas {
 			for _, s := range states {
-				if s.Table == quota.name {
-					status.Quotas = append(status.Quotas, QuotaStatus{
-						Key: s.Key, Limit: limitText(quota.Limit), Tokens: s.Tokens,
-						Active: s.Active, Waiting: s.Waiting, Line: Line(s.Line), Gate: future(s.Gate),
-					})
+				if s.Table == quota.name && !forgotten(s) {
+					status.Quotas = append(status.Quotas, quotaStatus(quota.Limit, s))
 				}
 			}
 		}

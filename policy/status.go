@@ -20,17 +20,6 @@ type UpstreamStatus struct {
 	Connections *ConnectionsStatus `json:"connections,omitempty"` // those in use, and of the configuration
 }
 
-// QuotaStatus is the state of one quota.
-type QuotaStatus struct {
-	Key     string     `json:"key"`
-	Limit   string     `json:"limit"`          // as configured: "100/s"
-	Tokens  float64    `json:"tokens"`         // calls that may be sent at once; 0 without a rate
-	Active  int        `json:"active"`         // calls under way that hold a slot
-	Waiting int        `json:"waiting"`        // calls in line, for this quota more than for their others
-	Line    Line       `json:"line"`           // the same by class
-	Gate    *time.Time `json:"gate,omitempty"` // closed by the provider until then
-}
-
 // Line is how many calls wait in each class. A call that has waited long is in a
 // higher class than that of its priority.
 type Line struct {

@@ -50,7 +50,8 @@
 // query that is signed, and for a credential in it. Header values
 // keep their bytes and their order, save for Location and Link in answers to calls
 // by base URL, and for a credential that an answer repeats; from an answer inside
-// of opened TLS, Alt-Svc is taken. Nothing is added towards the upstream, no Via,
+// of opened TLS, Alt-Svc is taken, and from an Accept-Encoding what could not be read
+// where answers are looked into. Nothing is added towards the upstream, no Via,
 // no X-Forwarded-For, no Accept-Encoding. Bodies are not touched. What concerns
 // one connection only stays with that connection (RFC 9110 section 7.6.1), in both
 // directions.

@@ -2,7 +2,9 @@ package answer_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -37,6 +39,12 @@ func TestPathsAreFollowedThroughLists(t *testing.T) {
 		"no part":                     {"message", nil, []string{"secondary"}, `{"message":"Must have admin rights"}`, ""},
 		"the last of two of one name": {"a", []string{"x"}, nil, `{"a":"y","a":"x"}`, "x"},
 		"deeper than anybody writes":  {"a", nil, []string{"x"}, strings.Repeat("[", 11000) + `"x"` + strings.Repeat("]", 11000), ""},
+		"a word by its numbers":       {"error", []string{"ratelimited"}, nil, `{"error":"r\u0061telim\u0069ted"}`, "ratelimited"},
+		"behind another number":       {"error", []string{"ratelimited"}, nil, `{"a":"\u00e4","error":"\u0072atelimited"}`, "ratelimited"},
+		"only another number":         {"error", []string{"ratelimited"}, nil, `{"a":"\u00e4","error":"r\u00e4telimited\u00"}`, ""},
+		"a word that can be escaped":  {"error", []string{"rate/limited"}, nil, `{"error":"rate\/limited"}`, "rate/limited"},
+		"a word beyond ASCII":         {"error", []string{"für"}, nil, `{"error":"f\u00fcr"}`, "für"},
+		"a word in another place":     {"error", []string{"ratelimited"}, nil, `{"text":"ratelimited","error":"x"}`, ""},
 		"no table":                    {"a", []string{"x"}, nil, `"x"`, ""},
 	} {
 		rule := answer.Rule{Statuses: []int{429}, Field: test.path, Values: test.values, Contains: test.contains, Means: answer.Refused}
@@ -62,10 +70,10 @@ func TestHeadersAreLookedAtWithoutTheBody(t *testing.T) {
 	}{
 		"is there":          {nil, nil, []string{""}, "X-Reason"},
 		"is not there":      {nil, nil, nil, ""},
-		"has the value":     {[]string{"0", "1"}, nil, []string{" 1 "}, "1"},
-		"in the second":     {[]string{"1"}, nil, []string{"2", "1"}, "1"},
+		"has the value":     {[]string{"0", "1"}, nil, []string{" 1 "}, "X-Reason: 1"},
+		"in the second":     {[]string{"1"}, nil, []string{"2", "1"}, "X-Reason: 1"},
 		"has another value": {[]string{"0"}, nil, []string{"01"}, ""},
-		"has it in it":      {nil, []string{"per-issue"}, []string{"Jira-Per-Issue-on-write"}, "per-issue"},
+		"has it in it":      {nil, []string{"per-issue"}, []string{"Jira-Per-Issue-on-write"}, "X-Reason: per-issue"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			step := jsonStep(403, "{}")
@@ -163,7 +171,7 @@ func TestHalfOfTheCallIsLeft(t *testing.T) {
 		ctx, cancel := context.WithTimeout(req.Context(), time.Second)
 		defer cancel()
 		begun := time.Now()
-		resp, err := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding) {})(policytest.NewUpstream(t, step)).RoundTrip(req.WithContext(ctx))
+		resp, err := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding, time.Time) {})(policytest.NewUpstream(t, step)).RoundTrip(req.WithContext(ctx))
 		if err != nil || time.Since(begun) != 500*time.Millisecond {
 			t.Errorf("answered %v after %v", err, time.Since(begun))
 		}
@@ -174,7 +182,7 @@ func TestHalfOfTheCallIsLeft(t *testing.T) {
 func TestErrorsAreNobodysAnswer(t *testing.T) {
 	stage, _ := answer.New(answer.Settings{Rules: []answer.Rule{quotaSpent}})
 	broken := errors.New("broken")
-	rt := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding) { t.Error("told of it") })(policytest.NewUpstream(t, policytest.Step{Err: broken}))
+	rt := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding, time.Time) { t.Error("told of it") })(policytest.NewUpstream(t, policytest.Step{Err: broken}))
 	if _, err := rt.RoundTrip(policytest.NewRequest(t, "GET", "https://api.test/", "")); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
@@ -204,11 +212,49 @@ func TestRulesAreChecked(t *testing.T) {
 func TestOtherAnswersCostNothing(t *testing.T) {
 	stage, _ := answer.New(answer.Settings{Rules: []answer.Rule{quotaSpent}})
 	resp := &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: http.NoBody}
-	rt := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding) {})(roundTripper(func(*http.Request) (*http.Response, error) { return resp, nil }))
+	rt := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding, time.Time) {})(roundTripper(func(*http.Request) (*http.Response, error) { return resp, nil }))
 	req := policytest.NewRequest(t, "GET", "https://api.test/", "")
 	if n := testing.AllocsPerRun(100, func() { _, _ = rt.RoundTrip(req) }); n != 0 { //nolint:bodyclose // it has none
 		t.Errorf("%v allocations", n)
 	}
+}
+
+// A good answer that is looked into is not read as JSON, unless it has one of the words.
+func TestGoodAnswersCostLittle(t *testing.T) {
+	rules := []answer.Rule{
+		{Statuses: []int{200}, GraphQL: true, Means: answer.Throttled},
+		{Statuses: []int{200}, Field: "error", Values: []string{"ratelimited"}, Means: answer.Throttled},
+	}
+	stage, _ := answer.New(answer.Settings{Rules: rules})
+	good := `{"ok":true,"channels":[` + strings.Repeat(`{"name":"f\u00fcr","num":12},`, 1000) + `{}]}`
+	rt := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding, time.Time) {})(roundTripper(func(*http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(good))}, nil
+	}))
+	req := policytest.NewRequest(t, "GET", "https://api.test/", "")
+	n := testing.AllocsPerRun(100, func() {
+		resp, _ := rt.RoundTrip(req)
+		_ = resp.Body.Close()
+	})
+	if n > 60 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// FuzzValues finds whatever word a body has, however it is written there.
+func FuzzValues(f *testing.F) {
+	for _, seed := range []string{`"r\u0061telimited"`, `"a\/b"`, `"\u00e4\u0065"`, `"\ud83d\ude00"`, `1e5`, `true`, `"\""`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		var text string
+		if json.Unmarshal([]byte(value), &text) != nil || text == "" {
+			return
+		}
+		rule := answer.Rule{Statuses: []int{429}, Field: "a", Values: []string{text}, Means: answer.Refused}
+		if got := through(t, answer.Settings{Rules: []answer.Rule{rule}}, jsonStep(429, `{"a":`+value+`}`)).found; wordOf(got) != text {
+			t.Errorf("%s: found %q, want %q", value, wordOf(got), text)
+		}
+	})
 }
 
 // FuzzFind looks for a word in what a provider may send: nothing panics, the body stays

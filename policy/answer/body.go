@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"strings"
@@ -17,30 +18,30 @@ const (
 	chunk    = 4 << 10         // bytes that are read at a time
 )
 
-// text reads the body of an answer, if it is short JSON and comes within d, and puts it
-// back. It is nil otherwise.
-func text(resp *http.Response, d time.Duration) []byte {
+// text reads the body of an answer, if it is short JSON and comes within d; it is nil
+// otherwise. The answer to go on with is the one that is returned: what was read is in
+// front of its body.
+func text(resp *http.Response, d time.Duration) (*http.Response, []byte) {
 	packed := false
 	switch strings.ToLower(resp.Header.Get("Content-Encoding")) {
 	case "", "identity":
 	case "gzip", "x-gzip":
 		packed = true
 	default:
-		return nil
+		return resp, nil
 	}
 	if resp.Body == nil || resp.Body == http.NoBody || resp.ContentLength > longest || !isJSON(resp.Header.Get("Content-Type")) || d <= 0 {
-		return nil
+		return resp, nil
 	}
-	b := &readAhead{body: resp.Body, left: make(chan struct{})}
-	resp.Body = b
+	b := newReadAhead(resp)
 	whole, ok := b.whole(d)
-	switch {
-	case !ok:
-		return nil
-	case packed:
-		return unpacked(whole)
+	if !ok {
+		return &b.resp, nil
 	}
-	return whole
+	if packed {
+		whole = unpacked(whole)
+	}
+	return &b.resp, bytes.TrimPrefix(whole, []byte("\xef\xbb\xbf")) // a byte order mark may be ignored (RFC 8259 section 8.1)
 }
 
 // isJSON reports whether a media type is of JSON (RFC 8259, RFC 6839 section 3.1).
@@ -65,14 +66,25 @@ func unpacked(b []byte) []byte {
 // A readAhead is a body whose beginning was read before anybody asked for it. A
 // goroutine reads, so that nobody has to wait for more than they want to; it ends with
 // the body, after longest bytes, or with the read that is under way when stop is set.
+//
+// The last read of a body writes into the trailers of its answer. So its reader has an
+// answer with trailers of its own, which come when it has read to the end.
 type readAhead struct {
 	body io.ReadCloser
-	left chan struct{} // closed when the goroutine has left body to its reader
+	from *http.Response // whose body it was
+	resp http.Response  // that its reader has
+	left chan struct{}  // closed when the goroutine has left body to its reader
 
 	mu    sync.Mutex
 	begin []byte // what was read, and not given out yet
 	err   error  // that ended the reading
 	stop  bool   // nobody waits for more
+}
+
+func newReadAhead(from *http.Response) *readAhead {
+	b := &readAhead{body: from.Body, from: from, resp: *from, left: make(chan struct{})}
+	b.resp.Body, b.resp.Trailer = b, from.Trailer.Clone()
+	return b
 }
 
 // whole gives the body, if it comes within d and is not too long. It is called once,
@@ -112,10 +124,23 @@ func (b *readAhead) Read(p []byte) (int, error) {
 	if n := b.take(p); n > 0 {
 		return n, nil
 	}
-	if b.err != nil {
-		return 0, b.err
+	n, err := 0, b.err
+	if err == nil {
+		n, err = b.body.Read(p)
 	}
-	return b.body.Read(p)
+	if err != nil {
+		b.trailers()
+	}
+	return n, err
+}
+
+// trailers gives the reader those that came with the end of the body.
+func (b *readAhead) trailers() {
+	if b.resp.Trailer == nil {
+		b.resp.Trailer = b.from.Trailer
+		return
+	}
+	maps.Copy(b.resp.Trailer, b.from.Trailer)
 }
 
 func (b *readAhead) take(p []byte) int {

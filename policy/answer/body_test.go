@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -40,7 +42,7 @@ func through(t *testing.T, settings answer.Settings, step policytest.Step) look 
 	var l look
 	told := 0
 	provider := policytest.NewUpstream(t, step)
-	rt := stage.Wrap(func(_ *http.Request, _ *http.Response, f *answer.Finding) { l.found, told = f, told+1 })(provider)
+	rt := stage.Wrap(func(_ *http.Request, _ *http.Response, f *answer.Finding, _ time.Time) { l.found, told = f, told+1 })(provider)
 	begun := time.Now()
 	resp, err := rt.RoundTrip(policytest.NewRequest(t, "GET", "https://api.test/", ""))
 	if err != nil {
@@ -92,6 +94,7 @@ func TestBodyGoesOnAsItCame(t *testing.T) {
 		"broken JSON":                      {"application/json", "", 429, spent[:len(spent)-1], false},
 		"JSON, and more":                   {"application/json", "", 429, spent + "{}", false},
 		"JSON, and space":                  {"application/json", "", 429, spent + " \r\n", true},
+		"JSON behind a byte order mark":    {"application/json", "", 429, "\xef\xbb\xbf" + spent, true},
 		"nothing":                          {"application/json", "", 429, "", false},
 		"gzip":                             {"application/json", "gzip", 429, zipped(spent), true},
 		"no gzip, although it says so":     {"application/json", "gzip", 429, spent, false},
@@ -126,6 +129,46 @@ func TestBodyBreaksOffWhereItDid(t *testing.T) {
 		t.Errorf("found %v, and the reader got %q and %v", got.found, got.body, got.err)
 	}
 }
+
+// The last read of a body writes into the trailers of its answer, and a goroutine may be
+// at it while whoever passes the answer on looks up which will come: a map that is written
+// and read at a time ends the process. And trailers that nobody announced were there at
+// once, and so were announced after all. So they are there when the body has been read by
+// its reader, and not before.
+func TestTrailersComeWithTheEndOfTheBody(t *testing.T) {
+	for name, announced := range map[string]http.Header{"announced": {"X-Sum": nil}, "not announced": nil} {
+		transport := roundTripper(func(req *http.Request) (*http.Response, error) {
+			resp := &http.Response{StatusCode: 429, Header: http.Header{"Content-Type": {"application/json"}}, Trailer: maps.Clone(announced), ContentLength: -1, Request: req}
+			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(spent), atEnd(func() {
+				if resp.Trailer == nil { // as net/http does it
+					resp.Trailer = http.Header{}
+				}
+				resp.Trailer.Set("X-Sum", "1")
+			})))
+			return resp, nil
+		})
+		stage, _ := answer.New(answer.Settings{Rules: []answer.Rule{quotaSpent}})
+		var found *answer.Finding
+		rt := stage.Wrap(func(_ *http.Request, _ *http.Response, f *answer.Finding, _ time.Time) { found = f })(transport)
+		resp, err := rt.RoundTrip(policytest.NewRequest(t, "GET", "https://api.test/", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found == nil || !maps.EqualFunc(resp.Trailer, announced, slices.Equal) {
+			t.Errorf("%s: found %v, and trailers %v before the body was read", name, found, resp.Trailer)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if string(body) != spent || err != nil || resp.Trailer.Get("X-Sum") != "1" {
+			t.Errorf("%s: got %q, %v and trailers %v", name, body, err, resp.Trailer)
+		}
+		resp.Body.Close()
+	}
+}
+
+// atEnd is the end of a body, at which something happens.
+type atEnd func()
+
+func (f atEnd) Read([]byte) (int, error) { f(); return 0, io.EOF }
 
 // Nobody waits for a body that does not come: not for more than two seconds, not for
 // more than the attempt has left, and not for more than half of what the call has.
@@ -178,7 +221,7 @@ func TestStreamGoesOnBehindWhatWasRead(t *testing.T) {
 		rule := answer.Rule{Statuses: []int{200}, Field: "error", Values: []string{"ratelimited"}, Means: answer.Throttled}
 		stage, _ := answer.New(answer.Settings{Rules: []answer.Rule{rule}})
 		begun := time.Now()
-		resp, err := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding) {})(transport).RoundTrip(policytest.NewRequest(t, "GET", "https://api.test/", ""))
+		resp, err := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding, time.Time) {})(transport).RoundTrip(policytest.NewRequest(t, "GET", "https://api.test/", ""))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,7 +249,7 @@ func TestClosingEndsTheReading(t *testing.T) {
 		step := jsonStep(429, spent[:20])
 		step.Stall = true
 		stage, _ := answer.New(answer.Settings{Rules: []answer.Rule{quotaSpent}})
-		resp, err := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding) {})(policytest.NewUpstream(t, step)).
+		resp, err := stage.Wrap(func(*http.Request, *http.Response, *answer.Finding, time.Time) {})(policytest.NewUpstream(t, step)).
 			RoundTrip(policytest.NewRequest(t, "GET", "https://api.test/", ""))
 		if err != nil {
 			t.Fatal(err)

@@ -8,8 +8,7 @@
 //	limit(answer(credential(attempt(transport))))
 //
 // It is one decorator, inside of all stages that act on an answer, so that all of them
-// act on the same [Finding]. It changes nothing: it tells, and the answer goes on
-// byte for byte.
+// act on the same [Finding]. It tells, and the answer goes on byte for byte.
 //
 // # What is read
 //
@@ -17,7 +16,9 @@
 // that is JSON, and that no Rule before it has explained; at most 64 KiB, since an
 // answer that refuses is short, and for at most two seconds. A longer or slower body is
 // passed on with what was read in front, and means what its status says. One that is
-// compressed by gzip is unpacked for reading alone.
+// compressed by gzip is unpacked for reading alone. Other codings are not asked for, where
+// a Rule looks into bodies: a decoder of each would be at the mercy of whoever answers (165
+// bytes of br cost 17 MB and a tenth of a second).
 //
 // Nothing of a body is kept or shown: a Finding has the words of its Rule, which come
 // from the configuration.

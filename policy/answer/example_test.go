@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"outrider/policy/answer"
 )
@@ -26,7 +27,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	client := stage.Wrap(func(_ *http.Request, _ *http.Response, f *answer.Finding) { fmt.Println(f) })(provider)
+	client := stage.Wrap(func(_ *http.Request, _ *http.Response, f *answer.Finding, _ time.Time) { fmt.Println(f) })(provider)
 	req, _ := http.NewRequest("POST", "https://api.example.com/v1/chat/completions", nil)
 	resp, err := client.RoundTrip(req)
 	if err != nil {

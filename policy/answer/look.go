@@ -3,6 +3,7 @@ package answer
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"outrider/policy/hint"
@@ -14,11 +15,29 @@ import (
 type look struct {
 	stage    *Stage
 	ctx      context.Context // of the request
-	resp     *http.Response
-	begun    time.Time // the attempt
+	resp     *http.Response  // to go on with
+	begun    time.Time       // the attempt
 	read     bool
 	body     []byte // nil: it says nothing
-	document any    // the body as JSON; nil: it is none
+	parsed   bool
+	document any // see json
+}
+
+// throttled is what GraphQL says of a query that costs more points than there are.
+const throttled = "THROTTLED"
+
+// find tries the patterns in their order.
+func (l *look) find() *Finding {
+	for i := range l.stage.patterns {
+		p := &l.stage.patterns[i]
+		if !slices.Contains(p.Statuses, l.resp.StatusCode) {
+			continue
+		}
+		if f := l.at(p); f != nil {
+			return f
+		}
+	}
+	return nil
 }
 
 // at is what the answer means if it fits p.
@@ -28,13 +47,16 @@ func (l *look) at(p *pattern) *Finding {
 	var points time.Duration
 	switch {
 	case p.GraphQL:
-		word = "THROTTLED"
-		points, fits = l.points()
+		word = throttled
+		if l.load(); p.glance.passes(l.body) {
+			points, fits = l.points()
+		}
 	case p.Header != "":
 		word, fits = p.inHeader(l.resp.Header)
 	default:
-		l.load()
-		word, fits = p.find(l.document, p.path)
+		if l.load(); p.glance.passes(l.body) {
+			word, fits = p.find(l.json(), p.path)
+		}
 	}
 	if !fits {
 		return nil
@@ -45,7 +67,6 @@ func (l *look) at(p *pattern) *Finding {
 // points reports whether a query of GraphQL was refused, and how long it takes until
 // there are as many points as it wanted: (wanted - available) / restored in a second.
 func (l *look) points() (wait time.Duration, refused bool) {
-	l.load()
 	now := time.Now()
 	t, ok := quota.ParseThrottle(l.body, now)
 	if !ok || !t.Refused {
@@ -77,8 +98,15 @@ func (l *look) load() {
 	if end, ok := l.ctx.Deadline(); ok {
 		d = min(d, end.Sub(now)/2)
 	}
-	l.body = text(l.resp, d)
-	l.document = parse(l.body)
+	l.resp, l.body = text(l.resp, d) //nolint:bodyclose // it is that of the answer, which goes on
+}
+
+// json is the body that was loaded, as JSON; nil: it is none.
+func (l *look) json() any {
+	if !l.parsed {
+		l.parsed, l.document = true, parse(l.body)
+	}
+	return l.document
 }
 
 // after is for how long the answer asks to be left alone, by the first of these that

@@ -74,10 +74,11 @@ type pattern struct {
 	Rule
 	path     []string // of Field
 	contains []string // in lower case
+	glance   glance   // before a body is read
 }
 
 func newPattern(r Rule) pattern {
-	p := pattern{Rule: r}
+	p := pattern{Rule: r, glance: newGlance(&r)}
 	p.Header = http.CanonicalHeaderKey(r.Header)
 	if r.Field != "" {
 		p.path = strings.Split(r.Field, ".")
@@ -104,7 +105,8 @@ func (p *pattern) word(text string) (word string, fits bool) {
 	return "", false
 }
 
-// inHeader looks for the word in the header.
+// inHeader looks for the word in the header, and names both: a word of a header is often
+// a mere number.
 func (p *pattern) inHeader(h http.Header) (word string, fits bool) {
 	values := h[p.Header]
 	if len(p.Values)+len(p.Contains) == 0 {
@@ -112,7 +114,7 @@ func (p *pattern) inHeader(h http.Header) (word string, fits bool) {
 	}
 	for _, v := range values {
 		if word, fits = p.word(strings.Trim(v, " \t")); fits {
-			return word, true
+			return p.Header + ": " + word, true
 		}
 	}
 	return "", false

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"outrider/policy/quota"
@@ -30,7 +29,7 @@ type Settings struct {
 // A Finding is what an answer means. It does not change.
 type Finding struct {
 	Meaning Meaning
-	Word    string // of the Rule, which the answer has: "insufficient_quota"
+	Word    string // of the Rule, which the answer has: "insufficient_quota", "X-Ratelimit-Remaining: 0"
 
 	// After is for how long the provider wants to be left alone, from when the answer
 	// came. 0: it does not say.
@@ -49,6 +48,7 @@ func (f *Finding) String() string {
 type Stage struct {
 	set      Settings
 	patterns []pattern
+	reads    bool // bodies
 }
 
 // New checks the settings, and reports everything that is wrong with them.
@@ -61,44 +61,38 @@ func New(s Settings) (*Stage, error) {
 			continue
 		}
 		stage.patterns = append(stage.patterns, newPattern(s.Rules[i]))
+		stage.reads = stage.reads || s.Rules[i].Header == ""
 	}
 	return stage, errors.Join(errs...)
 }
 
-// Wrap returns a decorator that tells found what each answer means, before anybody
-// else has it: nil, if no Rule fits it.
-func (s *Stage) Wrap(found func(*http.Request, *http.Response, *Finding)) func(http.RoundTripper) http.RoundTripper {
+// Found is told what an answer means, before anybody else has it: nil, if no Rule fits
+// it. The attempt began at begun.
+type Found func(req *http.Request, resp *http.Response, f *Finding, begun time.Time)
+
+// Wrap returns a decorator that tells found what each answer means.
+func (s *Stage) Wrap(found Found) func(http.RoundTripper) http.RoundTripper {
 	return func(next http.RoundTripper) http.RoundTripper { return &transport{s, found, next} }
 }
 
 type transport struct {
 	stage *Stage
-	found func(*http.Request, *http.Response, *Finding)
+	found Found
 	next  http.RoundTripper
 }
 
 // RoundTrip passes the answer on as it is, and tells what it means.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	begun := time.Now()
-	resp, err := t.next.RoundTrip(req)
+	begun, asked := time.Now(), req
+	if t.stage.reads {
+		asked = legible(req)
+	}
+	resp, err := t.next.RoundTrip(asked)
 	if err != nil {
 		return nil, err
 	}
-	t.found(req, resp, t.stage.find(req.Context(), resp, begun))
-	return resp, nil
-}
-
-// find tries the patterns in their order.
-func (s *Stage) find(ctx context.Context, resp *http.Response, begun time.Time) *Finding {
-	l := look{stage: s, ctx: ctx, resp: resp, begun: begun}
-	for i := range s.patterns {
-		p := &s.patterns[i]
-		if !slices.Contains(p.Statuses, resp.StatusCode) {
-			continue
-		}
-		if f := l.at(p); f != nil {
-			return f
-		}
-	}
-	return nil
+	l := look{stage: t.stage, ctx: req.Context(), resp: resp, begun: begun}
+	f := l.find()
+	t.found(req, l.resp, f, begun)
+	return l.resp, nil
 }

@@ -96,7 +96,8 @@ func (d *dispatcher) keptAt(m *meter) reservation {
 // When a slot is free cannot be told. So a head keeps none as long as its rates make it
 // wait. When these let it go and a slot does not, it lets others spend the rates, and
 // keeps the slots as they come free, one meter after the other; and when it has all of
-// them, what it needs of the rates.
+// them, what it needs of the rates. An answer may tell that one of these has nothing for
+// long; then the slots are not kept.
 func (d *dispatcher) reserve(l *lane, w *waiter, now time.Time) {
 	due, gated, full := true, false, len(l.meters)
 	turn := now
@@ -118,7 +119,7 @@ func (d *dispatcher) reserve(l *lane, w *waiter, now time.Time) {
 		l.wake = l.decided(now, w.cost)
 	}
 	l.wake = l.sooner(now)
-	w.ripe = (w.ripe || due && full < len(l.meters)) && !gated
+	w.ripe = (w.ripe || due && full < len(l.meters)) && !gated && !l.distant(now, w.cost)
 	for i, m := range l.meters {
 		kept := d.keptAt(m)
 		if w.ripe && i < full && !kept.slot {
@@ -129,6 +130,18 @@ func (d *dispatcher) reserve(l *lane, w *waiter, now time.Time) {
 		}
 		m.kept = kept
 	}
+}
+
+// distant reports whether a bucket lets a call go only when a slot that others take now
+// has long come back.
+func (l *lane) distant(now time.Time, cost int) bool {
+	var held time.Duration
+	for _, m := range l.meters {
+		held = max(held, m.held)
+	}
+	return slices.ContainsFunc(l.meters, func(m *meter) bool {
+		return m.learned != nil && !m.due(now, cost) && m.turnOf(now, 0, cost).Sub(now) > held
+	})
 }
 
 // decided is when the buckets that wait for answers let a call go even if none comes;

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -78,14 +79,70 @@ func TestUsualBucketIsTheOneOfMostRoutes(t *testing.T) {
 		g := newGroup(t, unlimited(), nil)
 		c := newCaller(t, g, w)
 		c.call(t.Context(), "customers/1")
-		if got := g.waitOf("/customers/3"); got != 0 {
+		if got := g.waitOf("/invoices/3"); got != 0 {
 			t.Errorf("after one answer, another route waits for %v", got)
 		}
-		c.call(t.Context(), "customers/2")
-		if got := g.waitOf("/customers/3"); got != time.Minute {
+		c.call(t.Context(), "orders/2")
+		if got := g.waitOf("/invoices/3"); got != time.Minute {
 			t.Errorf("after two, it waits for %v, want 1m", got)
 		}
 	})
+}
+
+// Calls to things of one kind count to one bucket. Each of them was a route of its own,
+// of which nothing was known before it was sent: a batch of them went out against a bucket
+// that was spent.
+func TestThingsOfOneKindAreOneRoute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire()
+		w.answer = func(name string) *http.Response {
+			if strings.Contains(name, "items") {
+				return w.left(200, 30, 0, 50*time.Second, "items")
+			}
+			return w.left(200, 5000, 4000, time.Hour, "core")
+		}
+		g := newGroup(t, unlimited(), nil)
+		c := newCaller(t, g, w)
+		for _, name := range []string{"v1/a", "v1/b", "v1/items/17"} {
+			c.call(t.Context(), name)
+		}
+		for path, want := range map[string]time.Duration{
+			"/v1/items/18": 50 * time.Second, "/v1/items/7c9e6679": 50 * time.Second, "/v1/items": 50 * time.Second,
+			"/v1/a": 0, "/v1/others/18": 0, "/v2": 0, "/": 0, "": 0,
+		} {
+			if got := g.waitOf(path); got != want {
+				t.Errorf("%s waits for %v, want %v", path, got, want)
+			}
+		}
+	})
+}
+
+// What is remembered of a route is short, however long its path was.
+func TestRoutesAreBounded(t *testing.T) {
+	w := newWire()
+	n := 0
+	w.answer = func(string) *http.Response {
+		n++
+		return w.left(200, 1e6, 9e5, time.Minute, []string{"odd", "even"}[n%2])
+	}
+	g := newGroup(t, unlimited(), nil)
+	c := newCaller(t, g, w)
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	for i := range 1000 {
+		name := strings.Repeat(string('a'+rune(i%26)), i/26+1) // one path, but in its parts as short as can be
+		c.call(t.Context(), name+"/"+strings.Repeat("x", 100_000)+"/"+name)
+		w.sent = nil
+	}
+	if grown := int64(heap()) - int64(before); grown > 5e6 {
+		t.Errorf("%d bytes are kept", grown)
+	}
+	runtime.KeepAlive(g)
 }
 
 // Before the first answer nothing is known of a quota, and many calls may be on their
@@ -184,6 +241,26 @@ func TestCallsAtOnceAreLearned(t *testing.T) {
 		c.startAll(t.Context(), "a b c d")
 		time.Sleep(time.Minute)
 		wantTimes(t, w, ms(0, 1000, 1000, 2000, 2000)...)
+	})
+}
+
+// Slots that no answer speaks of any more are forgotten, as all that is learned is: they
+// held for ever.
+func TestCallsAtOnceAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire()
+		policy := []string{"Ratelimit-Policy", `"default";q=1;qu="concurrent-requests"`}
+		w.answer = func(string) *http.Response { time.Sleep(time.Second); return respond(200, policy...) }
+		c := newCaller(t, newGroup(t, unlimited(), nil), w)
+		c.call(t.Context(), "first")
+		policy = nil
+		c.startAll(t.Context(), "a b")
+		time.Sleep(2 * time.Minute)
+		c.startAll(t.Context(), "c d")
+		time.Sleep(2 * time.Minute)
+		c.startAll(t.Context(), "e f")
+		time.Sleep(time.Minute)
+		wantTimes(t, w, ms(0, 1000, 2000, 121000, 122000, 241000, 241000)...)
 	})
 }
 

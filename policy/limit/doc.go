@@ -113,10 +113,11 @@
 // said (pace.Learned). Buckets belong to the last meter of a call that learns, its base.
 //
 // Which buckets a call counts to is known when it has been answered. So a lane has those
-// that answers to its calls named. Most calls of a base count to the same ones; a route
-// whose answers name others has lanes of its own, and a quota of a few calls (GitHub's
-// search) holds up no others. The calls that were on their way when a bucket was first
-// heard of count to it too, until they end.
+// that answers to its calls named. Most calls of a base count to the same ones; routes
+// whose answers name others have a lane for each set of these, and a quota of a few calls
+// (GitHub's search) holds up no others. Who waits moves to the lane that its route is found
+// to have. The calls that were on their way when a bucket was first heard of count to it
+// too, until they end.
 //
 // What is on its way may be counted already or not. Where only that decides whether there
 // is something left, a call waits as for a slot: it goes when an answer leaves one for it,
@@ -154,4 +155,12 @@
 //
 // Calls whose response bodies were being read while Concurrency was 0 are not
 // counted when a reload sets it.
+//
+// # A restart
+//
+// Keep gives what of the quotas takes long to come back, for somebody to keep, and Restore
+// takes it over in the next process. The scope of a quota is known when a call comes, so
+// what was kept is held until the quota begins. Which buckets most calls count to is
+// kept, too: otherwise all calls before the first answer would go as if there were none.
+// Which other routes have buckets of their own is found out anew, with one answer each.
 package limit

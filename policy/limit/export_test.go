@@ -21,6 +21,7 @@ func (q *Quotas) Problems() (problems []string) {
 	for _, d := range q.scopes.list() {
 		d.mu.Lock()
 		now := time.Now()
+		d.catchUp(now) // In real time, the timer may be late.
 		problems = append(problems, d.miscounted()...)
 		for i := range d.backlog {
 			problems = append(problems, d.heldUpForNothing(i, now)...)

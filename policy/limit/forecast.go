@@ -36,10 +36,8 @@ func (o *outlook) slotWait(m *meter, p place) time.Duration {
 
 // refusal says why w shall not wait at p, or nil.
 func (l *lane) refusal(now time.Time, w *waiter, p place) *RefusedError {
-	for _, m := range l.meters {
-		if until := m.gate.until; now.Before(until) && until.After(w.latest) {
-			return m.refused(QuotaExhausted, until.Sub(now))
-		}
+	if m := l.closed(); m != nil && now.Before(m.gate.until) && m.gate.until.After(w.latest) {
+		return m.refused(QuotaExhausted, m.gate.until.Sub(now))
 	}
 	o := l.outlook(now, w.cost)
 	if turn, last := o.turnAt(w, p); turn.After(w.latest) {
@@ -48,6 +46,17 @@ func (l *lane) refusal(now time.Time, w *waiter, p place) *RefusedError {
 	turn, _ := o.turnIn(p.priority, l.line.ahead(p), w.cost)
 	w.rises = turn.After(w.latest)
 	return nil
+}
+
+// closed is the meter whose gate opens last; nil, if there is no meter.
+func (l *lane) closed() *meter {
+	var closed *meter
+	for _, m := range l.meters {
+		if closed == nil || m.gate.until.After(closed.gate.until) {
+			closed = m
+		}
+	}
+	return closed
 }
 
 // refused is the refusal of w, which stands at p, by the meter that would let it go last.

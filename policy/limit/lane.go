@@ -10,9 +10,9 @@ import (
 
 // A lane is the calls that pass the same meters, whatever way they came.
 type lane struct {
-	meters  []*meter // as a call names them, and then buckets; replaced and never changed: turns have it
-	base    *meter   // the last that is configured and learns; nil: none does
-	route   route    // zero: all routes that have no lane of their own
+	meters  []*meter   // as a call names them, and then buckets; replaced and never changed: turns have it
+	base    *meter     // the last that is configured and learns; nil: none does
+	own     *bucketSet // which the calls of its routes count to; nil: the usual buckets
 	buckets []bucketed
 	sent    uint64 // how many calls have been
 	flying  int    // what those cost that are on their way
@@ -25,8 +25,8 @@ type lane struct {
 	counted counted
 }
 
-func newLane(meters []*meter, r route) *lane {
-	return &lane{meters: meters, maxWait: patience(meters), base: learning(meters), route: r}
+func newLane(meters []*meter, own *bucketSet) *lane {
+	return &lane{meters: meters, maxWait: patience(meters), base: learning(meters), own: own}
 }
 
 // counted is what a lane has added to its meters.
@@ -41,7 +41,7 @@ type laneKey struct {
 	tables [few]uint64
 	keys   [few]string
 	rest   string // those that do not fit
-	route  route
+	own    *bucketSet
 }
 
 func keyOf(stations []station) (key laneKey) {
@@ -83,10 +83,10 @@ func (l *lane) stations() []station {
 	return stations
 }
 
-// name is the key of the one lane that passes these meters, by its route.
+// name is the key of the one lane that passes these meters and has its set of buckets.
 func (l *lane) name() laneKey {
 	key := canonical(l.stations())
-	key.route = l.route
+	key.own = l.own
 	return key
 }
 

@@ -15,7 +15,7 @@ func (d *dispatcher) lane(now time.Time, stations []station, r route) *lane {
 	if l.base == nil || l.base.learner.special[r] == nil {
 		return l
 	}
-	key.route = r
+	key.own = l.base.learner.special[r]
 	if own := d.lanes[key]; own != nil {
 		return own
 	}
@@ -27,12 +27,12 @@ func (d *dispatcher) addLane(now time.Time, stations []station, key laneKey) *la
 	if max(len(d.lanes), len(d.meters)) >= d.sweepAt {
 		d.sweep(now)
 	}
-	l := newLane(d.metersOf(stations, true), key.route)
+	l := newLane(d.metersOf(now, stations, true), key.own)
 	name := l.name()
 	if known := d.lanes[name]; known != nil {
 		l = known
 	} else if l.base != nil {
-		d.reroute(l, l.base.learner.of(l.route).meters, now)
+		d.reroute(l, l.base.learner.of(l.own), now)
 	}
 	d.lanes[name] = l
 	d.lanes[key] = l
@@ -41,7 +41,7 @@ func (d *dispatcher) addLane(now time.Time, stations []station, key laneKey) *la
 
 // metersOf are the meters of stations, each once; those that are not there begin now,
 // or are left out.
-func (d *dispatcher) metersOf(stations []station, begin bool) []*meter {
+func (d *dispatcher) metersOf(now time.Time, stations []station, begin bool) []*meter {
 	var meters []*meter
 	for _, s := range stations {
 		m := d.meters[s]
@@ -52,6 +52,7 @@ func (d *dispatcher) metersOf(stations []station, begin bool) []*meter {
 			}
 			m = newMeter(s, table)
 			d.meters[s] = m
+			d.restore(m, now)
 		}
 		if m != nil && !slices.Contains(meters, m) {
 			meters = append(meters, m)
@@ -68,10 +69,10 @@ func (d *dispatcher) sweep(now time.Time) {
 		}
 	}
 	for s, m := range d.meters {
-		if m.idle(now) {
+		if m.learned == nil && m.idle(now) {
 			delete(d.meters, s)
-			if base := d.meters[station{table: s.table, key: s.key}]; base != nil && s.bucket != "" {
-				delete(base.learner.buckets, s.bucket)
+			for _, bucket := range m.learner.buckets { // They go with their base.
+				delete(d.meters, bucket.station)
 			}
 		}
 	}

@@ -101,15 +101,17 @@ func (d *dispatcher) learn(ctx context.Context, t turn, said verdict, now time.T
 	// The lock has been waited for: time does not go back here.
 	at := time.Now()
 	buckets := d.told(t, said, at)
-	slowed := base.adaptive.Rate() > 0
+	slowed := slices.ContainsFunc(t.meters, func(m *meter) bool { return m.adaptive.Rate() > 0 })
 	if said.after > 0 {
 		tell = d.throttled(ctx, spent(buckets, t.meters), now, said.after)
 	}
 	switch {
 	case said.fine:
-		base.adaptive.Fine(at)
+		for _, m := range t.meters { // A reload may have left one slow that is no base any more.
+			m.adaptive.Fine(at)
+		}
 	case len(buckets) == 0 && (!said.hints || base.settings.Count == 0):
-		base.adaptive.Refused(at, t.taken) // Nothing else says how fast to go.
+		base.adaptive.Refused(at, t.taken, base.settings.speed()) // Nothing else says how fast to go.
 	}
 	worse := len(buckets) > 0 || !said.fine
 	d.disturbed = d.disturbed || worse
@@ -121,6 +123,7 @@ func (d *dispatcher) learn(ctx context.Context, t turn, said verdict, now time.T
 // others that the call was taken to count to, that it says nothing.
 func (d *dispatcher) told(t turn, said verdict, now time.Time) (buckets []heard) {
 	base := t.lane.base
+	d.makeRoom(base, len(said.views), now)
 	var named []*meter
 	for _, v := range said.views {
 		m := d.bucket(base, v)
@@ -132,7 +135,7 @@ func (d *dispatcher) told(t turn, said verdict, now time.Time) (buckets []heard)
 	}
 	for _, m := range t.meters {
 		if m.learned != nil && !slices.Contains(named, m) {
-			m.learned.Silent(now, t.taken, t.cost)
+			m.silent(t, base.settings, now)
 		}
 	}
 	if len(named) > 0 {
@@ -147,7 +150,7 @@ func (d *dispatcher) told(t turn, said verdict, now time.Time) (buckets []heard)
 // hear takes over what an answer says of a bucket.
 func (m *meter) hear(v quota.View, said verdict, base *Settings, now time.Time) {
 	if v.Unit == quota.Concurrency {
-		m.slots = int(min(v.Limit.N, maxSlots))
+		m.slots, m.spoken = int(min(v.Limit.N, maxSlots)), now
 		m.adopt(base)
 		return
 	}
@@ -158,6 +161,20 @@ func (m *meter) hear(v quota.View, said verdict, base *Settings, now time.Time) 
 	}
 	m.learned.Told(now, v, !said.fine)
 }
+
+// silent notes an answer to a call that was taken to count to a bucket, and says nothing
+// of it.
+func (m *meter) silent(t turn, base *Settings, now time.Time) {
+	m.learned.Silent(now, t.taken, t.cost)
+	if m.slots > 0 && now.Sub(m.spoken) > slotsHold {
+		m.slots = 0
+		m.adopt(base)
+	}
+}
+
+// slotsHold is for how long slots that were learned hold against answers that do not speak
+// of them: as long as other buckets do at least, see pace.Learned.
+const slotsHold = time.Minute
 
 // maxSlots is the most calls at once that a provider can be taken to speak of.
 const maxSlots = 1 << 20

@@ -2,6 +2,7 @@ package limit_test
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"testing"
 	"testing/synctest"
@@ -41,6 +42,28 @@ func TestNextCallFollowsWhatIsLeft(t *testing.T) {
 			if got := g.Estimate("api.example"); got != test.want {
 				t.Errorf("%s: the next waits for %v, want %v", name, got, test.want)
 			}
+		}
+	})
+}
+
+// A day that may be over is asked for by one call, and when that finds it renewed, the
+// others go at once.
+func TestOneCallFindsOutThatADayIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire()
+		left := map[string]string{"a": "0", "b": "999", "c": "998", "d": "997"}
+		w.answer = func(name string) *http.Response {
+			return respond(200, "X-Hubspot-Ratelimit-Daily", "1000", "X-Hubspot-Ratelimit-Daily-Remaining", left[name])
+		}
+		g := newGroup(t, limit.Settings{Learn: true, MaxWait: time.Hour, MaxQueue: 10}, nil)
+		c := newCaller(t, g, w)
+		c.startAll(t.Context(), "a")
+		synctest.Wait()
+		c.startAll(t.Context(), "b c d")
+		time.Sleep(time.Hour)
+		quarter := 15 * time.Minute
+		if got, want := w.times(), []time.Duration{0, quarter, quarter, quarter}; !slices.Equal(got, want) {
+			t.Errorf("sent at %v, want %v", got, want)
 		}
 	})
 }

@@ -17,6 +17,7 @@ type meter struct {
 
 	learned  *pace.Learned // of a bucket, the same as shape; nil: it is none
 	slots    int           // of a bucket: how many may be on their way, as answers say; 0: any number
+	spoken   time.Time     // of a bucket: when an answer said that
 	learner  learner       // of a base
 	adaptive pace.Adaptive // of a base
 
@@ -34,13 +35,16 @@ func newMeter(at station, t *Table) *meter {
 	return &meter{station: at, name: t.Name, settings: s, shape: s.rate().New(nil, time.Time{})}
 }
 
-// reset puts other settings in force.
+// reset puts other settings in force. Without Learn nothing of what was learned is left.
 func (m *meter) reset(s *Settings, now time.Time) {
 	if m.learned != nil {
 		m.adopt(s)
 		return
 	}
 	m.settings = s
+	if !s.Learn {
+		m.learner, m.adaptive = learner{}, pace.Adaptive{}
+	}
 	m.shape = s.rate().New(m.shape, now)
 	m.gate.reset(now, s.gently())
 }
@@ -134,7 +138,8 @@ func (m *meter) obstacle(now time.Time) string {
 	}
 }
 
-// idle reports whether a new one would be in the same state.
+// idle reports whether a new one would be in the same state, or in the one that the next
+// good answer makes of it.
 func (m *meter) idle(now time.Time) bool {
 	if m.waiting.calls > 0 || m.active > 0 || now.Before(m.gate.until) {
 		return false
@@ -142,7 +147,12 @@ func (m *meter) idle(now time.Time) bool {
 	if m.learned != nil {
 		return !m.learned.Known(now)
 	}
-	return m.shape.Left(now) >= m.shape.Room() && m.adaptive.Rate() == 0
+	for _, bucket := range m.learner.buckets {
+		if !bucket.idle(now) {
+			return false
+		}
+	}
+	return m.shape.Left(now) >= m.shape.Room() && m.adaptive.Over(now)
 }
 
 // byClass is how many wait for it, in each class.

@@ -101,6 +101,7 @@ type State struct {
 	Key     string        `json:"key"`
 	Bucket  string        `json:"bucket,omitempty"`  // the provider's name for it, "default" if it has none; "": it is that of the table
 	Learned *Learned      `json:"learned,omitempty"` // what answers tell of a bucket; nil: nothing any more
+	Slots   int           `json:"slots,omitempty"`   // of a bucket: calls that may be on their way, as answers tell; 0: any number
 	Adapted float64       `json:"adapted,omitempty"` // calls a second, as refusals tell; 0: as many as there are
 	Tokens  float64       `json:"tokens"`            // calls that may be sent at once; 0 without a rate
 	Room    float64       `json:"room"`              // the most that Tokens can be; 0 without a rate
@@ -144,11 +145,8 @@ func (q *Quotas) Snapshot() []State {
 
 // A Prospect is what a call would meet at one of its quotas.
 type Prospect struct {
-	Key     string
-	Bucket  string        // as in State
-	Learned *Learned      // as in State
-	Wait    time.Duration // until its turn there
-	Line    Line          // who waits there
+	State        // of one that no call has come to: Key alone. Wait is the call's, and not that of one of normal priority
+	Why   string // what it would wait for, as Settings.OnWait tells it; "": it could go
 }
 
 // Forecast says how long a call that arrives now would wait, and at which of its
@@ -161,7 +159,12 @@ func (q *Quotas) Forecast(way Way, req *http.Request, claim Claim) (stops []Pros
 	for i, s := range stations {
 		stops[i].Key = s.key
 	}
-	if d := q.scopes.find(way.scope(req)); d != nil {
+	scope := way.scope(req)
+	d := q.scopes.find(scope)
+	if d == nil && q.holds(stations) {
+		d = q.scopes.get(scope)
+	}
+	if d != nil {
 		return d.forecast(stops, stations, routeOf(req), claim, way.cost())
 	}
 	return stops, 0

@@ -51,8 +51,9 @@ func (d *dispatcher) left(l *lane, now time.Time) *lane {
 	fixed := slices.DeleteFunc(l.fixed(), dropped)
 	if base := learning(fixed); base != l.base {
 		var buckets []*meter
+		l.own = nil // It was one of the old base.
 		if l.base = base; base != nil {
-			buckets = base.learner.of(l.route).meters
+			buckets = base.learner.usual
 		}
 		d.reroute(l, buckets, now)
 	}
@@ -65,20 +66,21 @@ func (d *dispatcher) left(l *lane, now time.Time) *lane {
 		return l
 	}
 	if other != l {
-		other.join(l, now)
+		other.join(slices.Collect(l.line.order.all()), now)
 		d.changed(l, now)
 		d.changed(other, now)
 	}
 	return other
 }
 
-// join takes over those who wait in from, as they came.
-func (l *lane) join(from *lane, now time.Time) {
-	calls := slices.Collect(from.line.order.all())
+// join takes over waiters of other lanes, as they came.
+func (l *lane) join(calls []*waiter, now time.Time) {
 	slices.SortStableFunc(calls, func(a, b *waiter) int { return a.arrived.Compare(b.arrived) })
 	for _, w := range calls {
-		from.line.remove(w)
+		w.lane.line.remove(w)
 		w.place, w.lane = place{arrived: w.arrived}, l
+		w.first, w.ripe = time.Time{}, false
+		w.judge(l.maxWait)
 		l.line.push(w, now, l.step())
 	}
 }
@@ -96,15 +98,20 @@ func (d *dispatcher) takeOver(other *dispatcher) {
 	}
 	for at, m := range other.meters {
 		m.kept = reservation{}
-		if d.meters[at] == nil {
-			d.meters[at] = m
+		if m.learned != nil || d.meters[at] != nil {
+			continue
+		}
+		d.meters[at] = m
+		for _, bucket := range m.learner.buckets {
+			d.meters[bucket.station] = bucket
 		}
 	}
 	for _, l := range other.backlog {
-		to := d.lane(now, l.stations(), l.route)
-		to.join(l, now)
-		to.line.order.judge(to.maxWait)
-		d.changed(to, now)
+		for _, w := range slices.Collect(l.line.order.all()) {
+			to := d.lane(now, l.stations(), w.route)
+			to.join([]*waiter{w}, now)
+			d.changed(to, now)
+		}
 	}
 	if other.timer != nil {
 		other.timer.Stop()

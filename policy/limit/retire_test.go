@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"outrider/policy/pace"
@@ -37,3 +38,36 @@ func TestNobodyEntersADroppedDispatcher(t *testing.T) {
 		t.Error("one with a call on its way is dropped")
 	}
 }
+
+// Keys come and go, those of tokens that are renewed for instance. One whose last answer
+// was a refusal without a time was kept for ever, since no good answer ended its slowness.
+func TestQuotaThatWasSlowedDownIsDroppedInTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, err := New([]Table{{Settings: Settings{Learn: true}}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		way := Way{Stops: []Stop{{Key: func(*http.Request) string { return "key" }}}}
+		req, _ := http.NewRequest("GET", "http://api.example/", nil)
+		refused := func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 429, Body: http.NoBody}, nil
+		}
+		resp, err := q.Wrap(way)(roundTripper(refused)).RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		d := q.scopes.get("")
+		if d.retire(time.Now()) {
+			t.Error("it is dropped while it is slow")
+		}
+		time.Sleep(time.Minute)
+		if !d.retire(time.Now()) {
+			t.Error("it is kept")
+		}
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }

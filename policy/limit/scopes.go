@@ -12,9 +12,11 @@ import (
 // without any state go.
 const maxKeys = 4096
 
-// scopes are the dispatchers by scope. Locks are taken in the order scopes, dispatcher.
+// scopes are the dispatchers by scope. Locks are taken in the order scopes, dispatcher,
+// held.
 type scopes struct {
 	generation atomic.Uint64 // of inForce; written under mu
+	held       held
 
 	mu      sync.RWMutex
 	inForce *Quotas

@@ -75,9 +75,9 @@ type Settings struct {
 
 	// OnWait, if not nil, is told of each wait when it has ended, where OnQueue was of
 	// its beginning. reason is
-	// what the call waited for ("rate", "concurrency" or "gate") if it had its
-	// turn, and else why it had not: the reason of the RefusedError, or
-	// "canceled".
+	// what the call waited for if it had its turn ("rate", "concurrency", "gate", or
+	// "quota": what is left of it, as answers tell), and else why it had not: the
+	// reason of the RefusedError, or "canceled".
 	OnWait func(ctx context.Context, key string, waited time.Duration, reason string)
 
 	// OnGate, if not nil, is told of each gate that was closed, or moved to a
@@ -107,14 +107,25 @@ func (s *Settings) check() error {
 // have waited behind it, or a window lets all of them go at once.
 func (s *Settings) gently() bool { return s.Count == 0 || s.Kind == pace.Window }
 
+// speed is the rate in calls a second; 0: there is none.
+func (s *Settings) speed() float64 {
+	if s.Count == 0 {
+		return 0
+	}
+	return s.Count / s.Per.Seconds()
+}
+
 func (s *Settings) rate() pace.Rate {
 	return pace.Rate{Count: s.Count, Per: s.Per, Burst: s.Burst, Kind: s.Kind, Guard: s.Guard}
 }
 
+// maxSpread is the most that a gate opens later than its hint.
+const maxSpread = 250 * time.Millisecond
+
 // spread is how much later than hint a gate opens, so that everyone whom the
 // provider gave the same hint does not come back in the same instant.
 func (s *Settings) spread(hint time.Duration) time.Duration {
-	most := min(hint/10, 250*time.Millisecond)
+	most := min(hint/10, maxSpread)
 	if s.Jitter == nil || most <= 0 {
 		return 0
 	}

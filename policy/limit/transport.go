@@ -33,15 +33,15 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 
-	returned := false
+	ended := false
 	defer func() {
-		if !returned { // It panicked, or ended the goroutine.
+		if !ended { // It panicked, or ended the goroutine.
 			turn.d.failed(turn, true)
 		}
 	}()
 	resp, err := t.next.RoundTrip(req)
-	returned = true
 	if err != nil {
+		ended = true
 		turn.d.failed(turn, !refusedLocally(err))
 		return nil, err
 	}
@@ -50,6 +50,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if turn.learner != nil {
 		said = turn.learner.learn(req, resp, now)
 	}
+	ended = true
 	if turn.d.answered(ctx, turn, said, now) {
 		resp.Body = holdUntilClose(resp.Body, turn)
 	}

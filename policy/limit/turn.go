@@ -83,11 +83,15 @@ func (d *dispatcher) failed(t turn, sent bool) {
 
 func (t *turn) drop(now time.Time, sent bool) {
 	t.free()
-	t.land()
+	if sent {
+		t.land()
+	} else {
+		t.leave()
+	}
 	for _, m := range t.meters {
 		switch {
 		case !sent:
-			m.unspend(now, t.taken, t.cost)
+			m.unspend(now, t.taken, t.cost) // It lands with that.
 		case m.learned != nil:
 			m.learned.Silent(now, t.taken, t.cost)
 		}

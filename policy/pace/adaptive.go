@@ -28,19 +28,33 @@ const (
 	minSpeed = 0.5
 )
 
-// Refused notes that the provider refused a call that was sent at spent.
-func (a *Adaptive) Refused(now, spent time.Time) {
+// Refused notes that the provider refused a call that was sent at spent. known is the
+// rate that it is said to allow, in calls a second; 0: nobody says.
+func (a *Adaptive) Refused(now, spent time.Time, known float64) {
 	if a.limited && !spent.After(a.refused) {
 		return // It was on its way at the last refusal, and is no news (RFC 9438 section 4.6).
 	}
-	a.peak = a.measured.speed()
-	if a.limited {
-		a.peak = min(a.peak, a.rate)
-	} else {
+	a.peak = a.reached(now, known)
+	if !a.limited {
 		a.filled = now
 	}
 	a.limited, a.refused = true, now
 	a.set(now, cut*a.peak)
+}
+
+// reached is the rate that was too high: the measured one, or the one that was allowed.
+// Where it is known what should be right, a single refusal is taken for an accident, and
+// only those that come before the rate has recovered from the last take it further down.
+func (a *Adaptive) reached(now time.Time, known float64) float64 {
+	switch {
+	case known > 0 && (!a.limited || a.grown(now) >= known):
+		return known
+	case known > 0:
+		return min(known, a.rate)
+	case a.limited:
+		return min(a.measured.speed(), a.rate)
+	}
+	return a.measured.speed()
 }
 
 // Fine notes an answer that refused nothing.
@@ -48,14 +62,23 @@ func (a *Adaptive) Fine(now time.Time) {
 	if !a.limited {
 		return
 	}
-	since := now.Sub(a.refused).Seconds() - math.Cbrt(a.peak*(1-cut)/growth)
-	cubic := growth*since*since*since + a.peak
-	// It ends only where it holds nobody up: all at once would be refused again.
-	if cubic >= 2*max(a.peak, minSpeed) && a.level(now) >= a.Room()/2 {
+	if a.Over(now) {
 		a.limited = false
 		return
 	}
-	a.set(now, min(cubic, 2*a.measured.speed()))
+	a.set(now, min(a.grown(now), 2*a.measured.speed()))
+}
+
+// Over reports whether there is no limit any more with a good answer at now. It ends only
+// where it holds nobody up: all at once would be refused again.
+func (a *Adaptive) Over(now time.Time) bool {
+	return !a.limited || a.grown(now) >= 2*max(a.peak, minSpeed) && a.level(now) >= a.Room()/2
+}
+
+// grown is the rate to which the last refusal has it grow by now.
+func (a *Adaptive) grown(now time.Time) float64 {
+	since := now.Sub(a.refused).Seconds() - math.Cbrt(a.peak*(1-cut)/growth)
+	return growth*since*since*since + a.peak
 }
 
 func (a *Adaptive) set(now time.Time, rate float64) {

@@ -22,7 +22,7 @@ func offer(a *pace.Adaptive, now time.Time, offered, taken int, length time.Dura
 		a.Spend(now, 1)
 		if used++; used > taken {
 			refused++
-			a.Refused(now, now)
+			a.Refused(now, now, 0)
 		} else {
 			fine++
 			a.Fine(now)
@@ -67,9 +67,43 @@ func TestCallsRefusedTogetherCutTheRateOnce(t *testing.T) {
 		now = now.Add(10 * time.Millisecond)
 	}
 	for range 100 {
-		a.Refused(now.Add(time.Millisecond), now.Add(-10*time.Millisecond))
+		a.Refused(now.Add(time.Millisecond), now.Add(-10*time.Millisecond), 0)
 	}
 	if got := a.Rate(); got < 60 || got > 100 {
 		t.Errorf("%v a second after one cut, want about 70", got)
+	}
+}
+
+// Of a key to which no call comes any more nothing has to be kept.
+func TestAdaptiveIsOverWhenNobodyCalls(t *testing.T) {
+	var a pace.Adaptive
+	now, _, _, _ := offer(&a, start, 100, 20, 10*time.Second)
+	if a.Over(now) {
+		t.Error("is over at once")
+	}
+	if !a.Over(now.Add(time.Minute)) {
+		t.Error("a minute later it is not over")
+	}
+}
+
+// A single refusal where the rate is configured was an accident: it costs a third of the
+// rate for the moment, and not what happened to be measured. Those that go on take it
+// further down.
+func TestRefusalOfAKnownRateIsAnAccidentFirst(t *testing.T) {
+	var a pace.Adaptive
+	a.Spend(start, 1)
+	a.Refused(start, start, 100)
+	if got := a.Rate(); got != 70 {
+		t.Errorf("%v a second after one refusal, want 70", got)
+	}
+	now := start.Add(100 * time.Millisecond)
+	a.Refused(now, now, 100)
+	if got := a.Rate(); got != 49 {
+		t.Errorf("%v a second after another, want 49", got)
+	}
+	now = now.Add(time.Minute)
+	a.Refused(now, now, 100)
+	if got := a.Rate(); got != 70 {
+		t.Errorf("%v a second after one a minute later, want 70", got)
 	}
 }

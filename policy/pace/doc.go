@@ -42,6 +42,19 @@
 // are on their way may come on top, so they are subtracted; and of several answers
 // about one window the one counts that leaves least.
 //
+// # Learned: asked when in doubt
+//
+// What is held back longer than the provider would have it is worse than a refusal: who
+// sends nothing hears nothing. A rolling day may in truth end at midnight, what others
+// have spent comes back we know not when, and some name no reset. So when nothing is
+// left as far as is known, one call goes alone to find out: at the reset that was named,
+// or else after an eighth of the window, from a minute to a quarter of an hour. Where the
+// provider said when a window is back as a whole, that is waited for; if it still refuses
+// then, it is asked again after a second, and after twice as long each time.
+//
+// A refusal counts against a quota only if its answer leaves nothing of it: it may have
+// been for another.
+//
 // Whatever was learned ends: a quota that is not spoken of for two windows is
 // forgotten.
 package pace

@@ -9,8 +9,15 @@ type even struct {
 	loose  bool
 }
 
+// A tenth of the count may be sent at once, if nothing else is said: what is large in a
+// long time, such as the calls of a day, is not meant to be sent one by one.
+const evenBurst = 0.1
+
 func newEven(r Rate, old Shape, left float64, now time.Time) *even {
 	count, per := r.whole()
+	if r.Burst == 0 {
+		r.Burst = max(r.burst(), int(evenBurst*float64(count)))
+	}
 	e := &even{span: newRolling(count, per, old, left, now)}
 	switch old := old.(type) {
 	case *even:

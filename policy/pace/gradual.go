@@ -14,8 +14,9 @@ type gradual struct {
 	speed  float64 // units a second, as the answers say; 0: unknown
 	filled speedometer
 
+	missing  float64       // what the bucket lacked when speed was measured, or up to twice that
 	longest  time.Duration // from an answer to its reset
-	refusals int           // of what was thought to be there; those of a second are one
+	refusals int           // of what was thought to be there, shortly after one another; those of a second are one
 	refusing time.Time     // since when
 }
 
@@ -33,8 +34,7 @@ func (g *gradual) tell(now time.Time, v quota.View, flying float64) {
 	}
 	left := v.Remaining.N
 	if full := v.Reset.Sub(now); !v.Reset.IsZero() && full > 0 && g.limit > left {
-		// Resets are rounded up, and the speed down: the highest is the truest.
-		g.speed = max(g.speed, (g.limit-left)/full.Seconds())
+		g.measure(g.limit-left, full)
 	}
 	g.longest = max(g.longest, v.Reset.Sub(now))
 	g.filled.tell(now, left, left < g.limit || g.limit == 0)
@@ -46,6 +46,26 @@ func (g *gradual) tell(now time.Time, v quota.View, flying float64) {
 	}
 	g.told = now
 }
+
+// measure takes over in what time a bucket is full that lacks so much. What is left is
+// rounded down, and resets are rounded up: so it lacks up to one unit less, which of a few
+// matters, and the highest of the speeds is the truest, among those of a bucket that lacks
+// about as much. One that lacks a single unit has it when it is full.
+func (g *gradual) measure(missing float64, full time.Duration) {
+	if missing >= 2 && missing < few {
+		missing--
+	}
+	speed := missing / full.Seconds()
+	switch {
+	case g.speed == 0, missing >= 2*g.missing, missing < 2 && g.missing < 2:
+		g.speed, g.missing = speed, missing
+	case missing >= g.missing/2:
+		g.speed = max(g.speed, speed)
+	}
+}
+
+// few is of how many units one matters.
+const few = 30
 
 // rate is in units a second.
 func (g *gradual) rate() float64 {
@@ -68,7 +88,10 @@ func (g *gradual) silent(now, _ time.Time, units float64) {
 
 // refused forgets the speed that reset and remaining told, of which the highest counts.
 func (g *gradual) refused(now time.Time) {
-	if now.Sub(g.refusing) > time.Second {
+	if since := now.Sub(g.refusing); since > time.Second {
+		if since > 10*g.longest { // Others spend too, now and then all of it.
+			g.refusals = 0
+		}
 		g.refusing = now
 		g.refusals++
 	}
@@ -76,13 +99,16 @@ func (g *gradual) refused(now time.Time) {
 	g.filled.count(-1) // It took nothing.
 }
 
+// trial is never: something is back soon, and then a call goes.
+func (g *gradual) trial(time.Time, bool) time.Time { return time.Time{} }
+
 func (g *gradual) left(at time.Time, flying float64) float64 { return g.hoped(at) - flying }
 
 func (g *gradual) hoped(at time.Time) float64 {
 	if g.told.IsZero() {
 		return 0
 	}
-	level := g.level + g.rate()*at.Sub(g.told).Seconds()
+	level := g.level + g.rate()*max(at.Sub(g.told), 0).Seconds()
 	if g.limit > 0 {
 		return min(level, g.limit)
 	}

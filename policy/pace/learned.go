@@ -20,6 +20,9 @@ const (
 // Learned is one quota of a provider, as its answers tell of it. It has to hear of
 // every call: Fly (or Spend) when it is sent, and Land when it has ended; and before
 // that of what its answer says, by Told, or that it says nothing, by Silent.
+//
+// It goes by the wall clock: the monotonic one stands still while a laptop sleeps, and
+// the provider's does not.
 type Learned struct {
 	style  Style
 	refill refill    // nil: nothing has been told
@@ -28,6 +31,9 @@ type Learned struct {
 	flying int // what the calls on their way cost
 	moves  int // how often the reset has moved on while it was ahead
 	next   time.Time
+
+	heard, sent time.Time // when an answer last told of it, and when a call was last sent
+	alone       bool      // no other was on its way when that was sent
 }
 
 // A refill is how a quota comes back. It counts in units of the provider. What takes a
@@ -42,6 +48,10 @@ type refill interface {
 	silent(now, spent time.Time, units float64)
 	// refused notes that the provider refused what was thought to be there.
 	refused(now time.Time)
+	// trial is when a call may go although nothing is left as far as is known, to find
+	// out if that is so; zero: never. last is when it was last heard of, or a call was
+	// sent after that, of which nothing has been heard.
+	trial(last time.Time, sent bool) time.Time
 	// left is what may be spent at a time with so much on its way, and hoped the same
 	// if it turns out that the provider had counted all of that.
 	left(at time.Time, flying float64) float64
@@ -57,15 +67,26 @@ type refill interface {
 // NewLearned is a quota of which nothing is known yet.
 func NewLearned(style Style) *Learned { return &Learned{style: style, scale: scale{weight: 1}} }
 
-// Known reports whether anything is known at now.
-func (l *Learned) Known(now time.Time) bool { return l.refill != nil && now.Before(l.until) }
+// Known reports whether anything is known at now. If a clock has been set back, nothing is.
+func (l *Learned) Known(now time.Time) bool {
+	return l.refill != nil && now.Before(l.until) && !now.Before(l.heard.Add(-setBack))
+}
+
+// setBack is by how much a clock may be corrected.
+const setBack = time.Minute
+
+// Use changes how what is left is used.
+func (l *Learned) Use(style Style) { l.style = style }
 
 // Until is when what is known is forgotten, if no answer tells of the quota before.
 func (l *Learned) Until() time.Time { return l.until }
 
 // Fly notes that calls are on their way which were sent before it was known that they
-// count to this quota. Less than none do not count to it any more.
-func (l *Learned) Fly(cost int) { l.flying = max(l.flying+cost, 0) }
+// count to this quota. A number below 0 is of calls that do not count to it any more.
+func (l *Learned) Fly(cost int) {
+	l.flying += cost
+	l.alone = l.alone && cost <= 0
+}
 
 // Land notes that a call has ended.
 func (l *Learned) Land(cost int) { l.Fly(-cost) }
@@ -76,6 +97,7 @@ func (l *Learned) Flying() int { return l.flying }
 // Told notes what an answer says of the quota. refused says that the answer was a
 // refusal for a rate.
 func (l *Learned) Told(now time.Time, v quota.View, refused bool) {
+	now, v.Reset = now.Round(0), v.Reset.Round(0)
 	if !l.Known(now) || l.another(now, v) {
 		l.refill, l.moves, l.next = nil, 0, time.Time{}
 	}
@@ -84,32 +106,37 @@ func (l *Learned) Told(now time.Time, v quota.View, refused bool) {
 	if l.refill == nil {
 		return
 	}
-	if refused {
+	if refused && (!v.Remaining.Known || v.Remaining.N < 1) { // else it was for another quota
 		l.refill.refused(now)
 	}
 	l.refill.tell(now, v, l.units(l.flying))
-	l.until = now.Add(2*max(v.Window, v.Reset.Sub(now), 0) + time.Minute)
+	if r, ok := l.refill.(*rolls); ok && l.alone && l.flying == 0 {
+		r.settle(now, v)
+	}
+	l.heard = now
+	ahead := max(v.Window, v.Reset.Sub(now), l.refill.about(now).Reset.Sub(now), 0)
+	l.until = now.Add(2*ahead + time.Minute)
 }
 
 // Silent notes that a call, sent at spent, has ended, or had an answer that said
 // nothing of this quota. It is taken to have been counted.
 func (l *Learned) Silent(now, spent time.Time, cost int) {
 	l.scale.ended++
-	if l.Known(now) {
+	if now = now.Round(0); l.Known(now) {
 		l.refill.silent(now, spent, l.units(cost))
-	}
-}
-
-// Refused notes an answer that refused a call for its rate and said nothing of the quota.
-func (l *Learned) Refused(now time.Time) {
-	if l.Known(now) {
-		l.refill.refused(now)
 	}
 }
 
 // Ready reports whether a call may be sent at now.
 func (l *Learned) Ready(now time.Time, cost int) bool {
-	return !l.Known(now) || !now.Before(l.next) && l.refill.left(now, l.units(l.flying)) >= l.needed(now, cost)
+	return !l.Known(now) || l.tries(now, cost) || !now.Before(l.next) && l.refill.left(now, l.units(l.flying)) >= l.needed(now, cost)
+}
+
+// tries reports whether a call for which nothing is left, as far as is known, may be sent
+// at a time to find out if that is so. It goes alone.
+func (l *Learned) tries(at time.Time, cost int) bool {
+	trial := l.trial()
+	return l.flying == 0 && !trial.IsZero() && !at.Before(trial) && l.refill.hoped(at) < l.needed(at, cost)
 }
 
 // Held reports that a call which is not Ready waits for the answers to others, and not
@@ -122,9 +149,14 @@ func (l *Learned) Held(now time.Time, cost int) bool {
 	return l.refill.left(now, l.units(l.flying)) < needed && l.refill.hoped(now) >= needed
 }
 
-// Decided is when a call that is Held may go even if no answer comes; now, if never.
+// Decided is when a call that is Held may go even if no answer comes: at the latest when
+// the quota is forgotten.
 func (l *Learned) Decided(now time.Time, cost int) time.Time {
-	return l.forgotten(l.refill.turn(now, l.units(l.flying), 0, l.needed(now, cost)))
+	turn := l.refill.turn(now, l.units(l.flying), 0, l.needed(now, cost))
+	if !turn.After(now) { // It waits for a probe.
+		return l.until
+	}
+	return l.forgotten(turn)
 }
 
 // forgotten is a turn, or when the quota is forgotten before that: then nothing holds
@@ -136,14 +168,36 @@ func (l *Learned) forgotten(turn time.Time) time.Time {
 	return turn
 }
 
+func (l *Learned) trial() time.Time {
+	if l.sent.After(l.heard) {
+		return l.refill.trial(l.sent, true)
+	}
+	return l.refill.trial(l.heard, false)
+}
+
+// tried is a turn after from, or when a call goes before that to find out if something is
+// left. Those ahead bring news as well, so it has to make much of a difference to others
+// than the first.
+func (l *Learned) tried(from, turn time.Time, ahead int) time.Time {
+	trial := l.trial()
+	if trial.After(from) && trial.Before(turn) && (ahead == 0 || turn.Sub(trial) > longestDoubt) {
+		return trial
+	}
+	return turn
+}
+
 // Spend notes that a call is sent.
 func (l *Learned) Spend(now time.Time, cost int) {
-	if l.Known(now) {
+	if now = now.Round(0); l.Known(now) {
 		units := l.units(cost)
-		l.next = now.Add(l.spacing(now, l.refill.left(now, l.units(l.flying)), units))
+		if left := l.refill.left(now, l.units(l.flying)); left >= l.needed(now, cost) { // else it is a trial
+			l.next = now.Add(l.spacing(now, left, units))
+		}
 		l.refill.spend(now, units)
 	}
-	l.Fly(cost)
+	l.sent = now
+	l.alone = l.flying == 0
+	l.flying += cost
 }
 
 // Unspend gives back a call that was not sent.
@@ -156,19 +210,20 @@ func (l *Learned) Unspend(now, spent time.Time, cost int) {
 
 // Turn takes what is on its way to have been counted: if not, the answers will tell.
 func (l *Learned) Turn(from time.Time, ahead, cost int) time.Time {
-	if !l.Known(from) {
+	if !l.Known(from) || ahead == 0 && l.tries(from, cost) {
 		return from
 	}
 	before, units := l.units(ahead), l.needed(from, cost)
 	turn := l.refill.turn(from, 0, before, units)
 	if turn.After(from) {
+		turn = l.tried(from, turn, ahead)
 		if ahead == 0 { // Those ahead will bring news.
 			turn = l.forgotten(turn)
 		}
 		return turn
 	}
 	if l.next.After(from) {
-		from = l.next
+		from = l.forgotten(l.next)
 	}
 	left := l.refill.hoped(from)
 	if l.style == Auto { // Who goes before the last tenth begins is not held up.
@@ -229,10 +284,28 @@ func (l *Learned) spacing(at time.Time, left, units float64) time.Duration {
 	return 0
 }
 
+// For how long a quota is left alone at least and at most that may be back although
+// nobody said so.
+const (
+	shortestDoubt = time.Minute
+	longestDoubt  = 15 * time.Minute
+)
+
+// doubt is for how long one of a window is.
+func doubt(window time.Duration) time.Duration {
+	return min(max(window/8, shortestDoubt), longestDoubt)
+}
+
 // choose finds out how the quota comes back.
 func (l *Learned) choose(now time.Time, v quota.View) {
-	if w, ok := l.refill.(*whole); ok && w.moving(now, v) {
-		l.moves++
+	if w, ok := l.refill.(*whole); ok {
+		switch {
+		case w.moving(now, v):
+			l.moves++
+			w.moved = true
+		case w.renewed(now, v):
+			l.moves = 0
+		}
 	}
 	spent := l.units(l.flying)
 	switch r := l.refill.(type) {

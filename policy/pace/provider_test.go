@@ -21,6 +21,8 @@ type backlog struct {
 	limit   string // of the simulator, as in its URL
 	callers int    // who are on their way at a time, at most
 	delay   time.Duration
+	jitter  time.Duration // by how much more some are on their way, in each direction
+	late    time.Duration // they begin so long after somebody else has sent a call
 	style   pace.Style
 	warm    time.Duration // is not counted
 	length  time.Duration
@@ -45,6 +47,10 @@ func (b backlog) run(t *testing.T) (r run) {
 			t.Fatal(err)
 		}
 		defer sim.Close()
+		if b.late > 0 {
+			sim.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/limited/"+b.limit, nil))
+			time.Sleep(b.late)
+		}
 		learned := pace.NewLearned(b.style)
 		answers := make(chan answer)
 		start, gate := time.Now(), time.Now()
@@ -57,10 +63,11 @@ func (b backlog) run(t *testing.T) (r run) {
 				flying++
 				sent++
 				go func(n int) { // No two arrive at the same time.
-					time.Sleep(b.delay + time.Duration(n%1009)*time.Nanosecond)
+					time.Sleep(b.delay + b.jitter*time.Duration(n*7%11)/10 + time.Duration(n%1009)*time.Nanosecond)
 					w := httptest.NewRecorder()
 					sim.ServeHTTP(w, httptest.NewRequest("GET", "/limited/"+b.limit, nil))
-					time.Sleep(b.delay + time.Duration(n%997)*time.Nanosecond)
+					w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
+					time.Sleep(b.delay + b.jitter*time.Duration(n*5%13)/12 + time.Duration(n%997)*time.Nanosecond)
 					answers <- answer{w.Code, w.Header(), now}
 				}(sent)
 				continue
@@ -175,6 +182,31 @@ func TestQuotaThatComesBackOtherwiseThanToldIsFoundOut(t *testing.T) {
 					t.Errorf("%s, %d callers: %d were let pass, %d refused; known at last: %+v", b.limit, callers, r.fine, r.refused, r.facts)
 				}
 			}
+		}
+	}
+}
+
+// The quotas that providers have, over hours and days, when their windows have begun
+// before us, with answers that overtake each other: what is there is used soon after it
+// is, and hardly anything is refused.
+func TestLongQuotasAreUsedAsTheyComeBack(t *testing.T) {
+	for _, c := range []struct {
+		limit string
+		of    int           // what that is
+		per   time.Duration // and in what time
+	}{
+		{"window/core?limit=5000&per=1h&dialect=github", 5000, time.Hour},
+		{"window/search?limit=30&per=1m&dialect=github", 30, time.Minute},
+		{"window/core?limit=1000&per=1h&dialect=atlassian", 1000, time.Hour},
+		{"window/core?limit=1000&per=1h&dialect=ietf", 1000, time.Hour},
+		{"window/core?limit=600&per=1m&dialect=gitlab", 600, time.Minute},
+		{"window/core?limit=2500&per=24h&dialect=hubspot", 2500, 24 * time.Hour},
+	} {
+		b := backlog{limit: c.limit, callers: 8, delay: 20 * time.Millisecond, jitter: 250 * time.Millisecond, late: c.per * 2 / 3, length: 3 * c.per}
+		// The rest of a window, two whole ones, and the beginning of a fourth.
+		want := 4*c.of - c.of/10
+		if r := b.run(t); r.fine < want || r.refused*100 > 3*r.fine {
+			t.Errorf("%s: %d were let pass, want %d; %d refused; known at last: %+v", c.limit, r.fine, want, r.refused, r.facts)
 		}
 	}
 }

@@ -46,7 +46,11 @@ func (r *rolling) Ready(now time.Time, cost int) bool { return r.spent(now)+r.ne
 func (r *rolling) Spend(now time.Time, cost int) {
 	r.forget(now)
 	r.total += int64(r.needed(cost))
-	if n := len(r.log); n > r.gone && now.Sub(r.log[n-1].first) < r.span/grains {
+	n := len(r.log)
+	if n > r.gone && now.Before(r.log[n-1].last) {
+		now = r.log[n-1].last // The clock has been corrected.
+	}
+	if n > r.gone && now.Sub(r.log[n-1].first) < r.span/grains {
 		r.log[n-1].last, r.log[n-1].upTo = now, r.total
 		return
 	}
@@ -84,6 +88,15 @@ func (r *rolling) forget(now time.Time) {
 	}
 	if r.gone > len(r.log)/2 {
 		r.log, r.gone = append(r.log[:0], r.log[r.gone:]...), 0
+	}
+}
+
+// forgive takes units to have left the span, the oldest first.
+func (r *rolling) forgive(now time.Time, units int) {
+	r.forget(now)
+	r.left = min(r.left+int64(units), r.total)
+	for r.gone < len(r.log) && r.log[r.gone].upTo <= r.left {
+		r.gone++
 	}
 }
 

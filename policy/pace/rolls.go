@@ -15,6 +15,10 @@ type rolls struct {
 	// ours that were on their way, and if all of them; until that is back.
 	most, least float64
 	until       time.Time
+
+	said  float64   // what was left, by the last answer
+	mute  bool      // which did not say
+	named time.Time // when something is back, as it said; zero: it did not
 }
 
 func newRolls(limit float64, window time.Duration, now time.Time) *rolls {
@@ -36,15 +40,46 @@ func (r *rolls) tell(now time.Time, v quota.View, flying float64) {
 		}
 		r.own = newRolling(limit, window, r.own, 0, now)
 	}
-	if !v.Remaining.Known {
+	if r.mute = !v.Remaining.Known; r.mute {
 		return
 	}
 	r.least = max(float64(r.own.count)-v.Remaining.N-float64(r.own.spent(now)), 0)
 	r.most = max(float64(r.own.count)-v.Remaining.N-float64(r.own.spent(now))+flying, 0)
 	r.until = now.Add(window)
+	r.said, r.named = v.Remaining.N, time.Time{}
 	if v.Reset.After(now) {
 		r.until = v.Reset
+		if v.Refill != quota.Gradual {
+			r.named = v.Reset
+		}
 	}
+}
+
+// settle takes over what an answer says that has counted all that was sent: of what we
+// remember no more counts than that. So a day that ends at midnight begins again then.
+func (r *rolls) settle(now time.Time, v quota.View) {
+	if !v.Remaining.Known {
+		return
+	}
+	if over := r.own.spent(now) - count(float64(r.own.count)-v.Remaining.N); over > 0 {
+		r.own.forgive(now, over)
+	}
+}
+
+// trial is when the provider said that something is back, or a while after it was last
+// asked: not all windows move on call by call, and nobody knows when others spent theirs.
+// Who only says what is allowed does not answer that.
+func (r *rolls) trial(last time.Time, sent bool) time.Time {
+	switch {
+	case r.mute:
+		return time.Time{}
+	case sent:
+	case r.said >= 1: // It is we who remember more than the provider does.
+		return last.Add(min(r.own.span/60, shortestDoubt))
+	case r.named.After(last):
+		return r.named
+	}
+	return last.Add(doubt(r.own.span))
 }
 
 func (r *rolls) spend(now time.Time, units float64) {

@@ -39,8 +39,8 @@ type Rate struct {
 	Per   time.Duration
 
 	// Burst is how many calls may be sent at once after a quiet time, if Kind is not
-	// Window. 0: what Count and Per allow in 200 ms, at least 1. (A burst of less than
-	// what a timer is late by cannot reach its rate.)
+	// Window. 0: what Count and Per allow in 200 ms, at least 1, and for Even at least a
+	// tenth of Count. (A burst of less than what a timer is late by cannot reach its rate.)
 	Burst int
 
 	// Kind is how it is used.

@@ -8,28 +8,37 @@ import (
 )
 
 // smooth is a token bucket.
-type smooth struct{ lim *rate.Limiter }
+type smooth struct {
+	lim     *rate.Limiter
+	changed time.Time // the last time, but for what time itself brings back
+}
 
 func newSmooth(r Rate, old Shape, left float64, now time.Time) *smooth {
 	limit := rate.Limit(r.Count / r.Per.Seconds())
-	burst := r.Burst
-	if burst == 0 {
-		burst = int(min(float64(limit)*0.2, math.MaxInt32))
-	}
-	burst = max(burst, 1) // A Limiter with burst 0 never allows anything.
+	burst := r.burst()
 
 	if old, ok := old.(*smooth); ok {
 		// SetBurstAt keeps tokens beyond the burst, but every look at them is
 		// cut to the burst: min(old tokens, new burst).
 		old.lim.SetLimitAt(now, limit)
 		old.lim.SetBurstAt(now, burst)
+		old.changed = now
 		return old
 	}
 	lim := rate.NewLimiter(limit, burst)
 	if spent := float64(burst) - left; spent > 0 {
 		lim.AllowN(now, min(int(math.Ceil(spent)), burst))
 	}
-	return &smooth{lim: lim}
+	return &smooth{lim, now}
+}
+
+// burst is Burst, or what there is of it if nothing is said. (A Limiter with burst 0 never
+// allows anything.)
+func (r Rate) burst() int {
+	if r.Burst > 0 {
+		return r.Burst
+	}
+	return max(int(min(r.Count/r.Per.Seconds()*0.2, math.MaxInt32)), 1)
 }
 
 // Ready is true a nanosecond early where a float is short by its last bit: a Limiter
@@ -54,6 +63,7 @@ func (b *smooth) spend(now time.Time, tokens int) {
 	b.lim.SetBurstAt(now, max(burst, tokens))
 	b.lim.ReserveN(now, tokens)
 	b.lim.SetBurstAt(now, burst)
+	b.changed = now
 }
 
 // Unspend does without Reservation.CancelAt, which sets the clock of the

@@ -1,6 +1,7 @@
 package pace_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -39,11 +40,11 @@ func drawView(t *rapid.T, now time.Time) quota.View {
 func TestNobodyIsStuck(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := pace.NewLearned(pace.Style(rapid.IntRange(0, 2).Draw(t, "style")))
+		cost := rapid.SampledFrom([]int{1, 1, 7}).Draw(t, "cost")
 		now := start
 		var flying []time.Time // when those on their way were sent
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			now = now.Add(rapid.SampledFrom([]time.Duration{0, 1, time.Millisecond, time.Second, time.Minute, 100 * time.Hour}).Draw(t, "pause"))
-			cost := 1
 			switch what := rapid.IntRange(0, 5).Draw(t, "what"); {
 			case what <= 1:
 				if l.Ready(now, cost) {
@@ -63,23 +64,23 @@ func TestNobodyIsStuck(t *testing.T) {
 				l.Told(now, drawView(t, now), rapid.Bool().Draw(t, "refused"))
 				flying = flying[1:]
 			}
-			check(t, l, now, len(flying))
+			check(t, l, now, cost, len(flying))
 		}
 		for range flying {
-			l.Silent(now, now, 1)
-			l.Land(1)
+			l.Silent(now, now, cost)
+			l.Land(cost)
 		}
-		for tries := 0; !l.Ready(now, 1); tries++ {
-			check(t, l, now, 0)
-			if now = l.Turn(now, 0, 1); tries > 100 {
+		for tries := 0; !l.Ready(now, cost); tries++ {
+			check(t, l, now, cost, 0)
+			if now = l.Turn(now, 0, cost); tries > 100 {
 				t.Fatalf("is still not ready at %v", now)
 			}
 		}
 	})
 }
 
-func check(t *rapid.T, l *pace.Learned, now time.Time, flying int) {
-	ready, held, turn := l.Ready(now, 1), l.Held(now, 1), l.Turn(now, 0, 1)
+func check(t *rapid.T, l *pace.Learned, now time.Time, cost, flying int) {
+	ready, held, turn := l.Ready(now, cost), l.Held(now, cost), l.Turn(now, 0, cost)
 	switch {
 	case ready && held:
 		t.Fatal("is ready, and held")
@@ -89,5 +90,22 @@ func check(t *rapid.T, l *pace.Learned, now time.Time, flying int) {
 		t.Fatalf("is not ready at %v, though its turn is then", now)
 	case ready && turn.After(now):
 		t.Fatalf("is ready at %v, though its turn is at %v", now, turn)
+	case turn.Before(now) || l.Known(now) && turn.After(l.Until()):
+		t.Fatalf("at %v the turn is at %v, and it is forgotten at %v", now, turn, l.Until())
+	}
+	for _, ahead := range []int{1, 1000, 1 << 40} {
+		if later := l.Turn(now, ahead, cost); later.Before(now) {
+			t.Fatalf("at %v the turn after %d others is at %v", now, ahead, later)
+		}
+	}
+	facts, left, _ := l.About(now)
+	kept, _ := l.Keep(now)
+	if _, err := json.Marshal([]any{facts, left, kept}); err != nil || left < 0 || facts.Window < 0 {
+		t.Fatalf("%+v, %v left, %+v: %v", facts, left, kept, err)
+	}
+	again := pace.NewLearned(pace.Auto)
+	again.Restore(kept, now)
+	if again.Known(now) && again.Ready(now, cost) && !ready && l.Left(now) == 0 && flying == 0 {
+		t.Fatalf("a restart lets a call go at %v: %+v", now, kept)
 	}
 }

@@ -22,11 +22,20 @@ type whole struct {
 	probing bool
 	trusted bool    // it has been right
 	wrong   int     // how often it was not, after that
+	denied  int     // how many probes were refused, one after the other
+	guessed bool    // the provider did not name the reset
+	moved   bool    // the reset has moved on since the last window ended
 	probes  float64 // units on their way since then
 }
 
-// late is by how much two resets of one window may differ: both have whole seconds.
+// late is by how much two resets of one window differ at least: both have whole seconds.
 const late = time.Second
+
+// slack is by how much the resets of one window may differ at now: besides late, answers
+// are on their way for different times.
+func (w *whole) slack(now time.Time) time.Duration {
+	return late + min(max(w.reset.Sub(now), 0), 40*time.Second)/20
+}
 
 func (w *whole) tell(now time.Time, v quota.View, _ float64) {
 	*w = w.at(now)
@@ -39,16 +48,18 @@ func (w *whole) tell(now time.Time, v quota.View, _ float64) {
 	if v.Window > 0 {
 		w.window = v.Window
 	}
+	if !v.Remaining.Known {
+		return
+	}
 	reset := v.Reset
-	if reset.IsZero() && w.window > 0 {
+	if w.guessed = reset.IsZero(); w.guessed && w.window > 0 {
 		reset = now.Add(w.window) // at the latest
 	}
 	switch {
 	case reset.IsZero():
 		w.said = min(w.said, v.Remaining.N)
-	case w.over, w.reset.IsZero(), reset.After(w.reset.Add(late)): // of another window
+	case w.over, w.reset.IsZero(), reset.After(w.reset.Add(w.slack(now))): // of another window
 		w.open(reset, v)
-	case reset.Before(w.reset.Add(-late)): // of an earlier one
 	default:
 		w.said = min(w.said, v.Remaining.N)
 		if reset.Before(w.reset) {
@@ -60,20 +71,28 @@ func (w *whole) tell(now time.Time, v quota.View, _ float64) {
 // open begins a window of which an answer tells.
 func (w *whole) open(reset time.Time, v quota.View) {
 	if w.over {
-		w.trusted = w.trusted || w.low && v.Remaining.N >= 0.9*w.limit
+		w.trusted = w.trusted || w.low && w.denied == 0 && v.Remaining.N >= 0.9*w.limit
 		// Between two there may be a pause.
 		if length := reset.Sub(w.since); length >= late && (w.window == 0 || length < w.window) {
 			w.window = length
 		}
 	}
+	w.moved = w.moved && !w.over
 	w.said, w.reset = v.Remaining.N, reset
-	w.over, w.probing, w.probes = false, false, 0
+	w.over, w.probing, w.probes, w.denied = false, false, 0, 0
 }
 
 // moving reports whether an answer says that the reset has moved on, although less is
 // left than before: so it is not that of a fixed window.
 func (w *whole) moving(now time.Time, v quota.View) bool {
-	return !w.over && now.Before(w.reset) && v.Reset.After(w.reset.Add(late)) && v.Remaining.N <= w.said
+	return !w.over && v.Remaining.Known && now.Before(w.reset) && v.Reset.After(w.reset.Add(w.slack(now))) && v.Remaining.N <= w.said
+}
+
+// renewed reports whether an answer says that all was back at a reset that did not move: so
+// it is that of a fixed window.
+func (w *whole) renewed(now time.Time, v quota.View) bool {
+	next := w.at(now)
+	return !w.moved && next.over && next.low && w.limit > 0 && v.Reset.After(now) && v.Remaining.N >= 0.9*w.limit
 }
 
 // at is the quota at a time, as far as that changes it.
@@ -115,12 +134,28 @@ func (w *whole) silent(now, spent time.Time, units float64) {
 	}
 }
 
-// refused counts how often what was taken for granted was not there.
-func (w *whole) refused(time.Time) {
-	if w.trusted {
-		w.trusted = false
+// refused counts how often what was taken for granted was not there. That it is not yet
+// there within moments of the reset only says that clocks differ, and when an answer has
+// told of the window, others may have spent it.
+func (w *whole) refused(now time.Time) {
+	*w = w.at(now)
+	if !w.over {
+		return
+	}
+	if w.trusted && now.Sub(w.since) > 2*late {
 		w.wrong++
 	}
+	w.trusted, w.over, w.probing, w.said = false, false, false, 0
+	w.reset = now.Add(min(time.Second<<w.denied, time.Minute))
+	w.denied = min(w.denied+1, 6)
+}
+
+// trial is a while after the last call where nobody said when something is back.
+func (w *whole) trial(last time.Time, _ bool) time.Time {
+	if !w.guessed {
+		return time.Time{}
+	}
+	return last.Add(doubt(w.window))
 }
 
 func (w *whole) left(at time.Time, flying float64) float64 {

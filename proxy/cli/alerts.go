@@ -55,9 +55,12 @@ func newAlarms(log *slog.Logger, secrets *secrets) *alarms {
 func (a *alarms) tell(told alert.Alert) {
 	attrs := []slog.Attr{slog.String("rule", told.Rule), slog.String("subject", told.Subject),
 		slog.String("title", told.Title), slog.String("detail", told.Detail), slog.Time("since", told.Since)}
-	if told.Ended != nil {
+	switch {
+	case told.Ended != nil:
 		a.log.LogAttrs(context.Background(), slog.LevelInfo, "alert is over", attrs...)
-	} else {
+	case told.Severity == alert.Warning:
+		a.log.LogAttrs(context.Background(), slog.LevelWarn, "alert", attrs...)
+	default:
 		a.log.LogAttrs(context.Background(), slog.LevelError, "alert", attrs...)
 	}
 	a.mu.Lock()
@@ -141,6 +144,9 @@ func about(set, before *policy.Set) func(subject string) bool {
 			credential = "default"
 		}
 		u, there := set.ByName(upstream)
+		if strings.HasPrefix(credential, lowMark) {
+			return there // the next look says whether it is over
+		}
 		if key, quota := strings.CutPrefix(credential, quotaMark); quota {
 			return there && u.Exhausted(key)
 		}

@@ -355,11 +355,19 @@ func quotaTexts(limits []config.Limit) []string {
 		if l.Concurrency > 0 {
 			parts = append(parts, fmt.Sprintf("%d at once", l.Concurrency))
 		}
-		if l.Shape == "window" {
+		switch l.Shape {
+		case "window":
 			parts = append(parts, "spent at once")
+		case "smooth":
+			parts = append(parts, "spread evenly")
 		}
-		if parts == nil {
+		switch {
+		case !l.Learn:
+			parts = append(parts, "whatever its answers tell")
+		case l.Rate.Count == 0 && l.Concurrency == 0:
 			parts = append(parts, "learned from its answers")
+		default:
+			parts = append(parts, "and what its answers tell")
 		}
 		if l.Dialect != "auto" {
 			parts = append(parts, "dialect "+l.Dialect)

@@ -68,7 +68,7 @@ auth  = { type = "placeholder", value = "env:OUTRIDER_TEST_USER" }
 		"  proxy       for crm.example; https:// is opened with the local certificate authority\n",
 		"  chain       deadline → retry → auth → circuit → limit → attempt\n",
 		"  credential  basic, user from env:OUTRIDER_TEST_USER, password from \"\"\n",
-		"  quota       5/s, per credential; waits up to 2s, 10000 in line\n",
+		"  quota       5/s, and what its answers tell, per credential; waits up to 2s, 10000 in line\n",
 		"  repeats     GET, HEAD, OPTIONS, PUT, DELETE; anything that was provably not sent\n",
 		"  rule 1      POST /charges\n    cost      5 of the rate of each quota\n    repeats   GET, HEAD, OPTIONS, PUT, DELETE; POST and PATCH, under Idempotency-Key, which is added",
 		"  credential  query appid, from a literal in the file\n",
@@ -109,6 +109,21 @@ retry   = { atempts = 5 }
 	} {
 		if !strings.Contains(problems, want) {
 			t.Errorf("it does not say %q in\n%s", want, problems)
+		}
+	}
+}
+
+func TestCheckSaysWhatIsLearned(t *testing.T) {
+	for limit, want := range map[string]string{
+		``:                                "learned from its answers",
+		`shape = "smooth"`:                "spread evenly, learned from its answers",
+		`rate = "5/s", shape = "window"`:  "5/s, spent at once, and what its answers tell",
+		`rate = "5/s", learn = false`:     "5/s, whatever its answers tell",
+		`concurrency = 3, dialect="ietf"`: "3 at once, and what its answers tell, dialect ietf",
+	} {
+		_, out, problems := check(t, "[upstream.crm]\nurl = \"https://crm.example\"\nlimit = { "+limit+" }\n")
+		if want = "  quota       " + want + ", per credential; "; !strings.Contains(out, want) {
+			t.Errorf("{ %s }: it does not say %q in\n%s%s", limit, want, out, problems)
 		}
 	}
 }

@@ -63,13 +63,12 @@ func demoScenes(size demoSize) []demoScene {
 	}
 }
 
-// limitScene gives Outrider the limit that the provider documents. Calls that go
-// one by one fit into its windows, wherever these begin.
+// limitScene has a limit that nobody told Outrider of: its answers say in their headers
+// what is left.
 func limitScene(size demoSize) demoScene {
 	return demoScene{
 		name:   "limit",
-		about:  fmt.Sprintf("%d calls by 8 workers; 20 a second are taken, and Outrider is told so", size.limited),
-		policy: `limit = { rate = "20/s", burst = 1 }`,
+		about:  fmt.Sprintf("%d calls by 8 workers; 20 a second are taken: only the headers say so", size.limited),
 		method: http.MethodGet, path: "/limited/window/orders", query: always("limit=20&per=1s"),
 		calls: size.limited, workers: 8,
 	}

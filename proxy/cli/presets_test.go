@@ -84,7 +84,7 @@ auth   = { grant = "client_credentials", client_id = "me", client_secret = "env:
 	for _, want := range []string{
 		"\ngh → https://api.github.com\n  preset      github, verified 2026-11-01\n",
 		"  credential  bearer, from env:OUTRIDER_TEST_SECRET\n",
-		"  quota       100 at once, dialect github, per credential; waits up to 30s, 10000 in line\n",
+		"  quota       100 at once, and what its answers tell, dialect github, per credential; waits up to 30s, 10000 in line\n",
 		"  answer      403 429 with message that has \"secondary rate limit\" in it: throttled, for 1m where it names no time\n",
 		"  quota       learned from its answers, dialect salesforce, per credential; waits up to 30s, 10000 in line\n",
 		"  answer      403 with errorCode = REQUEST_LIMIT_EXCEEDED: exhausted\n",

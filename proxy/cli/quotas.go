@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"outrider/policy"
 	"outrider/proxy/store"
 )
 
@@ -24,13 +25,33 @@ var errQuotaSilence = errors.New("the store did not answer in time")
 
 // A quotaSource knows how far quotas are spent.
 type quotaSource interface {
-	// Windows gives the quotas that a restart must not forget: those of long windows
-	// of which something is spent. One that nobody has spent of since is the same, byte
+	// Windows gives the quotas that a restart must not forget: those that take long to
+	// come back, and of which something is spent. One that nobody has spent of since is the same, byte
 	// by byte.
 	Windows() []store.Quota
 	// Restore hands over what was kept. It comes before the first call; but where the
 	// store could not be read then, it comes later, and nothing may get more room by it.
 	Restore(kept []store.Quota)
+}
+
+// quotasOf are the quotas of the configuration that is in force.
+type quotasOf struct{ live *policy.Live }
+
+func (q quotasOf) Windows() []store.Quota {
+	kept := q.live.Load().KeptQuotas()
+	quotas := make([]store.Quota, len(kept))
+	for i, k := range kept {
+		quotas[i] = store.Quota(k)
+	}
+	return quotas
+}
+
+func (q quotasOf) Restore(quotas []store.Quota) {
+	kept := make([]policy.KeptQuota, len(quotas))
+	for i, quota := range quotas {
+		kept[i] = policy.KeptQuota(quota)
+	}
+	q.live.Load().RestoreQuotas(kept)
 }
 
 // A quotaShelf is where they are kept.

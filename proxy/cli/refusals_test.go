@@ -34,6 +34,7 @@ func TestRefusalsThatAPresetKnows(t *testing.T) {
 		{"shopify", "shopify-points", "GET", 200, 2},
 		{"slack", "slack-rate", "GET", 200, 2},
 		{"stripe", "stripe-lock", "POST", 200, 2},
+		{"atlassian", "atlassian-issue", "GET", 200, 2},
 	} {
 		t.Run(test.refusal+" "+test.method, func(t *testing.T) {
 			t.Parallel()

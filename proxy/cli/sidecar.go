@@ -36,7 +36,9 @@ type sidecar struct {
 
 	forCommand atomic.Bool // started by exec
 
-	storage *storage // of tokens
+	storage *storage     // of tokens, and of how far quotas are spent
+	quotas  *quotaKeeper // which has the latter survive a restart
+	watch   *quotaWatch
 }
 
 // start brings a sidecar up: it answers when start returns.
@@ -73,9 +75,10 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 		s.storage.close()
 		return nil, usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
 	}
+	s.quotas = keepQuotas(ctx, quotasOf{&s.live}, s.storage, s.telemetry.Logger())
 	s.reloader.Changed = s.follow
 	s.follow()
-	s.telemetry.Watch(func() []policy.UpstreamStatus { return s.live.Load().Status() })
+	s.telemetry.Watch(s.states)
 	s.listeners, s.adminPort = listeners, adminListener
 	return s, nil
 }
@@ -90,7 +93,11 @@ func (s *sidecar) serve() {
 		s.server.Serve(l.Listener, l.upstream, l.listen)
 	}
 	s.serveAdmin(s.adminPort)
+	s.watch = watchQuotas(s.states, s.alarms.book)
 }
+
+// states are those of the upstreams now.
+func (s *sidecar) states() []policy.UpstreamStatus { return s.live.Load().Status() }
 
 // lastMoments is ctx, and if its time is over 5 s more; if it was cancelled nothing.
 func lastMoments(ctx context.Context) context.Context {
@@ -106,11 +113,13 @@ func lastMoments(ctx context.Context) context.Context {
 // those under way have until ctx ends.
 func (s *sidecar) stop(ctx context.Context) error {
 	s.draining.Store(true)
+	s.watch.close()
 	err := s.server.Shutdown(ctx)
 	_ = s.admin.Close()
 	if lost := s.live.Close(lastMoments(ctx)); lost != nil {
 		s.telemetry.Logger().Warn("a token request goes on while we end: what it brings may be lost", "error", lost)
 	}
+	s.quotas.close(lastMoments(ctx))
 	s.storage.close()
 	s.alarms.close(lastMoments(ctx))
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

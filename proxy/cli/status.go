@@ -79,7 +79,7 @@ func printStatus(w io.Writer, view statusView) {
 			fmt.Fprintf(table, "  credential\t%s\t%s\n", c.Name, credentialState(c))
 		}
 		printConnections(table, u.Connections)
-		printSome(table, "quota", u.Quotas, quotaUrgency, func(q policy.QuotaStatus) string { return q.Key + "\t" + quotaState(q) })
+		printSome(table, "quota", u.Quotas, quotaUrgency, quotaLine)
 		printSome(table, "circuit", u.Circuits, circuitUrgency, func(c policy.CircuitStatus) string { return c.Key + "\t" + circuitState(c) })
 	}
 	_ = table.Flush()
@@ -96,41 +96,12 @@ func printAlerts(w io.Writer, alerts []alert.Alert) {
 	}
 }
 
-// quotaState leaves out what a quota does not have: tokens without a rate, slots
-// without a concurrency.
-func quotaState(q policy.QuotaStatus) string {
-	text := q.Limit
-	if strings.Contains(q.Limit, "/") {
-		text += fmt.Sprintf(", %.1f to spend", q.Tokens)
-	}
-	if strings.Contains(q.Limit, "at once") {
-		text += fmt.Sprintf(", %d under way", q.Active)
-	}
-	return text + ", " + lineState(q.Waiting, q.Line) + until(", closed for ", q.Gate)
-}
-
-// lineState tells of the classes where not all that wait are in the normal one.
-func lineState(waiting int, line policy.Line) string {
-	text := fmt.Sprintf("%d waiting", waiting)
-	if waiting != line.Normal {
-		text += " (" + line.String() + ")"
-	}
-	return text
-}
-
 // circuitState says of an open circuit whose time has passed what comes next.
 func circuitState(c policy.CircuitStatus) string {
 	if c.State == "open" && c.Until == nil {
 		return "open, the next call is its probe"
 	}
 	return c.State + until(" for ", c.Until)
-}
-
-func until(label string, t *time.Time) string {
-	if t == nil {
-		return ""
-	}
-	return label + time.Until(*t).Round(100*time.Millisecond).String()
 }
 
 func (c *commands) explainCommand() *cobra.Command {
@@ -180,18 +151,7 @@ func printExplanation(w io.Writer, e policy.Explanation) {
 	}
 	fmt.Fprintf(w, "  https by proxy\t%s\n", e.Captured)
 	for _, q := range e.Quotas {
-		turn := "a turn at once"
-		if q.Wait > 0 {
-			turn = fmt.Sprintf("a turn in %.3f s", q.Wait)
-		}
-		if line := q.Line.String(); line != "" {
-			turn += ", " + line + " waiting"
-		}
-		limit := q.Limit
-		if q.Cost > 1 {
-			limit += fmt.Sprintf(" (it costs %d)", q.Cost)
-		}
-		fmt.Fprintf(w, "  quota\t%s, %s: %s\n", q.Key, limit, turn)
+		fmt.Fprintf(w, "  quota\t%s\n", forecastText(q))
 	}
 	fmt.Fprintf(w, "  circuit\t%s, %s\n", e.Circuit.Key, circuitState(*e.Circuit))
 	fmt.Fprintf(w, "  retries\t%s\n", e.Class)

@@ -14,13 +14,12 @@ import (
 // as many quotas and circuits.
 const shownLines = 20
 
-// printSome prints the most urgent of a list, in the order in which it comes.
+// printSome prints a list, the most urgent first, and those that are as calm as each other
+// in the order in which they come.
 func printSome[S any](w io.Writer, label string, list []S, urgency func(S) int, line func(S) string) {
 	shown := slices.Clone(list)
-	if len(shown) > shownLines {
-		slices.SortStableFunc(shown, func(a, b S) int { return urgency(b) - urgency(a) })
-		shown = shown[:shownLines]
-	}
+	slices.SortStableFunc(shown, func(a, b S) int { return urgency(b) - urgency(a) })
+	shown = shown[:min(len(shown), shownLines)]
 	for _, s := range shown {
 		fmt.Fprintf(w, "  %s\t%s\n", label, line(s))
 	}
@@ -30,7 +29,10 @@ func printSome[S any](w io.Writer, label string, list []S, urgency func(S) int, 
 }
 
 func quotaUrgency(q policy.QuotaStatus) int {
-	urgency := q.Waiting*10 + q.Active
+	urgency := q.Waiting*100 + q.Active
+	if q.Utilization != nil {
+		urgency += int(100 * *q.Utilization)
+	}
 	if q.Gate != nil {
 		urgency += 1 << 20
 	}

@@ -124,9 +124,9 @@
 //
 //	  /refused/NAME  ?  times=all key= p=1 seed=
 //	      No, in a provider's own words where its status does not say why:
-//	      github-permission, github-primary, github-secondary, google-day,
-//	      google-permission, google-rate, hubspot-day, hubspot-second, openai-quota,
-//	      salesforce-day, shopify-points, slack-rate, stripe-lock.
+//	      atlassian-issue, github-permission, github-primary, github-secondary,
+//	      google-day, google-permission, google-rate, hubspot-day, hubspot-second,
+//	      openai-quota, salesforce-day, shopify-points, slack-rate, stripe-lock.
 //	      curl -si 'BASE/refused/openai-quota?times=2&key=a'
 //
 //	  /fault/flaky  ?  p=0.3 as=503 times=all key= seed=

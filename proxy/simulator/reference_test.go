@@ -36,7 +36,7 @@ func TestDocumentationListsEveryEndpoint(t *testing.T) {
 		return
 	}
 	if string(b) != want {
-		t.Error("doc.go does not list the endpoints as they are: run go test -run TestDocumentation -update ./proxy/simulator/")
+		t.Error("doc.go does not list the endpoints as they are: run go test ./proxy/simulator/ -run TestDocumentation -update")
 	}
 }
 

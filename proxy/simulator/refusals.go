@@ -29,6 +29,7 @@ var refusals = map[string]refusal{
 	"github-primary":    {status: 403, header: map[string]string{"X-Ratelimit-Limit": "5000", "X-Ratelimit-Remaining": "0"}, resets: 2 * time.Second, body: `{"message":"API rate limit exceeded for user ID 1."}`},
 	"github-secondary":  {status: 403, header: map[string]string{"X-Ratelimit-Limit": "5000", "X-Ratelimit-Remaining": "4000"}, resets: 50 * time.Minute, body: `{"message":"You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}`},
 	"github-permission": {status: 403, header: map[string]string{"X-Ratelimit-Limit": "5000", "X-Ratelimit-Remaining": "4000"}, resets: 50 * time.Minute, body: `{"message":"Must have admin rights to Repository."}`},
+	"atlassian-issue":   {status: 429, header: map[string]string{"Retry-After": "1", "Ratelimit-Reason": "jira-per-issue-on-write"}, body: `{}`},
 	"shopify-points":    {status: 200, body: `{"errors":[{"message":"Throttled","extensions":{"code":"THROTTLED"}}],"extensions":{"cost":{"requestedQueryCost":100,"throttleStatus":{"maximumAvailable":1000,"currentlyAvailable":50,"restoreRate":50}}}}`},
 	"slack-rate":        {status: 200, header: map[string]string{"Retry-After": "1"}, body: `{"ok":false,"error":"ratelimited"}`},
 	"stripe-lock":       {status: 429, body: `{"error":{"code":"lock_timeout","message":"This object cannot be accessed right now.","type":"invalid_request_error"}}`},

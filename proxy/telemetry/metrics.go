@@ -23,7 +23,8 @@ import (
 )
 
 // Labels of our metrics. Their values come from the configuration or are words
-// of our own, never anything that a caller or a provider chose.
+// of our own, never anything that a caller chose; nor a provider, but for the names of its
+// buckets: see bucketLabels.
 const (
 	labelUpstream = attribute.Key("upstream")
 	labelClass    = attribute.Key("status_class")

@@ -70,7 +70,7 @@ func TestGaugesReadTheStateAndFoldHosts(t *testing.T) {
 			up := policy.UpstreamStatus{Name: "shops", Budget: 4.5}
 			for i := range 1000 {
 				key := fmt.Sprintf("shop%d.test", i)
-				up.Quotas = append(up.Quotas, policy.QuotaStatus{Key: key, Limit: "2/s", Tokens: float64(i) + 0.5, Active: 1,
+				up.Quotas = append(up.Quotas, policy.QuotaStatus{Key: key, Limit: "2/s", Tokens: float64(i) + 0.5, Room: 1000, Active: 1,
 					Waiting: 3, Line: policy.Line{High: 1, Low: 2}})
 				up.Circuits = append(up.Circuits, policy.CircuitStatus{Key: key, State: "closed"})
 			}
@@ -99,6 +99,75 @@ func TestGaugesReadTheStateAndFoldHosts(t *testing.T) {
 			t.Error("the host of a wildcard became a label")
 		}
 	})
+}
+
+// A quota that is learned has its bucket for a label, and of many keys the tightest tells
+// what there is, what is left and until when.
+func TestGaugesOfLearnedQuotas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Settings{})
+		reset := time.Now().Add(90 * time.Second)
+		bucket := func(key, name string, left, of float64) policy.QuotaStatus {
+			used := 1 - left/of
+			return policy.QuotaStatus{Key: key, Bucket: name, Limit: "learned", Utilization: &used, Active: 1, Waiting: 2, Line: policy.Line{High: 2},
+				Learned: &policy.LearnedStatus{Limit: of, Remaining: left, Reset: &reset, Window: 3600, Shape: "window"}}
+		}
+		r.Watch(func() []policy.UpstreamStatus {
+			return []policy.UpstreamStatus{{Name: "crm", Quotas: []policy.QuotaStatus{
+				{Key: "a.test", Limit: "learned", Active: 4},
+				bucket("a.test", "core", 40, 100), bucket("b.test", "core", 30, 40), bucket("c.test", "core", 45, 100), bucket("d.test", "core", 40, 100),
+				bucket("a.test", "search app-one", 10, 20), bucket("a.test", "search app-two", 5, 20),
+				{Key: "a.test", Bucket: "shy", Limit: "learned", Learned: &policy.LearnedStatus{Remaining: 7, Shape: "bucket"}},
+			}}}
+		})
+		text := r.metrics(t)
+		for _, want := range []string{
+			`outrider_quota_limit{bucket="core",limit="learned",upstream="crm"} 100`,
+			`outrider_quota_remaining{bucket="core",limit="learned",upstream="crm"} 40`,
+			`outrider_quota_reset_seconds{bucket="core",limit="learned",upstream="crm"} 90`,
+			`outrider_quota_utilization_ratio{bucket="core",limit="learned",upstream="crm"} 0.6`,
+			`outrider_quota_waiting{bucket="core",limit="learned",priority="high",upstream="crm"} 8`,
+			`outrider_quota_active{bucket="core",limit="learned",upstream="crm"} 4`,
+			`outrider_quota_active{limit="learned",upstream="crm"} 4`,
+			`outrider_quota_remaining{bucket="search",limit="learned",upstream="crm"} 5`,
+			`outrider_quota_remaining{bucket="shy",limit="learned",upstream="crm"} 7`,
+			`outrider_quota_reset_seconds{bucket="shy",limit="learned",upstream="crm"} 0`,
+		} {
+			if !strings.Contains(text, want+"\n") {
+				t.Errorf("missing %s", want)
+			}
+		}
+		for _, never := range []string{"outrider_quota_tokens", "app-", `_limit{bucket="shy"`, `_ratio{bucket="shy"`} {
+			if strings.Contains(text, never) {
+				t.Errorf("%s is told", never)
+			}
+		}
+		if t.Failed() {
+			t.Log(text)
+		}
+	})
+}
+
+// What names a bucket comes from outside, for each key anew.
+func TestBucketsBecomeABoundedNumberOfLabels(t *testing.T) {
+	r := newRig(t, telemetry.Settings{})
+	r.Watch(func() []policy.UpstreamStatus {
+		up := policy.UpstreamStatus{Name: "crm"}
+		for i := range 1000 {
+			up.Quotas = append(up.Quotas, policy.QuotaStatus{Key: fmt.Sprint("key", i), Bucket: fmt.Sprintf("b%03d", i), Limit: "learned",
+				Learned: &policy.LearnedStatus{Remaining: float64(1000 - i), Shape: "window"}})
+		}
+		return []policy.UpstreamStatus{up}
+	})
+	text := r.metrics(t)
+	if n := strings.Count(text, "outrider_quota_remaining{"); n != 65 {
+		t.Errorf("%d series, want 64 buckets, and the others together", n)
+	}
+	for _, want := range []string{`{bucket="b063",limit="learned",upstream="crm"} 937`, `{bucket="other",limit="learned",upstream="crm"} 1`} {
+		if !strings.Contains(text, "outrider_quota_remaining"+want+"\n") {
+			t.Errorf("missing %s", want)
+		}
+	}
 }
 
 func TestLabelsAreBoundedWhateverComes(t *testing.T) {

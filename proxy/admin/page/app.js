@@ -77,7 +77,10 @@ function warnings(state, latest) {
 function showTotals(upstreams, capture) {
   let waiting = 0, underWay = 0, open = 0;
   for (const up of upstreams) {
-    for (const quota of up.quotas || []) { waiting += quota.waiting; underWay += quota.active; }
+    for (const quota of up.quotas || []) {
+      waiting += quota.waiting;
+      if (!quota.bucket) underWay += quota.active; // a call that counts to a bucket is in the quota of its limit, too
+    }
     for (const circuit of up.circuits || []) if (circuit.state === "open") open++;
   }
   const parts = [count(upstreams.length) + (upstreams.length === 1 ? " upstream" : " upstreams"), count(underWay) + " under way", count(waiting) + " waiting"];

@@ -18,21 +18,30 @@ export function showUpstreams(root, upstreams, now) {
 }
 
 function quotaKey(upstream, quota) {
-  return upstream + "\n" + quota.key + "\n" + quota.limit;
+  return upstream + "\n" + quota.key + "\n" + nameOf(quota) + "\n" + quota.limit;
 }
 
-// rated reports whether a limit has a rate, and so tokens; else it is "25 at once".
-function rated(quota) {
-  return quota.limit.includes("/");
+// nameOf is what the quotas of many hosts or credentials have in common: the limit that
+// they have, or the bucket that the provider's answers tell of.
+function nameOf(quota) {
+  return quota.bucket || quota.limit;
+}
+
+// level is how full a quota is, and the most that it can be: calls or units that may be
+// spent, or else calls under way.
+function level(quota) {
+  if (quota.learned) return [quota.learned.remaining, quota.learned.limit || 1];
+  if (quota.room > 0) return [quota.tokens, quota.room];
+  return [quota.active, quota.slots || 1];
 }
 
 function remember(upstream, quota) {
   const key = quotaKey(upstream, quota);
-  const past = history.get(key) || { values: [], top: rated(quota) ? 1 : parseInt(quota.limit, 10) || 1 };
-  const value = rated(quota) ? quota.tokens : quota.active;
+  const past = history.get(key) || { values: [], top: 1 };
+  const [value, top] = level(quota);
   past.values.push(value);
   if (past.values.length > samples) past.values.shift();
-  past.top = Math.max(past.top, value);
+  past.top = Math.max(past.top, top, value);
   history.set(key, past);
   return key;
 }
@@ -80,8 +89,8 @@ function updateUpstream(node, up, now) {
 // quota, a heading and a line each for a limit that many hosts or credentials have.
 function lines(up, quotas) {
   if (!quotas.length) return [{ id: "none", kind: "none" }];
-  const limits = new Map(); // limit → its quotas
-  for (const q of quotas) limits.set(q.limit, [...(limits.get(q.limit) || []), q]);
+  const limits = new Map(); // limit or bucket → its quotas
+  for (const q of quotas) limits.set(nameOf(q), [...(limits.get(nameOf(q)) || []), q]);
   const list = [];
   for (const [limit, own] of [...limits].sort((a, b) => a[0].localeCompare(b[0]))) {
     const past = (q) => history.get(quotaKey(up.name, q));
@@ -138,7 +147,7 @@ function seconds(ms) {
 }
 
 function urgency(q, now) {
-  return (left(q.gate, now) > 0 ? 1e6 : 0) + q.waiting * 10 + q.active;
+  return (left(q.gate, now) > 0 ? 1e6 : 0) + q.waiting * 100 + q.active + 10 * Math.round(10 * (q.utilization || 0));
 }
 
 function rank(c) {
@@ -165,20 +174,45 @@ function updateLine(row, line, now) {
   const q = line.q;
   const [name, spark, tokens, load] = row.children;
   text(name, line.name);
-  name.title = q.key;
-  text(tokens, rated(q) ? count(Math.floor(q.tokens)) + " free" : "");
-  tokens.title = "Calls that may be sent at once";
+  name.title = q.key + (q.bucket ? "\n" + q.bucket + ": learned from its answers" : "");
+  const single = line.kind === "one"; // the others have no room for all of it
+  text(tokens, free(q, single));
+  tokens.title = free(q, true) + (q.utilization === undefined ? "" : ", " + Math.round(100 * q.utilization) + " % used");
   const wait = left(q.gate, now);
-  text(load, wait > 0 ? "held for " + seconds(wait) + (q.waiting ? ", " + count(q.waiting) + " waiting" : "")
-    : q.waiting ? count(q.waiting) + " waiting" : q.active ? count(q.active) + " under way" : "idle");
+  const facts = [wait > 0 ? "held for " + seconds(wait) : "", waiting(q), wait > 0 ? "" : back(q, now)].filter(Boolean);
+  if (!facts.length) facts.push(q.active ? count(q.active) + " under way" : "idle");
+  load.title = facts.join(", ");
+  text(load, single || wait > 0 ? load.title : facts[0]);
   cls(row, "gated", wait > 0);
   cls(row, "waiting", q.waiting > 0);
+  cls(row, "learned", q.bucket);
 
   const { values, top } = line.past;
   const from = samples - values.length;
   const points = values.map((v, i) => `${from + i},${(19 - 18 * Math.min(1, v / top)).toFixed(1)}`).join(" ");
   spark.children[1].setAttribute("points", points);
   spark.children[0].setAttribute("points", `${from},20 ${points} ${samples - 1},20`);
+}
+
+// free is what may be spent: of a bucket in the provider's units, else calls. whole says
+// of how much, too.
+function free(q, whole) {
+  const known = q.learned;
+  if (known) return count(Math.floor(known.remaining)) + (whole && known.limit ? " of " + count(known.limit) : "") + " left";
+  return q.room > 0 ? count(Math.floor(q.tokens)) + " free" : "";
+}
+
+// waiting tells of the classes where not all that wait are in the normal one.
+function waiting(q) {
+  if (!q.waiting) return "";
+  const classes = ["high", "normal", "low"].filter((name) => q.line[name]).map((name) => count(q.line[name]) + " " + name);
+  return count(q.waiting) + " waiting" + (q.line.normal === q.waiting ? "" : " (" + classes.join(", ") + ")");
+}
+
+// back counts down to when a bucket is full again. One that rolls has no such time.
+function back(q, now) {
+  const wait = q.learned && q.learned.shape !== "rolling" ? left(q.learned.reset, now) : 0;
+  return wait > 0 ? (q.learned.shape === "bucket" ? "full in " : "back in ") + seconds(wait) : "";
 }
 
 function makeCredential() {
