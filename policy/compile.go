@@ -151,6 +151,10 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 		u.budget = retry.NewBudget(cfg.Retry.Budget, old.budget)
 	}
 
+	if u.repeats = old.repeats; u.repeats == nil {
+		u.repeats = retry.NewRepeats()
+	}
+
 	c.connections(u)
 	own, extra := c.quotas(u, old)
 	u.base = c.plan(u, c.key, "", "default", cfg.Policy, own, nil)

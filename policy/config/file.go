@@ -213,6 +213,7 @@ type Retry struct {
 	Base, Cap         time.Duration // of the exponential backoff
 	Budget            float64       // share of calls that may be retried, in [0, 1]
 	Statuses          []int         // answers that are worth another attempt
+	Unprocessed       []int         // answers by which the provider says that it did nothing: anything may be sent again
 	IdempotencyHeader string        // a POST that carries it may be sent again; "": none
 	MintKey           bool          // give a POST without that header one
 }

@@ -156,6 +156,7 @@ var retryKeys = table[Retry]{
 	duration("cap", func(r *Retry) *time.Duration { return &r.Cap }),
 	share("budget", func(r *Retry) *float64 { return &r.Budget }, upToAll),
 	list("statuses", func(r *Retry) *[]int { return &r.Statuses }, readInt, between(400, 599)),
+	list("unprocessed", func(r *Retry) *[]int { return &r.Unprocessed }, readInt, between(400, 599)),
 	text("idempotency_header", func(r *Retry) *string { return &r.IdempotencyHeader }, optional(headerName)),
 	flag("mint_key", func(r *Retry) *bool { return &r.MintKey }),
 }

@@ -164,6 +164,7 @@ var written = []struct {
 	{`retry.cap = "7s"`, func(u *config.Upstream) any { return u.Retry.Cap }, 7 * time.Second},
 	{`retry.budget = "7%"`, func(u *config.Upstream) any { return u.Retry.Budget }, 0.07},
 	{`retry.statuses = [500]`, func(u *config.Upstream) any { return u.Retry.Statuses }, []int{500}},
+	{`retry.unprocessed = [409]`, func(u *config.Upstream) any { return u.Retry.Unprocessed }, []int{409}},
 	{`retry.idempotency_header = "X-Key"`, func(u *config.Upstream) any { return u.Retry.IdempotencyHeader }, "X-Key"},
 	{`retry.mint_key = false`, func(u *config.Upstream) any { return u.Retry.MintKey }, false},
 	{`circuit.window = "21m"`, func(u *config.Upstream) any { return u.Circuit.Window }, 21 * time.Minute},

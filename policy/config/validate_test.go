@@ -268,6 +268,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"percent forgotten", crm(`retry.budget = 10`), `upstream.crm.retry.budget = 10: must be from 0 to 1, or from "0%" to "100%"`},
 		{"over all", crm(`retry.budget = "101%"`), `upstream.crm.retry.budget = "101%": must be from 0 to 1, or from "0%" to "100%"`},
 		{"a good status", crm(`retry.statuses = [503, 200]`), `upstream.crm.retry.statuses[1] = 200: must be at least 400`},
+		{"a good status that did nothing", crm(`retry.unprocessed = [200]`), `upstream.crm.retry.unprocessed[0] = 200: must be at least 400`},
 		{"base over cap", crm(`retry.base = "30s"`), `upstream.crm.retry.base = "30s": must not be longer than cap, which is 20s`},
 		{"cap under base", crm(`retry.cap = "10ms"`), `upstream.crm.retry.cap = "10ms": must not be shorter than base, which is 100ms`},
 		{"key for no header", crm(`retry.mint_key = true`), `upstream.crm.retry.mint_key = true: needs idempotency_header: in which header does the provider look for the key?`},

@@ -411,7 +411,11 @@ func retryText(r config.Retry) string {
 	if r.Attempts < 2 {
 		return "off"
 	}
-	return fmt.Sprintf("up to %d attempts, after transport errors and %s", r.Attempts, strings.Trim(fmt.Sprint(r.Statuses), "[]"))
+	text := fmt.Sprintf("up to %d attempts, after transport errors and %s", r.Attempts, strings.Trim(fmt.Sprint(r.Statuses), "[]"))
+	if len(r.Unprocessed) > 0 {
+		text += fmt.Sprintf("; after %s whatever the method", strings.Trim(fmt.Sprint(r.Unprocessed), "[]"))
+	}
+	return text
 }
 
 // repeatText says which requests may be sent again.
