@@ -48,6 +48,7 @@ func defaultCircuit() Circuit {
 		Window:       30 * time.Second,
 		MinCalls:     20,
 		FailureRatio: 0.5,
+		FailureRun:   20,
 		Slow:         15 * time.Second,
 		SlowRatio:    0.8,
 		Consecutive:  5,

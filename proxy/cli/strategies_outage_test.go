@@ -35,7 +35,7 @@ var (
 	breakerOutage   = strategyOutage{name: "failsafe-go, retry and circuit", application: failsafeBreaker}
 	// It never sees so many calls that their shares are looked at; and no connection is
 	// refused here.
-	closedOutage  = strategyOutage{name: "Outrider, no circuit", document: keyedRetries + "circuit = { min_calls = 1000000 }\n"}
+	closedOutage  = strategyOutage{name: "Outrider, no circuit", document: keyedRetries + "circuit = { min_calls = 1000000, failure_run = 1000000 }\n"}
 	defaultOutage = strategyOutage{name: "Outrider", document: keyedRetries}
 	// For a provider that answers within five seconds, if at all.
 	quickOutage = strategyOutage{name: "Outrider, quick circuit", document: keyedRetries +
