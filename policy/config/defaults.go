@@ -53,7 +53,7 @@ func defaultCircuit() Circuit {
 		SlowRatio:    0.8,
 		Consecutive:  5,
 		Open:         5 * time.Second,
-		OpenMax:      60 * time.Second,
+		OpenMax:      10 * time.Second,
 		Ramp:         10 * time.Second,
 	}
 }
