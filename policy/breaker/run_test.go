@@ -9,8 +9,8 @@ import (
 	"outrider/policy/policytest"
 )
 
-// newRun is the rig of a provider that was well for a hundred calls. Before half of
-// the window failed, another hundred would have to.
+// newRun is the rig of a provider that was well for a hundred calls, so that no share
+// opens the circuit before another hundred have failed.
 func newRun(t *testing.T, s breaker.Settings, steps ...policytest.Step) *rig {
 	t.Helper()
 	r := newRig(t, s, append([]policytest.Step{times(100, fine)}, steps...)...)
