@@ -16,11 +16,11 @@ type run struct {
 
 // add counts an attempt that ended now.
 func (r *run) add(failed bool, now time.Time) {
-	switch {
-	case !failed:
+	if !failed {
 		*r = run{}
 		return
-	case r.length == 0:
+	}
+	if r.length == 0 {
 		r.begun = now
 	}
 	r.length++
