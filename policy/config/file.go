@@ -223,6 +223,7 @@ type Circuit struct {
 	Window       time.Duration // attempts of this long are judged; at least twice the longest AttemptTimeout
 	MinCalls     int           // fewer attempts in a window are not judged by ratio
 	FailureRatio float64       // of faults that opens the circuit, in (0, 1]
+	FailureRun   int           // faults of any kind in a row that open the circuit, if they go on for a second
 	Slow         time.Duration // an attempt that took longer is slow
 	SlowRatio    float64       // of slow attempts that opens the circuit, in (0, 1]
 	Consecutive  int           // connections refused in a row that open the circuit

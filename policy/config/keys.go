@@ -165,6 +165,7 @@ var circuitKeys = table[Circuit]{
 	duration("window", func(c *Circuit) *time.Duration { return &c.Window }),
 	integer("min_calls", func(c *Circuit) *int { return &c.MinCalls }, between(1, largest)),
 	share("failure_ratio", func(c *Circuit) *float64 { return &c.FailureRatio }, someUpToAll),
+	integer("failure_run", func(c *Circuit) *int { return &c.FailureRun }, between(1, largest)),
 	duration("slow", func(c *Circuit) *time.Duration { return &c.Slow }),
 	share("slow_ratio", func(c *Circuit) *float64 { return &c.SlowRatio }, someUpToAll),
 	integer("consecutive", func(c *Circuit) *int { return &c.Consecutive }, between(1, largest)),

@@ -225,7 +225,15 @@ func upToAnHour(d time.Duration) string {
 	return ""
 }
 
-func circuitAgrees(n node, c *Circuit) { ordered(n, "open", c.Open, "open_max", c.OpenMax) }
+// circuitAgrees keeps open_max above open. One that is only inherited gives way to a
+// long open, so that the pause can grow and be spread; one that is written does not.
+func circuitAgrees(n node, c *Circuit) {
+	if n.writes("open_max") {
+		ordered(n, "open", c.Open, "open_max", c.OpenMax)
+		return
+	}
+	c.OpenMax = max(c.OpenMax, 2*c.Open)
+}
 
 // ordered reports a pair of durations that is the wrong way round, at the one
 // that is written.

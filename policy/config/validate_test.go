@@ -279,7 +279,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"no ratio", crm(`circuit.failure_ratio = 0`), `upstream.crm.circuit.failure_ratio = 0: must be more than 0 and at most 1 ("100%")`},
 		{"over one", crm(`circuit.slow_ratio = 1.1`), `upstream.crm.circuit.slow_ratio = 1.1: must be more than 0 and at most 1 ("100%")`},
 		{"long ramp", crm(`circuit.ramp = "61m"`), `upstream.crm.circuit.ramp = "61m": must be between 0s and 1h`},
-		{"open longer than its most", crm(`circuit.open = "2m"`), `upstream.crm.circuit.open = "2m": must not be longer than open_max, which is 1m`},
+		{"open longer than its most", crm(`circuit = { open = "2m", open_max = "1m" }`), `upstream.crm.circuit.open = "2m": must not be longer than open_max, which is 1m`},
 
 		// Rules.
 		{"no match", crm("[[upstream.crm.rule]]\ntimeout = \"5s\""), `upstream.crm.rule[0].match: is missing: which calls? Such as "POST /v1/charges/**"`},
@@ -490,6 +490,21 @@ func TestWindowFollowsTheLongestAttempt(t *testing.T) {
 	} {
 		u := upstream(t, mustParse(t, crm(tt.lines)), "crm")
 		if got := config.Duration(u.Circuit.Window).String(); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestTheLongestPauseFollowsTheFirst(t *testing.T) {
+	for _, tt := range []struct{ name, lines, want string }{
+		{"of the defaults", ``, "10s"},
+		{"that is short", `circuit.open = "1s"`, "10s"},
+		{"that is long", `circuit.open = "2m"`, "4m"},
+		{"written long enough", `circuit = { open = "2m", open_max = "2m" }`, "2m"},
+		{"written short", `circuit.open_max = "5s"`, "5s"},
+	} {
+		u := upstream(t, mustParse(t, crm(tt.lines)), "crm")
+		if got := config.Duration(u.Circuit.OpenMax).String(); got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
 		}
 	}
