@@ -184,7 +184,7 @@ type OAuth2 struct {
 // A Limit is one quota that we keep. At least one of Rate, Concurrency and Learn is set.
 type Limit struct {
 	Rate        Rate          // zero: no rate
-	Burst       int           // calls that may go at once; 0: what the rate gives in 200 ms, at least 1
+	Burst       int           // calls that may go at once; 0: see pace.Rate
 	Concurrency int           // calls under way; 0: unbounded
 	MaxWait     time.Duration // a longer wait is refused at once
 	MaxQueue    int           // calls that may wait

@@ -228,7 +228,8 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"cost that no window holds", crm("cost = 6\nlimit = [{ rate = \"5/s\" }, { rate = \"5/m\", shape = \"window\" }]"), `upstream.crm.cost = 6: must be at most 5: a window of 5/m holds no more`},
 		{"cost of a rule that no window of its upstream holds", crm("limit = { rate = \"5/m\", shape = \"window\" }\nrule = [{ match = \"POST\", cost = 6 }]"), `upstream.crm.rule[0].cost = 6: must be at most 5: a window of 5/m holds no more`},
 		{"cost of the upstream that no window of a rule holds", crm("cost = 6\nrule = [{ match = \"POST\", limit = { rate = \"0.5/m\", shape = \"window\" } }]"), `upstream.crm.rule[0].cost: must be at most 1: a window of 0.5/m holds no more`},
-		{"nothing limited", crm(`limit = { learn = false }`), `upstream.crm.limit: limits nothing: needs a rate (such as rate = "100/s"), a concurrency, or learn`},
+		{"nothing limited", crm(`limit = { learn = false }`), `upstream.crm.limit: limits nothing: needs a rate (such as rate = "100/s"), a concurrency, or learn; no limit at all is limit = []`},
+		{"burst of a window", crm(`limit = { rate = "5/s", shape = "window", burst = 5 }`), `upstream.crm.limit.burst = 5: does not go with shape = "window", which spends the whole rate at once; leave one of them out`},
 		{"burst of what is learned", crm(`limit = { burst = 5 }`), `upstream.crm.limit.burst = 5: belongs to a rate, and there is none`},
 		{"dialect", crm(`limit = { dialect = "gitlub" }`), `upstream.crm.limit.dialect = "gitlub": must be one of auto, akamai, anthropic, atlassian, brevo, github, gitlab, hubspot, ietf, milliseconds, openai, reddit, salesforce, shopify, twitter, vimeo; did you mean "github"?`},
 		{"burst of no rate", crm(`limit = { concurrency = 5, burst = 5 }`), `upstream.crm.limit.burst = 5: belongs to a rate, and there is none`},
@@ -540,6 +541,37 @@ auth = { type = "basic", username = "visible", password = "env:C" }
 	}
 	if got := string(upstream(t, f, "a").Auth.Token); got != "canary" {
 		t.Errorf("the literal became %q", got)
+	}
+}
+
+// A trial took max_wait = "65m" to be enough for a batch that waits for the next hour,
+// and its calls were refused after their minute.
+func TestAMaxWaitThatNoCallHasTheTimeForEarnsAWarning(t *testing.T) {
+	f := mustParse(t, `
+[upstream.a]
+url   = "https://a.example"
+limit = { rate = "1000/h", max_wait = "65m" }
+[upstream.b]
+url     = "https://b.example"
+timeout = "10s"
+limit   = [{ rate = "5/s" }, { rate = "1000/h", max_wait = "20s" }]
+[[upstream.b.rule]]
+match = "POST /batch"
+limit = { rate = "1/s", max_wait = "1m" }
+[upstream.c]
+url   = "https://c.example"
+limit = { rate = "1000/h", max_wait = "65m" }
+[[upstream.c.rule]]
+match   = "POST /batch"
+timeout = "70m"
+`)
+	want := []string{
+		"upstream.a.limit.max_wait: is longer than timeout (1m), which ends the wait before; make timeout longer, too",
+		"upstream.b.rule[0].limit.max_wait: is longer than timeout (10s), which ends the wait before; make timeout longer, too",
+		"upstream.b.limit[1].max_wait: is longer than timeout (10s), which ends the wait before; make timeout longer, too",
+	}
+	if !slices.Equal(f.Warnings, want) {
+		t.Errorf("got %q, want %q", f.Warnings, want)
 	}
 }
 
