@@ -21,6 +21,9 @@ type Call struct {
 	priority Priority      // see Controls
 	caller   func() string // see Controls; may be nil
 
+	ended                string // see NotRetried
+	keyHeader, keyMinted string // see Minted
+
 	sent     atomic.Int32
 	waited   atomic.Int64
 	upload   atomic.Pointer[time.Time] // when the last byte of a streamed body was read; nil: no body is streamed
@@ -128,6 +131,15 @@ func (c *Call) giveUp() {
 	}
 }
 
+// NotRetried says why no other attempt followed one that did not succeed, in a few words
+// of ours: "budget"; "": there was nothing to retry. It is known when the call's
+// RoundTrip has returned, as is Minted.
+func (c *Call) NotRetried() string { return c.ended }
+
+// Minted gives the idempotency key that the call got from us, and the header that it went
+// out in; "": it got none.
+func (c *Call) Minted() (header, key string) { return c.keyHeader, c.keyMinted }
+
 // An Attempt is one pass of a call through the transport.
 type Attempt struct {
 	Start  time.Time // when the attempt began, before dialing
@@ -186,6 +198,7 @@ const (
 	EventRetry  EventKind = "retry"   // another attempt follows: Attempt, Reason, Delay
 	EventGiveUp EventKind = "give-up" // no further attempt although the last one did not succeed: Attempt, Reason
 	EventHedge  EventKind = "hedge"   // a second request was due: Reason is what became of it ("won", "lost", "refused"), Delay how long the first had been waited for
+	EventRepeat EventKind = "repeat"  // the call is a retry of its caller's, and paid for like one of ours: Reason how that is known
 	EventGate   EventKind = "gate"    // the provider closed a quota until Until
 	// EventExhausted: the provider refused a call for a quota that no waiting brings back:
 	// Key is the quota, Reason the word that said so. EventReplenished: it took one again,

@@ -85,6 +85,7 @@ type metrics struct {
 	retries        counter   // upstream, reason
 	giveUps        counter   // upstream, reason
 	hedges         counter   // upstream, result
+	repeats        counter   // upstream, reason
 	transitions    counter   // upstream, from, to
 	problems       counter   // upstream, problem
 	interceptions  counter   // upstream, result
@@ -102,6 +103,7 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 		x.retries.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.retries", "Further attempts, by what the last one met."),
 		x.giveUps.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.give_ups", "Calls without a further attempt although the last one did not succeed."),
 		x.hedges.init(m, []attribute.Key{labelUpstream, labelResult}, "outrider.hedges", "Second requests that were due since the first was slow: won, lost, or refused (not sent)."),
+		x.repeats.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.repeats", "Calls that are retries of their callers, by how that is known."),
 		x.transitions.init(m, []attribute.Key{labelUpstream, labelFrom, labelTo}, "outrider.circuit.transitions", "Changes of a circuit's state."),
 		x.problems.init(m, []attribute.Key{labelUpstream, labelProblem}, "outrider.problems", "Answers that we made ourselves."),
 		x.interceptions.init(m, []attribute.Key{labelUpstream, labelResult}, "outrider.interceptions", "Connections by CONNECT to hosts that an upstream names: opened, or why not."),

@@ -41,6 +41,8 @@ func (t *Telemetry) Observe(ctx context.Context, e policy.Event) {
 			slog.String("upstream", e.Upstream), slog.String("reason", e.Reason), slog.Int("attempt", e.Attempt))
 	case policy.EventHedge:
 		t.metrics.hedges.add(ctx, e.Upstream, e.Reason, "")
+	case policy.EventRepeat:
+		t.metrics.repeats.add(ctx, e.Upstream, e.Reason, "")
 	case policy.EventGate:
 		t.logGate(ctx, e, now)
 	case policy.EventExhausted: // the alert tells of it once
