@@ -40,35 +40,36 @@ func (m *memory) note(mark uint64) (known bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := time.Since(m.made)
-	before, known := m.out(mark, now)
+	half, before := m.find(mark, now)
+	delete(half, mark)
 	if now-m.since >= m.span || len(m.young) >= maxMarks {
 		m.old, m.young, m.since = m.young, make(map[uint64]noted), now
 	}
 	m.young[mark] = noted{now, before.times + 1}
 	m.ends.Store(int64(now + m.span))
-	return known
+	return half != nil
 }
 
 // take takes a mark back that was noted once, and reports whether it was known.
 func (m *memory) take(mark uint64) (known bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	before, known := m.out(mark, time.Since(m.made))
+	half, before := m.find(mark, time.Since(m.made))
 	if before.times > 1 {
-		m.young[mark] = noted{before.at, before.times - 1}
+		half[mark] = noted{before.at, before.times - 1}
+	} else {
+		delete(half, mark)
 	}
-	return known
+	return half != nil
 }
 
-// out takes out what is known of a mark; zero: nothing. mu is held.
-func (m *memory) out(mark uint64, now time.Duration) (before noted, known bool) {
-	if before, known = m.young[mark]; !known {
-		before, known = m.old[mark]
+// find gives what is known of a mark, and the half that holds it; nil: nothing is known.
+// mu is held.
+func (m *memory) find(mark uint64, now time.Duration) (half map[uint64]noted, known noted) {
+	for _, half := range [...]map[uint64]noted{m.young, m.old} {
+		if known, ok := half[mark]; ok && now-known.at < m.span {
+			return half, known
+		}
 	}
-	delete(m.young, mark)
-	delete(m.old, mark)
-	if !known || now-before.at >= m.span {
-		return noted{}, false
-	}
-	return before, true
+	return nil, noted{}
 }

@@ -48,28 +48,39 @@ func NewRepeats() *Repeats {
 
 // repeated says how a call is known to be a retry of its caller's; "": it is not. It is
 // asked before the first attempt, once, since it notes the call's key: who gives up waiting
-// comes again while the first is under way.
+// comes again while the first is under way. However the call is known, it is the one
+// retry of a failure.
 func (s *Stage) repeated(c *course) string {
 	known := s.noteKey(c.req)
+	c.follows = s.follows(c)
 	switch {
 	case retryCount(c.req.Header):
 		return ByCount
 	case known:
 		return ByKey
-	}
-	if r := s.set.Repeats; r != nil && !r.failed.empty() {
-		if mark, ok := s.mark(c); ok && r.failed.take(mark) {
-			return ByRequest
-		}
+	case c.follows:
+		return ByRequest
 	}
 	return ""
 }
 
-// unsent takes back what repeated has noted of a call that was refused by ourselves:
-// when it comes again, it comes for the first time.
-func (s *Stage) unsent(c *course, repeat string) {
-	if s.set.Repeats != nil && repeat == "" && s.keyed(c.req) {
+// follows reports whether the same request has just failed, and takes that failure away.
+func (s *Stage) follows(c *course) bool {
+	if s.set.Repeats == nil || s.set.Repeats.failed.empty() {
+		return false
+	}
+	mark, ok := s.mark(c)
+	return ok && s.set.Repeats.failed.take(mark)
+}
+
+// unsent takes back what repeated has done for a call that was refused by ourselves: when
+// it comes again, it is what it was this time.
+func (s *Stage) unsent(c *course) {
+	if s.set.Repeats != nil && s.keyed(c.req) {
 		s.set.Repeats.keys.take(s.keyMark(c.req))
+	}
+	if c.follows {
+		s.remember(c)
 	}
 }
 

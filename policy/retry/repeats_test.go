@@ -217,6 +217,52 @@ func TestKeyOfARefusedCallIsNew(t *testing.T) {
 	})
 }
 
+// A retry that was refused by ourselves was not sent, and its caller comes again: that is
+// the retry then. It was taken for a new call, and earned others a retry, when the circuit
+// had refused the one before.
+func TestRetryOfARefusedRetryIsOne(t *testing.T) {
+	for name, header := range map[string]http.Header{"by request": nil, "by count": {"X-Stainless-Retry-Count": {"1"}}} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCounter(t, policytest.Step{Status: 503, Times: 11}, policytest.Step{Err: localError{}}, policytest.Step{Status: 200, Times: -1})
+			c.want("new", c.send("POST", "/orders", "two pairs", nil))
+			again := policytest.NewRequest(t, "POST", "https://api.test/orders", "two pairs")
+			again.Header = header.Clone()
+			if answer := policytest.Do(newStage(t, c.set).Wrap(c.provider), again); !errors.Is(answer.Err, localError{}) {
+				t.Fatalf("%s: got %+v", name, answer)
+			}
+			c.want(retry.ByRequest, c.send("POST", "/orders", "two pairs", nil))
+			c.want("new", c.send("POST", "/orders", "two pairs", nil))
+		})
+	}
+}
+
+// Two calls of one key that are both refused were both not sent: nothing of them is known.
+func TestKeyOfTwoRefusedCallsIsNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounter(t, policytest.Step{Status: 503, Times: 10}, policytest.Step{Err: localError{}, Delay: time.Second, Times: 2})
+		k1 := http.Header{"Idempotency-Key": {"k1"}}
+		rt := newStage(t, c.set).Wrap(c.provider)
+		for range 2 {
+			req := policytest.NewRequest(t, "POST", "https://api.test/charge", "")
+			req.Header = k1.Clone()
+			go policytest.Do(rt, req)
+		}
+		time.Sleep(2 * time.Second)
+		c.want("new", c.send("POST", "/charge", "", k1))
+	})
+}
+
+// A failure is followed by one retry, also where the retry says itself that it is one. The
+// failure was still there for the next call that looked the same, and that call paid.
+func TestRetryThatSaysSoIsTheOneOfItsFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounter(t, policytest.Step{Status: 503, Times: 11}, policytest.Step{Status: 200, Times: -1})
+		c.want("new", c.send("POST", "/query", "q", nil))
+		c.want(retry.ByCount, c.send("POST", "/query", "q", http.Header{"X-Stainless-Retry-Count": {"1"}}))
+		c.want("new", c.send("POST", "/query", "q", nil))
+	})
+}
+
 // Who gives up waiting and comes again does so while the first is under way.
 func TestKeyOfACallUnderWayIsKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

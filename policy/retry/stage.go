@@ -122,6 +122,7 @@ type course struct {
 	minted   string        // the key that it got from us; "": none
 	attempts int           // so far
 	moved    bool          // an attempt was answered 421, and another followed
+	follows  bool          // the same request had just failed
 }
 
 // RoundTrip makes attempts until one of them is the answer.
@@ -163,7 +164,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 func (s *Stage) charge(c *course, repeat string, err error) {
 	switch {
 	case err != nil && refused(err):
-		s.unsent(c, repeat)
+		s.unsent(c)
 	case repeat == "":
 		s.set.Budget.called()
 	default:
