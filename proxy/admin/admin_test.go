@@ -85,6 +85,9 @@ func TestRoutes(t *testing.T) {
 		{"POST", "/api/circuit/open?upstream=crm&for=-1s", 400, "application/problem+json", "longer than 0"},
 		{"POST", "/api/circuit/open?upstream=crm&for=", 400, "application/problem+json", "longer than 0"},
 		{"POST", "/api/circuit/open?upstream=crm&upstream=b", 400, "application/problem+json", "upstream is there 2 times"},
+		{"POST", "/api/circuit/open?upstream=crm&for=30m;", 400, "application/problem+json", "the parameters cannot be read: invalid semicolon"}, // was open for ever
+		{"POST", "/api/circuit/open?upstream=crm&for=%zz", 400, "application/problem+json", "the parameters cannot be read"},
+		{"POST", "/api/circuit/open?upstream=crm&key=", 400, "application/problem+json", "key is empty: name one circuit, or leave key out for all"},
 		{"POST", "/reload", 200, "application/json", `{"status":"reloaded"}`},
 		{"GET", "/healthz", 200, "application/json", `{"status":"ok"}`},
 		{"GET", "/readyz", 200, "application/json", `{"status":"ready"}`},
@@ -237,6 +240,17 @@ func TestRebindingNamesAreRefused(t *testing.T) {
 		if got := ask(h, "GET", "/healthz", "Host", host).Code; got != 200 {
 			t.Errorf("a probe that names us %q: %d", host, got)
 		}
+	}
+}
+
+// A body is what -d of curl makes of parameters: without the "for" in it, the circuit was
+// open for ever.
+func TestParametersOfAnOrderAreNotInABody(t *testing.T) {
+	r := httptest.NewRequest("POST", "http://127.0.0.1:8081/api/circuit/open?upstream=crm", strings.NewReader("for=30m"))
+	w := httptest.NewRecorder()
+	admin.New(whole()).ServeHTTP(w, r)
+	if w.Code != 400 || !strings.Contains(w.Body.String(), "The parameters are in the address") {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
 

@@ -19,7 +19,11 @@ type CircuitOrder struct {
 // circuit serves POST /api/circuit/open and …/close.
 func (h *handler) circuit(open bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		order, err := readOrder(open, r.URL.Query())
+		if r.ContentLength != 0 {
+			Fail(w, http.StatusBadRequest, "malformed-request", "The parameters are in the address: there is no body.")
+			return
+		}
+		order, err := readOrder(open, r.URL.RawQuery)
 		if err != nil {
 			Fail(w, http.StatusBadRequest, "malformed-request", err.Error())
 			return
@@ -33,9 +37,14 @@ func (h *handler) circuit(open bool) http.HandlerFunc {
 	}
 }
 
-// readOrder takes no parameter that it does not know: without a "for" that somebody
-// has misspelt, a circuit would stay open for ever.
-func readOrder(open bool, query url.Values) (CircuitOrder, error) {
+// readOrder takes nothing that it does not understand: without a "for" that somebody has
+// misspelt, a circuit would stay open for ever, and without a "key" that was left empty,
+// all of them would.
+func readOrder(open bool, text string) (CircuitOrder, error) {
+	query, err := url.ParseQuery(text)
+	if err != nil {
+		return CircuitOrder{}, fmt.Errorf("the parameters cannot be read: %w; a ; and a %% in them are written %%3B and %%25", err)
+	}
 	known := []string{"upstream", "key"}
 	if open {
 		known = append(known, "for")
@@ -49,8 +58,11 @@ func readOrder(open bool, query url.Values) (CircuitOrder, error) {
 		}
 	}
 	order := CircuitOrder{Upstream: query.Get("upstream"), Key: query.Get("key"), Open: open}
-	if order.Upstream == "" {
+	switch {
+	case order.Upstream == "":
 		return CircuitOrder{}, fmt.Errorf("the parameter upstream is missing: ?upstream=NAME")
+	case order.Key == "" && query.Has("key"):
+		return CircuitOrder{}, fmt.Errorf("key is empty: name one circuit, or leave key out for all")
 	}
 	if text := query.Get("for"); query.Has("for") {
 		length, err := time.ParseDuration(text)

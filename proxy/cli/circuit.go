@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -33,7 +34,10 @@ func (c *commands) circuitCommand() *cobra.Command {
 	}
 	length := open.Flags().Duration("for", 0, "how long, such as 30m (default: until it is closed)")
 	open.RunE = func(cmd *cobra.Command, args []string) error {
-		query := url.Values{"upstream": {args[0]}, "key": {*key}}
+		query, err := circuitsMeant(cmd, args[0], *key)
+		if err != nil {
+			return err
+		}
 		if cmd.Flags().Changed("for") {
 			if *length <= 0 {
 				return usageError{fmt.Errorf("--for %s: must be longer than 0", *length)}
@@ -45,10 +49,28 @@ func (c *commands) circuitCommand() *cobra.Command {
 	command.AddCommand(open, &cobra.Command{
 		Use: "close UPSTREAM", Short: "Let all of its calls through, and count anew", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.orderCircuit(cmd.Context(), "/api/circuit/close", url.Values{"upstream": {args[0]}, "key": {*key}})
+			query, err := circuitsMeant(cmd, args[0], *key)
+			if err != nil {
+				return err
+			}
+			return c.orderCircuit(cmd.Context(), "/api/circuit/close", query)
 		},
 	})
 	return command
+}
+
+// circuitsMeant is which circuits a command means. An empty --key is one that got lost on its way
+// here, and does not mean all.
+func circuitsMeant(cmd *cobra.Command, upstream, key string) (url.Values, error) {
+	query := url.Values{"upstream": {upstream}}
+	if !cmd.Flags().Changed("key") {
+		return query, nil
+	}
+	if key == "" {
+		return nil, usageError{errors.New("--key is empty: name one circuit, or leave --key out for all")}
+	}
+	query.Set("key", key)
+	return query, nil
 }
 
 // orderCircuit gives an order to the Outrider that runs, and shows what has come of it.

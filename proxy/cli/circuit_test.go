@@ -87,6 +87,8 @@ func TestCircuitCommandRefuses(t *testing.T) {
 		{"circuit open", exitUsage, "accepts 1 arg(s)"},
 		{"circuit open api --for 0s", exitUsage, "--for 0s: must be longer than 0"},
 		{"circuit close api --for 1m", exitUsage, "unknown flag: --for"},
+		{"circuit open api --key=", exitUsage, "--key is empty: name one circuit, or leave --key out for all"},
+		{"circuit close api --key=", exitUsage, "--key is empty"},
 		{"circuit open apo", exitFailed, "there is no [upstream.apo]"},
 		{"circuit open api --key nowhere", exitFailed, `upstream.api has no circuit "nowhere", and no other: the first call to a host makes one`},
 	} {
