@@ -48,18 +48,20 @@ func WithControls(ctx context.Context, c Controls) context.Context {
 	return ctx
 }
 
-// requester says whose call it is, and with which credential: requests of two customers
-// may look alike.
+// requester says whose call it is.
 func requester(ctx context.Context) string {
-	call := CallFrom(ctx)
-	if call == nil {
-		return ""
+	if call := CallFrom(ctx); call != nil && call.caller != nil {
+		return call.caller()
 	}
-	caller := ""
-	if call.caller != nil {
-		caller = call.caller()
+	return ""
+}
+
+// customer says for whom a call is, where one upstream has several connections.
+func customer(ctx context.Context) string {
+	if call := CallFrom(ctx); call != nil {
+		return call.Connection
 	}
-	return caller + "\x00" + call.Connection
+	return ""
 }
 
 // claim is what a call that has to wait claims.

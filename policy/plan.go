@@ -120,7 +120,7 @@ func (c *compiler) retry(u *Upstream, key string, cfg config.Retry) *retry.Stage
 		Attempts: cfg.Attempts, Base: cfg.Base, Cap: cfg.Cap, Statuses: cfg.Statuses, Unprocessed: cfg.Unprocessed,
 		IdempotencyHeader: cfg.IdempotencyHeader, MintKey: cfg.MintKey,
 		NewKey: c.env.NewKey, Jitter: c.env.Jitter, Budget: u.budget, Answer: answerForRetry,
-		Repeats: u.repeats, Caller: requester,
+		Repeats: u.repeats, Caller: requester, Account: customer,
 		OnMint: func(ctx context.Context, key string) {
 			if call := CallFrom(ctx); call != nil {
 				call.keyHeader, call.keyMinted = http.CanonicalHeaderKey(cfg.IdempotencyHeader), key

@@ -133,6 +133,7 @@ func TestRetriesOfCallersAreKnownOverAReload(t *testing.T) {
 		set = r.compile(paying+"timeout = \"30s\"\n", set)
 		r.events = nil
 		send(t, set, "other", "POST", "q", nil)
+		send(t, set, "other", "POST", "", k1)
 		send(t, set, "", "POST", "", k1)
 		send(t, set, "acme", "POST", "q", nil)
 		var told []string

@@ -104,7 +104,7 @@ func (s *Stage) noteKey(req *http.Request) (known bool) {
 }
 
 func (s *Stage) keyMark(req *http.Request) uint64 {
-	h := s.set.Repeats.hash(req)
+	h := s.hash(req)
 	add(h, req.Header[s.header]...)
 	return h.Sum64()
 }
@@ -118,9 +118,7 @@ func (s *Stage) mark(c *course) (mark uint64, ok bool) {
 	if !ok || len(body) == 0 {
 		return 0, false
 	}
-	h := s.set.Repeats.hash(c.req)
-	add(h, c.req.Header["Authorization"]...)
-	add(h, c.req.Header["X-Api-Key"]...)
+	h := s.hash(c.req)
 	if s.header != "" && c.minted == "" {
 		add(h, c.req.Header[s.header]...)
 	}
@@ -131,11 +129,17 @@ func (s *Stage) mark(c *course) (mark uint64, ok bool) {
 	return h.Sum64(), true
 }
 
-// hash begins a digest with the place of a request.
-func (r *Repeats) hash(req *http.Request) *maphash.Hash {
+// hash begins a digest with the place of a request, and the account that it is for: two
+// customers may use the same key, and send the same.
+func (s *Stage) hash(req *http.Request) *maphash.Hash {
 	h := new(maphash.Hash)
-	h.SetSeed(r.seed)
+	h.SetSeed(s.set.Repeats.seed)
 	add(h, req.Method, req.URL.Host, req.URL.Opaque, req.URL.Path, req.URL.RawQuery)
+	add(h, req.Header["Authorization"]...)
+	add(h, req.Header["X-Api-Key"]...)
+	if s.set.Account != nil {
+		add(h, s.set.Account(req.Context()))
+	}
 	return h
 }
 

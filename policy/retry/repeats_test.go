@@ -21,6 +21,7 @@ type counter struct {
 	set      retry.Settings
 	provider *policytest.Upstream
 	caller   string
+	account  string
 	told     []string
 }
 
@@ -33,6 +34,7 @@ func newCounter(t *testing.T, steps ...policytest.Step) *counter {
 	c.set.IdempotencyHeader = "Idempotency-Key"
 	c.set.Budget, c.set.Repeats = retry.NewBudget(0.1, nil), retry.NewRepeats()
 	c.set.Caller = func(context.Context) string { return c.caller }
+	c.set.Account = func(context.Context) string { return c.account }
 	c.set.OnRepeat = func(_ context.Context, e retry.Event) { c.told = append(c.told, e.Reason) }
 	for range 10 { // below the full bucket, where a deposit shows
 		c.spend()
@@ -114,6 +116,24 @@ func TestKeyThatComesAgainIsARetry(t *testing.T) {
 	})
 }
 
+// A provider keeps the keys of each account apart. Two customers that count their orders
+// from 1 have the same keys, and the call of the second was taken for a retry of the
+// first's: it paid for one in place of earning a tenth.
+func TestSameKeyOfTwoCustomersIsNoRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCounter(t)
+		key := func(authorization ...string) http.Header {
+			return http.Header{"Idempotency-Key": {"order-1"}, "Authorization": authorization}
+		}
+		c.want("new", c.send("POST", "/charge", "", key("Bearer acme")))
+		c.want("new", c.send("POST", "/charge", "", key("Bearer umbrella")))
+		c.account = "umbrella"
+		c.want("new", c.send("POST", "/charge", "", key("Bearer acme")))
+		c.caller = "another process of the same customer"
+		c.want(retry.ByKey, c.send("POST", "/charge", "", key("Bearer acme")))
+	})
+}
+
 // A key that we made is known when its caller sends it itself, and no other is made.
 func TestMintedKeyThatComesBackIsARetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -146,7 +166,9 @@ func TestRequestThatFailedJustNowIsARetry(t *testing.T) {
 		c.want("new", c.send("POST", "/orders?a=1", "two pairs", http.Header{"Authorization": {"Bearer of another"}}))
 		c.caller = "another"
 		c.want("new", c.send("POST", "/orders?a=1", "two pairs", nil))
-		c.caller = ""
+		c.caller, c.account = "", "another"
+		c.want("new", c.send("POST", "/orders?a=1", "two pairs", nil))
+		c.account = ""
 		time.Sleep(9 * time.Second)
 		c.want(retry.ByRequest, c.send("POST", "/orders?a=1", "two pairs", nil))
 		time.Sleep(10 * time.Second)

@@ -35,7 +35,8 @@ type Settings struct {
 	Budget *Budget                               // of the host; nil: no budget
 
 	Repeats *Repeats                         // what is known of the retries of callers; nil: what they say themselves
-	Caller  func(ctx context.Context) string // whose call it is, and with which credential; nil: everybody's is the same
+	Caller  func(ctx context.Context) string // whose call it is; nil: everybody's is the same
+	Account func(ctx context.Context) string // with which of our credentials it goes out; nil: there is one
 
 	OnMint   func(ctx context.Context, key string) // the call got a key of ours; nil: nobody listens
 	OnRepeat func(ctx context.Context, e Event)    // the call is a retry of its caller's; nil: nobody listens
