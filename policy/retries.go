@@ -38,7 +38,9 @@ func forecastRetries(req *http.Request, plan *Plan) (string, []RetryForecast) {
 	})
 	add("nothing was sent", class, retry.Unsent, "")
 	add("no answer came", class, retry.NoAnswer, "")
-	add("answered "+statuses(listed), class, retry.Answered, retry.Listed)
+	if len(listed) > 0 {
+		add("answered "+statuses(listed), class, retry.Answered, retry.Listed)
+	}
 	if slices.ContainsFunc(plan.Policy.Answers, likeThrottle) {
 		verdict := retry.Final
 		if slices.Contains(cfg.Statuses, http.StatusTooManyRequests) {

@@ -189,3 +189,22 @@ retry = { attempts = 10 }`, nil)
 		}
 	})
 }
+
+// Without a status that is worth another attempt, nothing is foretold of one: explain said
+// that "answered ", and no status, is sent again.
+func TestForecastWithoutStatusesNamesNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, settings := range []string{"retry = { statuses = [] }", "retry = { statuses = [429], unprocessed = [429] }"} {
+			set := newRig(t, policytest.NewUpstream(t)).compile(plain+settings, nil)
+			e, err := set.Explain(t.Context(), "GET", "/api/x", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range e.Retries {
+				if r.When == "answered " {
+					t.Errorf("%s: %+v", settings, r)
+				}
+			}
+		}
+	})
+}

@@ -37,9 +37,9 @@ func (s *Stage) verdict(c *course, resp *http.Response, a Answer) Verdict {
 }
 
 // running reports whether a 409 to a keyed request is about another with the same
-// key, and not about what it asks for (draft-ietf-httpapi-idempotency-key-header). A key that was minted for this very attempt is nobody else's. A problem
-// (RFC 9457) says what it is about: one about the key is found by Settings.Answer, and
-// stands for a throttle.
+// key, and not about what it asks for (draft-ietf-httpapi-idempotency-key-header). A key
+// that was minted for this very attempt is nobody else's. A problem (RFC 9457) says what
+// it is about: one about the key is found by Settings.Answer, and stands for a throttle.
 func (c *course) running(resp *http.Response, a Answer) bool {
 	if a.Meaning == AsThrottle {
 		return true

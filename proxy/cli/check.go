@@ -416,7 +416,10 @@ func retryText(r config.Retry) string {
 	if r.Attempts < 2 {
 		return "off"
 	}
-	text := fmt.Sprintf("up to %d attempts, after transport errors and %s", r.Attempts, strings.Trim(fmt.Sprint(r.Statuses), "[]"))
+	text := fmt.Sprintf("up to %d attempts, after transport errors", r.Attempts)
+	if len(r.Statuses) > 0 {
+		text += " and " + strings.Trim(fmt.Sprint(r.Statuses), "[]")
+	}
 	if len(r.Unprocessed) > 0 {
 		text += fmt.Sprintf("; after %s whatever the method", strings.Trim(fmt.Sprint(r.Unprocessed), "[]"))
 	}
