@@ -161,6 +161,24 @@ func injectable(name string) string {
 	return ""
 }
 
+// everyday are headers that requests carry whether they may be sent twice or not.
+var everyday = []string{
+	"accept", "accept-encoding", "authorization", "content-type", "cookie", "user-agent", "x-api-key",
+}
+
+// keyHeader takes the name of a header that can carry an idempotency key: a POST that
+// has it may be sent again.
+func keyHeader(name string) string {
+	lower := strings.ToLower(name)
+	if problem := headerName(name); problem != "" {
+		return problem
+	}
+	if slices.Contains(framing, lower) || slices.Contains(everyday, lower) || strings.HasPrefix(lower, "outrider-") {
+		return "cannot carry a key: this header says something else, and requests have it that must not be sent twice"
+	}
+	return ""
+}
+
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // referenceProblem checks what follows the scheme. It never repeats the text.

@@ -158,7 +158,7 @@ var retryKeys = table[Retry]{
 	share("budget", func(r *Retry) *float64 { return &r.Budget }, upToAll),
 	list("statuses", func(r *Retry) *[]int { return &r.Statuses }, readInt, between(400, 599)),
 	list("unprocessed", func(r *Retry) *[]int { return &r.Unprocessed }, readInt, between(400, 599)),
-	text("idempotency_header", func(r *Retry) *string { return &r.IdempotencyHeader }, optional(headerName)),
+	text("idempotency_header", func(r *Retry) *string { return &r.IdempotencyHeader }, optional(keyHeader)),
 	flag("mint_key", func(r *Retry) *bool { return &r.MintKey }),
 }
 

@@ -274,6 +274,8 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"cap under base", crm(`retry.cap = "10ms"`), `upstream.crm.retry.cap = "10ms": must not be shorter than base, which is 100ms`},
 		{"key for no header", crm(`retry.mint_key = true`), `upstream.crm.retry.mint_key = true: needs idempotency_header: in which header does the provider look for the key?`},
 		{"no header", crm(`retry.idempotency_header = "a:b"`), `upstream.crm.retry.idempotency_header = "a:b": must be the name of a header: letters, digits and -`},
+		{"credential as key", crm(`retry.idempotency_header = "Authorization"`), `upstream.crm.retry.idempotency_header = "Authorization": cannot carry a key: this header says something else, and requests have it that must not be sent twice`},
+		{"framing as key", crm(`retry.idempotency_header = "transfer-encoding"`), `upstream.crm.retry.idempotency_header = "transfer-encoding": cannot carry a key: this header says something else, and requests have it that must not be sent twice`},
 
 		// Circuit.
 		{"short window", crm(`circuit.window = "30s"`), `upstream.crm.circuit.window = "30s": must be at least 40s, twice the longest attempt_timeout (20s): an attempt that takes longer than the window would not be counted`},
