@@ -208,3 +208,18 @@ func TestForecastWithoutStatusesNamesNone(t *testing.T) {
 		}
 	})
 }
+
+// The body of an answer that is sent for again may never end. It kept the turn of its
+// call, and where there was no other, the next attempt waited for itself until the call
+// was refused.
+func TestAnswerThatStallsDoesNotKeepItsTurnFromTheNextAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		upstream := policytest.NewUpstream(t, policytest.Step{Status: 503, Body: "half", Stall: true}, policytest.Step{Status: 201})
+		set := newRig(t, upstream).compile(plain+"limit = { concurrency = 1 }\n", nil)
+		begun := time.Now()
+		answer, _ := send(t, set, "", "GET", "", nil)
+		if took := time.Since(begun); answer.Status != 201 || took != 500*time.Millisecond {
+			t.Errorf("answered %d %v after %v", answer.Status, answer.Err, took)
+		}
+	})
+}

@@ -53,9 +53,8 @@ const (
 
 // Drop reads a response to its end, so that its connection can be used again,
 // and closes it; that gives back its turn as well. A body that is too large, or
-// does not come, is not worth the wait: the former is closed, the latter left
-// to end with the context of the call, since not every body can be closed under
-// a read.
+// does not come, is not worth the wait, and is closed. That happens beside the
+// call: there are bodies whose Close waits for the read that is under way.
 func Drop(ctx context.Context, resp *http.Response) {
 	if resp.Body == nil {
 		return
@@ -75,6 +74,7 @@ func Drop(ctx context.Context, resp *http.Response) {
 	select {
 	case <-done:
 	case <-timer.C:
-	case <-ctx.Done():
+		go resp.Body.Close()
+	case <-ctx.Done(): // which ends the read
 	}
 }
