@@ -2,10 +2,10 @@ package retry_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"math"
 	"net/http"
-	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -171,18 +171,22 @@ func TestReloadKeepsTheLevel(t *testing.T) {
 	})
 }
 
-func TestBodyOfARefusedRetryIsClosed(t *testing.T) {
-	set := settings()
-	set.Budget = retry.NewBudget(0, nil)
-	again := &counted{Reader: strings.NewReader("abc")}
-	req := policytest.NewRequest(t, "PUT", "https://api.test/x", "abc")
-	req.GetBody = func() (io.ReadCloser, error) { return again, nil }
-	rt := newStage(t, set).Wrap(roundTripper(func(*http.Request) (*http.Response, error) {
-		return nil, syscall.ECONNRESET
-	}))
-	if _, err := rt.RoundTrip(req); err != syscall.ECONNRESET || again.closed != 1 {
-		t.Errorf("%v, closed %d times", err, again.closed)
-	}
+// What cannot be sent again is not charged: a body may outgrow its buffer on the way.
+func TestRetryWithoutItsBodyCostsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set, reason := settings(), ""
+		set.Budget = retry.NewBudget(0.1, nil)
+		newSpender(t, set.Budget).calls(t, 20)
+		set.OnGiveUp = func(_ context.Context, e retry.Event) { reason = e.Reason }
+		level := set.Budget.Level()
+		req := policytest.NewRequest(t, "PUT", "https://api.test/x", "abc")
+		req.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("gone") }
+		upstream := policytest.NewUpstream(t, policytest.Step{Err: syscall.ECONNRESET})
+		if answer := policytest.Do(newStage(t, set).Wrap(upstream), req); answer.Err != syscall.ECONNRESET || reason != retry.BodyNotKept {
+			t.Errorf("%v, not sent again for %q", answer.Err, reason)
+		}
+		wantLevel(t, set.Budget, level+0.1) // it is a call like others
+	})
 }
 
 func TestNoBudgetAtAll(t *testing.T) {

@@ -53,7 +53,8 @@ func (s *Stage) decide(c *course, resp *http.Response, a Answer, err error) (*ne
 		return nil, UnsafeMethod
 	}
 
-	// Is it possible? The budget comes last: what is not sent is not charged.
+	// Is it possible? The body comes last: to open it anew ends an upload that is still
+	// under way, and with it the answer that would be passed on.
 	if c.attempts >= s.set.Attempts {
 		return nil, AttemptsSpent
 	}
@@ -62,13 +63,13 @@ func (s *Stage) decide(c *course, resp *http.Response, a Answer, err error) (*ne
 	if deadline, ok := ctx.Deadline(); ok && !now.Add(delay).Before(deadline) {
 		return nil, Deadline
 	}
+	if !s.set.Budget.Spend() {
+		return nil, BudgetSpent
+	}
 	again, err := repeat(c.req)
 	if err != nil {
+		s.set.Budget.Refund() // what is not sent is not charged
 		return nil, BodyNotKept
-	}
-	if !s.set.Budget.Spend() {
-		replay.CloseBody(again)
-		return nil, BudgetSpent
 	}
 	c.moved = c.moved || v == Misdirected
 	return &next{req: again, delay: delay}, ""

@@ -19,8 +19,8 @@
 //  4. There are attempts left.
 //  5. The wait before it ends before the call's deadline does. Otherwise the
 //     caller is better served by the upstream's answer now.
-//  6. The body can be had again.
-//  7. The [Budget] that all calls to the host share has a retry left.
+//  6. The [Budget] that all calls to the host share has a retry left.
+//  7. The body can be had again.
 //
 // A request may come to us as a retry already: client libraries retry as well. Such a
 // call is never refused for that, but it adds nothing to the budget and takes a retry

@@ -202,6 +202,25 @@ func TestDroppedResponseThatStallsDoesNotHoldTheCall(t *testing.T) {
 	})
 }
 
+// TestBodyIsNotOpenedForAnAttemptThatIsNotMade: a server may answer while the body is
+// still uploaded, and to open it anew ends the upload. Where the budget had no retry, the
+// answer that was passed on broke off with it.
+func TestBodyIsNotOpenedForAnAttemptThatIsNotMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := settings()
+		set.Budget = retry.NewBudget(0, nil)
+		req := policytest.NewRequest(t, "PUT", "https://api.test/x", "whole")
+		req.GetBody = func() (io.ReadCloser, error) {
+			t.Error("the body was opened anew")
+			return http.NoBody, nil
+		}
+		upstream := policytest.NewUpstream(t, policytest.Step{Status: 503, Body: "busy"})
+		if answer := policytest.Do(newStage(t, set).Wrap(upstream), req); answer.Status != 503 || answer.Body != "busy" {
+			t.Errorf("got %+v", answer)
+		}
+	})
+}
+
 // TestTimeToDropAResponseIsPartOfTheWait: attempts begin when they were said to.
 func TestTimeToDropAResponseIsPartOfTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
