@@ -32,6 +32,7 @@ type Call struct {
 	gaveUp   atomic.Bool
 	guard    atomic.Pointer[auth.Guard]     // of the latest attempt; nil: none carried a secret
 	meaning  atomic.Pointer[answer.Finding] // of the latest answer; nil: what its status says
+	stale    atomic.Pointer[StaleAnswer]    // see Stale
 }
 
 type callKey struct{}
@@ -205,6 +206,7 @@ const (
 	EventRetry  EventKind = "retry"   // another attempt follows: Attempt, Reason, Delay
 	EventGiveUp EventKind = "give-up" // no further attempt although the last one did not succeed: Attempt, Reason
 	EventGate   EventKind = "gate"    // the provider closed a quota until Until
+	EventStale  EventKind = "stale"   // a call that failed was answered with an earlier answer: Reason is the failure, Delay the age of the answer
 	// EventExhausted: the provider refused a call for a quota that no waiting brings back:
 	// Key is the quota, Reason the word that said so. EventReplenished: it took one again,
 	// or the connection whose quota it was is another now, or gone.

@@ -151,6 +151,8 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 		u.budget = retry.NewBudget(cfg.Retry.Budget, old.budget)
 	}
 
+	u.stale = answerStore(u, old)
+
 	c.connections(u)
 	own, extra := c.quotas(u, old)
 	u.base = c.plan(u, c.key, "", "default", cfg.Policy, own, nil)

@@ -97,7 +97,7 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 			header[name] = nil
 		}
 	}
-	if call.GaveUp() {
+	if call.GaveUp() && call.Stale() == nil {
 		header["X-Should-Retry"] = []string{"false"}
 	}
 	ownResponseHeaders(header, call, x.span.TraceID())

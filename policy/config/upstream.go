@@ -225,6 +225,13 @@ func upToAnHour(d time.Duration) string {
 	return ""
 }
 
+func upToADay(d time.Duration) string {
+	if d < 0 || d > 24*time.Hour {
+		return "must be between 0s, which is off, and 24h"
+	}
+	return ""
+}
+
 func circuitAgrees(n node, c *Circuit) { ordered(n, "open", c.Open, "open_max", c.OpenMax) }
 
 // ordered reports a pair of durations that is the wrong way round, at the one

@@ -81,6 +81,9 @@ func printStatus(w io.Writer, view statusView) {
 		printConnections(table, u.Connections)
 		printSome(table, "quota", u.Quotas, quotaUrgency, quotaLine)
 		printCircuits(table, u.Circuits)
+		if kept := u.Stale; kept != nil {
+			fmt.Fprintf(table, "  kept\t%s\t%.1fMiB of %s\n", count(kept.Answers, "answer"), float64(kept.Bytes)/(1<<20), config.Size(kept.Most))
+		}
 	}
 	_ = table.Flush()
 }
@@ -152,6 +155,9 @@ func printExplanation(w io.Writer, e policy.Explanation) {
 			answer = "yes"
 		}
 		fmt.Fprintf(w, "  retried\t%s: %s, %s\n", r.When, answer, r.Why)
+	}
+	if e.Stale != "" {
+		fmt.Fprintf(w, "  if it fails\tthe last good answer to the same request, if there is one that is at most %s old\n", shortDuration(e.Stale))
 	}
 	fmt.Fprintf(w, "  budget\t%.1f retries may be spent now\n", e.Budget)
 }
