@@ -82,7 +82,8 @@ func printStatus(w io.Writer, view statusView) {
 		printSome(table, "quota", u.Quotas, quotaUrgency, quotaLine)
 		printCircuits(table, u.Circuits)
 		if kept := u.Stale; kept != nil {
-			fmt.Fprintf(table, "  kept\t%s\t%.1fMiB of %s\n", count(kept.Answers, "answer"), float64(kept.Bytes)/(1<<20), config.Size(kept.Most))
+			kib := (kept.Bytes + 1<<10 - 1) >> 10 << 10
+			fmt.Fprintf(table, "  kept\t%s\t%s of %s\n", count(kept.Answers, "answer"), config.Size(kib), config.Size(kept.Most))
 		}
 	}
 	_ = table.Flush()
