@@ -21,8 +21,8 @@
 //     (206) are not, nor streams of events, nor what sets a cookie or has trailers.
 //   - What no-store, no-cache or Vary: * forbid is not kept. must-revalidate allows it
 //     only while it is fresh, and the stale-if-error of the answer only so long
-//     (RFC 9111 section 5.2.2, RFC 5861 section 4). no-cache, no-store and max-age of the
-//     request are heard too.
+//     (RFC 9111 section 5.2.2, RFC 5861 section 4). s-maxage and proxy-revalidate are for
+//     caches that many share. no-cache, no-store and max-age of the request are heard too.
 //   - A body of up to [MaxBody], and [Most] bytes in all: what was kept first goes first.
 //     The bodies that are being copied while they pass count as well.
 //   - A later answer takes the place of an earlier one, and so does one that says that

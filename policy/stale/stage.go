@@ -25,7 +25,7 @@ type Failure struct {
 	Reason string // "status 503", "attempt_timeout": in words of ours, printable ASCII
 	Status int    // of the upstream's answer; 0: there was none
 	Err    error  // in place of an answer
-	Local  bool   // nothing was sent: see Settings.Judge
+	Local  bool   // nothing was sent for the call
 }
 
 // Settings say when an old answer is better than none.
