@@ -13,18 +13,28 @@ import (
 	"outrider/policy/retry"
 )
 
+// keyInUse is the problem (RFC 9457) of a request whose key is that of another one which
+// is still running (draft-ietf-httpapi-idempotency-key-header). The draft leaves the type
+// to each provider, and names its page about idempotency as an example.
+var keyInUse = answer.Rule{
+	Statuses: []int{http.StatusConflict}, Field: "type", Contains: []string{"idempoten"}, Means: answer.Busy,
+}
+
 // answers makes what finds out what the answers of a plan mean; nil: their statuses say
 // it. passes are the quotas that its calls pass.
 func (c *compiler) answers(key string, p config.Policy, passes []table) *answer.Stage {
-	if len(p.Answers) == 0 {
-		return nil
-	}
-	rules := make([]answer.Rule, len(p.Answers))
+	rules := make([]answer.Rule, len(p.Answers), len(p.Answers)+1)
 	for i, a := range p.Answers {
 		rules[i] = answer.Rule{
 			Statuses: a.Statuses, Field: a.Field, Header: a.Header, GraphQL: a.GraphQL,
 			Values: a.Values, Contains: a.Contains, Means: answer.Meaning(a.Means), Wait: a.Wait,
 		}
+	}
+	if p.Retry.IdempotencyHeader != "" {
+		rules = append(rules, keyInUse)
+	}
+	if len(rules) == 0 {
+		return nil
 	}
 	stage, err := answer.New(answer.Settings{
 		Rules: rules, Attempt: p.AttemptTimeout, Dialect: spoken(passes),

@@ -24,6 +24,9 @@ type Call struct {
 	priority Priority      // see Controls
 	caller   func() string // see Controls; may be nil
 
+	ended                string // see NotRetried
+	keyHeader, keyMinted string // see Minted
+
 	sent     atomic.Int32
 	waited   atomic.Int64
 	upload   atomic.Pointer[time.Time] // when the last byte of a streamed body was read; nil: no body is streamed
@@ -132,6 +135,15 @@ func (c *Call) giveUp() {
 	}
 }
 
+// NotRetried says why no other attempt followed one that did not succeed, in a few words
+// of ours: "budget"; "": there was nothing to retry. It is known when the call's
+// RoundTrip has returned, as is Minted.
+func (c *Call) NotRetried() string { return c.ended }
+
+// Minted gives the idempotency key that the call got from us, and the header that it went
+// out in; "": it got none.
+func (c *Call) Minted() (header, key string) { return c.keyHeader, c.keyMinted }
+
 // found notes what an answer means. Attempts follow each other, and whoever asks has the
 // latest answer in hand: so it is never that of another.
 func (c *Call) found(f *answer.Finding) {
@@ -205,6 +217,7 @@ const (
 	EventWait   EventKind = "wait"    // a call waited for its turn: Reason, Delay
 	EventRetry  EventKind = "retry"   // another attempt follows: Attempt, Reason, Delay
 	EventGiveUp EventKind = "give-up" // no further attempt although the last one did not succeed: Attempt, Reason
+	EventRepeat EventKind = "repeat"  // the call is a retry of its caller's, and paid for like one of ours: Reason how that is known
 	EventGate   EventKind = "gate"    // the provider closed a quota until Until
 	EventStale  EventKind = "stale"   // a call that failed was answered with an earlier answer: Reason is the failure, Delay the age of the answer
 	// EventExhausted: the provider refused a call for a quota that no waiting brings back:

@@ -151,6 +151,9 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 		u.budget = retry.NewBudget(cfg.Retry.Budget, old.budget)
 	}
 
+	if u.repeats = old.repeats; u.repeats == nil {
+		u.repeats = retry.NewRepeats()
+	}
 	u.stale = answerStore(u, old)
 
 	c.connections(u)
@@ -202,7 +205,7 @@ func (c *compiler) circuit(u, old *Upstream) *breaker.Group {
 	}
 	cfg, name := u.Config.Circuit, u.Config.Name
 	group, err := breaker.New(breaker.Settings{
-		Window: cfg.Window, MinCalls: cfg.MinCalls, FailureRatio: cfg.FailureRatio,
+		Window: cfg.Window, MinCalls: cfg.MinCalls, FailureRatio: cfg.FailureRatio, FailureRun: cfg.FailureRun,
 		Slow: cfg.Slow, SlowRatio: cfg.SlowRatio, Consecutive: cfg.Consecutive,
 		Open: cfg.Open, OpenMax: cfg.OpenMax, Ramp: cfg.Ramp,
 		Jitter:     c.env.Jitter,

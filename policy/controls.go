@@ -27,7 +27,8 @@ type Controls struct {
 	Idempotent bool          // the caller vouches that this request may be sent twice
 	Priority   Priority      // before which other calls it goes, where it has to wait
 	// Caller says whose call it is: callers who wait take turns. It is asked only
-	// when the call has to wait, and may take its time. nil: nobody's.
+	// when the call has to wait, or calls of its upstream have just failed, and may
+	// take its time. nil: nobody's.
 	Caller func() string
 }
 
@@ -44,6 +45,20 @@ func WithControls(ctx context.Context, c Controls) context.Context {
 		ctx = retry.WithControls(ctx, retry.Controls{Off: c.NoRetry, Idempotent: c.Idempotent})
 	}
 	return ctx
+}
+
+// requester says whose call it is, and with which credential: requests of two customers
+// may look alike.
+func requester(ctx context.Context) string {
+	call := CallFrom(ctx)
+	if call == nil {
+		return ""
+	}
+	caller := ""
+	if call.caller != nil {
+		caller = call.caller()
+	}
+	return caller + "\x00" + call.Connection
 }
 
 // claim is what a call that has to wait claims.

@@ -26,7 +26,7 @@
 //   - answer is inside everything that acts on an answer: what one means where its
 //     status does not say it is found out once, and is the same for limit, circuit,
 //     retry and the log. They have it by the [Call]. An upstream that says nothing of
-//     its answers has no such stage.
+//     its answers, and has no idempotency keys, has no such stage.
 //   - limit is inside retry: the provider counts requests, not intentions.
 //   - auth is inside retry, outside circuit and limit: every attempt carries a
 //     live credential, and quotas and circuits can be kept per credential. It has

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
-	"outrider/policy/retry"
 	"outrider/policy/stale"
 )
 
@@ -26,19 +24,13 @@ type Explanation struct {
 	Token      *CredentialStatus `json:"token,omitempty"` // of a credential that is fetched
 	Quotas     []QuotaForecast   `json:"quotas,omitempty"`
 	Circuit    *CircuitStatus    `json:"circuit,omitempty"`
-	Budget     float64           `json:"retry_budget"` // retries that may be spent at once
+	Budget     float64           `json:"retry_budget"`          // retries that may be spent at once
+	Class      string            `json:"retry_class,omitempty"` // what a second sending can do: see the safety table
 	Retries    []RetryForecast   `json:"retries,omitempty"`
 	Timeout    string            `json:"timeout,omitempty"`
 	Stale      string            `json:"stale_if_error,omitempty"` // how old an answer may be that is given if it fails; "": none is
 	Captured   string            `json:"captured,omitempty"`       // what is done with an https URL of a proxy client: opened, or passed through
 	Verdict    string            `json:"verdict"`                  // what would happen, in a sentence
-}
-
-// RetryForecast says whether an end of an attempt would be followed by another.
-type RetryForecast struct {
-	When  string `json:"when"`
-	Retry bool   `json:"retry"`
-	Why   string `json:"why"`
 }
 
 // Explain says what would happen now to a call of method to target: a full URL
@@ -87,7 +79,7 @@ func (s *Set) Explain(ctx context.Context, method, target, connection string) (*
 	quotas, wait, longest := u.forecast(plan, keys, req)
 	e.Quotas = quotas
 	e.Circuit = u.circuitOf(key)
-	e.Retries = forecastRetries(req, plan)
+	e.Class, e.Retries = forecastRetries(req, plan)
 	if connection == "" {
 		e.Token, e.Verdict = u.explainToken(plan)
 	}
@@ -195,40 +187,6 @@ func (s *Set) locate(target string) (u *Upstream, scheme, host, path, query stri
 func (s *Set) isBaseURL(u *url.URL) bool {
 	_, port := splitAuthority(s.File.Listen)
 	return port != "" && u.Port() == port && (u.Hostname() == "localhost" || strings.HasPrefix(u.Hostname(), "127.") || u.Hostname() == "::1")
-}
-
-// forecastRetries reads the safety table for a call like req: without an
-// idempotency key of its own, and with one.
-func forecastRetries(req *http.Request, plan *Plan) []RetryForecast {
-	cfg := plan.Policy.Retry
-	if cfg.Attempts < 2 {
-		return []RetryForecast{{"always", false, "retry.attempts is 1"}}
-	}
-	class := plan.retry.Class(req)
-	if class == retry.Unsafe && cfg.MintKey {
-		class = retry.Keyed
-	}
-	forecast := func(when string, c retry.Class, p retry.Phase, v retry.Verdict) RetryForecast {
-		row := retry.Lookup(c, p, v)
-		return RetryForecast{when, row.Retry, row.Why}
-	}
-	statuses := strings.Trim(fmt.Sprint(cfg.Statuses), "[]")
-	list := []RetryForecast{
-		forecast("nothing was sent", class, retry.Unsent, ""),
-		forecast("no answer came", class, retry.NoAnswer, ""),
-		forecast("answered "+statuses, class, retry.Answered, retry.Listed),
-	}
-	if slices.ContainsFunc(plan.Policy.Answers, likeThrottle) {
-		verdict := retry.Final
-		if slices.Contains(cfg.Statuses, http.StatusTooManyRequests) {
-			verdict = retry.Listed
-		}
-		list = append(list, forecast("answered what means throttled or busy", class, retry.Answered, verdict))
-	}
-	if class == retry.Unsafe && cfg.IdempotencyHeader != "" {
-		list = append(list, forecast("any of these, with "+cfg.IdempotencyHeader, retry.Keyed, retry.NoAnswer, ""))
-	}
-	return list
 }
 
 // verdict puts the forecast in a sentence: the call would wait so long for its turn, and

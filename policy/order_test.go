@@ -145,7 +145,7 @@ func TestProbeThatHangsEnds(t *testing.T) {
 timeout = "1m"
 attempt_timeout = "3s"
 retry = { attempts = 1 }
-circuit = { min_calls = 1, open = "10s" }`, nil)
+circuit = { min_calls = 1, open = "10s", open_max = "1m" }`, nil)
 		call(t, set, "GET", "/", "")
 		time.Sleep(10 * time.Second)
 		if a, _ := call(t, set, "GET", "/", ""); a.Took != 3*time.Second || !errors.As(a.Err, new(*policy.TimeoutError)) {

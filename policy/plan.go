@@ -93,21 +93,46 @@ func (c *compiler) injected(u *Upstream, key, credential string, p config.Policy
 	return source
 }
 
+// endCall notes in a call that no other attempt follows. Where a caller's own retries
+// would be in vain, or too many, it is to know.
+func endCall(call *Call, e retry.Event) {
+	if call == nil {
+		return
+	}
+	exhausted := meaning(call.finding()) == answer.Exhausted
+	if exhausted || e.Reason == retry.AttemptsSpent && e.Attempt > 1 || e.Reason == retry.BudgetSpent {
+		call.giveUp()
+	}
+	switch {
+	case e.Reason == retry.RefusedLocally: // our answer says so itself
+	case exhausted:
+		call.ended = "quota exhausted" // the event has the provider's word
+	default:
+		call.ended = e.Reason
+	}
+}
+
 func (c *compiler) retry(u *Upstream, key string, cfg config.Retry) *retry.Stage {
 	name, observe := u.Config.Name, c.env.Observe
 	stage, err := retry.New(retry.Settings{
-		Attempts: cfg.Attempts, Base: cfg.Base, Cap: cfg.Cap, Statuses: cfg.Statuses,
+		Attempts: cfg.Attempts, Base: cfg.Base, Cap: cfg.Cap, Statuses: cfg.Statuses, Unprocessed: cfg.Unprocessed,
 		IdempotencyHeader: cfg.IdempotencyHeader, MintKey: cfg.MintKey,
 		NewKey: c.env.NewKey, Jitter: c.env.Jitter, Budget: u.budget, Answer: answerForRetry,
+		Repeats: u.repeats, Caller: requester,
+		OnMint: func(ctx context.Context, key string) {
+			if call := CallFrom(ctx); call != nil {
+				call.keyHeader, call.keyMinted = http.CanonicalHeaderKey(cfg.IdempotencyHeader), key
+			}
+		},
+		OnRepeat: func(ctx context.Context, e retry.Event) {
+			observe(ctx, Event{Kind: EventRepeat, Upstream: name, Attempt: e.Attempt, Reason: e.Reason})
+		},
 		OnRetry: func(ctx context.Context, e retry.Event) {
 			CallFrom(ctx).addWait(e.Delay)
 			observe(ctx, Event{Kind: EventRetry, Upstream: name, Attempt: e.Attempt, Reason: e.Reason, Delay: e.Delay})
 		},
 		OnGiveUp: func(ctx context.Context, e retry.Event) {
-			exhausted := meaning(CallFrom(ctx).finding()) == answer.Exhausted // then a caller's own retries are in vain, too
-			if exhausted || e.Reason == retry.AttemptsSpent && e.Attempt > 1 || e.Reason == retry.BudgetSpent {
-				CallFrom(ctx).giveUp()
-			}
+			endCall(CallFrom(ctx), e)
 			observe(ctx, Event{Kind: EventGiveUp, Upstream: name, Attempt: e.Attempt, Reason: e.Reason})
 		},
 	})

@@ -130,6 +130,7 @@ type Upstream struct {
 	scope     string        // what calls have in common that have a quota in common: as the setting per
 	circuit   *breaker.Group
 	budget    *retry.Budget
+	repeats   *retry.Repeats
 	stale     *stale.Store // nil: no answers are kept
 	exhausted *exhaustion
 	replaced  func(key string) bool              // of these there is another one than before: see adopt; nil: of none

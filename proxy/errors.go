@@ -178,6 +178,7 @@ type problemBody struct {
 	Upstream   string   `json:"upstream,omitempty"`
 	Attempts   int      `json:"attempts"`
 	Waited     float64  `json:"waited"`
+	NotRetried string   `json:"not_retried,omitempty"`
 	RetryAfter *float64 `json:"retry_after,omitempty"`
 	TraceID    string   `json:"trace_id,omitempty"`
 }
@@ -216,8 +217,11 @@ func respondProblem(w http.ResponseWriter, r *http.Request, call *policy.Call, p
 		}
 	}
 	if call != nil {
-		doc.Upstream, doc.Attempts, doc.Waited = call.Upstream, call.Attempts(), call.Waited().Seconds()
+		doc.Upstream, doc.Attempts, doc.Waited, doc.NotRetried = call.Upstream, call.Attempts(), call.Waited().Seconds(), call.NotRetried()
 		ownResponseHeaders(header, call, traceID)
+		if name, key := call.Minted(); key != "" {
+			header[name] = []string{key} // the request may have been applied: only under its key is a retry safe
+		}
 	}
 	data, _ := json.Marshal(doc)
 	data = append(data, '\n')

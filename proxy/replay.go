@@ -73,18 +73,22 @@ func prepareBody(ctx context.Context, in, out *http.Request, limit int64, total 
 // bytesBody is a body that is in memory.
 type bytesBody struct {
 	data []byte
+	at   int // read so far
 }
 
-func newBytesBody(data []byte) *bytesBody { return &bytesBody{data} }
+func newBytesBody(data []byte) *bytesBody { return &bytesBody{data: data} }
 
 func (b *bytesBody) Read(p []byte) (int, error) {
-	n := copy(p, b.data)
-	b.data = b.data[n:]
-	if len(b.data) == 0 {
+	n := copy(p, b.data[b.at:])
+	b.at += n
+	if b.at == len(b.data) {
 		return n, io.EOF
 	}
 	return n, nil
 }
+
+// Held is the whole body, for those who know a request again by it.
+func (b *bytesBody) Held() []byte { return b.data }
 
 func (b *bytesBody) Close() error { return nil }
 

@@ -14,10 +14,10 @@ import (
 // copyBuffers are the buffers that bodies pass through.
 var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
-// ownResponseHeaders says what it took to get the answer. What an upstream says
+// ownResponseHeaders says what it took to get the answer, and why it is the last. What an upstream says
 // under these names is not about this call.
 func ownResponseHeaders(header http.Header, call *policy.Call, traceID string) {
-	for _, name := range []string{"Outrider-Attempts", "Outrider-Wait", "Outrider-Trace"} {
+	for _, name := range []string{"Outrider-Attempts", "Outrider-Wait", "Outrider-Retry", "Outrider-Trace"} {
 		delete(header, name)
 	}
 	if n := call.Attempts(); n > 1 {
@@ -25,6 +25,12 @@ func ownResponseHeaders(header http.Header, call *policy.Call, traceID string) {
 	}
 	if waited := call.Waited(); waited > 0 {
 		header["Outrider-Wait"] = []string{strconv.FormatFloat(waited.Seconds(), 'f', 3, 64)}
+	}
+	if why := call.NotRetried(); why != "" {
+		header["Outrider-Retry"] = []string{why}
+	}
+	if call.GaveUp() && call.Stale() == nil { // else the answer is one that nobody would retry
+		header["X-Should-Retry"] = []string{"false"}
 	}
 	if traceID != "" {
 		header["Outrider-Trace"] = []string{traceID}
@@ -96,9 +102,6 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 		if _, ok := header[name]; !ok {
 			header[name] = nil
 		}
-	}
-	if call.GaveUp() && call.Stale() == nil {
-		header["X-Should-Retry"] = []string{"false"}
 	}
 	ownResponseHeaders(header, call, x.span.TraceID())
 	announceTrailers(header, resp.Trailer)

@@ -34,6 +34,7 @@ type circuit struct {
 
 	// While closed.
 	recent  window
+	failing run       // of failures of any kind
 	connect int       // ConnectFailures in a row
 	since   time.Time // when it closed
 	ramp    ramp      // since a probe closed it
@@ -57,7 +58,7 @@ func newCircuit(key string, rules *Settings, now time.Time) *circuit {
 // providers asked for. What is under way began in an earlier life.
 func (c *circuit) begin(now time.Time) {
 	c.state, c.life = gobreaker.StateClosed, c.life+1
-	c.connect, c.opened, c.held, c.ramp = 0, 0, false, ramp{}
+	c.failing, c.connect, c.opened, c.held, c.ramp = run{}, 0, 0, false, ramp{}
 	c.since = now
 	c.recent.reset(c.rules.Window, now)
 	c.machine = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
@@ -165,6 +166,7 @@ func (c *circuit) count(r result) change {
 	} else {
 		t.ok++
 	}
+	c.failing.add(r.failed(), r.ended)
 	if r.slow {
 		t.slow++
 	}
@@ -193,12 +195,15 @@ func (c *circuit) count(r result) change {
 func (c *circuit) reason(now time.Time) string {
 	all := c.recent.sum(c.recent.head)
 	ended := float64(all.ended())
+	inRow := min(c.failing.length, int(all.ended())) // those of them that the window has not left behind
 	enough := all.ended() >= uint32(c.rules.MinCalls) || c.ramp.share(c.rules.Ramp, now) < 1
 	switch {
 	case c.rules.Consecutive > 0 && c.connect >= c.rules.Consecutive:
 		return "connect"
 	case enough && c.rules.FailureRatio > 0 && float64(all.failed)/ended >= c.rules.FailureRatio:
 		return "failures"
+	case c.rules.FailureRun > 0 && inRow >= c.rules.FailureRun && now.Sub(c.failing.begun) >= runLasts:
+		return "run"
 	case enough && c.rules.SlowRatio > 0 && float64(all.slow)/ended >= c.rules.SlowRatio:
 		return "slow"
 	}

@@ -36,9 +36,21 @@
 //
 // # What opens a circuit
 //
-// Any of three rules, each over attempts that ended, never over those under way:
+// Any of four rules, each over attempts that ended, never over those under way:
 // the share of failures in the window, the share of slow answers in the window,
-// both from Settings.MinCalls on; and a run of attempts that could not connect.
+// both from Settings.MinCalls on; a run of attempts that could not connect; and a
+// run of failures of any kind.
+//
+// The shares find a provider that fails often, and the last rule one that has just
+// gone down: while the window remembers a good time, a total outage is half of it
+// only after half a window. Linkerd (failure-accrual-consecutive-max-failures, 7) and
+// Envoy (outlier detection, consecutive_5xx, 5) count in a row too; they have other
+// hosts to turn to, and may be wrong more often. Of a provider at which each third
+// call fails, one call in 360 ends a run of five, and one in five billion a run of
+// twenty. One good answer ends it, be it slow, or with a body that breaks off later.
+// And it has to last a second, since at many calls a second twenty failures can be
+// one event, such as the end of a connection that they share.
+//
 // What an attempt's end means is decided by Settings.Outcome at the response
 // headers. A body that breaks off later turns that attempt's success into a
 // failure, unless Outcome ignores the error because the client left.

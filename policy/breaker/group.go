@@ -126,8 +126,8 @@ type State struct {
 	Held bool `json:"held,omitempty"`
 
 	// Cause is why it opened last, while it is not closed: too large a share of
-	// "failures" or of "slow" answers, a run of failures to "connect", a failed
-	// "probe", or an "operator".
+	// "failures" or of "slow" answers, a "run" of failures of any kind or of those to
+	// "connect", a failed "probe", or an "operator".
 	Cause string `json:"cause,omitempty"`
 
 	// Share is the part of the calls that passes, while a circuit that a probe has

@@ -180,9 +180,9 @@ func TestASlowFailureIsBoth(t *testing.T) {
 func TestZeroTurnsARuleOff(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := settings()
-		s.FailureRatio, s.SlowRatio, s.Consecutive = 0, 0, 0
-		r := newRig(t, s, times(100, refused), times(100, slow), failed)
-		r.calls(201)
+		s.FailureRatio, s.FailureRun, s.SlowRatio, s.Consecutive = 0, 0, 0, 0
+		r := newRig(t, s, times(100, refused), times(100, slow), times(100, policytest.Step{Status: 500, Delay: time.Second}))
+		r.calls(300)
 		r.wantState("closed")
 	})
 }

@@ -74,6 +74,7 @@ type havoc struct {
 func newHavoc(t *testing.T, rt *rapid.T) *havoc {
 	h := &havoc{t: t, rapid: rt, rules: ramping()}
 	h.rules.MinCalls = rapid.IntRange(1, 4).Draw(rt, "min calls")
+	h.rules.FailureRun = rapid.IntRange(0, 4).Draw(rt, "failure run")
 	h.rules.Ramp = rapid.SampledFrom([]time.Duration{0, 10 * time.Second, time.Minute}).Draw(rt, "ramp")
 	h.rules.Jitter = policytest.Jitter(rapid.SampledFrom([]float64{0, 0.5, 0.99}).Draw(rt, "jitter"))
 	h.group = newGroup(t, h.rules, nil)

@@ -29,11 +29,11 @@ func times(n int, s policytest.Step) policytest.Step {
 	return s
 }
 
-// settings are the documented defaults, with chance at its middle, where the
-// jittered time is the time itself.
+// settings are the documented defaults, with an OpenMax that leaves room to escalate,
+// and with chance at its middle, where the jittered time is the time itself.
 func settings() breaker.Settings {
 	return breaker.Settings{
-		Window: 30 * time.Second, MinCalls: 20, FailureRatio: 0.5,
+		Window: 30 * time.Second, MinCalls: 20, FailureRatio: 0.5, FailureRun: 20,
 		Slow: 15 * time.Second, SlowRatio: 0.8, Consecutive: 5,
 		Open: 5 * time.Second, OpenMax: 60 * time.Second,
 		Jitter: policytest.Jitter(0.5),

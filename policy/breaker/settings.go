@@ -40,6 +40,11 @@ type Settings struct {
 	// in (0, 1]. 0: never.
 	FailureRatio float64
 
+	// FailureRun opens it after so many failures of any kind within Window without
+	// a Success between them, if they have gone on for a second, whatever their
+	// share is. 0: never.
+	FailureRun int
+
 	// Slow and SlowRatio open it when this share of the attempts took longer
 	// than Slow until the response headers, or an error. 0: never.
 	Slow      time.Duration
@@ -92,6 +97,7 @@ func (s *Settings) check() error {
 	wrong(s.Window < buckets, "Window = %v: must be positive", s.Window)
 	wrong(s.MinCalls < 0, "MinCalls = %d: must not be negative", s.MinCalls)
 	wrong(!(s.FailureRatio >= 0 && s.FailureRatio <= 1), "FailureRatio = %v: must be between 0 and 1", s.FailureRatio)
+	wrong(s.FailureRun < 0, "FailureRun = %d: must not be negative", s.FailureRun)
 	wrong(s.Slow < 0, "Slow = %v: must not be negative", s.Slow)
 	wrong(!(s.SlowRatio >= 0 && s.SlowRatio <= 1), "SlowRatio = %v: must be between 0 and 1", s.SlowRatio)
 	wrong(s.Consecutive < 0, "Consecutive = %d: must not be negative", s.Consecutive)

@@ -48,11 +48,12 @@ func defaultCircuit() Circuit {
 		Window:       30 * time.Second,
 		MinCalls:     20,
 		FailureRatio: 0.5,
+		FailureRun:   20,
 		Slow:         15 * time.Second,
 		SlowRatio:    0.8,
 		Consecutive:  5,
 		Open:         5 * time.Second,
-		OpenMax:      60 * time.Second,
+		OpenMax:      10 * time.Second,
 		Ramp:         10 * time.Second,
 	}
 }

@@ -185,7 +185,7 @@ type OAuth2 struct {
 // A Limit is one quota that we keep. At least one of Rate, Concurrency and Learn is set.
 type Limit struct {
 	Rate        Rate          // zero: no rate
-	Burst       int           // calls that may go at once; 0: what the rate gives in 200 ms, at least 1
+	Burst       int           // calls that may go at once; 0: see pace.Rate
 	Concurrency int           // calls under way; 0: unbounded
 	MaxWait     time.Duration // a longer wait is refused at once
 	MaxQueue    int           // calls that may wait
@@ -214,6 +214,7 @@ type Retry struct {
 	Base, Cap         time.Duration // of the exponential backoff
 	Budget            float64       // share of calls that may be retried, in [0, 1]
 	Statuses          []int         // answers that are worth another attempt
+	Unprocessed       []int         // answers by which the provider says that it did nothing: anything may be sent again
 	IdempotencyHeader string        // a POST that carries it may be sent again; "": none
 	MintKey           bool          // give a POST without that header one
 }
@@ -223,6 +224,7 @@ type Circuit struct {
 	Window       time.Duration // attempts of this long are judged; at least twice the longest AttemptTimeout
 	MinCalls     int           // fewer attempts in a window are not judged by ratio
 	FailureRatio float64       // of faults that opens the circuit, in (0, 1]
+	FailureRun   int           // faults of any kind in a row that open the circuit, if they go on for a second
 	Slow         time.Duration // an attempt that took longer is slow
 	SlowRatio    float64       // of slow attempts that opens the circuit, in (0, 1]
 	Consecutive  int           // connections refused in a row that open the circuit

@@ -157,6 +157,7 @@ var retryKeys = table[Retry]{
 	duration("cap", func(r *Retry) *time.Duration { return &r.Cap }),
 	share("budget", func(r *Retry) *float64 { return &r.Budget }, upToAll),
 	list("statuses", func(r *Retry) *[]int { return &r.Statuses }, readInt, between(400, 599)),
+	list("unprocessed", func(r *Retry) *[]int { return &r.Unprocessed }, readInt, between(400, 599)),
 	text("idempotency_header", func(r *Retry) *string { return &r.IdempotencyHeader }, optional(headerName)),
 	flag("mint_key", func(r *Retry) *bool { return &r.MintKey }),
 }
@@ -165,6 +166,7 @@ var circuitKeys = table[Circuit]{
 	duration("window", func(c *Circuit) *time.Duration { return &c.Window }),
 	integer("min_calls", func(c *Circuit) *int { return &c.MinCalls }, between(1, largest)),
 	share("failure_ratio", func(c *Circuit) *float64 { return &c.FailureRatio }, someUpToAll),
+	integer("failure_run", func(c *Circuit) *int { return &c.FailureRun }, between(1, largest)),
 	duration("slow", func(c *Circuit) *time.Duration { return &c.Slow }),
 	share("slow_ratio", func(c *Circuit) *float64 { return &c.SlowRatio }, someUpToAll),
 	integer("consecutive", func(c *Circuit) *int { return &c.Consecutive }, between(1, largest)),

@@ -57,6 +57,7 @@ func readUpstream(n node, name string) Upstream {
 	readConnections(n.child("connection"), n.child("auth"), &u)
 	fitCost(n, u.Cost, u.Limits)
 	readRules(n.child("rule"), &u)
+	fitWait(n, u.Limits, u.longestTimeout())
 	fitWindow(n, &u)
 	return u
 }
@@ -127,6 +128,7 @@ func readRules(list node, u *Upstream) {
 		if n.writes("cost") {
 			fitCost(n, rule.Cost, u.Limits)
 		}
+		fitWait(n, rule.Limits, rule.Timeout)
 		ruleLogin(n, u, &rule)
 		switch earlier, taken := first[rule.Source]; {
 		case !n.has("match"):
@@ -165,11 +167,8 @@ func noCircuit(key string) field[Rule] {
 // list is no limit, and nothing is learned.
 func limits(key string) field[Policy] {
 	return field[Policy]{key, func(n node, p *Policy) {
-		tables := n.tables()
-		list, listed := n.raw.([]any)
-		if _, one := n.raw.(map[string]any); one {
-			tables = []node{n}
-		} else if tables == nil && (!listed || len(list) > 0) {
+		tables := limitTables(n)
+		if list, listed := n.raw.([]any); tables == nil && (!listed || len(list) > 0) {
 			n.failf("must be a table, [%s], or several, [[%s]]", n.path, n.path)
 		}
 		p.Limits = nil
@@ -177,6 +176,14 @@ func limits(key string) field[Policy] {
 			p.Limits = append(p.Limits, readLimit(table))
 		}
 	}, limitKeys.paths()}
+}
+
+// limitTables are the tables of a limit: the one that it is, or those of its list.
+func limitTables(n node) []node {
+	if _, one := n.raw.(map[string]any); one {
+		return []node{n}
+	}
+	return n.tables()
 }
 
 func readLimit(n node) Limit {
@@ -187,9 +194,11 @@ func readLimit(n node) Limit {
 	}
 	switch {
 	case l.Rate.Count == 0 && l.Concurrency == 0 && !l.Learn:
-		n.fail(`limits nothing: needs a rate (such as rate = "100/s"), a concurrency, or learn`)
+		n.fail(`limits nothing: needs a rate (such as rate = "100/s"), a concurrency, or learn; no limit at all is limit = []`)
 	case l.Rate.Count == 0 && n.has("burst"):
 		n.child("burst").fail("belongs to a rate, and there is none")
+	case l.Burst > 0 && l.Shape == "window" && n.sound("burst", "shape"):
+		n.child("burst").fail(`does not go with shape = "window", which spends the whole rate at once; leave one of them out`)
 	}
 	return l
 }
@@ -202,6 +211,24 @@ func fitCost(n node, cost int, limits []Limit) {
 			n.child("cost").failf("must be at most %d: a window of %s holds no more", most, l.Rate)
 		}
 	}
+}
+
+// fitWait warns of a max_wait for which no call has the time.
+func fitWait(n node, limits []Limit, timeout time.Duration) {
+	for i, table := range limitTables(n.child("limit")) {
+		if table.writes("max_wait") && limits[i].MaxWait > timeout {
+			table.child("max_wait").warn("is longer than timeout (" + Duration(timeout).String() + "), which ends the wait before; make timeout longer, too")
+		}
+	}
+}
+
+// longestTimeout is the most time that any call has.
+func (u *Upstream) longestTimeout() time.Duration {
+	longest := u.Timeout
+	for _, rule := range u.Rules {
+		longest = max(longest, rule.Timeout)
+	}
+	return longest
 }
 
 func someCalls(r Rate) string {
@@ -232,7 +259,15 @@ func upToADay(d time.Duration) string {
 	return ""
 }
 
-func circuitAgrees(n node, c *Circuit) { ordered(n, "open", c.Open, "open_max", c.OpenMax) }
+// circuitAgrees keeps open_max above open. One that is only inherited gives way to a
+// long open, so that the pause can grow and be spread; one that is written does not.
+func circuitAgrees(n node, c *Circuit) {
+	if n.writes("open_max") {
+		ordered(n, "open", c.Open, "open_max", c.OpenMax)
+		return
+	}
+	c.OpenMax = max(c.OpenMax, 2*c.Open)
+}
 
 // ordered reports a pair of durations that is the wrong way round, at the one
 // that is written.

@@ -228,7 +228,8 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"cost that no window holds", crm("cost = 6\nlimit = [{ rate = \"5/s\" }, { rate = \"5/m\", shape = \"window\" }]"), `upstream.crm.cost = 6: must be at most 5: a window of 5/m holds no more`},
 		{"cost of a rule that no window of its upstream holds", crm("limit = { rate = \"5/m\", shape = \"window\" }\nrule = [{ match = \"POST\", cost = 6 }]"), `upstream.crm.rule[0].cost = 6: must be at most 5: a window of 5/m holds no more`},
 		{"cost of the upstream that no window of a rule holds", crm("cost = 6\nrule = [{ match = \"POST\", limit = { rate = \"0.5/m\", shape = \"window\" } }]"), `upstream.crm.rule[0].cost: must be at most 1: a window of 0.5/m holds no more`},
-		{"nothing limited", crm(`limit = { learn = false }`), `upstream.crm.limit: limits nothing: needs a rate (such as rate = "100/s"), a concurrency, or learn`},
+		{"nothing limited", crm(`limit = { learn = false }`), `upstream.crm.limit: limits nothing: needs a rate (such as rate = "100/s"), a concurrency, or learn; no limit at all is limit = []`},
+		{"burst of a window", crm(`limit = { rate = "5/s", shape = "window", burst = 5 }`), `upstream.crm.limit.burst = 5: does not go with shape = "window", which spends the whole rate at once; leave one of them out`},
 		{"burst of what is learned", crm(`limit = { burst = 5 }`), `upstream.crm.limit.burst = 5: belongs to a rate, and there is none`},
 		{"dialect", crm(`limit = { dialect = "gitlub" }`), `upstream.crm.limit.dialect = "gitlub": must be one of auto, akamai, anthropic, atlassian, brevo, github, gitlab, hubspot, ietf, milliseconds, openai, reddit, salesforce, shopify, twitter, vimeo; did you mean "github"?`},
 		{"burst of no rate", crm(`limit = { concurrency = 5, burst = 5 }`), `upstream.crm.limit.burst = 5: belongs to a rate, and there is none`},
@@ -268,6 +269,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"percent forgotten", crm(`retry.budget = 10`), `upstream.crm.retry.budget = 10: must be from 0 to 1, or from "0%" to "100%"`},
 		{"over all", crm(`retry.budget = "101%"`), `upstream.crm.retry.budget = "101%": must be from 0 to 1, or from "0%" to "100%"`},
 		{"a good status", crm(`retry.statuses = [503, 200]`), `upstream.crm.retry.statuses[1] = 200: must be at least 400`},
+		{"a good status that did nothing", crm(`retry.unprocessed = [200]`), `upstream.crm.retry.unprocessed[0] = 200: must be at least 400`},
 		{"base over cap", crm(`retry.base = "30s"`), `upstream.crm.retry.base = "30s": must not be longer than cap, which is 20s`},
 		{"cap under base", crm(`retry.cap = "10ms"`), `upstream.crm.retry.cap = "10ms": must not be shorter than base, which is 100ms`},
 		{"key for no header", crm(`retry.mint_key = true`), `upstream.crm.retry.mint_key = true: needs idempotency_header: in which header does the provider look for the key?`},
@@ -279,7 +281,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"over one", crm(`circuit.slow_ratio = 1.1`), `upstream.crm.circuit.slow_ratio = 1.1: must be more than 0 and at most 1 ("100%")`},
 		{"answers kept for too long", crm(`stale_if_error = "25h"`), `upstream.crm.stale_if_error = "25h": must be between 0s, which is off, and 24h`},
 		{"long ramp", crm(`circuit.ramp = "61m"`), `upstream.crm.circuit.ramp = "61m": must be between 0s and 1h`},
-		{"open longer than its most", crm(`circuit.open = "2m"`), `upstream.crm.circuit.open = "2m": must not be longer than open_max, which is 1m`},
+		{"open longer than its most", crm(`circuit = { open = "2m", open_max = "1m" }`), `upstream.crm.circuit.open = "2m": must not be longer than open_max, which is 1m`},
 
 		// Rules.
 		{"no match", crm("[[upstream.crm.rule]]\ntimeout = \"5s\""), `upstream.crm.rule[0].match: is missing: which calls? Such as "POST /v1/charges/**"`},
@@ -495,6 +497,21 @@ func TestWindowFollowsTheLongestAttempt(t *testing.T) {
 	}
 }
 
+func TestTheLongestPauseFollowsTheFirst(t *testing.T) {
+	for _, tt := range []struct{ name, lines, want string }{
+		{"of the defaults", ``, "10s"},
+		{"that is short", `circuit.open = "1s"`, "10s"},
+		{"that is long", `circuit.open = "2m"`, "4m"},
+		{"written long enough", `circuit = { open = "2m", open_max = "2m" }`, "2m"},
+		{"written short", `circuit.open_max = "5s"`, "5s"},
+	} {
+		u := upstream(t, mustParse(t, crm(tt.lines)), "crm")
+		if got := config.Duration(u.Circuit.OpenMax).String(); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestUpstreamsAreSortedByName(t *testing.T) {
 	f := mustParse(t, "upstream.b.url = \"https://b\"\nupstream.a.url = \"https://a\"")
 	if f.Upstreams[0].Name != "a" || f.Upstreams[1].Name != "b" {
@@ -525,6 +542,37 @@ auth = { type = "basic", username = "visible", password = "env:C" }
 	}
 	if got := string(upstream(t, f, "a").Auth.Token); got != "canary" {
 		t.Errorf("the literal became %q", got)
+	}
+}
+
+// A trial took max_wait = "65m" to be enough for a batch that waits for the next hour,
+// and its calls were refused after their minute.
+func TestAMaxWaitThatNoCallHasTheTimeForEarnsAWarning(t *testing.T) {
+	f := mustParse(t, `
+[upstream.a]
+url   = "https://a.example"
+limit = { rate = "1000/h", max_wait = "65m" }
+[upstream.b]
+url     = "https://b.example"
+timeout = "10s"
+limit   = [{ rate = "5/s" }, { rate = "1000/h", max_wait = "20s" }]
+[[upstream.b.rule]]
+match = "POST /batch"
+limit = { rate = "1/s", max_wait = "1m" }
+[upstream.c]
+url   = "https://c.example"
+limit = { rate = "1000/h", max_wait = "65m" }
+[[upstream.c.rule]]
+match   = "POST /batch"
+timeout = "70m"
+`)
+	want := []string{
+		"upstream.a.limit.max_wait: is longer than timeout (1m), which ends the wait before; make timeout longer, too",
+		"upstream.b.rule[0].limit.max_wait: is longer than timeout (10s), which ends the wait before; make timeout longer, too",
+		"upstream.b.limit[1].max_wait: is longer than timeout (10s), which ends the wait before; make timeout longer, too",
+	}
+	if !slices.Equal(f.Warnings, want) {
+		t.Errorf("got %q, want %q", f.Warnings, want)
 	}
 }
 

@@ -19,8 +19,7 @@ type Settings struct {
 	Count float64
 	Per   time.Duration
 
-	// Burst is how many calls may be sent at once after a quiet time. 0: what Count
-	// and Per allow in 200 ms, at least 1.
+	// Burst is how many calls may be sent at once after a quiet time. 0: see pace.Rate.
 	Burst int
 
 	// Concurrency is how many calls may be on their way at once; a call is on

@@ -18,7 +18,7 @@ func newEven(r Rate, old Shape, left float64, now time.Time) *even {
 	if r.Burst == 0 {
 		r.Burst = max(r.burst(), int(evenBurst*float64(count)))
 	}
-	e := &even{span: newRolling(count, per, old, left, now)}
+	e := &even{span: newRolling(count, per, old, now)}
 	switch old := old.(type) {
 	case *even:
 		e.bucket, e.loose = newSmooth(r, old.bucket, left, now), old.loose

@@ -26,15 +26,17 @@ type entry struct {
 // for a thousandth longer than it has to be.
 const grains = 1024
 
-func newRolling(count int, span time.Duration, old Shape, left float64, now time.Time) *rolling {
+func newRolling(count int, span time.Duration, old Shape, now time.Time) *rolling {
 	r := &rolling{count: max(count, 1), span: span}
 	switch old := old.(type) {
 	case *rolling:
 		r.log, r.gone, r.left, r.total = old.log, old.gone, old.left, old.total
 	case *even:
-		return newRolling(count, span, old.span, left, now)
+		return newRolling(count, span, old.span, now)
+	case *smooth:
+		r.spendEvenly(now, passed(old, count, span, now))
 	default:
-		if spent := count - int(min(max(left, 0), float64(count))); spent > 0 {
+		if spent := passed(old, count, span, now); spent > 0 {
 			r.Spend(now, spent)
 		}
 	}
@@ -55,6 +57,16 @@ func (r *rolling) Spend(now time.Time, cost int) {
 		return
 	}
 	r.log = append(r.log, entry{now, now, r.total})
+}
+
+// spendEvenly takes units to have been spent one by one in the span before now, so that
+// they come back one by one.
+func (r *rolling) spendEvenly(now time.Time, units int) {
+	steps := min(units, grains)
+	for i := 1; i <= steps; i++ {
+		share := units*i/steps - units*(i-1)/steps
+		r.Spend(now.Add(nanoseconds(float64(r.span)*float64(i)/float64(steps))-r.span), share)
+	}
 }
 
 // needed is what a call spends: no more than there is in a span.

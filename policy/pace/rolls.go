@@ -22,7 +22,7 @@ type rolls struct {
 }
 
 func newRolls(limit float64, window time.Duration, now time.Time) *rolls {
-	return &rolls{own: newRolling(count(limit), window, nil, math.Inf(1), now)}
+	return &rolls{own: newRolling(count(limit), window, nil, now)}
 }
 
 // count is a number of units as a whole one.
@@ -38,7 +38,7 @@ func (r *rolls) tell(now time.Time, v quota.View, flying float64) {
 		if !v.Limit.Known {
 			limit = r.own.count
 		}
-		r.own = newRolling(limit, window, r.own, 0, now)
+		r.own = newRolling(limit, window, r.own, now)
 	}
 	if r.mute = !v.Remaining.Known; r.mute {
 		return

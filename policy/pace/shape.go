@@ -52,8 +52,8 @@ type Rate struct {
 	Guard time.Duration
 }
 
-// New returns the shape of r as it is after old: it has no more left than old has.
-// After nil it has room for all.
+// New returns the shape of r as it is after old: what old let pass counts. After nil it
+// has room for all.
 func (r Rate) New(old Shape, now time.Time) Shape {
 	left := math.Inf(1)
 	if old != nil {
@@ -63,7 +63,7 @@ func (r Rate) New(old Shape, now time.Time) Shape {
 	case r.Count == 0:
 		return None{}
 	case r.Kind == Window:
-		return newWindow(r, old, left, now)
+		return newWindow(r, old, now)
 	case r.Kind == Even:
 		return newEven(r, old, left, now)
 	default:

@@ -26,12 +26,12 @@ type window struct {
 
 // newWindow drops the fraction of a count above 1; one below is one call in each
 // Per/Count.
-func newWindow(r Rate, old Shape, left float64, now time.Time) *window {
+func newWindow(r Rate, old Shape, now time.Time) *window {
 	w := &window{count: int(min(r.Count, math.MaxInt32)), per: r.Per, guard: r.Guard}
 	if r.Count < 1 {
 		w.count, w.per = 1, nanoseconds(float64(r.Per)/r.Count)
 	}
-	w.spent = w.count - int(min(max(left, 0), float64(w.count)))
+	w.spent = passed(old, w.count, w.per, now)
 	if w.spent == 0 {
 		return w
 	}

@@ -9,8 +9,8 @@ import (
 )
 
 // NewRequest makes an outbound request in the form that our chain works on: the
-// target's exact bytes are in URL.Opaque, and a body can be sent again by
-// GetBody. Its context is t's.
+// target's exact bytes are in URL.Opaque, and a body is in memory, says so, and can be
+// sent again by GetBody. Its context is t's.
 func NewRequest(t testing.TB, method, url, body string) *http.Request {
 	t.Helper()
 	var reader io.Reader
@@ -22,8 +22,25 @@ func NewRequest(t testing.TB, method, url, body string) *http.Request {
 		t.Fatalf("policytest: %v", err)
 	}
 	req.URL.Opaque = "//" + req.URL.Host + req.URL.EscapedPath()
+	if body != "" {
+		req.Body = newHeldBody(body)
+		req.GetBody = func() (io.ReadCloser, error) { return newHeldBody(body), nil }
+	}
 	return req
 }
+
+// heldBody is a body in memory.
+type heldBody struct {
+	*strings.Reader
+	data []byte
+}
+
+func newHeldBody(body string) *heldBody { return &heldBody{strings.NewReader(body), []byte(body)} }
+
+func (b *heldBody) Close() error { return nil }
+
+// Held is the whole body.
+func (b *heldBody) Held() []byte { return b.data }
 
 // Streamed takes away the means to send the request's body again: GetBody, and
 // the length.

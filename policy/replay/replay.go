@@ -23,6 +23,21 @@ func Body(req *http.Request) (io.ReadCloser, error) {
 	return req.GetBody()
 }
 
+// Held gives the whole body of a request, also of one that was read, where it is in
+// memory and not longer than limit bytes; nil where there is none. A body says that it is
+// in memory by a method Held. Nobody may write to what is given.
+func Held(req *http.Request, limit int) (body []byte, ok bool) {
+	if req.Body == nil || req.Body == http.NoBody {
+		return nil, true
+	}
+	held, ok := req.Body.(interface{ Held() []byte })
+	if !ok {
+		return nil, false
+	}
+	body = held.Held()
+	return body, len(body) <= limit
+}
+
 // CloseBody closes the body of a request that is not sent.
 func CloseBody(req *http.Request) {
 	if req.Body != nil {

@@ -10,7 +10,7 @@ import (
 const (
 	// throttledBase replaces a shorter Settings.Base after a 429 or 503, or what
 	// means the same, that does not say how long: it asks for less load, not for
-	// another try soon.
+	// another try soon. So does a request that is still running.
 	throttledBase = time.Second
 	// hintSpread keeps those that were told the same time apart.
 	hintSpread = 250 * time.Millisecond
@@ -22,7 +22,7 @@ const (
 // A server that says when to come back is waited for a little longer than
 // that, never less: its time h becomes h·U(1, 1.1) + U(0, 250 ms). Without
 // one, the wait is U(0, min(cap, base·2ⁿ)), "full jitter".
-func (s *Stage) delay(n int, resp *http.Response, a Answer, now time.Time) time.Duration {
+func (s *Stage) delay(n int, resp *http.Response, v Verdict, a Answer, now time.Time) time.Duration {
 	base := s.set.Base
 	if resp != nil {
 		h, ok := hint.RetryAfter(resp.Header, now)
@@ -32,7 +32,7 @@ func (s *Stage) delay(n int, resp *http.Response, a Answer, now time.Time) time.
 		if ok {
 			return h + s.jitter(h/10) + s.jitter(hintSpread)
 		}
-		if a.Meaning == AsThrottle || resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
+		if a.Meaning == AsThrottle || v == Running || resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
 			base = max(base, throttledBase)
 		}
 	}

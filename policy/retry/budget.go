@@ -21,7 +21,8 @@ const (
 // outage is not answered with a multiple of the load. It is a bucket of at
 // most 50 retries, which it starts with. Every first attempt that was not
 // refused by ourselves adds ratio of a retry; every retry takes one, at the
-// moment it is decided, and is refused where there is less than one.
+// moment it is decided, and is refused where there is less than one. A call that
+// is a retry of its caller's adds nothing, and takes one where there is one.
 //
 // So that a host with few calls keeps its retries, a bucket at which no first
 // attempt has come back for one second is idle, and earns half a retry per
@@ -80,12 +81,23 @@ func (b *Budget) called() {
 	if b == nil || b.deposit == 0 {
 		return
 	}
-	now := time.Now()
 	b.bucket.mu.Lock()
 	defer b.bucket.mu.Unlock()
-	b.bucket.earn(now)
+	b.bucket.used()
 	b.bucket.level = min(b.bucket.level+b.deposit, bucketSize)
-	b.bucket.idle = now.Add(idleAfter)
+}
+
+// repeated notes a first attempt that is a retry of its caller's.
+func (b *Budget) repeated() {
+	if b == nil || b.deposit == 0 {
+		return
+	}
+	b.bucket.mu.Lock()
+	defer b.bucket.mu.Unlock()
+	b.bucket.used()
+	if b.bucket.level >= oneRetry {
+		b.bucket.level -= oneRetry
+	}
 }
 
 // spend takes one retry, or refuses it.
@@ -105,6 +117,14 @@ func (b *Budget) spend() bool {
 	}
 	b.bucket.level -= oneRetry
 	return true
+}
+
+// used brings level up to date, and begins the second after which the bucket is idle.
+// mu is held.
+func (b *bucket) used() {
+	now := time.Now()
+	b.earn(now)
+	b.idle = now.Add(idleAfter)
 }
 
 // earn brings level up to date. mu is held.

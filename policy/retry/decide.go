@@ -14,19 +14,19 @@ type next struct {
 	delay time.Duration
 }
 
-// decide says what follows attempt n: another one, or, if that is nil, the
+// decide says what follows the latest attempt: another one, or, if that is nil, the
 // reason why not. The reason is empty where there is nothing to retry.
 // The questions stand in the order of the package's documentation.
-func (s *Stage) decide(req *http.Request, n int, resp *http.Response, a Answer, err error) (*next, string) {
-	ctx := req.Context()
+func (s *Stage) decide(c *course, resp *http.Response, a Answer, err error) (*next, string) {
+	ctx := c.req.Context()
 
 	// Is it worth it, and does anybody wait?
 	var v Verdict
 	if err == nil {
-		if v = s.verdict(resp, a); v == Final {
-			if a.Meaning == AsFinal {
-				return nil, a.Reason
-			}
+		switch v = s.verdict(c, resp, a); {
+		case a.Meaning == AsFinal:
+			return nil, a.Reason
+		case v == Final || v == Reused:
 			return nil, ""
 		}
 	} else if refused(err) {
@@ -46,30 +46,31 @@ func (s *Stage) decide(req *http.Request, n int, resp *http.Response, a Answer, 
 	}
 
 	// Is it harmless?
-	if class := s.Class(req); !Lookup(class, phase(err), v).Retry {
+	if class := s.Class(c.req); !Lookup(class, phase(err), v).Retry {
 		if class == Once {
-			return nil, NotReplayable
+			return nil, once(c.req)
 		}
 		return nil, UnsafeMethod
 	}
 
 	// Is it possible? The budget comes last: what is not sent is not charged.
-	if n >= s.set.Attempts {
+	if c.attempts >= s.set.Attempts {
 		return nil, AttemptsSpent
 	}
 	now := time.Now()
-	delay := s.delay(n-1, resp, a, now)
+	delay := s.delay(c.attempts-1, resp, v, a, now)
 	if deadline, ok := ctx.Deadline(); ok && !now.Add(delay).Before(deadline) {
 		return nil, Deadline
 	}
-	again, err := repeat(req)
+	again, err := repeat(c.req)
 	if err != nil {
-		return nil, NotReplayable
+		return nil, BodyNotKept
 	}
 	if !s.set.Budget.spend() {
 		replay.CloseBody(again)
 		return nil, BudgetSpent
 	}
+	c.moved = c.moved || v == Misdirected
 	return &next{req: again, delay: delay}, ""
 }
 

@@ -22,6 +22,10 @@
 //  6. The body can be had again.
 //  7. The [Budget] that all calls to the host share has a retry left.
 //
+// A request may come to us as a retry already: client libraries retry as well. Such a
+// call is never refused for that, but it adds nothing to the budget and takes a retry
+// from it: see [Repeats]. So three attempts behind three of ours do not become nine.
+//
 // What ends the loop is passed on as it is: a response with its body unread;
 // an error plain after one attempt, as an [ExhaustedError] after several.
 package retry

@@ -12,12 +12,14 @@ func (s *Stage) keyed(req *http.Request) bool {
 	return len(keys) == 1 && keys[0] != ""
 }
 
+// Mints reports the methods whose requests may get a key. Only POST and PATCH do: of a
+// method that we do not know we do not know either that the upstream looks at the key.
+func Mints(method string) bool { return method == http.MethodPost || method == http.MethodPatch }
+
 // mint returns the request with a new key, and the key, if it should have one
-// and has none. Only POST and PATCH get one: of a method that we do not know
-// we do not know either that the upstream looks at the key. A key that the
-// caller chose is never replaced.
+// and has none. A key that the caller chose is never replaced.
 func (s *Stage) mint(req *http.Request) (*http.Request, string) {
-	if !s.set.MintKey || req.Method != http.MethodPost && req.Method != http.MethodPatch {
+	if !s.set.MintKey || !Mints(req.Method) {
 		return req, ""
 	}
 	for _, v := range req.Header[s.header] {
@@ -28,11 +30,15 @@ func (s *Stage) mint(req *http.Request) (*http.Request, string) {
 	key := s.set.NewKey()
 	r2 := clone(req)
 	r2.Header[s.header] = []string{key}
+	if s.set.OnMint != nil {
+		s.set.OnMint(req.Context(), key)
+	}
 	return r2, key
 }
 
 // echo tells the caller the key that its call went out with, so that its own
-// retry can carry the same. An upstream that echoes keys itself has done so.
+// retry can carry the same. An upstream that echoes keys itself has done so. To
+// whom there is no response, it is for the listener of OnMint to tell.
 func (s *Stage) echo(resp *http.Response, key string) {
 	if key == "" || len(resp.Header[s.header]) > 0 {
 		return

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -62,39 +61,6 @@ func phase(err error) Phase {
 		return Unsent
 	}
 	return NoAnswer
-}
-
-// verdict reads what a response says about trying again.
-func (s *Stage) verdict(resp *http.Response, a Answer) Verdict {
-	if a.Meaning == AsFinal {
-		return Final
-	}
-	listed := s.listed(resp, a)
-	if !listed && resp.StatusCode < 400 {
-		return Final // the common case; no word of the server makes a success worth repeating
-	}
-	switch yes, no := shouldRetry(resp.Header); {
-	case no:
-		return Forbidden
-	case listed:
-		return Listed
-	case yes:
-		return Asked
-	}
-	return Final
-}
-
-// shouldRetry reads the server's own word. Where it contradicts itself, the
-// caller of this takes the no.
-func shouldRetry(h http.Header) (yes, no bool) {
-	for _, field := range [...]string{"X-Should-Retry", "Stripe-Should-Retry"} {
-		for _, v := range h[field] {
-			v = strings.Trim(v, " \t")
-			yes = yes || strings.EqualFold(v, "true")
-			no = no || strings.EqualFold(v, "false")
-		}
-	}
-	return yes, no
 }
 
 // describe names an outcome in a few words, out of a small set.

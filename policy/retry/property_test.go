@@ -2,6 +2,7 @@ package retry_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -20,8 +21,11 @@ import (
 // TestWhateverHappens draws calls, what the caller says of them, and what the
 // upstream does, and holds the promises of the package against it:
 //
-//   - a request that may do harm twice is not sent again after bytes of it left;
-//   - attempts ≤ calls·(1+ratio) + 50 + half a retry per idle second, exactly;
+//   - a request that may do harm twice is not sent again after bytes of it left, unless
+//     the answer says that nothing was done;
+//   - a key that was used for another request is not tried again;
+//   - attempts ≤ calls + new calls·ratio + 50 + half a retry per idle second, exactly,
+//     whatever the shape of the outage, where new calls are no retries of their callers';
 //   - no attempt begins before the server's hint, or after the deadline;
 //   - no attempt sees a body that another has read from;
 //   - every response that is not handed on is closed.
@@ -45,7 +49,15 @@ func checkPromises(t *rapid.T) {
 	set.Attempts = rapid.IntRange(1, 6).Draw(t, "attempts")
 	set.IdempotencyHeader = rapid.SampledFrom([]string{"", "Idempotency-Key"}).Draw(t, "header")
 	set.MintKey = set.IdempotencyHeader != "" && rapid.Bool().Draw(t, "mint")
-	set.NewKey = func() string { return "minted" }
+	minted := 0
+	set.NewKey = func() string { minted++; return fmt.Sprint("minted ", minted) }
+	world.unprocessed = rapid.Bool().Draw(t, "unprocessed")
+	if world.unprocessed {
+		set.Unprocessed = []int{429}
+	}
+	repeats := 0
+	set.Repeats = retry.NewRepeats()
+	set.OnRepeat = func(context.Context, retry.Event) { repeats++ }
 	random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 	set.Jitter = func(max time.Duration) time.Duration { return time.Duration(random.Int64N(int64(max))) }
 	set.Budget = retry.NewBudget(ratio, nil)
@@ -57,14 +69,16 @@ func checkPromises(t *rapid.T) {
 
 	calls := rapid.IntRange(1, 120).Draw(t, "calls")
 	pauses := rapid.SampledFrom([]int{0, 100, 3000}).Draw(t, "pauses")
-	world.down = rapid.Bool().Draw(t, "down")
-	for range calls {
+	world.reads = rapid.Bool().Draw(t, "reads")
+	weather := rapid.SampledFrom(shapes).Draw(t, "shape of the outage")
+	for i := range calls {
+		world.statuses = weather(i, calls)
 		world.call(rt, set.IdempotencyHeader, set.MintKey)
 		time.Sleep(time.Duration(rapid.IntRange(0, pauses).Draw(t, "pause")) * time.Millisecond)
 	}
 	world.first() // what was idle since the last call
-	if bound := float64(calls)*(1+ratio) + 50 + world.idle.Seconds()/2; float64(world.attempts) > bound {
-		t.Fatalf("%d attempts for %d calls, bound %v", world.attempts, calls, bound)
+	if bound := float64(calls) + float64(calls-repeats)*ratio + 50 + world.idle.Seconds()/2; float64(world.attempts) > bound {
+		t.Fatalf("%d attempts for %d calls, %d of them repeated, bound %v", world.attempts, calls, repeats, bound)
 	}
 	if ratio == 0 && world.attempts != calls {
 		t.Fatalf("%d attempts for %d calls without a budget", world.attempts, calls)
@@ -74,17 +88,49 @@ func checkPromises(t *rapid.T) {
 	}
 }
 
+// What the upstream answers: statuses, and 0 for a connection that is lost.
+var (
+	mixed     = []int{0, 421, 429, 500, 503, 200, 404, 409, 422}
+	faults    = []int{0, 429, 500, 503}
+	throttles = []int{429}
+	losses    = []int{0}
+	health    = []int{200}
+)
+
+// shapes are outages: what call i of n meets.
+var shapes = []func(i, n int) []int{
+	func(_, _ int) []int { return mixed },
+	func(_, _ int) []int { return faults },
+	func(_, _ int) []int { return throttles },
+	func(_, _ int) []int { return losses },
+	func(i, n int) []int { return either(i < n/2, faults, health) },              // it comes back
+	func(i, n int) []int { return either(i < n/2, health, losses) },              // it goes
+	func(i, n int) []int { return either(i >= n/3 && i < 2*n/3, losses, mixed) }, // it is away for a while
+	func(i, _ int) []int { return either(i%7 < 4, throttles, mixed) },            // it flaps
+}
+
+func either(is bool, yes, no []int) []int {
+	if is {
+		return yes
+	}
+	return no
+}
+
 // world is caller and upstream.
 type world struct {
 	t              *rapid.T
 	attempts, open int
-	down           bool          // no call succeeds, all may be repeated
+	reads          bool          // all that is called may be sent again: this is what costs most
+	unprocessed    bool          // a 429 says that nothing was done
+	statuses       []int         // of the answers to come
 	idle           time.Duration // without a first attempt, from one second on
 	last           time.Time     // first attempt
 	// Of the current call.
 	started  bool // its first attempt was made
-	harmful  bool // must not be sent twice
-	left     int  // attempts of which bytes left
+	harmful  bool // must not be applied twice
+	keyed    bool // it carries a key that is honoured, and needs it
+	applied  bool // an attempt may have been
+	reused   bool // its key was used for another request
 	notUntil time.Time
 	deadline time.Time
 }
@@ -92,7 +138,7 @@ type world struct {
 func (w *world) call(rt http.RoundTripper, header string, mint bool) {
 	t := w.t
 	methods := []string{"GET", "PUT", "DELETE", "QUERY", "POST", "PATCH", "PURGE"}
-	if w.down {
+	if w.reads {
 		methods = methods[:4]
 	}
 	method := rapid.SampledFrom(methods).Draw(t, "method")
@@ -102,12 +148,16 @@ func (w *world) call(rt http.RoundTripper, header string, mint bool) {
 	}
 	keyed := rapid.Bool().Draw(t, "keyed")
 	if keyed {
-		req.Header.Set("Idempotency-Key", "mine")
+		req.Header.Set("Idempotency-Key", rapid.SampledFrom([]string{"mine", "yours", fmt.Sprint("of ", w.attempts)}).Draw(t, "key"))
+	}
+	if rapid.IntRange(0, 9).Draw(t, "a retry of the caller's") == 0 {
+		req.Header.Set("X-Stainless-Retry-Count", "1")
 	}
 	controls := retry.Controls{Idempotent: rapid.IntRange(0, 9).Draw(t, "vouched") == 0}
 	post := method == "POST" || method == "PATCH"
-	w.harmful = (post || method == "PURGE") && !controls.Idempotent && !(keyed && header != "") && !(mint && post)
-	w.started, w.left, w.notUntil = false, 0, time.Time{}
+	w.keyed = (post || method == "PURGE") && (keyed && header != "" || mint && post)
+	w.harmful = (post || method == "PURGE") && !controls.Idempotent && !w.keyed
+	w.started, w.applied, w.reused, w.notUntil = false, false, false, time.Time{}
 	timeout := time.Duration(rapid.IntRange(1, 20000).Draw(t, "deadline")) * time.Millisecond
 	w.deadline = time.Now().Add(timeout)
 
@@ -148,18 +198,19 @@ func (w *world) RoundTrip(req *http.Request) (*http.Response, error) {
 	if rapid.IntRange(0, 4).Draw(t, "unsent") == 0 {
 		return nil, &policytest.UnsentError{Err: syscall.ECONNREFUSED}
 	}
-	if w.left++; w.harmful && w.left > 1 {
-		t.Fatalf("%s was sent %d times", req.Method, w.left)
+	if w.harmful && w.applied {
+		t.Fatalf("%s was sent again after it may have been applied", req.Method)
+	}
+	if w.reused {
+		t.Fatal("a key was tried again that is another request's")
 	}
 	part := make([]byte, rapid.IntRange(1, 10).Draw(t, "read"))
 	if _, err := io.ReadFull(req.Body, part); err != nil || part[0] != '0' {
 		t.Fatalf("the body begins with %q, %v", part, err)
 	}
-	statuses := []int{0, 429, 500, 503, 200, 404, 409}
-	if w.down {
-		statuses = statuses[:4]
-	}
-	status := rapid.SampledFrom(statuses).Draw(t, "status")
+	status := rapid.SampledFrom(w.statuses).Draw(t, "status")
+	w.applied = w.applied || status != 421 && !(status == 429 && w.unprocessed)
+	w.reused = status == 422 && w.keyed
 	if status == 0 {
 		return nil, io.ErrUnexpectedEOF
 	}
@@ -168,7 +219,7 @@ func (w *world) RoundTrip(req *http.Request) (*http.Response, error) {
 	case hint == 0:
 		resp.Header.Set("Retry-After", "2")
 		w.notUntil = now.Add(2 * time.Second)
-	case hint == 1 && !w.down:
+	case hint == 1:
 		resp.Header.Set("x-should-retry", rapid.SampledFrom([]string{"true", "false"}).Draw(t, "word"))
 	}
 	w.open++

@@ -18,6 +18,10 @@ type Settings struct {
 	Cap      time.Duration // no wait of ours is longer; more than 0 if Attempts > 1. A server's hint may be
 	Statuses []int         // of responses that are worth another attempt: 400 to 599
 
+	// Unprocessed are the statuses, 400 to 599, by which the upstream says that it did
+	// nothing with a request: whatever was answered so may be sent again.
+	Unprocessed []int
+
 	// IdempotencyHeader is the field by which the upstream recognises a request
 	// that it had before: whatever carries it may be retried. Empty: there is none.
 	IdempotencyHeader string
@@ -30,15 +34,20 @@ type Settings struct {
 	Jitter func(max time.Duration) time.Duration // random in [0, max) for max > 0; needed if Attempts > 1
 	Budget *Budget                               // of the host; nil: no budget
 
-	OnRetry  func(ctx context.Context, e Event) // another attempt will follow; nil: nobody listens
-	OnGiveUp func(ctx context.Context, e Event) // no other attempt follows one that did not succeed; nil: nobody listens
+	Repeats *Repeats                         // what is known of the retries of callers; nil: what they say themselves
+	Caller  func(ctx context.Context) string // whose call it is, and with which credential; nil: everybody's is the same
+
+	OnMint   func(ctx context.Context, key string) // the call got a key of ours; nil: nobody listens
+	OnRepeat func(ctx context.Context, e Event)    // the call is a retry of its caller's; nil: nobody listens
+	OnRetry  func(ctx context.Context, e Event)    // another attempt will follow; nil: nobody listens
+	OnGiveUp func(ctx context.Context, e Event)    // no other attempt follows one that did not succeed; nil: nobody listens
 }
 
 // An Event tells about one decision.
 type Event struct {
 	Attempt int           // OnRetry: the number of the attempt to come, 2 or more; OnGiveUp: of the last one
 	Delay   time.Duration // OnRetry: the wait before it
-	Reason  string        // OnRetry: the outcome that causes it, "status 503"; OnGiveUp: one of the reasons below, or that of an Answer
+	Reason  string        // OnRetry: the outcome that causes it, "status 503"; OnGiveUp: one of the reasons below, or that of an Answer; OnRepeat: ByCount and so on
 }
 
 // The reasons for which no other attempt is made.
@@ -49,7 +58,9 @@ const (
 	Permanent      = "permanent"       // the error would come again
 	ServerForbids  = "server forbids"  // x-should-retry: false
 	TurnedOff      = "turned off"      // the caller wants no retries
-	NotReplayable  = "not replayable"  // it can be sent only once: see Once
+	Upgrade        = "upgrade"         // it wants to become another protocol, and is sent once
+	EarlyData      = "early data"      // it came as TLS early data, and is sent once (RFC 8470 §5.2)
+	BodyNotKept    = "body not kept"   // its body is too large to be kept for a second attempt
 	UnsafeMethod   = "unsafe method"   // it may have been applied: see Table
 	AttemptsSpent  = "attempts"        // there are no more
 	BudgetSpent    = "budget"          // too many calls of this host are being retried
@@ -75,9 +86,14 @@ func New(s Settings) (*Stage, error) {
 	if s.Attempts > 1 && s.Jitter == nil {
 		wrong("no source of randomness")
 	}
-	for _, code := range s.Statuses {
-		if code < 400 || code > 599 {
-			wrong("statuses: %d: must be from 400 to 599", code)
+	for _, list := range [...]struct {
+		name  string
+		codes []int
+	}{{"statuses", s.Statuses}, {"unprocessed", s.Unprocessed}} {
+		for _, code := range list.codes {
+			if code < 400 || code > 599 {
+				wrong("%s: %d: must be from 400 to 599", list.name, code)
+			}
 		}
 	}
 	if s.MintKey && (s.IdempotencyHeader == "" || s.NewKey == nil) {
@@ -86,7 +102,7 @@ func New(s Settings) (*Stage, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	s.Statuses = slices.Clone(s.Statuses)
+	s.Statuses, s.Unprocessed = slices.Clone(s.Statuses), slices.Clone(s.Unprocessed)
 	return &Stage{set: s, header: http.CanonicalHeaderKey(s.IdempotencyHeader)}, nil
 }
 
@@ -100,40 +116,74 @@ type transport struct {
 	next  http.RoundTripper
 }
 
+// A course is one call on its way.
+type course struct {
+	req      *http.Request // of the first attempt
+	minted   string        // the key that it got from us; "": none
+	attempts int           // so far
+	moved    bool          // an attempt was answered 421, and another followed
+}
+
 // RoundTrip makes attempts until one of them is the answer.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	s, ctx := t.stage, req.Context()
-	req, key := s.mint(req)
-	for attempt, n := req, 1; ; n++ {
+	c := course{}
+	c.req, c.minted = s.mint(req)
+	repeat := s.repeated(&c)
+	for attempt := c.req; ; {
 		resp, err := t.next.RoundTrip(attempt)
-		if n == 1 && (err == nil || !refused(err)) {
-			s.set.Budget.called()
+		c.attempts++
+		if c.attempts == 1 {
+			s.charge(&c, repeat, err)
 		}
 		means := s.answer(attempt, resp)
-		again, reason := s.decide(req, n, resp, means, err)
+		again, reason := s.decide(&c, resp, means, err)
 		if again == nil {
-			s.gaveUp(ctx, n, reason)
+			s.gaveUp(&c, reason)
 			if err != nil {
-				return nil, last(n, err)
+				return nil, last(c.attempts, err)
 			}
-			s.echo(resp, key)
+			s.echo(resp, c.minted)
 			return resp, nil
 		}
 		if s.set.OnRetry != nil {
-			s.set.OnRetry(ctx, Event{Attempt: n + 1, Delay: again.delay, Reason: describe(resp, means, err)})
+			s.set.OnRetry(ctx, Event{Attempt: c.attempts + 1, Delay: again.delay, Reason: describe(resp, means, err)})
 		}
 		if err := wait(ctx, again.delay, resp); err != nil {
 			replay.CloseBody(again.req)
-			s.gaveUp(ctx, n, ended(ctx))
+			s.gaveUp(&c, ended(ctx))
 			return nil, err
 		}
 		attempt = again.req
 	}
 }
 
-func (s *Stage) gaveUp(ctx context.Context, n int, reason string) {
-	if reason != "" && s.set.OnGiveUp != nil {
-		s.set.OnGiveUp(ctx, Event{Attempt: n, Reason: reason})
+// charge tells the budget of a first attempt, unless we refused it ourselves. A retry of
+// the caller's is paid for like one of ours, as far as there is something to pay with.
+func (s *Stage) charge(c *course, repeat string, err error) {
+	switch {
+	case err != nil && refused(err):
+		s.unsent(c, repeat)
+	case repeat == "":
+		s.set.Budget.called()
+	default:
+		s.set.Budget.repeated()
+		if s.set.OnRepeat != nil {
+			s.set.OnRepeat(c.req.Context(), Event{Attempt: 1, Reason: repeat})
+		}
+	}
+}
+
+// gaveUp tells why no other attempt follows; "": there is nothing to retry.
+func (s *Stage) gaveUp(c *course, reason string) {
+	if reason == "" {
+		return
+	}
+	if c.attempts > 1 || reason != RefusedLocally {
+		s.remember(c)
+	}
+	if s.set.OnGiveUp != nil {
+		s.set.OnGiveUp(c.req.Context(), Event{Attempt: c.attempts, Reason: reason})
 	}
 }
 

@@ -39,8 +39,8 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 func TestNewReportsEverythingAtOnce(t *testing.T) {
-	_, err := retry.New(retry.Settings{Attempts: 2, Statuses: []int{200, 700}, MintKey: true})
-	for _, want := range []string{"base", "randomness", "200", "700", "minting"} {
+	_, err := retry.New(retry.Settings{Attempts: 2, Statuses: []int{200, 700}, Unprocessed: []int{204}, MintKey: true})
+	for _, want := range []string{"base", "randomness", "200", "700", "unprocessed: 204", "minting"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v: no word about %q", err, want)
 		}
@@ -304,7 +304,8 @@ func TestReplayable(t *testing.T) {
 		"body to have once":  {http.Request{Body: body()}, false},
 		"upgrade":            {http.Request{Header: http.Header{"Upgrade": {"websocket"}}}, false},
 		"early data":         {http.Request{Header: http.Header{"Early-Data": {"1"}}}, false},
-		"no early data":      {http.Request{Header: http.Header{"Early-Data": {"0"}}}, true},
+		"early data, twice":  {http.Request{Header: http.Header{"Early-Data": {"1", "1"}}}, false},
+		"invalid early data": {http.Request{Header: http.Header{"Early-Data": {"0"}}}, false}, // counts like a valid one
 	} {
 		if got := retry.Replayable(&tt.req); got != tt.want {
 			t.Errorf("%s: %v", name, got)

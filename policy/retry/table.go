@@ -32,13 +32,16 @@ const (
 // A Verdict says what a response tells about trying again.
 type Verdict string
 
-// The verdicts. The server's own word, x-should-retry or Stripe-Should-Retry,
-// goes before the status.
+// The verdicts. A response has the first that fits, from top to bottom.
 const (
-	Forbidden Verdict = "forbidden" // the server says: do not retry
-	Asked     Verdict = "asked"     // the server says: retry; the status is an error
-	Listed    Verdict = "listed"    // the status is one of Settings.Statuses
-	Final     Verdict = "final"     // any other status
+	Forbidden   Verdict = "forbidden"   // the server says so: x-should-retry or Stripe-Should-Retry, false
+	Misdirected Verdict = "misdirected" // 421, the first of its call
+	Unprocessed Verdict = "unprocessed" // the status is one of Settings.Unprocessed
+	Reused      Verdict = "key reused"  // 422 to a keyed request
+	Listed      Verdict = "listed"      // the status is one of Settings.Statuses
+	Asked       Verdict = "asked"       // an error, and the server says: x-should-retry or Stripe-Should-Retry, true
+	Running     Verdict = "running"     // 409 to a keyed request that may have come before
+	Final       Verdict = "final"       // anything else
 )
 
 // A Row is one line of the safety table. An empty field matches anything.
@@ -58,12 +61,16 @@ var table = [...]Row{
 	{"", Answered, Forbidden, false, "the server says that a retry is pointless or does harm"},
 	{Once, "", "", false, "it cannot be sent a second time as it was"},
 	{"", Unsent, "", true, "no byte of it left, so it was never applied"},
+	{"", Answered, Misdirected, true, "it came to the wrong server, which did nothing: once more, over another connection (RFC 9110 §15.5.20)"},
+	{"", Answered, Unprocessed, true, "by this status the provider says that it did nothing"},
 	{Idempotent, NoAnswer, "", true, "applied twice is the same as applied once (RFC 9110 §9.2.2; QUERY: RFC 10008)"},
 	{Idempotent, Answered, Listed, true, "applied twice is the same as applied once"},
 	{Idempotent, Answered, Asked, true, "the server asks for it, and applied twice is the same as once"},
 	{Keyed, NoAnswer, "", true, "the server knows the second by the key of the first"},
 	{Keyed, Answered, Listed, true, "the server knows the second by the key of the first"},
 	{Keyed, Answered, Asked, true, "the server asks for it, and knows the second by its key"},
+	{Keyed, Answered, Running, true, "the first request with this key is still running, and the second gets its answer"},
+	{Keyed, Answered, Reused, false, "the key was used for another request, or this one is not valid"},
 	{Vouched, NoAnswer, "", true, "the caller vouches for it"},
 	{Vouched, Answered, Listed, true, "the caller vouches for it"},
 	{Vouched, Answered, Asked, true, "the server asks for it, and the caller vouches for it"},
@@ -100,11 +107,20 @@ func idempotent(method string) bool {
 // whoever forwarded it may replay it as well), and its body, if any, can be
 // had again. A body that outgrows its buffer while it is sent is found out
 // later, when GetBody fails.
-func Replayable(req *http.Request) bool {
-	if len(req.Header["Upgrade"]) > 0 || slices.Contains(req.Header["Early-Data"], "1") {
-		return false
+func Replayable(req *http.Request) bool { return once(req) == "" }
+
+// once is the reason for which a request can be sent only once; "": there is none.
+// An Early-Data that is invalid or there twice counts like a valid one (RFC 8470 §5.1).
+func once(req *http.Request) string {
+	switch {
+	case len(req.Header["Upgrade"]) > 0:
+		return Upgrade
+	case len(req.Header["Early-Data"]) > 0:
+		return EarlyData
+	case !replay.Possible(req):
+		return BodyNotKept
 	}
-	return replay.Possible(req)
+	return ""
 }
 
 // Class tells the class of a request under these settings; its context carries

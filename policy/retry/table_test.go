@@ -1,6 +1,9 @@
 package retry_test
 
 import (
+	"fmt"
+	"os"
+	"strings"
 	"testing"
 
 	"outrider/policy/retry"
@@ -16,14 +19,17 @@ func TestTable(t *testing.T) {
 	outcomes := []outcome{
 		{retry.Unsent, ""}, {retry.NoAnswer, ""},
 		{retry.Answered, retry.Listed}, {retry.Answered, retry.Asked},
+		{retry.Answered, retry.Misdirected}, {retry.Answered, retry.Unprocessed},
+		{retry.Answered, retry.Running}, {retry.Answered, retry.Reused},
 		{retry.Answered, retry.Forbidden}, {retry.Answered, retry.Final},
 	}
-	want := map[retry.Class][6]bool{ // class → may it be sent again, by outcome
-		retry.Once:       {false, false, false, false, false, false},
-		retry.Idempotent: {true, true, true, true, false, false},
-		retry.Keyed:      {true, true, true, true, false, false},
-		retry.Vouched:    {true, true, true, true, false, false},
-		retry.Unsafe:     {true, false, false, false, false, false},
+	const yes, no = true, false
+	want := map[retry.Class][10]bool{ // class → may it be sent again, by outcome
+		retry.Once:       {no, no, no, no, no, no, no, no, no, no},
+		retry.Idempotent: {yes, yes, yes, yes, yes, yes, no, no, no, no},
+		retry.Keyed:      {yes, yes, yes, yes, yes, yes, yes, no, no, no},
+		retry.Vouched:    {yes, yes, yes, yes, yes, yes, no, no, no, no},
+		retry.Unsafe:     {yes, no, no, no, yes, yes, no, no, no, no},
 	}
 	for class, row := range want {
 		for i, o := range outcomes {
@@ -46,4 +52,31 @@ func TestTableIsACopy(t *testing.T) {
 	if retry.Lookup(retry.Unsafe, retry.NoAnswer, "").Retry {
 		t.Error("the table that decides was written to")
 	}
+}
+
+// TestDocumentationShowsTheTable: docs/decisions.md has it row by row.
+func TestDocumentationShowsTheTable(t *testing.T) {
+	data, err := os.ReadFile("../../docs/decisions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	want.WriteString("| request | attempt | what the answer says | again | why |\n|---|---|---|---|---|\n")
+	for _, row := range retry.Table() {
+		again := "no"
+		if row.Retry {
+			again = "yes"
+		}
+		fmt.Fprintf(&want, "| %s | %s | %s | %s | %s |\n", orAny(row.Class), orAny(row.Phase), orAny(row.Verdict), again, row.Why)
+	}
+	if !strings.Contains(string(data), want.String()) {
+		t.Errorf("docs/decisions.md does not have this table:\n%s", want.String())
+	}
+}
+
+func orAny[S ~string](s S) string {
+	if s == "" {
+		return "any"
+	}
+	return string(s)
 }

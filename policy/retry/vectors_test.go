@@ -34,6 +34,7 @@ type vector struct {
 		Attempts          *int
 		Base, Cap         *time.Duration
 		Statuses          []int
+		Unprocessed       []int
 		IdempotencyHeader string `toml:"idempotency_header"`
 		MintKey           bool   `toml:"mint_key"`
 		Budget            *float64
@@ -116,7 +117,7 @@ func (v *vector) settings(onRetry, onGiveUp func(context.Context, retry.Event)) 
 	fraction := or(v.Jitter, 0.5)
 	set := retry.Settings{
 		Attempts: or(s.Attempts, 3), Base: or(s.Base, 100*time.Millisecond), Cap: or(s.Cap, 20*time.Second),
-		Statuses: []int{408, 425, 429, 500, 502, 503, 504}, IdempotencyHeader: s.IdempotencyHeader, MintKey: s.MintKey,
+		Statuses: []int{408, 425, 429, 500, 502, 503, 504}, Unprocessed: s.Unprocessed, IdempotencyHeader: s.IdempotencyHeader, MintKey: s.MintKey,
 		NewKey:  func() string { minted++; return fmt.Sprintf("minted-%d", minted) },
 		Jitter:  policytest.Jitter(fraction),
 		OnRetry: onRetry, OnGiveUp: onGiveUp,

@@ -424,7 +424,11 @@ func retryText(r config.Retry) string {
 	if r.Attempts < 2 {
 		return "off"
 	}
-	return fmt.Sprintf("up to %d attempts, after transport errors and %s", r.Attempts, strings.Trim(fmt.Sprint(r.Statuses), "[]"))
+	text := fmt.Sprintf("up to %d attempts, after transport errors and %s", r.Attempts, strings.Trim(fmt.Sprint(r.Statuses), "[]"))
+	if len(r.Unprocessed) > 0 {
+		text += fmt.Sprintf("; after %s whatever the method", strings.Trim(fmt.Sprint(r.Unprocessed), "[]"))
+	}
+	return text
 }
 
 // repeatText says which requests may be sent again.
@@ -446,9 +450,9 @@ func pauseText(r config.Retry) string {
 }
 
 func circuitText(c config.Circuit) string {
-	text := fmt.Sprintf("opens at %s failures or %s slower than %s, of at least %d in %s, or %d refused connections in a row; for %s to %s",
+	text := fmt.Sprintf("opens at %s failures or %s slower than %s, of at least %d in %s, or %d failures or %d refused connections in a row; for %s to %s",
 		config.Ratio(c.FailureRatio), config.Ratio(c.SlowRatio), config.Duration(c.Slow), c.MinCalls, config.Duration(c.Window),
-		c.Consecutive, config.Duration(c.Open), config.Duration(c.OpenMax))
+		c.FailureRun, c.Consecutive, config.Duration(c.Open), config.Duration(c.OpenMax))
 	if c.Ramp > 0 {
 		text += fmt.Sprintf("; calls come back over %s", config.Duration(c.Ramp))
 	}

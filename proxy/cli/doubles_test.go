@@ -24,7 +24,7 @@ const (
 // The retries that may go wrong are to be many: so the budget and the circuit stand back.
 const documentDoubles = `timeout = "10s"
 attempt_timeout = "2s"
-circuit = { min_calls = 1000000, consecutive = 1000000 }
+circuit = { min_calls = 1000000, failure_run = 1000000, consecutive = 1000000 }
 `
 
 // A kindDoubles is a kind of calls. Its name begins their X-Logical-Id.

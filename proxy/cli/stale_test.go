@@ -61,7 +61,7 @@ retry = { attempts = 2, base = "1ms", cap = "1ms" }
 		t.Errorf("a HEAD got %d %v", resp.StatusCode, resp.Header)
 	}
 	resp, again := ask("GET", "/api/echo/a?q=canary-query", "canary-one")
-	if resp.StatusCode != 200 || again != body || resp.Header.Get("Age") == "" || resp.Header.Get("Outrider-Attempts") != "2" ||
+	if resp.StatusCode != 200 || again != body || resp.Header.Get("Age") == "" || resp.Header.Get("Outrider-Attempts") != "2" || resp.Header.Get("Outrider-Retry") != "attempts" ||
 		resp.Header.Get("Cache-Status") != `outrider; fwd=stale; fwd-status=503; detail="status 503"` || resp.Header.Get("X-Should-Retry") != "" {
 		t.Errorf("%d %v %s", resp.StatusCode, resp.Header, again)
 	}

@@ -150,12 +150,13 @@ func printExplanation(w io.Writer, e policy.Explanation) {
 		fmt.Fprintf(w, "  quota\t%s\n", forecastText(q))
 	}
 	fmt.Fprintf(w, "  circuit\t%s, %s\n", e.Circuit.Key, circuitState(*e.Circuit))
+	fmt.Fprintf(w, "  retries\t%s\n", e.Class)
 	for _, r := range e.Retries {
 		answer := "no"
 		if r.Retry {
 			answer = "yes"
 		}
-		fmt.Fprintf(w, "  retried\t%s: %s, %s\n", r.When, answer, r.Why)
+		fmt.Fprintf(w, "  \t%s: %s, %s\n", r.When, answer, r.Why)
 	}
 	if e.Stale != "" {
 		fmt.Fprintf(w, "  if it fails\tthe last good answer to the same request, if there is one that is at most %s old\n", shortDuration(e.Stale))

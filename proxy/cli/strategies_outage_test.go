@@ -33,13 +33,11 @@ var (
 	retryableOutage = strategyOutage{name: "go-retryablehttp", application: retryable}
 	failsafeOutage  = strategyOutage{name: "failsafe-go, retry", application: failsafeRetry}
 	breakerOutage   = strategyOutage{name: "failsafe-go, retry and circuit", application: failsafeBreaker}
-	// It never sees so many calls that their shares are looked at; and no connection is
-	// refused here.
-	closedOutage  = strategyOutage{name: "Outrider, no circuit", document: keyedRetries + "circuit = { min_calls = 1000000 }\n"}
+	// It never sees so many calls that it would open; and no connection is refused here.
+	closedOutage  = strategyOutage{name: "Outrider, no circuit", document: keyedRetries + "circuit = { min_calls = 1000000, failure_run = 1000000 }\n"}
 	defaultOutage = strategyOutage{name: "Outrider", document: keyedRetries}
 	// For a provider that answers within five seconds, if at all.
-	quickOutage = strategyOutage{name: "Outrider, quick circuit", document: keyedRetries +
-		"attempt_timeout = \"5s\"\ncircuit = { window = \"10s\", open_max = \"10s\" }\n"}
+	quickOutage = strategyOutage{name: "Outrider, short attempts", document: keyedRetries + "attempt_timeout = \"5s\"\n"}
 
 	strategiesOutage = []strategyOutage{naiveOutage, retryableOutage, failsafeOutage, breakerOutage, closedOutage, defaultOutage, quickOutage}
 )

@@ -279,7 +279,7 @@ endpoint = %q
 [upstream.api]
 url = "http://%s"
 retry = { attempts = 4, base = "1ms", cap = "2ms" }
-circuit = { min_calls = 100000, consecutive = 100000 }
+circuit = { min_calls = 100000, failure_run = 100000, consecutive = 100000 }
 `, collector.url, address))
 	const calls = 200
 	told := make([]int, calls) // attempts, as the answer has them

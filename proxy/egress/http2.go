@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -126,6 +127,17 @@ func (t *Transport) discount(a *authority) bool {
 	}
 	a.http2 = kept
 	return len(ended) > 0
+}
+
+// retire has a connection take no new calls. Those under way end as they would, and it
+// with the last of them.
+func (t *Transport) retire(h *h2conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := t.at(h.conn.key)
+	h.retired = true
+	a.http2 = slices.DeleteFunc(slices.Clone(a.http2), func(other *h2conn) bool { return other == h })
+	a.wake()
 }
 
 // release ends a call's hold on a connection.

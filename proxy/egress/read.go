@@ -43,7 +43,7 @@ func (ex *exchange) receive() (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	ex.framing, ex.keep, ex.left = f, keep && !ex.endsConnection(), 0
+	ex.framing, ex.keep, ex.left = f, keep && !ex.endsConnection() && !misdirected(resp), 0
 	if f == fixed {
 		ex.left = resp.ContentLength
 	}
@@ -59,6 +59,12 @@ func (ex *exchange) receive() (*http.Response, error) {
 	}
 	resp.Body = ex
 	return resp, nil
+}
+
+// misdirected reports an answer that says that the connection leads to the wrong server
+// (RFC 9110 §15.5.20). It is not used again, so that another attempt has another one.
+func misdirected(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusMisdirectedRequest
 }
 
 // endsConnection reports that the request itself asked for no further one.

@@ -156,6 +156,9 @@ func (s *stream) deliver(resp *http.Response) *http.Response {
 	s.wroteHeaders() // who has an answer has sent; the library may be about to say so
 	resp.Request = s.ex.req
 	resp.TLS = s.h.conn.tls
+	if misdirected(resp) {
+		s.ex.t.retire(s.h)
+	}
 	if bodyless(s.ex.req.Method, resp.StatusCode) {
 		// To the library a 304 with a Content-Length lacks its body.
 		resp.Body.Close()

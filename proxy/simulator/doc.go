@@ -134,6 +134,12 @@
 //	      status code, reset, close, hang or truncate.
 //	      curl -si 'BASE/fault/flaky?p=0.5&seed=7'
 //
+//	  /fault/script/…  ?  do=503 do=… key=
+//	      Meets one call after the other with what the script says, and all that
+//	      follow with 200. do: a status code, reset, close, hang or truncate, and
+//	      headers behind it.
+//	      curl -si 'BASE/fault/script/a?do=503&do=429|Retry-After:1&do=reset'
+//
 //	  /fault/late  ?  delay=1s times=all key= p=1 seed=
 //	      Answers after delay.
 //	      curl -s 'BASE/fault/late?delay=2s'

@@ -40,6 +40,27 @@ func TestFirstCallsOfAKeyFailAndThenNone(t *testing.T) {
 	}
 }
 
+func TestScriptIsPlayedOnce(t *testing.T) {
+	sim := newSimulator(t, simulator.Settings{})
+	const steps = "?do=503&do=429|Retry-After:2|x-should-retry:%20false&do=201&key="
+	for i, want := range []int{503, 429, 201, 200, 200} {
+		w := get(sim, "/fault/script/a"+steps)
+		if h := w.Header(); w.Code != want || want == 429 && (h.Get("Retry-After") != "2" || h.Get("X-Should-Retry") != "false") {
+			t.Errorf("call %d: %d %v, want %d", i+1, w.Code, h, want)
+		}
+	}
+	for _, other := range []string{"/fault/script/b" + steps, "/fault/script/a" + steps + "k"} {
+		if w := get(sim, other); w.Code != 503 {
+			t.Errorf("%s does not begin anew: %d", other, w.Code)
+		}
+	}
+	for _, wrong := range []string{"", "?do=", "?do=503&do=sometimes", "?do=503|Retry%20After:1", "?do=503|A:b%0D%0Ac"} {
+		if w := get(sim, "/fault/script/a"+wrong); w.Code != 400 {
+			t.Errorf("%q: %d", wrong, w.Code)
+		}
+	}
+}
+
 func TestRetryDateIsAnHTTPDate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sim := newSimulator(t, simulator.Settings{})

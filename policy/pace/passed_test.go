@@ -1,0 +1,53 @@
+package pace_test
+
+import (
+	"testing"
+	"time"
+
+	"outrider/policy/pace"
+)
+
+// In a trial, calls stood still for a whole window after a reload had raised their limit
+// from one a second: what was not left in the small limit was taken to be spent of the
+// large one. With limits of an hour that is an hour.
+func TestRaisedLimitIsNotTakenToBeSpent(t *testing.T) {
+	second := pace.Rate{Count: 1, Per: time.Second, Burst: 1}
+	minute := pace.Rate{Count: 2, Per: time.Minute, Kind: pace.Window}
+	even := pace.Rate{Count: 2, Per: time.Minute, Burst: 2, Kind: pace.Even}
+	hour := pace.Rate{Count: 5000, Per: time.Hour, Kind: pace.Window}
+	for _, test := range []struct {
+		name     string
+		old, new pace.Rate
+		left     float64
+	}{
+		{"a bucket may have let pass 3601", second, hour, 1399},
+		{"windows may have let pass 2 now, and 2 in each minute", minute, hour, 4878},
+		{"a span has let pass 2 now, and 2 in each minute before", even, hour, 4880},
+		{"a window of which nothing is left", pace.Rate{Count: 2, Per: time.Hour, Kind: pace.Window}, hour, 4996},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			old := test.old.New(nil, start)
+			for old.Ready(start, 1) {
+				old.Spend(start, 1)
+			}
+			if got := test.new.New(old, start).Left(start); got != test.left {
+				t.Errorf("%v are left, want %v", got, test.left)
+			}
+		})
+	}
+}
+
+// A bucket of 500 that is full says nothing of the hour before. When its burst was taken
+// out of the configuration, the 500 went, and then nothing for an hour.
+func TestBucketThatBecomesEvenGoesOnAtItsRate(t *testing.T) {
+	bucket := pace.Rate{Count: 3600, Per: time.Hour, Burst: 500}
+	even := pace.Rate{Count: 3600, Per: time.Hour, Kind: pace.Even}
+	times := spend(t, even.New(bucket.New(nil, start), start), 600)
+	// 360 of those that were left go at once; so many come back in each second that the
+	// rate never stops.
+	for i, at := range times {
+		if latest := time.Duration(max(i-359, 0)+4) * time.Second; at > latest {
+			t.Fatalf("call %d goes at %v, later than %v", i, at, latest)
+		}
+	}
+}
