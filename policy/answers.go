@@ -61,11 +61,10 @@ func dialect(l config.Limit) *quota.Dialect {
 	return d
 }
 
-// found has the stages outside know what an answer means: by the call, of which one
-// attempt is under way at a time.
+// found has the stages outside know what an answer means: by the notes of the call.
 func (u *Upstream) found(keys keys, observe func(context.Context, Event)) answer.Found {
 	return func(req *http.Request, resp *http.Response, f *answer.Finding, begun time.Time) {
-		CallFrom(req.Context()).found(f)
+		found(req.Context(), f)
 		switch {
 		case f != nil && f.Meaning == answer.Exhausted:
 			key := keys.credential(req)
@@ -94,7 +93,7 @@ func meaning(f *answer.Finding) answer.Meaning {
 
 // answerForRetry is what an answer means for another attempt.
 func answerForRetry(req *http.Request, _ *http.Response) retry.Answer {
-	f := CallFrom(req.Context()).finding()
+	f := finding(req.Context())
 	switch meaning(f) {
 	case answer.Exhausted:
 		return retry.Answer{Meaning: retry.AsFinal, Reason: f.String()}
@@ -114,7 +113,7 @@ func likeThrottle(a config.Answer) bool {
 
 // answerForLimit is what an answer means for its quota.
 func answerForLimit(req *http.Request, _ *http.Response) limit.Answer {
-	f := CallFrom(req.Context()).finding()
+	f := finding(req.Context())
 	switch meaning(f) {
 	case answer.Exhausted:
 		return limit.Answer{Meaning: limit.Exhausted, After: f.After}

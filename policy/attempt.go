@@ -8,6 +8,9 @@ import (
 	"net/textproto"
 	"sync/atomic"
 	"time"
+
+	"outrider/policy/auth"
+	"outrider/policy/hedge"
 )
 
 // attempt is the innermost stage: it counts what reaches the wire, gives each
@@ -19,8 +22,9 @@ func attempt(timeout, idle time.Duration) Stage {
 			call := CallFrom(req.Context())
 			ctx, end := context.WithCancelCause(req.Context())
 			a := &Attempt{Start: time.Now()}
-			ctx = httptrace.WithClientTrace(context.WithValue(ctx, attemptKey{}, a), a.trace(call))
+			ctx = httptrace.WithClientTrace(context.WithValue(ctx, attemptKey{}, a), a.trace(call, guarded(ctx)))
 
+			hedge.Begun(ctx)
 			clock := startClock(call, timeout, &TimeoutError{Clock: "attempt_timeout", Limit: timeout}, end)
 			resp, err := next.RoundTrip(req.WithContext(ctx))
 			clock.stop()
@@ -35,8 +39,7 @@ func attempt(timeout, idle time.Duration) Stage {
 }
 
 // trace lets the transport report to the attempt and its call.
-func (a *Attempt) trace(call *Call) *httptrace.ClientTrace {
-	guard := call.guarded()
+func (a *Attempt) trace(call *Call, guard *auth.Guard) *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) {
 			a.reused.Store(info.Reused)

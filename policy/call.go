@@ -5,9 +5,6 @@ import (
 	"net/textproto"
 	"sync/atomic"
 	"time"
-
-	"outrider/policy/answer"
-	"outrider/policy/auth"
 )
 
 // A Call is what is known of one call while it travels: who serves it, and what
@@ -33,9 +30,9 @@ type Call struct {
 	awaiting atomic.Bool               // the client is being waited for, for more of its body
 	bodyFail atomic.Bool
 	gaveUp   atomic.Bool
-	guard    atomic.Pointer[auth.Guard]     // of the latest attempt; nil: none carried a secret
-	meaning  atomic.Pointer[answer.Finding] // of the latest answer; nil: what its status says
-	stale    atomic.Pointer[StaleAnswer]    // see Stale
+	stale    atomic.Pointer[StaleAnswer] // see Stale
+	raced    atomic.Bool                 // its first attempt may have had a second request: see hedge
+	notes    notes
 }
 
 type callKey struct{}
@@ -144,22 +141,6 @@ func (c *Call) NotRetried() string { return c.ended }
 // out in; "": it got none.
 func (c *Call) Minted() (header, key string) { return c.keyHeader, c.keyMinted }
 
-// found notes what an answer means. Attempts follow each other, and whoever asks has the
-// latest answer in hand: so it is never that of another.
-func (c *Call) found(f *answer.Finding) {
-	if c != nil {
-		c.meaning.Store(f)
-	}
-}
-
-// finding is what the latest answer means; nil: what its status says.
-func (c *Call) finding() *answer.Finding {
-	if c == nil {
-		return nil
-	}
-	return c.meaning.Load()
-}
-
 // An Attempt is one pass of a call through the transport.
 type Attempt struct {
 	Start  time.Time // when the attempt began, before dialing
@@ -217,6 +198,7 @@ const (
 	EventWait   EventKind = "wait"    // a call waited for its turn: Reason, Delay
 	EventRetry  EventKind = "retry"   // another attempt follows: Attempt, Reason, Delay
 	EventGiveUp EventKind = "give-up" // no further attempt although the last one did not succeed: Attempt, Reason
+	EventHedge  EventKind = "hedge"   // a second request was due: Reason is what became of it ("won", "lost", "refused"), Delay how long the first had been waited for
 	EventRepeat EventKind = "repeat"  // the call is a retry of its caller's, and paid for like one of ours: Reason how that is known
 	EventGate   EventKind = "gate"    // the provider closed a quota until Until
 	EventStale  EventKind = "stale"   // a call that failed was answered with an earlier answer: Reason is the failure, Delay the age of the answer

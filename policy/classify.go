@@ -42,7 +42,7 @@ var statusClass = map[int]Class{
 // latest answer resp is.
 func Classify(ctx context.Context, resp *http.Response, err error) Class {
 	if err == nil {
-		return classifyAnswer(resp.StatusCode, meaning(CallFrom(ctx).finding()))
+		return classifyAnswer(resp.StatusCode, meaning(finding(ctx)))
 	}
 	if _, ok := errors.AsType[Refusal](err); ok {
 		return ClassLocal

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"outrider/policy/hedge"
 	"outrider/policy/limit"
 	"outrider/policy/retry"
 )
@@ -63,11 +64,12 @@ func requester(ctx context.Context) string {
 
 // claim is what a call that has to wait claims.
 func claim(ctx context.Context) limit.Claim {
+	c := limit.Claim{Now: hedge.Second(ctx)}
 	call := CallFrom(ctx)
 	if call == nil {
-		return limit.Claim{}
+		return c
 	}
-	c := limit.Claim{Priority: call.priority}
+	c.Priority = call.priority
 	if call.caller != nil {
 		c.Caller = call.caller()
 	}

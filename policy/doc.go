@@ -8,7 +8,7 @@
 // Every policy is a decorator of [net/http.RoundTripper]; that is the one
 // interface between our parts. Outermost first:
 //
-//	deadline(stale(retry(auth(circuit(limit(answer(credential(attempt(transport)))))))))
+//	deadline(stale(retry(hedge(auth(circuit(limit(answer(credential(attempt(transport))))))))))
 //
 // # Why this order
 //
@@ -21,6 +21,9 @@
 //     such stage.
 //   - retry is outside circuit: the circuit judges attempts, and its opening
 //     stops the rest of this very loop.
+//   - hedge is inside retry and outside of all that an attempt goes through: its second
+//     request is an attempt like any other, beside the first. Only where it is configured
+//     there is such a stage. Two attempts at a time have notes of their own on the Call.
 //   - circuit is outside limit: a refused call spends no turn, and never waits
 //     in line to be told no.
 //   - answer is inside everything that acts on an answer: what one means where its
@@ -59,9 +62,10 @@
 //
 // [Compile] builds a new [Set] from a file and the previous Set. State is kept
 // by equality of settings: the quotas, circuits, budgets and connections of an
-// upstream are carried over, so that a reload neither refills a quota nor closes
-// an open circuit. Answers that are kept stay while all credentials of their upstream do:
-// behind the name of one there may be somebody else now. Tokens that were fetched are found again by what they are, not
+// upstream, and what it knows of how long answers take, are carried over, so that a
+// reload neither refills a quota nor closes an open circuit. Answers that are kept stay
+// while all credentials of their upstream do: behind the name of one there may be
+// somebody else now. Tokens that were fetched are found again by what they are, not
 // by where they are written; connections in use follow the new settings at their next
 // use. Compile changes nothing of the previous Set: a failed reload
 // is no reload. [Live] publishes a Set; a call loads it exactly once.

@@ -27,6 +27,7 @@ type Explanation struct {
 	Budget     float64           `json:"retry_budget"`          // retries that may be spent at once
 	Class      string            `json:"retry_class,omitempty"` // what a second sending can do: see the safety table
 	Retries    []RetryForecast   `json:"retries,omitempty"`
+	Hedge      string            `json:"hedge,omitempty"` // when it would have a second request beside the first; "": never
 	Timeout    string            `json:"timeout,omitempty"`
 	Stale      string            `json:"stale_if_error,omitempty"` // how old an answer may be that is given if it fails; "": none is
 	Captured   string            `json:"captured,omitempty"`       // what is done with an https URL of a proxy client: opened, or passed through
@@ -80,6 +81,7 @@ func (s *Set) Explain(ctx context.Context, method, target, connection string) (*
 	e.Quotas = quotas
 	e.Circuit = u.circuitOf(key)
 	e.Class, e.Retries = forecastRetries(req, plan)
+	e.Hedge = u.hedgeText(plan, keys, req)
 	if connection == "" {
 		e.Token, e.Verdict = u.explainToken(plan)
 	}

@@ -8,6 +8,7 @@ import (
 	"outrider/policy/answer"
 	"outrider/policy/auth"
 	"outrider/policy/config"
+	"outrider/policy/hedge"
 	"outrider/policy/retry"
 )
 
@@ -19,6 +20,7 @@ type Plan struct {
 	Credential string        // names the credential that is injected; never its value
 	quotas     []table       // its own
 	retry      *retry.Stage
+	hedge      *hedge.Stage // nil: there are no second requests
 	upstream   *Upstream
 	source     auth.Source                   // of its own credential
 	connects   bool                          // it has the upstream's credential, and so its connections
@@ -37,6 +39,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 		credential = "passthrough"
 	}
 	again := c.retry(u, key, p.Retry)
+	hedged := c.hedge(u, match, p)
 	passes := slices.Concat(extra, own) // those of the rule first: see Upstream.way
 	means := c.answers(key, p, passes)
 	old := c.staleStage(u, p)
@@ -44,12 +47,15 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 		if signing, ok := source.(*auth.SigV4); ok && signing != nil {
 			source = signing.WithReplayBody(p.ReplayBody)
 		}
-		chain := append(make(Chain, 0, 8), deadline(p.Timeout))
+		chain := append(make(Chain, 0, 10), deadline(p.Timeout))
 		if old != nil {
 			chain = append(chain, Stage{"stale", old.Wrap(keys.credential)})
 		}
 		if again != nil {
 			chain = append(chain, Stage{"retry", again.Wrap})
+		}
+		if hedged != nil {
+			chain = append(chain, Stage{"hedge", hedged.Wrap(u.mayHedge(keys))})
 		}
 		chain = append(chain, Stage{"auth", auth.Wrap(source, guard)}, Stage{"circuit", u.circuit.Wrap(keys.credential)})
 		if len(passes) > 0 {
@@ -65,7 +71,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 	}
 	chain := build(source, u.keys(credential))
 
-	plan := &Plan{Match: match, Policy: p, Stages: chain.Names(), Credential: credential, quotas: extra, retry: again,
+	plan := &Plan{Match: match, Policy: p, Stages: chain.Names(), Credential: credential, quotas: extra, retry: again, hedge: hedged,
 		upstream: u, source: source, connects: connects, chain: build}
 	if match == "" {
 		plan.quotas = own
@@ -99,7 +105,7 @@ func endCall(call *Call, e retry.Event) {
 	if call == nil {
 		return
 	}
-	exhausted := meaning(call.finding()) == answer.Exhausted
+	exhausted := meaning(call.notes.meaning.Load()) == answer.Exhausted
 	if exhausted || e.Reason == retry.AttemptsSpent && e.Attempt > 1 || e.Reason == retry.BudgetSpent {
 		call.giveUp()
 	}

@@ -178,6 +178,20 @@ func (c *circuit) snapshot(now time.Time) State {
 	return s
 }
 
+// Closed reports that the circuit of a key lets every call pass. It is passive.
+func (g *Group) Closed(key string) bool {
+	g.shared.mu.RLock()
+	c := g.shared.circuits[key]
+	g.shared.mu.RUnlock()
+	now := time.Now()
+	if c == nil {
+		_, ordered := g.shared.standing(now)
+		return !ordered
+	}
+	s := c.snapshot(now)
+	return s.State == gobreaker.StateClosed.String() && s.Share == 0
+}
+
 // Wrap returns a decorator that puts each request under the circuit of its key.
 func (g *Group) Wrap(key func(*http.Request) string) func(http.RoundTripper) http.RoundTripper {
 	return func(next http.RoundTripper) http.RoundTripper {

@@ -101,6 +101,7 @@ type Policy struct {
 	Answers        []Answer // what answers mean where their status does not say it; the first that fits counts
 	Limits         []Limit
 	Retry          Retry
+	Hedge          bool // a second GET or HEAD where the first is slow
 }
 
 // A Rule changes the settings of its upstream for the calls that it matches.

@@ -93,6 +93,7 @@ var policyKeys = table[Policy]{
 	integer("cost", func(p *Policy) *int { return &p.Cost }, between(1, largest)),
 	limits("limit"),
 	answers("answer"),
+	flag("hedge", func(p *Policy) *bool { return &p.Hedge }),
 	sub("retry", func(p *Policy) *Retry { return &p.Retry }, retryKeys, retryAgrees),
 }
 

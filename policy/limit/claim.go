@@ -22,4 +22,7 @@ type Claim struct {
 	// Caller is whose call it is. Callers of one priority take turns, however
 	// many calls each of them has. "" is a caller, too.
 	Caller string
+	// Now says that the call goes at once or not at all: it is refused where it would
+	// have to wait.
+	Now bool
 }

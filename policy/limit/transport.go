@@ -86,6 +86,9 @@ func (t *transport) wait(ctx context.Context, scope string, stations []station, 
 	w.route = route
 	w.deadline, _ = ctx.Deadline()
 	w.claim = t.quotas.claim(ctx, &t.way)
+	if w.claim.Now {
+		return turn{}, &RefusedError{Reason: QueueTimeout, Key: stations[0].key}
+	}
 	for {
 		d := t.quotas.scopes.get(scope)
 		switch err := d.join(w, stations); err { //nolint:errorlint // it is never wrapped

@@ -100,8 +100,9 @@ func (b *Budget) repeated() {
 	}
 }
 
-// spend takes one retry, or refuses it.
-func (b *Budget) spend() bool {
+// Spend takes one retry, or refuses it. Whatever is sent besides the first attempt of a
+// call is paid for by it.
+func (b *Budget) Spend() bool {
 	if b == nil {
 		return true
 	}
@@ -117,6 +118,16 @@ func (b *Budget) spend() bool {
 	}
 	b.bucket.level -= oneRetry
 	return true
+}
+
+// Refund gives back what was spent on a request that was not sent after all.
+func (b *Budget) Refund() {
+	if b == nil || b.deposit == 0 {
+		return
+	}
+	b.bucket.mu.Lock()
+	defer b.bucket.mu.Unlock()
+	b.bucket.level = min(b.bucket.level+oneRetry, bucketSize)
 }
 
 // used brings level up to date, and begins the second after which the bucket is idle.

@@ -204,3 +204,30 @@ func TestNoBudgetAtAll(t *testing.T) {
 		t.Errorf("without a budget: %d attempts", s.attempts)
 	}
 }
+
+func TestWhatWasNotSentIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := retry.NewBudget(0.1, nil)
+		b.Refund()
+		wantLevel(t, b, 50)
+		for range 2 {
+			if !b.Spend() {
+				t.Fatal("a full bucket refuses")
+			}
+		}
+		wantLevel(t, b, 48)
+		b.Refund()
+		wantLevel(t, b, 49)
+
+		none := retry.NewBudget(0, nil)
+		none.Refund()
+		if none.Spend() {
+			t.Error("there is a retry where there are none")
+		}
+		var unbounded *retry.Budget
+		unbounded.Refund()
+		if !unbounded.Spend() {
+			t.Error("no budget refuses")
+		}
+	})
+}

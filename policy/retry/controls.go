@@ -15,7 +15,8 @@ func WithControls(ctx context.Context, c Controls) context.Context {
 	return context.WithValue(ctx, controlsKey{}, c)
 }
 
-func controlsFrom(ctx context.Context) Controls {
+// ControlsFrom returns the wishes of the caller of a context.
+func ControlsFrom(ctx context.Context) Controls {
 	c, _ := ctx.Value(controlsKey{}).(Controls)
 	return c
 }

@@ -41,7 +41,7 @@ func (s *Stage) decide(c *course, resp *http.Response, a Answer, err error) (*ne
 	if v == Forbidden {
 		return nil, ServerForbids
 	}
-	if controlsFrom(ctx).Off {
+	if ControlsFrom(ctx).Off {
 		return nil, TurnedOff
 	}
 
@@ -66,7 +66,7 @@ func (s *Stage) decide(c *course, resp *http.Response, a Answer, err error) (*ne
 	if err != nil {
 		return nil, BodyNotKept
 	}
-	if !s.set.Budget.spend() {
+	if !s.set.Budget.Spend() {
 		replay.CloseBody(again)
 		return nil, BudgetSpent
 	}

@@ -2,7 +2,7 @@
 //
 // It is one decorator, outside of everything that an attempt goes through:
 //
-//	retry(auth(circuit(limit(answer(credential(attempt(transport)))))))
+//	retry(hedge(auth(circuit(limit(answer(credential(attempt(transport))))))))
 //
 // so every attempt gets a live credential, is judged by the circuit and pays
 // for its turn.

@@ -133,7 +133,7 @@ func (s *Stage) Class(req *http.Request) Class {
 		return Idempotent
 	case s.keyed(req):
 		return Keyed
-	case controlsFrom(req.Context()).Idempotent:
+	case ControlsFrom(req.Context()).Idempotent:
 		return Vouched
 	}
 	return Unsafe

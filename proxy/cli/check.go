@@ -102,6 +102,7 @@ type planView struct {
 	Answers    []string `json:"answers,omitempty"` // what answers mean, whatever their status; the first that fits counts
 	Repeats    string   `json:"repeats,omitempty"`
 	Pauses     string   `json:"pauses,omitempty"`
+	Hedge      string   `json:"hedge,omitempty"` // when there is a second request; "": never
 	Circuit    string   `json:"circuit"`
 	Captured   string   `json:"captured"`         // what is done with https:// calls through the proxy
 	Egress     string   `json:"egress,omitempty"` // the proxy on the way to the upstream
@@ -120,6 +121,7 @@ func plans(set *policy.Set, way func(*config.Upstream) string) []planView {
 				Captured: capturedText(set.Intercepts(u)), Egress: way(u.Config),
 				Stale:       staleText(p.Policy),
 				Answers:     answerTexts(p.Policy.Answers),
+				Hedge:       hedgeText(p.Policy),
 				Connections: connectionsText(u.Config),
 			}
 			if p.Policy.Retry.Attempts > 1 {
@@ -196,6 +198,9 @@ func policyFacts(u *config.Upstream, p config.Policy) []fact {
 	facts = append(facts, fact{"retry", retryText(p.Retry)})
 	if p.Retry.Attempts > 1 {
 		facts = append(facts, fact{"repeats", repeatText(p.Retry)}, fact{"pauses", pauseText(p.Retry)})
+	}
+	if text := hedgeText(p); text != "" {
+		facts = append(facts, fact{"hedge", text})
 	}
 	if text := staleText(p); text != "" {
 		facts = append(facts, fact{"stale", text})
@@ -447,6 +452,14 @@ func repeatText(r config.Retry) string {
 func pauseText(r config.Retry) string {
 	return fmt.Sprintf("random, up to %s · 2ⁿ (1s · 2ⁿ after 429 and 503), at most %s; Retry-After in full; budget %s of calls",
 		config.Duration(r.Base), config.Duration(r.Cap), config.Ratio(r.Budget))
+}
+
+// hedgeText says when there is a second request beside the first; "": never.
+func hedgeText(p config.Policy) string {
+	if !p.Hedge {
+		return ""
+	}
+	return "a second GET or HEAD where the first takes longer than 95% did; at most 5% of calls, each paid from the budget of retries"
 }
 
 func circuitText(c config.Circuit) string {

@@ -158,6 +158,9 @@ func printExplanation(w io.Writer, e policy.Explanation) {
 		}
 		fmt.Fprintf(w, "  \t%s: %s, %s\n", r.When, answer, r.Why)
 	}
+	if e.Hedge != "" {
+		fmt.Fprintf(w, "  hedge\t%s\n", e.Hedge)
+	}
 	if e.Stale != "" {
 		fmt.Fprintf(w, "  if it fails\tthe last good answer to the same request, if there is one that is at most %s old\n", shortDuration(e.Stale))
 	}

@@ -84,6 +84,7 @@ type metrics struct {
 	waits          histogram // upstream, reason
 	retries        counter   // upstream, reason
 	giveUps        counter   // upstream, reason
+	hedges         counter   // upstream, result
 	repeats        counter   // upstream, reason
 	stale          counter   // upstream, reason
 	transitions    counter   // upstream, from, to
@@ -102,6 +103,7 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 		x.waits.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.wait.duration", "Time that calls waited for a turn or backed off.", waitBuckets),
 		x.retries.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.retries", "Further attempts, by what the last one met."),
 		x.giveUps.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.give_ups", "Calls without a further attempt although the last one did not succeed."),
+		x.hedges.init(m, []attribute.Key{labelUpstream, labelResult}, "outrider.hedges", "Second requests that were due since the first was slow: won, lost, or refused (not sent)."),
 		x.repeats.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.repeats", "Calls that are retries of their callers, by how that is known."),
 		x.stale.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.stale", "Calls that failed and were answered with an earlier answer, by the failure."),
 		x.transitions.init(m, []attribute.Key{labelUpstream, labelFrom, labelTo}, "outrider.circuit.transitions", "Changes of a circuit's state."),

@@ -24,6 +24,7 @@ func TestMetricsOfACall(t *testing.T) {
 		r.Observe(ctx, policy.Event{Kind: policy.EventWait, Upstream: "crm", Reason: "rate", Delay: 300 * time.Millisecond})
 		r.Observe(ctx, policy.Event{Kind: policy.EventRetry, Upstream: "crm", Reason: "status 503", Delay: 2 * time.Second})
 		r.Observe(ctx, policy.Event{Kind: policy.EventGiveUp, Upstream: "crm", Reason: "budget"})
+		r.Observe(ctx, policy.Event{Kind: policy.EventHedge, Upstream: "crm", Reason: "won", Delay: 120 * time.Millisecond})
 		r.Observe(ctx, policy.Event{Kind: policy.EventRepeat, Upstream: "crm", Reason: "same key"})
 		r.Observe(ctx, policy.Event{Kind: policy.EventCircuit, Upstream: "crm", Key: "host-of-a-wildcard.test", From: "closed", To: "open"})
 		time.Sleep(6 * time.Second)
@@ -42,6 +43,7 @@ func TestMetricsOfACall(t *testing.T) {
 			`outrider_wait_duration_seconds_sum{reason="backoff",upstream="crm"} 2`,
 			`outrider_retries_total{reason="status 503",upstream="crm"} 1`,
 			`outrider_give_ups_total{reason="budget",upstream="crm"} 1`,
+			`outrider_hedges_total{result="won",upstream="crm"} 1`,
 			`outrider_repeats_total{reason="same key",upstream="crm"} 1`,
 			`outrider_circuit_transitions_total{from="closed",to="open",upstream="crm"} 1`,
 			`outrider_problems_total{problem="upstream-reset",upstream="crm"} 1`,

@@ -39,6 +39,8 @@ func (t *Telemetry) Observe(ctx context.Context, e policy.Event) {
 		t.metrics.giveUps.add(ctx, e.Upstream, e.Reason, "")
 		t.log.LogAttrs(ctx, slog.LevelDebug, "no further attempt",
 			slog.String("upstream", e.Upstream), slog.String("reason", e.Reason), slog.Int("attempt", e.Attempt))
+	case policy.EventHedge:
+		t.metrics.hedges.add(ctx, e.Upstream, e.Reason, "")
 	case policy.EventRepeat:
 		t.metrics.repeats.add(ctx, e.Upstream, e.Reason, "")
 	case policy.EventStale:
