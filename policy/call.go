@@ -30,7 +30,8 @@ type Call struct {
 	awaiting atomic.Bool               // the client is being waited for, for more of its body
 	bodyFail atomic.Bool
 	gaveUp   atomic.Bool
-	raced    atomic.Bool // its first attempt may have had a second request: see hedge
+	stale    atomic.Pointer[StaleAnswer] // see Stale
+	raced    atomic.Bool                 // its first attempt may have had a second request: see hedge
 	notes    notes
 }
 
@@ -200,6 +201,7 @@ const (
 	EventHedge  EventKind = "hedge"   // a second request was due: Reason is what became of it ("won", "lost", "refused"), Delay how long the first had been waited for
 	EventRepeat EventKind = "repeat"  // the call is a retry of its caller's, and paid for like one of ours: Reason how that is known
 	EventGate   EventKind = "gate"    // the provider closed a quota until Until
+	EventStale  EventKind = "stale"   // a call that failed was answered with an earlier answer: Reason is the failure, Delay the age of the answer
 	// EventExhausted: the provider refused a call for a quota that no waiting brings back:
 	// Key is the quota, Reason the word that said so. EventReplenished: it took one again,
 	// or the connection whose quota it was is another now, or gone.

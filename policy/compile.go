@@ -154,6 +154,7 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 	if u.repeats = old.repeats; u.repeats == nil {
 		u.repeats = retry.NewRepeats()
 	}
+	u.stale = answerStore(u, old)
 
 	c.connections(u)
 	own, extra := c.quotas(u, old)

@@ -8,13 +8,17 @@
 // Every policy is a decorator of [net/http.RoundTripper]; that is the one
 // interface between our parts. Outermost first:
 //
-//	deadline(retry(hedge(auth(circuit(limit(answer(credential(attempt(transport)))))))))
+//	deadline(stale(retry(hedge(auth(circuit(limit(answer(credential(attempt(transport))))))))))
 //
 // # Why this order
 //
 //   - deadline is outermost and attempt innermost: one deadline covers queue,
 //     backoff and every attempt, while waiting for a turn is not held against
 //     the provider, whose attempt has a clock of its own.
+//   - stale is outside of all that may come to nothing, retries and an open circuit too:
+//     it has an earlier answer for what they could not mend. It is inside deadline, since a
+//     call whose time is over is answered as well. An upstream that keeps no answers has no
+//     such stage.
 //   - retry is outside circuit: the circuit judges attempts, and its opening
 //     stops the rest of this very loop.
 //   - hedge is inside retry and outside of all that an attempt goes through: its second
@@ -59,7 +63,9 @@
 // [Compile] builds a new [Set] from a file and the previous Set. State is kept
 // by equality of settings: the quotas, circuits, budgets and connections of an
 // upstream, and what it knows of how long answers take, are carried over, so that a
-// reload neither refills a quota nor closes an open circuit. Tokens that were fetched are found again by what they are, not
+// reload neither refills a quota nor closes an open circuit. Answers that are kept stay
+// while all credentials of their upstream do: behind the name of one there may be
+// somebody else now. Tokens that were fetched are found again by what they are, not
 // by where they are written; connections in use follow the new settings at their next
 // use. Compile changes nothing of the previous Set: a failed reload
 // is no reload. [Live] publishes a Set; a call loads it exactly once.

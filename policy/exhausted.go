@@ -84,11 +84,15 @@ func (e *exhaustion) forget(key string) {
 }
 
 // observeConnection tells of changes to connections, and then of the quotas that are
-// exhausted no more, since it is another credential's turn.
+// exhausted no more, since it is another credential's turn. What was kept for the one
+// before is nobody's now.
 func (u *Upstream) observeConnection(observe func(context.Context, Event)) func(context.Context, Event) {
 	return func(ctx context.Context, e Event) {
 		observe(ctx, e)
 		ofIt := func(key string) bool { return strings.HasSuffix(key, " "+e.Key) }
+		if u.stale != nil {
+			u.stale.Forget(ofIt)
+		}
 		for _, key := range u.exhausted.gone(ofIt) {
 			observe(ctx, Event{Kind: EventReplenished, Upstream: u.Config.Name, Key: key})
 		}

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"outrider/policy/stale"
 )
 
 // An Explanation says what would happen now to a call, and why.
@@ -27,8 +29,9 @@ type Explanation struct {
 	Retries    []RetryForecast   `json:"retries,omitempty"`
 	Hedge      string            `json:"hedge,omitempty"` // when it would have a second request beside the first; "": never
 	Timeout    string            `json:"timeout,omitempty"`
-	Captured   string            `json:"captured,omitempty"` // what is done with an https URL of a proxy client: opened, or passed through
-	Verdict    string            `json:"verdict"`            // what would happen, in a sentence
+	Stale      string            `json:"stale_if_error,omitempty"` // how old an answer may be that is given if it fails; "": none is
+	Captured   string            `json:"captured,omitempty"`       // what is done with an https URL of a proxy client: opened, or passed through
+	Verdict    string            `json:"verdict"`                  // what would happen, in a sentence
 }
 
 // Explain says what would happen now to a call of method to target: a full URL
@@ -55,6 +58,9 @@ func (s *Set) Explain(ctx context.Context, method, target, connection string) (*
 		e.Captured = "opened"
 	}
 	e.Timeout, e.Budget = plan.Policy.Timeout.String(), u.budget.Level()
+	if keep := plan.Policy.StaleIfError; keep > 0 && stale.Answers(e.Method) {
+		e.Stale = keep.String()
+	}
 	keys := u.keys(plan.Credential)
 	if connection != "" {
 		keys, e.Connection = u.connectionKeys(connection), connection
@@ -81,6 +87,9 @@ func (s *Set) Explain(ctx context.Context, method, target, connection string) (*
 	}
 	if e.Verdict == "" {
 		e.Verdict = e.verdict(wait, longest)
+		if c := e.Circuit; e.Stale != "" && (c.Held || c.State == "open" && c.Until != nil) {
+			e.Verdict += "; an earlier answer to the same request is given instead, if one is kept"
+		}
 	}
 	if u.Exhausted(key) {
 		e.Verdict += "; the provider has refused others, since the quota is exhausted"

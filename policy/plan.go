@@ -42,11 +42,15 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 	hedged := c.hedge(u, match, p)
 	passes := slices.Concat(extra, own) // those of the rule first: see Upstream.way
 	means := c.answers(key, p, passes)
+	old := c.staleStage(u, p)
 	build := func(source auth.Source, keys keys) Chain {
 		if signing, ok := source.(*auth.SigV4); ok && signing != nil {
 			source = signing.WithReplayBody(p.ReplayBody)
 		}
-		chain := append(make(Chain, 0, 9), deadline(p.Timeout))
+		chain := append(make(Chain, 0, 10), deadline(p.Timeout))
+		if old != nil {
+			chain = append(chain, Stage{"stale", old.Wrap(keys.credential)})
+		}
 		if again != nil {
 			chain = append(chain, Stage{"retry", again.Wrap})
 		}

@@ -87,6 +87,13 @@ limit = { rate = "10/s" }`, nil)
 		t.Errorf("chain is %q, want %q", got, want)
 	}
 
+	u, _ = newRig(t, nil).compile(plain+`
+stale_if_error = "1m"`, nil).ByName("api")
+	got = strings.Join(u.Plans()[0].Stages, " ")
+	if want := "deadline stale retry auth circuit limit attempt"; got != want {
+		t.Errorf("chain of an upstream that keeps answers is %q, want %q", got, want)
+	}
+
 	r, _ := fetching(t, policytest.NewUpstream(t))
 	u, _ = r.compile(plain+"limit = { rate = \"10/s\" }\n[upstream.api.auth]\n"+connection, nil).ByName("api")
 	got = strings.Join(u.Plans()[0].Stages, " ")

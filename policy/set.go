@@ -18,6 +18,7 @@ import (
 	"outrider/policy/config"
 	"outrider/policy/limit"
 	"outrider/policy/retry"
+	"outrider/policy/stale"
 )
 
 // A Set is one configuration, compiled. It never changes and owns no goroutine.
@@ -130,6 +131,7 @@ type Upstream struct {
 	circuit   *breaker.Group
 	budget    *retry.Budget
 	repeats   *retry.Repeats
+	stale     *stale.Store // nil: no answers are kept
 	exhausted *exhaustion
 	replaced  func(key string) bool              // of these there is another one than before: see adopt; nil: of none
 	observe   func(ctx context.Context, e Event) // as Env.Observe
@@ -320,7 +322,7 @@ func (s *Set) Status() []UpstreamStatus {
 func (u *Upstream) status() UpstreamStatus {
 	status := UpstreamStatus{
 		Name: u.Config.Name, URL: u.Config.URL.String(), Hosts: u.Config.Hosts, Listen: u.Config.Listen,
-		Budget: u.budget.Level(),
+		Budget: u.budget.Level(), Stale: u.keptAnswers(),
 	}
 	states := u.quotas.Snapshot()
 	for _, plan := range u.Plans() {

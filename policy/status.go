@@ -18,6 +18,8 @@ type UpstreamStatus struct {
 
 	Credentials []CredentialStatus `json:"credentials,omitempty"` // those that are fetched
 	Connections *ConnectionsStatus `json:"connections,omitempty"` // those in use, and of the configuration
+
+	Stale *StaleStatus `json:"stale,omitempty"` // what is kept for stale_if_error; nil: nothing is
 }
 
 // Line is how many calls wait in each class. A call that has waited long is in a

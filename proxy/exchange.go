@@ -176,6 +176,9 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 	}
 	x.outcome.Status = resp.StatusCode
 	x.outcome.Class = policy.Classify(x.ctx, resp, nil)
+	if failed := x.call.Stale(); failed != nil {
+		x.outcome.Class, x.outcome.Err = failed.Class, failed.Err
+	}
 	x.wrote = true
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		s.upgrade(x, resp)

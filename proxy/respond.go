@@ -29,7 +29,7 @@ func ownResponseHeaders(header http.Header, call *policy.Call, traceID string) {
 	if why := call.NotRetried(); why != "" {
 		header["Outrider-Retry"] = []string{why}
 	}
-	if call.GaveUp() {
+	if call.GaveUp() && call.Stale() == nil { // else the answer is one that nobody would retry
 		header["X-Should-Retry"] = []string{"false"}
 	}
 	if traceID != "" {

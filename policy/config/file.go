@@ -95,6 +95,7 @@ type Policy struct {
 	AttemptTimeout time.Duration // one attempt, until response headers; at most Timeout
 	IdleTimeout    time.Duration // silence inside a body
 	ReplayBody     int64         // bytes of a request body that are kept for a second attempt
+	StaleIfError   time.Duration // how old an answer may be that is given when the upstream fails; 0: none is
 	Auth           Auth
 	Cost           int      // tokens that a call spends of each rate, at least 1
 	Answers        []Answer // what answers mean where their status does not say it; the first that fits counts

@@ -87,6 +87,7 @@ var policyKeys = table[Policy]{
 	duration("timeout", func(p *Policy) *time.Duration { return &p.Timeout }),
 	duration("attempt_timeout", func(p *Policy) *time.Duration { return &p.AttemptTimeout }),
 	duration("idle_timeout", func(p *Policy) *time.Duration { return &p.IdleTimeout }),
+	value("stale_if_error", func(p *Policy) *time.Duration { return &p.StaleIfError }, readDuration, upToADay),
 	value("replay_body", func(p *Policy) *int64 { return &p.ReplayBody }, readSize),
 	credential("auth"),
 	integer("cost", func(p *Policy) *int { return &p.Cost }, between(1, largest)),

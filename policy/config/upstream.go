@@ -252,6 +252,13 @@ func upToAnHour(d time.Duration) string {
 	return ""
 }
 
+func upToADay(d time.Duration) string {
+	if d < 0 || d > 24*time.Hour {
+		return "must be between 0s, which is off, and 24h"
+	}
+	return ""
+}
+
 // circuitAgrees keeps open_max above open. One that is only inherited gives way to a
 // long open, so that the pause can grow and be spread; one that is written does not.
 func circuitAgrees(n node, c *Circuit) {

@@ -98,6 +98,7 @@ type planView struct {
 	Quotas     []string `json:"quotas,omitempty"`
 	Cost       int      `json:"cost"` // what a call spends of each rate
 	Retry      string   `json:"retry"`
+	Stale      string   `json:"stale_if_error,omitempty"`
 	Answers    []string `json:"answers,omitempty"` // what answers mean, whatever their status; the first that fits counts
 	Repeats    string   `json:"repeats,omitempty"`
 	Pauses     string   `json:"pauses,omitempty"`
@@ -118,6 +119,7 @@ func plans(set *policy.Set, way func(*config.Upstream) string) []planView {
 				Chain: p.Stages, Credential: credentialText(u.Config, p.Policy.Auth), Timeout: timeoutText(p.Policy),
 				Quotas: quotaTexts(p.Policy.Limits), Cost: p.Policy.Cost, Retry: retryText(p.Policy.Retry), Circuit: circuitText(u.Config.Circuit),
 				Captured: capturedText(set.Intercepts(u)), Egress: way(u.Config),
+				Stale:       staleText(p.Policy),
 				Answers:     answerTexts(p.Policy.Answers),
 				Hedge:       hedgeText(p.Policy),
 				Connections: connectionsText(u.Config),
@@ -199,6 +201,9 @@ func policyFacts(u *config.Upstream, p config.Policy) []fact {
 	}
 	if text := hedgeText(p); text != "" {
 		facts = append(facts, fact{"hedge", text})
+	}
+	if text := staleText(p); text != "" {
+		facts = append(facts, fact{"stale", text})
 	}
 	return facts
 }
@@ -345,6 +350,14 @@ func (s *sidecar) wayText(u *config.Upstream) string {
 func timeoutText(p config.Policy) string {
 	return fmt.Sprintf("%s for the call, %s for an attempt, %s of silence in a body; bodies up to %s can be sent again",
 		config.Duration(p.Timeout), config.Duration(p.AttemptTimeout), config.Duration(p.IdleTimeout), config.Size(p.ReplayBody))
+}
+
+// staleText says what is given when the upstream fails; "": nothing is.
+func staleText(p config.Policy) string {
+	if p.StaleIfError == 0 {
+		return ""
+	}
+	return fmt.Sprintf("if it fails, GET and HEAD get their last good answer, at most %s old", config.Duration(p.StaleIfError))
 }
 
 func quotaTexts(limits []config.Limit) []string {

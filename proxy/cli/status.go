@@ -81,6 +81,10 @@ func printStatus(w io.Writer, view statusView) {
 		printConnections(table, u.Connections)
 		printSome(table, "quota", u.Quotas, quotaUrgency, quotaLine)
 		printCircuits(table, u.Circuits)
+		if kept := u.Stale; kept != nil {
+			kib := (kept.Bytes + 1<<10 - 1) >> 10 << 10
+			fmt.Fprintf(table, "  kept\t%s\t%s of %s\n", count(kept.Answers, "answer"), config.Size(kib), config.Size(kept.Most))
+		}
 	}
 	_ = table.Flush()
 }
@@ -156,6 +160,9 @@ func printExplanation(w io.Writer, e policy.Explanation) {
 	}
 	if e.Hedge != "" {
 		fmt.Fprintf(w, "  hedge\t%s\n", e.Hedge)
+	}
+	if e.Stale != "" {
+		fmt.Fprintf(w, "  if it fails\tthe last good answer to the same request, if there is one that is at most %s old\n", shortDuration(e.Stale))
 	}
 	fmt.Fprintf(w, "  budget\t%.1f retries may be spent now\n", e.Budget)
 }

@@ -76,6 +76,9 @@ func (t *Telemetry) logAccess(ctx context.Context, r *Record) {
 	if r.Connection != "" {
 		attrs = append(attrs, slog.String("connection", r.Connection))
 	}
+	if r.Stale != "" {
+		attrs = append(attrs, slog.String("stale", r.Stale))
+	}
 	if r.Error != "" {
 		attrs = append(attrs, slog.String("error", r.Error))
 	}

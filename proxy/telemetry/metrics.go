@@ -86,6 +86,7 @@ type metrics struct {
 	giveUps        counter   // upstream, reason
 	hedges         counter   // upstream, result
 	repeats        counter   // upstream, reason
+	stale          counter   // upstream, reason
 	transitions    counter   // upstream, from, to
 	problems       counter   // upstream, problem
 	interceptions  counter   // upstream, result
@@ -104,6 +105,7 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 		x.giveUps.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.give_ups", "Calls without a further attempt although the last one did not succeed."),
 		x.hedges.init(m, []attribute.Key{labelUpstream, labelResult}, "outrider.hedges", "Second requests that were due since the first was slow: won, lost, or refused (not sent)."),
 		x.repeats.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.repeats", "Calls that are retries of their callers, by how that is known."),
+		x.stale.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.stale", "Calls that failed and were answered with an earlier answer, by the failure."),
 		x.transitions.init(m, []attribute.Key{labelUpstream, labelFrom, labelTo}, "outrider.circuit.transitions", "Changes of a circuit's state."),
 		x.problems.init(m, []attribute.Key{labelUpstream, labelProblem}, "outrider.problems", "Answers that we made ourselves."),
 		x.interceptions.init(m, []attribute.Key{labelUpstream, labelResult}, "outrider.interceptions", "Connections by CONNECT to hosts that an upstream names: opened, or why not."),

@@ -22,6 +22,7 @@ type Record struct {
 	Status        int          `json:"status,omitempty"` // 0: the client got no answer
 	Class         policy.Class `json:"class,omitempty"`
 	Problem       string       `json:"problem,omitempty"` // slug of an answer of our own
+	Stale         string       `json:"stale,omitempty"`   // the failure in place of which an earlier answer was given
 	Error         string       `json:"error,omitempty"`
 	Attempts      int          `json:"attempts"` // requests on the wire
 	WaitedMS      float64      `json:"waited_ms"`

@@ -27,6 +27,7 @@ const (
 	keyAttempts   = attribute.Key("outrider.attempts")   // requests on the wire
 	keyWait       = attribute.Key("outrider.wait")       // seconds spent waiting or backing off
 	keyProblem    = attribute.Key("outrider.problem")    // slug of an answer of our own
+	keyStale      = attribute.Key("outrider.stale")      // the failure in place of which an earlier answer was given
 	keyReused     = attribute.Key("outrider.connection.reused")
 )
 
@@ -136,6 +137,9 @@ func (s *Span) fill(o Outcome, elapsed time.Duration) {
 	if c := o.Call; c != nil {
 		r.Upstream, r.Rule, r.Connection = c.Upstream, c.Rule, clip(c.Connection, 128)
 		r.Attempts, r.WaitedMS = c.Attempts(), ms(c.Waited())
+		if failed := c.Stale(); failed != nil {
+			r.Stale = clip(failed.Reason, 64)
+		}
 	}
 	for i := range r.Tries {
 		if try := &r.Tries[i]; try.DurationMS == 0 {
@@ -168,7 +172,7 @@ func (s *Span) describe(o Outcome) {
 	for _, own := range []struct {
 		key   attribute.Key
 		value string
-	}{{keyUpstream, r.Upstream}, {keyRule, r.Rule}, {keyConnection, r.Connection}, {keyClass, string(r.Class)}, {keyProblem, r.Problem}} {
+	}{{keyUpstream, r.Upstream}, {keyRule, r.Rule}, {keyConnection, r.Connection}, {keyClass, string(r.Class)}, {keyProblem, r.Problem}, {keyStale, r.Stale}} {
 		if own.value != "" {
 			attrs = append(attrs, own.key.String(own.value))
 		}
@@ -204,6 +208,8 @@ func serverError(o Outcome) string {
 	switch {
 	case o.Class == policy.ClassClientGone:
 		return ""
+	case o.Call.Stale() != nil && o.Err == nil: // what the client got hides what the upstream said
+		return strconv.Itoa(o.Call.Stale().Status)
 	case o.Status >= 500 && o.Problem != "":
 		return o.Problem
 	case o.Status >= 500:

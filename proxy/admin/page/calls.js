@@ -45,7 +45,7 @@ function haystack(call) {
 function tone(call) {
   if (call.class === "client-gone") return "gone";
   if (call.problem || call.status >= 500 || !call.status) return "bad";
-  if (call.status >= 400) return "warn";
+  if (call.status >= 400 || call.stale) return "warn";
   return "good";
 }
 
@@ -149,6 +149,7 @@ function makeDetail(call) {
   fact("came in by", { "base-url": "base URL", forward: "HTTP proxy", connect: "CONNECT tunnel" }[call.form] || call.form);
   fact("class", call.class);
   fact("problem", call.problem);
+  fact("old answer, for", call.stale);
   fact("error", call.error);
   fact("bytes", bytes(call.request_bytes || 0) + " up, " + bytes(call.response_bytes || 0) + " down");
 

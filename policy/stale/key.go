@@ -1,0 +1,76 @@
+package stale
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// A digest stands for what must not be held as it is: URLs and headers may have secrets.
+type digest [sha256.Size]byte
+
+// pageOf is what a request is about, whoever asks.
+func pageOf(req *http.Request) digest {
+	sum := sha256.New()
+	write(sum, req.URL.String(), req.Host)
+	return digest(sum.Sum(nil))
+}
+
+// variantOf is who asks, and how: see the package's documentation.
+func variantOf(req *http.Request, credential string) digest {
+	sum := sha256.New()
+	write(sum, req.Method, credential)
+	for _, name := range slices.Sorted(maps.Keys(req.Header)) {
+		if passing(name) {
+			continue
+		}
+		write(sum, http.CanonicalHeaderKey(name))
+		write(sum, req.Header[name]...)
+	}
+	return digest(sum.Sum(nil))
+}
+
+// write adds texts so that no two lists of them are the same bytes.
+func write(sum hash.Hash, texts ...string) {
+	var length [8]byte
+	binary.BigEndian.PutUint64(length[:], uint64(len(texts)))
+	sum.Write(length[:])
+	for _, text := range texts {
+		binary.BigEndian.PutUint64(length[:], uint64(len(text)))
+		sum.Write(length[:])
+		sum.Write([]byte(text))
+	}
+}
+
+// passingNames are the headers that change from call to call and say nothing of what is
+// asked for.
+var passingNames = map[string]bool{
+	"Traceparent": true, "Tracestate": true, "Baggage": true, "B3": true, "Sentry-Trace": true,
+	"X-Amzn-Trace-Id": true, "X-Cloud-Trace-Context": true, "Uber-Trace-Id": true,
+	"X-Request-Id": true, "X-Correlation-Id": true, "Date": true,
+	"Amz-Sdk-Invocation-Id": true, "Amz-Sdk-Request": true, "X-Stainless-Retry-Count": true,
+	"If-Match": true, "If-None-Match": true, "If-Modified-Since": true, "If-Unmodified-Since": true,
+	"Cache-Control": true, "Pragma": true,
+}
+
+func passing(name string) bool {
+	name = http.CanonicalHeaderKey(name)
+	return passingNames[name] || strings.HasPrefix(name, "X-B3-") || strings.HasPrefix(name, "X-Datadog-")
+}
+
+// variesByPassing reports that an answer depends on what variantOf leaves out, or on what
+// no header shows (RFC 9110 section 12.5.5).
+func variesByPassing(header http.Header) bool {
+	for _, line := range header.Values("Vary") {
+		for name := range strings.SplitSeq(line, ",") {
+			if name = strings.TrimSpace(name); name == "*" || passing(name) {
+				return true
+			}
+		}
+	}
+	return false
+}

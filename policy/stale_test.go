@@ -1,0 +1,250 @@
+package policy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"outrider/policy"
+	"outrider/policy/config"
+	"outrider/policy/policytest"
+)
+
+const keeping = plain + "stale_if_error = \"10m\"\n"
+
+// old is the Cache-Status of an answer that was kept, and else how the call ended.
+func old(a policytest.Answer) string {
+	switch {
+	case a.Err != nil:
+		if refusal, ok := errors.AsType[policy.Refusal](a.Err); ok {
+			reason, _ := refusal.Refusal()
+			return reason
+		}
+		return a.Err.Error()
+	case a.Header.Get("Cache-Status") != "":
+		return a.Header.Get("Cache-Status")
+	}
+	return fmt.Sprint(a.Status)
+}
+
+func TestOldAnswerIsGivenForWhatRetriesCouldNotMend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		upstream := policytest.NewUpstream(t, policytest.Step{Body: "fine"}, policytest.Step{Times: 3, Status: 503})
+		r := newRig(t, upstream)
+		set := r.compile(keeping, nil)
+		call(t, set, "GET", "/", "")
+		answer, c := call(t, set, "GET", "/", "")
+		if answer.Status != 200 || answer.Body != "fine" || old(answer) != `outrider; fwd=stale; fwd-status=503; detail="status 503"` {
+			t.Errorf("answered %d %q, %s", answer.Status, answer.Body, old(answer))
+		}
+		failed := c.Stale()
+		if upstream.Tries() != 4 || failed == nil || failed.Class != policy.ClassFault || failed.Status != 503 || failed.Age != answer.Took {
+			t.Errorf("%d tries, %+v", upstream.Tries(), failed)
+		}
+		var told []string
+		for _, e := range r.events {
+			if e.Kind == policy.EventGiveUp || e.Kind == policy.EventStale {
+				told = append(told, string(e.Kind)+" "+e.Reason)
+			}
+		}
+		if want := []string{"give-up attempts", "stale status 503"}; !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
+		}
+		if s := set.Status()[0].Stale; s == nil || s.Answers != 1 || s.Bytes < 4 {
+			t.Errorf("status %+v", s)
+		}
+	})
+}
+
+func TestOldAnswerIsGivenWhileTheCircuitIsOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := newRig(t, policytest.NewUpstream(t, policytest.Step{Body: "fine"})).compile(keeping, nil)
+		call(t, set, "GET", "/", "")
+		if _, err := set.OrderCircuits(t.Context(), policy.CircuitOrder{Upstream: "api", Open: true}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(90 * time.Second)
+		answer, c := call(t, set, "GET", "/", "")
+		if want := `outrider; hit; ttl=-90; detail="circuit-open"`; answer.Body != "fine" || old(answer) != want {
+			t.Errorf("answered %q, %s, want %s", answer.Body, old(answer), want)
+		}
+		if c.Attempts() != 0 || c.Stale().Class != policy.ClassLocal {
+			t.Errorf("%d attempts, %+v", c.Attempts(), c.Stale())
+		}
+		if e, err := set.Explain(t.Context(), "GET", "https://api.test/", ""); err != nil || e.Stale != "10m0s" || !strings.HasSuffix(e.Verdict, "given instead, if one is kept") {
+			t.Errorf("explained as %+v, %v", e, err)
+		}
+		if e, _ := set.Explain(t.Context(), "POST", "https://api.test/", ""); e.Stale != "" || strings.Contains(e.Verdict, "instead") {
+			t.Errorf("a POST is explained as %+v", e)
+		}
+		if answer, _ := call(t, set, "GET", "/other", ""); old(answer) != "circuit-open" {
+			t.Errorf("what has no earlier answer got %s", old(answer))
+		}
+	})
+}
+
+func TestOldAnswerIsGivenWhenTheTimeIsOver(t *testing.T) {
+	for _, c := range []struct {
+		settings string
+		asked    time.Duration
+		took     time.Duration
+		detail   string
+	}{
+		{"retry = { attempts = 1 }\nattempt_timeout = \"3s\"", 0, 3 * time.Second, "attempt_timeout"},
+		{"timeout = \"5s\"\nattempt_timeout = \"4s\"", 0, 5 * time.Second, "timeout"},
+		{"", 2 * time.Second, 2 * time.Second, "Outrider-Timeout"},
+	} {
+		t.Run(c.detail, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				upstream := policytest.NewUpstream(t, policytest.Step{Body: "fine"}, policytest.Step{Times: -1, Hang: true})
+				set := newRig(t, upstream).compile(keeping+c.settings, nil)
+				call(t, set, "GET", "/", "")
+				req := policytest.NewRequest(t, "GET", "https://api.test/", "")
+				req = req.WithContext(policy.WithControls(req.Context(), policy.Controls{Timeout: c.asked}))
+				answer := policytest.Do(apiOf(t, set).Plan("GET", "/"), req)
+				if want := `outrider; fwd=stale; detail="` + c.detail + `"`; answer.Body != "fine" || answer.Took != c.took || old(answer) != want {
+					t.Errorf("answered %q after %v, %s, want %s after %v", answer.Body, answer.Took, old(answer), want, c.took)
+				}
+			})
+		})
+	}
+}
+
+// Who comes too often is told so: an old answer would have them go on.
+func TestRefusalForWantOfATurnIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := newRig(t, policytest.NewUpstream(t, policytest.Step{Body: "fine"})).
+			compile(keeping+`limit = { rate = "1/h", burst = 1, max_wait = "1s" }`, nil)
+		call(t, set, "GET", "/", "")
+		if answer, _ := call(t, set, "GET", "/", ""); old(answer) != "queue-timeout" {
+			t.Errorf("ended with %s", old(answer))
+		}
+	})
+}
+
+func TestClientThatHasLeftGetsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		upstream := policytest.NewUpstream(t, policytest.Step{Body: "fine"}, policytest.Step{Hang: true})
+		set := newRig(t, upstream).compile(keeping, nil)
+		call(t, set, "GET", "/", "")
+		ctx, leave := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, leave)
+		c := new(policy.Call)
+		req := policytest.NewRequest(t, "GET", "https://api.test/", "").WithContext(policy.WithCall(ctx, c))
+		if answer := policytest.Do(apiOf(t, set).Plan("GET", "/"), req); !errors.Is(answer.Err, context.Canceled) || c.Stale() != nil {
+			t.Errorf("ended with %s, %+v", old(answer), c.Stale())
+		}
+	})
+}
+
+// Between a grant that is dead and the next login nobody knows whose the next one is.
+func TestNothingIsGivenOfACredentialThatWasLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		upstream := policytest.NewUpstream(t, policytest.Step{Body: "fine"}, policytest.Step{Body: "fine"}, policytest.Step{Status: 503, Times: -1})
+		r := newRig(t, upstream)
+		lost := false
+		secret := r.env.Secret
+		r.env.Secret = func(ref config.Reference) (string, error) {
+			if lost {
+				return "", errors.New("gone")
+			}
+			return secret(ref)
+		}
+		set := r.compile(keeping+`auth = { type = "bearer", token = "env:T" }`, nil)
+		call(t, set, "GET", "/", "")
+		call(t, set, "GET", "/other", "")
+		lost = true
+		if answer, _ := call(t, set, "GET", "/", ""); old(answer) != "credential-unavailable" {
+			t.Errorf("ended with %s", old(answer))
+		}
+		lost = false
+		for _, path := range []string{"/", "/other"} {
+			if answer, _ := call(t, set, "GET", path, ""); old(answer) != "503" {
+				t.Errorf("%s: the next credential got %s", path, old(answer))
+			}
+		}
+	})
+}
+
+func TestOldAnswersAreOfOneConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := tenants(t, newShelves(), nil, policytest.Step{Body: "acme's"}, policytest.Step{Body: "other's"}, policytest.Step{Times: -1, Status: 503})
+		set := r.compile(keyed+"stale_if_error = \"10m\"\n", nil)
+		for _, name := range []string{"acme", "other", "third"} {
+			handOver(t, set, name, `{"token":"key"}`)
+		}
+		as(t, set, "acme", "/")
+		as(t, set, "other", "/")
+		if a := as(t, set, "acme", "/"); a.Body != "acme's" {
+			t.Errorf("acme got %q", a.Body)
+		}
+		if a := as(t, set, "third", "/"); old(a) != "503" {
+			t.Errorf("who had no answer got %q", a.Body)
+		}
+		handOver(t, set, "acme", `{"token":"of another account"}`)
+		if a := as(t, set, "acme", "/"); old(a) != "503" {
+			t.Errorf("the account after acme's got %q", a.Body)
+		}
+		if a := as(t, set, "other", "/"); a.Body != "other's" {
+			t.Errorf("other got %q", a.Body)
+		}
+	})
+}
+
+func TestReloadKeepsAnswersUnlessTheCredentialsAreOthers(t *testing.T) {
+	const bearer = "auth = { type = \"bearer\", token = \"env:T\" }\n"
+	for _, c := range []struct {
+		name, next string
+		old        bool
+	}{
+		{"nothing", keeping + bearer, true},
+		{"another setting", keeping + bearer + "timeout = \"9s\"", true},
+		{"a shorter time", plain + "stale_if_error = \"1s\"\n" + bearer, false},
+		{"no old answers", plain + bearer, false},
+		{"another credential", keeping + "auth = { type = \"bearer\", token = \"env:OTHER\" }\n", false},
+		{"a connection", keeping + bearer + "connection.acme.token = \"env:ACME\"\n", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				upstream := policytest.NewUpstream(t, policytest.Step{Body: "fine"}, policytest.Step{Times: -1, Status: 503})
+				r := newRig(t, upstream)
+				before := r.compile(keeping+bearer, nil)
+				call(t, before, "GET", "/", "")
+				time.Sleep(2 * time.Second)
+				answer, _ := call(t, r.compile(c.next, before), "GET", "/", "")
+				if got := answer.Body == "fine"; got != c.old {
+					t.Errorf("answered %s", old(answer))
+				}
+			})
+		})
+	}
+}
+
+// One rule keeps, and what another one changes is known to it.
+func TestRuleKeepsAnswersForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		upstream := policytest.NewUpstream(t, policytest.Step{Times: 2, Body: "fine"}, policytest.Step{Times: 6, Status: 503}, policytest.Step{Status: 201}, policytest.Step{Times: -1, Status: 503})
+		set := newRig(t, upstream).compile(plain+`
+[[upstream.api.rule]]
+match = "GET /kept/**"
+stale_if_error = "1h"
+`, nil)
+		call(t, set, "GET", "/kept/1", "")
+		call(t, set, "GET", "/plain", "")
+		if answer, _ := call(t, set, "GET", "/kept/1", ""); answer.Body != "fine" {
+			t.Errorf("the rule's call got %s", old(answer))
+		}
+		if answer, _ := call(t, set, "GET", "/plain", ""); old(answer) != "503" {
+			t.Errorf("a call without the rule got %s", old(answer))
+		}
+		call(t, set, "POST", "/kept/1", "")
+		if answer, _ := call(t, set, "GET", "/kept/1", ""); old(answer) != "503" {
+			t.Errorf("after the change it got %s", old(answer))
+		}
+	})
+}
