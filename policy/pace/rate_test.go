@@ -173,3 +173,24 @@ func TestLargeLimitIsRememberedInGrains(t *testing.T) {
 		t.Errorf("%v are left", left)
 	}
 }
+
+// A bucket of 100 a second with a burst of 20, used to its last token: the first call of a
+// burst opens a connection, and arrives 20 ms later than it would now. So the provider's
+// bucket has two tokens less than ours, and the burst after it met a refusal.
+func TestFastBucketIsNotUsedToItsLastToken(t *testing.T) {
+	for _, test := range []struct {
+		rate pace.Rate
+		want float64
+	}{
+		{pace.Rate{Count: 100, Per: time.Second, Burst: 20, Guard: 20 * time.Millisecond}, 18},
+		{pace.Rate{Count: 6000, Per: time.Minute, Burst: 20, Guard: 250 * time.Millisecond}, 18},
+		{pace.Rate{Count: 1, Per: time.Second, Burst: 20, Guard: 20 * time.Millisecond}, 20},
+		{pace.Rate{Count: 1000, Per: time.Second, Burst: 10, Guard: 20 * time.Millisecond}, 9},
+		{pace.Rate{Count: 1000, Per: time.Second, Burst: 1, Guard: 20 * time.Millisecond}, 1},
+		{pace.Rate{Count: 100, Per: time.Second, Burst: 20}, 20},
+	} {
+		if got := test.rate.New(nil, start).Room(); got != test.want {
+			t.Errorf("%+v: %v, want %v", test.rate, got, test.want)
+		}
+	}
+}

@@ -46,9 +46,10 @@ type Rate struct {
 	// Kind is how it is used.
 	Kind Kind
 
-	// Guard is for how much longer than Per a call counts, if Kind is not Smooth: one
-	// may take longer on its way to the provider, which counts it when it arrives, than
-	// one that is sent a window later.
+	// Guard is for how much longer than Per a call counts: one may take longer on its way
+	// to the provider, which counts it when it arrives, than one that is sent a window
+	// later. Of a bucket (Smooth) what comes back in that time is not spent, but for 20 ms
+	// at most, and never more than a tenth of Burst.
 	Guard time.Duration
 }
 

@@ -33,13 +33,24 @@ func newSmooth(r Rate, old Shape, left float64, now time.Time) *smooth {
 }
 
 // burst is Burst, or what there is of it if nothing is said. (A Limiter with burst 0 never
-// allows anything.)
+// allows anything.) Of a fast bucket so much is left as comes back during Guard: the
+// provider's begins to empty when a call arrives, and the first, which opens a connection,
+// takes longer than those that follow.
 func (r Rate) burst() int {
-	if r.Burst > 0 {
-		return r.Burst
+	perSecond := r.Count / r.Per.Seconds()
+	burst := r.Burst
+	if burst == 0 {
+		burst = max(int(min(perSecond*0.2, math.MaxInt32)), 1)
 	}
-	return max(int(min(r.Count/r.Per.Seconds()*0.2, math.MaxInt32)), 1)
+	if r.Kind != Smooth {
+		return burst
+	}
+	guard := min(r.Guard, maxBucketGuard)
+	return max(burst-int(min(math.Round(perSecond*guard.Seconds()), math.MaxInt32)), burst-burst/10)
 }
+
+// maxBucketGuard is how much longer than others a call may be on its way to a bucket.
+const maxBucketGuard = 20 * time.Millisecond
 
 // Ready is true a nanosecond early where a float is short by its last bit: a Limiter
 // cuts the missing time to whole ones, too.
