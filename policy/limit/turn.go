@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"outrider/policy/pace"
 )
 
 // A turn is the right to send one call. Its holder reports what came of it
@@ -34,6 +36,9 @@ func (d *dispatcher) answered(ctx context.Context, t turn, said verdict, now tim
 	defer d.mu.Unlock()
 	for _, m := range t.meters {
 		hold = hold || m.settings.Concurrency > 0
+	}
+	for _, m := range t.meters {
+		pace.Answered(m.shape, now, t.taken)
 	}
 	t.land()
 	moved, gates := d.learn(ctx, t, said, now)

@@ -110,6 +110,7 @@ func (w *window) restore(spent int, end, now time.Time) {
 		w.late.spent, w.late.first, w.late.last = w.spent, w.open.Add(-w.per), now
 	}
 	w.spent = min(max(spent, 0)+w.spent, w.count)
+	w.begun, w.heard = end.Add(-w.per-w.guard), true // How late it began is in its end.
 	w.open, w.end = end.Add(-w.guard), end
 }
 

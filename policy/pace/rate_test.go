@@ -194,3 +194,24 @@ func TestFastBucketIsNotUsedToItsLastToken(t *testing.T) {
 		}
 	}
 }
+
+// A burst of a hundred calls opened as many connections, and the first of them arrived
+// 60 ms after it was sent. Counted from then, the provider's window was not over when
+// ours was, and all of the next burst was refused.
+func TestWindowEndsAfterTheFirstAnswerAndNotAfterTheFirstCall(t *testing.T) {
+	r := pace.Rate{Count: 2, Per: 500 * time.Millisecond, Kind: pace.Window, Guard: 10 * time.Millisecond}
+	for took, want := range map[time.Duration]time.Duration{
+		5 * time.Millisecond:   510 * time.Millisecond,
+		60 * time.Millisecond:  560 * time.Millisecond,
+		200 * time.Millisecond: 510 * time.Millisecond, // the provider's work
+	} {
+		s := r.New(nil, start)
+		s.Spend(start, 1)
+		s.Spend(start, 1)
+		pace.Answered(s, start.Add(took), start)
+		pace.Answered(s, start.Add(90*time.Millisecond), start) // the second tells nothing new
+		if got := s.Turn(start.Add(took), 0, 1).Sub(start); got != want {
+			t.Errorf("answered after %v, the next goes after %v, want %v", took, got, want)
+		}
+	}
+}

@@ -72,6 +72,14 @@ func (r Rate) New(old Shape, now time.Time) Shape {
 	}
 }
 
+// Answered has a window learn by when the provider's began at the latest: a call that was
+// sent at sent has been answered at now.
+func Answered(s Shape, now, sent time.Time) {
+	if w, ok := s.(*window); ok {
+		w.answered(now, sent)
+	}
+}
+
 // whole is the limit as a whole number of calls in a time: 2.5 a second are 3 in 1.2 s.
 func (r Rate) whole() (count int, per time.Duration) {
 	n := math.Ceil(min(r.Count, math.MaxInt32))

@@ -16,7 +16,9 @@ type window struct {
 	per   time.Duration
 	guard time.Duration
 	spent int
-	open  time.Time // from when on calls may count to the next window; zero: none has begun
+	begun time.Time // when it began, at the latest; zero: none has
+	heard bool      // a call of it has been answered
+	open  time.Time // from when on calls may count to the next window
 	end   time.Time // from when on they do
 	late  struct {  // the calls between
 		spent       int
@@ -37,14 +39,28 @@ func newWindow(r Rate, old Shape, now time.Time) *window {
 	}
 	w.begin(now, now)
 	if old, ok := old.(*window); ok && old.per == w.per && now.Before(old.end) {
-		w.open, w.end = old.open, old.end
+		w.begun, w.heard, w.open, w.end = old.begun, old.heard, old.open, old.end
 	}
 	return w
 }
 
 // begin sets when the provider's window began, at the earliest and at the latest.
 func (w *window) begin(earliest, latest time.Time) {
+	w.begun, w.heard = latest, false
 	w.open, w.end = earliest.Add(w.per), latest.Add(w.per+w.guard)
+}
+
+// answered notes the first answer to a call of the window. By then the provider's had
+// begun, and maybe not before: a burst opens many connections, which takes its time. An
+// answer that takes longer than a fifth of the window tells of the provider's work.
+func (w *window) answered(now, sent time.Time) {
+	if w.heard || w.guard == 0 || w.begun.IsZero() || sent.Before(w.begun) {
+		return
+	}
+	w.heard = true
+	if end := now.Add(w.per); now.Sub(w.begun) <= w.per/5 && end.After(w.end) {
+		w.end = end
+	}
 }
 
 func (w *window) Ready(now time.Time, cost int) bool {
@@ -93,7 +109,7 @@ func (w *window) Unspend(_, spent time.Time, cost int) {
 		w.late.spent = max(w.late.spent-w.needed(cost), 0)
 	}
 	if w.spent = max(w.spent-w.needed(cost), 0); w.spent == 0 {
-		w.open, w.end = time.Time{}, time.Time{} // The call that would have started it was not sent.
+		w.begun, w.open, w.end = time.Time{}, time.Time{}, time.Time{} // The call that would have started it was not sent.
 	}
 }
 
