@@ -215,3 +215,17 @@ func TestWindowEndsAfterTheFirstAnswerAndNotAfterTheFirstCall(t *testing.T) {
 		}
 	}
 }
+
+// Once an answer had moved the end of the window, its begin was reckoned from there, and a
+// call that was not sent after all did not get back what it had cost.
+func TestCallOfAWindowIsGivenBackAfterAnAnswer(t *testing.T) {
+	s := pace.Rate{Count: 2, Per: 500 * time.Millisecond, Kind: pace.Window, Guard: 10 * time.Millisecond}.New(nil, start)
+	s.Spend(start, 1)
+	s.Spend(start, 1)
+	answered := start.Add(60 * time.Millisecond)
+	pace.Answered(s, answered, start)
+	s.Unspend(answered, start, 1)
+	if got := s.Left(answered); got != 1 {
+		t.Errorf("%v are left, want 1", got)
+	}
+}

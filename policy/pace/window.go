@@ -102,7 +102,7 @@ func (w *window) Spend(now time.Time, cost int) {
 func (w *window) needed(cost int) int { return min(cost, w.count) }
 
 func (w *window) Unspend(_, spent time.Time, cost int) {
-	if w.spent == 0 || spent.Before(w.end.Add(-w.per-w.guard)) {
+	if w.spent == 0 || spent.Before(w.begun) {
 		return // of a window that has ended
 	}
 	if !spent.Before(w.open) {
