@@ -114,11 +114,11 @@ func (d *dispatcher) reserve(l *lane, w *waiter, now time.Time) {
 	if w.first.IsZero() {
 		w.first = turn
 	}
-	l.wake = later(turn, now.Add(1)) // A turn that could not be taken is not now, whatever a float says.
+	wake := later(turn, now.Add(1)) // A turn that could not be taken is not now, whatever a float says.
 	if due {
-		l.wake = l.decided(now, w.cost)
+		wake = l.decided(now, w.cost)
 	}
-	l.wake = l.sooner(now)
+	l.wake = l.sooner(now, wake)
 	w.ripe = (w.ripe || due && full < len(l.meters)) && !gated && !l.distant(now, w.cost)
 	for i, m := range l.meters {
 		kept := d.keptAt(m)
@@ -156,10 +156,9 @@ func (l *lane) decided(now time.Time, cost int) time.Time {
 	return decided
 }
 
-// sooner is l.wake, or when a bucket is forgotten before that, since others may go
+// sooner is wake, or when a bucket is forgotten before that, since others may go
 // before the head then; zero, if neither lies ahead.
-func (l *lane) sooner(now time.Time) time.Time {
-	wake := l.wake
+func (l *lane) sooner(now, wake time.Time) time.Time {
 	if !wake.After(now) {
 		return time.Time{}
 	}

@@ -29,7 +29,10 @@ const (
 // An Answer is what an answer means, whatever its status.
 type Answer struct {
 	Meaning Meaning
-	After   time.Duration // for how long nothing is to be sent; 0: it does not say. Of Throttled what the header says goes before
+
+	// After is for how long nothing is to be sent; 0: it does not say. Of Throttled what
+	// the header says goes before.
+	After time.Duration
 }
 
 // A verdict is what an answer says of our pace.
@@ -61,10 +64,10 @@ func (s *Settings) learn(req *http.Request, resp *http.Response, now time.Time) 
 	return byStatus(resp.StatusCode, resp.Header, now, s.Dialect)
 }
 
-// byStatus reads a status and its header. RFC 6585 section 4: 429, with or without a time; RFC 9110 section
-// 15.6.4: a 503 that names a time; a 403 that names one, or says that nothing is left
-// (GitHub). A 429 that names no time, neither by Retry-After nor as that of its quota,
-// does not say for how long, and the call that got it backs off.
+// byStatus reads a status and its header. RFC 6585 section 4: 429, with or without a time;
+// RFC 9110 section 15.6.4: a 503 that names a time; a 403 that names one, or says that
+// nothing is left (GitHub). A 429 that names no time, neither by Retry-After nor as that of
+// its quota, does not say for how long, and the call that got it backs off.
 func byStatus(status int, header http.Header, now time.Time, dialect *quota.Dialect) verdict {
 	said := verdict{fine: true, views: quota.Parse(header, now, dialect)}
 	switch status {

@@ -36,13 +36,11 @@ func (d *dispatcher) answered(ctx context.Context, t turn, said verdict, now tim
 	defer d.mu.Unlock()
 	for _, m := range t.meters {
 		hold = hold || m.settings.Concurrency > 0
-	}
-	for _, m := range t.meters {
 		pace.Answered(m.shape, now, t.taken)
 	}
 	t.land()
-	moved, gates := d.learn(ctx, t, said, now)
-	tell = gates
+	var moved bool
+	moved, tell = d.learn(ctx, t, said, now)
 	if !hold {
 		t.free()
 	}

@@ -171,10 +171,10 @@ func (w *whole) left(at time.Time, flying float64) float64 {
 
 func (w *whole) hoped(at time.Time) float64 {
 	now := w.at(at)
-	if now.probing && now.limit == 0 {
+	switch {
+	case now.probing && now.limit == 0:
 		return math.Inf(1)
-	}
-	if now.probing {
+	case now.probing:
 		return now.limit
 	}
 	return now.said
