@@ -4,7 +4,8 @@
 //
 //	GET  /             the page
 //	GET  /api/status   the state of the upstreams
-//	GET  /api/calls    the latest calls, newest first
+//	GET  /api/calls    ?filter=: the latest calls, newest first
+//	GET  /api/events   ?filter=&only=: the state, and calls as they end: server-sent events
 //	GET  /api/explain  ?method=&url=&connection=: what would happen to such a call now
 //	     /api/connections and below: the connections of upstreams, see package handover
 //	POST /api/circuit/open   ?upstream=&key=&for=: open circuits, of all keys and without an end by default
@@ -17,6 +18,10 @@
 // Every error is an application/problem+json (RFC 9457).
 //
 // # What the page reads
+//
+// The events "status", with what /api/status has, when it is another than before and once
+// a second at most, and "calls", an object with "calls", the oldest first, and "lost", how
+// many there was no time for. With only=calls or only=status just these.
 //
 // /api/status is a list of upstreams, or an object that has it as "upstreams"
 // and may have beside it "listen" (upstream → address, "" being the main port),
@@ -41,6 +46,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 )
 
 // Settings are the views that the handler shows. A nil function or handler
@@ -53,8 +59,12 @@ type Settings struct {
 	Hosts []string
 	// Status is the state of the upstreams, as the package doc has it.
 	Status func() any
-	// Calls lists the latest calls, newest first.
-	Calls func() any
+	// Calls lists the latest calls that a filter takes, newest first. Its error, shown to
+	// the user, is of the filter.
+	Calls func(filter string) (any, error)
+	// Follow hands on the calls that a filter takes as they end. Its error, shown to the
+	// user, is of the filter. It needs Status.
+	Follow func(filter string) (Follower, error)
 	// Explain says what would happen to a call, connection being the one that it names
 	// ("": none). Its error is shown to the user.
 	Explain func(ctx context.Context, method, url, connection string) (any, error)
@@ -84,9 +94,10 @@ type route struct {
 }
 
 type handler struct {
-	settings Settings
-	routes   map[string]route // path → route
-	foreign  *http.CrossOriginProtection
+	settings  Settings
+	routes    map[string]route // path → route
+	foreign   *http.CrossOriginProtection
+	followers atomic.Int32 // of the events, now
 }
 
 //go:embed page
@@ -121,7 +132,10 @@ func New(s Settings) http.Handler {
 		h.routes["/api/status"] = route{method: http.MethodGet, handle: show(s.Status)}
 	}
 	if s.Calls != nil {
-		h.routes["/api/calls"] = route{method: http.MethodGet, handle: show(s.Calls)}
+		h.routes["/api/calls"] = route{method: http.MethodGet, handle: h.calls}
+	}
+	if s.Status != nil && s.Follow != nil {
+		h.routes["/api/events"] = route{method: http.MethodGet, handle: h.events}
 	}
 	if s.Explain != nil {
 		h.routes["/api/explain"] = route{method: http.MethodGet, handle: h.explain}
@@ -189,6 +203,15 @@ func (h *handler) ready(w http.ResponseWriter, _ *http.Request) {
 // show serves what a view returns.
 func show(view func() any) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { Answer(w, http.StatusOK, view()) }
+}
+
+func (h *handler) calls(w http.ResponseWriter, r *http.Request) {
+	calls, err := h.settings.Calls(r.URL.Query().Get("filter"))
+	if err != nil {
+		Fail(w, http.StatusBadRequest, "malformed-request", "filter: "+err.Error())
+		return
+	}
+	Answer(w, http.StatusOK, calls)
 }
 
 func (h *handler) explain(w http.ResponseWriter, r *http.Request) {

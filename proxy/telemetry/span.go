@@ -111,15 +111,18 @@ func (s *Span) End(o Outcome) {
 		return // a span that is never ended is never sent
 	}
 	s.fill(o, elapsed)
+	done := s.record // its own, so that what remembers it holds on to nothing else of the call
 	s.mu.Unlock()
 
 	if s.span.IsRecording() {
 		s.describe(o)
 	}
 	s.span.End()
-	s.t.metrics.served(s.ctx, &s.record, elapsed)
-	s.t.logAccess(s.ctx, &s.record)
-	s.t.recent.add(&s.record)
+	s.t.metrics.served(s.ctx, &done, elapsed)
+	s.t.logAccess(s.ctx, &done)
+	s.t.traffic.count(&done, s.start.Add(elapsed))
+	s.t.recent.add(&done)
+	s.t.feed.tell(&done)
 }
 
 // fill completes the record of the call. The caller holds s.mu.

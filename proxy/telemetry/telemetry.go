@@ -50,7 +50,7 @@ type Settings struct {
 	LogOutput io.Writer
 	// SpanProcessors see every recorded span beside the exporter.
 	SpanProcessors []sdktrace.SpanProcessor
-	// Recent is how many finished calls are remembered; 0 means 200.
+	// Recent is how many finished calls are remembered; 0 means 500.
 	Recent int
 }
 
@@ -63,7 +63,9 @@ type Telemetry struct {
 	caller    propagation.TraceContext // reads the trace context of our callers
 	metrics   *metrics
 	registry  *prometheus.Registry
-	recent    *ring
+	recent    *recent
+	traffic   traffic
+	feed      feed
 	gates     gateLog
 
 	traces   *sdktrace.TracerProvider
@@ -88,7 +90,7 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 		log:       log,
 		accessLog: s.AccessLog,
 		registry:  prometheus.NewRegistry(),
-		recent:    newRing(s.Recent),
+		recent:    newRecent(s.Recent),
 		abort:     abort,
 	}
 	if err := t.build(ctx, running, s); err != nil {
