@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"outrider/policy"
 	"outrider/proxy/telemetry"
@@ -17,7 +16,7 @@ func callLine(p paint, r *telemetry.Record) string {
 	line := fmt.Sprintf("%s  %s  %s  %-12s  %s",
 		p.style(styleFaint, r.Time.Local().Format("15:04:05.000")),
 		p.style(callStyle(r), fmt.Sprintf("%4s", callStatus(r))),
-		fmt.Sprintf("%7s", howLong(r.DurationMS)),
+		fmt.Sprintf("%7s", roughly(r.DurationMS)),
 		callUpstream(r), printable(r.Method+" "+callTarget(r)))
 	if notes := callNotes(r); len(notes) > 0 {
 		line += "  " + p.style(styleFaint, "("+strings.Join(notes, ", ")+")")
@@ -81,21 +80,22 @@ func callNotes(r *telemetry.Record) []string {
 	}
 	note(r.Problem != "", "%s", r.Problem)
 	note(r.Attempts > 1, "%d attempts", r.Attempts)
-	note(r.WaitedMS >= 1, "waited %s", howLong(r.WaitedMS))
+	note(r.WaitedMS >= 1, "waited %s", roughly(r.WaitedMS))
 	note(r.Connection != "", "for %s", printable(r.Connection))
 	note(r.Stale != "", "an old answer: %s", r.Stale)
-	note(r.Error != "", "%s", printable(r.Error))
+	note(r.Error != "" && r.Error != r.Problem, "%s", printable(r.Error))
 	return notes
 }
 
-// howLong writes a duration as fine as a person can use it.
-func howLong(ms float64) string {
-	d := time.Duration(ms * float64(time.Millisecond))
+// roughly writes a duration of so many milliseconds, as fine as a person can use it.
+func roughly(ms float64) string {
 	switch {
-	case d < 10*time.Millisecond:
-		return d.Round(100 * time.Microsecond).String()
-	case d < 10*time.Second:
-		return d.Round(time.Millisecond).String()
+	case ms < 10:
+		return fmt.Sprintf("%.1fms", ms)
+	case ms < 1000:
+		return fmt.Sprintf("%.0fms", ms)
+	case ms < 10_000:
+		return fmt.Sprintf("%.2fs", ms/1000)
 	}
-	return d.Round(100 * time.Millisecond).String()
+	return fmt.Sprintf("%.1fs", ms/1000)
 }

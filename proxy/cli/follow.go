@@ -42,17 +42,17 @@ func (c *commands) follow(ctx context.Context, query url.Values, opened func() e
 		return err
 	}
 	for first := true; ; first = false {
-		err := way.events(ctx, query, func() error { first = false; return opened() }, handle)
-		var unhandled handleError
-		switch {
-		case ctx.Err() != nil:
+		broken := way.events(ctx, query, func() error { first = false; return opened() }, handle)
+		if ctx.Err() != nil {
 			return nil
-		case first:
-			return err
-		case errors.As(err, &unhandled):
+		}
+		if unhandled, ok := errors.AsType[handleError](broken); ok {
 			return unhandled.error
 		}
-		broke(err)
+		if first {
+			return broken
+		}
+		broke(broken)
 		select {
 		case <-ctx.Done():
 			return nil
