@@ -44,7 +44,7 @@ func (c *commands) follow(ctx context.Context, query url.Values, opened func() e
 	for first := true; ; first = false {
 		broken := way.events(ctx, query, func() error { first = false; return opened() }, handle)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it was told to end
 		}
 		if unhandled, ok := errors.AsType[handleError](broken); ok {
 			return unhandled.error
