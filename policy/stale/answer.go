@@ -44,6 +44,7 @@ func supersedes(status int) bool {
 // An answer is one that is kept. It does not change.
 type answer struct {
 	place
+	owner  string        // see Settings.Owner
 	made   time.Time     // when it was asked for, less the age that it came with
 	good   time.Duration // from made on, for which the answer says that it is good
 	limit  time.Duration // from made on, after which it is given to nobody

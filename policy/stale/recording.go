@@ -16,6 +16,7 @@ type recording struct {
 	begun time.Time
 	keep  time.Duration // as the configuration has it
 	head  bool          // the call is a HEAD: its answer has no body, whatever it says
+	owner string        // see Settings.Owner
 
 	resp   *http.Response // nil: the copy is of no use
 	header http.Header    // as it came: on the way it is written to
@@ -76,7 +77,7 @@ func (r *recording) answer() *answer {
 		return nil
 	}
 	return &answer{
-		place: r.at, made: madeAt(r.begun, r.header), good: fresh(r.header, directivesOf(r.header)), limit: allowed(r.header, r.keep),
+		place: r.at, owner: r.owner, made: madeAt(r.begun, r.header), good: fresh(r.header, directivesOf(r.header)), limit: allowed(r.header, r.keep),
 		status: r.resp.StatusCode, header: r.header, body: bytes.Clone(r.body.Bytes()), length: length,
 		size: headerSize(r.header) + int64(r.body.Len()),
 	}

@@ -317,6 +317,19 @@ func TestForgottenCredentialHasNothing(t *testing.T) {
 	r.gives(r.get("Credential: other"), "old")
 }
 
+// The credential by one name may be another account's, from one call to the next.
+func TestAnswerIsGivenToItsOwnerOnly(t *testing.T) {
+	r := newRig(t, minutes, good("of one"), failed, good("of two"), failed, failed)
+	r.owner = "one"
+	r.get()
+	r.owner = "two"
+	r.gives(r.get(), "")
+	r.get()
+	r.gives(r.get(), "of two")
+	r.owner = "one"
+	r.gives(r.get(), "")
+}
+
 // What came of an earlier answer must not come of the one that is given: a caller writes
 // to the headers on the way.
 func TestAnswerIsGivenAsItCame(t *testing.T) {
