@@ -83,6 +83,12 @@ func madeAt(begun time.Time, header http.Header) time.Time {
 	return begun.Add(-deltaSeconds(strings.TrimSpace(header.Get("Age"))))
 }
 
+// age is how old an answer is. The clock that measures it stands still while a laptop
+// sleeps, and the one on the wall may be set back: the one that says more is heard.
+func (a *answer) age(now time.Time) time.Duration {
+	return max(now.Sub(a.made), now.Round(0).Sub(a.made), 0)
+}
+
 // response gives the answer again, in place of a failure.
 func (a *answer) response(req *http.Request, f Failure, age time.Duration) *http.Response {
 	header := a.header.Clone()

@@ -141,7 +141,7 @@ func (t *transport) old(req *http.Request, at place, f Failure) *http.Response {
 	if kept == nil || kept.owner != t.owner(req) {
 		return nil
 	}
-	age := max(time.Since(kept.made), 0)
+	age := kept.age(time.Now())
 	if limit := accepted(req.Header, min(t.set.Keep, kept.limit)); limit <= 0 || age > limit {
 		return nil
 	}
