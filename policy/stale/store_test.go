@@ -62,6 +62,28 @@ func TestCopiesUnderWayCountAsMemory(t *testing.T) {
 	r.empty()
 }
 
+// A body that comes in pieces is copied into memory that grows ahead of it. What is counted
+// is that memory, which was up to twice what had come.
+func TestMemoryAheadOfABodyCounts(t *testing.T) {
+	const come = stale.MaxBody/2 + 1
+	r := newRig(t, minutes, policytest.Step{Body: strings.Repeat("x", stale.MaxBody)})
+	resp, err := r.rt.RoundTrip(policytest.NewRequest(t, "GET", target, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	piece := make([]byte, 1)
+	for range come {
+		if _, err := io.ReadFull(resp.Body, piece); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if held := r.store.Usage().Bytes; held <= come || held > come+come/2 {
+		t.Errorf("%d bytes are held for the %d that have come", held, come)
+	}
+	_ = resp.Body.Close()
+	r.empty()
+}
+
 func TestWhatIsTooOldIsNotHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, minutes, good("old"))
