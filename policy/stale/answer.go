@@ -61,8 +61,11 @@ type place struct {
 	credential    string // as the quotas are named: no secret
 }
 
-// overhead is about what an answer takes beside its bytes.
-const overhead = 512
+// What an answer, and a line of its header, takes beside its bytes: about what was measured.
+const (
+	overhead     = 1 << 10
+	lineOverhead = 64
+)
 
 // headerSize is about what a header takes.
 func headerSize(header http.Header) int64 {
@@ -70,7 +73,7 @@ func headerSize(header http.Header) int64 {
 	for name, values := range header {
 		size += int64(len(name))
 		for _, value := range values {
-			size += int64(len(value)) + 32
+			size += int64(len(value)) + lineOverhead
 		}
 	}
 	return size
