@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -152,25 +153,31 @@ func TestWhereBothFailAnAnswerGoesBeforeAnError(t *testing.T) {
 	})
 }
 
-func TestOnlyGETAndHEADWithoutABodyAreHedged(t *testing.T) {
+// What came as TLS early data was sent a second time all the same, though whoever forwards
+// it must send it once (RFC 8470 section 5.2). And so was what asks for a stream of events,
+// of which a provider may allow one at a time, and ends the older one.
+func TestOnlyGETAndHEADThatMayBeSentTwiceAreHedged(t *testing.T) {
 	for _, c := range []struct {
-		name, method, body, upgrade string
-		hedged                      bool
+		name, method, body string
+		header             http.Header
+		hedged             bool
 	}{
-		{"GET", "GET", "", "", true},
-		{"HEAD", "HEAD", "", "", true},
-		{"GET with a body", "GET", "query", "", false},
-		{"upgrade", "GET", "", "websocket", false},
-		{"POST", "POST", "", "", false},
-		{"DELETE", "DELETE", "", "", false},
+		{"GET", "GET", "", nil, true},
+		{"HEAD", "HEAD", "", nil, true},
+		{"GET of a part, if it is new", "GET", "", http.Header{"Range": {"bytes=0-9"}, "If-None-Match": {`"1"`}}, true},
+		{"GET of JSON", "GET", "", http.Header{"Accept": {"application/json", "*/*"}}, true},
+		{"GET with a body", "GET", "query", nil, false},
+		{"upgrade", "GET", "", http.Header{"Upgrade": {"websocket"}}, false},
+		{"early data", "GET", "", http.Header{"Early-Data": {"1"}}, false},
+		{"stream of events", "GET", "", http.Header{"Accept": {"application/json, Text/Event-Stream;q=0.9"}}, false},
+		{"POST", "POST", "", nil, false},
+		{"DELETE", "DELETE", "", nil, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, policytest.Step{Delay: 150 * ms}, policytest.Step{Hang: true})
 				req := policytest.NewRequest(t, c.method, "https://api.test/x", c.body)
-				if c.upgrade != "" {
-					req.Header.Set("Upgrade", c.upgrade)
-				}
+				maps.Copy(req.Header, c.header)
 				r.send(req, wire(r.upstream))
 				if got := len(r.sent()) == 2; got != c.hedged {
 					t.Errorf("a second request: %v, want %v", got, c.hedged)
