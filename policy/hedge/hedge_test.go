@@ -94,6 +94,73 @@ func TestRequestThatGoesOutAnewHasItsWholeTime(t *testing.T) {
 	})
 }
 
+// It goes out anew when the second one is on its way, and is slow once more.
+func TestRequestThatGoesOutAnewHasNoThirdOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, policytest.Step{Delay: 150 * ms, Status: 401}, policytest.Step{Hang: true}, policytest.Step{Delay: 300 * ms, Body: "first"})
+		for range 100 { // for more than one second request
+			r.stage.Wrap(nil)(roundTripper(func(*http.Request) (*http.Response, error) { return nil, io.EOF })).RoundTrip(r.request("GET"))
+		}
+		again := roundTripper(func(req *http.Request) (*http.Response, error) {
+			if resp, err := wire(r.upstream).RoundTrip(req); err != nil || resp.StatusCode != 401 {
+				return resp, err
+			}
+			return wire(r.upstream).RoundTrip(req)
+		})
+		r.wants(r.send(r.request("GET"), again), "first", 450*ms, []time.Duration{0, 100 * ms, 150 * ms}, hedge.Lost)
+	})
+}
+
+// stubborn sends the second request, or the first, such that it does not hear that it is
+// canceled: as where the answer has just come when it is.
+func (r *rig) stubborn(second bool) http.RoundTripper {
+	return wire(roundTripper(func(req *http.Request) (*http.Response, error) {
+		if hedge.Second(req.Context()) == second {
+			req = req.WithContext(context.WithoutCancel(req.Context()))
+		}
+		return r.upstream.RoundTrip(req)
+	}))
+}
+
+// There is one winner. An answer that comes after it does nothing to it: neither does the
+// second cancel a first that has won, whose body is still read, nor is the first taken once
+// it was canceled.
+func TestAnswerThatComesTooLateIsDropped(t *testing.T) {
+	late := policytest.Step{Delay: 250 * ms, Body: "late"}
+	t.Run("the first", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, late, policytest.Step{Delay: 50 * ms, Body: "second"})
+			r.wants(r.send(r.request("GET"), r.stubborn(false)), "second", 250*ms, both, hedge.Won)
+		})
+	})
+	t.Run("the second", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, policytest.Step{Delay: 150 * ms, Body: "first"}, late)
+			r.wants(r.send(r.request("GET"), r.stubborn(true)), "first", 350*ms, both, hedge.Lost)
+		})
+	})
+}
+
+func TestRequestThatLostIsKnownToHaveBeenSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, policytest.Step{Hang: true}, policytest.Step{Delay: 30 * ms, Body: "second"})
+		r.wants(r.get(), "second", 130*ms, both, hedge.Won)
+		if got := r.stage.State().Known; got != 21 {
+			t.Errorf("%d requests are known, want 21", got)
+		}
+	})
+}
+
+func TestTenSecondRequestsAreSavedAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, policytest.Step{Times: 300})
+		for range 300 {
+			r.get()
+		}
+		r.saved(10)
+	})
+}
+
 func TestSecondRequestThatFailsIsNoAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, policytest.Step{Delay: 300 * ms, Body: "first"}, policytest.Step{Status: 503, Body: "down"})
