@@ -55,6 +55,10 @@ func (u *Upstream) mayHedge(keys keys) func(*http.Request) bool {
 	}
 }
 
+// HasLost reports that the request of a context, an attempt, was given up on purpose: the other
+// one of its call has the answer.
+func HasLost(ctx context.Context) bool { return hedge.HasLost(ctx) }
+
 // hedgeText says when a call like req would have a second request now; "": its plan has
 // none.
 func (u *Upstream) hedgeText(plan *Plan, keys keys, req *http.Request) string {

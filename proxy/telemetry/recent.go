@@ -30,7 +30,7 @@ type Record struct {
 	DurationMS    float64      `json:"duration_ms"`
 	RequestBytes  int64        `json:"request_bytes"`
 	ResponseBytes int64        `json:"response_bytes"`
-	Tries         []Try        `json:"tries,omitempty"` // the first 32
+	Tries         []Try        `json:"tries,omitempty"` // the first 32, as they began
 	Waits         []Wait       `json:"waits,omitempty"` // the first 32
 }
 
@@ -42,6 +42,7 @@ type Try struct {
 	DurationMS float64 `json:"duration_ms"`          // until the end of the response's body
 	Status     int     `json:"status,omitempty"`
 	Error      string  `json:"error,omitempty"` // kind of the error
+	Lost       bool    `json:"lost,omitempty"`  // canceled, since another attempt had the answer: no error
 	Sent       bool    `json:"sent"`
 	Reused     bool    `json:"reused"` // over a connection that had served before
 }
