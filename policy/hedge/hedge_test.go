@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,6 +148,23 @@ func TestRequestThatLostIsKnownToHaveBeenSlow(t *testing.T) {
 		r.wants(r.get(), "second", 130*ms, both, hedge.Won)
 		if got := r.stage.State().Known; got != 21 {
 			t.Errorf("%d requests are known, want 21", got)
+		}
+	})
+}
+
+// All of them are slow, and each asks for a second request in the same moment.
+func TestManyCallsAtATimeShareWhatIsSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const calls = 200
+		r := newRig(t, policytest.Step{Times: calls, Delay: 500 * ms}, policytest.Step{Times: calls/20 + 1, Delay: 10 * ms})
+		rt := r.stage.Wrap(nil)(wire(r.upstream))
+		var all sync.WaitGroup
+		for range calls {
+			all.Go(func() { policytest.Do(rt, r.request("GET")) })
+		}
+		all.Wait()
+		if got := len(r.sent()); got != calls+10 {
+			t.Errorf("%d requests for %d calls, want ten more", got, calls)
 		}
 	})
 }

@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// Enough is how many answers must be known before there is a second request.
-const Enough = enough
-
 // Settings are what a Stage asks of those around it. It may ask from two goroutines at
 // a time.
 type Settings struct {

@@ -91,7 +91,7 @@ function segments(call) {
   for (const t of call.tries || []) {
     if (t.sent) number++;
     const failed = t.error || t.status >= 500 || t.status === 429 || t.status === 401;
-    const label = (t.sent ? "attempt " + number : "not sent") + ": " + [t.status, t.error, t.lost && "canceled, another was answered first"].filter(Boolean).join(", ") +
+    const label = (t.sent ? "attempt " + number : "not sent") + ": " + [t.status, t.error, t.lost && "lost, another was answered first"].filter(Boolean).join(", ") +
       (t.sent ? (t.reused ? ", kept connection" : ", new connection") : "");
     const head = t.headers_ms === undefined ? t.duration_ms : t.headers_ms;
     parts.push({ kind: (t.sent ? "head" : "unsent") + (failed ? " bad" : ""), start: t.start_ms, length: t.duration_ms, head, label });
