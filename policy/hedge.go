@@ -70,6 +70,8 @@ func (u *Upstream) hedgeText(plan *Plan, keys keys, req *http.Request) string {
 	switch {
 	case !hedge.Hedgeable(req):
 		return "no: only a GET or a HEAD without a body has a second request"
+	case u.Config.Retry.Budget <= 0:
+		return "no: a second request takes a retry from the budget, which is 0%"
 	case !u.circuit.Closed(keys.credential(req)):
 		return "no: the circuit does not let everything pass"
 	case now.After == 0:

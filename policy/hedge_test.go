@@ -265,6 +265,10 @@ func TestBudgetThatIsSpentPaysForNoSecondRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newHedged(t, hedging+`retry = { budget = "0%" }`, policytest.Step{Delay: 400 * ms})
 		r.wants(200, 400*ms, 1, "refused")
+		// It was said to be spent, as if it came back.
+		if got, want := r.explained("GET"), "no: a second request takes a retry from the budget, which is 0%"; got != want {
+			t.Errorf("explained: %q, want %q", got, want)
+		}
 	})
 }
 
