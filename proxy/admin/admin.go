@@ -6,6 +6,7 @@
 //	GET  /api/status   the state of the upstreams
 //	GET  /api/calls    ?filter=: the latest calls, newest first
 //	GET  /api/events   ?filter=&only=: the state, and calls as they end: server-sent events
+//	GET  /api/plan     what the configuration says of the upstreams
 //	GET  /api/explain  ?method=&url=&connection=: what would happen to such a call now
 //	     /api/connections and below: the connections of upstreams, see package handover
 //	POST /api/circuit/open   ?upstream=&key=&for=: open circuits, of all keys and without an end by default
@@ -65,6 +66,8 @@ type Settings struct {
 	// Follow hands on the calls that a filter takes as they end. Its error, shown to the
 	// user, is of the filter. It needs Status.
 	Follow func(filter string) (Follower, error)
+	// Plan is what the configuration says of each upstream.
+	Plan func() any
 	// Explain says what would happen to a call, connection being the one that it names
 	// ("": none). Its error is shown to the user.
 	Explain func(ctx context.Context, method, url, connection string) (any, error)
@@ -109,6 +112,11 @@ var pageFiles = []struct{ path, file, kind string }{
 	{"/", "page/index.html", "text/html; charset=utf-8"},
 	{"/style.css", "page/style.css", "text/css; charset=utf-8"},
 	{"/app.js", "page/app.js", "text/javascript; charset=utf-8"},
+	{"/live.js", "page/live.js", "text/javascript; charset=utf-8"},
+	{"/act.js", "page/act.js", "text/javascript; charset=utf-8"},
+	{"/alerts.js", "page/alerts.js", "text/javascript; charset=utf-8"},
+	{"/setup.js", "page/setup.js", "text/javascript; charset=utf-8"},
+	{"/chart.js", "page/chart.js", "text/javascript; charset=utf-8"},
 	{"/calls.js", "page/calls.js", "text/javascript; charset=utf-8"},
 	{"/upstreams.js", "page/upstreams.js", "text/javascript; charset=utf-8"},
 	{"/dom.js", "page/dom.js", "text/javascript; charset=utf-8"},
@@ -136,6 +144,9 @@ func New(s Settings) http.Handler {
 	}
 	if s.Status != nil && s.Follow != nil {
 		h.routes["/api/events"] = route{method: http.MethodGet, handle: h.events}
+	}
+	if s.Plan != nil {
+		h.routes["/api/plan"] = route{method: http.MethodGet, handle: show(s.Plan)}
 	}
 	if s.Explain != nil {
 		h.routes["/api/explain"] = route{method: http.MethodGet, handle: h.explain}

@@ -42,6 +42,7 @@ func (s *sidecar) serveAdmin(listener net.Listener) {
 		Status:  func() any { return s.status() },
 		Calls:   s.calls,
 		Follow:  s.follower,
+		Plan:    func() any { return plans(s.live.Load(), s.wayText) },
 		Explain: func(ctx context.Context, method, url, connection string) (any, error) {
 			return s.live.Load().Explain(ctx, method, url, connection)
 		},
@@ -106,6 +107,8 @@ type statusView struct {
 	Alerts    []alert.Alert                `json:"alerts,omitempty"`    // what lasts, the newest first
 	Reload    *proxy.ReloadStatus          `json:"reload,omitempty"`
 	Config    string                       `json:"config"`
+	Started   time.Time                    `json:"started"`
+	TraceURL  string                       `json:"trace_url,omitempty"` // where a trace can be looked at, with {trace_id} in it
 	StateDir  string                       `json:"state_dir,omitempty"`
 	// ForCommand says that it was started by exec, and ends with its command.
 	ForCommand bool `json:"for_command,omitempty"`
@@ -117,6 +120,7 @@ func (s *sidecar) status() statusView {
 		Version: version(), Ready: !s.draining.Load(), Listen: s.addresses,
 		Upstreams: upstreams, Traffic: s.traffic(upstreams), Reload: s.reloader.Status(), Config: s.reloader.Path,
 		Capture: s.server.Capture(), Authority: s.authority(), Store: s.storage.text(), Warnings: s.storage.warnings(), StateDir: s.stateDir(),
+		Started: s.started, TraceURL: s.live.Load().File.Telemetry.TraceURL,
 		ForCommand: s.forCommand.Load(), Alerts: s.alarms.book.Active(),
 	}
 }
