@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/sony/gobreaker/v2"
 )
 
 // maxCircuits bounds the circuits of a Group. A wildcard upstream has as many
@@ -127,17 +125,20 @@ type State struct {
 
 	// Cause is why it opened last, while it is not closed: too large a share of
 	// "failures" or of "slow" answers, a "run" of failures of any kind or of those to
-	// "connect", a failed "probe", or an "operator".
+	// "connect", a "silent" provider, a failed "probe", or an "operator".
 	Cause string `json:"cause,omitempty"`
 
 	// Share is the part of the calls that passes, while a circuit that a probe has
 	// closed does not let all of them pass yet; else zero.
 	Share float64 `json:"share,omitempty"`
 
-	Openings int `json:"openings"` // in a row, none of which has lasted
-	Ended    int `json:"ended"`    // attempts in the window, while closed
-	Failed   int `json:"failed"`   // of them
-	Slow     int `json:"slow"`     // of them
+	Openings int       `json:"openings"`          // in a row, none of which has lasted
+	Since    time.Time `json:"since,omitzero"`    // when the first of them was, while it is not closed
+	Refused  int       `json:"refused,omitempty"` // calls since then, while it is not closed
+
+	Ended  int `json:"ended"`  // attempts in the window, while closed
+	Failed int `json:"failed"` // of them
+	Slow   int `json:"slow"`   // of them
 }
 
 // Snapshot gives the state of every circuit, in the order of their keys. It is
@@ -163,8 +164,8 @@ func (c *circuit) snapshot(now time.Time) State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := State{Key: c.key, State: c.state.String(), Openings: c.opened}
-	if c.state != gobreaker.StateClosed {
-		s.Cause, s.Held = c.cause, c.held
+	if c.state != closed {
+		s.Cause, s.Held, s.Since, s.Refused = c.cause, c.held, c.first, c.refused
 		if !c.held {
 			s.Until = c.gate()
 		}
@@ -189,7 +190,7 @@ func (g *Group) Closed(key string) bool {
 		return !ordered
 	}
 	s := c.snapshot(now)
-	return s.State == gobreaker.StateClosed.String() && s.Share == 0
+	return s.State == closed.String() && s.Share == 0
 }
 
 // Wrap returns a decorator that puts each request under the circuit of its key.
