@@ -56,6 +56,7 @@ func readUpstream(n node, name string) Upstream {
 	requireConnections(n, &u)
 	readConnections(n.child("connection"), n.child("auth"), &u)
 	fitCost(n, u.Cost, u.Limits)
+	fitHedge(n, &u.Policy, &u)
 	readRules(n.child("rule"), &u)
 	fitWait(n, u.Limits, u.longestTimeout())
 	fitWindow(n, &u)
@@ -143,6 +144,7 @@ func readRules(list node, u *Upstream) {
 			fitCost(n, rule.Cost, u.Limits)
 		}
 		fitWait(n, rule.Limits, rule.Timeout)
+		fitHedge(n, &rule.Policy, u)
 		ruleLogin(n, u, &rule)
 		switch earlier, taken := first[rule.Source]; {
 		case !n.has("match"):
@@ -233,6 +235,14 @@ func fitWait(n node, limits []Limit, timeout time.Duration) {
 		if table.writes("max_wait") && limits[i].MaxWait > timeout {
 			table.child("max_wait").warn("is longer than timeout (" + Duration(timeout).String() + "), which ends the wait before; make timeout longer, too")
 		}
+	}
+}
+
+// fitHedge warns of second requests that nothing can pay for: the budget is that of the
+// upstream, also for a rule.
+func fitHedge(n node, p *Policy, u *Upstream) {
+	if n.writes("hedge") && p.Hedge && u.Retry.Budget == 0 {
+		n.child("hedge").warn(`sends no second request: each takes a retry from the upstream's retry.budget, which is 0%; make it "10%"`)
 	}
 }
 

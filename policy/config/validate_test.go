@@ -595,6 +595,30 @@ timeout = "70m"
 	}
 }
 
+func TestHedgingWithoutABudgetEarnsAWarning(t *testing.T) {
+	f := mustParse(t, `
+[upstream.a]
+url   = "https://a.example"
+hedge = true
+retry = { attempts = 1, budget = "0%" }
+[[upstream.a.rule]]
+match = "GET /slow"
+hedge = false
+[[upstream.a.rule]]
+match = "GET /slower"
+hedge = true
+retry = { budget = "5%" }
+[upstream.b]
+url   = "https://b.example"
+hedge = true
+retry = { attempts = 1 }
+`)
+	const why = `: sends no second request: each takes a retry from the upstream's retry.budget, which is 0%; make it "10%"`
+	if want := []string{"upstream.a.hedge" + why, "upstream.a.rule[1].hedge" + why}; !slices.Equal(f.Warnings, want) {
+		t.Errorf("got %q, want %q", f.Warnings, want)
+	}
+}
+
 func TestHugeDocumentsAreRefused(t *testing.T) {
 	if got, want := problems(t, strings.Repeat("#", 1<<20+1)).Error(), "is larger than 1MiB: this is no configuration"; got != want {
 		t.Errorf("got %q, want %q", got, want)
