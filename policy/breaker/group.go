@@ -132,9 +132,12 @@ type State struct {
 	// closed does not let all of them pass yet; else zero.
 	Share float64 `json:"share,omitempty"`
 
-	Openings int       `json:"openings"`          // in a row, none of which has lasted
-	Since    time.Time `json:"since,omitzero"`    // when the first of them was, while it is not closed
-	Refused  int       `json:"refused,omitempty"` // calls since then, while it is not closed
+	Openings int `json:"openings"` // in a row, none of which has lasted
+
+	// Since is when the first of them was, and Refused how many calls were since then,
+	// while not all calls pass; else zero.
+	Since   time.Time `json:"since,omitzero"`
+	Refused int       `json:"refused,omitempty"`
 
 	Ended  int `json:"ended"`  // attempts in the window, while closed
 	Failed int `json:"failed"` // of them
@@ -172,7 +175,7 @@ func (c *circuit) snapshot(now time.Time) State {
 		return s
 	}
 	if share := c.ramp.share(c.rules.Ramp, now); share < 1 {
-		s.Share = share
+		s.Share, s.Since, s.Refused = share, c.first, c.refused
 	}
 	all := c.recent.sum(c.recent.number(now))
 	s.Ended, s.Failed, s.Slow = int(all.ended()), int(all.failed), int(all.slow)
