@@ -74,7 +74,7 @@ func (u *Upstream) found(keys keys, observe func(context.Context, Event)) answer
 					observe(req.Context(), Event{Kind: EventReplenished, Upstream: u.Config.Name, Key: key})
 				}
 			}
-		case f == nil && resp.StatusCode < http.StatusBadRequest && u.exhausted.some():
+		case meaning(f) == "" && resp.StatusCode < http.StatusBadRequest && u.exhausted.some():
 			key := keys.credential(req)
 			if u.exhausted.succeeded(key, req.Method, begun) {
 				observe(req.Context(), Event{Kind: EventReplenished, Upstream: u.Config.Name, Key: key})
@@ -114,13 +114,17 @@ func likeThrottle(a config.Answer) bool {
 // answerForLimit is what an answer means for its quota.
 func answerForLimit(req *http.Request, _ *http.Response) limit.Answer {
 	f := finding(req.Context())
-	switch meaning(f) {
-	case answer.Exhausted:
-		return limit.Answer{Meaning: limit.Exhausted, After: f.After}
-	case answer.Throttled:
-		return limit.Answer{Meaning: limit.Throttled, After: f.After}
-	case answer.Busy, answer.Refused:
-		return limit.Answer{Meaning: limit.Unrelated}
+	if f == nil {
+		return limit.Answer{}
 	}
-	return limit.Answer{}
+	said := limit.Answer{After: f.After, Points: f.Points}
+	switch f.Meaning {
+	case answer.Exhausted:
+		said.Meaning = limit.Exhausted
+	case answer.Throttled:
+		said.Meaning = limit.Throttled
+	case answer.Busy, answer.Refused:
+		said.Meaning = limit.Unrelated
+	}
+	return said
 }

@@ -20,11 +20,24 @@ type look struct {
 	read     bool
 	body     []byte // nil: it says nothing
 	parsed   bool
-	document any // see json
+	document any         // see json
+	points   *quota.View // that a pattern has come across; nil: none
 }
 
 // throttled is what GraphQL says of a query that costs more points than there are.
 const throttled = "THROTTLED"
+
+// finding is what there is to tell of the answer; nil: nothing.
+func (l *look) finding() *Finding {
+	f := l.find()
+	if f == nil && l.points != nil {
+		f = new(Finding)
+	}
+	if f != nil {
+		f.Points = l.points
+	}
+	return f
+}
 
 // find tries the patterns in their order.
 func (l *look) find() *Finding {
@@ -49,7 +62,7 @@ func (l *look) at(p *pattern) *Finding {
 	case p.GraphQL:
 		word = throttled
 		if l.load(); p.glance.passes(l.body) {
-			points, fits = l.points()
+			points, fits = l.throttle()
 		}
 	case p.Header != "":
 		word, fits = p.inHeader(l.resp.Header)
@@ -64,15 +77,19 @@ func (l *look) at(p *pattern) *Finding {
 	return &Finding{Meaning: p.Means, Word: word, After: l.after(p, points, time.Now())}
 }
 
-// points reports whether a query of GraphQL was refused, and how long it takes until
-// there are as many points as it wanted: (wanted - available) / restored in a second.
-func (l *look) points() (wait time.Duration, refused bool) {
+// throttle reports whether a query of GraphQL was refused, and how long it takes until
+// there are as many points as it asked for: (asked - available) / restored in a second.
+// What is said of points is kept, also of a query that was not.
+func (l *look) throttle() (wait time.Duration, refused bool) {
 	now := time.Now()
 	t, ok := quota.ParseThrottle(l.body, now)
-	if !ok || !t.Refused {
+	if !ok {
 		return 0, false
 	}
-	if back := t.View.Back(t.Wanted, now); back.After(now) {
+	if l.points = &t.View; !t.Refused {
+		return 0, false
+	}
+	if back := t.View.Back(t.View.Asked.N, now); back.After(now) {
 		wait = back.Sub(now)
 	}
 	return wait, true

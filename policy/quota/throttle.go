@@ -6,18 +6,15 @@ import (
 	"time"
 )
 
-// MaxThrottleBody is the longest body, in bytes, that ParseThrottle reads. The
-// answer that throttles carries no data, so it is short.
+// MaxThrottleBody is the longest body, in bytes, that ParseThrottle reads.
 const MaxThrottleBody = 64 << 10
 
 // A Throttle is what a GraphQL response says of its points.
 type Throttle struct {
-	// View is of the points, a bucket that refills steadily.
+	// View is of the points, a bucket that refills steadily. A query has to find as many
+	// as it may take at most, its Asked, and what it did not take is given back to the
+	// bucket with its answer. View.Back(View.Asked.N, now) is when there are as many.
 	View View
-
-	// Wanted is how many points the query asked for. 0: not said.
-	// View.Back(Wanted, now) is when there are as many.
-	Wanted float64
 
 	// Refused reports that the query was refused for it, although the status is
 	// 200.
@@ -40,7 +37,8 @@ func ParseThrottle(body []byte, now time.Time) (Throttle, bool) {
 		} `json:"errors"`
 		Extensions struct {
 			Cost struct {
-				Requested      float64 `json:"requestedQueryCost"`
+				Requested      *float64 `json:"requestedQueryCost"`
+				Actual         *float64 `json:"actualQueryCost"` // null: it was refused
 				ThrottleStatus struct {
 					Maximum   float64  `json:"maximumAvailable"`
 					Available *float64 `json:"currentlyAvailable"`
@@ -58,16 +56,23 @@ func ParseThrottle(body []byte, now time.Time) (Throttle, bool) {
 	}
 	t := Throttle{View: View{Bucket: "graphql", Unit: Points, Limit: Known(status.Maximum), Refill: Gradual}}
 	t.View.Remaining = Known(min(*status.Available, status.Maximum))
-	if missing := status.Maximum - t.View.Remaining.N; sane(status.Rate) && missing/status.Rate <= MaxReset.Seconds() {
-		t.View.Reset = now.Add(time.Duration(math.Ceil(missing / status.Rate * 1e9)))
+	if sane(status.Rate) && status.Maximum/status.Rate <= MaxReset.Seconds() {
+		missing := status.Maximum - t.View.Remaining.N
+		t.View.Restore, t.View.Reset = status.Rate, now.Add(time.Duration(math.Ceil(missing/status.Rate*1e9)))
 	}
-	if sane(said.Extensions.Cost.Requested) {
-		t.Wanted = said.Extensions.Cost.Requested
-	}
+	t.View.Asked, t.View.Taken = count(said.Extensions.Cost.Requested, status.Maximum), count(said.Extensions.Cost.Actual, status.Maximum)
 	for _, e := range said.Errors {
 		t.Refused = t.Refused || e.Extensions.Code == "THROTTLED"
 	}
 	return t, true
+}
+
+// count is what a field tells, if it does: not more than there ever is.
+func count(n *float64, most float64) Count {
+	if n == nil || !sane(*n) {
+		return Count{}
+	}
+	return Known(min(*n, most))
 }
 
 // sane reports whether n can be a count.

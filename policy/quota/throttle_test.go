@@ -13,13 +13,13 @@ func TestThrottleOfGraphQL(t *testing.T) {
 		"throttleStatus":{"maximumAvailable":1000.0,"currentlyAvailable":552,"restoreRate":50.0}}}}`
 	got, ok := quota.ParseThrottle([]byte(body), arrival)
 	want := quota.Throttle{
-		View:   quota.View{Bucket: "graphql", Unit: quota.Points, Limit: n(1000), Remaining: n(552), Reset: in(8960 * time.Millisecond), Refill: quota.Gradual},
-		Wanted: 752, Refused: true,
+		View:   quota.View{Bucket: "graphql", Unit: quota.Points, Limit: n(1000), Remaining: n(552), Reset: in(8960 * time.Millisecond), Refill: quota.Gradual, Restore: 50, Asked: n(752)},
+		Refused: true,
 	}
 	if !ok || got != want {
 		t.Fatalf("%+v, %v", got, ok)
 	}
-	if back := got.View.Back(got.Wanted, arrival); !back.Equal(in(4 * time.Second)) { // (752 - 552) / 50
+	if back := got.View.Back(got.View.Asked.N, arrival); !back.Equal(in(4 * time.Second)) { // (752 - 552) / 50
 		t.Errorf("back at %v", back)
 	}
 }
@@ -28,7 +28,7 @@ func TestThrottleOfAnAnswerWithData(t *testing.T) {
 	body := `{"data":{"shop":{"name":"Acme"}},"extensions":{"cost":{"requestedQueryCost":2,"actualQueryCost":2,
 		"throttleStatus":{"maximumAvailable":1000.0,"currentlyAvailable":1200,"restoreRate":0}}}}`
 	got, ok := quota.ParseThrottle([]byte(body), arrival)
-	want := quota.Throttle{View: quota.View{Bucket: "graphql", Unit: quota.Points, Limit: n(1000), Remaining: n(1000), Refill: quota.Gradual}, Wanted: 2}
+	want := quota.Throttle{View: quota.View{Bucket: "graphql", Unit: quota.Points, Limit: n(1000), Remaining: n(1000), Refill: quota.Gradual, Asked: n(2), Taken: n(2)}}
 	if !ok || got != want {
 		t.Fatalf("%+v, %v", got, ok)
 	}
@@ -77,7 +77,7 @@ func FuzzParseThrottle(f *testing.F) {
 			return
 		}
 		inBounds(t, got.View)
-		if back := got.View.Back(got.Wanted, arrival); !back.IsZero() && (back.Before(arrival) || back.After(in(quota.MaxReset))) {
+		if back := got.View.Back(got.View.Asked.N, arrival); !back.IsZero() && (back.Before(arrival) || back.After(in(quota.MaxReset))) {
 			t.Errorf("back at %v: %+v", back, got)
 		}
 	})
