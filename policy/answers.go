@@ -100,7 +100,7 @@ func answerForRetry(req *http.Request, _ *http.Response) retry.Answer {
 	case answer.Refused:
 		return retry.Answer{Meaning: retry.AsFinal}
 	case answer.Throttled, answer.Busy:
-		return retry.Answer{Meaning: retry.AsThrottle, After: f.After, Reason: f.String()}
+		return retry.Answer{Meaning: retry.AsThrottle, After: f.After, Unprocessed: f.Unprocessed, Reason: f.String()}
 	}
 	return retry.Answer{}
 }

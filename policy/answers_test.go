@@ -87,6 +87,8 @@ var refusals = []refusal{
 		outcome{policy.ClassAuth, forbidden, forbidden, 0, ""}},
 
 	{"shopify", "points", 200, "", `{"errors":[{"message":"Throttled","extensions":{"code":"THROTTLED"}}],"extensions":{"cost":{"requestedQueryCost":500,"throttleStatus":{"maximumAvailable":1000,"currentlyAvailable":400,"restoreRate":50}}}}`,
+		outcome{policy.ClassThrottled, again("2s"), again("2s"), 2 * time.Second, ""}},
+	{"shopify", "points, of a query that has begun", 200, "", `{"errors":[{"message":"Throttled","extensions":{"code":"THROTTLED"}}],"data":{"a":1},"extensions":{"cost":{"requestedQueryCost":500,"actualQueryCost":20,"throttleStatus":{"maximumAvailable":1000,"currentlyAvailable":400,"restoreRate":50}}}}`,
 		outcome{policy.ClassThrottled, again("2s"), once + "200", 2 * time.Second, ""}},
 	{"shopify", "points, and not how many", 200, "", `{"errors":[{"message":"Throttled","extensions":{"code":"THROTTLED"}}]}`,
 		outcome{policy.ClassThrottled, again("714.285714ms"), once + "200", 0, ""}},

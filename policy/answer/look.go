@@ -58,11 +58,13 @@ func (l *look) at(p *pattern) *Finding {
 	var word string
 	var fits bool
 	var points time.Duration
+	undone := false
 	switch {
 	case p.GraphQL:
 		word = throttled
 		if l.load(); p.glance.passes(l.body) {
 			points, fits = l.throttle()
+			undone = fits && !l.points.Taken.Known
 		}
 	case p.Header != "":
 		word, fits = p.inHeader(l.resp.Header)
@@ -74,7 +76,7 @@ func (l *look) at(p *pattern) *Finding {
 	if !fits {
 		return nil
 	}
-	return &Finding{Meaning: p.Means, Word: word, After: l.after(p, points, time.Now())}
+	return &Finding{Meaning: p.Means, Word: word, After: l.after(p, points, time.Now()), Unprocessed: undone}
 }
 
 // throttle reports whether a query of GraphQL was refused, and how long it takes until

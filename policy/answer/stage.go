@@ -29,11 +29,15 @@ type Settings struct {
 // A Finding is what an answer means. It does not change.
 type Finding struct {
 	Meaning Meaning // "": what its status says, since no Rule fits it
-	Word    string // of the Rule, which the answer has: "insufficient_quota", "X-Ratelimit-Remaining: 0"
+	Word    string  // of the Rule, which the answer has: "insufficient_quota", "X-Ratelimit-Remaining: 0"
 
 	// After is for how long the provider wants to be left alone, from when the answer
 	// came. 0: it does not say.
 	After time.Duration
+
+	// Unprocessed says that the provider has done nothing, as GraphQL does of a query that
+	// it has not begun for its cost.
+	Unprocessed bool
 
 	// Points is what the answer says of the points of GraphQL, whatever it means; nil:
 	// nothing, or no Rule asks for it before one that fits.

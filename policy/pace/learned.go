@@ -25,8 +25,8 @@ const (
 // the provider's does not.
 type Learned struct {
 	style  Style
-	refill refill    // nil: nothing has been told
-	until  time.Time // when it is forgotten
+	refill refill     // nil: nothing has been told
+	until  time.Time  // when it is forgotten
 	unit   quota.Unit // that it counts
 	scale  scale
 	flying int // what the calls on their way cost

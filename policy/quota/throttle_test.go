@@ -13,7 +13,7 @@ func TestThrottleOfGraphQL(t *testing.T) {
 		"throttleStatus":{"maximumAvailable":1000.0,"currentlyAvailable":552,"restoreRate":50.0}}}}`
 	got, ok := quota.ParseThrottle([]byte(body), arrival)
 	want := quota.Throttle{
-		View:   quota.View{Bucket: "graphql", Unit: quota.Points, Limit: n(1000), Remaining: n(552), Reset: in(8960 * time.Millisecond), Refill: quota.Gradual, Restore: 50, Asked: n(752)},
+		View:    quota.View{Bucket: "graphql", Unit: quota.Points, Limit: n(1000), Remaining: n(552), Reset: in(8960 * time.Millisecond), Refill: quota.Gradual, Restore: 50, Asked: n(752)},
 		Refused: true,
 	}
 	if !ok || got != want {
