@@ -69,7 +69,9 @@ func (s *Settings) judge(said Answer, resp *http.Response, now time.Time) verdic
 		}
 		return v
 	case Exhausted:
-		return verdict{fine: true, after: min(said.After, maxHint)}
+		v := byStatus(http.StatusOK, resp.Header, now, s.Dialect)
+		v.after = min(said.After, maxHint)
+		return v
 	case Unrelated:
 		return byStatus(http.StatusOK, resp.Header, now, s.Dialect)
 	}
@@ -118,7 +120,11 @@ func (d *dispatcher) learn(ctx context.Context, t turn, said verdict, now time.T
 	buckets := d.told(t, said, at)
 	slowed := slices.ContainsFunc(t.meters, func(m *meter) bool { return m.adaptive.Rate() > 0 })
 	if said.after > 0 {
-		tell = d.throttled(ctx, spent(buckets, t.meters), now, said.after)
+		closed := t.meters // What is exhausted may be none of the buckets that are told of.
+		if !said.fine {
+			closed = spent(buckets, t.meters)
+		}
+		tell = d.throttled(ctx, closed, now, said.after)
 	}
 	switch {
 	case said.fine:
