@@ -91,18 +91,40 @@ func meaning(f *answer.Finding) answer.Meaning {
 	return f.Meaning
 }
 
-// answerForRetry is what an answer means for another attempt.
-func answerForRetry(req *http.Request, _ *http.Response) retry.Answer {
-	f := finding(req.Context())
-	switch meaning(f) {
-	case answer.Exhausted:
-		return retry.Answer{Meaning: retry.AsFinal, Reason: f.String()}
-	case answer.Refused:
-		return retry.Answer{Meaning: retry.AsFinal}
-	case answer.Throttled, answer.Busy:
-		return retry.Answer{Meaning: retry.AsThrottle, After: f.After, Unprocessed: f.Unprocessed, Reason: f.String()}
+// answerForRetry is what an answer means for another attempt of a call that passes these
+// quotas.
+func answerForRetry(passes []table) func(*http.Request, *http.Response) retry.Answer {
+	learns, spoken := slices.ContainsFunc(passes, func(q table) bool { return q.Learn }), spoken(passes)
+	return func(req *http.Request, resp *http.Response) retry.Answer {
+		f := finding(req.Context())
+		switch meaning(f) {
+		case answer.Exhausted:
+			return retry.Answer{Meaning: retry.AsFinal, Reason: f.String()}
+		case answer.Refused:
+			return retry.Answer{Meaning: retry.AsFinal}
+		case answer.Throttled, answer.Busy:
+			return retry.Answer{Meaning: retry.AsThrottle, After: f.After, Unprocessed: f.Unprocessed, Reason: f.String()}
+		}
+		if after := spentFor(resp, spoken, time.Now()); learns && after > 0 {
+			return retry.Answer{Meaning: retry.AsThrottle, After: after, Reason: "throttled: nothing left"}
+		}
+		return retry.Answer{}
 	}
-	return retry.Answer{}
+}
+
+// spentFor is for how long nothing is left of a quota, by a 403 that names the time; 0: it is
+// another answer, or does not say so. GitHub and those who answer as it does refuse by 403
+// what others refuse by 429. One about permission may come with the last call of a quota,
+// too: then that is found out after the reset, before which no call could have gone.
+func spentFor(resp *http.Response, spoken *quota.Dialect, now time.Time) time.Duration {
+	if resp.StatusCode != http.StatusForbidden {
+		return 0
+	}
+	until, spent := quota.Exhausted(quota.Parse(resp.Header, now, spoken), resp.StatusCode, false, now)
+	if !spent || until.IsZero() {
+		return 0
+	}
+	return until.Sub(now)
 }
 
 // likeThrottle reports whether an answer is for retries what a 429 is.
