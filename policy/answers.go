@@ -133,6 +133,9 @@ func likeThrottle(a config.Answer) bool {
 	return means == answer.Throttled || means == answer.Busy
 }
 
+// ofPoints reports whether an answer is GraphQL's to a query that it has not begun.
+func ofPoints(a config.Answer) bool { return a.GraphQL && likeThrottle(a) }
+
 // answerForLimit is what an answer means for its quota.
 func answerForLimit(req *http.Request, _ *http.Response) limit.Answer {
 	f := finding(req.Context())
