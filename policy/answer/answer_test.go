@@ -175,7 +175,8 @@ func TestGoodAnswerOfGraphQLTellsOfItsPoints(t *testing.T) {
 		"in a text":           {[]answer.Rule{graphql}, 200, `{"data":"throttleStatus"}`, false, false, ""},
 		"of another status":   {[]answer.Rule{graphql}, 201, `{"data":{},` + cost, false, false, ""},
 		"nobody asks for":     {[]answer.Rule{code}, 200, `{"data":{},` + cost, false, false, ""},
-		"longer than is read": {[]answer.Rule{graphql}, 200, `{"data":"` + strings.Repeat("x", 64<<10) + `",` + cost, false, false, ""},
+		"behind much data":    {[]answer.Rule{graphql, code}, 200, `{"data":"` + strings.Repeat("x", 300<<10) + `",` + cost, true, true, ""},
+		"longer than is read": {[]answer.Rule{graphql}, 200, `{"data":"` + strings.Repeat("x", 512<<10) + `",` + cost, false, false, ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			step := jsonStep(test.status, test.body)

@@ -117,12 +117,23 @@ func (l *look) load() {
 	if end, ok := l.ctx.Deadline(); ok {
 		d = min(d, end.Sub(now)/2)
 	}
-	l.resp, l.body = text(l.resp, d) //nolint:bodyclose // it is that of the answer, which goes on
+	l.resp, l.body = text(l.resp, l.longest(), d) //nolint:bodyclose // it is that of the answer, which goes on
 }
 
-// json is the body that was loaded, as JSON; nil: it is none.
+// longest is how many bytes of the body are read. Those that GraphQL is asked for carry
+// data; what refuses is short.
+func (l *look) longest() int {
+	asked := func(p pattern) bool { return p.GraphQL && slices.Contains(p.Statuses, l.resp.StatusCode) }
+	if slices.ContainsFunc(l.stage.patterns, asked) {
+		return quota.MaxThrottleBody
+	}
+	return longest
+}
+
+// json is the body that was loaded, as JSON; nil: it is none, or longer than one that
+// refuses.
 func (l *look) json() any {
-	if !l.parsed {
+	if !l.parsed && len(l.body) <= longest {
 		l.parsed, l.document = true, parse(l.body)
 	}
 	return l.document

@@ -1,13 +1,14 @@
 package quota
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"time"
 )
 
 // MaxThrottleBody is the longest body, in bytes, that ParseThrottle reads.
-const MaxThrottleBody = 64 << 10
+const MaxThrottleBody = 512 << 10
 
 // A Throttle is what a GraphQL response says of its points.
 type Throttle struct {
@@ -29,6 +30,29 @@ func ParseThrottle(body []byte, now time.Time) (Throttle, bool) {
 	if len(body) > MaxThrottleBody {
 		return Throttle{}, false
 	}
+	if !bytes.Contains(body, []byte(throttled)) {
+		if t, ok := parseThrottle(ending(body), now); ok {
+			return t, true
+		}
+	}
+	return parseThrottle(body, now)
+}
+
+// throttled is the code of the error of a query that was refused for its points.
+const throttled = "THROTTLED"
+
+// ending is an object of the last extensions of a body and of what is behind them. What
+// stands before is data, and to read it takes a hundred times as long as the rest (30 KB:
+// half a millisecond). It is no JSON where these extensions are not those of the response.
+func ending(body []byte) []byte {
+	i := bytes.LastIndex(body, []byte(`"extensions"`))
+	if i < 0 {
+		return nil
+	}
+	return append([]byte{'{'}, body[i:]...)
+}
+
+func parseThrottle(body []byte, now time.Time) (Throttle, bool) {
 	var said struct {
 		Errors []struct {
 			Extensions struct {
@@ -62,7 +86,7 @@ func ParseThrottle(body []byte, now time.Time) (Throttle, bool) {
 	}
 	t.View.Asked, t.View.Taken = count(said.Extensions.Cost.Requested, status.Maximum), count(said.Extensions.Cost.Actual, status.Maximum)
 	for _, e := range said.Errors {
-		t.Refused = t.Refused || e.Extensions.Code == "THROTTLED"
+		t.Refused = t.Refused || e.Extensions.Code == throttled
 	}
 	return t, true
 }

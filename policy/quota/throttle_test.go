@@ -34,6 +34,28 @@ func TestThrottleOfAnAnswerWithData(t *testing.T) {
 	}
 }
 
+// What the points are is found wherever they stand, and behind any data.
+func TestThrottleBehindData(t *testing.T) {
+	const cost = `"extensions":{"cost":{"requestedQueryCost":2,"throttleStatus":{"maximumAvailable":1000,"currentlyAvailable":998,"restoreRate":50}}}`
+	data := `"data":{"notes":["` + strings.Repeat("x", 300<<10) + `"]}`
+	for name, test := range map[string]struct {
+		body    string
+		refused bool
+	}{
+		"after it":                      {`{` + data + `,` + cost + `}`, false},
+		"before it":                     {`{` + cost + `,` + data + `}`, false},
+		"before other extensions in it": {`{` + cost + `,"data":{"extensions":{"cost":{"throttleStatus":{}}}}}`, false},
+		"before extensions of an error": {`{` + cost + `,"errors":[{"extensions":{"code":"OTHER"}}]}`, false},
+		"and a word that is data":       {`{"data":"THROTTLED",` + cost + `}`, false},
+		"and a part that was throttled": {`{"errors":[{"extensions":{"code":"THROTTLED"}}],` + data + `,` + cost + `}`, true},
+	} {
+		got, ok := quota.ParseThrottle([]byte(test.body), arrival)
+		if !ok || got.View.Remaining != n(998) || got.Refused != test.refused {
+			t.Errorf("%s: %+v, %v", name, got, ok)
+		}
+	}
+}
+
 func TestThrottleThatMakesNoSense(t *testing.T) {
 	status := func(s string) string { return `{"extensions":{"cost":{"throttleStatus":` + s + `}}}` }
 	for name, body := range map[string]string{
