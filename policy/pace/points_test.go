@@ -101,6 +101,30 @@ func TestDearQueryIsForgottenAfterTwoHundred(t *testing.T) {
 	}
 }
 
+// Queries that ask for nothing, or take nothing of what they ask for, are nothing special.
+func TestQueriesThatTakeNothing(t *testing.T) {
+	l := pace.NewLearned(pace.Auto)
+	l.Spend(start, 1)
+	queried(l, start, points(start, 3, 0, 0))
+	if facts, _, _ := l.About(start); !l.Ready(start, 3) || l.Ready(start, 4) || l.Left(start) != 3 || facts.Each != 0 {
+		t.Errorf("of 3 points %v calls are left, known is %+v", l.Left(start), facts)
+	}
+	l.Spend(start, 1)
+	queried(l, start, points(start, 0, 50, 0))
+	wantTurn(t, l, start, 0, time.Second)
+	wantTurn(t, l, start, 10, time.Second)
+}
+
+// The first that is heard may be a refusal, which took nothing.
+func TestQueryIsTakenToTakeAllWhereNoneHasGone(t *testing.T) {
+	l := pace.NewLearned(pace.Spend)
+	l.Spend(start, 1)
+	v := points(start, 50, 100, 0)
+	v.Taken = quota.Count{}
+	queried(l, start, v)
+	wantTurn(t, l, start, 1, 3*time.Second) // (100 + 100 - 50) / 50
+}
+
 // A cost that is configured says how much dearer a call is than others.
 func TestCallOfAnotherCostTakesSoMuchMore(t *testing.T) {
 	l := pace.NewLearned(pace.Spend)

@@ -10,6 +10,7 @@ type scale struct {
 	weight float64 // what has to be there for it
 	taken  float64 // what it takes of that in the end, in the mean
 	asked  peak    // what calls had to find there, as their answers tell
+	took   bool    // an answer has told what a call took
 
 	last  quota.Count // what was left
 	ended int         // calls that have ended since
@@ -19,15 +20,18 @@ func newScale() scale { return scale{weight: 1, taken: 1} }
 
 // charged notes what a call of that cost had to find there, and what it took.
 func (s *scale) charged(cost int, v quota.View) {
-	first := s.asked.count == 0 && s.asked.before == 0
 	s.asked.add(v.Asked.N / float64(cost))
-	s.weight = s.asked.most()
-	if !v.Taken.Known {
-		return // It was refused.
+	if !s.weighs() {
+		return // It took nothing, as all before, and that others will is to be expected.
 	}
-	if taken := v.Taken.N / float64(cost); first {
-		s.taken = taken
-	} else {
+	s.weight = s.asked.most()
+	switch taken := v.Taken.N / float64(cost); {
+	case !v.Taken.Known && !s.took: // It was refused.
+		s.taken = s.weight
+	case !v.Taken.Known:
+	case !s.took:
+		s.took, s.taken = true, taken
+	default:
 		s.taken = smoothed(s.taken, taken)
 	}
 }
@@ -55,7 +59,7 @@ func (s *scale) tell(v quota.View) {
 	s.last, s.ended = v.Remaining, 0
 }
 
-// weighs reports whether answers tell what each call takes.
+// weighs reports whether answers tell what each call takes, and that it is something.
 func (s *scale) weighs() bool { return s.asked.most() > 0 }
 
 // smoothed is the mean with another value, as that of round trip times (RFC 6298 section 2).
