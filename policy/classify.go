@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"outrider/policy/answer"
 )
@@ -42,7 +43,11 @@ var statusClass = map[int]Class{
 // latest answer resp is.
 func Classify(ctx context.Context, resp *http.Response, err error) Class {
 	if err == nil {
-		return classifyAnswer(resp.StatusCode, meaning(finding(ctx)))
+		means := meaning(finding(ctx))
+		if means == "" && spentFor(resp, nil, time.Now()) > 0 {
+			means = answer.Throttled
+		}
+		return classifyAnswer(resp.StatusCode, means)
 	}
 	if _, ok := errors.AsType[Refusal](err); ok {
 		return ClassLocal

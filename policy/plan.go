@@ -38,9 +38,9 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 	if p.Auth.Type == "passthrough" {
 		credential = "passthrough"
 	}
-	again := c.retry(u, key, p.Retry)
-	hedged := c.hedge(u, match, p)
 	passes := slices.Concat(extra, own) // those of the rule first: see Upstream.way
+	again := c.retry(u, key, p.Retry, passes)
+	hedged := c.hedge(u, match, p)
 	means := c.answers(key, p, passes)
 	old := c.staleStage(u, p)
 	build := func(source auth.Source, keys keys) Chain {
@@ -119,12 +119,12 @@ func endCall(call *Call, e retry.Event) {
 	}
 }
 
-func (c *compiler) retry(u *Upstream, key string, cfg config.Retry) *retry.Stage {
+func (c *compiler) retry(u *Upstream, key string, cfg config.Retry, passes []table) *retry.Stage {
 	name, observe := u.Config.Name, c.env.Observe
 	stage, err := retry.New(retry.Settings{
 		Attempts: cfg.Attempts, Base: cfg.Base, Cap: cfg.Cap, Statuses: cfg.Statuses, Unprocessed: cfg.Unprocessed,
 		IdempotencyHeader: cfg.IdempotencyHeader, MintKey: cfg.MintKey,
-		NewKey: c.env.NewKey, Jitter: c.env.Jitter, Budget: u.budget, Answer: answerForRetry,
+		NewKey: c.env.NewKey, Jitter: c.env.Jitter, Budget: u.budget, Answer: answerForRetry(passes), //nolint:bodyclose // it reads no body
 		Repeats: u.repeats, Caller: requester, Account: customer,
 		OnMint: func(ctx context.Context, key string) {
 			if call := CallFrom(ctx); call != nil {

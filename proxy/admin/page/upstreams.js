@@ -223,7 +223,8 @@ function updateLine(row, line, now) {
   name.title = q.key + (q.bucket ? "\n" + q.bucket + ": learned from its answers" : "");
   const single = line.kind === "one"; // the others have no room for all of it
   text(tokens, free(q, single));
-  tokens.title = free(q, true) + (q.utilization === undefined ? "" : ", " + Math.round(100 * q.utilization) + " % used");
+  tokens.title = free(q, true) + (q.utilization === undefined ? "" : ", " + Math.round(100 * q.utilization) + " % used") +
+    (q.learned && q.learned.each ? ", a call needs " + count(Math.ceil(q.learned.each)) : "");
   const wait = left(q.gate, now);
   const facts = [wait > 0 ? "held for " + seconds(wait) : "", waiting(q), wait > 0 ? "" : back(q, now)].filter(Boolean);
   if (!facts.length) facts.push(q.active ? count(q.active) + " under way" : "idle");
@@ -244,8 +245,13 @@ function updateLine(row, line, now) {
 // of how much, too.
 function free(q, whole) {
   const known = q.learned;
-  if (known) return count(Math.floor(known.remaining)) + (whole && known.limit ? " of " + count(known.limit) : "") + " left";
+  if (known) return count(Math.floor(known.remaining)) + (whole && known.limit ? " of " + count(known.limit) : "") + unit(known) + " left";
   return q.room > 0 ? count(Math.floor(q.tokens)) + " free" : "";
+}
+
+// unit names what a bucket counts, if that is not calls.
+function unit(known) {
+  return known.unit && known.unit !== "requests" ? " " + known.unit : "";
 }
 
 // waiting tells of the classes where not all that wait are in the normal one.
