@@ -11,13 +11,17 @@ import "time"
 // when it was answered, but for the time that the fastest took: that costs something only
 // where calls are late.
 type way struct {
-	least, before time.Duration // the shortest of this span of time, and of the one before; 0: nothing came
-	since         time.Time     // when this one began
+	least, before time.Duration // the shortest of this while, and of the one before; 0: nothing came
+	since         time.Time     // when this while began
 	answers       int           // that have come in it
 }
 
-// fewest is how many answers tell how long the fastest takes.
-const fewest = 8
+// A while is a span of the limit first, and then at least so long: on a busy machine no
+// answer of a burst is as fast as the way is. It has at least so many answers.
+const (
+	shortestWhile = 10 * time.Second
+	fewest        = 8
+)
 
 // How late a call may be, in guards. A guard is a fiftieth of the time of a rate, most
 // often.
@@ -36,6 +40,9 @@ func (w *way) known() bool { return w.before > 0 }
 // late is how late a call can have been on its way, against the fastest, whose answer took
 // so long.
 func (w *way) late(now time.Time, took, span time.Duration) time.Duration {
+	if w.known() {
+		span = max(span, shortestWhile)
+	}
 	switch {
 	case w.answers == 0:
 		w.least, w.since = took, now

@@ -49,8 +49,6 @@ var configured = []saturation{
 		document: `limit = { rate = "100/s", burst = 20 }`, spread: 5 * time.Millisecond, limit: 100, per: time.Second},
 	{name: "sliding on a wire that stalls", target: "/limited/sliding/default?limit=100&per=1s&dialect=none",
 		document: `limit = { rate = "100/s" }`, spread: 5 * time.Millisecond, stall: 100 * time.Millisecond, limit: 100, per: time.Second},
-	{name: "bucket on a wire that stalls", target: "/limited/bucket/default?limit=100&per=1s&burst=20&dialect=none",
-		document: `limit = { rate = "100/s", burst = 20 }`, spread: 5 * time.Millisecond, stall: 100 * time.Millisecond, limit: 100, per: time.Second},
 	{name: "concurrency", target: "/limited/concurrency/default?limit=4&hold=500ms&dialect=none",
 		document: `limit = { concurrency = 4 }`, limit: 4, per: 500 * time.Millisecond},
 	{name: "concurrency on a varying wire", target: "/limited/concurrency/default?limit=4&hold=500ms&dialect=none",
