@@ -133,7 +133,7 @@ func (r *rolling) keep() (log []KeptSpent, until time.Time) {
 // restore puts what was spent before what has been spent since.
 func (r *rolling) restore(log []KeptSpent, now time.Time) {
 	since := r.log[r.gone:]
-	restored := rolling{count: r.count, span: r.span}
+	restored := rolling{count: r.count, span: r.span, guard: r.guard, way: r.way}
 	for _, e := range log {
 		at := time.UnixMilli(e.At)
 		if at.After(now) { // The clock has been set back since.

@@ -15,6 +15,7 @@ type window struct {
 	count int
 	per   time.Duration
 	guard time.Duration
+	way   way
 	spent int
 	begun time.Time // when it began, at the latest; zero: none has
 	heard bool      // a call of it has been answered
@@ -39,7 +40,7 @@ func newWindow(r Rate, old Shape, now time.Time) *window {
 	}
 	w.begin(now, now)
 	if old, ok := old.(*window); ok && old.per == w.per && now.Before(old.end) {
-		w.begun, w.heard, w.open, w.end = old.begun, old.heard, old.open, old.end
+		w.way, w.begun, w.heard, w.open, w.end = old.way, old.begun, old.heard, old.open, old.end
 	}
 	return w
 }
@@ -51,14 +52,18 @@ func (w *window) begin(earliest, latest time.Time) {
 }
 
 // answered notes the first answer to a call of the window. By then the provider's had
-// begun, and maybe not before: a burst opens many connections, which takes its time. An
-// answer that takes longer than a fifth of the window tells of the provider's work.
+// begun, and maybe not before: a burst opens many connections, which takes its time. One
+// that takes longer than that tells of the provider's work.
 func (w *window) answered(now, sent time.Time) {
-	if w.heard || w.guard == 0 || w.begun.IsZero() || sent.Before(w.begun) {
+	if w.guard == 0 {
+		return
+	}
+	late := w.way.late(now, now.Sub(sent), w.per)
+	if w.heard || w.begun.IsZero() || sent.Before(w.begun) {
 		return
 	}
 	w.heard = true
-	if end := now.Add(w.per); now.Sub(w.begun) <= w.per/5 && end.After(w.end) {
+	if end := sent.Add(late + w.per); late <= guards(longestWay, w.guard) && end.After(w.end) {
 		w.end = end
 	}
 }
