@@ -109,7 +109,8 @@ func (w *window) restore(spent int, end, now time.Time) {
 	if *w = w.at(now); w.spent > 0 {
 		w.late.spent, w.late.first, w.late.last = w.spent, w.open.Add(-w.per), now
 	}
-	w.spent = min(max(spent, 0)+w.spent, w.count)
+	w.sent = max(spent, 0) + w.spent
+	w.spent = min(w.sent, w.count)
 	w.begun, w.heard = end.Add(-w.per-w.guard), true // How late it began is in its end.
 	w.open, w.end = end.Add(-w.guard), end
 }

@@ -49,8 +49,9 @@ type Rate struct {
 	// Guard is for how much longer than Per a call counts at least: one may take longer on
 	// its way to the provider, which counts it when it arrives, than one that is sent a
 	// window later. Where answers show that it may have (see Answered), it counts for up to
-	// ten times as long. 0: however late it is, it counts from when it was sent. Of a bucket (Smooth) what comes back in that time is not spent, but for 20 ms
-	// at most, and never more than a tenth of Burst.
+	// ten times as long. 0: however late it is, it counts from when it was sent. Of a
+	// bucket (Smooth) what comes back in that time is not spent, but for 20 ms at most, and
+	// never more than a tenth of Burst.
 	Guard time.Duration
 }
 

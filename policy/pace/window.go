@@ -17,6 +17,7 @@ type window struct {
 	guard time.Duration
 	way   way
 	spent int
+	sent  int       // what has passed in it, also beyond a count that has become smaller
 	begun time.Time // when it began, at the latest; zero: none has
 	heard bool      // a call of it has been answered
 	open  time.Time // from when on calls may count to the next window
@@ -35,12 +36,13 @@ func newWindow(r Rate, old Shape, now time.Time) *window {
 		w.count, w.per = 1, nanoseconds(float64(r.Per)/r.Count)
 	}
 	w.spent = passed(old, w.count, w.per, now)
-	if w.spent == 0 {
+	if old, ok := old.(*window); ok && old.per == w.per && now.Before(old.end) {
+		w.spent, w.sent = max(w.spent, min(old.sent, w.count)), old.sent
+		w.way, w.begun, w.heard, w.open, w.end, w.late = old.way, old.begun, old.heard, old.open, old.end, old.late
 		return w
 	}
-	w.begin(now, now)
-	if old, ok := old.(*window); ok && old.per == w.per && now.Before(old.end) {
-		w.way, w.begun, w.heard, w.open, w.end = old.way, old.begun, old.heard, old.open, old.end
+	if w.sent = w.spent; w.spent > 0 {
+		w.begin(now, now)
 	}
 	return w
 }
@@ -80,11 +82,11 @@ func (w *window) at(now time.Time) window {
 	}
 	next.late.spent = 0
 	if late := &w.late; late.spent > 0 && now.Before(late.last.Add(w.per+w.guard)) {
-		next.spent = late.spent
+		next.spent, next.sent = late.spent, late.spent
 		next.begin(late.first, now)
 		return next
 	}
-	next.spent = 0
+	next.spent, next.sent = 0, 0
 	next.begin(now, now)
 	return next
 }
@@ -92,6 +94,7 @@ func (w *window) at(now time.Time) window {
 func (w *window) Spend(now time.Time, cost int) {
 	*w = w.at(now)
 	w.spent += w.needed(cost)
+	w.sent += w.needed(cost)
 	if now.Before(w.open) {
 		return
 	}
@@ -113,6 +116,7 @@ func (w *window) Unspend(_, spent time.Time, cost int) {
 	if !spent.Before(w.open) {
 		w.late.spent = max(w.late.spent-w.needed(cost), 0)
 	}
+	w.sent = max(w.sent-w.needed(cost), 0)
 	if w.spent = max(w.spent-w.needed(cost), 0); w.spent == 0 {
 		w.begun, w.open, w.end = time.Time{}, time.Time{}, time.Time{} // The call that would have started it was not sent.
 	}
