@@ -63,6 +63,16 @@ type Telemetry struct {
 type Alerts struct {
 	Notify []Reference // notification URLs; none: nobody
 	Secret Reference   // signs what is sent to them in our own form; "": it is not signed
+	Zone   string      // time zone of quiet hours, "Europe/Berlin"; "": that of the machine
+	Rules  []AlertRule // sorted by name; those that it does not name are as they are
+}
+
+// An AlertRule says what is different of a rule of alerts. It can be compared.
+type AlertRule struct {
+	Name  string        // as docs/telemetry.md lists them
+	Off   bool          // nobody is told, and nothing is shown
+	After time.Duration // how long trouble has to last before somebody is told; 0: as the rule has it
+	Quiet Quiet         // when nobody is notified; zero: never
 }
 
 // An Upstream is one configured API.

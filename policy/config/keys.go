@@ -52,6 +52,14 @@ var telemetryKeys = table[Telemetry]{
 var alertKeys = table[Alerts]{
 	list("notify", func(a *Alerts) *[]Reference { return &a.Notify }, readSecret),
 	secret("secret", func(a *Alerts) *Reference { return &a.Secret }),
+	text("zone", func(a *Alerts) *string { return &a.Zone }, timeZone),
+	alertRules("rule"),
+}
+
+var alertRuleKeys = table[AlertRule]{
+	flag("off", func(r *AlertRule) *bool { return &r.Off }),
+	duration("after", func(r *AlertRule) *time.Duration { return &r.After }),
+	value("quiet", func(r *AlertRule) *Quiet { return &r.Quiet }, readQuiet),
 }
 
 var upstreamKeys = slices.Concat(
