@@ -145,6 +145,9 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 		u.replaced = replaced(old.Config, cfg)
 	}
 	u.transport = c.transport(u, old)
+	if u.seen = old.seen; u.seen == nil {
+		u.seen = newSightings(cfg.Name, c.env.Observe)
+	}
 	u.circuit = c.circuit(u, old)
 	u.budget = old.budget
 	if u.budget == nil || old.Config.Retry.Budget != cfg.Retry.Budget {

@@ -131,6 +131,7 @@ type Auth struct {
 	Value    Reference // header, query, placeholder
 	Name     string    // name of the header or of the query parameter
 	Prefix   string    // header: stands before the value
+	Expires  time.Time // when what the configuration gives ends, in UTC; zero: it does not say
 	Origin   string    // "https://acme.example.com", where alone a connection is; "": where the upstream's calls go
 	OAuth2             // oauth2, github_app, service_account
 	SigV4              // sigv4

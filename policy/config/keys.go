@@ -113,6 +113,7 @@ var authKeys = slices.Concat(table[Auth]{
 	secret("value", func(a *Auth) *Reference { return &a.Value }),
 	text("name", func(a *Auth) *string { return &a.Name }, notEmpty),
 	value("prefix", func(a *Auth) *string { return &a.Prefix }, readHidden),
+	value("expires", func(a *Auth) *time.Time { return &a.Expires }, readInstant),
 }, inside(func(a *Auth) *OAuth2 { return &a.OAuth2 }, oauth2Keys), inside(func(a *Auth) *SigV4 { return &a.SigV4 }, sigv4Keys))
 
 var oauth2Keys = slices.Concat(table[OAuth2]{
