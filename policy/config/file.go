@@ -237,6 +237,7 @@ type Circuit struct {
 	MinCalls     int           // fewer attempts in a window are not judged by ratio
 	FailureRatio float64       // of faults that opens the circuit, in (0, 1]
 	FailureRun   int           // faults of any kind in a row that open the circuit, if they go on for a second
+	Overdue      time.Duration // an attempt without an answer for longer may count as such a fault before its end; 0: none does
 	Slow         time.Duration // an attempt that took longer is slow
 	SlowRatio    float64       // of slow attempts that opens the circuit, in (0, 1]
 	Consecutive  int           // connections refused in a row that open the circuit

@@ -177,6 +177,7 @@ var circuitKeys = table[Circuit]{
 	integer("min_calls", func(c *Circuit) *int { return &c.MinCalls }, between(1, largest)),
 	share("failure_ratio", func(c *Circuit) *float64 { return &c.FailureRatio }, someUpToAll),
 	integer("failure_run", func(c *Circuit) *int { return &c.FailureRun }, between(1, largest)),
+	value("overdue", func(c *Circuit) *time.Duration { return &c.Overdue }, readDuration, upToAnHour),
 	duration("slow", func(c *Circuit) *time.Duration { return &c.Slow }),
 	share("slow_ratio", func(c *Circuit) *float64 { return &c.SlowRatio }, someUpToAll),
 	integer("consecutive", func(c *Circuit) *int { return &c.Consecutive }, between(1, largest)),

@@ -282,6 +282,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"no ratio", crm(`circuit.failure_ratio = 0`), `upstream.crm.circuit.failure_ratio = 0: must be more than 0 and at most 1 ("100%")`},
 		{"over one", crm(`circuit.slow_ratio = 1.1`), `upstream.crm.circuit.slow_ratio = 1.1: must be more than 0 and at most 1 ("100%")`},
 		{"answers kept for too long", crm(`stale_if_error = "25h"`), `upstream.crm.stale_if_error = "25h": must be between 0s, which is off, and 24h`},
+		{"long silence", crm(`circuit.overdue = "61m"`), `upstream.crm.circuit.overdue = "61m": must be between 0s and 1h`},
 		{"long ramp", crm(`circuit.ramp = "61m"`), `upstream.crm.circuit.ramp = "61m": must be between 0s and 1h`},
 		{"open longer than its most", crm(`circuit = { open = "2m", open_max = "1m" }`), `upstream.crm.circuit.open = "2m": must not be longer than open_max, which is 1m`},
 
@@ -499,6 +500,22 @@ func TestWindowFollowsTheLongestAttempt(t *testing.T) {
 	}
 }
 
+func TestOverdueFollowsTheLongestAttempt(t *testing.T) {
+	for _, tt := range []struct{ name, lines, want string }{
+		{"of the defaults", ``, "5s"},
+		{"that is short", `attempt_timeout = "2s"`, "1s"},
+		{"of a rule", "[[upstream.crm.rule]]\nmatch = \"GET\"\nattempt_timeout = \"1m\"", "15s"},
+		{"of a preset", `preset = "openai"`, "1m15s"},
+		{"written", `circuit.overdue = "2s"`, "2s"},
+		{"off", `circuit.overdue = "0s"`, "0s"},
+	} {
+		u := upstream(t, mustParse(t, crm(tt.lines)), "crm")
+		if got := config.Duration(u.Circuit.Overdue).String(); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestTheLongestPauseFollowsTheFirst(t *testing.T) {
 	for _, tt := range []struct{ name, lines, want string }{
 		{"of the defaults", ``, "10s"},
@@ -574,6 +591,30 @@ timeout = "70m"
 		"upstream.b.limit[1].max_wait: is longer than timeout (10s), which ends the wait before; make timeout longer, too",
 	}
 	if !slices.Equal(f.Warnings, want) {
+		t.Errorf("got %q, want %q", f.Warnings, want)
+	}
+}
+
+func TestHedgingWithoutABudgetEarnsAWarning(t *testing.T) {
+	f := mustParse(t, `
+[upstream.a]
+url   = "https://a.example"
+hedge = true
+retry = { attempts = 1, budget = "0%" }
+[[upstream.a.rule]]
+match = "GET /slow"
+hedge = false
+[[upstream.a.rule]]
+match = "GET /slower"
+hedge = true
+retry = { budget = "5%" }
+[upstream.b]
+url   = "https://b.example"
+hedge = true
+retry = { attempts = 1 }
+`)
+	const why = `: sends no second request: each takes a retry from the upstream's retry.budget, which is 0%; make it "10%"`
+	if want := []string{"upstream.a.hedge" + why, "upstream.a.rule[1].hedge" + why}; !slices.Equal(f.Warnings, want) {
 		t.Errorf("got %q, want %q", f.Warnings, want)
 	}
 }

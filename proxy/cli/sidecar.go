@@ -38,7 +38,7 @@ type sidecar struct {
 
 	storage *storage     // of tokens, and of how far quotas are spent
 	quotas  *quotaKeeper // which has the latter survive a restart
-	watch   *quotaWatch
+	watch   *watch
 }
 
 // start brings a sidecar up: it answers when start returns.
@@ -93,7 +93,7 @@ func (s *sidecar) serve() {
 		s.server.Serve(l.Listener, l.upstream, l.listen)
 	}
 	s.serveAdmin(s.adminPort)
-	s.watch = watchQuotas(s.states, s.alarms.book)
+	s.watch = startWatch(s.states, &quotaLook{book: s.alarms.book}, &circuitLook{book: s.alarms.book})
 }
 
 // states are those of the upstreams now.
