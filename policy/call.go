@@ -215,7 +215,7 @@ const (
 	// name, Reason "created", "replaced" or "removed". Of what another process did it is
 	// told where a connection in use is gone, or one in trouble works again.
 	EventConnection EventKind = "connection"
-	EventCircuit    EventKind = "circuit" // a circuit went From one state To another; open until Until
+	EventCircuit    EventKind = "circuit" // a circuit went From one state To another, open until Until: Reason is why, as CircuitStatus has its Cause
 	// EventOrder: an operator opened or closed the circuit Key, or with no Key all of the
 	// upstream, those to come too: To is what they are now, Until how long they stay open;
 	// zero is until an operator closes them.

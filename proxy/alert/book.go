@@ -58,19 +58,19 @@ func (b *Book) Override(overrides map[string]Override) {
 }
 
 // Raise says that there is trouble, or still is: then what is newest of it is kept, and
-// its first trace.
-func (b *Book) Raise(rule Rule, t Trouble) {
+// its first trace. It is not noted if the rule is off, or there is too much of it.
+func (b *Book) Raise(rule Rule, t Trouble) (noted bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	override := b.overrides[rule.Name]
 	if override.Off {
-		return
+		return false
 	}
 	k := key{rule.Name, t.Subject}
 	e := b.entries[k]
 	if e == nil {
 		if b.closed || len(b.entries) >= maxAlerts {
-			return
+			return false
 		}
 		e = b.begin(k, rule.follow(override))
 	}
@@ -79,8 +79,10 @@ func (b *Book) Raise(rule Rule, t Trouble) {
 	if e.Trace == "" {
 		e.Trace = t.Trace
 	}
+	e.Calls = max(e.Calls, t.Calls)
 	e.Count++
 	e.tell(b)
+	return true
 }
 
 // begin makes the entry of new trouble.
@@ -191,6 +193,17 @@ func (e *entry) stop() {
 	}
 }
 
+// Latest is what is known now of an alert that was told: the call that it began with has
+// ended meanwhile. One that is over is as it was told.
+func (b *Book) Latest(told Alert) Alert {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.entries[key{told.Rule, told.Subject}]; e != nil && e.Since.Equal(told.Since) {
+		return e.Alert
+	}
+	return told
+}
+
 // Active lists what lasts and was told, the newest first.
 func (b *Book) Active() []Alert {
 	b.mu.Lock()
@@ -205,6 +218,19 @@ func (b *Book) Active() []Alert {
 		return cmp.Or(y.Since.Compare(x.Since), cmp.Compare(x.Subject, y.Subject), cmp.Compare(x.Rule, y.Rule))
 	})
 	return active
+}
+
+// Lasts reports whether there is trouble of one of these rules with subject, told or not
+// yet, or not yet over for long enough.
+func (b *Book) Lasts(subject string, rules ...Rule) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, rule := range rules {
+		if b.entries[key{rule.Name, subject}] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // Has reports whether there is trouble, told or not yet, for which is is true.

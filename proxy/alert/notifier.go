@@ -34,6 +34,9 @@ type Settings struct {
 	// Secret gives what messages in our own form are signed with, anew for each. nil:
 	// they are not.
 	Secret func() (string, error)
+	// Latest gives what is known of an alert by the time that it is sent. nil: what was
+	// told.
+	Latest func(Alert) Alert
 	// Failed is told that a target did not take a message, after all tries; the error
 	// shows its host alone. Needed.
 	Failed func(error)
@@ -127,10 +130,24 @@ func (n *Notifier) deliver(q *queue) {
 	if target.kind == pagerDuty {
 		most = max(left, 1)
 	}
-	for _, message := range target.messages(q.take(most)) {
+	alerts, untold := q.take(most)
+	n.update(alerts)
+	for _, message := range target.messages(alerts, untold) {
 		q.allowance.spend(time.Now())
 		if err := n.send(q, target, message); err != nil {
 			n.set.Failed(fmt.Errorf("telling %s: %w", target.host, err))
+		}
+	}
+}
+
+// update brings alerts that last up to date.
+func (n *Notifier) update(alerts []Alert) {
+	if n.set.Latest == nil {
+		return
+	}
+	for i, a := range alerts {
+		if a.Ended == nil {
+			alerts[i] = n.set.Latest(a)
 		}
 	}
 }

@@ -40,6 +40,7 @@ type Trouble struct {
 	Detail  string // why
 	Action  string // what somebody can do about it; "": the title says it
 	Trace   string // the id of the trace of a call that met it; "": none is known
+	Calls   int    // how many calls have met it, where that is known otherwise than by Meet; else 0
 }
 
 // An Alert is a Trouble that somebody has to know of.

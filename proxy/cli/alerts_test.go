@@ -104,7 +104,7 @@ func TestReloadForgetsAlertsOfWhatIsGone(t *testing.T) {
 	defer r.halt()
 	for _, subject := range []string{"default", "connection acme", "connection of-the-store"} {
 		for _, upstream := range []string{"crm", "gone"} {
-			r.alarms.observe(policy.Event{Kind: policy.EventRefresh, Upstream: upstream, Key: subject, Reason: "dead"})
+			r.alarms.observe("", policy.Event{Kind: policy.EventRefresh, Upstream: upstream, Key: subject, Reason: "dead"})
 		}
 	}
 	writeFile(t, path, head+rotating(base, ""))
@@ -130,7 +130,7 @@ func TestReloadSaysWhoIsNotified(t *testing.T) {
 	if status, body := r.ask("POST", "/reload"); status != http.StatusOK {
 		t.Fatalf("reload: %d %s", status, body)
 	}
-	r.alarms.observe(policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: "acme", Reason: "dead"})
+	r.alarms.observe("", policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: "acme", Reason: "dead"})
 	r.halt()
 	if got := <-told; got != "/second" || len(told) > 0 {
 		t.Errorf("told %s and %d more, want /second alone", got, len(told))
@@ -146,9 +146,9 @@ func TestAlertEndsWithItsUpstream(t *testing.T) {
 	customersEnvironment(t)
 	r := launchUnstopped(t, layFile(t, path, document+customers("http://127.0.0.1:1")), document)
 	for _, key := range []string{"connection listed", "connection acme", "connection gone"} {
-		r.alarms.observe(policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: key, Reason: "dead"})
+		r.alarms.observe("", policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: key, Reason: "dead"})
 	}
-	r.alarms.observe(policy.Event{Kind: policy.EventRefresh, Upstream: "other", Key: "default", Reason: "dead"})
+	r.alarms.observe("", policy.Event{Kind: policy.EventRefresh, Upstream: "other", Key: "default", Reason: "dead"})
 	reload := func(document string, want int) {
 		t.Helper()
 		writeFile(t, path, document)
@@ -204,7 +204,7 @@ func TestAlertsFollowRefreshes(t *testing.T) {
 		{"ahead", "dead", "credential-dead"},
 		{"expired", "removed", ""}, // on purpose: there is nothing to reconnect
 	} {
-		a.observe(policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: "default", From: step.from, Reason: step.result})
+		a.observe("", policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: "default", From: step.from, Reason: step.result})
 		var active []string
 		for _, alert := range a.book.Active() {
 			active = append(active, alert.Rule)
