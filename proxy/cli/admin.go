@@ -60,7 +60,8 @@ func (s *sidecar) serveAdmin(listener net.Listener) {
 		Circuit: func(ctx context.Context, o admin.CircuitOrder) (any, error) {
 			return s.live.Load().OrderCircuits(ctx, policy.CircuitOrder(o))
 		},
-		Reload: s.reloader.Reload,
+		TestAlerts: s.alarms.test,
+		Reload:     s.reloader.Reload,
 		Ready: func() error {
 			if s.draining.Load() {
 				return errors.New("draining")

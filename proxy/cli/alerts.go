@@ -186,6 +186,20 @@ func (s *sidecar) alertSettings(file *config.File) (alert.Settings, error) {
 	}, err
 }
 
+// errNobody says that there is nobody to try the way to.
+var errNobody = errors.New("nobody is notified: alerts.notify is empty")
+
+// test tries the way to those who are notified.
+func (a *alarms) test(ctx context.Context) (any, error) {
+	a.mu.Lock()
+	notifier := a.notifier
+	a.mu.Unlock()
+	if notifier == nil {
+		return nil, errNobody
+	}
+	return notifier.Test(ctx), nil
+}
+
 // targets tells how it goes with those who are notified.
 func (a *alarms) targets() []alert.TargetStatus {
 	a.mu.Lock()

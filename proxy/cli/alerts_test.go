@@ -218,7 +218,7 @@ func TestAlertsFollowRefreshes(t *testing.T) {
 func TestStatusShowsTheNewestAlerts(t *testing.T) {
 	var out bytes.Buffer
 	printAlerts(&out, make([]alert.Alert, 12))
-	if got := strings.Count(out.String(), "ALERT for "); got != 10 || !strings.HasSuffix(out.String(), "and 2 more alerts: outrider status --json\n") {
+	if got := strings.Count(out.String(), "ALERT for "); got != 10 || !strings.HasSuffix(out.String(), "and 2 more alerts: outrider alerts\n") {
 		t.Errorf("it shows\n%s", out.String())
 	}
 	out.Reset()

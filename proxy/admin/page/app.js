@@ -61,14 +61,27 @@ function render() {
     : "No calls yet. " + (listen ? `Use http://${listen}/NAME/ as base URL, or set HTTP_PROXY=http://${listen}.` : "Point an application here and watch."));
 }
 
+// alertText says of an alert what is wrong, what to do, and which calls to look at.
+function alertText(alert) {
+  const lines = [`${alert.title} (since ${new Date(alert.since).toLocaleString()})`, alert.detail];
+  if (alert.action) lines.push("→ " + alert.action);
+  const met = [];
+  if (alert.calls) met.push(`${count(alert.calls)} ${alert.calls === 1 ? "call" : "calls"}`);
+  if (alert.trace) met.push(`such as trace ${alert.trace}`);
+  if (met.length) lines.push(met.join(", "));
+  return lines.join("\n");
+}
+
 // warnings are what somebody has to do something about.
 function warnings(state, latest) {
   const found = [];
   const refused = state.reload && state.reload.error;
   if (refused) found.push("The configuration on disk was refused; the one before still applies.\n" + refused);
-  for (const alert of (state.alerts || []).slice(0, 10)) found.push(`${alert.title} (since ${new Date(alert.since).toLocaleString()})\n${alert.detail}`);
-  const more = (state.alerts || []).length - 10;
-  if (more > 0) found.push(`And ${more} more alerts: /api/status`);
+  const alerts = (state.alerts || []).filter((alert) => alert.rule !== "reload-refused"); // which is above, whole
+  for (const alert of alerts.slice(0, 10)) found.push(alertText(alert));
+  const more = alerts.length - 10;
+  if (more > 0) found.push(`And ${more} more alerts: outrider alerts`);
+  for (const target of state.notified || []) if (target.failing) found.push(`Alerts do not reach ${target.target || "a notification URL"}, since ${new Date(target.failing).toLocaleString()}\n${target.error}`);
   const closed = latest.filter((call) => call.problem === "interception-failed");
   if (closed.length) found.push(`Of the latest calls, ${closed.length} could not be opened, and did not get through. The last: ${closed[0].host}\n${closed[0].error}`);
   return found;
