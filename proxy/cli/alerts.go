@@ -113,22 +113,29 @@ func (a *alarms) ended(r *telemetry.Record) {
 	}
 	a.calls.count(r, time.Now())
 	a.handshakes(r)
+	if met := metBy(r); met != nil {
+		a.book.Meet(r.TraceID, met)
+	}
+}
+
+// metBy tells the alerts that a call has met; nil: it met none.
+func metBy(r *telemetry.Record) func(alert.Alert) bool {
+	of := func(rules []alert.Rule, subject string) func(alert.Alert) bool {
+		return func(a alert.Alert) bool { return isOneOf(rules, a.Rule) && strings.HasPrefix(a.Subject, subject) }
+	}
 	switch {
 	case r.Problem == "credential-unavailable":
-		a.book.Meet(r.TraceID, metCredential(r))
-	case r.Problem == "circuit-open" || upstreamFailed(r):
-		a.book.Meet(r.TraceID, func(met alert.Alert) bool {
-			return isOneOf(circuitRules, met.Rule) && strings.HasPrefix(met.Subject, marked(r.Upstream, circuitMark, "")) || met.Rule == errorsHigh.Name && met.Subject == callsSubject(r.Upstream)
-		})
+		return metCredential(r)
+	case r.Problem == "circuit-open":
+		return of(circuitRules, marked(r.Upstream, circuitMark, ""))
+	case upstreamFailed(r):
+		return of([]alert.Rule{errorsHigh}, callsSubject(r.Upstream))
 	case r.Class == policy.ClassExhausted:
-		a.book.Meet(r.TraceID, func(met alert.Alert) bool {
-			return met.Rule == quotaExhausted.Name && strings.HasPrefix(met.Subject, quotaSubject(r.Upstream, ""))
-		})
+		return of([]alert.Rule{quotaExhausted}, quotaSubject(r.Upstream, ""))
 	case r.Class == policy.ClassThrottled:
-		a.book.Meet(r.TraceID, func(met alert.Alert) bool {
-			return met.Rule == throttled.Name && met.Subject == callsSubject(r.Upstream)
-		})
+		return of([]alert.Rule{throttled}, callsSubject(r.Upstream))
 	}
+	return nil
 }
 
 // follow has a configuration that is live now say who is notified. What waits for the

@@ -70,6 +70,14 @@ func TestCredentialThatEndsIsAnAlertAWeekBefore(t *testing.T) {
 	})
 }
 
+func TestCheckSaysWhenACredentialEnds(t *testing.T) {
+	t.Setenv("KEY", "a-key-that-ends")
+	path := layFile(t, filepath.Join(t.TempDir(), "config.toml"), "[upstream.crm]\nurl = \"https://crm.test\"\nauth = { type = \"bearer\", token = \"env:KEY\", expires = \"2027-01-31\" }\n")
+	if code, said, errs := commandLine("", "check", "--config", path); code != 0 || !strings.Contains(said, "bearer, from env:KEY, until 2027-01-31 00:00 UTC\n") {
+		t.Errorf("check ends with %d: %s%s", code, said, errs)
+	}
+}
+
 // endingCertificate makes a certificate, with its key, in a file.
 func endingCertificate(t *testing.T, path string, lifetime time.Duration) *x509.Certificate {
 	t.Helper()

@@ -46,7 +46,8 @@ func TestDeadGrantIsAnAlert(t *testing.T) {
 	if lines := r.logged("alert"); len(lines) != 1 || lines[0]["title"] != "Reconnect crm" || lines[0]["level"] != "ERROR" {
 		t.Errorf("logged %v", lines)
 	}
-	if len(told) != 1 || !strings.Contains(told[0], `"rule":"credential-dead","severity":"critical","subject":"crm","title":"Reconnect crm"`) {
+	if len(told) != 1 || !strings.Contains(told[0], `"rule":"credential-dead","severity":"critical","subject":"crm","title":"Reconnect crm"`) ||
+		!strings.Contains(told[0], `"action":"Put a new one where the configuration reads it; it is read again within seconds.","trace":"`) || !strings.Contains(told[0], `"calls":3`) {
 		t.Errorf("told %q", told)
 	}
 	if all := out.String() + r.log.String() + strings.Join(told, ""); strings.Contains(all, "canary") {
