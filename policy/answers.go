@@ -74,7 +74,7 @@ func (u *Upstream) found(keys keys, observe func(context.Context, Event)) answer
 					observe(req.Context(), Event{Kind: EventReplenished, Upstream: u.Config.Name, Key: key})
 				}
 			}
-		case f == nil && resp.StatusCode < http.StatusBadRequest && u.exhausted.some():
+		case meaning(f) == "" && resp.StatusCode < http.StatusBadRequest && u.exhausted.some():
 			key := keys.credential(req)
 			if u.exhausted.succeeded(key, req.Method, begun) {
 				observe(req.Context(), Event{Kind: EventReplenished, Upstream: u.Config.Name, Key: key})
@@ -91,18 +91,40 @@ func meaning(f *answer.Finding) answer.Meaning {
 	return f.Meaning
 }
 
-// answerForRetry is what an answer means for another attempt.
-func answerForRetry(req *http.Request, _ *http.Response) retry.Answer {
-	f := finding(req.Context())
-	switch meaning(f) {
-	case answer.Exhausted:
-		return retry.Answer{Meaning: retry.AsFinal, Reason: f.String()}
-	case answer.Refused:
-		return retry.Answer{Meaning: retry.AsFinal}
-	case answer.Throttled, answer.Busy:
-		return retry.Answer{Meaning: retry.AsThrottle, After: f.After, Reason: f.String()}
+// answerForRetry is what an answer means for another attempt of a call that passes these
+// quotas.
+func answerForRetry(passes []table) func(*http.Request, *http.Response) retry.Answer {
+	learns, spoken := slices.ContainsFunc(passes, func(q table) bool { return q.Learn }), spoken(passes)
+	return func(req *http.Request, resp *http.Response) retry.Answer {
+		f := finding(req.Context())
+		switch meaning(f) {
+		case answer.Exhausted:
+			return retry.Answer{Meaning: retry.AsFinal, Reason: f.String()}
+		case answer.Refused:
+			return retry.Answer{Meaning: retry.AsFinal}
+		case answer.Throttled, answer.Busy:
+			return retry.Answer{Meaning: retry.AsThrottle, After: f.After, Unprocessed: f.Unprocessed, Reason: f.String()}
+		}
+		if after := spentFor(resp, spoken, time.Now()); learns && after > 0 {
+			return retry.Answer{Meaning: retry.AsThrottle, After: after, Reason: "throttled: nothing left"}
+		}
+		return retry.Answer{}
 	}
-	return retry.Answer{}
+}
+
+// spentFor is for how long nothing is left of a quota, by a 403 that names the time; 0: it is
+// another answer, or does not say so. GitHub and those who answer as it does refuse by 403
+// what others refuse by 429. One about permission may come with the last call of a quota,
+// too: then that is found out after the reset, before which no call could have gone.
+func spentFor(resp *http.Response, spoken *quota.Dialect, now time.Time) time.Duration {
+	if resp.StatusCode != http.StatusForbidden {
+		return 0
+	}
+	until, spent := quota.Exhausted(quota.Parse(resp.Header, now, spoken), resp.StatusCode, false, now)
+	if !spent || until.IsZero() {
+		return 0
+	}
+	return until.Sub(now)
 }
 
 // likeThrottle reports whether an answer is for retries what a 429 is.
@@ -111,16 +133,23 @@ func likeThrottle(a config.Answer) bool {
 	return means == answer.Throttled || means == answer.Busy
 }
 
+// ofPoints reports whether an answer is GraphQL's to a query that it has not begun.
+func ofPoints(a config.Answer) bool { return a.GraphQL && likeThrottle(a) }
+
 // answerForLimit is what an answer means for its quota.
 func answerForLimit(req *http.Request, _ *http.Response) limit.Answer {
 	f := finding(req.Context())
-	switch meaning(f) {
-	case answer.Exhausted:
-		return limit.Answer{Meaning: limit.Exhausted, After: f.After}
-	case answer.Throttled:
-		return limit.Answer{Meaning: limit.Throttled, After: f.After}
-	case answer.Busy, answer.Refused:
-		return limit.Answer{Meaning: limit.Unrelated}
+	if f == nil {
+		return limit.Answer{}
 	}
-	return limit.Answer{}
+	said := limit.Answer{After: f.After, Points: f.Points}
+	switch f.Meaning {
+	case answer.Exhausted:
+		said.Meaning = limit.Exhausted
+	case answer.Throttled:
+		said.Meaning = limit.Throttled
+	case answer.Busy, answer.Refused:
+		said.Meaning = limit.Unrelated
+	}
+	return said
 }

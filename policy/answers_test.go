@@ -18,7 +18,7 @@ import (
 
 // A refusal is an answer as a provider sends it, and what has to come of it.
 type refusal struct {
-	preset, name string
+	preset, name string // no preset: ""
 	status       int
 	header       string // "Name: value", one a line
 	body         string
@@ -87,6 +87,8 @@ var refusals = []refusal{
 		outcome{policy.ClassAuth, forbidden, forbidden, 0, ""}},
 
 	{"shopify", "points", 200, "", `{"errors":[{"message":"Throttled","extensions":{"code":"THROTTLED"}}],"extensions":{"cost":{"requestedQueryCost":500,"throttleStatus":{"maximumAvailable":1000,"currentlyAvailable":400,"restoreRate":50}}}}`,
+		outcome{policy.ClassThrottled, again("2s"), again("2s"), 2 * time.Second, ""}},
+	{"shopify", "points, of a query that has begun", 200, "", `{"errors":[{"message":"Throttled","extensions":{"code":"THROTTLED"}}],"data":{"a":1},"extensions":{"cost":{"requestedQueryCost":500,"actualQueryCost":20,"throttleStatus":{"maximumAvailable":1000,"currentlyAvailable":400,"restoreRate":50}}}}`,
 		outcome{policy.ClassThrottled, again("2s"), once + "200", 2 * time.Second, ""}},
 	{"shopify", "points, and not how many", 200, "", `{"errors":[{"message":"Throttled","extensions":{"code":"THROTTLED"}}]}`,
 		outcome{policy.ClassThrottled, again("714.285714ms"), once + "200", 0, ""}},
@@ -109,6 +111,15 @@ var refusals = []refusal{
 
 	{"atlassian", "writes to one issue", 429, "Retry-After: 5\nRateLimit-Reason: jira-per-issue-on-write", `{}`,
 		outcome{policy.ClassBusy, again("5s"), limited, 0, ""}},
+	{"", "a quota that is spent", 403, "X-RateLimit-Limit: 100\nX-RateLimit-Remaining: 0\nX-RateLimit-Reset: in 120s", `{}`,
+		outcome{policy.ClassThrottled, again("2m0s"), forbidden, 2 * time.Minute, ""}},
+	{"", "a quota that is spent, for longer than the call lasts", 403, "X-RateLimit-Limit: 100\nX-RateLimit-Remaining: 0\nX-RateLimit-Reset: in 1200s", `{}`,
+		outcome{policy.ClassThrottled, forbidden, forbidden, 20 * time.Minute, ""}},
+	{"", "a quota that is spent until nobody knows when", 403, "X-RateLimit-Limit: 100\nX-RateLimit-Remaining: 0", `{}`,
+		outcome{policy.ClassAuth, forbidden, forbidden, 0, ""}},
+	{"", "no permission", 403, "X-RateLimit-Limit: 100\nX-RateLimit-Remaining: 1\nX-RateLimit-Reset: in 120s", `{}`,
+		outcome{policy.ClassAuth, forbidden, forbidden, 0, ""}},
+
 	{"atlassian", "the points of an hour", 429, "Retry-After: 50\nRateLimit-Reason: jira-quota-tenant-based", `{}`,
 		outcome{policy.ClassThrottled, again("50s"), limited, 50 * time.Second, ""}},
 }
@@ -133,7 +144,7 @@ func (r *refusal) met(t *testing.T, method, body string) (told string, got outco
 	provider := policytest.NewUpstream(t, r.step(), policytest.Step{Status: 200, Body: "fine"})
 	rig := newRig(t, provider)
 	rig.env.Jitter = policytest.Jitter(0)
-	set := rig.compile(fmt.Sprintf("[upstream.api]\npreset = %q\nurl = \"https://api.test\"\ntimeout = \"10m\"\n", r.preset), nil)
+	set := rig.compile(withPreset(r.preset)+"timeout = \"10m\"\n", nil)
 	answers := policytest.NewUpstream(t, r.step())
 	got.class = classOf(t, rig, answers, r.preset)
 
@@ -170,7 +181,7 @@ func (r *refusal) met(t *testing.T, method, body string) (told string, got outco
 func classOf(t *testing.T, rig *rig, provider http.RoundTripper, preset string) policy.Class {
 	whole := newRig(t, provider)
 	whole.env.Jitter = rig.env.Jitter
-	set := whole.compile(fmt.Sprintf("[upstream.api]\npreset = %q\nurl = \"https://api.test\"\nretry.attempts = 1\n", preset), nil)
+	set := whole.compile(withPreset(preset)+"retry.attempts = 1\n", nil)
 	u, _ := set.ByName("api")
 	c := &policy.Call{Upstream: "api"}
 	req := policytest.NewRequest(t, "GET", "https://api.test/x", "")
@@ -181,6 +192,15 @@ func classOf(t *testing.T, rig *rig, provider http.RoundTripper, preset string) 
 	}
 	defer resp.Body.Close()
 	return policy.Classify(ctx, resp, nil)
+}
+
+// withPreset is an upstream with a preset, or without one.
+func withPreset(name string) string {
+	const upstream = "[upstream.api]\nurl = \"https://api.test\"\n"
+	if name == "" {
+		return upstream
+	}
+	return upstream + fmt.Sprintf("preset = %q\n", name)
 }
 
 // step is the refusal as an answer of now: "in 120s" is an epoch.
@@ -218,6 +238,18 @@ func presetsWithAnswers() (names []string) {
 		}
 	}
 	return names
+}
+
+// Who is not to listen to the provider does not wait for its reset, either.
+func TestSpentQuotaIsNotWaitedForWhereNothingIsLearned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := refusal{status: 403, header: "X-RateLimit-Limit: 100\nX-RateLimit-Remaining: 0\nX-RateLimit-Reset: in 20s"}
+		provider := policytest.NewUpstream(t, r.step(), policytest.Step{Status: 200})
+		answer, _ := call(t, newRig(t, provider).compile(plain+"limit = { rate = \"100/s\", learn = false }", nil), "GET", "/", "")
+		if answer.Status != 403 || answer.Took != 0 {
+			t.Errorf("answer %+v", answer)
+		}
+	})
 }
 
 const explained = plain + `

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strings"
@@ -93,6 +94,8 @@ func (q *QuotaForecast) reason() string {
 	case q.Why == "rate":
 		rate, _, _ := strings.Cut(q.Limit, ",")
 		return q.whose(rate) + " is spent"
+	case known != nil && known.Each > known.Remaining:
+		return fmt.Sprintf("%s has %.0f %s left of the %.0f that a call needs%s", q.whose(q.Bucket), math.Floor(known.Remaining), known.Unit, known.Each, known.until())
 	case known != nil && known.Remaining >= 1:
 		return "what is left of " + q.whose(q.Bucket) + " is stretched" + known.until()
 	default:

@@ -38,28 +38,29 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 	if p.Auth.Type == "passthrough" {
 		credential = "passthrough"
 	}
-	again := c.retry(u, key, p.Retry)
-	hedged := c.hedge(u, match, p)
 	passes := slices.Concat(extra, own) // those of the rule first: see Upstream.way
+	again := c.retry(u, key, p.Retry, passes)
+	hedged := c.hedge(u, match, p)
 	means := c.answers(key, p, passes)
 	old := c.staleStage(u, p)
 	build := func(source auth.Source, keys keys) Chain {
 		if signing, ok := source.(*auth.SigV4); ok && signing != nil {
 			source = signing.WithReplayBody(p.ReplayBody)
 		}
+		way := u.way(passes, p.Cost, keys)
 		chain := append(make(Chain, 0, 10), deadline(p.Timeout))
 		if old != nil {
 			chain = append(chain, Stage{"stale", old.Wrap(keys.credential)})
 		}
 		if again != nil {
-			chain = append(chain, Stage{"retry", again.Wrap})
+			chain = append(chain, Stage{"retry", again.WrapBefore(u.late(way))})
 		}
 		if hedged != nil {
 			chain = append(chain, Stage{"hedge", hedged.Wrap(u.mayHedge(keys))})
 		}
 		chain = append(chain, Stage{"auth", auth.Wrap(source, guard)}, Stage{"circuit", u.circuit.Wrap(keys.credential)})
 		if len(passes) > 0 {
-			chain = append(chain, Stage{"limit", u.quotas.Wrap(u.way(passes, p.Cost, keys))})
+			chain = append(chain, Stage{"limit", u.quotas.Wrap(way)})
 		}
 		if means != nil {
 			chain = append(chain, Stage{"answer", means.Wrap(u.found(keys, c.env.Observe))}) //nolint:bodyclose // it is told of the answer; the caller closes it
@@ -118,12 +119,12 @@ func endCall(call *Call, e retry.Event) {
 	}
 }
 
-func (c *compiler) retry(u *Upstream, key string, cfg config.Retry) *retry.Stage {
+func (c *compiler) retry(u *Upstream, key string, cfg config.Retry, passes []table) *retry.Stage {
 	name, observe := u.Config.Name, c.env.Observe
 	stage, err := retry.New(retry.Settings{
 		Attempts: cfg.Attempts, Base: cfg.Base, Cap: cfg.Cap, Statuses: cfg.Statuses, Unprocessed: cfg.Unprocessed,
 		IdempotencyHeader: cfg.IdempotencyHeader, MintKey: cfg.MintKey,
-		NewKey: c.env.NewKey, Jitter: c.env.Jitter, Budget: u.budget, Answer: answerForRetry,
+		NewKey: c.env.NewKey, Jitter: c.env.Jitter, Budget: u.budget, Answer: answerForRetry(passes), //nolint:bodyclose // it reads no body
 		Repeats: u.repeats, Caller: requester, Account: customer,
 		OnMint: func(ctx context.Context, key string) {
 			if call := CallFrom(ctx); call != nil {

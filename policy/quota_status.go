@@ -34,6 +34,8 @@ type LearnedStatus struct {
 	Reset     *time.Time `json:"reset,omitempty"`  // when all is back that is spent, as far as answers tell; nil: unknown, or nothing is spent
 	Window    float64    `json:"window,omitempty"` // in how many seconds all comes back; 0: unknown
 	Shape     string     `json:"shape"`            // how it comes back: "window" at once, "rolling" each call by itself, "bucket" little by little
+	Unit      string     `json:"unit,omitempty"`   // what it counts: "requests", "tokens", "points"…; "": unknown
+	Each      float64    `json:"each,omitempty"`   // how much a call is taken to need, where answers tell it of each; 0: they do not
 }
 
 // quotaStatus is the state of a quota of a table, or of one of its buckets.
@@ -51,7 +53,7 @@ func quotaStatus(l config.Limit, s limit.State) QuotaStatus {
 	if known := s.Learned; known != nil {
 		q.Learned = &LearnedStatus{
 			Limit: known.Limit, Remaining: known.Remaining, Reset: future(known.Reset.Local()),
-			Window: known.Window.Seconds(), Shape: known.Shape,
+			Window: known.Window.Seconds(), Shape: known.Shape, Unit: string(known.Unit), Each: known.Each,
 		}
 		if known.Limit > 0 {
 			q.Utilization = share(known.Limit-known.Remaining, known.Limit)

@@ -45,6 +45,9 @@ func forecastRetries(req *http.Request, plan *Plan) (string, []RetryForecast) {
 		verdict := retry.Final
 		if slices.Contains(cfg.Statuses, http.StatusTooManyRequests) {
 			verdict = retry.Listed
+			if slices.ContainsFunc(plan.Policy.Answers, ofPoints) {
+				add("answered THROTTLED by GraphQL, with its cost", class, retry.Answered, retry.Unprocessed)
+			}
 		}
 		add("answered what means throttled or busy", class, retry.Answered, verdict)
 	}

@@ -47,7 +47,7 @@ func TestLearnedQuotaIsARowOfItsOwn(t *testing.T) {
 		}
 		want := `[{"key":"api.test","limit":"learned","tokens":0,"room":0,"active":0,"waiting":0,"line":{"high":0,"normal":0,"low":0}},` +
 			`{"key":"api.test","bucket":"core","limit":"learned","learned":{"limit":5000,"remaining":4000,"reset":"` +
-			reset.Local().Format(time.RFC3339) + `","shape":"window"},"utilization":0.2,` +
+			reset.Local().Format(time.RFC3339) + `","shape":"window","unit":"requests"},"utilization":0.2,` +
 			`"tokens":0,"room":0,"active":0,"waiting":0,"line":{"high":0,"normal":0,"low":0}}]`
 		if string(got) != want {
 			t.Errorf("status is\n%s, want\n%s", got, want)

@@ -13,6 +13,7 @@ import (
 
 	"outrider/policy/answer"
 	"outrider/policy/policytest"
+	"outrider/policy/quota"
 )
 
 // Where a word is found in a body, and which.
@@ -153,11 +154,54 @@ func TestAfter(t *testing.T) {
 	}
 }
 
-func TestGraphQLThatWentThroughIsNoThrottle(t *testing.T) {
-	rule := answer.Rule{Statuses: []int{200}, GraphQL: true, Means: answer.Throttled}
-	body := `{"data":{},"extensions":{"cost":{"requestedQueryCost":5,"throttleStatus":{"maximumAvailable":1000,"currentlyAvailable":995,"restoreRate":50}}}}`
-	if got := through(t, answer.Settings{Rules: []answer.Rule{rule}}, jsonStep(200, body)).found; got != nil {
-		t.Errorf("found %+v", got)
+// A query that went through means nothing else than its status says, and tells of its
+// points all the same: plain or packed, and whatever rule after that fits.
+func TestGoodAnswerOfGraphQLTellsOfItsPoints(t *testing.T) {
+	graphql := answer.Rule{Statuses: []int{200}, GraphQL: true, Means: answer.Throttled}
+	code := answer.Rule{Statuses: []int{200}, Field: "errors.extensions.code", Values: []string{"ACCESS_DENIED"}, Means: answer.Refused}
+	const cost = `"extensions":{"cost":{"requestedQueryCost":12,"actualQueryCost":5,"throttleStatus":{"maximumAvailable":1000,"currentlyAvailable":995,"restoreRate":50}}}}`
+	for name, test := range map[string]struct {
+		rules  []answer.Rule
+		status int
+		body   string
+		packed bool
+		points bool
+		means  answer.Meaning
+	}{
+		"plain":               {[]answer.Rule{graphql}, 200, `{"data":{},` + cost, false, true, ""},
+		"by gzip":             {[]answer.Rule{graphql}, 200, `{"data":{},` + cost, true, true, ""},
+		"of another meaning":  {[]answer.Rule{graphql, code}, 200, `{"errors":[{"extensions":{"code":"ACCESS_DENIED"}}],` + cost, false, true, answer.Refused},
+		"without any":         {[]answer.Rule{graphql}, 200, `{"data":{}}`, false, false, ""},
+		"in a text":           {[]answer.Rule{graphql}, 200, `{"data":"throttleStatus"}`, false, false, ""},
+		"of another status":   {[]answer.Rule{graphql}, 201, `{"data":{},` + cost, false, false, ""},
+		"nobody asks for":     {[]answer.Rule{code}, 200, `{"data":{},` + cost, false, false, ""},
+		"behind much data":    {[]answer.Rule{graphql, code}, 200, `{"data":"` + strings.Repeat("x", 300<<10) + `",` + cost, true, true, ""},
+		"longer than is read": {[]answer.Rule{graphql}, 200, `{"data":"` + strings.Repeat("x", 512<<10) + `",` + cost, false, false, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			step := jsonStep(test.status, test.body)
+			if test.packed {
+				step.Header["Content-Encoding"], step.Body = []string{"gzip"}, zipped(test.body)
+			}
+			got := through(t, answer.Settings{Rules: test.rules}, step)
+			if got.body != step.Body {
+				t.Errorf("%s: the body goes on as %q", name, got.body)
+			}
+			f := got.found
+			if !test.points && test.means == "" {
+				if f != nil {
+					t.Errorf("%s: found %+v", name, f)
+				}
+				return
+			}
+			want := quota.View{
+				Bucket: "graphql", Unit: quota.Points, Limit: quota.Known(1000), Remaining: quota.Known(995),
+				Reset: time.Now().Add(100 * time.Millisecond), Refill: quota.Gradual, Restore: 50, Asked: quota.Known(12), Taken: quota.Known(5),
+			}
+			if f == nil || f.Meaning != test.means || f.Points == nil || *f.Points != want {
+				t.Errorf("%s: found %+v, want %q and %+v", name, f, test.means, want)
+			}
+		})
 	}
 }
 

@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	longest  = 64 << 10        // bytes of a body that are read, and of what it unpacks to
+	longest  = 64 << 10        // bytes of a body that are read, and of what it unpacks to; see look.longest
 	patience = 2 * time.Second // for which it is waited for
 	chunk    = 4 << 10         // bytes that are read at a time
 )
 
-// text reads the body of an answer, if it is short JSON and comes within d; it is nil
-// otherwise. The answer to go on with is the one that is returned: what was read is in
+// text reads the body of an answer, if it is JSON of at most most bytes and comes within
+// d; it is nil otherwise. The answer to go on with is the one that is returned: what was read is in
 // front of its body.
-func text(resp *http.Response, d time.Duration) (*http.Response, []byte) {
+func text(resp *http.Response, most int, d time.Duration) (*http.Response, []byte) {
 	packed := false
 	switch strings.ToLower(resp.Header.Get("Content-Encoding")) {
 	case "", "identity":
@@ -30,16 +30,16 @@ func text(resp *http.Response, d time.Duration) (*http.Response, []byte) {
 	default:
 		return resp, nil
 	}
-	if resp.Body == nil || resp.Body == http.NoBody || resp.ContentLength > longest || !isJSON(resp.Header.Get("Content-Type")) || d <= 0 {
+	if resp.Body == nil || resp.Body == http.NoBody || resp.ContentLength > int64(most) || !isJSON(resp.Header.Get("Content-Type")) || d <= 0 {
 		return resp, nil
 	}
-	b := newReadAhead(resp)
+	b := newReadAhead(resp, most)
 	whole, ok := b.whole(d)
 	if !ok {
 		return &b.resp, nil
 	}
 	if packed {
-		whole = unpacked(whole)
+		whole = unpacked(whole, most)
 	}
 	return &b.resp, bytes.TrimPrefix(whole, []byte("\xef\xbb\xbf")) // a byte order mark may be ignored (RFC 8259 section 8.1)
 }
@@ -51,13 +51,13 @@ func isJSON(contentType string) bool {
 }
 
 // unpacked is what was compressed by gzip; nil if it was not, or is too long.
-func unpacked(b []byte) []byte {
+func unpacked(b []byte, most int) []byte {
 	r, err := gzip.NewReader(bytes.NewReader(b))
 	if err != nil {
 		return nil
 	}
-	plain, err := io.ReadAll(io.LimitReader(r, longest+1))
-	if err != nil || len(plain) > longest {
+	plain, err := io.ReadAll(io.LimitReader(r, int64(most)+1))
+	if err != nil || len(plain) > most {
 		return nil
 	}
 	return plain
@@ -65,7 +65,7 @@ func unpacked(b []byte) []byte {
 
 // A readAhead is a body whose beginning was read before anybody asked for it. A
 // goroutine reads, so that nobody has to wait for more than they want to; it ends with
-// the body, after longest bytes, or with the read that is under way when stop is set.
+// the body, after most bytes, or with the read that is under way when stop is set.
 //
 // The last read of a body writes into the trailers of its answer. So its reader has an
 // answer with trailers of its own, which come when it has read to the end.
@@ -73,6 +73,7 @@ type readAhead struct {
 	body io.ReadCloser
 	from *http.Response // whose body it was
 	resp http.Response  // that its reader has
+	most int            // bytes that are read
 	left chan struct{}  // closed when the goroutine has left body to its reader
 
 	mu    sync.Mutex
@@ -81,8 +82,8 @@ type readAhead struct {
 	stop  bool   // nobody waits for more
 }
 
-func newReadAhead(from *http.Response) *readAhead {
-	b := &readAhead{body: from.Body, from: from, resp: *from, left: make(chan struct{})}
+func newReadAhead(from *http.Response, most int) *readAhead {
+	b := &readAhead{body: from.Body, from: from, resp: *from, most: most, left: make(chan struct{})}
 	b.resp.Body, b.resp.Trailer = b, from.Trailer.Clone()
 	return b
 }
@@ -100,7 +101,7 @@ func (b *readAhead) whole(d time.Duration) ([]byte, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.stop = true
-	return b.begin, b.err == io.EOF && len(b.begin) <= longest
+	return b.begin, b.err == io.EOF && len(b.begin) <= b.most
 }
 
 func (b *readAhead) run() {
@@ -110,7 +111,7 @@ func (b *readAhead) run() {
 		n, err := b.body.Read(buffer)
 		b.mu.Lock()
 		b.begin, b.err = append(b.begin, buffer[:n]...), err
-		more = err == nil && len(b.begin) <= longest && !b.stop
+		more = err == nil && len(b.begin) <= b.most && !b.stop
 		b.mu.Unlock()
 	}
 }

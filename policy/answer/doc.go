@@ -14,11 +14,12 @@
 //
 // A header costs a look. A body is read only of an answer whose status a Rule names,
 // that is JSON, and that no Rule before it has explained; at most 64 KiB, since an
-// answer that refuses is short, and for at most two seconds. A longer or slower body is
-// passed on with what was read in front, and means what its status says. One that is
-// compressed by gzip is unpacked for reading alone. Other codings are not asked for, where
-// a Rule looks into bodies: a decoder of each would be at the mercy of whoever answers (165
-// bytes of br cost 17 MB and a tenth of a second).
+// answer that refuses is short, and for at most two seconds. Where a Rule is about GraphQL,
+// these are good answers, which tell of their points (Finding.Points), and it is 512 KiB.
+// A longer or slower body is passed on with what was read in front, and means what its
+// status says. One that is compressed by gzip is unpacked for reading alone. Other codings
+// are not asked for, where a Rule looks into bodies: a decoder of each would be at the
+// mercy of whoever answers (165 bytes of br cost 17 MB and a tenth of a second).
 //
 // Nothing of a body is kept or shown: a Finding has the words of its Rule, which come
 // from the configuration.

@@ -14,7 +14,7 @@ type glance struct {
 func newGlance(r *Rule) glance {
 	words := r.Values
 	if r.GraphQL {
-		words = []string{throttled}
+		words = []string{"throttleStatus"} // without which nothing is told of points
 	}
 	var g glance
 	for _, word := range words {

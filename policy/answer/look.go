@@ -20,11 +20,24 @@ type look struct {
 	read     bool
 	body     []byte // nil: it says nothing
 	parsed   bool
-	document any // see json
+	document any         // see json
+	points   *quota.View // that a pattern has come across; nil: none
 }
 
 // throttled is what GraphQL says of a query that costs more points than there are.
 const throttled = "THROTTLED"
+
+// finding is what there is to tell of the answer; nil: nothing.
+func (l *look) finding() *Finding {
+	f := l.find()
+	if f == nil && l.points != nil {
+		f = new(Finding)
+	}
+	if f != nil {
+		f.Points = l.points
+	}
+	return f
+}
 
 // find tries the patterns in their order.
 func (l *look) find() *Finding {
@@ -45,11 +58,13 @@ func (l *look) at(p *pattern) *Finding {
 	var word string
 	var fits bool
 	var points time.Duration
+	undone := false
 	switch {
 	case p.GraphQL:
 		word = throttled
 		if l.load(); p.glance.passes(l.body) {
-			points, fits = l.points()
+			points, fits = l.throttle()
+			undone = fits && !l.points.Taken.Known
 		}
 	case p.Header != "":
 		word, fits = p.inHeader(l.resp.Header)
@@ -61,18 +76,22 @@ func (l *look) at(p *pattern) *Finding {
 	if !fits {
 		return nil
 	}
-	return &Finding{Meaning: p.Means, Word: word, After: l.after(p, points, time.Now())}
+	return &Finding{Meaning: p.Means, Word: word, After: l.after(p, points, time.Now()), Unprocessed: undone}
 }
 
-// points reports whether a query of GraphQL was refused, and how long it takes until
-// there are as many points as it wanted: (wanted - available) / restored in a second.
-func (l *look) points() (wait time.Duration, refused bool) {
+// throttle reports whether a query of GraphQL was refused, and how long it takes until
+// there are as many points as it asked for: (asked - available) / restored in a second.
+// What is said of points is kept, also of a query that was not.
+func (l *look) throttle() (wait time.Duration, refused bool) {
 	now := time.Now()
 	t, ok := quota.ParseThrottle(l.body, now)
-	if !ok || !t.Refused {
+	if !ok {
 		return 0, false
 	}
-	if back := t.View.Back(t.Wanted, now); back.After(now) {
+	if l.points = &t.View; !t.Refused {
+		return 0, false
+	}
+	if back := t.View.Back(t.View.Asked.N, now); back.After(now) {
 		wait = back.Sub(now)
 	}
 	return wait, true
@@ -98,12 +117,23 @@ func (l *look) load() {
 	if end, ok := l.ctx.Deadline(); ok {
 		d = min(d, end.Sub(now)/2)
 	}
-	l.resp, l.body = text(l.resp, d) //nolint:bodyclose // it is that of the answer, which goes on
+	l.resp, l.body = text(l.resp, l.longest(), d) //nolint:bodyclose // it is that of the answer, which goes on
 }
 
-// json is the body that was loaded, as JSON; nil: it is none.
+// longest is how many bytes of the body are read. Those that GraphQL is asked for carry
+// data; what refuses is short.
+func (l *look) longest() int {
+	asked := func(p pattern) bool { return p.GraphQL && slices.Contains(p.Statuses, l.resp.StatusCode) }
+	if slices.ContainsFunc(l.stage.patterns, asked) {
+		return quota.MaxThrottleBody
+	}
+	return longest
+}
+
+// json is the body that was loaded, as JSON; nil: it is none, or longer than one that
+// refuses.
 func (l *look) json() any {
-	if !l.parsed {
+	if !l.parsed && len(l.body) <= longest {
 		l.parsed, l.document = true, parse(l.body)
 	}
 	return l.document

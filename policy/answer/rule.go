@@ -32,7 +32,7 @@ type Rule struct {
 	Header string
 
 	// GraphQL is about answers that say THROTTLED and how many points are left: see
-	// quota.ParseThrottle.
+	// quota.ParseThrottle. What they and the good ones say of points is in the Finding.
 	GraphQL bool
 
 	// Values are what the field has to be, and Contains what it has to have in it,

@@ -28,12 +28,20 @@ type Settings struct {
 
 // A Finding is what an answer means. It does not change.
 type Finding struct {
-	Meaning Meaning
-	Word    string // of the Rule, which the answer has: "insufficient_quota", "X-Ratelimit-Remaining: 0"
+	Meaning Meaning // "": what its status says, since no Rule fits it
+	Word    string  // of the Rule, which the answer has: "insufficient_quota", "X-Ratelimit-Remaining: 0"
 
 	// After is for how long the provider wants to be left alone, from when the answer
 	// came. 0: it does not say.
 	After time.Duration
+
+	// Unprocessed says that the provider has done nothing, as GraphQL does of a query that
+	// it has not begun for its cost.
+	Unprocessed bool
+
+	// Points is what the answer says of the points of GraphQL, whatever it means; nil:
+	// nothing, or no Rule asks for it before one that fits.
+	Points *quota.View
 }
 
 // String is a Finding in a few words, all of them ours or of the configuration.
@@ -67,7 +75,7 @@ func New(s Settings) (*Stage, error) {
 }
 
 // Found is told what an answer means, before anybody else has it: nil, if no Rule fits
-// it. The attempt began at begun.
+// it, and it says nothing of points. The attempt began at begun.
 type Found func(req *http.Request, resp *http.Response, f *Finding, begun time.Time)
 
 // Wrap returns a decorator that tells found what each answer means.
@@ -92,7 +100,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	l := look{stage: t.stage, ctx: req.Context(), resp: resp, begun: begun}
-	f := l.find()
+	f := l.finding()
 	t.found(req, l.resp, f, begun)
 	return l.resp, nil
 }

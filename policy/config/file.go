@@ -54,6 +54,7 @@ type Telemetry struct {
 	ServiceName string
 	Endpoint    string  // http(s) URL of an OTLP receiver; "": no export
 	Sample      float64 // share of traces that is kept when the caller did not decide, in [0, 1]
+	TraceURL    string  // where a trace can be looked at, with {trace_id} in it; "": not told
 	LogFormat   string  // "json" or "text"
 	LogLevel    string  // "debug", "info", "warn" or "error"
 	AccessLog   bool    // one line for each call

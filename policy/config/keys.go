@@ -44,6 +44,7 @@ var telemetryKeys = table[Telemetry]{
 	text("service_name", func(t *Telemetry) *string { return &t.ServiceName }, notEmpty),
 	text("endpoint", func(t *Telemetry) *string { return &t.Endpoint }, endpoint),
 	share("sample", func(t *Telemetry) *float64 { return &t.Sample }, upToAll),
+	text("trace_url", func(t *Telemetry) *string { return &t.TraceURL }, optional(traceURL)),
 	text("log_format", func(t *Telemetry) *string { return &t.LogFormat }, oneOf("json", "text")),
 	text("log_level", func(t *Telemetry) *string { return &t.LogLevel }, oneOf("debug", "info", "warn", "error")),
 	flag("access_log", func(t *Telemetry) *bool { return &t.AccessLog }),

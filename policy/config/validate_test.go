@@ -98,6 +98,8 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"sample", `telemetry.sample = 1.5`, `telemetry.sample = 1.5: must be from 0 to 1, or from "0%" to "100%"`},
 		{"not a number", `telemetry.sample = nan`, `telemetry.sample = NaN: must be from 0 to 1, or from "0%" to "100%"`},
 		{"level", `telemetry.log_level = "trace"`, `telemetry.log_level = "trace": must be one of debug, info, warn, error`},
+		{"trace url without a place for the id", `telemetry.trace_url = "http://x.test/trace/"`, `telemetry.trace_url = "http://x.test/trace/": must have {trace_id} in it, such as "http://127.0.0.1:16686/trace/{trace_id}"`},
+		{"trace url that is a script", `telemetry.trace_url = "javascript:alert({trace_id})"`, `telemetry.trace_url: must be a URL of http or https`},
 		{"format", `telemetry.log_format = "xml"`, `telemetry.log_format = "xml": must be one of json, text`},
 		{"endpoint", `telemetry.endpoint = "localhost:4318"`, `telemetry.endpoint = "localhost:4318": must be an http or https URL with a host, such as "https://api.example.com"`},
 		{"endpoint with a password", `telemetry.endpoint = "http://u:canary@h"`, `telemetry.endpoint: must not hold a user name or password`},

@@ -24,6 +24,8 @@ func TestGateFollowsWhatAnAnswerMeans(t *testing.T) {
 		"a throttle without a time":            {403, nil, limit.Answer{Meaning: limit.Throttled}, slower},
 		"a throttle of years":                  {200, nil, limit.Answer{Meaning: limit.Throttled, After: 1e6 * time.Hour}, 24 * time.Hour},
 		"exhausted":                            {429, []string{"X-Ratelimit-Reset-Tokens", "6s", "X-Ratelimit-Remaining-Tokens", "9"}, limit.Answer{Meaning: limit.Exhausted}, 0},
+		"exhausted, and the last of another":   {429, spent, limit.Answer{Meaning: limit.Exhausted}, 20 * time.Second},
+		"exhausted for longer than another":    {429, spent, limit.Answer{Meaning: limit.Exhausted, After: time.Hour}, time.Hour},
 		"exhausted until then":                 {429, nil, limit.Answer{Meaning: limit.Exhausted, After: time.Hour}, time.Hour},
 		"about something else":                 {429, []string{"Retry-After", "5"}, limit.Answer{Meaning: limit.Unrelated}, 0},
 		"about something else, and the last":   {429, spent, limit.Answer{Meaning: limit.Unrelated}, 20 * time.Second},

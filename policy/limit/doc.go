@@ -59,7 +59,9 @@
 // bucket is full, and leaves a debt that those behind it pay: so it is possible, and
 // no more is sent in any time than rate and burst allow, save for that call itself. A
 // window has to hold it; what is left of one, and is too little for the head of the
-// line, is not spent, since nobody overtakes. Slots are taken one a call.
+// line, is not spent, since nobody overtakes. Slots are taken one a call. Of a bucket that
+// answers tell of, see below, what a call of cost one takes is found out where it counts
+// something else than calls (pace.Learned): a cost says how much more others take.
 //
 // # Several quotas
 //

@@ -33,6 +33,9 @@ type Answer struct {
 	// After is for how long nothing is to be sent; 0: it does not say. Of Throttled what
 	// the header says goes before.
 	After time.Duration
+
+	// Points is what it says of a quota in its body; nil: nothing.
+	Points *quota.View
 }
 
 // A verdict is what an answer says of our pace.
@@ -43,12 +46,21 @@ type verdict struct {
 	views []quota.View  // of its quotas
 }
 
-// learn reads what the answer to a request says: by what it means, or else by its status.
+// learn reads what the answer to a request says.
 func (s *Settings) learn(req *http.Request, resp *http.Response, now time.Time) verdict {
 	said := Answer{}
 	if s.Answer != nil {
 		said = s.Answer(req, resp)
 	}
+	v := s.judge(said, resp, now)
+	if said.Points != nil {
+		v.views = append(v.views, *said.Points)
+	}
+	return v
+}
+
+// judge goes by what the answer means, or else by its status.
+func (s *Settings) judge(said Answer, resp *http.Response, now time.Time) verdict {
 	switch said.Meaning {
 	case Throttled:
 		v := byStatus(http.StatusTooManyRequests, resp.Header, now, s.Dialect)
@@ -57,7 +69,9 @@ func (s *Settings) learn(req *http.Request, resp *http.Response, now time.Time) 
 		}
 		return v
 	case Exhausted:
-		return verdict{fine: true, after: min(said.After, maxHint)}
+		v := byStatus(http.StatusOK, resp.Header, now, s.Dialect)
+		v.after = min(said.After, maxHint)
+		return v
 	case Unrelated:
 		return byStatus(http.StatusOK, resp.Header, now, s.Dialect)
 	}
@@ -106,7 +120,11 @@ func (d *dispatcher) learn(ctx context.Context, t turn, said verdict, now time.T
 	buckets := d.told(t, said, at)
 	slowed := slices.ContainsFunc(t.meters, func(m *meter) bool { return m.adaptive.Rate() > 0 })
 	if said.after > 0 {
-		tell = d.throttled(ctx, spent(buckets, t.meters), now, said.after)
+		closed := t.meters // What is exhausted may be none of the buckets that are told of.
+		if !said.fine {
+			closed = spent(buckets, t.meters)
+		}
+		tell = d.throttled(ctx, closed, now, said.after)
 	}
 	switch {
 	case said.fine:
@@ -134,7 +152,7 @@ func (d *dispatcher) told(t turn, said verdict, now time.Time) (buckets []heard)
 			continue
 		}
 		named, buckets = append(named, m), append(buckets, heard{m, v})
-		m.hear(v, said, base.settings, now)
+		m.hear(t, v, said, base.settings, now)
 	}
 	for _, m := range t.meters {
 		if m.learned != nil && !slices.Contains(named, m) {
@@ -150,8 +168,8 @@ func (d *dispatcher) told(t turn, said verdict, now time.Time) (buckets []heard)
 	return buckets
 }
 
-// hear takes over what an answer says of a bucket.
-func (m *meter) hear(v quota.View, said verdict, base *Settings, now time.Time) {
+// hear takes over what an answer to a call says of a bucket.
+func (m *meter) hear(t turn, v quota.View, said verdict, base *Settings, now time.Time) {
 	if v.Unit == quota.Concurrency {
 		m.slots, m.spoken = int(min(v.Limit.N, maxSlots)), now
 		m.adopt(base)
@@ -162,6 +180,7 @@ func (m *meter) hear(v quota.View, said verdict, base *Settings, now time.Time) 
 	if said.hints && v.Spent() && v.Refill != quota.Gradual && !v.Reset.IsZero() {
 		v.Reset = now.Add(said.after)
 	}
+	m.learned.Charged(t.cost, v)
 	m.learned.Told(now, v, !said.fine)
 }
 
@@ -190,11 +209,11 @@ func (m *meter) tells(of *meter, now time.Time) bool {
 }
 
 // spent are the meters whose gates a refusal closes: the buckets of which it says that
-// nothing is left, or else all that the call passed.
+// nothing is left, or too little for the call, or else all that the call passed.
 func spent(buckets []heard, passed []*meter) []*meter {
 	var spent []*meter
 	for _, b := range buckets {
-		if b.view.Spent() {
+		if b.view.Spent() || b.view.Short() {
 			spent = append(spent, b.meter)
 		}
 	}

@@ -42,6 +42,15 @@
 // are on their way may come on top, so they are subtracted; and of several answers
 // about one window the one counts that leaves least.
 //
+// # Learned: what a call takes
+//
+// A quota may count something else than calls. What the next one takes of it is known
+// when it has been answered, and so it is taken to be like those before: see scale. Of
+// tokens that is the mean, which is right for a line of calls. GraphQL refuses a query
+// unless all is there that it may take at most, and its answers tell how much that was:
+// there it is the most that any of the latest asked for. That is held while the query is
+// on its way, as the provider holds it, and what was not taken is back with its answer.
+//
 // # Learned: asked when in doubt
 //
 // What is held back longer than the provider would have it is worse than a refusal: who

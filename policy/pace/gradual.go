@@ -33,18 +33,33 @@ func (g *gradual) tell(now time.Time, v quota.View, flying float64) {
 		return
 	}
 	left := v.Remaining.N
-	if full := v.Reset.Sub(now); !v.Reset.IsZero() && full > 0 && g.limit > left {
+	if full := v.Reset.Sub(now); v.Restore > 0 {
+		g.speed = v.Restore
+	} else if !v.Reset.IsZero() && full > 0 && g.limit > left {
 		g.measure(g.limit-left, full)
 	}
 	g.longest = max(g.longest, v.Reset.Sub(now))
-	g.filled.tell(now, left, left < g.limit || g.limit == 0)
+	taken := 1.0
+	if v.Taken.Known {
+		taken = v.Taken.N
+	}
+	g.filled.tell(now, left, taken, left < g.limit || g.limit == 0)
 	// Answers overtake each other: one that leaves more than is expected may be the older.
-	if first || left < expected || flying == 0 {
+	if most := expected + refund(v); first || left < most || flying == 0 {
 		g.level = left
 	} else {
-		g.level = expected
+		g.level = most
 	}
 	g.told = now
+}
+
+// refund is what is back with an answer: what its call was charged and did not take, which
+// an answer before may have counted as spent.
+func refund(v quota.View) float64 {
+	if !v.Asked.Known || !v.Taken.Known {
+		return 0
+	}
+	return max(v.Asked.N-v.Taken.N, 0)
 }
 
 // measure takes over in what time a bucket is full that lacks so much. What is left is
@@ -152,10 +167,10 @@ const measured = time.Second
 // count notes units that were spent, and of which no answer will tell.
 func (s *speedometer) count(units float64) { s.spent += units }
 
-// tell notes an answer to a call that took one unit. refilling is false while the bucket
-// is full: then nothing comes back.
-func (s *speedometer) tell(now time.Time, left float64, refilling bool) {
-	s.spent++
+// tell notes an answer to a call that took so many units. refilling is false while the
+// bucket is full: then nothing comes back.
+func (s *speedometer) tell(now time.Time, left, taken float64, refilling bool) {
+	s.spent += taken
 	elapsed := now.Sub(s.since)
 	if s.since.IsZero() || !refilling || elapsed > time.Minute {
 		s.since, s.left, s.spent = now, left, 0

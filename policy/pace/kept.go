@@ -206,7 +206,7 @@ func (l *Learned) Restore(k Kept, now time.Time) {
 		return
 	}
 	if q.Weight > 0 {
-		l.scale.weight = q.Weight
+		l.scale.weight, l.scale.taken = q.Weight, q.Weight
 	}
 	l.until = k.Until.Add(time.Minute)
 	l.heard, l.sent = now, now // A restart is no reason to ask.

@@ -25,8 +25,9 @@ const (
 // the provider's does not.
 type Learned struct {
 	style  Style
-	refill refill    // nil: nothing has been told
-	until  time.Time // when it is forgotten
+	refill refill     // nil: nothing has been told
+	until  time.Time  // when it is forgotten
+	unit   quota.Unit // that it counts
 	scale  scale
 	flying int // what the calls on their way cost
 	moves  int // how often the reset has moved on while it was ahead
@@ -65,7 +66,7 @@ type refill interface {
 }
 
 // NewLearned is a quota of which nothing is known yet.
-func NewLearned(style Style) *Learned { return &Learned{style: style, scale: scale{weight: 1}} }
+func NewLearned(style Style) *Learned { return &Learned{style: style, scale: newScale()} }
 
 // Known reports whether anything is known at now. If a clock has been set back, nothing is.
 func (l *Learned) Known(now time.Time) bool {
@@ -94,6 +95,14 @@ func (l *Learned) Land(cost int) { l.Fly(-cost) }
 // Flying is what the calls cost that are on their way.
 func (l *Learned) Flying() int { return l.flying }
 
+// Charged notes what a call of that cost took, as its answer says, if it does. Told comes
+// after that.
+func (l *Learned) Charged(cost int, v quota.View) {
+	if v.Asked.Known {
+		l.scale.charged(cost, v)
+	}
+}
+
 // Told notes what an answer says of the quota. refused says that the answer was a
 // refusal for a rate.
 func (l *Learned) Told(now time.Time, v quota.View, refused bool) {
@@ -101,6 +110,7 @@ func (l *Learned) Told(now time.Time, v quota.View, refused bool) {
 	if !l.Known(now) || l.another(now, v) {
 		l.refill, l.moves, l.next = nil, 0, time.Time{}
 	}
+	l.unit = v.Unit
 	l.scale.tell(v)
 	l.choose(now, v)
 	if l.refill == nil {
@@ -189,11 +199,10 @@ func (l *Learned) tried(from, turn time.Time, ahead int) time.Time {
 // Spend notes that a call is sent.
 func (l *Learned) Spend(now time.Time, cost int) {
 	if now = now.Round(0); l.Known(now) {
-		units := l.units(cost)
 		if left := l.refill.left(now, l.units(l.flying)); left >= l.needed(now, cost) { // else it is a trial
-			l.next = now.Add(l.spacing(now, left, units))
+			l.next = now.Add(l.spacing(now, left, l.taken(cost)))
 		}
-		l.refill.spend(now, units)
+		l.refill.spend(now, l.units(cost))
 	}
 	l.sent = now
 	l.alone = l.flying == 0
@@ -213,8 +222,8 @@ func (l *Learned) Turn(from time.Time, ahead, cost int) time.Time {
 	if !l.Known(from) || ahead == 0 && l.tries(from, cost) {
 		return from
 	}
-	before, units := l.units(ahead), l.needed(from, cost)
-	turn := l.refill.turn(from, 0, before, units)
+	before, units := l.taken(ahead), l.taken(cost)
+	turn := l.refill.turn(from, 0, before, l.needed(from, cost))
 	if turn.After(from) {
 		turn = l.tried(from, turn, ahead)
 		if ahead == 0 { // Those ahead will bring news.
@@ -252,8 +261,12 @@ func (l *Learned) Room() float64 {
 	return l.refill.about(l.until).Limit / l.scale.weight
 }
 
-// units is what calls take that cost so much.
+// units is what has to be there for calls that cost so much, and is theirs while they are
+// on their way.
 func (l *Learned) units(cost int) float64 { return float64(cost) * l.scale.weight }
+
+// taken is what they take of that in the end.
+func (l *Learned) taken(cost int) float64 { return float64(cost) * l.scale.taken }
 
 // needed is what has to be there for a call. One that takes more than there ever is
 // goes when all is there.
@@ -365,6 +378,9 @@ type Facts struct {
 	Window time.Duration // 0: unknown
 	Reset  time.Time     // when something is back; zero: unknown
 	Shape  string        // "window", "rolling" or "bucket"
+
+	Unit quota.Unit // that it counts; "": unknown
+	Each float64    // what has to be there for a call of cost 1, where answers tell it of each; 0: they do not
 }
 
 // About is what is known at now, and how much is left of it, in the provider's units;
@@ -374,6 +390,9 @@ func (l *Learned) About(now time.Time) (facts Facts, left float64, known bool) {
 		return Facts{}, 0, false
 	}
 	facts = l.refill.about(now)
+	if facts.Unit = l.unit; l.scale.weighs() {
+		facts.Each = l.needed(now, 1)
+	}
 	left = max(l.refill.left(now, l.units(l.flying)), 0)
 	if math.IsInf(left, 1) { // A probe may go.
 		left = facts.Limit

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +19,7 @@ import (
 // that knows nothing but what the answers say. They stop for a Retry-After, as the gate
 // of package limit does.
 type backlog struct {
-	limit   string // of the simulator, as in its URL
+	limit   string // of the simulator, as in its URL behind /limited/, or with a / at its begin as a whole
 	callers int    // who are on their way at a time, at most
 	delay   time.Duration
 	jitter  time.Duration // by how much more some are on their way, in each direction
@@ -35,9 +36,31 @@ type run struct {
 }
 
 type answer struct {
-	code   int
-	header http.Header
-	sent   time.Time
+	code    int
+	header  http.Header
+	points  *quota.View // nil: the body tells of none
+	refused bool
+	sent    time.Time
+}
+
+// ask makes a call to the limit of the backlog.
+func (b backlog) ask(sim *simulator.Simulator) *httptest.ResponseRecorder {
+	target := b.limit
+	if !strings.HasPrefix(target, "/") {
+		target = "/limited/" + target
+	}
+	w := httptest.NewRecorder()
+	sim.ServeHTTP(w, httptest.NewRequest("GET", target, nil))
+	return w
+}
+
+// answered is what a call that was sent then has got.
+func answered(w *httptest.ResponseRecorder, sent time.Time) answer {
+	a := answer{code: w.Code, header: w.Header(), refused: w.Code != http.StatusOK, sent: sent}
+	if said, ok := quota.ParseThrottle(w.Body.Bytes(), time.Now()); ok {
+		a.points, a.refused = &said.View, said.Refused
+	}
+	return a
 }
 
 func (b backlog) run(t *testing.T) (r run) {
@@ -48,7 +71,7 @@ func (b backlog) run(t *testing.T) (r run) {
 		}
 		defer sim.Close()
 		if b.late > 0 {
-			sim.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/limited/"+b.limit, nil))
+			b.ask(sim)
 			time.Sleep(b.late)
 		}
 		learned := pace.NewLearned(b.style)
@@ -64,11 +87,10 @@ func (b backlog) run(t *testing.T) (r run) {
 				sent++
 				go func(n int) { // No two arrive at the same time.
 					time.Sleep(b.delay + b.jitter*time.Duration(n*7%11)/10 + time.Duration(n%1009)*time.Nanosecond)
-					w := httptest.NewRecorder()
-					sim.ServeHTTP(w, httptest.NewRequest("GET", "/limited/"+b.limit, nil))
+					w := b.ask(sim)
 					w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
 					time.Sleep(b.delay + b.jitter*time.Duration(n*5%13)/12 + time.Duration(n%997)*time.Nanosecond)
-					answers <- answer{w.Code, w.Header(), now}
+					answers <- answered(w, now)
 				}(sent)
 				continue
 			}
@@ -102,18 +124,22 @@ func (b backlog) run(t *testing.T) (r run) {
 }
 
 func (r *run) count(a answer) {
-	if a.code == http.StatusOK {
-		r.fine++
-	} else {
+	if a.refused {
 		r.refused++
+	} else {
+		r.fine++
 	}
 }
 
 func tell(l *pace.Learned, a answer) {
 	l.Land(1)
 	views := quota.Parse(a.header, time.Now(), nil)
+	if a.points != nil {
+		views = append(views, *a.points)
+	}
 	for _, v := range views {
-		l.Told(time.Now(), v, a.code != http.StatusOK)
+		l.Charged(1, v)
+		l.Told(time.Now(), v, a.refused)
 	}
 	if len(views) == 0 {
 		l.Silent(time.Now(), a.sent, 1)
@@ -163,6 +189,25 @@ func TestWhatAnswersTellIsEnough(t *testing.T) {
 					if all := r.fine + r.refused; float64(r.refused) > 0.01*float64(all) || float64(r.fine) < least(kind, dialect, q.per)*allowed {
 						t.Errorf("%s, %d callers: %d were let pass of %v, %d refused; known at last: %+v", b.limit, callers, r.fine, allowed, r.refused, r.facts)
 					}
+				}
+			}
+		}
+	}
+}
+
+// Points of GraphQL, of which the good answers tell: the same.
+func TestWhatAnswersTellOfPointsIsEnough(t *testing.T) {
+	for _, q := range []struct{ cost, actual int }{{10, 10}, {100, 25}, {400, 90}, {1000, 200}} {
+		for _, style := range []pace.Style{pace.Auto, pace.Spread} {
+			for _, callers := range []int{1, 4, 16} {
+				b := backlog{
+					limit:   fmt.Sprintf("/graphql/shop?maximum=1000&restore=50&cost=%d&actual=%d", q.cost, q.actual),
+					callers: callers, delay: 20 * time.Millisecond, jitter: 5 * time.Millisecond, style: style, warm: time.Minute, length: 2 * time.Minute,
+				}
+				r := b.run(t)
+				allowed := 50 * b.length.Seconds() / float64(q.actual)
+				if r.refused > 0 || float64(r.fine) < 0.95*allowed {
+					t.Errorf("%s, %d callers, style %d: %d were let pass of %v, %d refused; known at last: %+v", b.limit, callers, style, r.fine, allowed, r.refused, r.facts)
 				}
 			}
 		}

@@ -76,13 +76,15 @@ func FuzzParse(f *testing.F) {
 
 func inBounds(t *testing.T, v quota.View) {
 	t.Helper()
-	for _, c := range []quota.Count{v.Limit, v.Remaining, v.Used} {
+	for _, c := range []quota.Count{v.Limit, v.Remaining, v.Used, v.Asked, v.Taken} {
 		if !(c.N >= 0 && c.N <= 2e15) || !c.Known && c.N != 0 {
 			t.Fatalf("count %v in %+v", c, v)
 		}
 	}
 	switch {
 	case v.Limit.Known && v.Limit.N == 0, v.Limit.Known && v.Remaining.N > v.Limit.N,
+		v.Limit.Known && (v.Asked.N > v.Limit.N || v.Taken.N > v.Limit.N),
+		v.Restore < 0, v.Restore > 0 && v.Limit.N/v.Restore > quota.MaxReset.Seconds(),
 		v.Window < 0, v.Window > quota.MaxWindow,
 		!v.Reset.IsZero() && (v.Reset.Before(arrival) || v.Reset.After(in(quota.MaxReset))),
 		v.Refill > quota.Gradual, len(v.Bucket) > 64, len(v.Partition) > 64, len(v.Unit) > 64,

@@ -13,13 +13,13 @@ func TestThrottleOfGraphQL(t *testing.T) {
 		"throttleStatus":{"maximumAvailable":1000.0,"currentlyAvailable":552,"restoreRate":50.0}}}}`
 	got, ok := quota.ParseThrottle([]byte(body), arrival)
 	want := quota.Throttle{
-		View:   quota.View{Bucket: "graphql", Unit: quota.Points, Limit: n(1000), Remaining: n(552), Reset: in(8960 * time.Millisecond), Refill: quota.Gradual},
-		Wanted: 752, Refused: true,
+		View:    quota.View{Bucket: "graphql", Unit: quota.Points, Limit: n(1000), Remaining: n(552), Reset: in(8960 * time.Millisecond), Refill: quota.Gradual, Restore: 50, Asked: n(752)},
+		Refused: true,
 	}
 	if !ok || got != want {
 		t.Fatalf("%+v, %v", got, ok)
 	}
-	if back := got.View.Back(got.Wanted, arrival); !back.Equal(in(4 * time.Second)) { // (752 - 552) / 50
+	if back := got.View.Back(got.View.Asked.N, arrival); !back.Equal(in(4 * time.Second)) { // (752 - 552) / 50
 		t.Errorf("back at %v", back)
 	}
 }
@@ -28,9 +28,31 @@ func TestThrottleOfAnAnswerWithData(t *testing.T) {
 	body := `{"data":{"shop":{"name":"Acme"}},"extensions":{"cost":{"requestedQueryCost":2,"actualQueryCost":2,
 		"throttleStatus":{"maximumAvailable":1000.0,"currentlyAvailable":1200,"restoreRate":0}}}}`
 	got, ok := quota.ParseThrottle([]byte(body), arrival)
-	want := quota.Throttle{View: quota.View{Bucket: "graphql", Unit: quota.Points, Limit: n(1000), Remaining: n(1000), Refill: quota.Gradual}, Wanted: 2}
+	want := quota.Throttle{View: quota.View{Bucket: "graphql", Unit: quota.Points, Limit: n(1000), Remaining: n(1000), Refill: quota.Gradual, Asked: n(2), Taken: n(2)}}
 	if !ok || got != want {
 		t.Fatalf("%+v, %v", got, ok)
+	}
+}
+
+// What the points are is found wherever they stand, and behind any data.
+func TestThrottleBehindData(t *testing.T) {
+	const cost = `"extensions":{"cost":{"requestedQueryCost":2,"throttleStatus":{"maximumAvailable":1000,"currentlyAvailable":998,"restoreRate":50}}}`
+	data := `"data":{"notes":["` + strings.Repeat("x", 300<<10) + `"]}`
+	for name, test := range map[string]struct {
+		body    string
+		refused bool
+	}{
+		"after it":                      {`{` + data + `,` + cost + `}`, false},
+		"before it":                     {`{` + cost + `,` + data + `}`, false},
+		"before other extensions in it": {`{` + cost + `,"data":{"extensions":{"cost":{"throttleStatus":{}}}}}`, false},
+		"before extensions of an error": {`{` + cost + `,"errors":[{"extensions":{"code":"OTHER"}}]}`, false},
+		"and a word that is data":       {`{"data":"THROTTLED",` + cost + `}`, false},
+		"and a part that was throttled": {`{"errors":[{"extensions":{"code":"THROTTLED"}}],` + data + `,` + cost + `}`, true},
+	} {
+		got, ok := quota.ParseThrottle([]byte(test.body), arrival)
+		if !ok || got.View.Remaining != n(998) || got.Refused != test.refused {
+			t.Errorf("%s: %+v, %v", name, got, ok)
+		}
 	}
 }
 
@@ -77,7 +99,7 @@ func FuzzParseThrottle(f *testing.F) {
 			return
 		}
 		inBounds(t, got.View)
-		if back := got.View.Back(got.Wanted, arrival); !back.IsZero() && (back.Before(arrival) || back.After(in(quota.MaxReset))) {
+		if back := got.View.Back(got.View.Asked.N, arrival); !back.IsZero() && (back.Before(arrival) || back.After(in(quota.MaxReset))) {
 			t.Errorf("back at %v: %+v", back, got)
 		}
 	})

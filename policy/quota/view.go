@@ -43,6 +43,14 @@ type View struct {
 	// Zero: unknown.
 	Reset  time.Time
 	Refill Refill
+
+	// Restore is how much comes back in a second, of a Gradual refill; 0: not said. All of
+	// Limit comes back in at most MaxReset.
+	Restore float64
+
+	// Asked is how much the call of this response had to find there, and Taken how much
+	// it took of that in the end: at most Limit. Only GraphQL tells of it, see ParseThrottle.
+	Asked, Taken Count
 }
 
 // A Unit is what a quota counts. Others than these come from the qu parameter
@@ -89,6 +97,12 @@ const (
 // concurrent calls is never spent in this sense: no time brings it back.
 func (v View) Spent() bool {
 	return v.Remaining.Known && v.Remaining.N < 1 && v.Unit != Concurrency
+}
+
+// Short reports whether less is left than the call of the response had asked for: if it
+// was refused, that is why.
+func (v View) Short() bool {
+	return v.Asked.Known && v.Remaining.Known && v.Remaining.N < v.Asked.N
 }
 
 // Back is when cost units are there again, for a View that was read at now:

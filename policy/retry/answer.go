@@ -22,6 +22,10 @@ type Answer struct {
 	Meaning Meaning
 	After   time.Duration // AsThrottle: the server wants to be left alone for so long; 0: it does not say
 	Reason  string        // in a few words, out of a small set, for the events; "": there is nothing to tell
+
+	// Unprocessed says of a throttle that nothing was done: then it is safe to try again
+	// whatever the request.
+	Unprocessed bool
 }
 
 // answer is what a response means; nil: there is none.

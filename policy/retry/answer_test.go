@@ -18,6 +18,7 @@ func TestMeaningGoesBeforeTheStatus(t *testing.T) {
 	const word = "a word"
 	throttle := retry.Answer{Meaning: retry.AsThrottle, Reason: word}
 	minute := retry.Answer{Meaning: retry.AsThrottle, After: time.Minute, Reason: word}
+	undone := retry.Answer{Meaning: retry.AsThrottle, Unprocessed: true, Reason: word}
 	final := retry.Answer{Meaning: retry.AsFinal, Reason: word}
 	for name, test := range map[string]struct {
 		method   string
@@ -33,6 +34,8 @@ func TestMeaningGoesBeforeTheStatus(t *testing.T) {
 		"a throttle with a time":            {"GET", 403, nil, minute, []int{429}, "retried after 1m3.125s: a word"},
 		"a time of the answer's own":        {"GET", 403, http.Header{"Retry-After": {"10"}}, minute, []int{429}, "retried after 10.625s: a word"},
 		"what may have been applied":        {"POST", 403, nil, throttle, []int{429}, "gave up: unsafe method"},
+		"what was not":                      {"POST", 200, nil, undone, []int{429}, "retried after 500ms: a word"},
+		"what was not, as a 429":            {"POST", 200, nil, undone, []int{503}, ""},
 		"what the server forbids":           {"GET", 403, http.Header{"X-Should-Retry": {"false"}}, throttle, []int{429}, "gave up: server forbids"},
 		"final":                             {"GET", 429, nil, final, []int{429}, "gave up: a word"},
 		"final, and nothing to tell":        {"GET", 429, nil, retry.Answer{Meaning: retry.AsFinal}, []int{429}, ""},

@@ -36,7 +36,7 @@ type Verdict string
 const (
 	Forbidden   Verdict = "forbidden"   // the server says so: x-should-retry or Stripe-Should-Retry, false
 	Misdirected Verdict = "misdirected" // 421, the first of its call
-	Unprocessed Verdict = "unprocessed" // the status is one of Settings.Unprocessed
+	Unprocessed Verdict = "unprocessed" // the status is one of Settings.Unprocessed, or the Answer says so
 	Reused      Verdict = "key reused"  // 422 to a keyed request
 	Listed      Verdict = "listed"      // the status is one of Settings.Statuses
 	Asked       Verdict = "asked"       // an error, and the server says: x-should-retry or Stripe-Should-Retry, true
@@ -62,7 +62,7 @@ var table = [...]Row{
 	{Once, "", "", false, "it cannot be sent a second time as it was"},
 	{"", Unsent, "", true, "no byte of it left, so it was never applied"},
 	{"", Answered, Misdirected, true, "it came to the wrong server, which did nothing: once more, over another connection (RFC 9110 §15.5.20)"},
-	{"", Answered, Unprocessed, true, "by this status the provider says that it did nothing"},
+	{"", Answered, Unprocessed, true, "the provider says that it did nothing"},
 	{Idempotent, NoAnswer, "", true, "applied twice is the same as applied once (RFC 9110 §9.2.2; QUERY: RFC 10008)"},
 	{Idempotent, Answered, Listed, true, "applied twice is the same as applied once"},
 	{Idempotent, Answered, Asked, true, "the server asks for it, and applied twice is the same as once"},

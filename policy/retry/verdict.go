@@ -22,7 +22,7 @@ func (s *Stage) verdict(c *course, resp *http.Response, a Answer) Verdict {
 		return Forbidden
 	case status == http.StatusMisdirectedRequest && !c.moved:
 		return Misdirected
-	case slices.Contains(s.set.Unprocessed, status):
+	case slices.Contains(s.set.Unprocessed, status), listed && a.Unprocessed:
 		return Unprocessed
 	case status == http.StatusUnprocessableEntity && s.Class(c.req) == Keyed:
 		return Reused

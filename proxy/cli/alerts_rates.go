@@ -17,9 +17,9 @@ var (
 )
 
 const (
-	// leastCalls is how many calls, or answers, there are at least before a share of them
+	// enoughCalls is how many calls, or answers, there are at least before a share of them
 	// says something.
-	leastCalls = 20
+	enoughCalls = 20
 	// throttledShare of the answers of five minutes ask for patience, in throttledMinutes of
 	// them, when it is no burst that pacing has taken care of.
 	throttledShare   = 0.1
@@ -73,7 +73,7 @@ func (l *callsLook) look(upstreams []policy.UpstreamStatus, now time.Time) {
 // throttling tells of an upstream that goes on asking for patience.
 func (l *callsLook) throttling(name string, j judged) {
 	share := shareOf(j.latest.throttled, j.latest.answers)
-	begins := j.latest.answers >= leastCalls && share >= throttledShare && j.throttledIn >= throttledMinutes
+	begins := j.latest.answers >= enoughCalls && share >= throttledShare && j.throttledIn >= throttledMinutes
 	if l.throttled[name] && share < throttledShare/2 {
 		delete(l.throttled, name)
 		l.book.Resolve(callsSubject(name), throttled)
@@ -161,7 +161,7 @@ func (l *callsLook) told(name string) bool {
 // are added to the day: so a first day needs a fifth of the calls to fail, and not one of
 // twenty.
 func risen(now, before tally) bool {
-	if now.calls < leastCalls || !higher(now, before) {
+	if now.calls < enoughCalls || !higher(now, before) {
 		return false
 	}
 	n, m := float64(now.calls), float64(before.calls+innocent)

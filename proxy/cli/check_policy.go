@@ -126,7 +126,7 @@ func repeatText(r config.Retry) string {
 	text := "GET, HEAD, OPTIONS, PUT, DELETE"
 	switch {
 	case r.MintKey:
-		text += "; POST and PATCH, under " + r.IdempotencyHeader + ", which is added where it is missing"
+		text += "; POST and PATCH, under " + r.IdempotencyHeader + ", which is added where it is missing (a client's own retry without it gets another)"
 	case r.IdempotencyHeader != "":
 		text += "; POST and PATCH that carry " + r.IdempotencyHeader
 	}

@@ -16,9 +16,10 @@ import (
 // A saturation is a limiter at which more calls wait than it lets pass, all the time.
 type saturation struct {
 	name, target string
+	costs        []string      // of queries that are made in turns, as parameters of the target; nil: calls, that cost one
 	document     string        // what stands in the upstream's table
 	spread       time.Duration // of each way, on top of its 5ms
-	limit        int           // of the target: calls in each per, or at once for per each
+	limit        int           // of the target: calls, or points, in each per, or at once for per each
 	per          time.Duration
 }
 
@@ -91,7 +92,7 @@ func (s saturation) run(t *testing.T, processes int, warmUp, measured time.Durat
 			running.Go(func() {
 				caller := fmt.Sprint("process ", i%processes)
 				for n := 0; ctx.Err() == nil; n++ {
-					status, _ := ask(ctx, transport, s.target, caller, fmt.Sprint("call ", i, " ", n))
+					status, _ := ask(ctx, transport, s.targetOf(i*19+n), caller, fmt.Sprint("call ", i, " ", n))
 					if status != http.StatusOK && ctx.Err() == nil {
 						refused.Add(1)
 						idle(ctx, time.Second)
@@ -105,7 +106,7 @@ func (s saturation) run(t *testing.T, processes int, warmUp, measured time.Durat
 		f.total, f.refused, f.measured = oneQuota(w.sim.Stats()), refused.Load(), measured
 		f.quota = simulator.QuotaStats{
 			Admitted: f.total.Admitted - before.Admitted, Throttled: f.total.Throttled - before.Throttled,
-			Violations: f.total.Violations - before.Violations,
+			Violations: f.total.Violations - before.Violations, Points: f.total.Points - before.Points,
 		}
 		cancel()
 		running.Wait()
@@ -113,9 +114,21 @@ func (s saturation) run(t *testing.T, processes int, warmUp, measured time.Durat
 	return f
 }
 
+// targetOf is that of the n-th call.
+func (s saturation) targetOf(n int) string {
+	if s.costs == nil {
+		return s.target
+	}
+	return s.target + "&" + s.costs[n%len(s.costs)]
+}
+
 // used is the share of the quota that was used in the measured time.
 func (s saturation) used(f figures) float64 {
-	return float64(f.quota.Admitted) / (float64(s.limit) * float64(f.measured) / float64(s.per))
+	spent := f.quota.Admitted
+	if s.costs != nil {
+		spent = f.quota.Points
+	}
+	return float64(spent) / (float64(s.limit) * float64(f.measured) / float64(s.per))
 }
 
 // A limit that Outrider knows is never passed, and hardly any of it stays unused, however
@@ -153,6 +166,40 @@ func TestUnknownLimitIsLearnedFromItsHeaders(t *testing.T) {
 				}
 				if used := s.used(f); used < u.used {
 					t.Errorf("%.3f of the quota was used, want at least %v", used, u.used)
+				}
+			})
+		}
+	}
+}
+
+// mixes are queries that are made of a bucket of 1000 points, which gets back 50 a second.
+var mixes = map[string][]string{
+	"all alike":                   {"cost=10"},
+	"cheap":                       {"cost=3"},
+	"to be given back for most":   {"cost=100&actual=25"},
+	"dear and cheap":              {"cost=400&actual=90", "cost=10", "cost=10", "cost=42&actual=12", "cost=10"},
+	"as dear as can be":           {"cost=1000&actual=200"},
+	"slow":                        {"cost=100&actual=40&hold=1s"},
+	"slow and dear, and the rest": {"cost=400&actual=90&hold=2s", "cost=10&actual=2", "cost=10", "cost=42&actual=12&hold=300ms"},
+}
+
+// After the first minute, what GraphQL says of its points in good answers is enough, too:
+// of 100 queries at most one is THROTTLED.
+func TestUnknownPointsAreLearnedFromGoodAnswers(t *testing.T) {
+	for name, costs := range mixes {
+		s := saturation{
+			target: "/graphql/shop?maximum=1000&restore=50", costs: costs, document: "preset = \"shopify\"\nauth = { type = \"none\" }",
+			spread: 5 * time.Millisecond, limit: 50, per: time.Second,
+		}
+		for _, n := range processes {
+			t.Run(fmt.Sprint(name, "/", n), func(t *testing.T) {
+				f := s.run(t, n, time.Minute, 2*time.Minute)
+				calls := f.quota.Admitted + f.quota.Throttled
+				if f.quota.Throttled*100 > calls {
+					t.Errorf("of %d queries %d were refused, want 1 in 100 at most", calls, f.quota.Throttled)
+				}
+				if used := s.used(f); used < 0.95 {
+					t.Errorf("%.3f of the points were used, want at least 0.95", used)
 				}
 			})
 		}

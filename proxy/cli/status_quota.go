@@ -56,11 +56,23 @@ func bucketFacts(q policy.QuotaStatus) []string {
 	if known.Limit > 0 {
 		left += " of " + amount(known.Limit)
 	}
-	facts = append(facts, left+" left")
+	facts = append(facts, left+unitText(known.Unit)+" left")
 	if q.Utilization != nil {
 		facts = append(facts, fmt.Sprintf("%.0f %% used", 100**q.Utilization))
 	}
-	return append(facts, shapeText(known))
+	facts = append(facts, shapeText(known))
+	if known.Each > 0 {
+		facts = append(facts, "a call needs "+amount(math.Ceil(known.Each)))
+	}
+	return facts
+}
+
+// unitText names what a bucket counts, if that is not calls.
+func unitText(unit string) string {
+	if unit == "" || unit == "requests" {
+		return ""
+	}
+	return " " + unit
 }
 
 // shapeText says how a bucket comes back, and when.
@@ -73,10 +85,14 @@ func shapeText(known *policy.LearnedStatus) string {
 	case "rolling":
 		return "each is back after " + shortDuration((time.Duration(known.Window * float64(time.Second))).String())
 	case "bucket":
-		if back == "" {
-			return "refills"
+		text := "refills"
+		if known.Each > 0 && known.Window > 0 {
+			text += " by " + amount(known.Limit/known.Window) + " a second"
 		}
-		return "refills, full" + back
+		if back == "" {
+			return text
+		}
+		return text + ", full" + back
 	}
 	if back == "" {
 		return "back as a whole"

@@ -40,11 +40,14 @@ func TestStatusTellsOfQuotasTheUrgentOnesFirst(t *testing.T) {
 				{Key: "shop.test", Bucket: "default", Limit: "learned", Utilization: share(0.75),
 					Learned: &policy.LearnedStatus{Limit: 40, Remaining: 10.5, Reset: in(15 * time.Second), Window: 20, Shape: "bucket"}},
 				{Key: "shy.test", Bucket: "default", Limit: "learned", Learned: &policy.LearnedStatus{Remaining: 7, Shape: "bucket"}},
+				{Key: "shop.test", Bucket: "graphql", Limit: "learned", Utilization: share(0.448),
+					Learned: &policy.LearnedStatus{Limit: 1000, Remaining: 552.4, Reset: in(8960 * time.Millisecond), Window: 20, Shape: "bucket", Unit: "points", Each: 99.5}},
 				{Key: "slots.test", Bucket: "jobs", Limit: "learned", Slots: 4, Active: 3},
 				{Key: "silent.test", Limit: "learned", Adapted: 3.21},
 			}}}})
 		want := strings.NewReplacer(
 			"{8s}", timeOfDay(8*time.Second), "{12m3s}", timeOfDay(12*time.Minute+3*time.Second), "{15s}", timeOfDay(15*time.Second),
+			"{9s}", timeOfDay(8960*time.Millisecond),
 		).Replace(`outrider 1.2.3: ready at 127.0.0.1:8080, configuration my.toml
 
 github   https://api.github.com            50.0 retries in the budget
@@ -52,6 +55,7 @@ github   https://api.github.com            50.0 retries in the budget
   quota  api.github.com core (learned)     37 of 5000 left, 99 % used, all back in 12m3s ({12m3s}), 3 waiting (1 high, 2 normal)
   quota  shop.test default (learned)       10 of 40 left, 75 % used, refills, full in 15s ({15s}), 0 waiting
   quota  ten.test w=10 (learned)           50 of 100 left, 50 % used, each is back after 10s, 0 waiting
+  quota  shop.test graphql (learned)       552 of 1000 points left, 45 % used, refills by 50 a second, full in 9s ({9s}), a call needs 100, 0 waiting
   quota  api.github.com                    100/s, 25 at once, 18.0 of 20 to spend, 2 under way, 0 waiting
   quota  slots.test jobs (learned)         4 at once, 3 under way, 0 waiting
   quota  api.github.com graphql (learned)  5000 of 5000 left, 0 % used, back as a whole, 0 waiting

@@ -40,6 +40,7 @@ func catalogue() []endpoint {
 		{"Limits", "/limited/sliding/NAME/…", limiterQuery, "A sliding window: at most limit calls in any span of per.", "curl -si 'BASE/limited/sliding/crm?limit=2&per=10s&dialect=github'", limited},
 		{"Limits", "/limited/bucket/NAME/…", limiterQuery + " burst=limit", "A token bucket of burst, refilled with limit per per.", "curl -si 'BASE/limited/bucket/crm?limit=2&per=1s&burst=40&dialect=shopify'", limited},
 		{"Limits", "/limited/concurrency/NAME/…", limiterQuery, "At most limit calls at once; hold makes each last.", "curl -si 'BASE/limited/concurrency/crm?limit=1&hold=2s'", limited},
+		{"Limits", "/graphql/NAME/…", "maximum=1000 restore=50 cost=10 actual=cost key= hold=0s", "GraphQL that counts points, as Shopify does: a bucket of maximum, refilled with restore a second. cost is charged when the query comes, and all but actual given back with its answer, which tells what is left; who asks for more than that has 200 and THROTTLED.", "curl -s 'BASE/graphql/shop?maximum=100&cost=60&actual=20' -d '{}'", graphQL},
 
 		{"Faults", "/fault/CODE", planQuery + " retry_after= retry_after_ms= retry_date=", "That status for the first so many calls of key, 200 afterwards. retry_after is sent as it is; retry_date=5s becomes an HTTP-date.", "curl -si 'BASE/fault/503?times=2&key=a&retry_after=1'", fault(faultCode)},
 		{"Faults", "/refused/NAME", planQuery, "No, in a provider's own words where its status does not say why: " + strings.Join(Refusals(), ", ") + ".", "curl -si 'BASE/refused/openai-quota?times=2&key=a'", fault(refuse)},

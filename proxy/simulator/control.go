@@ -57,6 +57,7 @@ func (s *Simulator) Reset() {
 	s.outage.Store(nil)
 	s.tally.reset()
 	s.quotas.reset()
+	s.points.reset()
 	s.plans.reset()
 	s.charges.reset()
 }

@@ -115,6 +115,13 @@
 //	      At most limit calls at once; hold makes each last.
 //	      curl -si 'BASE/limited/concurrency/crm?limit=1&hold=2s'
 //
+//	  /graphql/NAME/…  ?  maximum=1000 restore=50 cost=10 actual=cost key= hold=0s
+//	      GraphQL that counts points, as Shopify does: a bucket of maximum, refilled
+//	      with restore a second. cost is charged when the query comes, and all but
+//	      actual given back with its answer, which tells what is left; who asks for
+//	      more than that has 200 and THROTTLED.
+//	      curl -s 'BASE/graphql/shop?maximum=100&cost=60&actual=20' -d '{}'
+//
 //	Faults
 //
 //	  /fault/CODE  ?  times=all key= p=1 seed= retry_after= retry_after_ms= retry_date=

@@ -64,6 +64,7 @@ type Simulator struct {
 
 	tally      *tally
 	quotas     *quotas
+	points     *points
 	plans      *plans
 	grants     *grants
 	assertions *assertions
@@ -94,6 +95,7 @@ func New(settings Settings) (*Simulator, error) {
 		dialects:   make(map[string]dialect),
 		tally:      newTally(set.MaxEntries, set.Seed),
 		quotas:     newQuotas(set.MaxEntries),
+		points:     newPoints(set.MaxEntries),
 		plans:      newPlans(set.MaxEntries),
 		grants:     newGrants(set),
 		charges:    newCharges(set.MaxEntries),

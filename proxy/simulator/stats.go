@@ -31,7 +31,7 @@ type Stats struct {
 	Effects    int64              `json:"effects"`    // charges really made
 	Duplicates int64              `json:"duplicates"` // effects beyond the first of each logical id
 
-	Throttled  int64                 `json:"throttled"`  // refusals of /limited
+	Throttled  int64                 `json:"throttled"`  // refusals of /limited and /graphql
 	Violations int64                 `json:"violations"` // requests earlier than a refusal had invited them
 	Quotas     map[string]QuotaStats `json:"quotas"`     // "limiter/name/fingerprint" → its share of the above
 
@@ -47,9 +47,10 @@ type Effects struct {
 	Effects  int64 `json:"effects"`
 }
 
-// QuotaStats are the counts of one quota of /limited.
+// QuotaStats are the counts of one quota of /limited or /graphql.
 type QuotaStats struct {
 	Admitted   int64 `json:"admitted"`
+	Points     int64 `json:"points,omitempty"` // what the admitted took, of a quota of /graphql
 	Throttled  int64 `json:"throttled"`
 	Violations int64 `json:"violations"`
 	Peak       int   `json:"peak"` // most admitted requests in flight at once

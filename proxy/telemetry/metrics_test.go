@@ -121,6 +121,8 @@ func TestGaugesOfLearnedQuotas(t *testing.T) {
 				bucket("a.test", "core", 40, 100), bucket("b.test", "core", 30, 40), bucket("c.test", "core", 45, 100), bucket("d.test", "core", 40, 100),
 				bucket("a.test", "search app-one", 10, 20), bucket("a.test", "search app-two", 5, 20),
 				{Key: "a.test", Bucket: "shy", Limit: "learned", Learned: &policy.LearnedStatus{Remaining: 7, Shape: "bucket"}},
+				{Key: "a.test", Bucket: "graphql", Limit: "learned", Learned: &policy.LearnedStatus{Limit: 1000, Remaining: 552, Shape: "bucket", Unit: "points", Each: 100}},
+				{Key: "a.test", Bucket: "jobs", Limit: "learned", Learned: &policy.LearnedStatus{Remaining: 3, Shape: "bucket", Unit: "whatever-they-say"}},
 			}}}
 		})
 		text := r.metrics(t)
@@ -135,6 +137,10 @@ func TestGaugesOfLearnedQuotas(t *testing.T) {
 			`outrider_quota_remaining{bucket="search",limit="learned",upstream="crm"} 5`,
 			`outrider_quota_remaining{bucket="shy",limit="learned",upstream="crm"} 7`,
 			`outrider_quota_reset_seconds{bucket="shy",limit="learned",upstream="crm"} 0`,
+			`outrider_quota_limit{bucket="graphql",limit="learned",unit="points",upstream="crm"} 1000`,
+			`outrider_quota_remaining{bucket="graphql",limit="learned",unit="points",upstream="crm"} 552`,
+			`outrider_quota_call{bucket="graphql",limit="learned",unit="points",upstream="crm"} 100`,
+			`outrider_quota_remaining{bucket="jobs",limit="learned",upstream="crm"} 3`,
 		} {
 			if !strings.Contains(text, want+"\n") {
 				t.Errorf("missing %s", want)

@@ -18,12 +18,12 @@ import (
 // folded: one value for each upstream and limit, or for each upstream and bucket, by the
 // one of which the largest share is used up.
 type quotaGauges struct {
-	tokens, limit, remaining, reset, utilization, gate metric.Float64ObservableGauge
-	waiting, active                                    metric.Int64ObservableGauge
+	tokens, limit, remaining, reset, utilization, gate, call metric.Float64ObservableGauge
+	waiting, active                                          metric.Int64ObservableGauge
 }
 
 func (g *quotaGauges) init(m metric.Meter) error {
-	var errs [8]error
+	var errs [9]error
 	g.tokens, errs[0] = m.Float64ObservableGauge("outrider.quota.tokens",
 		metric.WithDescription("Calls that may be sent at once, of a limit that is configured; the tightest quota of the limit."))
 	g.limit, errs[1] = m.Float64ObservableGauge("outrider.quota.limit",
@@ -40,11 +40,13 @@ func (g *quotaGauges) init(m metric.Meter) error {
 		metric.WithDescription("Calls in line for a turn, by class: a call that has waited long is in a higher class than that of its priority."))
 	g.active, errs[7] = m.Int64ObservableGauge("outrider.quota.active",
 		metric.WithDescription("Calls under way."))
+	g.call, errs[8] = m.Float64ObservableGauge("outrider.quota.call",
+		metric.WithDescription("What a call is taken to need of a quota that is learned, where answers tell what each takes."))
 	return errors.Join(errs[:]...)
 }
 
 func (g *quotaGauges) all() []metric.Observable {
-	return []metric.Observable{g.tokens, g.limit, g.remaining, g.reset, g.utilization, g.gate, g.waiting, g.active}
+	return []metric.Observable{g.tokens, g.limit, g.remaining, g.reset, g.utilization, g.gate, g.call, g.waiting, g.active}
 }
 
 // observe tells the quotas of one upstream.
@@ -59,7 +61,7 @@ func (g *quotaGauges) observe(o metric.Observer, up policy.UpstreamStatus, now t
 			o.ObserveFloat64(g.tokens, q.tightest.Tokens, labels)
 		}
 		if known := q.tightest.Learned; known != nil {
-			g.learned(o, known, now, labels)
+			g.learned(o, known, now, labels, metric.WithAttributes(unitLabel(known.Unit)...))
 		}
 		if used := q.tightest.Utilization; used != nil {
 			o.ObserveFloat64(g.utilization, *used, labels)
@@ -76,16 +78,29 @@ func (g *quotaGauges) observe(o metric.Observer, up policy.UpstreamStatus, now t
 }
 
 // learned tells what is known of a bucket; nothing of what is not.
-func (g *quotaGauges) learned(o metric.Observer, known *policy.LearnedStatus, now time.Time, labels metric.MeasurementOption) {
-	o.ObserveFloat64(g.remaining, known.Remaining, labels)
+func (g *quotaGauges) learned(o metric.Observer, known *policy.LearnedStatus, now time.Time, labels, unit metric.MeasurementOption) {
+	o.ObserveFloat64(g.remaining, known.Remaining, labels, unit)
 	if known.Limit > 0 {
-		o.ObserveFloat64(g.limit, known.Limit, labels)
+		o.ObserveFloat64(g.limit, known.Limit, labels, unit)
+	}
+	if known.Each > 0 {
+		o.ObserveFloat64(g.call, known.Each, labels, unit)
 	}
 	var reset time.Duration
 	if known.Reset != nil {
 		reset = max(known.Reset.Sub(now), 0)
 	}
 	o.ObserveFloat64(g.reset, reset.Seconds(), labels)
+}
+
+// unitLabel names what a bucket counts, if that is not calls, and no word of the provider's
+// own.
+func unitLabel(unit string) []attribute.KeyValue {
+	switch unit {
+	case "points", "tokens":
+		return []attribute.KeyValue{attribute.String("unit", unit)}
+	}
+	return nil
 }
 
 // A quotaLabel is what the quotas of an upstream are folded by.

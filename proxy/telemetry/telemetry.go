@@ -53,7 +53,7 @@ type Settings struct {
 	// Ended is told of each call that has ended; it must not block, and neither keep nor
 	// change what it is told. nil: nobody is.
 	Ended func(*Record)
-	// Recent is how many finished calls are remembered; 0 means 200.
+	// Recent is how many finished calls are remembered; 0 means 500.
 	Recent int
 }
 
@@ -66,7 +66,9 @@ type Telemetry struct {
 	caller    propagation.TraceContext // reads the trace context of our callers
 	metrics   *metrics
 	registry  *prometheus.Registry
-	recent    *ring
+	recent    *recent
+	traffic   traffic
+	feed      feed
 	gates     gateLog
 	ended     func(*Record)
 
@@ -92,7 +94,7 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 		log:       log,
 		accessLog: s.AccessLog,
 		registry:  prometheus.NewRegistry(),
-		recent:    newRing(s.Recent),
+		recent:    newRecent(s.Recent),
 		ended:     s.Ended,
 		abort:     abort,
 	}
