@@ -1,6 +1,8 @@
 package policy_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"slices"
@@ -112,6 +114,37 @@ func TestClockIsComparedWithThatOfAnswers(t *testing.T) {
 			} else {
 				time.Sleep(10 * time.Second)
 			}
+		}
+	})
+}
+
+// shows is a transport over which hosts show a certificate.
+type shows struct {
+	http.RoundTripper
+	certificate *x509.Certificate
+}
+
+func (s *shows) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := s.RoundTripper.RoundTrip(req)
+	if err == nil {
+		resp.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{s.certificate}}
+	}
+	return resp, err
+}
+
+func TestCertificateOfAHostIsTheLatestThatItShowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over := &shows{RoundTripper: policytest.NewUpstream(t, policytest.Step{Times: -1})}
+		set := newRig(t, over).compile(plain, nil)
+		u, _ := set.ByName("api")
+		for range 2 {
+			over.certificate = &x509.Certificate{NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour)}
+			call(t, set, "GET", "/", "")
+			want := []policy.CertificateSighting{{Host: "api.test", Begin: time.Now(), End: time.Now().Add(time.Hour)}}
+			if got := u.Certificates(); !slices.Equal(got, want) {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+			time.Sleep(10 * time.Second)
 		}
 	})
 }
