@@ -135,8 +135,8 @@ func kind(l config.Limit) pace.Kind {
 	return pace.Even
 }
 
-// onTheWay is how much longer than per a call counts: a fiftieth, so that hardly anything
-// of the rate is lost, and no more than the time on the way can differ by.
+// onTheWay is how much longer than per a call counts at least: a fiftieth, so that hardly
+// anything of the rate is lost, and no more than the time on the way differs by most often.
 func onTheWay(per time.Duration) time.Duration { return min(per/50, 250*time.Millisecond) }
 
 // styles are how what is learned is used, by the setting shape.

@@ -85,7 +85,7 @@ func TestWhatClosesTheGate(t *testing.T) {
 		closed time.Duration
 	}{
 		{"429 with a time", respond(429, "Retry-After", "7"), 7 * time.Second},
-		{"429 without", respond(429), 142857143}, // 0.7 of the rate: see pace.Adaptive
+		{"429 without", respond(429), 111111111}, // 0.9 of the rate: see pace.Adaptive
 		{"429 at once", respond(429, "Retry-After", "0"), 0},
 		{"503 with a time", respond(503, "Retry-After", "7"), 7 * time.Second},
 		{"503 without", respond(503), 0},

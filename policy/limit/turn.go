@@ -34,9 +34,10 @@ func (d *dispatcher) answered(ctx context.Context, t turn, said verdict, now tim
 	}()
 	d = d.lock()
 	defer d.mu.Unlock()
+	sooner := false
 	for _, m := range t.meters {
 		hold = hold || m.settings.Concurrency > 0
-		pace.Answered(m.shape, now, t.taken)
+		sooner = pace.Answered(m.shape, now, t.taken, t.cost) || sooner
 	}
 	t.land()
 	var moved bool
@@ -47,7 +48,7 @@ func (d *dispatcher) answered(ctx context.Context, t turn, said verdict, now tim
 	for _, m := range t.eased {
 		m.gate.answered(said.fine, time.Now(), m.waiting.calls == 0)
 	}
-	if len(d.backlog) > 0 && (moved || awaited(t.eased)) {
+	if len(d.backlog) > 0 && (moved || sooner || awaited(t.eased)) {
 		d.advance(time.Now())
 	}
 	return hold

@@ -16,35 +16,46 @@ type Adaptive struct {
 	tokens   float64 // at filled
 	filled   time.Time
 	peak     float64   // the rate at which the last refusal came
+	low      float64   // to which it was cut
 	refused  time.Time // when that was
 	measured meter
 }
 
-// The constants of the rule: by how much a refusal cuts the rate, how steeply it grows,
-// and the least, in calls a second.
+// The constants of the rule: to how much of it a refusal cuts the rate, and one that is
+// taken for an accident, how steeply it grows, and the least, in calls a second.
 const (
 	cut      = 0.7
+	mildCut  = 0.9
 	growth   = 0.4
 	minSpeed = 0.5
 )
 
+// calm is how long no refusal has come before one that is taken for an accident.
+const calm = 10 * time.Second
+
 // Refused notes that the provider refused a call that was sent at spent. known is the
 // rate that it is said to allow, in calls a second; 0: nobody says.
+//
+// Where a rate is known, no more than that is sent, and a refusal tells of the wire or of
+// the provider's bad moment rather than of the rate: so one alone is taken for an accident,
+// and costs little. Those that follow are news that it is lower than was said.
 func (a *Adaptive) Refused(now, spent time.Time, known float64) {
 	if a.limited && !spent.After(a.refused) {
 		return // It was on its way at the last refusal, and is no news (RFC 9438 section 4.6).
+	}
+	to := cut
+	if known > 0 && (a.refused.IsZero() || now.Sub(a.refused) >= calm) {
+		to = mildCut
 	}
 	a.peak = a.reached(now, known)
 	if !a.limited {
 		a.filled = now
 	}
-	a.limited, a.refused = true, now
-	a.set(now, cut*a.peak)
+	a.limited, a.refused, a.low = true, now, to*a.peak
+	a.set(now, a.low)
 }
 
 // reached is the rate that was too high: the measured one, or the one that was allowed.
-// Where it is known what should be right, a single refusal is taken for an accident, and
-// only those that come before the rate has recovered from the last take it further down.
 func (a *Adaptive) reached(now time.Time, known float64) float64 {
 	switch {
 	case known > 0 && (!a.limited || a.grown(now) >= known):
@@ -77,7 +88,7 @@ func (a *Adaptive) Over(now time.Time) bool {
 
 // grown is the rate to which the last refusal has it grow by now.
 func (a *Adaptive) grown(now time.Time) float64 {
-	since := now.Sub(a.refused).Seconds() - math.Cbrt(a.peak*(1-cut)/growth)
+	since := now.Sub(a.refused).Seconds() - math.Cbrt((a.peak-a.low)/growth)
 	return growth*since*since*since + a.peak
 }
 

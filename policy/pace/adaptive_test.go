@@ -1,6 +1,7 @@
 package pace_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -10,6 +11,11 @@ import (
 // offer offers calls at a rate for some time to a provider that takes so many in each
 // second, and says no more of it than a refusal. It returns what became of them.
 func offer(a *pace.Adaptive, now time.Time, offered, taken int, length time.Duration) (end time.Time, fine, refused, held int) {
+	return offerKnown(a, now, offered, taken, length, 0)
+}
+
+// offerKnown is offer where the provider is said to take so many a second.
+func offerKnown(a *pace.Adaptive, now time.Time, offered, taken int, length time.Duration, known float64) (end time.Time, fine, refused, held int) {
 	second, used := now, 0
 	for until := now.Add(length); now.Before(until); now = now.Add(time.Second / time.Duration(offered)) {
 		if now.Sub(second) >= time.Second {
@@ -22,7 +28,7 @@ func offer(a *pace.Adaptive, now time.Time, offered, taken int, length time.Dura
 		a.Spend(now, 1)
 		if used++; used > taken {
 			refused++
-			a.Refused(now, now, 0)
+			a.Refused(now, now, known)
 		} else {
 			fine++
 			a.Fine(now)
@@ -86,24 +92,57 @@ func TestAdaptiveIsOverWhenNobodyCalls(t *testing.T) {
 	}
 }
 
-// A single refusal where the rate is configured was an accident: it costs a third of the
-// rate for the moment, and not what happened to be measured. Those that go on take it
-// further down.
+// A refusal alone where the rate is configured was an accident: two calls of 300 came closer
+// together than they were sent, and the rest went at 70 % of the rate, so that a third of it
+// was not used. It costs a tenth for a moment, and not what happened to be measured. Those
+// that follow within ten seconds take the rate further down.
 func TestRefusalOfAKnownRateIsAnAccidentFirst(t *testing.T) {
 	var a pace.Adaptive
-	a.Spend(start, 1)
-	a.Refused(start, start, 100)
-	if got := a.Rate(); got != 70 {
-		t.Errorf("%v a second after one refusal, want 70", got)
+	for _, step := range []struct {
+		at   time.Duration
+		want float64
+	}{
+		{0, 90},
+		{100 * time.Millisecond, 63},
+		{10*time.Second + 99*time.Millisecond, 70}, // of the whole rate, to which it had grown back
+		{20*time.Second + 99*time.Millisecond, 90},
+	} {
+		now := start.Add(step.at)
+		a.Spend(now, 1)
+		a.Refused(now, now, 100)
+		if got := a.Rate(); math.Abs(got-step.want) > 1e-9 {
+			t.Errorf("%v a second after a refusal at %v, want %v", got, step.at, step.want)
+		}
 	}
-	now := start.Add(100 * time.Millisecond)
-	a.Refused(now, now, 100)
-	if got := a.Rate(); got != 49 {
-		t.Errorf("%v a second after another, want 49", got)
+}
+
+// Of a rate of 1000 a second, what an accident takes is back after the cube root of
+// 100/0.4 seconds, and most of it much earlier.
+func TestAccidentIsOverInSeconds(t *testing.T) {
+	var a pace.Adaptive
+	now := start
+	for range 1000 {
+		a.Spend(now, 1)
+		now = now.Add(time.Millisecond)
 	}
-	now = now.Add(time.Minute)
-	a.Refused(now, now, 100)
-	if got := a.Rate(); got != 70 {
-		t.Errorf("%v a second after one a minute later, want 70", got)
+	a.Refused(now, now, 1000)
+	for after, want := range map[time.Duration]float64{
+		0: 900, time.Second: 940.5, 2 * time.Second: 968.3, 3 * time.Second: 985.6, 6300 * time.Millisecond: 1000,
+	} {
+		b := a
+		b.Fine(now.Add(after))
+		if got := b.Rate(); math.Abs(got-want) > 0.1 {
+			t.Errorf("%.1f a second after %v, want %v", got, after, want)
+		}
+	}
+}
+
+// Who has set 100 a second where the provider takes 20 is found out as who has set nothing.
+func TestKnownRateThatIsTooHighIsFoundOut(t *testing.T) {
+	var a pace.Adaptive
+	now, _, _, _ := offerKnown(&a, start, 100, 20, time.Minute, 100)
+	_, fine, refused, _ := offerKnown(&a, now, 100, 20, 5*time.Minute, 100)
+	if fine < 4000 || refused > 200 {
+		t.Errorf("%d of 6000 fine, %d refused (unpaced, 24000 are)", fine, refused)
 	}
 }

@@ -21,6 +21,19 @@
 // What is never more than 100 in any span of a second is right for all three of them,
 // and over time it is no slower.
 //
+// # Calls that are late
+//
+// A provider counts calls when they arrive, and some arrive later than others. A guard on
+// top of the time of a rate is enough for a quiet wire, and one that is enough for a busy
+// machine, on which a burst opens its connections, would always cost a tenth of the rate.
+// To be refused, and to slow down then, is no way either: it takes a second to go wrong
+// and ten to recover. So what is configured listens to when calls are answered (Answered),
+// by when they had arrived:
+//
+//	window  its first answer is when the provider's has begun at the latest
+//	even    a call that was late counts as one that was sent later
+//	smooth  a bucket that was full refills from the first answer on
+//
 // # Learned: spend, then wait
 //
 // Most quotas are windows, and what is in a window may be used at any time in it. To

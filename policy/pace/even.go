@@ -19,6 +19,7 @@ func newEven(r Rate, old Shape, left float64, now time.Time) *even {
 		r.Burst = max(r.burst(), int(evenBurst*float64(count)))
 	}
 	e := &even{span: newRolling(count, per, old, now)}
+	e.span.guard, r.Guard = r.Guard, 0 // The span is enough.
 	switch old := old.(type) {
 	case *even:
 		e.bucket, e.loose = newSmooth(r, old.bucket, left, now), old.loose

@@ -109,7 +109,8 @@ func (w *window) restore(spent int, end, now time.Time) {
 	if *w = w.at(now); w.spent > 0 {
 		w.late.spent, w.late.first, w.late.last = w.spent, w.open.Add(-w.per), now
 	}
-	w.spent = min(max(spent, 0)+w.spent, w.count)
+	w.sent = max(spent, 0) + w.spent
+	w.spent = min(w.sent, w.count)
 	w.begun, w.heard = end.Add(-w.per-w.guard), true // How late it began is in its end.
 	w.open, w.end = end.Add(-w.guard), end
 }
@@ -133,7 +134,7 @@ func (r *rolling) keep() (log []KeptSpent, until time.Time) {
 // restore puts what was spent before what has been spent since.
 func (r *rolling) restore(log []KeptSpent, now time.Time) {
 	since := r.log[r.gone:]
-	restored := rolling{count: r.count, span: r.span}
+	restored := rolling{count: r.count, span: r.span, guard: r.guard, way: r.way}
 	for _, e := range log {
 		at := time.UnixMilli(e.At)
 		if at.After(now) { // The clock has been set back since.

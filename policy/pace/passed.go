@@ -23,7 +23,8 @@ func most(s Shape, per time.Duration, now time.Time) float64 {
 	case *smooth:
 		return s.Room() - s.Left(now) + float64(s.lim.Limit())*per.Seconds()
 	case *window:
-		return s.Room() - s.Left(now) + s.Room()*math.Ceil(float64(per)/float64(s.per))
+		sent := s.at(now).sent
+		return float64(sent) + s.Room()*math.Ceil(float64(per)/float64(s.per))
 	case *even:
 		return most(s.span, per, now)
 	case *rolling:

@@ -37,6 +37,26 @@ func TestRaisedLimitIsNotTakenToBeSpent(t *testing.T) {
 	}
 }
 
+// Two reloads in one window, to one call and back, forgot what had been sent before them:
+// as if the one call were all that the window had let pass, up to 19 of 10 went.
+func TestWindowThatIsLoweredAndRaisedRemembersWhatItHasLetPass(t *testing.T) {
+	rate := func(count float64) pace.Rate { return pace.Rate{Count: count, Per: time.Second, Kind: pace.Window} }
+	shape := rate(7).New(nil, start)
+	for range 7 {
+		shape.Spend(start, 1)
+	}
+	shape = rate(1).New(shape, start.Add(10*time.Millisecond))
+	now := start.Add(100 * time.Millisecond)
+	shape = rate(10).New(shape, now)
+	if got := shape.Left(now); got != 2 { // one of the ten may have gone since the first reload, for all that it knows
+		t.Errorf("%v are left of ten, after seven", got)
+	}
+	shape = rate(100).New(rate(10).New(rate(100).New(nil, start), start), start)
+	if got := shape.Left(start); got != 90 {
+		t.Errorf("%v are left of a hundred after none", got)
+	}
+}
+
 // A bucket of 500 that is full says nothing of the hour before. When its burst was taken
 // out of the configuration, the 500 went, and then nothing for an hour.
 func TestBucketThatBecomesEvenGoesOnAtItsRate(t *testing.T) {

@@ -106,6 +106,7 @@ func TestForecastOfEvenComesTrue(t *testing.T) {
 		for range rapid.IntRange(0, 200).Draw(t, "before") {
 			if s.Ready(now, 1) {
 				s.Spend(now, 1)
+				pace.Answered(s, now, now, 1)
 			}
 			now = now.Add(time.Duration(rapid.IntRange(0, 100).Draw(t, "pause")) * time.Millisecond)
 		}
@@ -118,6 +119,7 @@ func TestForecastOfEvenComesTrue(t *testing.T) {
 				continue
 			}
 			s.Spend(now, 1)
+			pace.Answered(s, now, now, 1)
 			if left--; left < 0 {
 				break
 			}
@@ -208,8 +210,8 @@ func TestWindowEndsAfterTheFirstAnswerAndNotAfterTheFirstCall(t *testing.T) {
 		s := r.New(nil, start)
 		s.Spend(start, 1)
 		s.Spend(start, 1)
-		pace.Answered(s, start.Add(took), start)
-		pace.Answered(s, start.Add(90*time.Millisecond), start) // the second tells nothing new
+		pace.Answered(s, start.Add(took), start, 1)
+		pace.Answered(s, start.Add(90*time.Millisecond), start, 1) // the second tells nothing new
 		if got := s.Turn(start.Add(took), 0, 1).Sub(start); got != want {
 			t.Errorf("answered after %v, the next goes after %v, want %v", took, got, want)
 		}
@@ -223,7 +225,7 @@ func TestCallOfAWindowIsGivenBackAfterAnAnswer(t *testing.T) {
 	s.Spend(start, 1)
 	s.Spend(start, 1)
 	answered := start.Add(60 * time.Millisecond)
-	pace.Answered(s, answered, start)
+	pace.Answered(s, answered, start, 1)
 	s.Unspend(answered, start, 1)
 	if got := s.Left(answered); got != 1 {
 		t.Errorf("%v are left, want 1", got)

@@ -1,6 +1,7 @@
 package pace
 
 import (
+	"slices"
 	"sort"
 	"time"
 )
@@ -9,14 +10,17 @@ import (
 type rolling struct {
 	count int
 	span  time.Duration
-	log   []entry // the oldest first; those before gone have left the span
+	guard time.Duration // how much of span is for the way of calls
+	way   way
+	debt  time.Duration // see bounded
+	log   []entry       // the oldest first; those before gone have left the span
 	gone  int
 	left  int64 // what had been spent before log[gone]
 	total int64 // what has been spent in all
 }
 
-// An entry is calls that were sent within a grain of each other. They leave the span
-// with the last of them.
+// An entry is calls that were sent within a grain of each other, or arrived so late as if
+// they had been. They leave the span with the last of them.
 type entry struct {
 	first, last time.Time
 	upTo        int64 // what had been spent with them, of rolling.total
@@ -30,7 +34,7 @@ func newRolling(count int, span time.Duration, old Shape, now time.Time) *rollin
 	r := &rolling{count: max(count, 1), span: span}
 	switch old := old.(type) {
 	case *rolling:
-		r.log, r.gone, r.left, r.total = old.log, old.gone, old.left, old.total
+		r.log, r.gone, r.left, r.total, r.way = old.log, old.gone, old.left, old.total, old.way
 	case *even:
 		return newRolling(count, span, old.span, now)
 	case *smooth:
@@ -73,14 +77,11 @@ func (r *rolling) spendEvenly(now time.Time, units int) {
 func (r *rolling) needed(cost int) int { return min(cost, r.count) }
 
 func (r *rolling) Unspend(_, spent time.Time, cost int) {
-	i := r.gone + sort.Search(len(r.log)-r.gone, func(i int) bool { return !r.log[r.gone+i].last.Before(spent) })
-	if i == len(r.log) || r.log[i].first.After(spent) {
+	i, ok := r.find(spent)
+	if !ok {
 		return // it has left already
 	}
-	before := r.left
-	if i > r.gone {
-		before = r.log[i-1].upTo
-	}
+	before := r.before(i)
 	back := min(int64(r.needed(cost)), r.log[i].upTo-before)
 	for j := i; j < len(r.log); j++ {
 		r.log[j].upTo -= back
@@ -88,6 +89,78 @@ func (r *rolling) Unspend(_, spent time.Time, cost int) {
 	r.total -= back
 	if r.log[i].upTo == before {
 		r.log = append(r.log[:i], r.log[i+1:]...)
+	}
+}
+
+// find is the entry of what was spent at a time; false if it has left.
+func (r *rolling) find(spent time.Time) (i int, ok bool) {
+	i = r.notBefore(spent)
+	return i, i < len(r.log) && !r.log[i].first.After(spent)
+}
+
+// notBefore is the first entry that does not end before a time.
+func (r *rolling) notBefore(at time.Time) int {
+	return r.gone + sort.Search(len(r.log)-r.gone, func(i int) bool { return !r.log[r.gone+i].last.Before(at) })
+}
+
+// before is what had been spent before an entry.
+func (r *rolling) before(i int) int64 {
+	if i == r.gone {
+		return r.left
+	}
+	return r.log[i-1].upTo
+}
+
+// answered has a call that may have arrived later than guard allows for leave the span
+// as if it had been sent later.
+func (r *rolling) answered(now, sent time.Time, cost int) {
+	if r.guard == 0 {
+		return
+	}
+	late := min(r.way.late(now, now.Sub(sent), r.span), guards(longestWay, r.guard))
+	if r.way.known() {
+		late = r.bounded(late)
+	}
+	if late > r.guard {
+		r.move(sent, sent.Add(late-r.guard), cost)
+	}
+}
+
+// bounded is how much of its lateness is waited for: in the mean of all calls what is
+// usual, and in advance that of a span, or one that is as late as can be.
+func (r *rolling) bounded(late time.Duration) time.Duration {
+	usual := guards(usuallyLate, r.guard)
+	r.debt = max(r.debt-usual, 0)
+	late = min(late, max(usual*time.Duration(r.count), guards(longestWay, r.guard))-r.debt)
+	if late > r.guard {
+		r.debt += late
+	}
+	return late
+}
+
+// move has what was spent at a time count as spent later.
+func (r *rolling) move(from, to time.Time, cost int) {
+	i, ok := r.find(from)
+	if !ok {
+		return
+	}
+	if entry := &r.log[i]; to.Sub(entry.first) < r.span/grains {
+		if to.After(entry.last) {
+			entry.last = to
+		}
+		return
+	}
+	moved := min(int64(r.needed(cost)), r.log[i].upTo-r.before(i))
+	next := r.notBefore(to)
+	for j := i; j < next; j++ {
+		r.log[j].upTo -= moved
+	}
+	switch previous := &r.log[next-1]; {
+	case next < len(r.log) && !r.log[next].first.After(to): // It is in there now.
+	case to.Sub(previous.first) < r.span/grains:
+		previous.last, previous.upTo = to, previous.upTo+moved
+	default:
+		r.log = slices.Insert(r.log, next, entry{to, to, previous.upTo + moved})
 	}
 }
 

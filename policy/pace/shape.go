@@ -46,10 +46,12 @@ type Rate struct {
 	// Kind is how it is used.
 	Kind Kind
 
-	// Guard is for how much longer than Per a call counts: one may take longer on its way
-	// to the provider, which counts it when it arrives, than one that is sent a window
-	// later. Of a bucket (Smooth) what comes back in that time is not spent, but for 20 ms
-	// at most, and never more than a tenth of Burst.
+	// Guard is for how much longer than Per a call counts at least: one may take longer on
+	// its way to the provider, which counts it when it arrives, than one that is sent a
+	// window later. Where answers show that it may have (see Answered), it counts for up to
+	// ten times as long. 0: however late it is, it counts from when it was sent. Of a
+	// bucket (Smooth) what comes back in that time is not spent, but for 20 ms at most, and
+	// never more than a tenth of Burst.
 	Guard time.Duration
 }
 
@@ -72,12 +74,19 @@ func (r Rate) New(old Shape, now time.Time) Shape {
 	}
 }
 
-// Answered has a window learn by when the provider's began at the latest: a call that was
-// sent at sent has been answered at now.
-func Answered(s Shape, now, sent time.Time) {
-	if w, ok := s.(*window); ok {
-		w.answered(now, sent)
+// Answered has a configured limit learn by when a call of that cost had arrived at the
+// latest that was sent at sent: it has been answered at now. sooner reports whether turns
+// may come earlier by that.
+func Answered(s Shape, now, sent time.Time, cost int) (sooner bool) {
+	switch s := s.(type) {
+	case *window:
+		s.answered(now, sent)
+	case *even:
+		s.span.answered(now, sent, cost)
+	case *smooth:
+		return s.answered(now, sent)
 	}
+	return false
 }
 
 // whole is the limit as a whole number of calls in a time: 2.5 a second are 3 in 1.2 s.

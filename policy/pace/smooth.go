@@ -8,9 +8,16 @@ import (
 )
 
 // smooth is a token bucket.
+//
+// The provider's is full until a call arrives, and what would come back before that is lost
+// there. So the first call to a full bucket stops the clock of ours until one is answered,
+// and not for longer than longestHold.
 type smooth struct {
 	lim     *rate.Limiter
 	changed time.Time // the last time, but for what time itself brings back
+	guard   time.Duration
+	first   time.Time     // when the call was sent that stopped the clock; zero: it runs
+	lag     time.Duration // for how long it has stood
 }
 
 func newSmooth(r Rate, old Shape, left float64, now time.Time) *smooth {
@@ -20,16 +27,17 @@ func newSmooth(r Rate, old Shape, left float64, now time.Time) *smooth {
 	if old, ok := old.(*smooth); ok {
 		// SetBurstAt keeps tokens beyond the burst, but every look at them is
 		// cut to the burst: min(old tokens, new burst).
-		old.lim.SetLimitAt(now, limit)
-		old.lim.SetBurstAt(now, burst)
-		old.changed = now
+		at := old.clock(now)
+		old.lim.SetLimitAt(at, limit)
+		old.lim.SetBurstAt(at, burst)
+		old.changed, old.guard = now, r.Guard
 		return old
 	}
 	lim := rate.NewLimiter(limit, burst)
 	if spent := float64(burst) - left; spent > 0 {
 		lim.AllowN(now, min(int(math.Ceil(spent)), burst))
 	}
-	return &smooth{lim, now}
+	return &smooth{lim: lim, changed: now, guard: r.Guard}
 }
 
 // burst is Burst, or what there is of it if nothing is said. (A Limiter with burst 0 never
@@ -55,11 +63,37 @@ const maxBucketGuard = 20 * time.Millisecond
 // Ready is true a nanosecond early where a float is short by its last bit: a Limiter
 // cuts the missing time to whole ones, too.
 func (b *smooth) Ready(now time.Time, cost int) bool {
-	missing := float64(b.needed(cost)) - b.lim.TokensAt(now)
+	missing := float64(b.needed(cost)) - b.Left(now)
 	return missing <= 0 || missing/float64(b.lim.Limit())*float64(time.Second) < 1
 }
 
-func (b *smooth) Spend(now time.Time, cost int) { b.spend(now, cost) }
+func (b *smooth) Spend(now time.Time, cost int) {
+	if b.first.IsZero() && b.lim.TokensAt(b.clock(now).Add(-b.guard)) >= b.Room() { // It is full, and not just now.
+		b.first = now
+	}
+	b.spend(now, cost)
+}
+
+// answered has the clock run again with the first answer.
+func (b *smooth) answered(now, sent time.Time) (sooner bool) {
+	if b.first.IsZero() || sent.Before(b.first) {
+		return false
+	}
+	stood := b.stood(now)
+	b.lag, b.first = b.lag+stood, time.Time{}
+	return stood < guards(longestHold, b.guard)
+}
+
+// clock is the time that the Limiter is told.
+func (b *smooth) clock(now time.Time) time.Time { return now.Add(-b.lag - b.stood(now)) }
+
+// stood is for how long the clock has stood since it was last stopped.
+func (b *smooth) stood(now time.Time) time.Duration {
+	if b.first.IsZero() {
+		return 0
+	}
+	return min(max(now.Sub(b.first), 0), guards(longestHold, b.guard))
+}
 
 // needed is what has to be in the bucket for a call. One that costs more than
 // the bucket holds goes when it is full, and the next pay the rest.
@@ -71,25 +105,34 @@ func (b *smooth) needed(cost int) int { return min(cost, b.lim.Burst()) }
 // returns nothing, and after a later one too little.
 func (b *smooth) spend(now time.Time, tokens int) {
 	burst := b.lim.Burst()
-	b.lim.SetBurstAt(now, max(burst, tokens))
-	b.lim.ReserveN(now, tokens)
-	b.lim.SetBurstAt(now, burst)
+	at := b.clock(now)
+	b.lim.SetBurstAt(at, max(burst, tokens))
+	b.lim.ReserveN(at, tokens)
+	b.lim.SetBurstAt(at, burst)
 	b.changed = now
 }
 
 // Unspend does without Reservation.CancelAt, which sets the clock of the
 // Limiter back to its argument, so that the time since then counts twice. What
 // is more than the bucket holds is cut off when it is looked at.
-func (b *smooth) Unspend(now, _ time.Time, cost int) { b.spend(now, -cost) }
+func (b *smooth) Unspend(now, spent time.Time, cost int) {
+	b.spend(now, -cost)
+	if spent.Equal(b.first) {
+		b.first = time.Time{} // It was not sent, and nobody waits for its answer.
+	}
+}
 
 func (b *smooth) Turn(from time.Time, ahead, cost int) time.Time {
 	missing := float64(ahead+b.needed(cost)) - b.Left(from)
 	if missing <= 0 {
 		return from
 	}
+	if !b.first.IsZero() { // As far as is known, the clock stands as long as it may.
+		from = from.Add(guards(longestHold, b.guard) - b.stood(from))
+	}
 	return from.Add(nanoseconds(missing / float64(b.lim.Limit()) * float64(time.Second)))
 }
 
-func (b *smooth) Left(now time.Time) float64 { return b.lim.TokensAt(now) }
+func (b *smooth) Left(now time.Time) float64 { return b.lim.TokensAt(b.clock(now)) }
 
 func (b *smooth) Room() float64 { return float64(b.lim.Burst()) }

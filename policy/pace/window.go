@@ -15,7 +15,9 @@ type window struct {
 	count int
 	per   time.Duration
 	guard time.Duration
+	way   way
 	spent int
+	sent  int       // what has passed in it, also beyond a count that has become smaller
 	begun time.Time // when it began, at the latest; zero: none has
 	heard bool      // a call of it has been answered
 	open  time.Time // from when on calls may count to the next window
@@ -34,12 +36,13 @@ func newWindow(r Rate, old Shape, now time.Time) *window {
 		w.count, w.per = 1, nanoseconds(float64(r.Per)/r.Count)
 	}
 	w.spent = passed(old, w.count, w.per, now)
-	if w.spent == 0 {
+	if old, ok := old.(*window); ok && old.per == w.per && now.Before(old.end) {
+		w.spent, w.sent = max(w.spent, min(old.sent, w.count)), old.sent
+		w.way, w.begun, w.heard, w.open, w.end, w.late = old.way, old.begun, old.heard, old.open, old.end, old.late
 		return w
 	}
-	w.begin(now, now)
-	if old, ok := old.(*window); ok && old.per == w.per && now.Before(old.end) {
-		w.begun, w.heard, w.open, w.end = old.begun, old.heard, old.open, old.end
+	if w.sent = w.spent; w.spent > 0 {
+		w.begin(now, now)
 	}
 	return w
 }
@@ -51,14 +54,18 @@ func (w *window) begin(earliest, latest time.Time) {
 }
 
 // answered notes the first answer to a call of the window. By then the provider's had
-// begun, and maybe not before: a burst opens many connections, which takes its time. An
-// answer that takes longer than a fifth of the window tells of the provider's work.
+// begun, and maybe not before: a burst opens many connections, which takes its time. One
+// that takes longer than that tells of the provider's work.
 func (w *window) answered(now, sent time.Time) {
-	if w.heard || w.guard == 0 || w.begun.IsZero() || sent.Before(w.begun) {
+	if w.guard == 0 {
+		return
+	}
+	late := w.way.late(now, now.Sub(sent), w.per)
+	if w.heard || w.begun.IsZero() || sent.Before(w.begun) {
 		return
 	}
 	w.heard = true
-	if end := now.Add(w.per); now.Sub(w.begun) <= w.per/5 && end.After(w.end) {
+	if end := sent.Add(late + w.per); late <= guards(longestWay, w.guard) && end.After(w.end) {
 		w.end = end
 	}
 }
@@ -75,11 +82,11 @@ func (w *window) at(now time.Time) window {
 	}
 	next.late.spent = 0
 	if late := &w.late; late.spent > 0 && now.Before(late.last.Add(w.per+w.guard)) {
-		next.spent = late.spent
+		next.spent, next.sent = late.spent, late.spent
 		next.begin(late.first, now)
 		return next
 	}
-	next.spent = 0
+	next.spent, next.sent = 0, 0
 	next.begin(now, now)
 	return next
 }
@@ -87,6 +94,7 @@ func (w *window) at(now time.Time) window {
 func (w *window) Spend(now time.Time, cost int) {
 	*w = w.at(now)
 	w.spent += w.needed(cost)
+	w.sent += w.needed(cost)
 	if now.Before(w.open) {
 		return
 	}
@@ -108,6 +116,7 @@ func (w *window) Unspend(_, spent time.Time, cost int) {
 	if !spent.Before(w.open) {
 		w.late.spent = max(w.late.spent-w.needed(cost), 0)
 	}
+	w.sent = max(w.sent-w.needed(cost), 0)
 	if w.spent = max(w.spent-w.needed(cost), 0); w.spent == 0 {
 		w.begun, w.open, w.end = time.Time{}, time.Time{}, time.Time{} // The call that would have started it was not sent.
 	}

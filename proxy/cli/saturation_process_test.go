@@ -174,8 +174,8 @@ type siege struct {
 var sieges = []siege{
 	{calls: 192, atOnce: 96, saturation: saturation{name: "window", target: "/limited/window/default?limit=96&per=500ms&dialect=none",
 		document: `limit = { rate = "96/500ms", shape = "window" }`, limit: 96, per: 500 * time.Millisecond}},
-	{calls: 160, saturation: saturation{name: "sliding", target: "/limited/sliding/default?limit=100&per=500ms&dialect=none",
-		document: `limit = { rate = "195/s", burst = 2 }`, limit: 100, per: 500 * time.Millisecond}},
+	{calls: 160, atOnce: 40, saturation: saturation{name: "sliding", target: "/limited/sliding/default?limit=100&per=500ms&dialect=none",
+		document: `limit = { rate = "100/500ms" }`, limit: 100, per: 500 * time.Millisecond}},
 	{calls: 160, atOnce: 40, saturation: saturation{name: "bucket", target: "/limited/bucket/default?limit=100&per=500ms&burst=40&dialect=none",
 		document: `limit = { rate = "100/500ms", burst = 40 }`, limit: 100, per: 500 * time.Millisecond}},
 	{calls: 32, sure: true, saturation: saturation{name: "concurrency", target: "/limited/concurrency/default?limit=4&hold=100ms&dialect=none",
@@ -227,7 +227,7 @@ func BenchmarkProcesses(b *testing.B) {
 		fmt.Fprintln(table, "limiter\tprocesses\tused\t429 of all requests\tanswers")
 		for _, s := range sieges {
 			for _, n := range processes {
-				got, stats := besiege(b, s.saturation, n, 2*s.calls)
+				got, stats := besiege(b, s.saturation, n, 4*s.calls)
 				quota := oneQuota(stats)
 				windows := got.End.Sub(got.Begin).Seconds() / s.per.Seconds()
 				used := float64(quota.Admitted-int64(s.atOnce)) / (float64(s.limit) * windows)

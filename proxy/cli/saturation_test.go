@@ -19,6 +19,7 @@ type saturation struct {
 	costs        []string      // of queries that are made in turns, as parameters of the target; nil: calls, that cost one
 	document     string        // what stands in the upstream's table
 	spread       time.Duration // of each way, on top of its 5ms
+	stall        time.Duration // of some requests, on top of that
 	limit        int           // of the target: calls, or points, in each per, or at once for per each
 	per          time.Duration
 }
@@ -47,6 +48,8 @@ var configured = []saturation{
 		document: `limit = { rate = "100/s", burst = 20 }`, limit: 100, per: time.Second},
 	{name: "bucket on a varying wire", target: "/limited/bucket/default?limit=100&per=1s&burst=20&dialect=none",
 		document: `limit = { rate = "100/s", burst = 20 }`, spread: 5 * time.Millisecond, limit: 100, per: time.Second},
+	{name: "sliding on a wire that stalls", target: "/limited/sliding/default?limit=100&per=1s&dialect=none",
+		document: `limit = { rate = "100/s" }`, spread: 5 * time.Millisecond, stall: 100 * time.Millisecond, limit: 100, per: time.Second},
 	{name: "concurrency", target: "/limited/concurrency/default?limit=4&hold=500ms&dialect=none",
 		document: `limit = { concurrency = 4 }`, limit: 4, per: 500 * time.Millisecond},
 	{name: "concurrency on a varying wire", target: "/limited/concurrency/default?limit=4&hold=500ms&dialect=none",
@@ -84,6 +87,7 @@ type figures struct {
 func (s saturation) run(t *testing.T, processes int, warmUp, measured time.Duration) (f figures) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWire(t, 1, 5*time.Millisecond, s.spread)
+		w.stall = s.stall
 		transport := through(t, w, s.document)
 		ctx, cancel := context.WithCancel(t.Context())
 		var refused atomic.Int64

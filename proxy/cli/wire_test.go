@@ -24,12 +24,14 @@ import (
 // A wire leads to a provider in memory, for a bubble of testing/synctest. A request
 // is on its way for delay and up to spread more, and so is its answer. How much more
 // depends on the seed, on X-Logical-Id and on how often that was sent, and on nothing
-// else: so a run is the same in whatever order the goroutines of one instant run.
+// else: so a run is the same in whatever order the goroutines of one instant run. One
+// request in fifty stalls before it arrives.
 type wire struct {
 	sim           *simulator.Simulator
 	provider      http.Handler // where it leads: to sim, or to what stands before it
 	seed          uint64
 	delay, spread time.Duration
+	stall         time.Duration                // 0: none stalls
 	sent          *chances                     // of requests, by X-Logical-Id
 	refuses       func(req *http.Request) bool // that a connection for it is not taken; nil: none is
 	trips         sync.WaitGroup               // of requests and their answers
@@ -63,6 +65,9 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	answered := make(chan *http.Response, 1)
 	w.trips.Go(func() {
 		time.Sleep(w.delay + upTo(chance, w.spread))
+		if w.stall > 0 && chance.IntN(50) == 0 {
+			time.Sleep(w.stall)
+		}
 		answer := w.serve(arrived)
 		time.Sleep(w.delay + upTo(chance, w.spread))
 		answered <- answer
