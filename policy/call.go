@@ -215,11 +215,14 @@ const (
 	// name, Reason "created", "replaced" or "removed". Of what another process did it is
 	// told where a connection in use is gone, or one in trouble works again.
 	EventConnection EventKind = "connection"
-	EventCircuit    EventKind = "circuit" // a circuit went From one state To another; open until Until
+	EventCircuit    EventKind = "circuit" // a circuit went From one state To another, open until Until: Reason is why, as CircuitStatus has its Cause
 	// EventOrder: an operator opened or closed the circuit Key, or with no Key all of the
 	// upstream, those to come too: To is what they are now, Until how long they stay open;
 	// zero is until an operator closes them.
 	EventOrder EventKind = "order"
+	// EventNotice: an answer says about the future of its endpoint, which is the Key, what
+	// none has said of late: Until is its sunset, and Notice the whole.
+	EventNotice EventKind = "notice"
 )
 
 // An Event is a fact worth telling: telemetry turns it into span events,
@@ -234,4 +237,5 @@ type Event struct {
 	Until    time.Time
 	From, To string
 	Err      error // why it did not end well; it holds no value that is secret
+	Notice   *NoticeSighting
 }

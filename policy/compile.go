@@ -145,6 +145,9 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 		u.replaced = replaced(old.Config, cfg)
 	}
 	u.transport = c.transport(u, old)
+	if u.seen = old.seen; u.seen == nil {
+		u.seen = newSightings(cfg.Name, c.env.Observe)
+	}
 	u.circuit = c.circuit(u, old)
 	u.budget = old.budget
 	if u.budget == nil || old.Config.Retry.Budget != cfg.Retry.Budget {
@@ -204,7 +207,9 @@ func (c *compiler) circuit(u, old *Upstream) *breaker.Group {
 		return old.circuit
 	}
 	cfg, name := u.Config.Circuit, u.Config.Name
-	group, err := breaker.New(breaker.Settings{
+	var group *breaker.Group
+	var err error
+	group, err = breaker.New(breaker.Settings{
 		Window: cfg.Window, MinCalls: cfg.MinCalls, FailureRatio: cfg.FailureRatio, FailureRun: cfg.FailureRun,
 		Overdue: cfg.Overdue, Slow: cfg.Slow, SlowRatio: cfg.SlowRatio, Consecutive: cfg.Consecutive,
 		Open: cfg.Open, OpenMax: cfg.OpenMax, Ramp: cfg.Ramp,
@@ -213,7 +218,7 @@ func (c *compiler) circuit(u, old *Upstream) *breaker.Group {
 		Replayable: retry.Replayable,
 		Waited:     func(req *http.Request) time.Duration { return CallFrom(req.Context()).Waited() },
 		OnChange: func(ctx context.Context, key, from, to string, until time.Time) {
-			c.env.Observe(ctx, Event{Kind: EventCircuit, Upstream: name, Key: key, From: from, To: to, Until: until})
+			c.env.Observe(ctx, Event{Kind: EventCircuit, Upstream: name, Key: key, From: from, To: to, Until: until, Reason: group.Cause(key)})
 		},
 	}, old.circuit)
 	c.fail(c.key+".circuit", err)

@@ -193,6 +193,15 @@ func (u *Upstream) Fetches(name string) bool {
 // Configures reports whether a credential that is fetched stands in the configuration.
 func (u *Upstream) Configures(name string) bool { return u.credentials[name] != nil }
 
+// Login is the command by which somebody gives a credential that is fetched another grant;
+// "": it comes from elsewhere.
+func (u *Upstream) Login(name string) string {
+	if known := u.credentials[name]; known != nil {
+		return known.login
+	}
+	return loginCommand(u.Config.Name, name, u.Config.Auth)
+}
+
 // A CredentialStatus is the state of a credential. It holds no value.
 type CredentialStatus struct {
 	Name     string     `json:"name"`               // "default", or the rule or the connection that has it

@@ -133,6 +133,7 @@ type Upstream struct {
 	repeats   *retry.Repeats
 	stale     *stale.Store // nil: no answers are kept
 	exhausted *exhaustion
+	seen      *sightings
 	replaced  func(key string) bool              // of these there is another one than before: see adopt; nil: of none
 	observe   func(ctx context.Context, e Event) // as Env.Observe
 

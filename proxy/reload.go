@@ -37,7 +37,9 @@ type Reloader struct {
 	Check func(file *config.File) error
 	// Changed is told when another configuration is live. nil: nobody.
 	Changed func()
-	Log     *slog.Logger
+	// Ended is told how each reload has ended; nil: as it should. nil: nobody is told.
+	Ended func(err error)
+	Log   *slog.Logger
 
 	mu     sync.Mutex // held while a file is compiled: one reload at a time
 	data   []byte     // the file that is live
@@ -79,6 +81,9 @@ func (r *Reloader) Reload() error {
 		r.Log.Info("the configuration was reloaded", "file", r.Path, "upstreams", len(r.Live.Load().Upstreams()))
 	}
 	r.status.Store(status)
+	if r.Ended != nil {
+		r.Ended(err)
+	}
 	return err
 }
 

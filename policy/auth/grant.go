@@ -27,6 +27,7 @@ type grant struct {
 
 	Obtained time.Time     // wall clock
 	Expires  time.Time     // wall clock; zero: the provider did not say
+	Lapses   time.Time     // wall clock: when the refresh token does, if it is not used by then; zero: the provider did not say
 	Learned  time.Duration // the shortest age at which the upstream refused a token; 0: none yet
 	Forced   int           // how many refreshes in a row an upstream's 401 caused, up to this one
 }
@@ -116,6 +117,7 @@ type keptGrant struct {
 	Terms      string    `json:"terms,omitempty"`
 	Obtained   time.Time `json:"obtained,omitzero"`
 	Expires    time.Time `json:"expires,omitzero"`
+	Lapses     time.Time `json:"refresh_expires,omitzero"`
 	Learned    string    `json:"learned_lifetime,omitempty"`
 	Forced     int       `json:"forced,omitempty"`
 }
@@ -124,7 +126,7 @@ func (g *grant) encode() ([]byte, error) {
 	kept := keptGrant{
 		Version: grantVersion, Login: g.Login, Generation: g.Generation,
 		Access: g.Access.Reveal(), Refresh: g.Refresh.Reveal(), Previous: g.Previous.Reveal(),
-		Seed: g.Seed, Former: g.Former, Origin: g.Origin, Terms: g.Terms, Obtained: g.Obtained, Expires: g.Expires, Forced: g.Forced,
+		Seed: g.Seed, Former: g.Former, Origin: g.Origin, Terms: g.Terms, Obtained: g.Obtained, Expires: g.Expires, Lapses: g.Lapses, Forced: g.Forced,
 	}
 	if g.Learned > 0 {
 		kept.Learned = g.Learned.String()
@@ -152,7 +154,7 @@ func decodeGrant(data []byte) (*grant, error) {
 	g := &grant{
 		version: version{kept.Login, kept.Generation},
 		Access:  NewSecret(kept.Access), Refresh: NewSecret(kept.Refresh), Previous: NewSecret(kept.Previous),
-		Seed: kept.Seed, Former: kept.Former, Origin: kept.Origin, Terms: kept.Terms, Obtained: kept.Obtained, Expires: kept.Expires, Forced: kept.Forced,
+		Seed: kept.Seed, Former: kept.Former, Origin: kept.Origin, Terms: kept.Terms, Obtained: kept.Obtained, Expires: kept.Expires, Lapses: kept.Lapses, Forced: kept.Forced,
 	}
 	if kept.Learned != "" {
 		if g.Learned, err = time.ParseDuration(kept.Learned); err != nil {

@@ -13,6 +13,7 @@ type Pair struct {
 	Refresh  Secret    // "": the connection ends with the access token
 	Obtained time.Time // when Access was; zero: now
 	Expires  time.Time // when Access does; zero: that is not known
+	Lapses   time.Time // when Refresh does; zero: that is not known
 	Origin   string    // where alone Access is sent: see Token.Origin
 }
 
@@ -41,7 +42,7 @@ func Introduce(ctx context.Context, keeper Keeper, p Pair) error {
 	}
 	next := grant{
 		version: version{Login: rand.Text(), Generation: 1},
-		Access:  p.Access, Refresh: p.Refresh, Obtained: p.Obtained, Expires: p.Expires, Origin: p.Origin,
+		Access:  p.Access, Refresh: p.Refresh, Obtained: p.Obtained, Expires: p.Expires, Lapses: p.Lapses, Origin: p.Origin,
 	}
 	if next.Obtained.IsZero() {
 		next.Obtained = wallClock()

@@ -78,5 +78,5 @@ func Inspect(data []byte) (OAuth2Status, error) {
 	if err != nil {
 		return OAuth2Status{}, err
 	}
-	return OAuth2Status{State: StateNone, Obtained: g.Obtained, Expires: g.Expires, Origin: g.Origin}, nil
+	return OAuth2Status{State: StateNone, Obtained: g.Obtained, Expires: g.Expires, Lapses: g.Lapses, Origin: g.Origin}, nil
 }

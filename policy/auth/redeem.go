@@ -51,6 +51,7 @@ func (o *OAuth2) pair(a *attempt, r *result) Pair {
 	if lifetime := cmp.Or(r.lifetime, o.set.Lifetime); lifetime > 0 {
 		p.Expires = a.began.Add(lifetime)
 	}
+	p.Lapses = r.lapse(a.began)
 	return p
 }
 

@@ -25,6 +25,7 @@ type tokenResponse struct {
 	access, refresh string
 	tokenType       string        // token_type
 	lifetime        time.Duration // from now on; 0: it says none
+	refreshLifetime time.Duration // of the refresh token, from now on; 0: it says none
 	failed          bool          // it has an error, with or without a code
 	code            string        // [a-z_]{1,64}; "": none that may be shown
 	idToken         string        // id_token
@@ -41,7 +42,7 @@ func parseTokenResponse(contentType string, body []byte, now time.Time) (r token
 	}
 	r.access, r.refresh, r.tokenType = fields.text("access_token"), fields.text("refresh_token"), fields.text("token_type")
 	r.failed, r.code = fields.failure()
-	r.lifetime = fields.lifetime(r.access, now)
+	r.lifetime, r.refreshLifetime = fields.lifetime(r.access, now), fields.refreshLifetime()
 	r.idToken, r.otherwise = fields.text("id_token"), exchanged(r.tokenType, fields.text("issued_token_type"))
 	return r, true
 }
@@ -160,6 +161,27 @@ func (f responseFields) lifetime(access string, now time.Time) time.Duration {
 	return 0
 }
 
+// refreshLifetime is how long the refresh token lives. No RFC has a member for it:
+// GitHub, Google and LinkedIn call it refresh_token_expires_in, Keycloak
+// refresh_expires_in, Intuit x_refresh_token_expires_in.
+func (f responseFields) refreshLifetime() time.Duration {
+	for _, name := range []string{"refresh_token_expires_in", "refresh_expires_in", "x_refresh_token_expires_in"} {
+		if seconds, ok := number(f[name]); ok {
+			return lifetimeOf(seconds)
+		}
+	}
+	return 0
+}
+
+// lapse is when the refresh token lapses of an answer that was asked for at began; zero:
+// it does not say.
+func (r *tokenResponse) lapse(began time.Time) time.Time {
+	if r.refreshLifetime == 0 {
+		return time.Time{}
+	}
+	return began.Add(r.refreshLifetime)
+}
+
 // number reads a JSON number, or a string that holds one.
 func number(raw json.RawMessage) (float64, bool) {
 	n, err := strconv.ParseFloat(strings.TrimSpace(strings.Trim(string(raw), `"`)), 64)
@@ -174,24 +196,33 @@ func lifetimeOf(seconds float64) time.Duration {
 	return time.Duration(seconds * float64(time.Second))
 }
 
-// untilInstant reads an instant: the number of seconds or milliseconds since 1970,
-// or RFC 3339.
+// untilInstant is how long it is until an instant; 0 if that is none, or is over.
 func untilInstant(raw json.RawMessage, now time.Time) time.Duration {
+	at := instant(raw)
+	if at.IsZero() {
+		return 0
+	}
+	return lifetimeOf(at.Sub(now).Seconds())
+}
+
+// instant reads the number of seconds or milliseconds since 1970, or RFC 3339; zero if it
+// is neither.
+func instant(raw json.RawMessage) time.Time {
 	if n, ok := number(raw); ok {
 		if n > 1e11 { // the year 5138 in seconds, 1973 in milliseconds
 			n /= 1000
 		}
-		return lifetimeOf(n - float64(now.UnixNano())/1e9)
+		if n <= 0 || n > 1e11 {
+			return time.Time{}
+		}
+		return time.UnixMilli(int64(n * 1000)).UTC()
 	}
 	var s string
 	if json.Unmarshal(raw, &s) != nil {
-		return 0
+		return time.Time{}
 	}
-	at, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return 0
-	}
-	return lifetimeOf(at.Sub(now).Seconds())
+	at, _ := time.Parse(time.RFC3339, s)
+	return at
 }
 
 // jwtExpiry is the claim exp of a token that is a JWT (RFC 7519 §4.1.4). Nothing is

@@ -22,7 +22,7 @@ func (o *OAuth2) succeed(ctx context.Context, a attempt, r tokenResponse) error 
 	}
 	g.Access = NewSecret(r.access)
 	if o.kind.spends {
-		g.rotate(r.refresh)
+		g.rotate(r.refresh, r.lapse(a.began))
 	}
 	g.Forced = 0
 	if a.reason == reasonRefused {
@@ -45,10 +45,14 @@ func (o *OAuth2) succeed(ctx context.Context, a attempt, r tokenResponse) error 
 	return nil
 }
 
-// rotate puts the successor of the refresh token in place, where there is one.
-func (g *grant) rotate(refresh string) {
+// rotate puts the successor of the refresh token in place, where there is one. lapse is
+// when the one in use then lapses; zero: unknown.
+func (g *grant) rotate(refresh string, lapse time.Time) {
 	if next := NewSecret(refresh); next != (Secret{}) && next != g.Refresh {
-		g.Previous, g.Refresh = g.Refresh, next
+		g.Previous, g.Refresh, g.Lapses = g.Refresh, next, time.Time{}
+	}
+	if !lapse.IsZero() {
+		g.Lapses = lapse
 	}
 }
 
@@ -67,7 +71,7 @@ func (o *OAuth2) rescue(ctx context.Context, a *attempt, r *result) {
 	if used.Origin != g.Origin {
 		g.Access = Secret{} // it belongs elsewhere
 	}
-	g.rotate(r.refresh)
+	g.rotate(r.refresh, r.lapse(a.began))
 	err := o.kept.save(ctx, &g)
 	o.mu.Lock()
 	o.held.grant = g

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -180,6 +181,16 @@ func (s *static) token() (Token, error) {
 	}
 	s.last.Store(&made{NewSecret(username), NewSecret(value), token})
 	return token, nil
+}
+
+// Ends is when the secret that was read last ends, if it is a token that says so (RFC 7519
+// §4.1.4); zero: it does not.
+func (s *static) Ends() time.Time {
+	last := s.last.Load()
+	if last == nil {
+		return time.Time{}
+	}
+	return instant(jwtExpiry(last.value.Reveal()))
 }
 
 // part names the value in errors.

@@ -19,6 +19,7 @@ type OAuth2Status struct {
 	Origin      string    // where alone the token is sent; "": wherever requests go
 	Obtained    time.Time // when the token was
 	Expires     time.Time // when it does
+	Lapses      time.Time // when the refresh token does, as far as the provider said
 	NextRefresh time.Time // ahead of that
 	NextTry     time.Time // before which the token endpoint is not asked, after a failure
 	Err         error     // how the last token request failed
@@ -46,7 +47,7 @@ func (o *OAuth2) Status() OAuth2Status {
 	h := &o.held
 	s := OAuth2Status{
 		State: StateNone, Origin: o.origin(&h.grant), Usable: h.living(wallClock()) && !h.refused,
-		Obtained: h.Obtained, Expires: h.Expires, NextRefresh: h.refreshAt,
+		Obtained: h.Obtained, Expires: h.Expires, Lapses: h.Lapses, NextRefresh: h.refreshAt,
 		NextTry: o.hold.until, Err: o.hold.err, NotKept: h.unsaved,
 	}
 	switch {

@@ -89,6 +89,7 @@ func (k authKind) agrees(n node, auth *Auth) {
 				k.needed(place, key)
 			}
 		case slices.Contains(k.may, key):
+		case key == "expires" && len(k.needs) > 0: // whatever has a value may end
 		case n.has(key):
 			place.deny("does not belong to type " + k.name + n.origin("type") + ", which takes " + k.takes())
 		}

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A Connection is one of several credentials of an upstream, such as that of one
@@ -61,6 +62,7 @@ func readConnections(all, auth node, u *Upstream) {
 		}
 		c := Connection{Name: name, Auth: u.Auth}
 		c.Auth.SessionToken = "" // it belongs to its access key
+		c.Auth.Expires = time.Time{}
 		connectionKeys.read(n, &c.Auth)
 		if n.has("url") && n.sound("url") && u.URL != nil {
 			origin, problem := u.ConnectionOrigin(c.Auth.Origin)
@@ -115,6 +117,7 @@ func connectionAgrees(n, auth node, upstream Auth, own *Auth) {
 			continue
 		case key == "type" || key == "grant":
 			place.deny("is the same for all connections of an upstream: it belongs into auth")
+		case key == "expires":
 		case !slices.Contains(kind.needs, key) && !slices.Contains(kind.may, key):
 			place.deny("does not belong to type " + kind.name + ", which takes " + kind.takes())
 		case upstream.Type == "oauth2" && !n.has("grant") && slices.Contains(grantKeys(), key) && !grantOf(own.Grant).takes(key, &own.OAuth2):

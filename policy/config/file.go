@@ -64,6 +64,16 @@ type Telemetry struct {
 type Alerts struct {
 	Notify []Reference // notification URLs; none: nobody
 	Secret Reference   // signs what is sent to them in our own form; "": it is not signed
+	Zone   string      // time zone of quiet hours, "Europe/Berlin"; "": that of the machine
+	Rules  []AlertRule // sorted by name; those that it does not name are as they are
+}
+
+// An AlertRule says what is different of a rule of alerts. It can be compared.
+type AlertRule struct {
+	Name  string        // as docs/telemetry.md lists them
+	Off   bool          // nobody is told, and nothing is shown
+	After time.Duration // how long trouble has to last before somebody is told; 0: as the rule has it
+	Quiet Quiet         // when nobody is notified; zero: never
 }
 
 // An Upstream is one configured API.
@@ -122,6 +132,7 @@ type Auth struct {
 	Value    Reference // header, query, placeholder
 	Name     string    // name of the header or of the query parameter
 	Prefix   string    // header: stands before the value
+	Expires  time.Time // when what the configuration gives ends, in UTC; zero: it does not say
 	Origin   string    // "https://acme.example.com", where alone a connection is; "": where the upstream's calls go
 	OAuth2             // oauth2, github_app, service_account
 	SigV4              // sigv4

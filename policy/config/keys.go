@@ -53,6 +53,14 @@ var telemetryKeys = table[Telemetry]{
 var alertKeys = table[Alerts]{
 	list("notify", func(a *Alerts) *[]Reference { return &a.Notify }, readSecret),
 	secret("secret", func(a *Alerts) *Reference { return &a.Secret }),
+	text("zone", func(a *Alerts) *string { return &a.Zone }, timeZone),
+	alertRules("rule"),
+}
+
+var alertRuleKeys = table[AlertRule]{
+	flag("off", func(r *AlertRule) *bool { return &r.Off }),
+	duration("after", func(r *AlertRule) *time.Duration { return &r.After }),
+	value("quiet", func(r *AlertRule) *Quiet { return &r.Quiet }, readQuiet),
 }
 
 var upstreamKeys = slices.Concat(
@@ -106,6 +114,7 @@ var authKeys = slices.Concat(table[Auth]{
 	secret("value", func(a *Auth) *Reference { return &a.Value }),
 	text("name", func(a *Auth) *string { return &a.Name }, notEmpty),
 	value("prefix", func(a *Auth) *string { return &a.Prefix }, readHidden),
+	value("expires", func(a *Auth) *time.Time { return &a.Expires }, readInstant),
 }, inside(func(a *Auth) *OAuth2 { return &a.OAuth2 }, oauth2Keys), inside(func(a *Auth) *SigV4 { return &a.SigV4 }, sigv4Keys))
 
 var oauth2Keys = slices.Concat(table[OAuth2]{

@@ -11,6 +11,7 @@
 //	     /api/connections and below: the connections of upstreams, see package handover
 //	POST /api/circuit/open   ?upstream=&key=&for=: open circuits, of all keys and without an end by default
 //	POST /api/circuit/close  ?upstream=&key=: close them
+//	POST /api/alerts/test    send a test message to each notification URL, and say who took it
 //	POST /reload       read the configuration again; 422 or 409 when nothing changed
 //	GET  /healthz      200 while the process lives
 //	GET  /readyz       200 while calls are taken, 503 before and after
@@ -26,7 +27,9 @@
 //
 // /api/status is a list of upstreams, or an object that has it as "upstreams"
 // and may have beside it "listen" (upstream → address, "" being the main port),
-// "ready", "alerts" (each with "title", "detail" and "since"), "capture" with the number of "tunnels" and the hosts "observed", and
+// "ready", "alerts" (each with "title", "detail" and "since", and maybe "action", "calls" and
+// "trace"), "notified" (those who are told of them, with "error" and "failing" while they
+// are not), "capture" with the number of "tunnels" and the hosts "observed", and
 // "reload" with the "error" of a configuration that was refused.
 // The members of an upstream and of a call are those of policy.UpstreamStatus
 // and of telemetry.Record; the page leaves out what is not there.
@@ -74,6 +77,9 @@ type Settings struct {
 	// Circuit opens or closes circuits, and gives what they are then. Its error, shown
 	// to the user, means that nothing has changed.
 	Circuit func(ctx context.Context, o CircuitOrder) (any, error)
+	// TestAlerts sends a message to each notification URL, and gives who took it. Its error,
+	// shown to the user, means that there is none.
+	TestAlerts func(ctx context.Context) (any, error)
 	// Reload reads the configuration again. Its error, shown to the user, means
 	// that nothing has changed; with a method NeedsRestart() bool that says true,
 	// that the file is good and only a restart can apply it.
@@ -154,6 +160,9 @@ func New(s Settings) http.Handler {
 	if s.Circuit != nil {
 		h.routes["/api/circuit/open"] = route{method: http.MethodPost, handle: h.circuit(true)}
 		h.routes["/api/circuit/close"] = route{method: http.MethodPost, handle: h.circuit(false)}
+	}
+	if s.TestAlerts != nil {
+		h.routes["/api/alerts/test"] = route{method: http.MethodPost, handle: h.testAlerts}
 	}
 	if s.Reload != nil {
 		h.routes["/reload"] = route{method: http.MethodPost, handle: h.reload}
@@ -241,6 +250,15 @@ func (h *handler) explain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	Answer(w, http.StatusOK, explanation)
+}
+
+func (h *handler) testAlerts(w http.ResponseWriter, r *http.Request) {
+	results, err := h.settings.TestAlerts(r.Context())
+	if err != nil {
+		Fail(w, http.StatusUnprocessableEntity, "not-notified", err.Error())
+		return
+	}
+	Answer(w, http.StatusOK, results)
 }
 
 // restartNeeded is implemented by errors of settings that cannot be reloaded.

@@ -39,9 +39,10 @@ func whole() admin.Settings {
 			}
 			return o, nil
 		},
-		Reload:  func() error { return nil },
-		Ready:   func() error { return nil },
-		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "up 1\n") }),
+		TestAlerts: func(context.Context) (any, error) { return []string{"ops.test"}, nil },
+		Reload:     func() error { return nil },
+		Ready:      func() error { return nil },
+		Metrics:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "up 1\n") }),
 	}
 }
 
@@ -83,6 +84,8 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/api/explain", 400, "application/problem+json", "urn:outrider:problem:malformed-request"},
 		{"GET", "/api/explain?url=nonsense", 422, "application/problem+json", `no upstream has the host of \"nonsense\"`},
 		{"POST", "/api/circuit/open?upstream=crm&key=crm.test+acme&for=30m", 200, "application/json", `{"Upstream":"crm","Key":"crm.test acme","Open":true,"For":1800000000000}`},
+		{"POST", "/api/alerts/test", 200, "application/json", `["ops.test"]`},
+		{"GET", "/api/alerts/test", 405, "application/problem+json", "This address takes POST."},
 		{"POST", "/api/circuit/open?upstream=crm", 200, "application/json", `{"Upstream":"crm","Key":"","Open":true,"For":0}`},
 		{"POST", "/api/circuit/close?upstream=crm", 200, "application/json", `{"Upstream":"crm","Key":"","Open":false,"For":0}`},
 		{"GET", "/api/circuit/open?upstream=crm", 405, "application/problem+json", "This address takes POST."},

@@ -7,32 +7,6 @@ import (
 	"time"
 )
 
-// The severities of a Rule.
-const (
-	Critical = "critical" // something does not work until somebody acts
-	Warning  = "warning"  // it will not, if nobody does
-)
-
-// A Rule is one kind of trouble.
-type Rule struct {
-	Name     string        // "credential-dead": a word out of a small set
-	Severity string        // Critical or Warning
-	Patience time.Duration // how long it has to last before somebody is told; 0: not at all
-	Least    int           // how often it has to be raised by then, or later, before; 0: once
-}
-
-// An Alert is one trouble that somebody has to know of. It holds no secret.
-type Alert struct {
-	Rule     string     `json:"rule"`
-	Severity string     `json:"severity"`
-	Subject  string     `json:"subject"`         // what it is about, such as an upstream and its credential: "crm/default"
-	Title    string     `json:"title"`           // what to do, or what has happened, in a line
-	Detail   string     `json:"detail"`          // why
-	Since    time.Time  `json:"since"`           // when it began
-	Ended    *time.Time `json:"ended,omitempty"` // when it was over; nil: it lasts
-	Count    int        `json:"count"`           // how often it was raised
-}
-
 // maxAlerts bounds what a Book knows at a time: of thousands of customers whose
 // provider is down, the first say it all.
 const maxAlerts = 1000
@@ -42,19 +16,22 @@ const maxAlerts = 1000
 type Book struct {
 	changed func(Alert)
 
-	mu      sync.Mutex
-	entries map[key]*entry
-	closed  bool
+	mu        sync.Mutex
+	overrides map[string]Override // name of a rule → what the operator says of it
+	entries   map[key]*entry
+	closed    bool
 }
 
 type key struct{ rule, subject string }
 
 type entry struct {
 	Alert
-	rule  Rule
-	told  bool
-	due   bool        // the rule's patience is over
-	timer *time.Timer // that ends it; nil: it had none
+	rule   Rule
+	told   bool
+	due    bool        // the rule's patience is over
+	timer  *time.Timer // that ends it; nil: it had none
+	over   time.Time   // since when it seems to be over; zero: it lasts
+	settle *time.Timer // that ends the doubt; nil: there is none
 }
 
 // NewBook makes a Book. changed is told of each alert when it begins, once its rule's
@@ -67,25 +44,55 @@ func NewBook(changed func(Alert)) *Book {
 	return &Book{changed: changed, entries: make(map[key]*entry)}
 }
 
-// Raise says that there is trouble, or still is: then the newest detail is kept.
-func (b *Book) Raise(rule Rule, subject, title, detail string) {
+// Override sets what the operator says of rules, by their names. What a rule that is off
+// has raised is over. Another patience is that of what is raised from now on.
+func (b *Book) Override(overrides map[string]Override) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	k := key{rule.Name, subject}
+	b.overrides = overrides
+	for k, e := range b.entries {
+		if overrides[k.rule].Off {
+			b.end(k, e, time.Now())
+		}
+	}
+}
+
+// Raise says that there is trouble, or still is: then what is newest of it is kept, and
+// its first trace. It is not noted if the rule is off, or there is too much of it.
+func (b *Book) Raise(rule Rule, t Trouble) (noted bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	override := b.overrides[rule.Name]
+	if override.Off {
+		return false
+	}
+	k := key{rule.Name, t.Subject}
 	e := b.entries[k]
 	if e == nil {
 		if b.closed || len(b.entries) >= maxAlerts {
-			return
+			return false
 		}
-		e = &entry{Alert: Alert{Rule: rule.Name, Severity: rule.Severity, Subject: subject, Since: time.Now()}, rule: rule}
-		b.entries[k] = e
-		if e.due = rule.Patience == 0; !e.due {
-			e.timer = time.AfterFunc(rule.Patience, func() { b.expire(k, e) })
-		}
+		e = b.begin(k, rule.follow(override))
 	}
-	e.Title, e.Detail = title, detail
+	e.lasts()
+	e.Title, e.Detail, e.Action = t.Title, t.Detail, t.Action
+	if e.Trace == "" {
+		e.Trace = t.Trace
+	}
+	e.Calls = max(e.Calls, t.Calls)
 	e.Count++
 	e.tell(b)
+	return true
+}
+
+// begin makes the entry of new trouble.
+func (b *Book) begin(k key, rule Rule) *entry {
+	e := &entry{Alert: Alert{Rule: rule.Name, Severity: rule.Severity, Subject: k.subject, Since: time.Now()}, rule: rule}
+	b.entries[k] = e
+	if e.due = rule.Patience == 0; !e.due {
+		e.timer = time.AfterFunc(rule.Patience, func() { b.expire(k, e) })
+	}
+	return e
 }
 
 // expire ends the patience with an alert.
@@ -108,15 +115,50 @@ func (e *entry) tell(b *Book) {
 	b.changed(e.Alert)
 }
 
+// lasts takes back that it seemed to be over.
+func (e *entry) lasts() {
+	if e.settle != nil {
+		e.settle.Stop()
+	}
+	e.settle, e.over = nil, time.Time{}
+}
+
+// Meet says that a call has met the trouble for which met is true: it is counted, and
+// its trace is kept if it is the first.
+func (b *Book) Meet(trace string, met func(Alert) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.entries {
+		if met(e.Alert) {
+			e.Calls++
+			e.Trace = cmp.Or(e.Trace, trace)
+		}
+	}
+}
+
 // Resolve says that the trouble of these rules with subject is over.
 func (b *Book) Resolve(subject string, rules ...Rule) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, rule := range rules {
 		k := key{rule.Name, subject}
-		if e := b.entries[k]; e != nil {
-			b.end(k, e)
+		switch e := b.entries[k]; {
+		case e == nil:
+		case !e.told || e.rule.Settle == 0:
+			b.end(k, e, time.Now())
+		case e.over.IsZero():
+			e.over = time.Now()
+			e.settle = time.AfterFunc(e.rule.Settle, func() { b.settled(k, e) })
 		}
+	}
+}
+
+// settled ends what has been over for long enough.
+func (b *Book) settled(k key, e *entry) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.entries[k] == e && !e.over.IsZero() && time.Since(e.over) >= e.rule.Settle {
+		b.end(k, e, e.over)
 	}
 }
 
@@ -126,22 +168,40 @@ func (b *Book) Retain(there func(subject string) bool) {
 	defer b.mu.Unlock()
 	for k, e := range b.entries {
 		if !there(e.Subject) {
-			b.end(k, e)
+			b.end(k, e, time.Now())
 		}
 	}
 }
 
 // end takes an alert out. The lock is held.
-func (b *Book) end(k key, e *entry) {
+func (b *Book) end(k key, e *entry, at time.Time) {
 	delete(b.entries, k)
+	e.stop()
+	if e.told {
+		e.Ended = &at
+		b.changed(e.Alert)
+	}
+}
+
+// stop stops its timers.
+func (e *entry) stop() {
 	if e.timer != nil {
 		e.timer.Stop()
 	}
-	if e.told {
-		now := time.Now()
-		e.Ended = &now
-		b.changed(e.Alert)
+	if e.settle != nil {
+		e.settle.Stop()
 	}
+}
+
+// Latest is what is known now of an alert that was told: the call that it began with has
+// ended meanwhile. One that is over is as it was told.
+func (b *Book) Latest(told Alert) Alert {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.entries[key{told.Rule, told.Subject}]; e != nil && e.Since.Equal(told.Since) {
+		return e.Alert
+	}
+	return told
 }
 
 // Active lists what lasts and was told, the newest first.
@@ -160,14 +220,37 @@ func (b *Book) Active() []Alert {
 	return active
 }
 
+// Lasts reports whether there is trouble of one of these rules with subject, told or not
+// yet, or not yet over for long enough.
+func (b *Book) Lasts(subject string, rules ...Rule) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, rule := range rules {
+		if b.entries[key{rule.Name, subject}] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Has reports whether there is trouble, told or not yet, for which is is true.
+func (b *Book) Has(is func(Alert) bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.entries {
+		if is(e.Alert) {
+			return true
+		}
+	}
+	return false
+}
+
 // Close ends all patience. Nothing is raised after it.
 func (b *Book) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
 	for _, e := range b.entries {
-		if e.timer != nil {
-			e.timer.Stop()
-		}
+		e.stop()
 	}
 }

@@ -48,7 +48,7 @@ func TestAlertIsToldOnceAndOnceWhenItIsOver(t *testing.T) {
 		book := alert.NewBook(d.note)
 		defer book.Close()
 		for range 3 {
-			book.Raise(atOnce, "crm", "Reconnect crm", "invalid_grant")
+			book.Raise(atOnce, alert.Trouble{Subject: "crm", Title: "Reconnect crm", Detail: "invalid_grant"})
 			time.Sleep(time.Minute)
 		}
 		d.want(t, "dead crm 1 lasts")
@@ -69,14 +69,14 @@ func TestWhatIsOverBeforePatienceIsToldToNobody(t *testing.T) {
 		var d diary
 		book := alert.NewBook(d.note)
 		defer book.Close()
-		book.Raise(patient, "crm", "failing", "")
+		book.Raise(patient, alert.Trouble{Subject: "crm", Title: "failing"})
 		time.Sleep(5*time.Minute - 1)
 		d.want(t)
 		book.Resolve("crm", patient)
 		time.Sleep(time.Hour)
 		d.want(t)
 
-		book.Raise(patient, "crm", "failing", "")
+		book.Raise(patient, alert.Trouble{Subject: "crm", Title: "failing"})
 		time.Sleep(5 * time.Minute)
 		d.want(t, "failing crm 1 lasts")
 	})
@@ -87,9 +87,9 @@ func TestWhatIsNotThereAnyMoreIsOver(t *testing.T) {
 		var d diary
 		book := alert.NewBook(d.note)
 		defer book.Close()
-		book.Raise(atOnce, "crm", "Reconnect crm", "")
-		book.Raise(atOnce, "mail", "Reconnect mail", "")
-		book.Raise(patient, "crm", "failing", "")
+		book.Raise(atOnce, alert.Trouble{Subject: "crm", Title: "Reconnect crm"})
+		book.Raise(atOnce, alert.Trouble{Subject: "mail", Title: "Reconnect mail"})
+		book.Raise(patient, alert.Trouble{Subject: "crm", Title: "failing"})
 		book.Retain(func(subject string) bool { return subject == "mail" })
 		time.Sleep(time.Hour)
 		d.want(t, "dead crm 1 lasts", "dead mail 1 lasts", "dead crm 1 took 0s")
@@ -104,14 +104,14 @@ func TestTroubleThatNobodyMetAgainIsToldToNobody(t *testing.T) {
 		defer book.Close()
 		twice := patient
 		twice.Least = 2
-		book.Raise(twice, "crm", "failing", "")
+		book.Raise(twice, alert.Trouble{Subject: "crm", Title: "failing"})
 		time.Sleep(8 * time.Hour)
 		d.want(t)
-		book.Raise(twice, "crm", "failing", "")
+		book.Raise(twice, alert.Trouble{Subject: "crm", Title: "failing"})
 		d.want(t, "failing crm 2 lasts")
 
-		book.Raise(twice, "erp", "failing", "")
-		book.Raise(twice, "erp", "failing", "")
+		book.Raise(twice, alert.Trouble{Subject: "erp", Title: "failing"})
+		book.Raise(twice, alert.Trouble{Subject: "erp", Title: "failing"})
 		d.want(t, "failing crm 2 lasts")
 		time.Sleep(5 * time.Minute)
 		d.want(t, "failing crm 2 lasts", "failing erp 2 lasts")
@@ -123,8 +123,8 @@ func TestSubjectsAreApart(t *testing.T) {
 		var d diary
 		book := alert.NewBook(d.note)
 		defer book.Close()
-		book.Raise(atOnce, "crm/acme", "", "")
-		book.Raise(atOnce, "crm/globex", "", "")
+		book.Raise(atOnce, alert.Trouble{Subject: "crm/acme"})
+		book.Raise(atOnce, alert.Trouble{Subject: "crm/globex"})
 		book.Resolve("crm/acme", atOnce)
 		d.want(t, "dead crm/acme 1 lasts", "dead crm/globex 1 lasts", "dead crm/acme 1 took 0s")
 	})
@@ -136,19 +136,75 @@ func TestWhatIsGoneIsForgotten(t *testing.T) {
 		var d diary
 		book := alert.NewBook(d.note)
 		defer book.Close()
-		book.Raise(atOnce, "crm", "", "")
-		book.Raise(patient, "crm", "", "")
-		book.Raise(atOnce, "erp", "", "")
+		book.Raise(atOnce, alert.Trouble{Subject: "crm"})
+		book.Raise(patient, alert.Trouble{Subject: "crm"})
+		book.Raise(atOnce, alert.Trouble{Subject: "erp"})
 		book.Retain(func(subject string) bool { return subject != "crm" })
 		time.Sleep(time.Hour)
 		d.want(t, "dead crm 1 lasts", "dead erp 1 lasts", "dead crm 1 took 0s")
 	})
 }
 
+// A circuit that has just closed opens again half of the time: that is one trouble.
+func TestWhatComesBackSoonWasNotOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d diary
+		book := alert.NewBook(d.note)
+		defer book.Close()
+		shaky := atOnce
+		shaky.Settle = time.Minute
+		book.Raise(shaky, alert.Trouble{Subject: "crm"})
+		time.Sleep(10 * time.Second)
+		book.Resolve("crm", shaky)
+		time.Sleep(time.Minute - 1)
+		book.Raise(shaky, alert.Trouble{Subject: "crm"})
+		d.want(t, "dead crm 1 lasts")
+		time.Sleep(20*time.Second + 1)
+		book.Resolve("crm", shaky)
+		book.Resolve("crm", shaky) // which is no news
+		time.Sleep(time.Minute)
+		d.want(t, "dead crm 1 lasts", "dead crm 2 took 1m30s")
+	})
+}
+
+func TestOperatorTurnsRulesOffAndMakesThemWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d diary
+		book := alert.NewBook(d.note)
+		defer book.Close()
+		book.Raise(atOnce, alert.Trouble{Subject: "crm"})
+		book.Override(map[string]alert.Override{"dead": {Off: true}, "failing": {After: time.Hour}})
+		book.Raise(atOnce, alert.Trouble{Subject: "crm"})
+		book.Raise(patient, alert.Trouble{Subject: "crm"})
+		time.Sleep(time.Hour - 1)
+		d.want(t, "dead crm 1 lasts", "dead crm 1 took 0s")
+		time.Sleep(1)
+		d.want(t, "dead crm 1 lasts", "dead crm 1 took 0s", "failing crm 1 lasts")
+		book.Override(nil)
+		book.Raise(atOnce, alert.Trouble{Subject: "crm"})
+		d.want(t, "dead crm 1 lasts", "dead crm 1 took 0s", "failing crm 1 lasts", "dead crm 1 lasts")
+	})
+}
+
+func TestCallsThatMeetTroubleAreCountedAndTheFirstIsKept(t *testing.T) {
+	book := alert.NewBook(nil)
+	book.Raise(atOnce, alert.Trouble{Subject: "crm"})
+	book.Raise(atOnce, alert.Trouble{Subject: "erp", Trace: "0a"})
+	for _, trace := range []string{"1b", "2c"} {
+		book.Meet(trace, func(a alert.Alert) bool { return a.Subject == "crm" || a.Trace == "0a" })
+	}
+	book.Raise(atOnce, alert.Trouble{Subject: "crm", Trace: "3d"})
+	for _, a := range book.Active() {
+		if want := map[string]string{"crm": "1b", "erp": "0a"}[a.Subject]; a.Trace != want || a.Calls != 2 {
+			t.Errorf("%s was met by %d calls, such as %s; want 2, such as %s", a.Subject, a.Calls, a.Trace, want)
+		}
+	}
+}
+
 func TestBookIsBounded(t *testing.T) {
 	book := alert.NewBook(nil)
 	for i := range 2000 {
-		book.Raise(atOnce, fmt.Sprint(i), "", "")
+		book.Raise(atOnce, alert.Trouble{Subject: fmt.Sprint(i)})
 	}
 	if n := len(book.Active()); n != 1000 {
 		t.Errorf("%d are known, want 1000", n)
@@ -159,9 +215,9 @@ func TestClosedBookTellsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d diary
 		book := alert.NewBook(d.note)
-		book.Raise(patient, "crm", "", "")
+		book.Raise(patient, alert.Trouble{Subject: "crm"})
 		book.Close()
-		book.Raise(atOnce, "crm", "", "")
+		book.Raise(atOnce, alert.Trouble{Subject: "crm"})
 		time.Sleep(time.Hour)
 		d.want(t)
 	})

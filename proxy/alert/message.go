@@ -7,33 +7,21 @@ import (
 	"time"
 )
 
-// A kind is a form of messages.
-type kind int
-
-const (
-	generic kind = iota
-	slack
-	discord
-	teams
-	pagerDuty
-)
-
-// kindNames maps what may stand before a URL.
-var kindNames = map[string]kind{"slack": slack, "discord": discord, "teams": teams}
-
 // messages makes what is sent to a target: one message of all alerts, but for
-// PagerDuty, which takes them one by one.
-func (t target) messages(alerts []Alert) [][]byte {
+// PagerDuty, which takes them one by one. untold alerts are only counted.
+func (t target) messages(alerts []Alert, untold int) [][]byte {
 	switch t.kind {
 	case slack:
-		return one(map[string]any{"text": clip(escapeSlack.Replace(text(alerts)), maxText)})
+		return one(map[string]any{"text": clip(escapeSlack.Replace(text(alerts, untold)), maxText)})
 	case discord:
 		return one(map[string]any{
-			"content":          clip(text(alerts), maxDiscord),
+			"content":          clip(text(alerts, untold), maxDiscord),
 			"allowed_mentions": map[string]any{"parse": []string{}}, // whatever a provider wrote there
 		})
 	case teams:
-		return one(card(clip(text(alerts), maxText)))
+		return one(card(clip(text(alerts, untold), maxText)))
+	case mail:
+		return [][]byte{letter(subject(alerts), text(alerts, untold))}
 	case pagerDuty:
 		events := make([][]byte, 0, len(alerts))
 		for _, a := range alerts {
@@ -41,7 +29,13 @@ func (t target) messages(alerts []Alert) [][]byte {
 		}
 		return events
 	}
-	return one(map[string]any{"alerts": alerts})
+	return one(report{alerts, untold})
+}
+
+// A report is a message in our own form.
+type report struct {
+	Alerts []Alert `json:"alerts"`
+	Untold int     `json:"untold,omitempty"`
 }
 
 // The lengths of messages that are taken, in characters: Discord says so; Slack cuts
@@ -62,10 +56,13 @@ func encode(v any) []byte {
 }
 
 // text is what people read.
-func text(alerts []Alert) string {
-	lines := make([]string, 0, len(alerts))
+func text(alerts []Alert, untold int) string {
+	lines := make([]string, 0, len(alerts)+1)
 	for _, a := range alerts {
-		lines = append(lines, a.line())
+		lines = append(lines, a.line()+a.more())
+	}
+	if untold > 0 {
+		lines = append(lines, fmt.Sprintf("And %d alerts that came and went, or were too many (at most %d messages an hour): outrider alerts", untold, maxHourly))
 	}
 	return strings.Join(lines, "\n")
 }
@@ -75,6 +72,44 @@ func (a Alert) line() string {
 		return fmt.Sprintf("Over: %s (%s), after %s", a.Title, a.Subject, a.Ended.Sub(a.Since).Round(time.Second))
 	}
 	return fmt.Sprintf("%s (%s): %s", a.Title, a.Subject, a.Detail)
+}
+
+// more is what stands below the line: what to do, since when, and which calls to look at.
+func (a Alert) more() string {
+	var b strings.Builder
+	if a.Action != "" && a.Ended == nil {
+		b.WriteString("\n  → " + a.Action)
+	}
+	var facts []string
+	if a.Action != "" && a.Ended == nil {
+		facts = append(facts, "since "+a.Since.UTC().Format(time.RFC3339))
+	}
+	if a.Calls > 0 {
+		facts = append(facts, fmt.Sprintf("calls: %d", a.Calls))
+	}
+	if a.Trace != "" {
+		facts = append(facts, "trace "+a.Trace)
+	}
+	if len(facts) > 0 {
+		b.WriteString("\n  " + strings.Join(facts, ", "))
+	}
+	return b.String()
+}
+
+// subject is the line by which a mail is found: of the first alert, and how many more
+// there are.
+func subject(alerts []Alert) string {
+	if len(alerts) == 0 {
+		return "[outrider] alerts"
+	}
+	line := "[outrider] " + alerts[0].Title
+	if alerts[0].Ended != nil {
+		line = "[outrider] Over: " + alerts[0].Title
+	}
+	if more := len(alerts) - 1; more > 0 {
+		line += fmt.Sprintf(" (and %d more)", more)
+	}
+	return line
 }
 
 // card is a message of a Teams workflow: an Adaptive Card.
@@ -94,13 +129,24 @@ func event(routing string, a Alert) any {
 	if a.Ended != nil {
 		return map[string]any{"routing_key": routing, "event_action": "resolve", "dedup_key": clip(dedup, 255)}
 	}
-	return map[string]any{
-		"routing_key": routing, "event_action": "trigger", "dedup_key": clip(dedup, 255),
-		"payload": map[string]any{
-			"summary": clip(a.line(), 1024), "source": "outrider", "severity": a.Severity,
-			"timestamp": a.Since.UTC().Format(time.RFC3339), "component": a.Subject, "class": a.Rule,
-		},
+	payload := map[string]any{
+		"summary": clip(a.line(), 1024), "source": "outrider", "severity": a.Severity,
+		"timestamp": a.Since.UTC().Format(time.RFC3339), "component": a.Subject, "class": a.Rule,
 	}
+	details := make(map[string]any)
+	if a.Action != "" {
+		details["action"] = a.Action
+	}
+	if a.Trace != "" {
+		details["trace"] = a.Trace
+	}
+	if a.Calls > 0 {
+		details["calls"] = a.Calls
+	}
+	if len(details) > 0 {
+		payload["custom_details"] = details
+	}
+	return map[string]any{"routing_key": routing, "event_action": "trigger", "dedup_key": clip(dedup, 255), "payload": payload}
 }
 
 // clip shortens a text to so many characters.

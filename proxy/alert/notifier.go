@@ -1,14 +1,12 @@
 package alert
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"errors"
+	"crypto/x509"
 	"fmt"
-	"io"
+	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"time"
 )
@@ -18,20 +16,27 @@ const (
 	gather = 3 * time.Second
 	// timeout is of one message.
 	timeout = 15 * time.Second
-	// firstPause and maxPause are between the tries to send one, tries how many there are.
-	firstPause, maxPause = time.Second, time.Minute
-	tries                = 8
-	// maxWaiting bounds the alerts that wait for one target.
-	maxWaiting = 1000
+	// firstPause and maxPause are between the tries to send one; there are tries until it
+	// has lasted for so long.
+	firstPause, maxPause = time.Second, 5 * time.Minute
+	lasting              = time.Hour
 )
 
 // Settings say how a Notifier sends.
 type Settings struct {
-	// Transport is the way to the targets. Needed.
+	// Transport is the way to the targets that have a URL. Needed.
 	Transport http.RoundTripper
+	// Dial is the way to mail servers. Needed where there is one.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Roots are those that the certificates of mail servers are checked with; nil: the
+	// system's.
+	Roots *x509.CertPool
 	// Secret gives what messages in our own form are signed with, anew for each. nil:
 	// they are not.
 	Secret func() (string, error)
+	// Latest gives what is known of an alert by the time that it is sent. nil: what was
+	// told.
+	Latest func(Alert) Alert
 	// Failed is told that a target did not take a message, after all tries; the error
 	// shows its host alone. Needed.
 	Failed func(error)
@@ -44,16 +49,6 @@ type Notifier struct {
 	cancel context.CancelFunc
 	queues []*queue
 	done   sync.WaitGroup
-}
-
-// A queue is what waits for one target.
-type queue struct {
-	url  func() (string, error)
-	more chan struct{} // has one element while there is something new
-	end  chan struct{} // closed by Close
-
-	mu      sync.Mutex
-	waiting []Alert
 }
 
 // NewNotifier starts a sender for each target. urls give the notification URLs, anew
@@ -76,24 +71,13 @@ func (n *Notifier) Notify(a Alert) {
 	}
 }
 
-func (q *queue) put(a Alert) {
-	q.mu.Lock()
-	if len(q.waiting) < maxWaiting {
-		q.waiting = append(q.waiting, a)
+// Status tells how it goes with each target, in the order of the URLs.
+func (n *Notifier) Status() []TargetStatus {
+	list := make([]TargetStatus, 0, len(n.queues))
+	for _, q := range n.queues {
+		list = append(list, q.state())
 	}
-	q.mu.Unlock()
-	select {
-	case q.more <- struct{}{}:
-	default: // it knows
-	}
-}
-
-func (q *queue) take() []Alert {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	taken := q.waiting
-	q.waiting = nil
-	return taken
+	return list
 }
 
 // Close sends what waits, once, until ctx ends, and ends the senders.
@@ -112,39 +96,58 @@ func (n *Notifier) serve(q *queue) {
 		select {
 		case <-q.more:
 		case <-q.end:
-			n.deliver(q, q.take())
+			n.deliver(q)
 			return
 		}
 		q.pause(gather)
-		n.deliver(q, q.take())
+		n.deliver(q)
+		for wait := q.allowance.wait(time.Now()); wait > 0 && !q.empty() && q.pause(wait); wait = q.allowance.wait(time.Now()) {
+			q.thin()
+			n.deliver(q)
+		}
 	}
 }
 
-// pause waits, and tells whether the queue goes on.
-func (q *queue) pause(d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-q.end:
-		return false
-	}
-}
-
-// deliver sends alerts, and tries it again while the target may take them.
-func (n *Notifier) deliver(q *queue, alerts []Alert) {
-	if len(alerts) == 0 {
+// deliver sends what waits, or as much of it as the target may have now.
+func (n *Notifier) deliver(q *queue) {
+	if q.empty() {
 		return
 	}
 	target, err := q.target()
 	if err != nil {
-		n.set.Failed(fmt.Errorf("a notification URL %w", err))
+		err = fmt.Errorf("a notification URL %w", err)
+		lost, _ := q.take(maxWaiting)
+		q.lose(len(lost))
+		q.tried(err)
+		n.set.Failed(err)
 		return
 	}
-	for message := range slices.Values(target.messages(alerts)) {
+	left := q.allowance.left(time.Now())
+	if left <= 0 && !q.ending() {
+		return
+	}
+	most := maxWaiting
+	if target.kind == pagerDuty {
+		most = max(left, 1)
+	}
+	alerts, untold := q.take(most)
+	n.update(alerts)
+	for _, message := range target.messages(alerts, untold) {
+		q.allowance.spend(time.Now())
 		if err := n.send(q, target, message); err != nil {
 			n.set.Failed(fmt.Errorf("telling %s: %w", target.host, err))
+		}
+	}
+}
+
+// update brings alerts that last up to date.
+func (n *Notifier) update(alerts []Alert) {
+	if n.set.Latest == nil {
+		return
+	}
+	for i, a := range alerts {
+		if a.Ended == nil {
+			alerts[i] = n.set.Latest(a)
 		}
 	}
 }
@@ -154,58 +157,32 @@ func (q *queue) target() (target, error) {
 	if err != nil {
 		return target{}, fmt.Errorf("cannot be read: %w", err)
 	}
-	return parseTarget(text)
+	t, err := parseTarget(text)
+	if err == nil {
+		q.known(t)
+	}
+	return t, err
 }
 
-func (n *Notifier) send(q *queue, t target, message []byte) (err error) {
+// send sends a message, and tries it again while the target may take it.
+func (n *Notifier) send(q *queue, t target, message []byte) error {
 	id := "msg_" + rand.Text() // of all tries
-	pause := firstPause
-	for try := 1; ; try++ {
-		var again bool
-		if again, err = n.post(t, id, message); err == nil || !again || try == tries || !q.pause(pause) {
+	begun := time.Now()
+	for pause := firstPause; ; pause = min(2*pause, maxPause) {
+		again, err := n.try(n.ctx, t, id, message)
+		q.tried(err)
+		if err == nil || !again || time.Since(begun)+pause > lasting || !q.pause(pause) {
 			return err
 		}
-		pause = min(2*pause, maxPause)
 	}
 }
 
-// post sends a message once. again says whether another try can do better.
-func (n *Notifier) post(t target, id string, message []byte) (again bool, err error) {
-	ctx, cancel := context.WithTimeout(n.ctx, timeout)
+// try sends a message once. again says whether another try can do better.
+func (n *Notifier) try(ctx context.Context, t target, id string, message []byte) (again bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, bytes.NewReader(message))
-	if err != nil {
-		return false, errTarget
+	if t.kind == mail {
+		return n.mail(ctx, t, id, message)
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "outrider")
-	if t.kind == generic && n.set.Secret != nil {
-		key, err := n.key()
-		if err != nil {
-			return false, fmt.Errorf("reading the secret for its signature: %w", err)
-		}
-		sign(req.Header, key, id, time.Now(), message)
-	}
-	resp, err := n.set.Transport.RoundTrip(req)
-	if err != nil {
-		if ctx.Err() != nil {
-			return true, errors.New("timeout")
-		}
-		return true, errors.New("no answer") // the error's own text may show the URL
-	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection can be kept
-	_ = resp.Body.Close()
-	if resp.StatusCode < 300 {
-		return false, nil
-	}
-	again = resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusRequestTimeout
-	return again, fmt.Errorf("it answered %d", resp.StatusCode)
-}
-
-func (n *Notifier) key() ([]byte, error) {
-	secret, err := n.set.Secret()
-	if err != nil {
-		return nil, err
-	}
-	return signingKey(secret)
+	return n.post(ctx, t, id, message)
 }

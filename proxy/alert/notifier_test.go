@@ -158,7 +158,7 @@ func TestTargetThatIsDownIsTriedAgainAndHoldsUpNobody(t *testing.T) {
 		hang := policytest.Step{Hang: true}
 		s := open(t, "key-of-the-signature", []string{"https://ops.test/hook"}, hang, policytest.Step{Status: 503}, policytest.Step{})
 		s.Notify(dead)
-		time.Sleep(time.Hour)
+		time.Sleep(2 * time.Hour)
 		synctest.Wait()
 		requests := s.up.Requests()
 		if len(requests) != 3 || len(s.failed) > 0 {
@@ -183,12 +183,12 @@ func TestFailuresAreToldWithoutTheURL(t *testing.T) {
 	}{
 		{"https://ops.test/" + canary, policytest.Step{Status: 404}, "telling ops.test: it answered 404"},
 		{"https://ops.test/" + canary, policytest.Step{Times: -1, Err: errors.New("posting https://ops.test/" + canary)}, "telling ops.test: no answer"},
-		{"ftp://ops.test/" + canary, policytest.Step{}, `a notification URL must be an https:// URL, one with slack+, discord+ or teams+ before it, or "pagerduty:ROUTING-KEY"`},
+		{"ftp://ops.test/" + canary, policytest.Step{}, `a notification URL must be an https:// URL, one with slack+, discord+ or teams+ before it, "pagerduty:ROUTING-KEY", or "smtp://USER:PASSWORD@HOST/?to=ADDRESS"`},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := open(t, "", []string{test.url}, test.step)
 			s.Notify(dead)
-			time.Sleep(time.Hour)
+			time.Sleep(2 * time.Hour)
 			synctest.Wait()
 			if got := strings.Join(s.failed, "; "); got != test.want {
 				t.Errorf("%q, want %q", got, test.want)

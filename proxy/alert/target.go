@@ -11,9 +11,30 @@ import (
 type target struct {
 	kind kind
 	url  string
-	host string // for people
+	host string // for people, and of mail where the server is: host:port
 	key  string // PagerDuty's routing key
+	mailbox
 }
+
+// A kind is a form of messages.
+type kind int
+
+const (
+	generic kind = iota
+	slack
+	discord
+	teams
+	pagerDuty
+	mail
+)
+
+// String is the word for a kind.
+func (k kind) String() string {
+	return [...]string{generic: "webhook", slack: "slack", discord: "discord", teams: "teams", pagerDuty: "pagerduty", mail: "mail"}[k]
+}
+
+// kindNames maps what may stand before a URL.
+var kindNames = map[string]kind{"slack": slack, "discord": discord, "teams": teams}
 
 const pagerDutyURL = "https://events.pagerduty.com/v2/enqueue"
 
@@ -23,14 +44,17 @@ func CheckURL(text string) error {
 	return err
 }
 
-var errTarget = errors.New(`must be an https:// URL, one with slack+, discord+ or teams+ before it, or "pagerduty:ROUTING-KEY"`)
+var errTarget = errors.New(`must be an https:// URL, one with slack+, discord+ or teams+ before it, "pagerduty:ROUTING-KEY", or "smtp://USER:PASSWORD@HOST/?to=ADDRESS"`)
 
 func parseTarget(text string) (target, error) {
 	if routing, ok := strings.CutPrefix(text, "pagerduty:"); ok {
 		if routing == "" || strings.ContainsAny(routing, "/ ") {
 			return target{}, errors.New("pagerduty: must be followed by the routing key of the integration")
 		}
-		return target{pagerDuty, pagerDutyURL, "events.pagerduty.com", routing}, nil
+		return target{kind: pagerDuty, url: pagerDutyURL, host: "events.pagerduty.com", key: routing}, nil
+	}
+	if strings.HasPrefix(text, "smtp://") || strings.HasPrefix(text, "smtps://") {
+		return parseMail(text)
 	}
 	said, rest, _ := strings.Cut(text, "+")
 	k, given := kindNames[said]

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,19 @@ import (
 	"outrider/proxy/intercept"
 	"outrider/proxy/telemetry"
 )
+
+// root is the local certificate authority; nil: there is none that can be used.
+func (s *sidecar) root() *x509.Certificate {
+	dir, err := stateDir(s.file)
+	if err != nil {
+		return nil
+	}
+	root, err := intercept.Open(dir).Existing()
+	if err != nil {
+		return nil
+	}
+	return root
+}
 
 // authority describes the local certificate authority, "" before its first use.
 func (s *sidecar) authority() string {
@@ -49,7 +63,8 @@ func (s *sidecar) serveAdmin(listener net.Listener) {
 		Circuit: func(ctx context.Context, o admin.CircuitOrder) (any, error) {
 			return s.live.Load().OrderCircuits(ctx, policy.CircuitOrder(o))
 		},
-		Reload: s.reloader.Reload,
+		TestAlerts: s.alarms.test,
+		Reload:     s.reloader.Reload,
 		Ready: func() error {
 			if s.draining.Load() {
 				return errors.New("draining")
@@ -105,6 +120,8 @@ type statusView struct {
 	Store     string                       `json:"store,omitempty"`     // of tokens, once something is kept
 	Warnings  []string                     `json:"warnings,omitempty"`  // what of it should not stay as it is
 	Alerts    []alert.Alert                `json:"alerts,omitempty"`    // what lasts, the newest first
+	Notified  []alert.TargetStatus         `json:"notified,omitempty"`  // those who are told of them
+	HeldBack  int                          `json:"held_back,omitempty"` // alerts, by quiet hours
 	Reload    *proxy.ReloadStatus          `json:"reload,omitempty"`
 	Config    string                       `json:"config"`
 	Started   time.Time                    `json:"started"`
@@ -122,6 +139,7 @@ func (s *sidecar) status() statusView {
 		Capture: s.server.Capture(), Authority: s.authority(), Store: s.storage.text(), Warnings: s.storage.warnings(), StateDir: s.stateDir(),
 		Started: s.started, TraceURL: s.live.Load().File.Telemetry.TraceURL,
 		ForCommand: s.forCommand.Load(), Alerts: s.alarms.book.Active(),
+		Notified: s.alarms.targets(), HeldBack: s.alarms.curfew.Held(),
 	}
 }
 

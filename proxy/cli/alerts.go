@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -15,16 +14,7 @@ import (
 	"outrider/policy/config"
 	"outrider/proxy/alert"
 	"outrider/proxy/egress"
-)
-
-// The rules of alerts about credentials.
-var (
-	credentialDead    = alert.Rule{Name: "credential-dead", Severity: alert.Critical}
-	credentialRefused = alert.Rule{Name: "credential-refused", Severity: alert.Critical}
-	credentialFailing = alert.Rule{Name: "credential-failing", Severity: alert.Critical, Patience: 5 * time.Minute, Least: 2}
-	credentialNotKept = alert.Rule{Name: "credential-not-kept", Severity: alert.Critical}
-
-	credentialRules = []alert.Rule{credentialDead, credentialRefused, credentialFailing, credentialNotKept}
+	"outrider/proxy/telemetry"
 )
 
 // quotaExhausted is a quota that no waiting brings back: the provider wants money, or the
@@ -34,9 +24,13 @@ var quotaExhausted = alert.Rule{Name: "quota-exhausted", Severity: alert.Critica
 // alarms turn events into alerts, and tell them: in the log, and to the notification
 // URLs of the configuration that is live.
 type alarms struct {
-	book    *alert.Book
-	log     *slog.Logger
-	secrets *secrets
+	book     *alert.Book
+	curfew   *alert.Curfew
+	circuits *circuitAlerts
+	calls    *callCounts
+	tls      refusedHosts
+	log      *slog.Logger
+	secrets  *secrets
 
 	mu       sync.Mutex
 	live     *policy.Set // whose alerts are kept; nil: none yet
@@ -46,15 +40,25 @@ type alarms struct {
 }
 
 func newAlarms(log *slog.Logger, secrets *secrets) *alarms {
-	a := &alarms{log: log, secrets: secrets}
+	a := &alarms{log: log, secrets: secrets, calls: newCallCounts()}
+	a.curfew = alert.NewCurfew(a.notify)
 	a.book = alert.NewBook(a.tell)
+	a.circuits = newCircuitAlerts(a.book)
 	return a
 }
 
-// tell hands an alert on. It does not wait.
+// tell logs an alert and hands it on. It does not wait.
 func (a *alarms) tell(told alert.Alert) {
 	attrs := []slog.Attr{slog.String("rule", told.Rule), slog.String("subject", told.Subject),
 		slog.String("title", told.Title), slog.String("detail", told.Detail), slog.Time("since", told.Since)}
+	for _, more := range []struct{ key, value string }{{"action", told.Action}, {"trace_id", told.Trace}} {
+		if more.value != "" {
+			attrs = append(attrs, slog.String(more.key, more.value))
+		}
+	}
+	if told.Calls > 0 {
+		attrs = append(attrs, slog.Int("calls", told.Calls))
+	}
 	switch {
 	case told.Ended != nil:
 		a.log.LogAttrs(context.Background(), slog.LevelInfo, "alert is over", attrs...)
@@ -63,6 +67,11 @@ func (a *alarms) tell(told alert.Alert) {
 	default:
 		a.log.LogAttrs(context.Background(), slog.LevelError, "alert", attrs...)
 	}
+	a.curfew.Tell(told)
+}
+
+// notify has an alert sent to whom the configuration names.
+func (a *alarms) notify(told alert.Alert) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.notifier != nil {
@@ -70,8 +79,9 @@ func (a *alarms) tell(told alert.Alert) {
 	}
 }
 
-// observe learns from an event what is wrong, and what is over.
-func (a *alarms) observe(e policy.Event) {
+// observe learns from an event what is wrong, and what is over. trace is that of the call
+// to which it happened; "": to none.
+func (a *alarms) observe(trace string, e policy.Event) {
 	switch e.Kind {
 	case policy.EventConnection: // it is another one, or none
 		a.book.Resolve(subjectOf(e.Upstream, policy.ConnectionCredential(e.Key)), credentialRules...)
@@ -80,85 +90,52 @@ func (a *alarms) observe(e policy.Event) {
 	case policy.EventRefresh:
 		a.refreshed(e)
 	case policy.EventExhausted:
-		a.book.Raise(quotaExhausted, quotaSubject(e.Upstream, e.Key), "Quota of "+e.Upstream+" exhausted: "+e.Reason,
-			"the provider refuses the calls of "+e.Key+", and no waiting helps soon")
+		a.book.Raise(quotaExhausted, alert.Trouble{
+			Subject: quotaSubject(e.Upstream, e.Key), Trace: trace,
+			Title:  "Quota of " + e.Upstream + " exhausted: " + e.Reason,
+			Detail: "the provider refuses the calls of " + e.Key + ", and no waiting helps soon",
+			Action: "See to the plan, or the bill, at the provider. The alert ends with the first call that it takes.",
+		})
 	case policy.EventReplenished:
 		a.book.Resolve(quotaSubject(e.Upstream, e.Key), quotaExhausted)
+	case policy.EventNotice:
+		a.book.Raise(providerNotice, noticeTrouble(e.Upstream, *e.Notice, trace))
+	case policy.EventCircuit:
+		a.circuits.changed(trace, e)
 	}
 }
 
-// quotaMark is in the subject of an alert about a quota, and in no name of a credential.
-const quotaMark = "quota:"
-
-// quotaSubject names a quota in alerts.
-func quotaSubject(upstream, key string) string { return upstream + "/" + quotaMark + key }
-
-// subjectOf names a credential in alerts.
-func subjectOf(upstream, credential string) string {
-	if credential == "default" {
-		return upstream
+// ended learns from how a call has ended: which trouble it met, and what many of them say
+// together.
+func (a *alarms) ended(r *telemetry.Record) {
+	if r.Upstream == "" {
+		return
 	}
-	return upstream + "/" + credential
-}
-
-// refreshed learns from how a token request has ended.
-func (a *alarms) refreshed(e policy.Event) {
-	subject, who := subjectOf(e.Upstream, e.Key), e.Upstream
-	if e.Key != "default" {
-		who = e.Upstream + " (" + e.Key + ")"
-	}
-	detail := ""
-	if e.Err != nil {
-		detail = e.Err.Error()
-	}
-	switch e.Reason {
-	case "removed":
-		a.book.Resolve(subject, credentialDead, credentialRefused, credentialFailing, credentialNotKept)
-	case "ok":
-		if e.From == "save" { // nothing was asked for
-			a.book.Resolve(subject, credentialNotKept)
-			return
-		}
-		a.book.Resolve(subject, credentialRules...)
-	case "not-kept":
-		a.book.Resolve(subject, credentialDead, credentialRefused, credentialFailing)
-		a.book.Raise(credentialNotKept, subject, "The tokens of "+who+" are in memory only", detail)
-	case "dead":
-		a.book.Resolve(subject, credentialRefused, credentialFailing)
-		a.book.Raise(credentialDead, subject, "Reconnect "+who, detail)
-	case "refused":
-		a.book.Resolve(subject, credentialDead, credentialFailing)
-		a.book.Raise(credentialRefused, subject, "The credential of "+who+" is not accepted", detail)
-	default:
-		a.book.Raise(credentialFailing, subject, "The tokens of "+who+" cannot be refreshed", detail)
+	a.calls.count(r, time.Now())
+	a.handshakes(r)
+	if met := metBy(r); met != nil {
+		a.book.Meet(r.TraceID, met)
 	}
 }
 
-// about reports whether a configuration has what an alert is about, after another one,
-// which may be nil: a connection that stood there, and stands here no more, is not one of
-// the store.
-func about(set, before *policy.Set) func(subject string) bool {
-	return func(subject string) bool {
-		upstream, credential, named := strings.Cut(subject, "/")
-		if !named {
-			credential = "default"
-		}
-		u, there := set.ByName(upstream)
-		if strings.HasPrefix(credential, lowMark) || strings.HasPrefix(credential, circuitMark) {
-			return there // the next look says whether it is over
-		}
-		if key, quota := strings.CutPrefix(credential, quotaMark); quota {
-			return there && u.Exhausted(key)
-		}
-		if !there || !u.Fetches(credential) {
-			return false
-		}
-		if before == nil {
-			return true
-		}
-		was, known := before.ByName(upstream)
-		return u.Configures(credential) || !known || !was.Configures(credential)
+// metBy tells the alerts that a call has met; nil: it met none.
+func metBy(r *telemetry.Record) func(alert.Alert) bool {
+	of := func(rules []alert.Rule, subject string) func(alert.Alert) bool {
+		return func(a alert.Alert) bool { return isOneOf(rules, a.Rule) && strings.HasPrefix(a.Subject, subject) }
 	}
+	switch {
+	case r.Problem == "credential-unavailable":
+		return metCredential(r)
+	case r.Problem == "circuit-open":
+		return of(circuitRules, marked(r.Upstream, circuitMark, ""))
+	case upstreamFailed(r):
+		return of([]alert.Rule{errorsHigh}, callsSubject(r.Upstream))
+	case r.Class == policy.ClassExhausted:
+		return of([]alert.Rule{quotaExhausted}, quotaSubject(r.Upstream, ""))
+	case r.Class == policy.ClassThrottled:
+		return of([]alert.Rule{throttled}, callsSubject(r.Upstream))
+	}
+	return nil
 }
 
 // follow has a configuration that is live now say who is notified. What waits for the
@@ -171,7 +148,9 @@ func (s *sidecar) follow() {
 	before := a.live
 	a.live = set
 	a.mu.Unlock()
-	a.book.Retain(about(set, before)) // which tells
+	a.curfew.Keep(quietHours(file.Alerts)) // each of which tells
+	a.book.Override(overrides(file.Alerts.Rules))
+	a.book.Retain(about(set, before))
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	same := slices.Equal(file.Alerts.Notify, a.set.Notify) && file.Alerts.Secret == a.set.Secret && file.Egress == a.egress
@@ -185,14 +164,11 @@ func (s *sidecar) follow() {
 	if len(file.Alerts.Notify) == 0 {
 		return
 	}
-	transport, err := s.alertTransport(file)
+	settings, err := s.alertSettings(file)
 	if err != nil { // checkFile has looked at it
 		a.log.Error("nobody is notified of alerts", "error", err)
 		return
 	}
-	settings := alert.Settings{Transport: transport, Failed: func(err error) {
-		a.log.Error("an alert could not be told", "error", err)
-	}}
 	if ref := file.Alerts.Secret; ref != "" {
 		settings.Secret = func() (string, error) { return s.secrets.get(ref) }
 	}
@@ -203,17 +179,48 @@ func (s *sidecar) follow() {
 	a.notifier = alert.NewNotifier(settings, urls)
 }
 
-func (s *sidecar) alertTransport(file *config.File) (http.RoundTripper, error) {
+// alertSettings are the ways to those who are notified.
+func (s *sidecar) alertSettings(file *config.File) (alert.Settings, error) {
 	way, err := s.way(file.Egress)
 	if err != nil {
-		return nil, err
+		return alert.Settings{}, err
 	}
-	return egress.New(egress.Settings{Guard: egress.NewOpenGuard(s.ours), Proxy: way})
+	guard := egress.NewOpenGuard(s.ours)
+	transport, err := egress.New(egress.Settings{Guard: guard, Proxy: way})
+	return alert.Settings{
+		Transport: transport, Dial: egress.Dialer{Guard: guard, Proxy: way}.Dial, Latest: s.alarms.book.Latest,
+		Failed: func(err error) { s.alarms.log.Error("an alert could not be told", "error", err) },
+	}, err
+}
+
+// errNobody says that there is nobody to try the way to.
+var errNobody = errors.New("nobody is notified: alerts.notify is empty")
+
+// test tries the way to those who are notified.
+func (a *alarms) test(ctx context.Context) (any, error) {
+	a.mu.Lock()
+	notifier := a.notifier
+	a.mu.Unlock()
+	if notifier == nil {
+		return nil, errNobody
+	}
+	return notifier.Test(ctx), nil
+}
+
+// targets tells how it goes with those who are notified.
+func (a *alarms) targets() []alert.TargetStatus {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.notifier == nil {
+		return nil
+	}
+	return a.notifier.Status()
 }
 
 // close tells what there is left to tell, until ctx ends.
 func (a *alarms) close(ctx context.Context) {
 	a.book.Close()
+	a.curfew.Close()
 	a.mu.Lock()
 	notifier := a.notifier
 	a.notifier = nil
@@ -223,9 +230,10 @@ func (a *alarms) close(ctx context.Context) {
 	}
 }
 
-// checkAlerts finds out whether the notification URLs can be used.
+// checkAlerts finds out whether the notification URLs can be used, and whether there are
+// the rules.
 func (s *sidecar) checkAlerts(alerts config.Alerts) error {
-	var errs []error
+	errs := checkRules(alerts.Rules)
 	for i, ref := range alerts.Notify {
 		url, err := s.secrets.get(ref)
 		if err == nil {

@@ -2,59 +2,124 @@ package cli
 
 import (
 	"fmt"
+	"sync"
 	"time"
 
 	"outrider/policy"
 	"outrider/proxy/alert"
 )
 
-// circuitOpen is a provider that is down, and has been for so long that it is no hiccup.
-var circuitOpen = alert.Rule{Name: "circuit-open", Severity: alert.Critical}
+// The rules of alerts about circuits. One that opens again soon was not over: after a probe
+// calls come back step by step, and half of the providers that are down fail again then.
+// One that opens, and is over, time and again is told of as that, in place of each time.
+var (
+	circuitOpen     = alert.Rule{Name: "circuit-open", Severity: alert.Critical, Settle: time.Minute}
+	circuitFlapping = alert.Rule{Name: "circuit-flapping", Severity: alert.Critical, Settle: flapSpan}
 
-// openPatience is for how long a circuit refuses calls before somebody is told: by then
-// several probes have failed, or the provider has asked to be left alone.
-const openPatience = 30 * time.Second
+	circuitRules = []alert.Rule{circuitOpen, circuitFlapping}
+)
 
-// circuitMark is in the subject of an alert about a circuit.
-const circuitMark = "circuit:"
+const (
+	// flapSpan is the time within which a circuit opens flapTimes, and is closed for good in
+	// between, if it is flapping.
+	flapSpan  = 15 * time.Minute
+	flapTimes = 3
+)
 
-// A circuitLook looks at the circuits, and tells of those that stay open, once until all
-// calls pass again.
-type circuitLook struct {
+// circuitAlerts tell of circuits that are open: of their opening by its event, and from then
+// on by looks, which know how many calls were refused.
+type circuitAlerts struct {
 	book *alert.Book
-	open map[string]bool // subjects that were told
+
+	mu     sync.Mutex
+	raised map[string]bool        // subjects that are open
+	seen   map[string]time.Time   // subject → when it was last
+	opened map[string][]time.Time // subject → its latest openings for good, within flapSpan
 }
 
-// look raises what is open now, and ends what is not any more.
-func (w *circuitLook) look(upstreams []policy.UpstreamStatus, now time.Time) {
+func newCircuitAlerts(book *alert.Book) *circuitAlerts {
+	return &circuitAlerts{book: book, raised: make(map[string]bool), seen: make(map[string]time.Time), opened: make(map[string][]time.Time)}
+}
+
+// changed learns that a circuit has opened. trace is that of the call that had it do so.
+func (c *circuitAlerts) changed(trace string, e policy.Event) {
+	if e.To != "open" {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.raise(e.Upstream, policy.CircuitStatus{Key: e.Key, State: e.To, Until: &e.Until, Cause: e.Reason}, trace, time.Now())
+}
+
+// look brings what is open up to date, and ends what is not any more. What an operator
+// opened is no news.
+func (c *circuitAlerts) look(upstreams []policy.UpstreamStatus, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	open := make(map[string]bool)
 	for _, up := range upstreams {
-		for _, c := range up.Circuits {
-			subject := up.Name + "/" + circuitMark + c.Key
-			if !isOpen(c, now, w.open[subject]) {
-				continue
+		for _, circuit := range up.Circuits {
+			subject := marked(up.Name, circuitMark, circuit.Key)
+			if circuit.Since != nil && circuit.Cause != "operator" && (c.raised[subject] || circuit.State == "open") {
+				open[subject] = true
+				c.raise(up.Name, circuit, "", now)
 			}
-			open[subject] = true
-			w.book.Raise(circuitOpen, subject, "Circuit of "+up.Name+" open", fmt.Sprintf(
-				"since %s %s; %s to %s refused so far, and the next probe may close it. Look at the provider's status, and at outrider status",
-				c.Since.Local().Format(time.RFC3339), causeText(c.Cause), count(c.Refused, "call"), c.Key))
 		}
 	}
-	for subject := range w.open {
+	for subject := range c.raised {
 		if !open[subject] {
-			w.book.Resolve(subject, circuitOpen)
+			c.book.Resolve(subject, circuitRules...)
+			delete(c.raised, subject)
 		}
 	}
-	w.open = open
+	for subject, last := range c.seen {
+		if now.Sub(last) >= flapSpan {
+			delete(c.seen, subject)
+			delete(c.opened, subject)
+		}
+	}
 }
 
-// isOpen reports whether a circuit has refused calls for long, or still does: while calls
-// come back step by step it may open again. What an operator opened is no news.
-func isOpen(c policy.CircuitStatus, now time.Time, still bool) bool {
-	if c.Since == nil || c.Cause == "operator" {
-		return false
+// raise says that a circuit is open, as what it has become by now. The lock is held.
+func (c *circuitAlerts) raise(upstream string, circuit policy.CircuitStatus, trace string, now time.Time) {
+	subject := marked(upstream, circuitMark, circuit.Key)
+	c.raised[subject] = true
+	trouble := alert.Trouble{Subject: subject, Trace: trace, Calls: circuit.Refused, Detail: circuitDetail(circuit),
+		Action: "Look at the provider's status page. Calls are refused with 503 until a probe succeeds; to have it otherwise: outrider circuit close " + upstream + "."}
+	last, known := c.seen[subject]
+	if c.seen[subject] = now; !known || now.Sub(last) >= circuitOpen.Settle && !c.book.Lasts(subject, circuitOpen) {
+		c.opened[subject] = append(recentTimes(c.opened[subject], now), now)
 	}
-	return still || c.State != "closed" && c.Refused > 0 && now.Sub(*c.Since) >= openPatience
+	times := len(c.opened[subject])
+	if times >= flapTimes || c.book.Lasts(subject, circuitFlapping) {
+		flapping := trouble
+		flapping.Title = "Circuit of " + upstream + " flapping"
+		flapping.Detail = fmt.Sprintf("it opened %d times within %s, and now %s", times, shortDuration(flapSpan.String()), trouble.Detail)
+		if c.book.Raise(circuitFlapping, flapping) {
+			return
+		}
+	}
+	trouble.Title = "Circuit of " + upstream + " open"
+	c.book.Raise(circuitOpen, trouble)
+}
+
+// recentTimes are those within flapSpan.
+func recentTimes(times []time.Time, now time.Time) []time.Time {
+	for len(times) > 0 && now.Sub(times[0]) >= flapSpan {
+		times = times[1:]
+	}
+	return times
+}
+
+func circuitDetail(c policy.CircuitStatus) string {
+	text := causeText(c.Cause) + " at " + c.Key
+	if c.Since != nil {
+		text += ", since " + c.Since.Local().Format(time.RFC3339)
+	}
+	if c.Refused > 0 {
+		text += "; " + count(c.Refused, "call") + " refused so far"
+	}
+	return text
 }
 
 // causeText says why a circuit is not closed.

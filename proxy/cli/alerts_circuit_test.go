@@ -1,72 +1,147 @@
 package cli
 
 import (
-	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"outrider/policy"
-	"outrider/proxy/alert"
+	"outrider/proxy/telemetry"
 )
 
-// A circuit that refuses calls is told of when it has done so for half a minute, once, and over
-// when all calls pass: not by a probe that succeeds, after which it may open again.
+const (
+	openTold     = "circuit-open: Circuit of crm open"
+	openOver     = "circuit-open is over: Circuit of crm open"
+	flappingTold = "circuit-flapping: Circuit of crm flapping"
+	flappingOver = "circuit-flapping is over: Circuit of crm flapping"
+)
+
+// A circuitRig has one circuit, as it is now.
+type circuitRig struct {
+	*diary
+	alarms *alarms
+	now    policy.CircuitStatus
+	watch  *watch
+}
+
+func newCircuitRig(t *testing.T) *circuitRig {
+	r := &circuitRig{}
+	r.alarms, r.diary = newTestAlarms(t)
+	byHand := policy.CircuitStatus{Key: "other.test", State: "open", Held: true, Cause: "operator", Since: new(time.Time), Refused: 9}
+	r.watch = startWatch(func() []policy.UpstreamStatus {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return []policy.UpstreamStatus{{Name: "crm", Circuits: []policy.CircuitStatus{byHand, r.now}}}
+	}, r.alarms.circuits)
+	r.close()
+	return r
+}
+
+// become sets what the circuit is.
+func (r *circuitRig) become(c policy.CircuitStatus) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c.Key = "api.test"
+	r.now = c
+}
+
+func (r *circuitRig) open() {
+	since := time.Now()
+	r.become(policy.CircuitStatus{State: "open", Cause: "run", Since: &since})
+	r.alarms.observe("0af7", policy.Event{Kind: policy.EventCircuit, Upstream: "crm", Key: "api.test", From: "closed", To: "open", Reason: "run", Until: since.Add(5 * time.Second)})
+}
+
+func (r *circuitRig) close() { r.become(policy.CircuitStatus{State: "closed"}) }
+
+// A circuit that opens is told of at once, and over when all calls have passed for a
+// minute: not by a probe that succeeds, after which it may open again.
 func TestOpenCircuitIsAnAlertUntilAllCallsPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var mu sync.Mutex // guards what the watch sees and says
+		r := newCircuitRig(t)
+		defer r.watch.close()
+		time.Sleep(5 * time.Second)
+		r.open()
+		r.want(openTold)
+		if a := r.only(); a.Trace != "0af7" || a.Detail != "too many calls fail at api.test" || a.Action == "" {
+			t.Errorf("it is %+v", a)
+		}
+		for range 3 {
+			r.alarms.ended(&telemetry.Record{Upstream: "crm", Problem: "circuit-open", TraceID: "1b2c"})
+		}
+		r.alarms.ended(&telemetry.Record{Upstream: "erp", Problem: "circuit-open", TraceID: "1b2c"})
+		since := time.Now().Local().Format(time.RFC3339)
+		opened := time.Now()
+		r.become(policy.CircuitStatus{State: "half-open", Cause: "probe", Since: &opened, Refused: 7})
+		time.Sleep(lookout)
+		r.want(openTold)
+		if a := r.only(); a.Calls != 7 || a.Detail != "its probes fail at api.test, since "+since+"; 7 calls refused so far" {
+			t.Errorf("it is %+v", a)
+		}
+		r.become(policy.CircuitStatus{State: "closed", Share: 0.4, Since: &opened, Refused: 9})
+		time.Sleep(2 * time.Minute)
+		r.want(openTold)
+		r.close()
+		time.Sleep(5*time.Second + time.Minute - 1) // the look comes in the middle of ten seconds
+		r.want(openTold)
+		time.Sleep(1)
+		r.want(openTold, openOver)
+	})
+}
+
+// Six times were six alerts, and six that it was over.
+func TestFlappingCircuitIsOneAlert(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newCircuitRig(t)
+		defer r.watch.close()
+		for range 6 {
+			r.open()
+			time.Sleep(20 * time.Second)
+			r.close()
+			time.Sleep(100 * time.Second)
+		}
+		told := []string{openTold, openOver, openTold, openOver, flappingTold}
+		r.want(told...)
+		if a := r.only(); a.Detail[:len("it opened 6 times within 15m")] != "it opened 6 times within 15m" {
+			t.Errorf("it is %+v", a)
+		}
+		time.Sleep(13 * time.Minute)
+		r.want(told...)
+		time.Sleep(time.Minute)
+		r.want(append(told, flappingOver)...)
+	})
+}
+
+// Within a minute it was not over.
+func TestCircuitThatOpensAgainSoonIsOneAlert(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newCircuitRig(t)
+		defer r.watch.close()
+		for range 6 {
+			r.open()
+			time.Sleep(15 * time.Second)
+			r.close()
+			time.Sleep(15 * time.Second)
+		}
+		r.want(openTold)
+		time.Sleep(2 * time.Minute)
+		r.want(openTold, openOver)
+	})
+}
+
+// Whoever does not want to know of flapping wants to know of each time.
+func TestFlappingThatIsOffIsToldEachTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newCircuitRig(t)
+		defer r.watch.close()
+		r.book.Override(overrides(parsed(t, "[alerts.rule.circuit-flapping]\noff = true\n").Alerts.Rules))
 		var told []string
-		book := alert.NewBook(func(a alert.Alert) {
-			end := ""
-			if a.Ended != nil {
-				end = " is over"
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			told = append(told, a.Title+end+", "+a.Severity)
-		})
-		begun := time.Now()
-		var now policy.CircuitStatus
-		watch := startWatch(func() []policy.UpstreamStatus {
-			mu.Lock()
-			defer mu.Unlock()
-			byHand := policy.CircuitStatus{Key: "other.test", State: "open", Held: true, Cause: "operator", Since: &begun, Refused: 9}
-			unused := policy.CircuitStatus{Key: "unused.test", State: "open", Cause: "run", Since: &begun}
-			return []policy.UpstreamStatus{{Name: "crm", Circuits: []policy.CircuitStatus{byHand, unused, now}}}
-		}, &circuitLook{book: book})
-		defer watch.close()
-		expect := func(c policy.CircuitStatus, want ...string) {
-			t.Helper()
-			c.Key = "api.test"
-			mu.Lock()
-			now = c
-			mu.Unlock()
-			time.Sleep(lookout)
-			synctest.Wait()
-			mu.Lock()
-			defer mu.Unlock()
-			if !slices.Equal(told, want) {
-				t.Errorf("after %v told %q, want %q", time.Since(begun), told, want)
-			}
+		for range 4 {
+			r.open()
+			time.Sleep(20 * time.Second)
+			r.close()
+			time.Sleep(100 * time.Second)
+			told = append(told, openTold, openOver)
 		}
-		since := begun.Add(5 * time.Second)
-		const open, over = "Circuit of crm open, critical", "Circuit of crm open is over, critical"
-		expect(policy.CircuitStatus{State: "closed"})
-		for range 2 {
-			expect(policy.CircuitStatus{State: "open", Cause: "silent", Since: &since, Refused: 7})
-		}
-		expect(policy.CircuitStatus{State: "half-open", Cause: "probe", Since: &since, Refused: 8}, open) // 40s
-		expect(policy.CircuitStatus{State: "open", Cause: "probe", Since: &since, Refused: 9}, open)
-		if active := book.Active(); len(active) != 1 || active[0].Subject != "crm/circuit:api.test" ||
-			active[0].Detail != "since "+since.Local().Format(time.RFC3339)+" its probes fail; 9 calls to api.test refused so far, "+
-				"and the next probe may close it. Look at the provider's status, and at outrider status" {
-			t.Errorf("what lasts: %+v", active)
-		}
-		expect(policy.CircuitStatus{State: "closed", Share: 0.4, Since: &since, Refused: 12}, open)
-		expect(policy.CircuitStatus{State: "closed"}, open, over)
-		since = time.Now()
-		expect(policy.CircuitStatus{State: "open", Cause: "run", Since: &since, Refused: 3}, open, over)
-		expect(policy.CircuitStatus{State: "closed", Share: 0.4, Since: &since, Refused: 3}, open, over)
+		r.want(told...)
 	})
 }

@@ -20,33 +20,35 @@ const (
 	lowAhead = 10 * time.Minute
 )
 
-// lowMark is in the subject of an alert about a quota that is low.
-const lowMark = "low:"
-
 // A quotaLook looks at the quotas that are learned, and tells of those that are low, once
 // until they are back.
 type quotaLook struct {
 	book *alert.Book
-	low  map[string]bool // subjects that were told
+	low  map[string]spending // subjects that are, or were by the last look, low → how they are spent
 }
 
 // look raises what is low now, and ends what is not any more.
 func (w *quotaLook) look(upstreams []policy.UpstreamStatus, now time.Time) {
-	low := make(map[string]bool)
+	low := make(map[string]spending)
 	for _, up := range upstreams {
 		for _, q := range up.Quotas {
-			subject := up.Name + "/" + lowMark + q.Key + " " + q.Bucket
-			if !isLow(q, now, w.low[subject]) {
+			subject := marked(up.Name, lowMark, q.Key+" "+q.Bucket)
+			spent, still := w.low[subject]
+			if !isLow(q, now, still) {
 				continue
 			}
-			low[subject] = true
-			w.book.Raise(quotaLow, subject, fmt.Sprintf("Quota %s of %s at %.0f %%", q.Bucket, up.Name, math.Floor(100**q.Utilization)),
-				fmt.Sprintf("%s of %s are left at %s until %s", amount(math.Floor(q.Learned.Remaining)), amount(q.Learned.Limit), q.Key,
-					q.Learned.Reset.Local().Format(time.RFC3339)))
+			low[subject] = spent.with(q.Learned.Remaining, now)
+			w.book.Raise(quotaLow, alert.Trouble{
+				Subject: subject,
+				Title:   fmt.Sprintf("Quota %s of %s at %.0f %%", q.Bucket, up.Name, math.Floor(100**q.Utilization)),
+				Detail: fmt.Sprintf("%s of %s are left at %s until %s%s", amount(math.Floor(q.Learned.Remaining)), amount(q.Learned.Limit), q.Key,
+					q.Learned.Reset.Local().Format(time.RFC3339), low[subject].forecast(*q.Learned.Reset, now)),
+				Action: "Find out who spends it (outrider status, the page), and stop what can wait; calls will wait for the reset, or be refused, when it is gone.",
+			})
 		}
 	}
 	for subject := range w.low {
-		if !low[subject] {
+		if _, still := low[subject]; !still {
 			w.book.Resolve(subject, quotaLow)
 		}
 	}

@@ -65,7 +65,7 @@ func TestLowQuotaIsTheAlertOfItsWindow(t *testing.T) {
 		become(10, reset)
 		expect(low)
 		if active := book.Active(); len(active) != 1 || active[0].Title != "Quota core of github at 99 %" ||
-			active[0].Detail != "10 of 5000 are left at api.test until "+reset.Local().Format(time.RFC3339) {
+			active[0].Detail != "10 of 5000 are left at api.test until "+reset.Local().Format(time.RFC3339)+"; at the present pace they are gone in 1s" {
 			t.Errorf("what lasts: %+v", active)
 		}
 		time.Sleep(55 * time.Minute) // The reset is near, and it is low still.

@@ -46,7 +46,8 @@ func TestDeadGrantIsAnAlert(t *testing.T) {
 	if lines := r.logged("alert"); len(lines) != 1 || lines[0]["title"] != "Reconnect crm" || lines[0]["level"] != "ERROR" {
 		t.Errorf("logged %v", lines)
 	}
-	if len(told) != 1 || !strings.Contains(told[0], `"rule":"credential-dead","severity":"critical","subject":"crm","title":"Reconnect crm"`) {
+	if len(told) != 1 || !strings.Contains(told[0], `"rule":"credential-dead","severity":"critical","subject":"crm","title":"Reconnect crm"`) ||
+		!strings.Contains(told[0], `"action":"Put a new one where the configuration reads it; it is read again within seconds.","trace":"`) || !strings.Contains(told[0], `"calls":3`) {
 		t.Errorf("told %q", told)
 	}
 	if all := out.String() + r.log.String() + strings.Join(told, ""); strings.Contains(all, "canary") {
@@ -104,7 +105,7 @@ func TestReloadForgetsAlertsOfWhatIsGone(t *testing.T) {
 	defer r.halt()
 	for _, subject := range []string{"default", "connection acme", "connection of-the-store"} {
 		for _, upstream := range []string{"crm", "gone"} {
-			r.alarms.observe(policy.Event{Kind: policy.EventRefresh, Upstream: upstream, Key: subject, Reason: "dead"})
+			r.alarms.observe("", policy.Event{Kind: policy.EventRefresh, Upstream: upstream, Key: subject, Reason: "dead"})
 		}
 	}
 	writeFile(t, path, head+rotating(base, ""))
@@ -130,7 +131,7 @@ func TestReloadSaysWhoIsNotified(t *testing.T) {
 	if status, body := r.ask("POST", "/reload"); status != http.StatusOK {
 		t.Fatalf("reload: %d %s", status, body)
 	}
-	r.alarms.observe(policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: "acme", Reason: "dead"})
+	r.alarms.observe("", policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: "acme", Reason: "dead"})
 	r.halt()
 	if got := <-told; got != "/second" || len(told) > 0 {
 		t.Errorf("told %s and %d more, want /second alone", got, len(told))
@@ -146,9 +147,9 @@ func TestAlertEndsWithItsUpstream(t *testing.T) {
 	customersEnvironment(t)
 	r := launchUnstopped(t, layFile(t, path, document+customers("http://127.0.0.1:1")), document)
 	for _, key := range []string{"connection listed", "connection acme", "connection gone"} {
-		r.alarms.observe(policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: key, Reason: "dead"})
+		r.alarms.observe("", policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: key, Reason: "dead"})
 	}
-	r.alarms.observe(policy.Event{Kind: policy.EventRefresh, Upstream: "other", Key: "default", Reason: "dead"})
+	r.alarms.observe("", policy.Event{Kind: policy.EventRefresh, Upstream: "other", Key: "default", Reason: "dead"})
 	reload := func(document string, want int) {
 		t.Helper()
 		writeFile(t, path, document)
@@ -204,7 +205,7 @@ func TestAlertsFollowRefreshes(t *testing.T) {
 		{"ahead", "dead", "credential-dead"},
 		{"expired", "removed", ""}, // on purpose: there is nothing to reconnect
 	} {
-		a.observe(policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: "default", From: step.from, Reason: step.result})
+		a.observe("", policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: "default", From: step.from, Reason: step.result})
 		var active []string
 		for _, alert := range a.book.Active() {
 			active = append(active, alert.Rule)
@@ -218,7 +219,7 @@ func TestAlertsFollowRefreshes(t *testing.T) {
 func TestStatusShowsTheNewestAlerts(t *testing.T) {
 	var out bytes.Buffer
 	printAlerts(&out, make([]alert.Alert, 12))
-	if got := strings.Count(out.String(), "ALERT for "); got != 10 || !strings.HasSuffix(out.String(), "and 2 more alerts: outrider status --json\n") {
+	if got := strings.Count(out.String(), "ALERT for "); got != 10 || !strings.HasSuffix(out.String(), "and 2 more alerts: outrider alerts\n") {
 		t.Errorf("it shows\n%s", out.String())
 	}
 	out.Reset()

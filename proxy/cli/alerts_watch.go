@@ -14,6 +14,15 @@ type look interface {
 	look(upstreams []policy.UpstreamStatus, now time.Time)
 }
 
+// looks are all that there are.
+func (s *sidecar) looks() []look {
+	a, set := s.alarms, s.live.Load
+	return []look{
+		&quotaLook{book: a.book}, a.circuits, newCallsLook(a.book, a.calls), newEndLook(a.book, set, s.root),
+		&noticeLook{book: a.book, set: set}, &clockLook{book: a.book, set: set},
+	}
+}
+
 // A watch looks at the upstreams again and again. Its looks belong to its goroutine.
 type watch struct {
 	states func() []policy.UpstreamStatus

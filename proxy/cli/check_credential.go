@@ -36,6 +36,14 @@ func credentialText(u *config.Upstream, a config.Auth) string {
 	return "the caller's own, passed through"
 }
 
+// endText says when a credential ends; "" where the configuration does not.
+func endText(a config.Auth) string {
+	if a.Expires.IsZero() {
+		return ""
+	}
+	return ", until " + a.Expires.Format("2006-01-02 15:04 MST")
+}
+
 // connectionsText says which other credentials calls can choose; "" where there can be
 // none.
 func connectionsText(u *config.Upstream) string {

@@ -42,7 +42,7 @@ func plans(set *policy.Set, way func(*config.Upstream) string) []planView {
 		for _, p := range u.Plans() {
 			view := planView{
 				Upstream: u.Config.Name, Match: p.Match, Preset: presetText(u.Config), URL: u.Config.URL.String(), Hosts: u.Config.Hosts,
-				Chain: p.Stages, Credential: credentialText(u.Config, p.Policy.Auth), Timeout: timeoutText(p.Policy),
+				Chain: p.Stages, Credential: credentialText(u.Config, p.Policy.Auth) + endText(p.Policy.Auth), Timeout: timeoutText(p.Policy),
 				Quotas: quotaTexts(p.Policy.Limits), Cost: p.Policy.Cost, Retry: retryText(p.Policy.Retry), Circuit: circuitText(u.Config.Circuit),
 				Captured: capturedText(set.Intercepts(u)), Egress: way(u.Config),
 				Stale:       staleText(p.Policy),
@@ -108,7 +108,7 @@ func printUpstream(w io.Writer, file *config.File, u *policy.Upstream, intercept
 }
 
 func policyFacts(u *config.Upstream, p config.Policy) []fact {
-	facts := []fact{{"credential", credentialText(u, p.Auth)}, {"time", timeoutText(p)}}
+	facts := []fact{{"credential", credentialText(u, p.Auth) + endText(p.Auth)}, {"time", timeoutText(p)}}
 	for _, text := range quotaTexts(p.Limits) {
 		facts = append(facts, fact{"quota", text})
 	}

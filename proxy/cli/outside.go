@@ -17,6 +17,7 @@ import (
 	"outrider/proxy/egress"
 	"outrider/proxy/intercept"
 	"outrider/proxy/store"
+	"outrider/proxy/telemetry"
 
 	"github.com/google/uuid"
 )
@@ -40,7 +41,7 @@ func (s *sidecar) env() policy.Env {
 		Refused:        s.secrets.refused,
 		Observe: func(ctx context.Context, e policy.Event) {
 			s.telemetry.Observe(ctx, e)
-			s.alarms.observe(e)
+			s.alarms.observe(telemetry.TraceID(ctx), e)
 		},
 	}
 }

@@ -60,6 +60,7 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 	s.telemetry, err = telemetry.New(ctx, telemetry.Settings{
 		ServiceName: t.ServiceName, Version: version(), Endpoint: t.Endpoint, Sample: t.Sample,
 		LogFormat: t.LogFormat, LogLevel: t.LogLevel, AccessLog: t.AccessLog, LogOutput: log,
+		Ended: func(r *telemetry.Record) { s.alarms.ended(r) },
 	})
 	if err != nil {
 		return nil, usageError{fmt.Errorf("telemetry: %w", err)}
@@ -70,7 +71,7 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 	if err != nil {
 		return nil, err
 	}
-	s.reloader = &proxy.Reloader{Path: path, Live: &s.live, Env: s.env(), Check: s.checkFile, Log: s.telemetry.Logger()}
+	s.reloader = &proxy.Reloader{Path: path, Live: &s.live, Env: s.env(), Check: s.checkFile, Ended: s.alarms.reloaded, Log: s.telemetry.Logger()}
 	if err := s.reloader.Load(data); err != nil {
 		closeAll(listeners, adminListener)
 		s.storage.close()
@@ -94,7 +95,7 @@ func (s *sidecar) serve() {
 		s.server.Serve(l.Listener, l.upstream, l.listen)
 	}
 	s.serveAdmin(s.adminPort)
-	s.watch = startWatch(s.states, &quotaLook{book: s.alarms.book}, &circuitLook{book: s.alarms.book})
+	s.watch = startWatch(s.states, s.looks()...)
 }
 
 // states are those of the upstreams now.

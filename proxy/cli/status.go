@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -54,7 +55,8 @@ func printStatus(w io.Writer, view statusView) {
 		fmt.Fprintf(w, "the last reload, %s ago, was refused:\n  %s\n",
 			time.Since(view.Reload.Time).Round(time.Second), strings.ReplaceAll(view.Reload.Error, "\n", "\n  "))
 	}
-	printAlerts(w, view.Alerts)
+	printAlerts(w, slices.DeleteFunc(slices.Clone(view.Alerts), func(a alert.Alert) bool { return a.Rule == reloadRefused.Name })) // which is above, whole
+	printUntold(w, view)
 	if view.Authority != "" {
 		fmt.Fprintf(w, "local certificate authority %s\n", view.Authority)
 	}
@@ -114,7 +116,16 @@ func printAlerts(w io.Writer, alerts []alert.Alert) {
 		fmt.Fprintf(w, "ALERT for %s: %s: %s\n", time.Since(a.Since).Round(time.Second), a.Title, a.Detail)
 	}
 	if more := len(alerts) - most; more > 0 {
-		fmt.Fprintf(w, "and %s: outrider status --json\n", count(more, "more alert"))
+		fmt.Fprintf(w, "and %s: outrider alerts\n", count(more, "more alert"))
+	}
+}
+
+// printUntold says of whom the alerts do not reach.
+func printUntold(w io.Writer, view statusView) {
+	for i, target := range view.Notified {
+		if target.Failing != nil {
+			fmt.Fprintf(w, "WARNING: alerts do not reach %s, for %s: %s\n", targetName(i, target), time.Since(*target.Failing).Round(time.Second), target.Error)
+		}
 	}
 }
 

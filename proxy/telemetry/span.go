@@ -99,6 +99,14 @@ var serverKind = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer
 // TraceID is the id of the call's trace, also when the trace is not sampled.
 func (s *Span) TraceID() string { return s.record.TraceID }
 
+// TraceID is the id of the trace of the call that ctx belongs to; "": to none.
+func TraceID(ctx context.Context) string {
+	if s := spanFrom(ctx); s != nil {
+		return s.TraceID()
+	}
+	return ""
+}
+
 // End finishes the call: it ends the span, records the metrics, writes the
 // access log line and remembers the call. Only the first End counts.
 func (s *Span) End(o Outcome) {
@@ -126,6 +134,7 @@ func (s *Span) End(o Outcome) {
 	s.t.traffic.count(&done, s.start.Add(elapsed))
 	s.t.recent.add(&done)
 	s.t.feed.tell(&done)
+	s.t.ended(&done)
 }
 
 // fill completes the record of the call. The caller holds s.mu.

@@ -50,6 +50,9 @@ type Settings struct {
 	LogOutput io.Writer
 	// SpanProcessors see every recorded span beside the exporter.
 	SpanProcessors []sdktrace.SpanProcessor
+	// Ended is told of each call that has ended; it must not block, and neither keep nor
+	// change what it is told. nil: nobody is.
+	Ended func(*Record)
 	// Recent is how many finished calls are remembered; 0 means 500.
 	Recent int
 }
@@ -67,6 +70,7 @@ type Telemetry struct {
 	traffic   traffic
 	feed      feed
 	gates     gateLog
+	ended     func(*Record)
 
 	traces   *sdktrace.TracerProvider
 	meters   *sdkmetric.MeterProvider
@@ -91,7 +95,11 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 		accessLog: s.AccessLog,
 		registry:  prometheus.NewRegistry(),
 		recent:    newRecent(s.Recent),
+		ended:     s.Ended,
 		abort:     abort,
+	}
+	if t.ended == nil {
+		t.ended = func(*Record) {}
 	}
 	if err := t.build(ctx, running, s); err != nil {
 		abort()

@@ -8,21 +8,20 @@ export function showAlerts(root, alerts, now, traceLink) {
   if (alerts.length > shown) list.push({ id: "more", more: alerts.length - shown });
   root.hidden = !list.length;
   keyed(root, list, (alert) => alert.id, (alert) => (alert.more ? el("li", "faint") : makeAlert(alert, traceLink)),
-    (node, alert) => (alert.more ? text(node, count(alert.more) + " more: /api/status") : updateAlert(node, alert, now)));
+    (node, alert) => (alert.more ? text(node, count(alert.more) + " more: outrider alerts") : updateAlert(node, alert, now)));
 }
 
 function makeAlert(alert, traceLink) {
   const item = el("li", "alert " + alert.severity, el("span", "dot"), el("strong"),
     titled(el("span", "since num faint"), new Date(alert.since).toLocaleString()), el("p"));
   if (alert.action) item.append(el("p", "action", alert.action));
-  const link = alert.trace && traceLink(alert.trace, "an example");
-  if (link) item.append(link);
+  if (alert.trace) item.append(traceLink(alert.trace, "an example") || el("p", "faint num", "an example: trace " + alert.trace));
   return item;
 }
 
 function updateAlert(node, alert, now) {
   text(node.children[1], alert.title);
-  text(node.children[2], ago(alert.since, now) + (alert.count > 1 ? ", " + count(alert.count) + " times" : ""));
+  text(node.children[2], ago(alert.since, now) + (alert.calls ? ", " + count(alert.calls) + (alert.calls === 1 ? " call" : " calls") : ""));
   text(node.children[3], alert.detail);
 }
 

@@ -56,7 +56,7 @@ function showState(next) {
   showUpstreams($("upstreams"), upstreams, state.traffic || {}, now);
   $("no-upstreams").hidden = upstreams.length > 0;
   showTotals(upstreams, state.capture || {});
-  showAlerts($("alerts"), state.alerts || [], now, traceLink);
+  showAlerts($("alerts"), (state.alerts || []).filter((alert) => alert.rule !== "reload-refused"), now, traceLink); // which warnings have, whole
   showHosts($("hosts"), state.capture, now);
   text($("read"), reloadText(state, now));
   notice(warnings().join("\n\n"));
@@ -98,6 +98,7 @@ function warnings() {
   const refused = state.reload && state.reload.error;
   if (refused) found.push("The configuration on disk was refused; the one before still applies.\n" + refused);
   for (const warning of state.warnings || []) found.push(warning);
+  for (const target of state.notified || []) if (target.failing) found.push(`Alerts do not reach ${target.target || "a notification URL"}, since ${new Date(target.failing).toLocaleString()}\n${target.error}`);
   const closed = calls.filter((call) => call.problem === "interception-failed");
   if (closed.length) found.push(`Of the latest calls, ${closed.length} could not be opened, and did not get through. The last: ${closed[0].host}\n${closed[0].error}`);
   return found;

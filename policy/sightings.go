@@ -1,0 +1,312 @@
+package policy
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"outrider/policy/auth"
+	"outrider/policy/notice"
+)
+
+// sightings are what the answers of an upstream say beside what was asked for: of
+// endpoints that will be gone, of certificates and credentials that will end, and of our
+// clock. They decide nothing about calls. They are below everything that waits, so that the
+// time of an answer is that of its arrival, and they outlive a reload.
+type sightings struct {
+	upstream string
+	observe  func(ctx context.Context, e Event) // as Env.Observe
+
+	glance atomic.Int64 // Unix nanoseconds: before that clock and certificate are not looked at again
+
+	mu           sync.Mutex
+	clock        ClockSighting
+	certificates map[string]CertificateSighting // host → that of the latest look
+	tokens       map[string]time.Time           // name of a credential → its end, as the provider says
+	notices      map[noticeKey]*NoticeSighting
+}
+
+const (
+	// glanceEvery is how often clock and certificate of an upstream are looked at: what
+	// they tell changes slowly, and a call should not cost more for it.
+	glanceEvery = 10 * time.Second
+	// maxSightings bounds each list: a wildcard upstream has as many hosts, and paths, as
+	// its callers like to name.
+	maxSightings = 128
+	// noticeLasts is how long a notice is believed that no answer repeats: a job that runs
+	// once a week may be all that meets it.
+	noticeLasts = 8 * 24 * time.Hour
+)
+
+// leastSkew is how far two clocks are apart at least when one of them is wrong. An answer
+// says whole seconds, and may have been on its way for many.
+const leastSkew = time.Minute
+
+// A ClockSighting is how our clock agrees with the Date of an upstream's answers.
+type ClockSighting struct {
+	Ahead time.Duration // how far theirs is before ours, by the latest look
+	At    time.Time     // of the latest look; zero: there was none
+	Wrong int           // looks in a row by which they are a minute or more apart
+}
+
+// A CertificateSighting is a certificate that a host showed.
+type CertificateSighting struct {
+	Host       string
+	Begin, End time.Time
+}
+
+// A NoticeSighting is what answers of an endpoint say about its future.
+type NoticeSighting struct {
+	Endpoint string // "GET api.test/v1/orders/*"
+	notice.Notice
+	Answers int       // that said so
+	Last    time.Time // when the latest did
+}
+
+type noticeKey struct {
+	endpoint string
+	notice   notice.Notice
+}
+
+func newSightings(upstream string, observe func(ctx context.Context, e Event)) *sightings {
+	return &sightings{
+		upstream: upstream, observe: observe,
+		certificates: make(map[string]CertificateSighting), tokens: make(map[string]time.Time), notices: make(map[noticeKey]*NoticeSighting),
+	}
+}
+
+// wrap looks at the answers of a transport.
+func (s *sightings) wrap(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		resp, err := next.RoundTrip(req)
+		if err == nil {
+			s.see(req, resp, time.Now())
+		}
+		return resp, err
+	})
+}
+
+func (s *sightings) see(req *http.Request, resp *http.Response, now time.Time) {
+	if next := s.glance.Load(); now.UnixNano() >= next && s.glance.CompareAndSwap(next, now.Add(glanceEvery).UnixNano()) {
+		s.look(req.URL.Host, resp, now)
+	}
+	if ends := resp.Header[tokenExpiry]; len(ends) > 0 {
+		s.endOfToken(req, ends[0])
+	}
+	if n, ok := notice.Read(resp.Header); ok {
+		s.note(req, n, now)
+	}
+}
+
+// look looks at what changes slowly.
+func (s *sightings) look(host string, resp *http.Response, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if resp.TLS != nil {
+		s.certificate(host, resp.TLS)
+	}
+	at, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil || resp.Header.Get("Age") != "" { // out of a cache, with the date of then
+		return
+	}
+	s.clock.Ahead, s.clock.At = at.Sub(now), now
+	if s.clock.Ahead.Abs() < leastSkew {
+		s.clock.Wrong = 0
+	} else {
+		s.clock.Wrong++
+	}
+}
+
+func (s *sightings) certificate(host string, state *tls.ConnectionState) {
+	if len(state.PeerCertificates) == 0 {
+		return
+	}
+	if _, known := s.certificates[host]; !known && len(s.certificates) >= maxSightings {
+		return
+	}
+	leaf := state.PeerCertificates[0]
+	s.certificates[host] = CertificateSighting{Host: host, Begin: leaf.NotBefore, End: leaf.NotAfter}
+}
+
+// tokenExpiry is where GitHub says when a personal access token ends.
+const tokenExpiry = "Github-Authentication-Token-Expiration" //nolint:gosec // G101: the name of a header
+
+func (s *sightings) endOfToken(req *http.Request, text string) {
+	var end time.Time
+	for _, form := range []string{"2006-01-02 15:04:05 MST", "2006-01-02 15:04:05 -0700"} {
+		if at, err := time.Parse(form, text); err == nil {
+			end = at.UTC()
+		}
+	}
+	if end.IsZero() {
+		return
+	}
+	credential := "default"
+	if call := CallFrom(req.Context()); call != nil && call.Connection != "" {
+		credential = ConnectionCredential(call.Connection)
+	} else if call != nil && call.Rule != "" {
+		credential = call.Rule
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.tokens[credential]; known || len(s.tokens) < maxSightings {
+		s.tokens[credential] = end
+	}
+}
+
+// note notes a notice, and tells of it if it is new. The fields are those of an answer that
+// may show what its request carried: that is taken out first.
+func (s *sightings) note(req *http.Request, n notice.Notice, now time.Time) {
+	n = cleaned(n, guarded(req.Context()))
+	s.mu.Lock()
+	known := s.notice(req, n, now)
+	if known == nil {
+		s.mu.Unlock()
+		return
+	}
+	known.Answers++
+	known.Last = now
+	told := *known
+	s.mu.Unlock()
+	if told.Answers == 1 {
+		s.observe(req.Context(), Event{Kind: EventNotice, Upstream: s.upstream, Key: told.Endpoint, Reason: told.kind(), Until: n.Sunset, Notice: &told})
+	}
+}
+
+// maxAlike is how many endpoints are told apart of which the same is said: of a provider
+// whose paths have names in them, the first few say it all.
+const maxAlike = 5
+
+// notice gives what is known of an endpoint's notice, new if it was not said of late; nil:
+// there are too many.
+func (s *sightings) notice(req *http.Request, n notice.Notice, now time.Time) *NoticeSighting {
+	k := noticeKey{endpointOf(req), n}
+	if known := s.notices[k]; known != nil && now.Sub(known.Last) < noticeLasts {
+		return known
+	}
+	alike := 0
+	for other := range s.notices {
+		if other.notice == n {
+			alike++
+		}
+	}
+	if alike >= maxAlike {
+		k.endpoint = "other endpoints of " + req.URL.Host
+		if known := s.notices[k]; known != nil {
+			return known
+		}
+	}
+	if len(s.notices) >= maxSightings {
+		return nil
+	}
+	s.notices[k] = &NoticeSighting{Endpoint: k.endpoint, Notice: n}
+	return s.notices[k]
+}
+
+// kind is a notice in a word.
+func (n *NoticeSighting) kind() string {
+	switch {
+	case !n.Sunset.IsZero():
+		return "sunset"
+	case n.Deprecated:
+		return "deprecation"
+	}
+	return "warning"
+}
+
+// cleaned takes a secret out of a notice.
+func cleaned(n notice.Notice, guard *auth.Guard) notice.Notice {
+	if guard == nil {
+		return n
+	}
+	shown := http.Header{"Text": {n.Text}, "Link": {n.Link}}
+	guard.Scrub(shown)
+	n.Text, n.Link = shown.Get("Text"), shown.Get("Link")
+	return n
+}
+
+// endpointOf names an endpoint without what is somebody's own: of the path only what looks
+// like a word of the API, or a version of it, is shown.
+func endpointOf(req *http.Request) string {
+	segments := strings.Split(req.URL.EscapedPath(), "/")
+	if len(segments) > maxSegments {
+		segments = append(segments[:maxSegments], "**")
+	}
+	for i, segment := range segments {
+		if !wordLike(segment) {
+			segments[i] = "*"
+		}
+	}
+	return req.Method + " " + req.URL.Host + strings.Join(segments, "/")
+}
+
+const (
+	maxSegments = 12
+	longestWord = 24
+)
+
+// wordLike reports whether a part of a path is a word, or a version such as v2.1 and
+// 2024-10. Numbers, names with digits and what is long are somebody's: an identifier, or a
+// token that stands in the path.
+func wordLike(segment string) bool {
+	if len(segment) > longestWord {
+		return false
+	}
+	letters, digits := 0, 0
+	for _, c := range []byte(segment) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+			letters++
+		case '0' <= c && c <= '9':
+			digits++
+		case c != '.' && c != '-' && c != '_' && c != '*':
+			return false
+		}
+	}
+	if digits == 0 {
+		return true
+	}
+	versioned := strings.HasPrefix(segment, "v") && letters == 1 && digits <= 4
+	dated := letters == 0 && len(segment) >= 7 && len(segment) <= 10 && segment[4] == '-' // 2024-10, 2010-04-01
+	return versioned || dated
+}
+
+// believed lists the notices that are, and forgets the others.
+func (s *sightings) believed(now time.Time) []NoticeSighting {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]NoticeSighting, 0, len(s.notices))
+	for k, n := range s.notices {
+		if now.Sub(n.Last) >= noticeLasts {
+			delete(s.notices, k)
+			continue
+		}
+		list = append(list, *n)
+	}
+	return list
+}
+
+// Clock is how our clock agrees with those of the upstream.
+func (u *Upstream) Clock() ClockSighting {
+	u.seen.mu.Lock()
+	defer u.seen.mu.Unlock()
+	return u.seen.clock
+}
+
+// Certificates lists those that hosts of the upstream showed.
+func (u *Upstream) Certificates() []CertificateSighting {
+	u.seen.mu.Lock()
+	defer u.seen.mu.Unlock()
+	list := make([]CertificateSighting, 0, len(u.seen.certificates))
+	for _, c := range u.seen.certificates {
+		list = append(list, c)
+	}
+	return list
+}
+
+// Notices lists what answers of late say about the future of endpoints.
+func (u *Upstream) Notices() []NoticeSighting { return u.seen.believed(time.Now()) }

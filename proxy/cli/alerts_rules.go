@@ -1,0 +1,129 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"outrider/policy"
+	"outrider/policy/config"
+	"outrider/proxy/alert"
+)
+
+// alertRules are all that there are. docs/telemetry.md says of each when it tells.
+var alertRules = slices.Concat(credentialRules, circuitRules, []alert.Rule{
+	quotaExhausted, quotaLow, throttled, errorsHigh,
+	credentialExpiring, certificateExpiring, certificateRefused,
+	providerNotice, reloadRefused, clockSkew,
+})
+
+// checkRules finds out whether there are the rules that a configuration names.
+func checkRules(rules []config.AlertRule) []error {
+	var errs []error
+	for _, r := range rules {
+		if !slices.ContainsFunc(alertRules, func(known alert.Rule) bool { return known.Name == r.Name }) {
+			errs = append(errs, fmt.Errorf("alerts.rule.%s: there is no such rule; there are %s", r.Name, ruleNames()))
+		}
+	}
+	return errs
+}
+
+func ruleNames() string {
+	names := make([]string, 0, len(alertRules))
+	for _, r := range alertRules {
+		names = append(names, r.Name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+// overrides are what a configuration has of rules, for the book.
+func overrides(rules []config.AlertRule) map[string]alert.Override {
+	all := make(map[string]alert.Override)
+	for _, r := range rules {
+		all[r.Name] = alert.Override{Off: r.Off, After: r.After}
+	}
+	return all
+}
+
+// quietHours are those that a configuration has, for the curfew.
+func quietHours(a config.Alerts) map[string]alert.Hours {
+	zone := time.Local
+	if a.Zone != "" {
+		if named, err := time.LoadLocation(a.Zone); err == nil { // config has looked at it
+			zone = named
+		}
+	}
+	all := make(map[string]alert.Hours)
+	for _, r := range a.Rules {
+		if r.Quiet != (config.Quiet{}) {
+			all[r.Name] = alert.Hours{From: time.Duration(r.Quiet.From) * time.Minute, To: time.Duration(r.Quiet.To) * time.Minute, Zone: zone}
+		}
+	}
+	return all
+}
+
+// The subjects of alerts. One about an upstream begins with its name, and after that there
+// is a credential, or one of these marks, which no name of a credential begins with. One
+// about Outrider itself has a blank, which no name of an upstream has.
+const (
+	quotaMark       = "quota:"
+	lowMark         = "low:"
+	circuitMark     = "circuit:"
+	callsMark       = "calls"
+	endMark         = "end:"
+	certificateMark = "certificate:"
+	noticeMark      = "notice:"
+
+	configurationSubject = "the configuration"
+	clockSubject         = "the clock"
+	authoritySubject     = "the local authority"
+)
+
+// lookedAt are the marks of what looks tell of: the next one says whether it is over.
+var lookedAt = []string{lowMark, circuitMark, callsMark, endMark, certificateMark, noticeMark}
+
+// marked names what an upstream's alert is about that is no credential.
+func marked(upstream, mark, what string) string { return upstream + "/" + mark + what }
+
+// quotaSubject names a quota in alerts.
+func quotaSubject(upstream, key string) string { return marked(upstream, quotaMark, key) }
+
+// subjectOf names a credential in alerts.
+func subjectOf(upstream, credential string) string {
+	if credential == "default" {
+		return upstream
+	}
+	return upstream + "/" + credential
+}
+
+// about reports whether a configuration has what an alert is about, after another one,
+// which may be nil: a connection that stood there, and stands here no more, is not one of
+// the store.
+func about(set, before *policy.Set) func(subject string) bool {
+	return func(subject string) bool {
+		upstream, credential, named := strings.Cut(subject, "/")
+		if strings.Contains(upstream, " ") {
+			return true
+		}
+		if !named {
+			credential = "default"
+		}
+		u, there := set.ByName(upstream)
+		if slices.ContainsFunc(lookedAt, func(mark string) bool { return strings.HasPrefix(credential, mark) }) {
+			return there
+		}
+		if key, quota := strings.CutPrefix(credential, quotaMark); quota {
+			return there && u.Exhausted(key)
+		}
+		if !there || !u.Fetches(credential) {
+			return false
+		}
+		if before == nil {
+			return true
+		}
+		was, known := before.ByName(upstream)
+		return u.Configures(credential) || !known || !was.Configures(credential)
+	}
+}
