@@ -145,7 +145,7 @@ func (r *rig) oneCall(t testing.TB) string {
 	chain := policy.Passage(r.Transport(answers(503, 200)))
 	for i := range 2 {
 		if i == 1 {
-			r.Observe(ctx, policy.Event{Kind: policy.EventRetry, Upstream: "crm", Attempt: 2, Reason: "status 503", Delay: time.Millisecond})
+			r.Observe(ctx, policy.Event{Kind: policy.EventBackoff, Upstream: "crm", Attempt: 2, Reason: "status 503", Delay: time.Microsecond})
 		}
 		if err := send(t, chain, outbound(ctx, "GET", "https://crm.test/a?q=1")); err != nil {
 			t.Fatal(err)
@@ -171,8 +171,8 @@ func TestWholeTraceArrivesAtACollector(t *testing.T) {
 	if string(server.TraceId) != string(id[:]) || server.Name != "GET crm" {
 		t.Errorf("SERVER span %v", server)
 	}
-	if len(server.Events) != 1 || server.Events[0].Name != "outrider.retry" {
-		t.Errorf("events %v", server.Events)
+	if waits := c.spans(tracepb.Span_SPAN_KIND_INTERNAL); len(waits) != 1 || waits[0].Name != "backoff" || len(server.Events) != 0 {
+		t.Errorf("waits %v, events %v", waits, server.Events)
 	}
 	if n := find(server.Attributes, "outrider.attempts").GetIntValue(); n != 2 {
 		t.Errorf("outrider.attempts = %d", n)
@@ -366,7 +366,7 @@ func TestExportByGRPC(t *testing.T) {
 	}
 	sink.mu.Lock()
 	defer sink.mu.Unlock()
-	if sink.spans != 3 {
+	if sink.spans != 4 {
 		t.Errorf("%d spans arrived", sink.spans)
 	}
 }

@@ -100,7 +100,7 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 	err := errors.Join(
 		x.server.init(m, httpKeys, "http.server.request.duration", "Duration of calls, from the first byte in to the last byte out.", httpBuckets),
 		x.client.init(m, httpKeys, "http.client.request.duration", "Duration of requests on the wire, to the end of the response.", httpBuckets),
-		x.waits.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.wait.duration", "Time that calls waited for a turn or backed off.", waitBuckets),
+		x.waits.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.wait.duration", "Time that calls waited for a turn or a token, or backed off.", waitBuckets),
 		x.retries.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.retries", "Further attempts, by what the last one met."),
 		x.giveUps.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.give_ups", "Calls without a further attempt although the last one did not succeed."),
 		x.hedges.init(m, []attribute.Key{labelUpstream, labelResult}, "outrider.hedges", "Second requests that were due since the first was slow: won, lost, or refused (not sent)."),

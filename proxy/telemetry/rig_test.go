@@ -63,6 +63,17 @@ func (r *rig) kind(kind trace.SpanKind) []tracetest.SpanStub {
 	return list
 }
 
+// named returns the finished spans of a name, in the order of their ends.
+func (r *rig) named(name string) []tracetest.SpanStub {
+	var list []tracetest.SpanStub
+	for _, span := range r.spans.GetSpans() {
+		if span.Name == name {
+			list = append(list, span)
+		}
+	}
+	return list
+}
+
 func (r *rig) metrics(t testing.TB) string {
 	t.Helper()
 	w := httptest.NewRecorder()

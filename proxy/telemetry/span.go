@@ -27,6 +27,7 @@ const (
 	keyAttempts   = attribute.Key("outrider.attempts")   // requests on the wire
 	keyWait       = attribute.Key("outrider.wait")       // seconds spent waiting or backing off
 	keyProblem    = attribute.Key("outrider.problem")    // slug of an answer of our own
+	keyPriority   = attribute.Key("outrider.priority")   // of a call that waits in line: high, normal, low
 	keyStale      = attribute.Key("outrider.stale")      // the failure in place of which an earlier answer was given
 	keyReused     = attribute.Key("outrider.connection.reused")
 )
@@ -145,10 +146,6 @@ func (s *Span) fill(o Outcome, elapsed time.Duration) {
 		if try := &r.Tries[i]; try.DurationMS == 0 {
 			try.DurationMS = max(0, r.DurationMS-try.StartMS)
 		}
-	}
-	for i := range r.Waits { // a backoff that was cut short was announced in full
-		wait := &r.Waits[i]
-		wait.DurationMS = max(0, min(wait.DurationMS, r.DurationMS-wait.StartMS))
 	}
 }
 

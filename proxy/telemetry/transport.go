@@ -28,7 +28,7 @@ func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 }
 
 // TokenTransport is Transport for the requests of a credential: each is a span in
-// the trace of the call that needed it, and no attempt of that call.
+// the trace of the refresh, and no attempt of any call.
 func (t *Telemetry) TokenTransport(next http.RoundTripper, upstream string) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		ctx, span := t.tracer.Start(req.Context(), spanMethod(req.Method)+" token", clientKind...)
