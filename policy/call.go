@@ -15,6 +15,8 @@ type Call struct {
 	Rule     string // match text of the rule that applies; "" is the upstream itself
 	// Connection names the credential that the caller chose; "": none.
 	Connection string
+	// Propagate says that the upstream may know of the trace that the call is part of.
+	Propagate bool
 	// Inform passes an informational response (1xx) on to the client. May be nil.
 	Inform func(code int, header textproto.MIMEHeader) error
 

@@ -102,6 +102,7 @@ type Policy struct {
 	Limits         []Limit
 	Retry          Retry
 	Hedge          bool // a second GET or HEAD where the first is slow
+	Propagate      bool // the upstream is told of the trace, and of the baggage of the caller
 }
 
 // A Rule changes the settings of its upstream for the calls that it matches.

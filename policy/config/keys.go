@@ -94,6 +94,7 @@ var policyKeys = table[Policy]{
 	limits("limit"),
 	answers("answer"),
 	flag("hedge", func(p *Policy) *bool { return &p.Hedge }),
+	flag("propagate", func(p *Policy) *bool { return &p.Propagate }),
 	sub("retry", func(p *Policy) *Retry { return &p.Retry }, retryKeys, retryAgrees),
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
@@ -76,13 +75,13 @@ func spanFrom(ctx context.Context) *Span {
 }
 
 // StartCall begins the SERVER span of a call, continuing the trace of a caller
-// that sent a traceparent (https://www.w3.org/TR/trace-context/). form says how
-// the call came in: "base-url", "forward", "intercepted" or "connect". The context goes with
-// the call; the span must be ended.
+// that sent a traceparent (https://www.w3.org/TR/trace-context/); one that is
+// malformed is as none. form says how the call came in: "base-url", "forward",
+// "intercepted" or "connect". The context goes with the call; the span must be ended.
 func (t *Telemetry) StartCall(r *http.Request, form string) (context.Context, *Span) {
 	ctx := r.Context()
 	if len(r.Header["Traceparent"]) > 0 {
-		ctx = t.caller.Extract(ctx, propagation.HeaderCarrier(r.Header))
+		ctx = traceContext.Extract(ctx, callerHeader(r.Header))
 	}
 	s := &Span{t: t, start: time.Now()}
 	ctx, s.span = t.tracer.Start(ctx, spanMethod(r.Method), serverKind...)

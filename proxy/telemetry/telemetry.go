@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.opentelemetry.io/otel/propagation"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -60,7 +59,6 @@ type Telemetry struct {
 	log       *slog.Logger
 	accessLog bool
 	tracer    trace.Tracer
-	caller    propagation.TraceContext // reads the trace context of our callers
 	metrics   *metrics
 	registry  *prometheus.Registry
 	recent    *ring

@@ -22,7 +22,7 @@ import (
 // span lasts until the response's body has ended or is closed. A request that
 // never reached the wire makes no span: it becomes an event on the call's span.
 //
-// No trace context is added to the request: a provider has no part in our trace.
+// The request tells of the span only where its call wants that: see policy.Call.Propagate.
 func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 	return &transport{t: t, next: next}
 }
@@ -63,6 +63,9 @@ func (x *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	w := &wire{t: x.t, call: spanFrom(req.Context()), req: req, start: time.Now()}
 	w.ctx, w.span = x.t.tracer.Start(req.Context(), spanMethod(req.Method), clientKind...)
 
+	if c := policy.CallFrom(req.Context()); c != nil && c.Propagate {
+		req = withTrace(req, w.span)
+	}
 	resp, err := x.next.RoundTrip(req)
 	headers := time.Since(w.start)
 	if err != nil {
