@@ -52,11 +52,13 @@ type Store struct {
 // the standard OTEL_* environment variables.
 type Telemetry struct {
 	ServiceName string
-	Endpoint    string  // http(s) URL of an OTLP receiver; "": no export
-	Sample      float64 // share of traces that is kept when the caller did not decide, in [0, 1]
-	LogFormat   string  // "json" or "text"
-	LogLevel    string  // "debug", "info", "warn" or "error"
-	AccessLog   bool    // one line for each call
+	Endpoint    string        // http(s) URL of an OTLP receiver; "": no export
+	Sample      float64       // share of traces that is kept when the caller did not decide, in [0, 1]
+	KeepErrors  bool          // keep the traces of calls that failed beside that share
+	KeepSlow    time.Duration // keep those of calls whose answer took as long to begin; 0: not for that
+	LogFormat   string        // "json" or "text"
+	LogLevel    string        // "debug", "info", "warn" or "error"
+	AccessLog   bool          // one line for each call
 }
 
 // Alerts say who is told of trouble, beside the log and the page.

@@ -44,6 +44,8 @@ var telemetryKeys = table[Telemetry]{
 	text("service_name", func(t *Telemetry) *string { return &t.ServiceName }, notEmpty),
 	text("endpoint", func(t *Telemetry) *string { return &t.Endpoint }, endpoint),
 	share("sample", func(t *Telemetry) *float64 { return &t.Sample }, upToAll),
+	flag("keep_errors", func(t *Telemetry) *bool { return &t.KeepErrors }),
+	value("keep_slow", func(t *Telemetry) *time.Duration { return &t.KeepSlow }, readDuration, upToADay),
 	text("log_format", func(t *Telemetry) *string { return &t.LogFormat }, oneOf("json", "text")),
 	text("log_level", func(t *Telemetry) *string { return &t.LogLevel }, oneOf("debug", "info", "warn", "error")),
 	flag("access_log", func(t *Telemetry) *bool { return &t.AccessLog }),

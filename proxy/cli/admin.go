@@ -17,6 +17,7 @@ import (
 	"outrider/proxy/alert"
 	"outrider/proxy/handover"
 	"outrider/proxy/intercept"
+	"outrider/proxy/telemetry"
 )
 
 // authority describes the local certificate authority, "" before its first use.
@@ -97,10 +98,11 @@ type statusView struct {
 	Listen    map[string]string       `json:"listen"` // upstream → address; "" is the main port
 	Upstreams []policy.UpstreamStatus `json:"upstreams"`
 	Capture   proxy.CaptureStatus     `json:"capture"`
-	Authority string                  `json:"authority,omitempty"` // the local certificate authority, once there is one
-	Store     string                  `json:"store,omitempty"`     // of tokens, once something is kept
-	Warnings  []string                `json:"warnings,omitempty"`  // what of it should not stay as it is
-	Alerts    []alert.Alert           `json:"alerts,omitempty"`    // what lasts, the newest first
+	Authority string                  `json:"authority,omitempty"`      // the local certificate authority, once there is one
+	Store     string                  `json:"store,omitempty"`          // of tokens, once something is kept
+	Warnings  []string                `json:"warnings,omitempty"`       // what of it should not stay as it is
+	Alerts    []alert.Alert           `json:"alerts,omitempty"`         // what lasts, the newest first
+	Lost      []telemetry.Loss        `json:"telemetry_lost,omitempty"` // what could not be exported
 	Reload    *proxy.ReloadStatus     `json:"reload,omitempty"`
 	Config    string                  `json:"config"`
 	StateDir  string                  `json:"state_dir,omitempty"`
@@ -113,7 +115,7 @@ func (s *sidecar) status() statusView {
 		Version: version(), Ready: !s.draining.Load(), Listen: s.addresses,
 		Upstreams: s.states(), Reload: s.reloader.Status(), Config: s.reloader.Path,
 		Capture: s.server.Capture(), Authority: s.authority(), Store: s.storage.text(), Warnings: s.storage.warnings(), StateDir: s.stateDir(),
-		ForCommand: s.forCommand.Load(), Alerts: s.alarms.book.Active(),
+		ForCommand: s.forCommand.Load(), Alerts: s.alarms.book.Active(), Lost: s.telemetry.Losses(),
 	}
 }
 

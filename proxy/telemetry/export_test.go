@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -331,6 +332,10 @@ func TestDeadCollectorIsNobodysProblem(t *testing.T) {
 				for range 200 { // many times the queue
 					r.oneCall(t)
 				}
+				r.wantLost(t, 200*4-16)
+				if !strings.Contains(r.metrics(t), `outrider_telemetry_dropped_total{signal="traces"} `) {
+					t.Error("the metrics do not have what was lost")
+				}
 				ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 				defer cancel()
 				done := make(chan struct{})
@@ -348,26 +353,100 @@ func TestDeadCollectorIsNobodysProblem(t *testing.T) {
 	}
 }
 
+// wantLost wants at least so many spans to be known as lost.
+func (r *rig) wantLost(t *testing.T, spans int64) {
+	t.Helper()
+	lost := r.Losses()
+	i := slices.IndexFunc(lost, func(l telemetry.Loss) bool { return l.Signal == "traces" })
+	if i < 0 || lost[i].Dropped < spans || lost[i].Why == "" || lost[i].Last.Before(lost[i].Since) {
+		t.Fatalf("lost are %+v, want %d spans", lost, spans)
+	}
+}
+
+// What the queue has no room for is counted, and nothing else: after an outage of the
+// collector, what it got and what was lost are all that there was.
+func TestEverySpanIsExportedOrCounted(t *testing.T) {
+	for _, protocol := range []string{"http/protobuf", "grpc"} {
+		t.Run(protocol, func(t *testing.T) {
+			sink := &grpcSink{}
+			url := sink.serve(t)
+			count := func() int { return sink.count() }
+			if protocol != "grpc" {
+				c := newCollector(t)
+				url = c.URL
+				count = func() int {
+					return len(c.spans(tracepb.Span_SPAN_KIND_SERVER)) + len(c.spans(tracepb.Span_SPAN_KIND_CLIENT)) + len(c.spans(tracepb.Span_SPAN_KIND_INTERNAL))
+				}
+			}
+			r := exporting(t, telemetry.Settings{Endpoint: url}, map[string]string{
+				"OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_BSP_MAX_QUEUE_SIZE": "64", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "16",
+			})
+			const calls = 500
+			var making sync.WaitGroup
+			for range 4 {
+				making.Go(func() {
+					for range calls / 4 {
+						r.oneCall(t)
+					}
+				})
+			}
+			making.Wait()
+			if err := r.Shutdown(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			dropped := 0
+			for _, lost := range r.Losses() {
+				dropped += int(lost.Dropped)
+			}
+			if got := count(); got+dropped != 4*calls {
+				t.Errorf("%d spans arrived and %d were dropped, of %d", got, dropped, 4*calls)
+			}
+		})
+	}
+}
+
+// A collector that comes back gets what is told from then on; what was lost stays known.
+func TestFailingCollectorIsCountedAndLoggedOnceAMinute(t *testing.T) {
+	failing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	defer failing.Close()
+	r := exporting(t, telemetry.Settings{Endpoint: failing.URL}, map[string]string{"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4"})
+	for range 5 {
+		r.oneCall(t)
+	}
+	r.Shutdown(context.Background())
+	r.wantLost(t, 20)
+	if log := r.log.String(); strings.Count(log, "telemetry could not be exported") != 1 || !strings.Contains(log, `"dropped":`) {
+		t.Errorf("log: %s", log)
+	}
+}
+
 // A gRPC collector gets the same trace.
 func TestExportByGRPC(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	sink := &grpcSink{}
-	server := grpc.NewServer()
-	coltrace.RegisterTraceServiceServer(server, sink)
-	go server.Serve(l)
-	defer server.Stop()
-	r := exporting(t, telemetry.Settings{Endpoint: "http://" + l.Addr().String()}, map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
+	r := exporting(t, telemetry.Settings{Endpoint: sink.serve(t)}, map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
 	r.oneCall(t)
 	if err := r.Shutdown(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	sink.mu.Lock()
-	defer sink.mu.Unlock()
-	if sink.spans != 4 {
-		t.Errorf("%d spans arrived", sink.spans)
+	if n := sink.count(); n != 4 {
+		t.Errorf("%d spans arrived", n)
+	}
+}
+
+// A call that is not sampled and fails arrives whole.
+func TestKeptCallArrivesAtACollector(t *testing.T) {
+	c := newCollector(t)
+	r := exporting(t, telemetry.Settings{Endpoint: c.URL, KeepErrors: true}, map[string]string{"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"})
+	r.oneCall(t)
+	ctx, span, _ := r.begin("GET", "crm")
+	send(t, r.Transport(answers(503)), outbound(ctx, "GET", "https://crm.test/"))
+	span.End(telemetry.Outcome{Method: "GET", Status: 503})
+	if err := r.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	servers, clients := c.spans(tracepb.Span_SPAN_KIND_SERVER), c.spans(tracepb.Span_SPAN_KIND_CLIENT)
+	if len(servers) != 1 || len(clients) != 1 || string(clients[0].ParentSpanId) != string(servers[0].SpanId) || servers[0].Flags&1 != 1 {
+		t.Errorf("arrived are %v and %v", servers, clients)
 	}
 }
 
@@ -375,6 +454,25 @@ type grpcSink struct {
 	coltrace.UnimplementedTraceServiceServer
 	mu    sync.Mutex
 	spans int
+}
+
+// serve has it take spans on loopback, for as long as the test lasts.
+func (s *grpcSink) serve(t *testing.T) (url string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	coltrace.RegisterTraceServiceServer(server, s)
+	go server.Serve(l)
+	t.Cleanup(server.Stop)
+	return "http://" + l.Addr().String()
+}
+
+func (s *grpcSink) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.spans
 }
 
 func (s *grpcSink) Export(_ context.Context, r *coltrace.ExportTraceServiceRequest) (*coltrace.ExportTraceServiceResponse, error) {

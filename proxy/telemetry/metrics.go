@@ -33,6 +33,7 @@ const (
 	labelFrom     = attribute.Key("from")
 	labelTo       = attribute.Key("to")
 	labelResult   = attribute.Key("result")
+	labelSignal   = attribute.Key("signal")
 )
 
 // noUpstream is the label of calls that belong to no upstream.
@@ -94,7 +95,7 @@ type metrics struct {
 	states         atomic.Pointer[func() []policy.UpstreamStatus]
 }
 
-func newMetrics(m metric.Meter) (*metrics, error) {
+func newMetrics(m metric.Meter, l *losses) (*metrics, error) {
 	x := &metrics{}
 	httpKeys := []attribute.Key{semconv.HTTPRequestMethodKey, labelUpstream, labelClass}
 	err := errors.Join(
@@ -111,6 +112,7 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 		x.interceptions.init(m, []attribute.Key{labelUpstream, labelResult}, "outrider.interceptions", "Connections by CONNECT to hosts that an upstream names: opened, or why not."),
 		x.refreshes.init(m, []attribute.Key{labelUpstream, labelResult}, "outrider.refreshes", "Token requests for credentials that are fetched: ok, or what went wrong."),
 		x.watch(m),
+		l.watch(m),
 	)
 	return x, err
 }

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,9 +28,13 @@ type rig struct {
 	log   *buffer
 }
 
-func newRig(t testing.TB, s telemetry.Settings) *rig {
+// newRig makes one; environment are names and values, by turns.
+func newRig(t testing.TB, s telemetry.Settings, environment ...string) *rig {
 	t.Helper()
 	clearEnvironment(t)
+	for pair := range slices.Chunk(environment, 2) {
+		t.Setenv(pair[0], pair[1])
+	}
 	r := &rig{spans: tracetest.NewInMemoryExporter(), log: &buffer{}}
 	if s.SpanProcessors == nil {
 		s.SpanProcessors = []sdktrace.SpanProcessor{sdktrace.NewSimpleSpanProcessor(r.spans)}

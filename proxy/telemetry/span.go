@@ -108,6 +108,7 @@ func (s *Span) End(o Outcome) {
 	s.ended = true
 	if o.Passing {
 		s.mu.Unlock()
+		s.t.tail.forget(s.span)
 		return // a span that is never ended is never sent
 	}
 	s.fill(o, elapsed)
@@ -115,6 +116,7 @@ func (s *Span) End(o Outcome) {
 
 	if s.span.IsRecording() {
 		s.describe(o)
+		s.t.tail.judge(s.span, serverError(o) != "" || o.Problem != "", s.record.answered())
 	}
 	s.span.End()
 	s.t.metrics.served(s.ctx, &s.record, elapsed)
@@ -214,6 +216,15 @@ func serverError(o Outcome) string {
 		return errorKind(o.Err)
 	}
 	return ""
+}
+
+// answered is how long the answer took to begin. What streams for an hour is not slow.
+func (r *Record) answered() time.Duration {
+	after := r.DurationMS
+	if n := len(r.Tries); n > 0 && r.Tries[n-1].Status != 0 && r.Problem == "" && r.Stale == "" {
+		after = r.Tries[n-1].StartMS + r.Tries[n-1].HeadersMS
+	}
+	return time.Duration(after * float64(time.Millisecond))
 }
 
 // addTry remembers a try and returns its place, or -1 when the list is full or

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,6 +39,12 @@ type Settings struct {
 	// Sample is the share of new traces that is recorded, from 0 to 1. A caller
 	// that sends a traceparent has decided already. OTEL_TRACES_SAMPLER wins.
 	Sample float64
+	// KeepErrors keeps the traces of calls that failed, or that we answered ourselves,
+	// although they are not part of that share; KeepSlow those of calls whose answer took
+	// as long to begin, or longer; 0 keeps none for that. A caller that left its call out
+	// is heard.
+	KeepErrors bool
+	KeepSlow   time.Duration
 	// LogFormat is "json" or "text"; "" means json.
 	LogFormat string
 	// LogLevel is "debug", "info", "warn" or "error"; "" means info.
@@ -63,6 +69,8 @@ type Telemetry struct {
 	registry  *prometheus.Registry
 	recent    *ring
 	gates     gateLog
+	losses    losses
+	tail      *tail // nil: what is not sampled is not recorded
 
 	traces   *sdktrace.TracerProvider
 	meters   *sdkmetric.MeterProvider
@@ -102,7 +110,7 @@ func (t *Telemetry) build(ctx, running context.Context, s Settings) error {
 	if err != nil {
 		t.log.Warn("part of OTEL_RESOURCE_ATTRIBUTES is ignored", "error", err.Error())
 	}
-	guard := &guard{running: running, log: t.log}
+	guard := &guard{running: running, log: t.log, losses: &t.losses}
 	spans, err := spanExporters(ctx, s.Endpoint)
 	if err != nil {
 		return err
@@ -112,38 +120,41 @@ func (t *Telemetry) build(ctx, running context.Context, s Settings) error {
 		return err
 	}
 
-	opts := []sdktrace.TracerProviderOption{sdktrace.WithResource(res)}
-	for _, exporter := range spans {
-		opts = append(opts, sdktrace.WithBatcher(&spanGuard{SpanExporter: exporter, guard: guard}))
+	if err := t.trace(s, res, spans, guard); err != nil {
+		return err
 	}
-	for _, processor := range s.SpanProcessors {
-		opts = append(opts, sdktrace.WithSpanProcessor(processor))
-	}
-	if sampler := sampler(s, len(spans)+len(s.SpanProcessors) > 0); sampler != nil {
-		opts = append(opts, sdktrace.WithSampler(sampler))
-	}
-	t.traces = sdktrace.NewTracerProvider(opts...)
 	t.tracer = t.traces.Tracer(scope, trace.WithInstrumentationVersion(s.Version), trace.WithSchemaURL(semconv.SchemaURL))
 
 	t.meters, err = newMeterProvider(t.registry, res, readers)
 	if err != nil {
 		return err
 	}
-	t.metrics, err = newMetrics(t.meters.Meter(scope))
+	t.metrics, err = newMetrics(t.meters.Meter(scope), &t.losses)
 	return err
 }
 
-// sampler decides which traces are recorded, nil leaving it to the environment.
-// Without anybody to look at spans none is recorded: ids are still made, for
-// the log and for our caller.
-func sampler(s Settings, watched bool) sdktrace.Sampler {
-	switch {
-	case !watched:
-		return sdktrace.NeverSample()
-	case os.Getenv("OTEL_TRACES_SAMPLER") != "":
-		return nil
+// trace makes the provider of spans.
+func (t *Telemetry) trace(s Settings, res *resource.Resource, exporters []sdktrace.SpanExporter, g *guard) error {
+	processors := slices.Clone(s.SpanProcessors)
+	for _, exporter := range exporters {
+		processors = append(processors, newQueue(exporter, g))
 	}
-	return sdktrace.ParentBased(sdktrace.TraceIDRatioBased(s.Sample))
+	chosen, err := newSampling(s, len(processors) > 0)
+	if err != nil {
+		return err
+	}
+	sampler := chosen.Sampler
+	if chosen.partial && (s.KeepErrors || s.KeepSlow > 0) {
+		sampler = recordAll{chosen}
+		t.tail = newTail(s, &t.losses, processors)
+		processors = []sdktrace.SpanProcessor{t.tail}
+	}
+	opts := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithSampler(sampler)}
+	for _, processor := range processors {
+		opts = append(opts, sdktrace.WithSpanProcessor(processor))
+	}
+	t.traces = sdktrace.NewTracerProvider(opts...)
+	return nil
 }
 
 // describe builds the resource: ours, then what the environment says.

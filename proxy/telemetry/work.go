@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"time"
 
 	"go.opentelemetry.io/otel/codes"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -23,11 +24,13 @@ func (t *Telemetry) StartWork(ctx context.Context, e policy.Event) (context.Cont
 		span.SetAttributes(append(eventAttributes(e), keyUpstream.String(e.Upstream))...)
 	}
 	ctx = context.WithValue(policy.WithCall(ctx, nil), spanKey{}, (*Span)(nil))
+	began := time.Now()
 	return ctx, func(err error) {
 		if err != nil {
 			span.SetAttributes(semconv.ErrorTypeKey.String(errorKind(err)))
 			span.SetStatus(codes.Error, clip(err.Error(), 512)) // it holds no value that is secret: see policy.Event
 		}
+		t.tail.judge(span, err != nil, time.Since(began))
 		span.End()
 	}
 }
