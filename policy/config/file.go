@@ -58,6 +58,7 @@ type Telemetry struct {
 	KeepSlow    time.Duration // keep those of calls whose answer took as long to begin; 0: not for that
 	LogFormat   string        // "json" or "text"
 	LogLevel    string        // "debug", "info", "warn" or "error"
+	ExportLogs  bool          // the log goes to Endpoint, too
 	AccessLog   bool          // one line for each call
 }
 

@@ -48,6 +48,7 @@ var telemetryKeys = table[Telemetry]{
 	value("keep_slow", func(t *Telemetry) *time.Duration { return &t.KeepSlow }, readDuration, upToADay),
 	text("log_format", func(t *Telemetry) *string { return &t.LogFormat }, oneOf("json", "text")),
 	text("log_level", func(t *Telemetry) *string { return &t.LogLevel }, oneOf("debug", "info", "warn", "error")),
+	flag("logs", func(t *Telemetry) *bool { return &t.ExportLogs }),
 	flag("access_log", func(t *Telemetry) *bool { return &t.AccessLog }),
 }
 

@@ -59,7 +59,7 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 	s.telemetry, err = telemetry.New(ctx, telemetry.Settings{
 		ServiceName: t.ServiceName, Version: version(), Endpoint: t.Endpoint, Sample: t.Sample,
 		KeepErrors: t.KeepErrors, KeepSlow: t.KeepSlow,
-		LogFormat: t.LogFormat, LogLevel: t.LogLevel, AccessLog: t.AccessLog, LogOutput: log,
+		LogFormat: t.LogFormat, LogLevel: t.LogLevel, AccessLog: t.AccessLog, ExportLogs: t.ExportLogs, LogOutput: log,
 	})
 	if err != nil {
 		return nil, usageError{fmt.Errorf("telemetry: %w", err)}

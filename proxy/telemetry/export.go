@@ -74,7 +74,7 @@ func otlpSpans(ctx context.Context, endpoint string) (sdktrace.SpanExporter, err
 		}
 		return otlptracehttp.New(ctx, opts...)
 	default:
-		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL=%s: must be grpc, http/protobuf or http/json", protocol)
+		return nil, unknownProtocol(protocol)
 	}
 }
 
@@ -122,7 +122,7 @@ func otlpMetrics(ctx context.Context, endpoint string) (sdkmetric.Exporter, erro
 		}
 		return otlpmetrichttp.New(ctx, opts...)
 	default:
-		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL=%s: must be grpc, http/protobuf or http/json", protocol)
+		return nil, unknownProtocol(protocol)
 	}
 }
 
@@ -169,6 +169,10 @@ func otlpProtocol(signal string) string {
 		}
 	}
 	return "http/protobuf"
+}
+
+func unknownProtocol(protocol string) error {
+	return fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL=%s: must be grpc, http/protobuf or http/json", protocol)
 }
 
 func env(name string) string { return strings.TrimSpace(os.Getenv(name)) }

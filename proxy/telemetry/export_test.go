@@ -16,9 +16,11 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
+	collogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	colmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	logspb "go.opentelemetry.io/proto/otlp/logs/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -33,6 +35,7 @@ type collector struct {
 	mu      sync.Mutex
 	traces  []*tracepb.ResourceSpans
 	metrics []string // names
+	logs    []*logspb.ResourceLogs
 	headers http.Header
 }
 
@@ -58,6 +61,14 @@ func newCollector(t testing.TB) *collector {
 					}
 				}
 			}
+			c.mu.Unlock()
+		}
+	})
+	mux.HandleFunc("POST /v1/logs", func(_ http.ResponseWriter, r *http.Request) {
+		var msg collogs.ExportLogsServiceRequest
+		if c.read(t, r, &msg) {
+			c.mu.Lock()
+			c.logs = append(c.logs, msg.ResourceLogs...)
 			c.mu.Unlock()
 		}
 	})
@@ -97,6 +108,21 @@ func (c *collector) spans(kind tracepb.Span_SpanKind) []*tracepb.Span {
 					list = append(list, span)
 				}
 			}
+		}
+	}
+	return list
+}
+
+func (c *collector) records() []*logspb.LogRecord {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return recordsOf(c.logs)
+}
+
+func recordsOf(all []*logspb.ResourceLogs) (list []*logspb.LogRecord) {
+	for _, resource := range all {
+		for _, scope := range resource.ScopeLogs {
+			list = append(list, scope.LogRecords...)
 		}
 	}
 	return list
@@ -454,6 +480,7 @@ type grpcSink struct {
 	coltrace.UnimplementedTraceServiceServer
 	mu    sync.Mutex
 	spans int
+	logs  []*logspb.ResourceLogs
 }
 
 // serve has it take spans on loopback, for as long as the test lasts.
@@ -464,6 +491,7 @@ func (s *grpcSink) serve(t *testing.T) (url string) {
 	}
 	server := grpc.NewServer()
 	coltrace.RegisterTraceServiceServer(server, s)
+	collogs.RegisterLogsServiceServer(server, grpcLogs{sink: s})
 	go server.Serve(l)
 	t.Cleanup(server.Stop)
 	return "http://" + l.Addr().String()
@@ -484,4 +512,22 @@ func (s *grpcSink) Export(_ context.Context, r *coltrace.ExportTraceServiceReque
 		}
 	}
 	return &coltrace.ExportTraceServiceResponse{}, nil
+}
+
+func (s *grpcSink) records() []*logspb.LogRecord {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return recordsOf(s.logs)
+}
+
+type grpcLogs struct {
+	collogs.UnimplementedLogsServiceServer
+	sink *grpcSink
+}
+
+func (l grpcLogs) Export(_ context.Context, r *collogs.ExportLogsServiceRequest) (*collogs.ExportLogsServiceResponse, error) {
+	l.sink.mu.Lock()
+	defer l.sink.mu.Unlock()
+	l.sink.logs = append(l.sink.logs, r.ResourceLogs...)
+	return &collogs.ExportLogsServiceResponse{}, nil
 }

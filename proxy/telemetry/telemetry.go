@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -49,6 +50,8 @@ type Settings struct {
 	LogFormat string
 	// LogLevel is "debug", "info", "warn" or "error"; "" means info.
 	LogLevel string
+	// ExportLogs has the log go to the collector, too. OTEL_LOGS_EXPORTER wins.
+	ExportLogs bool
 	// AccessLog asks for one line for each call, at level info.
 	AccessLog bool
 	// LogOutput takes the log; nil means [os.Stderr].
@@ -72,9 +75,11 @@ type Telemetry struct {
 	losses    losses
 	tail      *tail // nil: what is not sampled is not recorded
 
+	repeats  repeats
 	traces   *sdktrace.TracerProvider
 	meters   *sdkmetric.MeterProvider
-	abort    context.CancelFunc // ends exports that are under way
+	logs     *sdklog.LoggerProvider // nil: the log is not exported
+	abort    context.CancelFunc     // ends exports that are under way
 	shutdown sync.Once
 }
 
@@ -85,32 +90,38 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 	if s.Sample < 0 || s.Sample > 1 {
 		return nil, fmt.Errorf("telemetry.sample = %v: must be from 0 to 1", s.Sample)
 	}
-	log, err := newLogger(s)
+	handler, err := newLogHandler(s)
 	if err != nil {
 		return nil, err
 	}
 	running, abort := context.WithCancel(context.WithoutCancel(ctx))
 	t := &Telemetry{
-		log:       log,
 		accessLog: s.AccessLog,
 		registry:  prometheus.NewRegistry(),
 		recent:    newRing(s.Recent),
 		abort:     abort,
 	}
-	if err := t.build(ctx, running, s); err != nil {
+	if err := t.build(ctx, running, s, handler); err != nil {
 		abort()
 		return nil, err
 	}
 	return t, nil
 }
 
-// build makes the two providers. running ends when exporting must end.
-func (t *Telemetry) build(ctx, running context.Context, s Settings) error {
+// build makes the log, which goes to handler, and the providers. running ends when
+// exporting must end.
+func (t *Telemetry) build(ctx, running context.Context, s Settings, handler slog.Handler) error {
 	res, err := describe(ctx, s)
+	// What is said of exports is not exported.
+	local := slog.New(handler)
+	guard := &guard{running: running, log: local, losses: &t.losses}
 	if err != nil {
-		t.log.Warn("part of OTEL_RESOURCE_ATTRIBUTES is ignored", "error", err.Error())
+		local.Warn("part of OTEL_RESOURCE_ATTRIBUTES is ignored", "error", err.Error())
 	}
-	guard := &guard{running: running, log: t.log, losses: &t.losses}
+	if handler, t.logs, err = exportLogs(ctx, s, handler, res, guard); err != nil {
+		return err
+	}
+	t.log = slog.New(sparing{Handler: handler, repeats: &t.repeats})
 	spans, err := spanExporters(ctx, s.Endpoint)
 	if err != nil {
 		return err
@@ -137,7 +148,7 @@ func (t *Telemetry) build(ctx, running context.Context, s Settings) error {
 func (t *Telemetry) trace(s Settings, res *resource.Resource, exporters []sdktrace.SpanExporter, g *guard) error {
 	processors := slices.Clone(s.SpanProcessors)
 	for _, exporter := range exporters {
-		processors = append(processors, newQueue(exporter, g))
+		processors = append(processors, newSpanQueue(exporter, g))
 	}
 	chosen, err := newSampling(s, len(processors) > 0)
 	if err != nil {
@@ -182,9 +193,18 @@ func (t *Telemetry) Shutdown(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, shutdownLimit)
 		defer cancel()
 		defer t.abort()
-		metersErr := make(chan error, 1)
-		go func() { metersErr <- t.meters.Shutdown(ctx) }()
-		err = errors.Join(t.traces.Shutdown(ctx), <-metersErr)
+		t.repeats.flush()
+		ends := []func(context.Context) error{t.traces.Shutdown, t.meters.Shutdown}
+		if t.logs != nil {
+			ends = append(ends, t.logs.Shutdown)
+		}
+		ended := make(chan error, len(ends))
+		for _, end := range ends {
+			go func() { ended <- end(ctx) }()
+		}
+		for range ends {
+			err = errors.Join(err, <-ended)
+		}
 	})
 	return err
 }
