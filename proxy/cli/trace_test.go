@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -405,6 +406,93 @@ circuit = { min_calls = 100000, failure_run = 100000, consecutive = 100000 }
 	if int(counted) != total {
 		t.Errorf("the metrics count %v requests, the upstream got %d", counted, total)
 	}
+}
+
+// Go's transport sends a request once more, and tells nobody, where a connection that has
+// served before ends under it. Here connections are kept and end so all the time, while
+// calls are made side by side: each request that the simulator has counted is a span, and
+// those of a call are counted from one on.
+func TestResendsOnKeptConnectionsAreSpans(t *testing.T) {
+	collector := receive(t)
+	sim, base := identity(t)
+	r := launchUnstopped(t, "", anyPorts+fmt.Sprintf(`
+[telemetry]
+endpoint = %q
+[upstream.api]
+url = %q
+retry = { attempts = 4, base = "1ms", cap = "2ms", budget = "100%%" }
+circuit = { min_calls = 100000, failure_run = 100000, consecutive = 100000 }
+`, collector.url, base))
+	paths := []string{"/fault/reset-before?p=0.3", "/fault/close?p=0.3", "/fault/last-of-connection?p=0.3", "/fault/503?p=0.2", "/echo"}
+	const callers, calls = 8, 25 // each
+	var making sync.WaitGroup
+	for caller := range callers {
+		making.Go(func() {
+			for i := range calls {
+				path := paths[(caller+i)%len(paths)]
+				req, _ := http.NewRequestWithContext(t.Context(), "GET", r.url("/api"+path), nil)
+				resp, err := http.DefaultClient.Do(req)
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				_ = resp.Body.Close()
+			}
+		})
+	}
+	making.Wait()
+	r.halt()
+
+	byPath, resends := map[string]int64{}, map[string][]string{} // trace → the counts of its spans
+	attempts := collector.kind(tracepb.Span_SPAN_KIND_CLIENT)
+	for _, span := range attempts {
+		path, _, _ := strings.Cut(strings.TrimPrefix(attribute(span.Attributes, "url.full"), base), "?")
+		byPath[path]++
+		id := hex.EncodeToString(span.TraceId)
+		resends[id] = append(resends[id], attribute(span.Attributes, "http.request.resend_count"))
+	}
+	stats := sim.Stats()
+	if !maps.Equal(byPath, stats.Paths) || int64(len(attempts)) != stats.Requests {
+		t.Errorf("the spans are of %v, the simulator got %v", byPath, stats.Paths)
+	}
+	if len(attempts) <= callers*calls {
+		t.Errorf("%d requests for %d calls: nothing was sent again", len(attempts), callers*calls)
+	}
+	for id, counts := range resends {
+		for i, count := range counts {
+			want := ""
+			if i > 0 {
+				want = strconv.Itoa(i)
+			}
+			if count != want {
+				t.Errorf("the spans of %s are counted %q", id, counts)
+				break
+			}
+		}
+	}
+}
+
+func TestStatusTellsOfTracesThatWereLost(t *testing.T) {
+	clearTelemetryVariables(t)
+	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
+	refusing := upstream(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	server := upstream(t, echoTarget)
+	r := launch(t, fmt.Sprintf("[telemetry]\nendpoint = %q\n", refusing.URL)+api(server.Listener.Addr().String()))
+	get(t, http.DefaultClient, r.url("/api/x"))
+	eventually(t, "what was lost", func() (bool, string) {
+		var view statusView
+		_, text := r.ask("GET", "/api/status")
+		if err := json.Unmarshal([]byte(text), &view); err != nil {
+			return false, err.Error()
+		}
+		if len(view.Lost) == 0 || view.Lost[0].Dropped < 2 {
+			return false, text
+		}
+		var out strings.Builder
+		printStatus(&out, view)
+		return strings.Contains(out.String(), "traces: 2 dropped since ") && strings.Contains(out.String(), "403"), out.String()
+	})
 }
 
 // A collector that takes connections and says nothing costs no call anything,
