@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"outrider/policy/auth"
+	"outrider/policy/breaker"
 	"outrider/policy/hedge"
 )
 
@@ -25,6 +26,7 @@ func attempt(timeout, idle time.Duration) Stage {
 			ctx = httptrace.WithClientTrace(context.WithValue(ctx, attemptKey{}, a), a.trace(call, guarded(ctx)))
 
 			hedge.Begun(ctx)
+			breaker.Begun(ctx)
 			clock := startClock(call, timeout, &TimeoutError{Clock: "attempt_timeout", Limit: timeout}, end)
 			resp, err := next.RoundTrip(req.WithContext(ctx))
 			clock.stop()

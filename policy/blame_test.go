@@ -65,3 +65,33 @@ limit = { rate = "1/s", burst = 1 }`, nil)
 		}
 	})
 }
+
+// What waits in line is not overdue, however long nobody has had an answer: the provider
+// was asked one thing. Without the line it would have been asked all, and be silent.
+func TestALineIsNotSilence(t *testing.T) {
+	for limits, want := range map[string]string{
+		"":                            "open",
+		"limit = { concurrency = 1 }": "closed",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			upstream := policytest.NewUpstream(t, policytest.Step{Times: 20}, policytest.Step{Times: -1, Hang: true})
+			r := newRig(t, upstream)
+			r.env.Observe = func(context.Context, policy.Event) {} // the rig remembers them, for one call at a time
+			set := r.compile(plain+limits, nil)
+			for range 20 {
+				call(t, set, "GET", "/", "")
+			}
+			var calls sync.WaitGroup
+			for range 30 {
+				calls.Go(func() { call(t, set, "GET", "/", "") })
+			}
+			time.Sleep(5 * time.Second)
+			calls.Go(func() { call(t, set, "GET", "/", "") })
+			synctest.Wait()
+			if state := set.Status()[0].Circuits[0].State; state != want {
+				t.Errorf("with %q the circuit is %s, want %s", limits, state, want)
+			}
+			calls.Wait()
+		})
+	}
+}

@@ -20,7 +20,7 @@ const (
 	ClassBusy       Class = "busy"            // alive, and to be asked again: no matter of a quota
 	ClassAuth       Class = "auth"            // 401, 403: alive, and refusing this credential
 	ClassFault      Class = "fault"           // the upstream failed, or could not be reached
-	ClassClientGone Class = "client-gone"     // our client left, or gave us too little time: nobody's fault
+	ClassClientGone Class = "client-gone"     // nobody waits for it: our client left, or gave us too little time, or has the answer of another attempt. Nobody's fault
 	ClassLocal      Class = "local"           // we refused it ourselves: nothing was sent
 )
 
@@ -47,7 +47,7 @@ func Classify(ctx context.Context, resp *http.Response, err error) Class {
 	if _, ok := errors.AsType[Refusal](err); ok {
 		return ClassLocal
 	}
-	if CallFrom(ctx).BodyFailed() || ClientGone(ctx) {
+	if CallFrom(ctx).BodyFailed() || ClientGone(ctx) || HasLost(ctx) {
 		return ClassClientGone
 	}
 	if timeout, ok := errors.AsType[*TimeoutError](err); ok && timeout.Clock == CallerClock {

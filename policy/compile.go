@@ -211,7 +211,7 @@ func (c *compiler) circuit(u, old *Upstream) *breaker.Group {
 	cfg, name := u.Config.Circuit, u.Config.Name
 	group, err := breaker.New(breaker.Settings{
 		Window: cfg.Window, MinCalls: cfg.MinCalls, FailureRatio: cfg.FailureRatio, FailureRun: cfg.FailureRun,
-		Slow: cfg.Slow, SlowRatio: cfg.SlowRatio, Consecutive: cfg.Consecutive,
+		Overdue: cfg.Overdue, Slow: cfg.Slow, SlowRatio: cfg.SlowRatio, Consecutive: cfg.Consecutive,
 		Open: cfg.Open, OpenMax: cfg.OpenMax, Ramp: cfg.Ramp,
 		Jitter:     c.env.Jitter,
 		Outcome:    circuitOutcome,

@@ -151,7 +151,8 @@ func as(t *testing.T, set *policy.Set, name, path string) policytest.Answer {
 	if way.Origin != (policy.Origin{}) {
 		origin = way.Scheme + "://" + way.Host
 	}
-	return policytest.Do(way, policytest.NewRequest(t, "GET", origin+path, ""))
+	req := policytest.NewRequest(t, "GET", origin+path, "")
+	return policytest.Do(way, req.WithContext(policy.WithCall(req.Context(), &policy.Call{Upstream: "api", Connection: name})))
 }
 
 func wantUnknown(t *testing.T, a policytest.Answer, part string) {

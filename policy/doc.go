@@ -65,7 +65,8 @@
 // upstream, and what it knows of how long answers take, are carried over, so that a
 // reload neither refills a quota nor closes an open circuit. Answers that are kept stay
 // while all credentials of their upstream do: behind the name of one there may be
-// somebody else now. Tokens that were fetched are found again by what they are, not
+// somebody else now. Where that happens without a reload, the answer knows whose it is
+// (see [stale.Settings]). Tokens that were fetched are found again by what they are, not
 // by where they are written; connections in use follow the new settings at their next
 // use. Compile changes nothing of the previous Set: a failed reload
 // is no reload. [Live] publishes a Set; a call loads it exactly once.

@@ -55,6 +55,10 @@ func (u *Upstream) mayHedge(keys keys) func(*http.Request) bool {
 	}
 }
 
+// HasLost reports that the request of a context, an attempt, was given up on purpose: the other
+// one of its call has the answer.
+func HasLost(ctx context.Context) bool { return hedge.HasLost(ctx) }
+
 // hedgeText says when a call like req would have a second request now; "": its plan has
 // none.
 func (u *Upstream) hedgeText(plan *Plan, keys keys, req *http.Request) string {
@@ -66,6 +70,8 @@ func (u *Upstream) hedgeText(plan *Plan, keys keys, req *http.Request) string {
 	switch {
 	case !hedge.Hedgeable(req):
 		return "no: only a GET or a HEAD without a body has a second request"
+	case u.Config.Retry.Budget <= 0:
+		return "no: a second request takes a retry from the budget, which is 0%"
 	case !u.circuit.Closed(keys.credential(req)):
 		return "no: the circuit does not let everything pass"
 	case now.After == 0:

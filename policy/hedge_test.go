@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptrace"
 	"slices"
@@ -184,14 +185,52 @@ func TestProviderThatIsNotWellHasNoSecondRequests(t *testing.T) {
 	})
 }
 
+// A request that was canceled on purpose is neither a failure nor a success: one failure of
+// 22 ends opens the circuit, and one of 23 does not.
 func TestRequestThatLostSaysNothingOfItsProvider(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newHedged(t, hedging+"[upstream.api.circuit]\nmin_calls = 1\nfailure_ratio = 0.01\n", policytest.Step{Hang: true}, policytest.Step{})
-		r.wants(200, 100*ms, 2, "won")
-		if got := r.set.Status()[0].Circuits[0].State; got != "closed" {
-			t.Errorf("the circuit is %s", got)
-		}
-	})
+	for name, steps := range map[string][]policytest.Step{
+		"the first":  {{Hang: true}, {}},
+		"the second": {after(150, policytest.Step{}), {Hang: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				steps = append(steps, policytest.Step{Status: 500})
+				r := newHedged(t, hedging+"[upstream.api.circuit]\nmin_calls = 1\nfailure_ratio = 0.045\n", steps...)
+				for _, then := range []struct{ method, circuit string }{{"GET", "closed"}, {"POST", "open"}} {
+					call(t, r.set, then.method, "/x", "")
+					if got := r.set.Status()[0].Circuits[0].State; got != then.circuit {
+						t.Errorf("after the %s the circuit is %s, want %s", then.method, got, then.circuit)
+					}
+				}
+			})
+		})
+	}
+}
+
+// Whoever wins, both requests are settled when the call has its answer: no slot is held by
+// the one that lost, and each has taken its turn of the quota.
+func TestBothRequestsAreSettledAtTheirQuotas(t *testing.T) {
+	for name, steps := range map[string][]policytest.Step{
+		"the first loses":          {{Hang: true}, {Body: "second"}},
+		"the second loses":         {after(150, policytest.Step{Body: "first"}), {Hang: true}},
+		"the second is no answer":  {after(150, policytest.Step{Body: "first"}), {Status: 503, Body: "down"}},
+		"the second has no answer": {after(150, policytest.Step{Body: "first"}), {Err: io.ErrUnexpectedEOF}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newHedged(t, hedging+`limit = [{ rate = "30/h", shape = "window" }, { concurrency = 2 }]`, steps...)
+				call(t, r.set, "GET", "/x", "")
+				for _, quota := range r.set.Status()[0].Quotas {
+					if quota.Active != 0 {
+						t.Errorf("%d calls are on their way to %s", quota.Active, quota.Limit)
+					}
+					if quota.Room > 0 && quota.Tokens != 8 {
+						t.Errorf("%v turns are left of 30 after 22 requests", quota.Tokens)
+					}
+				}
+			})
+		})
+	}
 }
 
 // Two servers fail, and the last one says that the quota is exhausted, after which there is
@@ -226,6 +265,10 @@ func TestBudgetThatIsSpentPaysForNoSecondRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newHedged(t, hedging+`retry = { budget = "0%" }`, policytest.Step{Delay: 400 * ms})
 		r.wants(200, 400*ms, 1, "refused")
+		// It was said to be spent, as if it came back.
+		if got, want := r.explained("GET"), "no: a second request takes a retry from the budget, which is 0%"; got != want {
+			t.Errorf("explained: %q, want %q", got, want)
+		}
 	})
 }
 

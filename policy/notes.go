@@ -39,7 +39,10 @@ func apart(ctx context.Context) (own context.Context, chosen func()) {
 	if call == nil {
 		return ctx, nil
 	}
-	return context.WithValue(ctx, notesKey{}, n), func() { call.notes.meaning.Store(n.meaning.Load()) }
+	return context.WithValue(ctx, notesKey{}, n), func() {
+		call.notes.meaning.Store(n.meaning.Load())
+		call.notes.guard.Store(n.guard.Load())
+	}
 }
 
 // found notes what an answer means.
@@ -64,8 +67,8 @@ func guard(ctx context.Context, g *auth.Guard) {
 	}
 }
 
-// guarded is what the responses to the attempt that begins must not show. nil: it
-// carries no secret.
+// guarded is what the responses to the latest attempt must not show. nil: it carried no
+// secret, or there was none.
 func guarded(ctx context.Context) *auth.Guard {
 	if n := notesFrom(ctx); n != nil {
 		return n.guard.Load()

@@ -112,5 +112,9 @@ func (u *Upstream) circuitOf(key string) *CircuitStatus {
 }
 
 func circuitStatus(s breaker.State) CircuitStatus {
-	return CircuitStatus{Key: s.Key, State: s.State, Until: future(s.Until), Held: s.Held, Cause: s.Cause, Share: s.Share}
+	c := CircuitStatus{Key: s.Key, State: s.State, Until: future(s.Until), Held: s.Held, Cause: s.Cause, Share: s.Share, Refused: s.Refused}
+	if !s.Since.IsZero() {
+		c.Since = &s.Since
+	}
+	return c
 }

@@ -47,19 +47,20 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 		if signing, ok := source.(*auth.SigV4); ok && signing != nil {
 			source = signing.WithReplayBody(p.ReplayBody)
 		}
+		way := u.way(passes, p.Cost, keys)
 		chain := append(make(Chain, 0, 10), deadline(p.Timeout))
 		if old != nil {
 			chain = append(chain, Stage{"stale", old.Wrap(keys.credential)})
 		}
 		if again != nil {
-			chain = append(chain, Stage{"retry", again.Wrap})
+			chain = append(chain, Stage{"retry", again.WrapBefore(u.late(way))})
 		}
 		if hedged != nil {
 			chain = append(chain, Stage{"hedge", hedged.Wrap(u.mayHedge(keys))})
 		}
 		chain = append(chain, Stage{"auth", auth.Wrap(source, guard)}, Stage{"circuit", u.circuit.Wrap(keys.credential)})
 		if len(passes) > 0 {
-			chain = append(chain, Stage{"limit", u.quotas.Wrap(u.way(passes, p.Cost, keys))})
+			chain = append(chain, Stage{"limit", u.quotas.Wrap(way)})
 		}
 		if means != nil {
 			chain = append(chain, Stage{"answer", means.Wrap(u.found(keys, c.env.Observe))}) //nolint:bodyclose // it is told of the answer; the caller closes it

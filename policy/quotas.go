@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -91,6 +92,15 @@ func (u *Upstream) way(quotas []table, cost int, keys keys) limit.Way {
 		way.Stops = append(way.Stops, limit.Stop{Table: q.index, Key: keys.per(q.Per)})
 	}
 	return way
+}
+
+// late reports that a call which comes this way after a delay would not have its turn in
+// time; nil: there is nothing to wait for.
+func (u *Upstream) late(way limit.Way) func(*http.Request, time.Duration) bool {
+	if len(way.Stops) == 0 {
+		return nil
+	}
+	return func(req *http.Request, delay time.Duration) bool { return u.quotas.Refuses(way, req, delay) }
 }
 
 func (c *compiler) limitSettings(upstream string, table config.Limit) limit.Settings {

@@ -59,6 +59,7 @@ func (c *compiler) staleStage(u *Upstream, p config.Policy) *stale.Stage {
 	return stale.New(stale.Settings{
 		Keep:  p.StaleIfError,
 		Judge: judgeForStale,
+		Owner: func(ctx context.Context) string { return guarded(ctx).Owner() },
 		OnGive: func(ctx context.Context, f stale.Failure, age time.Duration) {
 			given := &StaleAnswer{Class: ClassFault, Status: f.Status, Err: f.Err, Reason: f.Reason, Age: age}
 			if f.Err != nil {
@@ -76,10 +77,14 @@ func (c *compiler) staleStage(u *Upstream, p config.Policy) *stale.Stage {
 // failed, or is taken to be down, or did not answer in the time that we or the caller give
 // it. Our other refusals are no failure of it: who is refused for want of a turn comes too
 // often, and is to hear it. Without a live token nobody knows whether the credential has
-// still a right to what it once saw, nor whose the next one will be.
+// still a right to what it once saw; when there is one again, its owner is compared. Whose
+// an answer is without a Call, nobody knows.
 func judgeForStale(req *http.Request, resp *http.Response, err error) (stale.Outcome, stale.Failure) {
 	ctx := req.Context()
 	failure := stale.Failure{Err: err}
+	if CallFrom(ctx) == nil {
+		return stale.Unrelated, failure
+	}
 	switch class := Classify(ctx, resp, err); {
 	case class == ClassOK:
 		return stale.Good, failure
@@ -93,11 +98,8 @@ func judgeForStale(req *http.Request, resp *http.Response, err error) (stale.Out
 		failure.Reason, _ = refusal.Refusal()
 		switch failure.Reason {
 		case "circuit-open":
-			call := CallFrom(ctx)
-			failure.Local = call == nil || call.Attempts() == 0 // else it opened under this very call
+			failure.Local = CallFrom(ctx).Attempts() == 0 // else it opened under this very call
 			return stale.Failed, failure
-		case "credential-unavailable":
-			return stale.Revoked, failure
 		}
 		return stale.Unrelated, failure
 	}

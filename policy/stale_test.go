@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"outrider/policy"
+	"outrider/policy/auth"
 	"outrider/policy/config"
 	"outrider/policy/policytest"
 )
@@ -105,7 +106,7 @@ func TestOldAnswerIsGivenWhenTheTimeIsOver(t *testing.T) {
 				set := newRig(t, upstream).compile(keeping+c.settings, nil)
 				call(t, set, "GET", "/", "")
 				req := policytest.NewRequest(t, "GET", "https://api.test/", "")
-				req = req.WithContext(policy.WithControls(req.Context(), policy.Controls{Timeout: c.asked}))
+				req = req.WithContext(policy.WithControls(policy.WithCall(req.Context(), new(policy.Call)), policy.Controls{Timeout: c.asked}))
 				answer := policytest.Do(apiOf(t, set).Plan("GET", "/"), req)
 				if want := `outrider; fwd=stale; detail="` + c.detail + `"`; answer.Body != "fine" || answer.Took != c.took || old(answer) != want {
 					t.Errorf("answered %q after %v, %s, want %s after %v", answer.Body, answer.Took, old(answer), want, c.took)
@@ -142,10 +143,12 @@ func TestClientThatHasLeftGetsNothing(t *testing.T) {
 	})
 }
 
-// Between a grant that is dead and the next login nobody knows whose the next one is.
-func TestNothingIsGivenOfACredentialThatWasLost(t *testing.T) {
+// A credential that cannot be had for a while is the same afterwards: its answers were
+// dropped, so that a provider whose token endpoint was down as well had none when it came to
+// need them. Meanwhile nothing is given, since nobody knows who is asking.
+func TestNothingIsGivenWithoutACredential(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		upstream := policytest.NewUpstream(t, policytest.Step{Body: "fine"}, policytest.Step{Body: "fine"}, policytest.Step{Status: 503, Times: -1})
+		upstream := policytest.NewUpstream(t, policytest.Step{Body: "fine"}, policytest.Step{Status: 503, Times: -1})
 		r := newRig(t, upstream)
 		lost := false
 		secret := r.env.Secret
@@ -157,15 +160,158 @@ func TestNothingIsGivenOfACredentialThatWasLost(t *testing.T) {
 		}
 		set := r.compile(keeping+`auth = { type = "bearer", token = "env:T" }`, nil)
 		call(t, set, "GET", "/", "")
-		call(t, set, "GET", "/other", "")
 		lost = true
 		if answer, _ := call(t, set, "GET", "/", ""); old(answer) != "credential-unavailable" {
 			t.Errorf("ended with %s", old(answer))
 		}
 		lost = false
-		for _, path := range []string{"/", "/other"} {
-			if answer, _ := call(t, set, "GET", path, ""); old(answer) != "503" {
-				t.Errorf("%s: the next credential got %s", path, old(answer))
+		if answer, _ := call(t, set, "GET", "/", ""); answer.Body != "fine" {
+			t.Errorf("the same credential got %s", old(answer))
+		}
+	})
+}
+
+// The file of a key may have another account's, without a reload.
+func TestNothingIsGivenToAnotherKeyInTheSamePlace(t *testing.T) {
+	for name, auth := range map[string]string{
+		"bearer": `auth = { type = "bearer", token = "env:KEY" }`,
+		"basic":  `auth = { type = "basic", username = "env:KEY", password = "env:P" }`,
+		"header": `auth = { type = "header", name = "X-Key", value = "env:KEY" }`,
+		"query":  `auth = { type = "query", name = "key", value = "env:KEY" }`,
+		"sigv4":  `auth = { type = "sigv4", access_key_id = "env:KEY", secret_access_key = "env:S", region = "eu-west-1", service = "execute-api" }`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				upstream := policytest.NewUpstream(t, policytest.Step{Body: "the first's"}, policytest.Step{Times: 3, Status: 503}, policytest.Step{Body: "the next's"}, policytest.Step{Times: -1, Status: 503})
+				r := newRig(t, upstream)
+				key := "key-of-the-first"
+				secret := r.env.Secret
+				r.env.Secret = func(ref config.Reference) (string, error) {
+					if ref == "env:KEY" {
+						return key, nil
+					}
+					return secret(ref)
+				}
+				set := r.compile(keeping+auth, nil)
+				call(t, set, "GET", "/", "")
+				key = "key-of-the-next"
+				if answer, _ := call(t, set, "GET", "/", ""); old(answer) != "503" {
+					t.Errorf("the next key got %q", answer.Body)
+				}
+				call(t, set, "GET", "/", "")
+				if answer, _ := call(t, set, "GET", "/", ""); answer.Body != "the next's" {
+					t.Errorf("the next key got %s, and not its own", old(answer))
+				}
+				key = "key-of-the-first"
+				if answer, _ := call(t, set, "GET", "/", ""); old(answer) != "503" {
+					t.Errorf("the first key got %q", answer.Body)
+				}
+			})
+		})
+	}
+}
+
+const loggedIn = plain + `stale_if_error = "2h"
+[upstream.api.auth]
+type = "oauth2"
+grant = "authorization_code"
+authorize_url = "https://login.test/authorize"
+token_url = "https://login.test/token"
+client_id = "env:ID"
+client_secret = "env:S"
+`
+
+// `outrider login` is another process. Somebody logged in to another account with it, and
+// while the provider was down this process, which had the new tokens already, answered with
+// what the account before had seen.
+func TestNothingIsGivenOfTheLoginBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shelves := newShelves()
+		endpoint := policytest.NewUpstream(t, grants(1, 0), grants(2, 0))
+		r, _ := tenants(t, shelves, endpoint, policytest.Step{Body: "one's"}, policytest.Step{Times: 3, Status: 503}, policytest.Step{Times: -1, Status: 503})
+		set := r.compile(loggedIn, nil)
+		login := func(refresh string) {
+			t.Helper()
+			keeper, err := shelves.keep(policy.ConnectionID("api", ""))
+			if err == nil {
+				err = auth.Introduce(t.Context(), keeper, auth.Pair{Refresh: auth.NewSecret(refresh)})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		login("of-one")
+		call(t, set, "GET", "/", "")
+		if answer, _ := call(t, set, "GET", "/", ""); answer.Body != "one's" {
+			t.Errorf("one got %s", old(answer))
+		}
+		login("of-two")
+		time.Sleep(time.Hour) // the token of one ends
+		if answer, _ := call(t, set, "GET", "/", ""); old(answer) != "503" {
+			t.Errorf("two got %q", answer.Body)
+		}
+		wantRequests(t, endpoint, "of-one", "of-two")
+	})
+}
+
+// The token that a refresh brings is the same account's.
+func TestRefreshKeepsOldAnswers(t *testing.T) {
+	for name, document := range map[string]string{
+		"a refresh token": keeping + "[upstream.api.auth]\n" + connection,
+		"a machine":       keeping + "[upstream.api.auth]\n" + strings.Replace(strings.Replace(connection, "refresh_token", "client_credentials", 1), "refresh_token = \"env:R\"\n", "", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				endpoint := policytest.NewUpstream(t, grants(1, 0), grants(2, 0))
+				r, _ := tenants(t, newShelves(), endpoint, policytest.Step{Body: "fine"}, policytest.Step{Times: -1, Status: 503})
+				set := r.compile(strings.Replace(document, "10m", "2h", 1), nil)
+				call(t, set, "GET", "/", "")
+				time.Sleep(time.Hour)
+				if answer, _ := call(t, set, "GET", "/", ""); answer.Body != "fine" || endpoint.Tries() != 2 {
+					t.Errorf("answered %s, after %d token requests", old(answer), endpoint.Tries())
+				}
+			})
+		})
+	}
+}
+
+// A connection that another process had replaced in the store was another account's, and
+// got what the one before had seen.
+func TestNothingIsGivenOfAConnectionThatAnotherProcessReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shelves := newShelves()
+		r, _ := tenants(t, shelves, nil, policytest.Step{Body: "acme's"}, policytest.Step{Times: -1, Status: 503})
+		set := r.compile(keyed+"stale_if_error = \"10m\"\n", nil)
+		other, _ := tenants(t, shelves, nil)
+		elsewhere := other.compile(keyed, nil)
+		handOver(t, elsewhere, "acme", `{"token":"of-acme-1"}`)
+		as(t, set, "acme", "/")
+		if a := as(t, set, "acme", "/"); a.Body != "acme's" {
+			t.Errorf("acme got %s", old(a))
+		}
+		handOver(t, elsewhere, "acme", `{"token":"of-acme-2"}`)
+		time.Sleep(5 * time.Second) // the store is looked at again
+		if a := as(t, set, "acme", "/"); old(a) != "503" {
+			t.Errorf("the account after acme's got %q", a.Body)
+		}
+	})
+}
+
+// Two requests at a time have notes of their own, and the answer that is taken has to bring
+// along whose it is.
+func TestAnswerOfAHedgedCallIsItsCredentials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		upstream := policytest.NewUpstream(t, policytest.Step{Times: 21, Body: "fine"}, policytest.Step{Delay: time.Second, Body: "slow"}, policytest.Step{Body: "second"}, policytest.Step{Times: -1, Status: 503})
+		set := newRig(t, upstream).compile(keeping+"hedge = true\nauth = { type = \"bearer\", token = \"env:T\" }", nil)
+		for range 21 {
+			call(t, set, "GET", "/", "")
+		}
+		if answer, _ := call(t, set, "GET", "/other", ""); answer.Body != "second" {
+			t.Fatalf("answered %s: no second request was sent", old(answer))
+		}
+		for path, want := range map[string]string{"/": "fine", "/other": "second"} {
+			if answer, _ := call(t, set, "GET", path, ""); answer.Body != want {
+				t.Errorf("%s got %s", path, old(answer))
 			}
 		}
 	})

@@ -51,6 +51,9 @@ type CircuitStatus struct {
 	State string     `json:"state"`           // closed, open, half-open
 	Until *time.Time `json:"until,omitempty"` // an open circuit lets no call through before
 	Held  bool       `json:"held,omitempty"`  // it stays open until an operator closes it
-	Cause string     `json:"cause,omitempty"` // why it is not closed: failures, run, slow, connect, probe, operator
+	Cause string     `json:"cause,omitempty"` // why it is not closed: failures, run, slow, connect, silent, probe, operator
 	Share float64    `json:"share,omitempty"` // of the calls that pass so far, since a probe has just closed it; else 0
+
+	Since   *time.Time `json:"since,omitempty"`   // when it opened, while not all calls pass: the first time, if it was not for good in between
+	Refused int        `json:"refused,omitempty"` // calls since then
 }

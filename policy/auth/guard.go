@@ -11,15 +11,16 @@ import (
 const shortest = 8
 
 // A Guard knows what a response must not show of the credential that its request
-// carried. It is not changed once the request was sent. The zero Guard finds
-// nothing.
+// carried, and whose that was. It is not changed once the request was sent. The zero
+// Guard finds nothing.
 type Guard struct {
 	placeholder string
+	owner       Secret
 	hidden      [maxHidden + 1]Secret // the token's, and what the request made of it
 }
 
 func guardOf(t Token) Guard {
-	g := Guard{placeholder: t.Placeholder}
+	g := Guard{placeholder: t.Placeholder, owner: t.Owner}
 	if g.placeholder == "" {
 		g.placeholder = redacted
 	}
@@ -32,6 +33,15 @@ func (g *Guard) empty() bool { return g.hidden == [maxHidden + 1]Secret{} }
 
 // hide adds the one text that a request made of the token.
 func (g *Guard) hide(text string) { g.hidden[maxHidden] = NewSecret(text) }
+
+// Owner marks whose credential the request carried, without showing it: see Token.Owner.
+// "": it carried none, as where g is nil.
+func (g *Guard) Owner() string {
+	if g == nil {
+		return ""
+	}
+	return mark(g.owner.Reveal())
+}
 
 // Scrub puts the placeholder where the fields of a response show the secret, as
 // it is or percent-encoded. Lists of values are replaced, never written to:

@@ -140,7 +140,7 @@ func (o *OAuth2) take(g *grant) {
 		grant: *g, refreshAt: g.refreshAt(&o.set),
 		token: Token{
 			Kind: oauth2Kind, Header: authorization, Value: NewSecret("Bearer " + g.Access.Reveal()),
-			Placeholder: o.set.Placeholder, Origin: o.origin(g), Hidden: [maxHidden]Secret{g.Access},
+			Placeholder: o.set.Placeholder, Origin: o.origin(g), Hidden: [maxHidden]Secret{g.Access}, Owner: o.owner(g),
 		},
 		later: o.held.later, saveTries: o.held.saveTries,
 	}
@@ -154,6 +154,20 @@ func (o *OAuth2) adopt(g *grant, now time.Time) {
 	o.take(g)
 	o.held.refused = refused
 	o.held.keepLater(o.kept.unsaved(g), now)
+}
+
+// owner is Token.Owner: the login or the configured refresh token that a grant comes from,
+// or what a machine says of itself. Whose token was exchanged is not known, so that each
+// exchange brings another one's.
+func (o *OAuth2) owner(g *grant) Secret {
+	name := g.Terms
+	if o.kind.spends {
+		name = g.Login + g.Seed
+	}
+	if name == "" || o.set.Grant == "token_exchange" {
+		return g.Access
+	}
+	return NewSecret(name)
 }
 
 // origin is where alone a grant is sent; "": wherever requests go.

@@ -72,7 +72,7 @@ func (s *SigV4) Token(_ context.Context, stale Token) (Token, error) {
 	keys := s.settle(read)
 	return Token{
 		Kind: sigV4Kind, Placeholder: s.set.Placeholder, Origin: s.set.Origin,
-		Hidden: [maxHidden]Secret{keys.session}, signing: keys,
+		Hidden: [maxHidden]Secret{keys.session}, Owner: keys.id, signing: keys,
 	}, nil
 }
 

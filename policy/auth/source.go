@@ -24,6 +24,11 @@ type Token struct {
 	// trailers. Those of fewer than 8 bytes are not looked for.
 	Hidden [maxHidden]Secret
 
+	// Owner tells the accounts apart whose token it may be, in one place one after the
+	// other: it stays when a grant is refreshed, and is another one after another login, or
+	// for another key. "": the token has no secret.
+	Owner Secret
+
 	signing *signing // signs the request when it leaves; nil: what is above is put in
 }
 

@@ -221,6 +221,7 @@ func (s *static) compose(username, value string) (Token, error) {
 		t.Header, t.Value = s.Name, NewSecret(s.Prefix+value)
 		t.Hidden[0] = NewSecret(value)
 	}
+	t.Owner = t.Hidden[0]
 	return t, nil
 }
 

@@ -25,7 +25,7 @@ func benchmark(b *testing.B, code int, body io.ReadCloser) {
 	up := &staticTransport{http.Response{StatusCode: code, Header: http.Header{}}, body}
 	s := settings()
 	if code >= 500 {
-		s.FailureRatio = 0
+		s.FailureRatio, s.FailureRun = 0, 0
 	}
 	rt := newGroup(b, s, nil).Wrap(byHost)(up)
 	req := policytest.NewRequest(b, "GET", target, "")
@@ -42,6 +42,21 @@ func benchmark(b *testing.B, code int, body io.ReadCloser) {
 func BenchmarkClosed(b *testing.B) { benchmark(b, 200, io.NopCloser(strings.NewReader("body"))) }
 
 func BenchmarkClosedNoBody(b *testing.B) { benchmark(b, 204, http.NoBody) }
+
+// BenchmarkClosedKnown is of a provider that is known to be quick, so that each attempt
+// may become overdue.
+func BenchmarkClosedKnown(b *testing.B) {
+	s := settings()
+	s.Overdue = 5 * time.Second
+	rt := newGroup(b, s, nil).Wrap(byHost)(begun(&staticTransport{http.Response{StatusCode: 204, Header: http.Header{}}, http.NoBody}))
+	req := policytest.NewRequest(b, "GET", target, "")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := rt.RoundTrip(req); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
 
 func BenchmarkClosedFailure(b *testing.B) { benchmark(b, 500, http.NoBody) }
 

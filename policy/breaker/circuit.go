@@ -12,6 +12,13 @@ import (
 // How long the probe takes cannot be known; most answer within this.
 const probeWait = time.Second
 
+// The states, by short names.
+const (
+	closed   = gobreaker.StateClosed
+	halfOpen = gobreaker.StateHalfOpen
+	open     = gobreaker.StateOpen
+)
+
 // What we tell gobreaker of an attempt that was not good.
 var (
 	errFailed  = errors.New("failed")
@@ -34,6 +41,7 @@ type circuit struct {
 
 	// While closed.
 	recent  window
+	row     row       // of attempts that are waited for
 	failing run       // of failures of any kind
 	connect int       // ConnectFailures in a row
 	since   time.Time // when it closed
@@ -43,9 +51,20 @@ type circuit struct {
 	until time.Time // the gate: nothing is sent before
 	held  bool      // an operator opened it, until one closes it: the gate does not open
 	cause string    // why it opened
+	doubt uint64    // the life whose attempts have not ended by which it opened; 0: it is certain
+	probe probe     // while half-open
 
-	hint   time.Time // until when 503s asked for patience
-	opened int       // openings that did not last, in a row
+	hint    time.Time   // until when 503s asked for patience
+	opened  int         // openings that did not last, in a row
+	first   time.Time   // when the first of them was
+	refused int         // calls since then
+	before  [kinds]pace // when it opened last
+}
+
+// probe is the one under way.
+type probe struct {
+	verdict func(error) // gives its verdict to machine
+	due     time.Time   // when it is overdue; zero: that is not known
 }
 
 func newCircuit(key string, rules *Settings, now time.Time) *circuit {
@@ -57,8 +76,9 @@ func newCircuit(key string, rules *Settings, now time.Time) *circuit {
 // begin makes the circuit a closed one of which nothing is known but what
 // providers asked for. What is under way began in an earlier life.
 func (c *circuit) begin(now time.Time) {
-	c.state, c.life = gobreaker.StateClosed, c.life+1
-	c.failing, c.connect, c.opened, c.held, c.ramp = run{}, 0, 0, false, ramp{}
+	c.state, c.life = closed, c.life+1
+	c.failing, c.connect, c.opened, c.held, c.doubt, c.ramp = run{}, 0, 0, false, 0, ramp{}
+	c.row.clear()
 	c.since = now
 	c.recent.reset(c.rules.Window, now)
 	c.machine = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
@@ -72,36 +92,52 @@ func (c *circuit) begin(now time.Time) {
 	})
 }
 
-// allow lets an attempt pass, or refuses it.
-//
-// While the circuit is closed machine would let everything through, and only a
-// failure that opens it can move it; so it is not asked before there is one.
-func (c *circuit) allow(rules *Settings, replayable bool, now time.Time) (p permit, refused *OpenError, moved change) {
+// allow lets an attempt pass, or refuses it. moved is what that, and the time, did to the
+// circuit.
+func (c *circuit) allow(rules *Settings, req request, now time.Time) (p permit, refused *OpenError, moved [2]change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rules, c.used = rules, now
-	if c.state == gobreaker.StateClosed {
-		if share := c.ramp.share(rules.Ramp, now); share < 1 && !c.ramp.admit(share, now) {
-			return permit{}, &OpenError{Key: c.key, Until: c.ramp.again(rules, now), Share: share}, change{}
+	moved[0] = c.presume(now)
+	if p, refused = c.admit(req, now); refused != nil {
+		c.refused++
+		return permit{}, refused, moved
+	}
+	moved[1] = c.entered(now)
+	p.life = c.life
+	if req.replayable { // else its client may be what is slow, or the answer is a conversation
+		p.wait = c.wait(req.kind, now)
+	}
+	return p, nil, moved
+}
+
+// admit decides on an attempt.
+//
+// While the circuit is closed machine would let everything through, and only a
+// failure that opens it can move it; so it is not asked before there is one.
+func (c *circuit) admit(req request, now time.Time) (p permit, refused *OpenError) {
+	if c.state == closed {
+		if share := c.ramp.share(c.rules.Ramp, now); share < 1 && !c.ramp.admit(share, now) {
+			return permit{}, &OpenError{Key: c.key, Until: c.ramp.again(c.rules, now), Share: share}
 		}
-		return permit{life: c.life}, nil, change{}
+		return permit{}, nil
 	}
 	if c.held {
-		return permit{}, &OpenError{Key: c.key, Operator: true}, change{}
+		return permit{}, &OpenError{Key: c.key, Operator: true}
 	}
 	gate := c.gate()
 	if now.Before(gate) {
-		return permit{}, &OpenError{Key: c.key, Until: gate, Operator: c.cause == causeOperator}, change{}
+		return permit{}, &OpenError{Key: c.key, Until: gate, Operator: c.cause == causeOperator}
 	}
-	if anyone := gate.Add(rules.Open); !replayable && now.Before(anyone) {
-		return permit{}, &OpenError{Key: c.key, Until: earlier(anyone, now.Add(probeWait))}, change{}
+	if anyone := gate.Add(c.rules.Open); !req.replayable && now.Before(anyone) {
+		return permit{}, &OpenError{Key: c.key, Until: earlier(anyone, now.Add(probeWait))}
 	}
 	done, err := c.machine.Allow()
 	if err != nil { // a probe is under way
-		return permit{}, &OpenError{Key: c.key, Until: now.Add(probeWait)}, change{}
+		return permit{}, &OpenError{Key: c.key, Until: now.Add(probeWait)}
 	}
-	moved = c.entered(now)
-	return permit{life: c.life, probe: done}, nil, moved
+	c.probe = probe{verdict: done}
+	return permit{probe: done}, nil
 }
 
 // settle gives a permit back, with what became of its attempt.
@@ -112,25 +148,38 @@ func (c *circuit) settle(p permit, rules *Settings, r result) (credit, change) {
 	if r.hint.After(c.hint) {
 		c.hint = r.hint
 	}
-	switch {
-	case p.life != c.life:
+	var moved change
+	if !r.good() {
+		moved = c.lapse(r.ended)
+	}
+	if p.life != c.life {
 		// The attempt began before the circuit last changed, and says nothing about
-		// what it is now. (A probe's circuit changes by the probe, or by an operator,
-		// who has put another machine in the place of the one that waits for it.)
-		return credit{}, change{}
-	case p.probe == nil:
-		moved := c.count(r)
+		// what it is now, unless it changed for want of this answer. (A probe's circuit
+		// changes by the probe, by its being overdue, or by an operator, who has put
+		// another machine in the place of the one that waits for it.)
+		if !c.doubted(p, r) {
+			return credit{}, moved
+		}
+		moved = c.reconsider(r.ended)
+		c.count(r)
 		return c.credit(r), moved
-	case r.bad():
-		c.cause = "probe"
-		p.probe(errFailed)
-	case r.counts():
+	}
+	switch {
+	case p.probe == nil:
+		c.row.remove(p.wait)
+		moved = c.count(r)
+		return c.credit(r), moved
+	case r.good():
 		p.probe(nil)
+	case r.bad():
+		c.cause, c.doubt = "probe", 0
+		p.probe(errFailed)
 	default:
 		p.probe(errIgnored)
+		c.probe = probe{} // it makes room for the next
 	}
-	moved := c.entered(r.ended)
-	if c.state == gobreaker.StateClosed {
+	moved = c.entered(r.ended)
+	if c.state == closed {
 		c.count(r) // it is the first attempt of the new window
 	}
 	return c.credit(r), moved
@@ -143,7 +192,7 @@ func (c *circuit) revoke(was credit, rules *Settings, now time.Time) change {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rules = rules
-	if was.epoch != c.recent.epoch || c.state != gobreaker.StateClosed {
+	if was.epoch != c.recent.epoch || c.state != closed {
 		return change{} // what the window counts now began later
 	}
 	if t := c.recent.at(was.at); t != nil && t.ok > 0 {
@@ -165,6 +214,8 @@ func (c *circuit) count(r result) change {
 		t.failed++
 	} else {
 		t.ok++
+		t.paces[r.kind].add(pace{answers: 1, longest: r.took})
+		c.row.clear()
 	}
 	c.failing.add(r.failed(), r.ended)
 	if r.slow {
@@ -229,15 +280,22 @@ func (c *circuit) entered(now time.Time) change {
 	c.state = moved.to
 	c.life++
 	switch c.state {
-	case gobreaker.StateOpen:
-		if moved.from == gobreaker.StateClosed && now.Sub(c.since) >= c.rules.Window {
-			c.opened = 0
+	case open:
+		if moved.from == closed {
+			c.remember()
+			if now.Sub(c.since) >= c.rules.Window {
+				c.opened = 0
+			}
+		}
+		if c.opened == 0 {
+			c.first, c.refused = now, 0
 		}
 		c.until = now.Add(c.rules.openFor(c.opened))
 		c.opened++
 		moved.until = c.gate()
-	case gobreaker.StateClosed:
-		c.since = now
+	case closed:
+		c.since, c.doubt = now, 0
+		c.row.clear()
 		c.ramp = ramp{begun: now}
 		c.recent.reset(c.rules.Window, now)
 	}
@@ -249,7 +307,7 @@ func (c *circuit) entered(now time.Time) change {
 func (c *circuit) idle(window time.Duration, now time.Time) (used time.Time, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == gobreaker.StateClosed {
+	if c.state == closed {
 		return c.used, c.ramp.share(c.rules.Ramp, now) == 1
 	}
 	return c.used, !c.held && !now.Before(c.gate()) && now.Sub(c.used) >= window
@@ -261,6 +319,13 @@ func (c *circuit) gate() time.Time {
 		return c.hint
 	}
 	return c.until
+}
+
+// atLeast keeps the gate closed for a moment, as machine is when it has just opened.
+func (c *circuit) atLeast(now time.Time) {
+	if least := now.Add(shortest); c.until.Before(least) {
+		c.until = least
+	}
 }
 
 func earlier(a, b time.Time) time.Time {

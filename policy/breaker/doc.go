@@ -36,10 +36,10 @@
 //
 // # What opens a circuit
 //
-// Any of four rules, each over attempts that ended, never over those under way:
-// the share of failures in the window, the share of slow answers in the window,
-// both from Settings.MinCalls on; a run of attempts that could not connect; and a
-// run of failures of any kind.
+// Any of four rules over attempts that ended: the share of failures in the window, the
+// share of slow answers in the window, both from Settings.MinCalls on; a run of attempts
+// that could not connect; and a run of failures of any kind. Only the last one looks at
+// attempts under way, too: see Silence.
 //
 // The shares find a provider that fails often, and the last rule one that has just
 // gone down: while the window remembers a good time, a total outage is half of it
@@ -54,6 +54,37 @@
 // What an attempt's end means is decided by Settings.Outcome at the response
 // headers. A body that breaks off later turns that attempt's success into a
 // failure, unless Outcome ignores the error because the client left.
+//
+// # Silence
+//
+// A provider that takes requests and answers none fails an attempt when its time is over:
+// after twenty seconds by default, and minutes where answers may take minutes. Until then
+// everything would be sent. So an attempt that is overdue is taken for a failure of the run,
+// for as long as it has not ended; then its end counts in its place, and that of a client who
+// left does not.
+//
+// An attempt is overdue when it has been on the network for Settings.Overdue without an
+// answer, and for twice as long as any good answer of the window has taken to a request of
+// its kind, one that reads or one that writes. Where fewer than MinCalls of those are known,
+// none is overdue: at the beginning, and where calls are rare, nothing is presumed. Neither
+// is one whose body streams, since its client may be what is slow, or one that asks for an
+// upgrade. And a run is in a row: what counts was sent after the last good answer. All in
+// all: nobody has had an answer for that long, and FailureRun attempts are without one.
+//
+// A model that thinks for forty seconds is no silent provider. While nothing is known of it
+// nothing is overdue, and then it would have to be silent for eighty.
+//
+// A probe that is overdue is no longer waited for: the circuit is open again, from that time
+// on. The probe itself is a caller's call, and goes on.
+//
+// All of this may be wrong, and is taken back: the first good answer to a call from before such
+// an opening, or to a probe that was overdue, closes the circuit as a probe does. It is put in
+// force when a call comes, since until then it keeps nobody back, and needs no clock.
+//
+// TCP treats a segment without an acknowledgement like that: by a multiple of what was
+// measured, a least time, and a way back if the timeout was spurious (RFC 6298, RFC 5682).
+// Circuit breakers do not: resilience4j counts a slow call when it has ended (its issue 1597
+// asks for the other), and the outlier detection of Envoy a timeout when it is over.
 //
 // # How long
 //
@@ -70,7 +101,7 @@
 // such comes for as long as Open, any request may be it: an upstream that is only
 // called with streamed bodies has to recover too. A probe that ends without a
 // verdict, because its client left or a later stage refused it, makes room for
-// the next.
+// the next, and so does one that is overdue.
 //
 // # The way back
 //

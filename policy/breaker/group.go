@@ -8,8 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/sony/gobreaker/v2"
 )
 
 // maxCircuits bounds the circuits of a Group. A wildcard upstream has as many
@@ -127,7 +125,7 @@ type State struct {
 
 	// Cause is why it opened last, while it is not closed: too large a share of
 	// "failures" or of "slow" answers, a "run" of failures of any kind or of those to
-	// "connect", a failed "probe", or an "operator".
+	// "connect", a "silent" provider, a failed "probe", or an "operator".
 	Cause string `json:"cause,omitempty"`
 
 	// Share is the part of the calls that passes, while a circuit that a probe has
@@ -135,9 +133,15 @@ type State struct {
 	Share float64 `json:"share,omitempty"`
 
 	Openings int `json:"openings"` // in a row, none of which has lasted
-	Ended    int `json:"ended"`    // attempts in the window, while closed
-	Failed   int `json:"failed"`   // of them
-	Slow     int `json:"slow"`     // of them
+
+	// Since is when the first of them was, and Refused how many calls were since then,
+	// while not all calls pass; else zero.
+	Since   time.Time `json:"since,omitzero"`
+	Refused int       `json:"refused,omitempty"`
+
+	Ended  int `json:"ended"`  // attempts in the window, while closed
+	Failed int `json:"failed"` // of them
+	Slow   int `json:"slow"`   // of them
 }
 
 // Snapshot gives the state of every circuit, in the order of their keys. It is
@@ -163,15 +167,15 @@ func (c *circuit) snapshot(now time.Time) State {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := State{Key: c.key, State: c.state.String(), Openings: c.opened}
-	if c.state != gobreaker.StateClosed {
-		s.Cause, s.Held = c.cause, c.held
+	if c.state != closed {
+		s.Cause, s.Held, s.Since, s.Refused = c.cause, c.held, c.first, c.refused
 		if !c.held {
 			s.Until = c.gate()
 		}
 		return s
 	}
 	if share := c.ramp.share(c.rules.Ramp, now); share < 1 {
-		s.Share = share
+		s.Share, s.Since, s.Refused = share, c.first, c.refused
 	}
 	all := c.recent.sum(c.recent.number(now))
 	s.Ended, s.Failed, s.Slow = int(all.ended()), int(all.failed), int(all.slow)
@@ -189,7 +193,7 @@ func (g *Group) Closed(key string) bool {
 		return !ordered
 	}
 	s := c.snapshot(now)
-	return s.State == gobreaker.StateClosed.String() && s.Share == 0
+	return s.State == closed.String() && s.Share == 0
 }
 
 // Wrap returns a decorator that puts each request under the circuit of its key.

@@ -90,7 +90,5 @@ func (c *circuit) obey(o order, rules *Settings, now time.Time) {
 	c.held = o.until.IsZero()
 	c.opened = 0 // it says nothing about the provider
 	c.until = o.until
-	if least := now.Add(shortest); c.until.Before(least) { // machine itself is open for a moment
-		c.until = least
-	}
+	c.atLeast(now)
 }

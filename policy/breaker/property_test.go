@@ -21,7 +21,7 @@ import (
 // its own, many of them at once, between reloads and orders of operators. Then
 // all of them have ended, and the provider is well:
 //
-//   - there is never more than one probe;
+//   - there is never more than one probe that is not overdue;
 //   - when its time has come, the next call is let through, whatever the calls
 //     before it left behind;
 //   - that one closes it, and by the end of the ramp all calls pass.
@@ -54,6 +54,7 @@ var ends = []policytest.Step{
 	{Err: errBroken, Delay: 3 * time.Second},
 	{Status: 500},
 	{Delay: 16 * time.Second},
+	{Delay: 8 * time.Second},
 	{},
 }
 
@@ -69,12 +70,14 @@ type havoc struct {
 
 	mu    sync.Mutex
 	probe *http.Request // the one under way, of which an operator did not take the circuit away
+	begun time.Time     // when it was sent
 }
 
 func newHavoc(t *testing.T, rt *rapid.T) *havoc {
 	h := &havoc{t: t, rapid: rt, rules: ramping()}
 	h.rules.MinCalls = rapid.IntRange(1, 4).Draw(rt, "min calls")
 	h.rules.FailureRun = rapid.IntRange(0, 4).Draw(rt, "failure run")
+	h.rules.Overdue = rapid.SampledFrom([]time.Duration{0, time.Second, 5 * time.Second}).Draw(rt, "overdue")
 	h.rules.Ramp = rapid.SampledFrom([]time.Duration{0, 10 * time.Second, time.Minute}).Draw(rt, "ramp")
 	h.rules.Jitter = policytest.Jitter(rapid.SampledFrom([]float64{0, 0.5, 0.99}).Draw(rt, "jitter"))
 	h.group = newGroup(t, h.rules, nil)
@@ -94,6 +97,8 @@ func (h *havoc) wreak() {
 			h.group = newGroup(h.t, h.rules, h.group)
 		case 3:
 			time.Sleep(rapid.SampledFrom([]time.Duration{time.Second, 5 * time.Second, time.Minute}).Draw(h.rapid, "pause"))
+		case 4:
+			h.fallSilent()
 		default:
 			h.end = ends[min(rapid.IntRange(0, 2*len(ends)).Draw(h.rapid, "end"), len(ends)-1)]
 			h.call(rapid.Bool().Draw(h.rapid, "streamed"), rapid.SampledFrom([]time.Duration{time.Second, time.Hour}).Draw(h.rapid, "patience"))
@@ -101,6 +106,22 @@ func (h *havoc) wreak() {
 		synctest.Wait()
 	}
 	h.recover()
+}
+
+// fallSilent lets a provider that answers stop to do so, or only be late. Calls go on.
+func (h *havoc) fallSilent() {
+	h.end = fine
+	for range 4 {
+		h.call(false, time.Hour)
+	}
+	synctest.Wait()
+	for range rapid.IntRange(1, 8).Draw(h.rapid, "seconds") {
+		h.end = rapid.SampledFrom([]policytest.Step{{Hang: true}, {Delay: 8 * time.Second}}).Draw(h.rapid, "silence")
+		for range 4 {
+			h.call(false, time.Hour)
+		}
+		time.Sleep(rapid.SampledFrom([]time.Duration{time.Second, 5 * time.Second}).Draw(h.rapid, "pause"))
+	}
 }
 
 // order fails only where no call has made the circuit yet.
@@ -122,7 +143,7 @@ func (h *havoc) call(streamed bool, patience time.Duration) {
 	upstream := policytest.NewUpstream(h.t, h.end)
 	rt := h.group.Wrap(byHost)(answering(func(req *http.Request) (*http.Response, error) {
 		defer h.watch(req)()
-		return upstream.RoundTrip(req)
+		return begun(upstream).RoundTrip(req)
 	}))
 	h.calls.Go(func() {
 		defer func() { _ = recover() }()
@@ -141,10 +162,10 @@ func (h *havoc) watch(req *http.Request) (ended func()) {
 	if h.state().State != "half-open" {
 		return func() {}
 	}
-	if h.probe != nil {
+	if overdue := h.rules.Overdue > 0 && time.Since(h.begun) >= h.rules.Overdue; h.probe != nil && !overdue {
 		h.t.Error("two probes at once")
 	}
-	h.probe = req
+	h.probe, h.begun = req, time.Now()
 	return func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()

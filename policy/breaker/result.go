@@ -1,6 +1,8 @@
 package breaker
 
 import (
+	"context"
+	"net/http"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -12,15 +14,24 @@ type change struct {
 	until    time.Time
 }
 
+// request is what a circuit has to know of one.
+type request struct {
+	replayable bool
+	kind       kind
+}
+
 // permit lets one attempt pass, and has to be given back by settle.
 type permit struct {
 	life  uint64
 	probe func(error) // gives a probe's verdict to machine; nil while closed
+	wait  *wait       // for its answer; nil: as long as it takes
 }
 
 // result is what an attempt's end was.
 type result struct {
 	outcome Outcome
+	kind    kind
+	took    time.Duration
 	slow    bool
 	hint    time.Time // until when a 503 asked for patience; zero: it did not
 	ended   time.Time
@@ -34,8 +45,19 @@ func (r *result) failed() bool { return r.outcome == Failure || r.outcome == Con
 // bad reports whether the result can open a circuit.
 func (r *result) bad() bool { return r.failed() || r.outcome == Success && r.slow }
 
+// good reports whether the result can close a circuit.
+func (r *result) good() bool { return r.counts() && !r.bad() }
+
 // credit is where a success was counted, so that it can be taken back.
 type credit struct {
 	epoch uint64 // of the window
 	at    time.Time
+}
+
+// marked is a request that Begun knows as the attempt of the permit.
+func (p permit) marked(req *http.Request) *http.Request {
+	if p.wait == nil {
+		return req
+	}
+	return req.WithContext(context.WithValue(req.Context(), waitKey{}, p.wait))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -64,9 +65,11 @@ func quick() breaker.Settings {
 type rig struct {
 	*testing.T
 	*policytest.Upstream
-	group   *breaker.Group
-	rt      http.RoundTripper
-	begun   time.Time
+	group *breaker.Group
+	rt    http.RoundTripper
+	begun time.Time
+
+	mu      sync.Mutex
 	changes []string // "3s closed→open until 8s"
 }
 
@@ -78,6 +81,8 @@ func newRig(t *testing.T, s breaker.Settings, steps ...policytest.Step) *rig {
 		if !until.IsZero() {
 			change += fmt.Sprintf(" until %v", until.Sub(r.begun))
 		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		r.changes = append(r.changes, change)
 	}
 	r.use(newGroup(t, s, nil))
@@ -93,10 +98,18 @@ func newGroup(t testing.TB, s breaker.Settings, prev *breaker.Group) *breaker.Gr
 	return g
 }
 
+// begun is the innermost stage: it tells when a request goes to the network.
+func begun(next http.RoundTripper) http.RoundTripper {
+	return answering(func(req *http.Request) (*http.Response, error) {
+		breaker.Begun(req.Context())
+		return next.RoundTrip(req)
+	})
+}
+
 func byHost(req *http.Request) string { return req.URL.Host }
 
 func (r *rig) use(g *breaker.Group) {
-	r.group, r.rt = g, g.Wrap(byHost)(r.Upstream)
+	r.group, r.rt = g, g.Wrap(byHost)(begun(r.Upstream))
 }
 
 func (r *rig) get() *http.Request { return policytest.NewRequest(r.T, "GET", target, "") }
@@ -167,6 +180,8 @@ func (r *rig) wantAnswer(a policytest.Answer, status int) {
 
 func (r *rig) wantChanges(want ...string) {
 	r.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if fmt.Sprint(r.changes) != fmt.Sprint(want) {
 		r.Errorf("changes\n%q, want\n%q", r.changes, want)
 	}

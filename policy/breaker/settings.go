@@ -45,6 +45,11 @@ type Settings struct {
 	// share is. 0: never.
 	FailureRun int
 
+	// Overdue is how long an attempt is without an answer at least, from when it went
+	// to the network, before it is taken for a failure of that run until it ends: see
+	// the package's documentation. 0: each is waited for to its end.
+	Overdue time.Duration
+
 	// Slow and SlowRatio open it when this share of the attempts took longer
 	// than Slow until the response headers, or an error. 0: never.
 	Slow      time.Duration
@@ -98,6 +103,7 @@ func (s *Settings) check() error {
 	wrong(s.MinCalls < 0, "MinCalls = %d: must not be negative", s.MinCalls)
 	wrong(!(s.FailureRatio >= 0 && s.FailureRatio <= 1), "FailureRatio = %v: must be between 0 and 1", s.FailureRatio)
 	wrong(s.FailureRun < 0, "FailureRun = %d: must not be negative", s.FailureRun)
+	wrong(s.Overdue < 0, "Overdue = %v: must not be negative", s.Overdue)
 	wrong(s.Slow < 0, "Slow = %v: must not be negative", s.Slow)
 	wrong(!(s.SlowRatio >= 0 && s.SlowRatio <= 1), "SlowRatio = %v: must be between 0 and 1", s.SlowRatio)
 	wrong(s.Consecutive < 0, "Consecutive = %d: must not be negative", s.Consecutive)

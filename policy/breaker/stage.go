@@ -63,11 +63,12 @@ func (s *stage) RoundTrip(req *http.Request) (*http.Response, error) {
 		return s.next.RoundTrip(req)
 	}
 	replayable := s.group.settings.Replayable == nil || s.group.settings.Replayable(req)
-	p, refused, moved := c.allow(rules, replayable, now)
+	p, refused, moved := c.allow(rules, request{replayable, kindOf(req)}, now)
 	if refused != nil {
+		s.tell(req.Context(), c, moved[:]...)
 		return refuse(req, refused)
 	}
-	return s.send(req, c, p, moved, now)
+	return s.send(req, c, p, moved[:], now)
 }
 
 func refuse(req *http.Request, err *OpenError) (*http.Response, error) {
@@ -79,7 +80,7 @@ func refuse(req *http.Request, err *OpenError) (*http.Response, error) {
 
 // send passes req on under permit p, which it gives back however it ends. moved
 // is what giving the permit did to the circuit.
-func (s *stage) send(req *http.Request, c *circuit, p permit, moved change, begun time.Time) (resp *http.Response, err error) {
+func (s *stage) send(req *http.Request, c *circuit, p permit, moved []change, begun time.Time) (resp *http.Response, err error) {
 	r := result{outcome: Ignored} // what a panic and runtime.Goexit leave
 	defer func() {
 		if r.ended.IsZero() {
@@ -91,15 +92,17 @@ func (s *stage) send(req *http.Request, c *circuit, p permit, moved change, begu
 		}
 		s.tell(req.Context(), c, moved)
 	}()
-	s.tell(req.Context(), c, moved)
+	s.tell(req.Context(), c, moved...)
 
 	waited := s.waited(req)
-	resp, err = s.next.RoundTrip(req)
+	resp, err = s.next.RoundTrip(p.marked(req))
 	ended := time.Now()
 	took := ended.Sub(begun) - (s.waited(req) - waited)
 	outcome := s.group.settings.Outcome(req, resp, err)
 	r = result{
 		outcome: outcome,
+		kind:    kindOf(req),
+		took:    took,
 		slow:    s.group.rules().slow(took),
 		hint:    patience(outcome, resp, ended),
 		ended:   ended,
@@ -125,10 +128,12 @@ func (s *stage) waited(req *http.Request) time.Duration {
 	return s.group.settings.Waited(req)
 }
 
-// tell reports a change. It is called without a lock, by the call that did it.
-func (s *stage) tell(ctx context.Context, c *circuit, moved change) {
-	if moved.from != moved.to && s.group.settings.OnChange != nil {
-		s.group.settings.OnChange(ctx, c.key, moved.from.String(), moved.to.String(), moved.until)
+// tell reports changes. It is called without a lock, by the call that did them.
+func (s *stage) tell(ctx context.Context, c *circuit, moved ...change) {
+	for _, m := range moved {
+		if m.from != m.to && s.group.settings.OnChange != nil {
+			s.group.settings.OnChange(ctx, c.key, m.from.String(), m.to.String(), m.until)
+		}
 	}
 }
 

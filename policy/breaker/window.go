@@ -8,7 +8,8 @@ const buckets = 10
 // tally counts attempts that ended.
 type tally struct {
 	ok, failed uint32
-	slow       uint32 // among ok and failed
+	slow       uint32      // among ok and failed
+	paces      [kinds]pace // of ok
 }
 
 func (t *tally) ended() uint32 { return t.ok + t.failed }
@@ -57,6 +58,9 @@ func (w *window) sum(newest int64) tally {
 		all.ok += t.ok
 		all.failed += t.failed
 		all.slow += t.slow
+		for k := range all.paces {
+			all.paces[k].add(t.paces[k])
+		}
 	}
 	return all
 }

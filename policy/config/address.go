@@ -114,6 +114,20 @@ func endpoint(v string) string {
 	return problem
 }
 
+// traceIDHole is where the id of a trace goes in a telemetry.trace_url.
+const traceIDHole = "{trace_id}"
+
+func traceURL(v string) string {
+	if strings.Count(v, traceIDHole) != 1 {
+		return `must have {trace_id} in it, such as "http://127.0.0.1:16686/trace/{trace_id}"`
+	}
+	u, err := url.Parse(strings.Replace(v, traceIDHole, "0", 1))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return "must be a URL of http or https"
+	}
+	return ""
+}
+
 // baseURL reads where the calls of an upstream go.
 func baseURL(key string) field[Upstream] {
 	return field[Upstream]{key: key, read: func(n node, into *Upstream) {

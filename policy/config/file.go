@@ -56,6 +56,7 @@ type Telemetry struct {
 	Sample      float64       // share of traces that is kept when the caller did not decide, in [0, 1]
 	KeepErrors  bool          // keep the traces of calls that failed beside that share
 	KeepSlow    time.Duration // keep those of calls whose answer took as long to begin; 0: not for that
+	TraceURL    string        // where a trace can be looked at, with {trace_id} in it; "": not told
 	LogFormat   string        // "json" or "text"
 	LogLevel    string        // "debug", "info", "warn" or "error"
 	ExportLogs  bool          // the log goes to Endpoint, too
@@ -230,6 +231,7 @@ type Circuit struct {
 	MinCalls     int           // fewer attempts in a window are not judged by ratio
 	FailureRatio float64       // of faults that opens the circuit, in (0, 1]
 	FailureRun   int           // faults of any kind in a row that open the circuit, if they go on for a second
+	Overdue      time.Duration // an attempt without an answer for longer may count as such a fault before its end; 0: none does
 	Slow         time.Duration // an attempt that took longer is slow
 	SlowRatio    float64       // of slow attempts that opens the circuit, in (0, 1]
 	Consecutive  int           // connections refused in a row that open the circuit

@@ -171,6 +171,7 @@ var written = []struct {
 	{`circuit.min_calls = 7`, func(u *config.Upstream) any { return u.Circuit.MinCalls }, 7},
 	{`circuit.failure_ratio = 0.7`, func(u *config.Upstream) any { return u.Circuit.FailureRatio }, 0.7},
 	{`circuit.failure_run = 7`, func(u *config.Upstream) any { return u.Circuit.FailureRun }, 7},
+	{`circuit.overdue = "7s"`, func(u *config.Upstream) any { return u.Circuit.Overdue }, 7 * time.Second},
 	{`circuit.slow = "7s"`, func(u *config.Upstream) any { return u.Circuit.Slow }, 7 * time.Second},
 	{`circuit.slow_ratio = 0.7`, func(u *config.Upstream) any { return u.Circuit.SlowRatio }, 0.7},
 	{`circuit.consecutive = 7`, func(u *config.Upstream) any { return u.Circuit.Consecutive }, 7},

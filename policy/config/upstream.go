@@ -56,9 +56,11 @@ func readUpstream(n node, name string) Upstream {
 	requireConnections(n, &u)
 	readConnections(n.child("connection"), n.child("auth"), &u)
 	fitCost(n, u.Cost, u.Limits)
+	fitHedge(n, &u.Policy, &u)
 	readRules(n.child("rule"), &u)
 	fitWait(n, u.Limits, u.longestTimeout())
 	fitWindow(n, &u)
+	fitOverdue(n, &u)
 	return u
 }
 
@@ -87,11 +89,7 @@ func fitAttempt(n node, p *Policy) {
 // attempt that outlives the window is dropped by the window and never counts,
 // so a provider that only times out would never open its circuit.
 func fitWindow(n node, u *Upstream) {
-	longest := u.AttemptTimeout
-	for _, rule := range u.Rules {
-		longest = max(longest, rule.AttemptTimeout)
-	}
-	circuit := n.child("circuit")
+	longest, circuit := u.longestAttempt(), n.child("circuit")
 	if !circuit.writes("window") {
 		u.Circuit.Window = max(u.Circuit.Window, 2*longest)
 		return
@@ -100,6 +98,23 @@ func fitWindow(n node, u *Upstream) {
 		circuit.child("window").failf("must be at least %s, twice the longest attempt_timeout (%s): "+
 			"an attempt that takes longer than the window would not be counted", Duration(2*longest), Duration(longest))
 	}
+}
+
+// fitOverdue goes by how long answers may take at most: whoever allows an attempt five
+// minutes has a provider that is silent for one as a matter of course.
+func fitOverdue(n node, u *Upstream) {
+	if !n.child("circuit").writes("overdue") {
+		u.Circuit.Overdue = max(u.longestAttempt()/4, time.Second)
+	}
+}
+
+// longestAttempt is the longest attempt_timeout of an upstream and its rules.
+func (u *Upstream) longestAttempt() time.Duration {
+	longest := u.AttemptTimeout
+	for _, rule := range u.Rules {
+		longest = max(longest, rule.AttemptTimeout)
+	}
+	return longest
 }
 
 // rules is known here and read by readRules, once the upstream is complete:
@@ -129,6 +144,7 @@ func readRules(list node, u *Upstream) {
 			fitCost(n, rule.Cost, u.Limits)
 		}
 		fitWait(n, rule.Limits, rule.Timeout)
+		fitHedge(n, &rule.Policy, u)
 		ruleLogin(n, u, &rule)
 		switch earlier, taken := first[rule.Source]; {
 		case !n.has("match"):
@@ -219,6 +235,14 @@ func fitWait(n node, limits []Limit, timeout time.Duration) {
 		if table.writes("max_wait") && limits[i].MaxWait > timeout {
 			table.child("max_wait").warn("is longer than timeout (" + Duration(timeout).String() + "), which ends the wait before; make timeout longer, too")
 		}
+	}
+}
+
+// fitHedge warns of second requests that nothing can pay for: the budget is that of the
+// upstream, also for a rule.
+func fitHedge(n node, p *Policy, u *Upstream) {
+	if n.writes("hedge") && p.Hedge && u.Retry.Budget == 0 {
+		n.child("hedge").warn(`sends no second request: each takes a retry from the upstream's retry.budget, which is 0%; make it "10%"`)
 	}
 }
 

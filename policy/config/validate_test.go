@@ -98,6 +98,8 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"sample", `telemetry.sample = 1.5`, `telemetry.sample = 1.5: must be from 0 to 1, or from "0%" to "100%"`},
 		{"not a number", `telemetry.sample = nan`, `telemetry.sample = NaN: must be from 0 to 1, or from "0%" to "100%"`},
 		{"level", `telemetry.log_level = "trace"`, `telemetry.log_level = "trace": must be one of debug, info, warn, error`},
+		{"trace url without a place for the id", `telemetry.trace_url = "http://x.test/trace/"`, `telemetry.trace_url = "http://x.test/trace/": must have {trace_id} in it, such as "http://127.0.0.1:16686/trace/{trace_id}"`},
+		{"trace url that is a script", `telemetry.trace_url = "javascript:alert({trace_id})"`, `telemetry.trace_url: must be a URL of http or https`},
 		{"format", `telemetry.log_format = "xml"`, `telemetry.log_format = "xml": must be one of json, text`},
 		{"endpoint", `telemetry.endpoint = "localhost:4318"`, `telemetry.endpoint = "localhost:4318": must be an http or https URL with a host, such as "https://api.example.com"`},
 		{"endpoint with a password", `telemetry.endpoint = "http://u:canary@h"`, `telemetry.endpoint: must not hold a user name or password`},
@@ -282,6 +284,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"no ratio", crm(`circuit.failure_ratio = 0`), `upstream.crm.circuit.failure_ratio = 0: must be more than 0 and at most 1 ("100%")`},
 		{"over one", crm(`circuit.slow_ratio = 1.1`), `upstream.crm.circuit.slow_ratio = 1.1: must be more than 0 and at most 1 ("100%")`},
 		{"answers kept for too long", crm(`stale_if_error = "25h"`), `upstream.crm.stale_if_error = "25h": must be between 0s, which is off, and 24h`},
+		{"long silence", crm(`circuit.overdue = "61m"`), `upstream.crm.circuit.overdue = "61m": must be between 0s and 1h`},
 		{"long ramp", crm(`circuit.ramp = "61m"`), `upstream.crm.circuit.ramp = "61m": must be between 0s and 1h`},
 		{"open longer than its most", crm(`circuit = { open = "2m", open_max = "1m" }`), `upstream.crm.circuit.open = "2m": must not be longer than open_max, which is 1m`},
 
@@ -499,6 +502,22 @@ func TestWindowFollowsTheLongestAttempt(t *testing.T) {
 	}
 }
 
+func TestOverdueFollowsTheLongestAttempt(t *testing.T) {
+	for _, tt := range []struct{ name, lines, want string }{
+		{"of the defaults", ``, "5s"},
+		{"that is short", `attempt_timeout = "2s"`, "1s"},
+		{"of a rule", "[[upstream.crm.rule]]\nmatch = \"GET\"\nattempt_timeout = \"1m\"", "15s"},
+		{"of a preset", `preset = "openai"`, "1m15s"},
+		{"written", `circuit.overdue = "2s"`, "2s"},
+		{"off", `circuit.overdue = "0s"`, "0s"},
+	} {
+		u := upstream(t, mustParse(t, crm(tt.lines)), "crm")
+		if got := config.Duration(u.Circuit.Overdue).String(); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestTheLongestPauseFollowsTheFirst(t *testing.T) {
 	for _, tt := range []struct{ name, lines, want string }{
 		{"of the defaults", ``, "10s"},
@@ -574,6 +593,30 @@ timeout = "70m"
 		"upstream.b.limit[1].max_wait: is longer than timeout (10s), which ends the wait before; make timeout longer, too",
 	}
 	if !slices.Equal(f.Warnings, want) {
+		t.Errorf("got %q, want %q", f.Warnings, want)
+	}
+}
+
+func TestHedgingWithoutABudgetEarnsAWarning(t *testing.T) {
+	f := mustParse(t, `
+[upstream.a]
+url   = "https://a.example"
+hedge = true
+retry = { attempts = 1, budget = "0%" }
+[[upstream.a.rule]]
+match = "GET /slow"
+hedge = false
+[[upstream.a.rule]]
+match = "GET /slower"
+hedge = true
+retry = { budget = "5%" }
+[upstream.b]
+url   = "https://b.example"
+hedge = true
+retry = { attempts = 1 }
+`)
+	const why = `: sends no second request: each takes a retry from the upstream's retry.budget, which is 0%; make it "10%"`
+	if want := []string{"upstream.a.hedge" + why, "upstream.a.rule[1].hedge" + why}; !slices.Equal(f.Warnings, want) {
 		t.Errorf("got %q, want %q", f.Warnings, want)
 	}
 }

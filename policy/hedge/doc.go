@@ -17,8 +17,8 @@
 //
 // A second request is sent when all of these hold:
 //
-//  1. It is a GET or a HEAD without a body, and no upgrade: it changes nothing, and
-//     costs only what answering it costs.
+//  1. It is a GET or a HEAD without a body: it changes nothing, and costs only what
+//     answering it costs. And it is of those that may be sent twice: see [Hedgeable].
 //  2. It is the first attempt of its call. Attempts after a failure are not hedged, so
 //     a call has one second request at most.
 //  3. At least 20 answers are known. The first request has no response headers after

@@ -13,7 +13,7 @@ import (
 // flies it until that has ended.
 type flight struct {
 	req    *http.Request
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 	chosen func()
 	onWire func() // called when it goes to the network; nil: nobody asks
 
@@ -46,10 +46,17 @@ func Second(ctx context.Context) bool {
 	return ok && f.onWire == nil
 }
 
+// errLost is why the context of a request ends that is not waited for any more.
+var errLost = errors.New("the other request of the call has its answer")
+
+// HasLost reports that the request of a context was given up, since the other one of its call
+// has the answer.
+func HasLost(ctx context.Context) bool { return context.Cause(ctx) == errLost }
+
 // newFlight prepares a request. It must be canceled or answered at last.
 func newFlight(req *http.Request, set *Settings) *flight {
 	f := &flight{err: errNoEnd, failed: true}
-	ctx, cancel := context.WithCancel(context.WithValue(req.Context(), flightKey{}, f))
+	ctx, cancel := context.WithCancelCause(context.WithValue(req.Context(), flightKey{}, f))
 	f.cancel = cancel
 	if set.Apart != nil {
 		ctx, f.chosen = set.Apart(ctx)
@@ -74,7 +81,7 @@ func (f *flight) answer() (*http.Response, error) {
 		f.chosen()
 	}
 	if f.err != nil {
-		f.cancel()
+		f.cancel(nil)
 		return nil, f.err
 	}
 	f.resp.Body = &body{ReadCloser: f.resp.Body, cancel: f.cancel}
@@ -84,7 +91,7 @@ func (f *flight) answer() (*http.Response, error) {
 // drop lets go of what came. It does not read to the end of a body: the connection is
 // lost with the context already.
 func (f *flight) drop() {
-	f.cancel()
+	f.cancel(errLost)
 	if f.resp != nil {
 		f.resp.Body.Close()
 	}
@@ -94,11 +101,11 @@ func (f *flight) drop() {
 type body struct {
 	io.ReadCloser
 	once   sync.Once
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 }
 
 func (b *body) Close() error {
 	err := b.ReadCloser.Close()
-	b.once.Do(b.cancel)
+	b.once.Do(func() { b.cancel(nil) })
 	return err
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,6 +95,90 @@ func TestRequestThatGoesOutAnewHasItsWholeTime(t *testing.T) {
 	})
 }
 
+// It goes out anew when the second one is on its way, and is slow once more.
+func TestRequestThatGoesOutAnewHasNoThirdOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, policytest.Step{Delay: 150 * ms, Status: 401}, policytest.Step{Hang: true}, policytest.Step{Delay: 300 * ms, Body: "first"})
+		for range 100 { // for more than one second request
+			r.stage.Wrap(nil)(roundTripper(func(*http.Request) (*http.Response, error) { return nil, io.EOF })).RoundTrip(r.request("GET"))
+		}
+		again := roundTripper(func(req *http.Request) (*http.Response, error) {
+			if resp, err := wire(r.upstream).RoundTrip(req); err != nil || resp.StatusCode != 401 {
+				return resp, err
+			}
+			return wire(r.upstream).RoundTrip(req)
+		})
+		r.wants(r.send(r.request("GET"), again), "first", 450*ms, []time.Duration{0, 100 * ms, 150 * ms}, hedge.Lost)
+	})
+}
+
+// stubborn sends the second request, or the first, such that it does not hear that it is
+// canceled: as where the answer has just come when it is.
+func (r *rig) stubborn(second bool) http.RoundTripper {
+	return wire(roundTripper(func(req *http.Request) (*http.Response, error) {
+		if hedge.Second(req.Context()) == second {
+			req = req.WithContext(context.WithoutCancel(req.Context()))
+		}
+		return r.upstream.RoundTrip(req)
+	}))
+}
+
+// There is one winner. An answer that comes after it does nothing to it: neither does the
+// second cancel a first that has won, whose body is still read, nor is the first taken once
+// it was canceled.
+func TestAnswerThatComesTooLateIsDropped(t *testing.T) {
+	late := policytest.Step{Delay: 250 * ms, Body: "late"}
+	t.Run("the first", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, late, policytest.Step{Delay: 50 * ms, Body: "second"})
+			r.wants(r.send(r.request("GET"), r.stubborn(false)), "second", 250*ms, both, hedge.Won)
+		})
+	})
+	t.Run("the second", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, policytest.Step{Delay: 150 * ms, Body: "first"}, late)
+			r.wants(r.send(r.request("GET"), r.stubborn(true)), "first", 350*ms, both, hedge.Lost)
+		})
+	})
+}
+
+func TestRequestThatLostIsKnownToHaveBeenSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, policytest.Step{Hang: true}, policytest.Step{Delay: 30 * ms, Body: "second"})
+		r.wants(r.get(), "second", 130*ms, both, hedge.Won)
+		if got := r.stage.State().Known; got != 21 {
+			t.Errorf("%d requests are known, want 21", got)
+		}
+	})
+}
+
+// All of them are slow, and each asks for a second request in the same moment.
+func TestManyCallsAtATimeShareWhatIsSaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const calls = 200
+		r := newRig(t, policytest.Step{Times: calls, Delay: 500 * ms}, policytest.Step{Times: calls/20 + 1, Delay: 10 * ms})
+		rt := r.stage.Wrap(nil)(wire(r.upstream))
+		var all sync.WaitGroup
+		for range calls {
+			all.Go(func() { policytest.Do(rt, r.request("GET")) })
+		}
+		all.Wait()
+		if got := len(r.sent()); got != calls+10 {
+			t.Errorf("%d requests for %d calls, want ten more", got, calls)
+		}
+	})
+}
+
+func TestTenSecondRequestsAreSavedAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, policytest.Step{Times: 300})
+		for range 300 {
+			r.get()
+		}
+		r.saved(10)
+	})
+}
+
 func TestSecondRequestThatFailsIsNoAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, policytest.Step{Delay: 300 * ms, Body: "first"}, policytest.Step{Status: 503, Body: "down"})
@@ -152,25 +238,31 @@ func TestWhereBothFailAnAnswerGoesBeforeAnError(t *testing.T) {
 	})
 }
 
-func TestOnlyGETAndHEADWithoutABodyAreHedged(t *testing.T) {
+// What came as TLS early data was sent a second time all the same, though whoever forwards
+// it must send it once (RFC 8470 section 5.2). And so was what asks for a stream of events,
+// of which a provider may allow one at a time, and ends the older one.
+func TestOnlyGETAndHEADThatMayBeSentTwiceAreHedged(t *testing.T) {
 	for _, c := range []struct {
-		name, method, body, upgrade string
-		hedged                      bool
+		name, method, body string
+		header             http.Header
+		hedged             bool
 	}{
-		{"GET", "GET", "", "", true},
-		{"HEAD", "HEAD", "", "", true},
-		{"GET with a body", "GET", "query", "", false},
-		{"upgrade", "GET", "", "websocket", false},
-		{"POST", "POST", "", "", false},
-		{"DELETE", "DELETE", "", "", false},
+		{"GET", "GET", "", nil, true},
+		{"HEAD", "HEAD", "", nil, true},
+		{"GET of a part, if it is new", "GET", "", http.Header{"Range": {"bytes=0-9"}, "If-None-Match": {`"1"`}}, true},
+		{"GET of JSON", "GET", "", http.Header{"Accept": {"application/json", "*/*"}}, true},
+		{"GET with a body", "GET", "query", nil, false},
+		{"upgrade", "GET", "", http.Header{"Upgrade": {"websocket"}}, false},
+		{"early data", "GET", "", http.Header{"Early-Data": {"1"}}, false},
+		{"stream of events", "GET", "", http.Header{"Accept": {"application/json, Text/Event-Stream;q=0.9"}}, false},
+		{"POST", "POST", "", nil, false},
+		{"DELETE", "DELETE", "", nil, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t, policytest.Step{Delay: 150 * ms}, policytest.Step{Hang: true})
 				req := policytest.NewRequest(t, c.method, "https://api.test/x", c.body)
-				if c.upgrade != "" {
-					req.Header.Set("Upgrade", c.upgrade)
-				}
+				maps.Copy(req.Header, c.header)
 				r.send(req, wire(r.upstream))
 				if got := len(r.sent()) == 2; got != c.hedged {
 					t.Errorf("a second request: %v, want %v", got, c.hedged)

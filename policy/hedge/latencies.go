@@ -5,9 +5,12 @@ import (
 	"time"
 )
 
+// Enough is how many answers must be known before there is a second request: of so many
+// one is slower than 95 %.
+const Enough = 20
+
 const (
 	remembered = 256                   // answers
-	enough     = 20                    // answers, of which one is slower than 95 %
 	shortest   = 10 * time.Millisecond // below that a second request gains nothing that is felt
 )
 
@@ -34,7 +37,7 @@ func (l *latencies) add(took time.Duration) {
 // by nearest rank. False: too few answers are known.
 func (l *latencies) patience() (time.Duration, bool) {
 	n := len(l.sorted)
-	if n < enough {
+	if n < Enough {
 		return 0, false
 	}
 	rank := (95*n + 99) / 100

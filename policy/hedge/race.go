@@ -100,7 +100,7 @@ func (r *race) leave(winner *flight) {
 		return
 	}
 	if second.flight != winner {
-		second.cancel()
+		second.cancel(errLost)
 		<-second.done
 		second.drop()
 	}
@@ -169,5 +169,5 @@ func (r *race) landed(s *second) {
 		return
 	}
 	r.over, r.ahead = true, true
-	r.first.cancel()
+	r.first.cancel(errLost)
 }

@@ -3,11 +3,10 @@ package hedge
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
-
-// Enough is how many answers must be known before there is a second request.
-const Enough = enough
 
 // Settings are what a Stage asks of those around it. It may ask from two goroutines at
 // a time.
@@ -88,11 +87,20 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return newRace(t, req).run()
 }
 
-// Hedgeable reports whether a request is of the kind that may be sent twice at a time.
-// An upgrade makes a GET the beginning of a conversation.
+// Hedgeable reports whether a request is of the kind that may be sent twice at a time: a
+// GET or a HEAD without a body, but no conversation (an upgrade), nothing that goes on and
+// of which there may have to be one (a stream of events), and nothing that came as TLS
+// early data, which is sent once (RFC 8470 section 5.2).
 func Hedgeable(req *http.Request) bool {
 	return (req.Method == http.MethodGet || req.Method == http.MethodHead) &&
-		(req.Body == nil || req.Body == http.NoBody) && len(req.Header["Upgrade"]) == 0
+		(req.Body == nil || req.Body == http.NoBody) &&
+		len(req.Header["Upgrade"]) == 0 && len(req.Header["Early-Data"]) == 0 &&
+		!slices.ContainsFunc(req.Header["Accept"], ofEvents)
+}
+
+// ofEvents reports whether a value of Accept asks for a stream of events.
+func ofEvents(accept string) bool {
+	return strings.Contains(strings.ToLower(accept), "text/event-stream")
 }
 
 // mayHedge asks everybody for a second request, and has it paid.

@@ -143,6 +143,21 @@ func (q *Quotas) Snapshot() []State {
 	return states
 }
 
+// Refuses reports whether a call that arrives after a while would be refused, as things
+// stand now: by rate and gate its turn comes later than its context ends, or than it may
+// wait. Slots are not looked at, since nobody knows when they are given back.
+func (q *Quotas) Refuses(way Way, req *http.Request, after time.Duration) bool {
+	d := q.scopes.find(way.scope(req))
+	if d == nil {
+		return false
+	}
+	var buf [few]station
+	w := newWaiter(time.Now(), q.claim(req.Context(), &way), way.cost())
+	w.route = routeOf(req)
+	w.deadline, _ = req.Context().Deadline()
+	return d.refuses(w, q.stations(buf[:0], &way, req), after)
+}
+
 // A Prospect is what a call would meet at one of its quotas.
 type Prospect struct {
 	State        // of one that no call has come to: Key alone. Wait is the call's, and not that of one of normal priority

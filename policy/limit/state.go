@@ -12,12 +12,7 @@ func (d *dispatcher) forecast(stops []Prospect, stations []station, r route, cla
 	d = d.lock()
 	defer d.mu.Unlock()
 	now := time.Now()
-	var l *lane
-	if d.lanes[keyOf(stations)] != nil || !d.retired && d.tables.holds(stations) {
-		l = d.lane(now, stations, r)
-	} else {
-		l = d.like(d.metersOf(now, stations, false), r)
-	}
+	l := d.laneLike(now, stations, r)
 	w := newWaiter(now, claim, cost)
 	p := l.placeOf(w, now)
 	for i, s := range stations {
@@ -31,6 +26,26 @@ func (d *dispatcher) forecast(stops []Prospect, stations []station, r route, cla
 		}
 	}
 	return stops, l.wait(now, w, p)
+}
+
+// refuses reports whether w would be refused if it joined after a while, as things stand
+// now, with its own locking.
+func (d *dispatcher) refuses(w *waiter, stations []station, after time.Duration) bool {
+	d = d.lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	l := d.laneLike(now, stations, w.route)
+	w.judge(after + l.maxWait)
+	return l.refusal(now, w, l.placeOf(w, now)) != nil
+}
+
+// laneLike is the lane of the calls with these stations that take a route. Where there is
+// none, it is one that is used once.
+func (d *dispatcher) laneLike(now time.Time, stations []station, r route) *lane {
+	if d.lanes[keyOf(stations)] != nil || !d.retired && d.tables.holds(stations) {
+		return d.lane(now, stations, r)
+	}
+	return d.like(d.metersOf(now, stations, false), r)
 }
 
 // prospect is what w would meet at one of the meters of the lane.

@@ -63,6 +63,9 @@ func (s *Stage) decide(c *course, resp *http.Response, a Answer, err error) (*ne
 	if deadline, ok := ctx.Deadline(); ok && !now.Add(delay).Before(deadline) {
 		return nil, Deadline
 	}
+	if c.late != nil && c.late(c.req, delay) {
+		return nil, NoTurn
+	}
 	if !s.set.Budget.Spend() {
 		return nil, BudgetSpent
 	}

@@ -17,8 +17,9 @@
 //  2. The caller still waits, and has not turned retries off.
 //  3. It cannot do harm: see [Table].
 //  4. There are attempts left.
-//  5. The wait before it ends before the call's deadline does. Otherwise the
-//     caller is better served by the upstream's answer now.
+//  5. The wait before it ends before the call's deadline does, and so does the one for
+//     its turn after that. Otherwise the caller is better served by the upstream's
+//     answer now.
 //  6. The [Budget] that all calls to the host share has a retry left.
 //  7. The body can be had again.
 //

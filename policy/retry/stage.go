@@ -65,6 +65,7 @@ const (
 	BodyNotKept    = "body not kept"   // its body is too large to be kept for a second attempt
 	UnsafeMethod   = "unsafe method"   // it may have been applied: see Table
 	AttemptsSpent  = "attempts"        // there are no more
+	NoTurn         = "no turn"         // its turn would come too late, or is too far away to be waited for
 	BudgetSpent    = "budget"          // too many calls of this host are being retried
 )
 
@@ -109,12 +110,19 @@ func New(s Settings) (*Stage, error) {
 }
 
 // Wrap puts the stage around next, which makes one attempt per RoundTrip.
-func (s *Stage) Wrap(next http.RoundTripper) http.RoundTripper {
-	return &transport{stage: s, next: next}
+func (s *Stage) Wrap(next http.RoundTripper) http.RoundTripper { return s.WrapBefore(nil)(next) }
+
+// WrapBefore is Wrap, where attempts have to wait for their turns: late reports that one
+// that follows after a delay would not have its turn in time. nil: every one has.
+func (s *Stage) WrapBefore(late func(req *http.Request, delay time.Duration) bool) func(next http.RoundTripper) http.RoundTripper {
+	return func(next http.RoundTripper) http.RoundTripper {
+		return &transport{stage: s, late: late, next: next}
+	}
 }
 
 type transport struct {
 	stage *Stage
+	late  func(req *http.Request, delay time.Duration) bool
 	next  http.RoundTripper
 }
 
@@ -125,12 +133,13 @@ type course struct {
 	attempts int           // so far
 	moved    bool          // an attempt was answered 421, and another followed
 	follows  bool          // the same request had just failed
+	late     func(req *http.Request, delay time.Duration) bool
 }
 
 // RoundTrip makes attempts until one of them is the answer.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	s, ctx := t.stage, req.Context()
-	c := course{}
+	c := course{late: t.late}
 	c.req, c.minted = s.mint(req)
 	repeat := s.repeated(&c)
 	for attempt := c.req; ; {

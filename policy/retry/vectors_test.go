@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -19,16 +21,18 @@ import (
 	"outrider/policy/retry"
 )
 
-// A vector is one call: see testdata/vectors.toml.
+// A vector is one call: see testdata/vectors.toml. The stage alone does not see all of it.
 type vector struct {
-	Name string
+	Name, Beyond, Unplayed string
+
 	Call struct {
-		Method         string
-		Header         map[string]string
-		Body           string
-		Once, Overflow bool
-		Deadline       time.Duration
-		Off, Vouched   bool
+		Method           string
+		Header           map[string]string
+		Body             string
+		Once, Overflow   bool
+		Deadline, Leaves time.Duration
+		Off, Vouched     bool
+		Before           string
 	}
 	Settings struct {
 		Attempts          *int
@@ -38,17 +42,21 @@ type vector struct {
 		IdempotencyHeader string `toml:"idempotency_header"`
 		MintKey           bool   `toml:"mint_key"`
 		Budget            *float64
+		Timeout           time.Duration
+		Rate              string
+		MinCalls          int `toml:"min_calls"`
+		Open, OAuth2      bool
 	}
 	Jitter   *float64
 	Upstream []struct {
 		Status int
 		Header map[string]string
 		Body   string
+		Broken bool
 		Error  string
 		After  time.Duration
 	}
 	Want struct {
-		Starts     []time.Duration
 		Status     int
 		Body       string
 		RetryAfter string `toml:"retry_after"`
@@ -57,9 +65,8 @@ type vector struct {
 		Bodies     []string
 		Keys       []string
 		Echo       string
-		Retries    []string
-		GiveUp     string `toml:"give_up"`
 	}
+	Spans []string
 }
 
 func TestVectors(t *testing.T) {
@@ -75,36 +82,48 @@ func TestVectors(t *testing.T) {
 		t.Fatal("no vectors")
 	}
 	for _, v := range file.Vector {
-		t.Run(v.Name, func(t *testing.T) { synctest.Test(t, v.run) })
+		if v.Beyond == "" {
+			t.Run(v.Name, func(t *testing.T) { synctest.Test(t, v.run) })
+		}
 	}
 }
 
 func (v *vector) run(t *testing.T) {
-	var retries, giveUps []string
-	stage, err := retry.New(v.settings(
-		func(_ context.Context, e retry.Event) {
-			retries = append(retries, fmt.Sprintf("%d after %v: %s", e.Attempt, e.Delay, e.Reason))
-		},
-		func(_ context.Context, e retry.Event) {
-			giveUps = append(giveUps, fmt.Sprintf("%d: %s", e.Attempt, e.Reason))
-		},
-	))
+	var events []string
+	told := func(format string) func(context.Context, retry.Event) {
+		return func(_ context.Context, e retry.Event) {
+			events = append(events, fmt.Sprintf(format, e.Attempt, e.Delay, e.Reason))
+		}
+	}
+	set := v.settings()
+	set.OnBackoff, set.OnGiveUp, set.OnRepeat = told("retry %d after %v: %s"), told("give up %[1]d: %[3]s"), told("repeat: %[3]s")
+	stage, err := retry.New(set)
 	if err != nil {
 		t.Fatal(err)
 	}
 	upstream := policytest.NewUpstream(t, v.steps(t)...)
-	starts := &clock{next: upstream, begun: time.Now()}
-	req, cancel := v.request(t)
-	defer cancel()
-	answer := policytest.Do(stage.Wrap(starts), req)
-
-	same(t, "starts of attempts", starts.at, v.Want.Starts)
-	same(t, "retries", retries, v.Want.Retries)
-	var giveUp []string
-	if v.Want.GiveUp != "" {
-		giveUp = []string{v.Want.GiveUp}
+	starts := &clock{next: upstream}
+	call := func(key string) policytest.Answer {
+		req, cancel := v.request(t)
+		defer cancel()
+		if key != "" {
+			req.Header.Set("Idempotency-Key", key)
+		}
+		events, starts.at, starts.begun = nil, nil, time.Now()
+		return policytest.Do(stage.Wrap(starts), req)
 	}
-	same(t, "reasons to give up", giveUps, giveUp)
+	key := ""
+	if v.Call.Before != "" {
+		first := call("")
+		if v.Call.Before == "echo" {
+			key = first.Header.Get("Idempotency-Key")
+		}
+	}
+	answer := call(key)
+
+	wantStarts, wantEvents := v.story(t)
+	same(t, "starts of attempts", starts.at, wantStarts)
+	same(t, "events", events, wantEvents)
 	v.checkAnswer(t, answer)
 	v.checkReceived(t, upstream.Requests())
 	if n := upstream.OpenBodies(); n != 0 {
@@ -112,15 +131,34 @@ func (v *vector) run(t *testing.T) {
 	}
 }
 
-func (v *vector) settings(onRetry, onGiveUp func(context.Context, retry.Event)) retry.Settings {
+// story is what the stage has to do with the wanted spans: when an attempt begins, and
+// what it tells of its decisions.
+func (v *vector) story(t *testing.T) (starts []time.Duration, events []string) {
+	for _, line := range v.Spans[1:] {
+		first, _, _ := strings.Cut(line, " ")
+		switch first {
+		case "retry", "give", "repeat:":
+			events = append(events, line)
+		case "circuit": // what the circuit makes of it
+		default:
+			at, err := time.ParseDuration(first)
+			if err != nil {
+				t.Errorf("%q is no line of a vector that the stage plays alone", line)
+			}
+			starts = append(starts, at)
+		}
+	}
+	return starts, events
+}
+
+func (v *vector) settings() retry.Settings {
 	s, minted := v.Settings, 0
-	fraction := or(v.Jitter, 0.5)
 	set := retry.Settings{
 		Attempts: or(s.Attempts, 3), Base: or(s.Base, 100*time.Millisecond), Cap: or(s.Cap, 20*time.Second),
 		Statuses: []int{408, 425, 429, 500, 502, 503, 504}, Unprocessed: s.Unprocessed, IdempotencyHeader: s.IdempotencyHeader, MintKey: s.MintKey,
 		NewKey:  func() string { minted++; return fmt.Sprintf("minted-%d", minted) },
-		Jitter:  policytest.Jitter(fraction),
-		OnRetry: onRetry, OnGiveUp: onGiveUp,
+		Jitter:  policytest.Jitter(or(v.Jitter, 0.5)),
+		Repeats: retry.NewRepeats(),
 	}
 	if s.Statuses != nil {
 		set.Statuses = s.Statuses
@@ -142,9 +180,12 @@ func (v *vector) steps(t *testing.T) []policytest.Step {
 	var steps []policytest.Step
 	for _, u := range v.Upstream {
 		step := policytest.Step{Status: u.Status, Header: header(u.Header), Body: u.Body, Delay: u.After}
+		if u.Broken {
+			step.BodyErr = io.ErrUnexpectedEOF
+		}
 		if u.Error != "" {
 			step.Err = failure(t, u.Error)
-			step.Unsent = u.Error == "refused" || u.Error == "permanent"
+			step.Unsent = unsent[u.Error]
 		}
 		steps = append(steps, step)
 	}
@@ -164,14 +205,37 @@ func (v *vector) request(t *testing.T) (*http.Request, context.CancelFunc) {
 		req = policytest.Streamed(req)
 	}
 	if v.Call.Overflow {
-		req.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("larger than the buffer") }
+		req = policytest.Streamed(req)
+		body := &overflowing{ReadCloser: req.Body}
+		req.Body, req.GetBody = body, body.again
 	}
 	ctx := retry.WithControls(t.Context(), retry.Controls{Off: v.Call.Off, Idempotent: v.Call.Vouched})
-	cancel := func() {}
-	if d := v.Call.Deadline; d > 0 {
+	ctx, cancel := context.WithCancel(ctx)
+	if d := v.Call.Leaves; d > 0 {
+		time.AfterFunc(d, cancel)
+	}
+	if d := v.Call.Deadline + v.Settings.Timeout; d > 0 {
 		ctx, cancel = context.WithTimeout(ctx, d)
 	}
 	return req.WithContext(ctx), cancel
+}
+
+// overflowing is a body of which nothing is kept: it can be had again until it is read.
+type overflowing struct {
+	io.ReadCloser
+	read atomic.Bool
+}
+
+func (b *overflowing) Read(p []byte) (int, error) {
+	b.read.Store(true)
+	return b.ReadCloser.Read(p)
+}
+
+func (b *overflowing) again() (io.ReadCloser, error) {
+	if b.read.Load() {
+		return nil, errors.New("larger than the buffer")
+	}
+	return b, nil
 }
 
 func (v *vector) checkAnswer(t *testing.T, got policytest.Answer) {
@@ -213,7 +277,7 @@ func (v *vector) checkReceived(t *testing.T, got []policytest.Request) {
 	same(t, "keys received", keys, v.Want.Keys)
 }
 
-// clock notes when each attempt begins.
+// clock notes when each attempt begins that is not refused by ourselves.
 type clock struct {
 	next  http.RoundTripper
 	begun time.Time
@@ -221,8 +285,12 @@ type clock struct {
 }
 
 func (c *clock) RoundTrip(req *http.Request) (*http.Response, error) {
-	c.at = append(c.at, time.Since(c.begun))
-	return c.next.RoundTrip(req)
+	at := time.Since(c.begun)
+	resp, err := c.next.RoundTrip(req)
+	if err != (localError{}) {
+		c.at = append(c.at, at)
+	}
+	return resp, err
 }
 
 // The errors that an attempt can end in. They are comparable, for errors.Is.
@@ -242,12 +310,28 @@ type timeoutError struct{}
 func (timeoutError) Error() string { return "attempt_timeout" }
 func (timeoutError) Timeout() bool { return true }
 
+var (
+	errProxy  = errors.New("the proxy let nothing through")
+	errStream = errors.New("the stream was refused")
+)
+
+// unsent are the errors of which no byte was sent.
+var unsent = map[string]bool{
+	"refused": true, "handshake": true, "unsent": true, "stream": true, "certificate": true, "permanent": true,
+}
+
 var errCertificate = &tls.CertificateVerificationError{Err: errors.New("unknown authority")}
 
 func failure(t *testing.T, name string) error {
 	switch name {
 	case "refused":
 		return syscall.ECONNREFUSED
+	case "handshake":
+		return io.EOF
+	case "unsent":
+		return errProxy
+	case "stream":
+		return errStream
 	case "reset":
 		return syscall.ECONNRESET
 	case "timeout":
@@ -256,6 +340,10 @@ func failure(t *testing.T, name string) error {
 		return errCertificate
 	case "permanent":
 		return permanentError{}
+	case "broken":
+		return io.ErrUnexpectedEOF
+	case "left":
+		return context.Canceled
 	case "local":
 		return localError{}
 	}

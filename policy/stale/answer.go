@@ -44,6 +44,7 @@ func supersedes(status int) bool {
 // An answer is one that is kept. It does not change.
 type answer struct {
 	place
+	owner  string        // see Settings.Owner
 	made   time.Time     // when it was asked for, less the age that it came with
 	good   time.Duration // from made on, for which the answer says that it is good
 	limit  time.Duration // from made on, after which it is given to nobody
@@ -60,8 +61,11 @@ type place struct {
 	credential    string // as the quotas are named: no secret
 }
 
-// overhead is about what an answer takes beside its bytes.
-const overhead = 512
+// What an answer, and a line of its header, takes beside its bytes: about what was measured.
+const (
+	overhead     = 1 << 10
+	lineOverhead = 64
+)
 
 // headerSize is about what a header takes.
 func headerSize(header http.Header) int64 {
@@ -69,7 +73,7 @@ func headerSize(header http.Header) int64 {
 	for name, values := range header {
 		size += int64(len(name))
 		for _, value := range values {
-			size += int64(len(value)) + 32
+			size += int64(len(value)) + lineOverhead
 		}
 	}
 	return size
@@ -80,6 +84,12 @@ func headerSize(header http.Header) int64 {
 // makes nothing old.
 func madeAt(begun time.Time, header http.Header) time.Time {
 	return begun.Add(-deltaSeconds(strings.TrimSpace(header.Get("Age"))))
+}
+
+// age is how old an answer is. The clock that measures it stands still while a laptop
+// sleeps, and the one on the wall may be set back: the one that says more is heard.
+func (a *answer) age(now time.Time) time.Duration {
+	return max(now.Sub(a.made), now.Round(0).Sub(a.made), 0)
 }
 
 // response gives the answer again, in place of a failure.

@@ -14,6 +14,12 @@
 // not know. What is more than Vary asks for costs a hit, and never an answer that is
 // somebody else's.
 //
+// By the name of a credential there may be another account's tomorrow: after a login, with
+// another key in its file, or because another process has replaced a connection. So an
+// answer remembers whose credential its request carried ([Settings].Owner), and is given
+// only where the request that failed carried the same owner's. One that carried none,
+// since there was none to be had, gets nothing.
+//
 // # What is kept, and for how long
 //
 //   - Whole answers to GET and HEAD without a body: 200, 203, 301 and 308. A 404 is not,

@@ -25,13 +25,31 @@ func variantOf(req *http.Request, credential string) digest {
 	sum := sha256.New()
 	write(sum, req.Method, credential)
 	for _, name := range slices.Sorted(maps.Keys(req.Header)) {
-		if passing(name) {
-			continue
+		if values := asking(name, req.Header[name]); len(values) > 0 {
+			write(sum, http.CanonicalHeaderKey(name))
+			write(sum, values...)
 		}
-		write(sum, http.CanonicalHeaderKey(name))
-		write(sum, req.Header[name]...)
 	}
 	return digest(sum.Sum(nil))
+}
+
+// asking gives what the values of a header may ask for. Applications pass along in Baggage
+// on whose behalf they call; the trace that Sentry's SDKs put beside it asks for nothing.
+func asking(name string, values []string) (members []string) {
+	switch {
+	case passing(name):
+		return nil
+	case !strings.EqualFold(name, "Baggage"):
+		return values
+	}
+	for _, line := range values {
+		for member := range strings.SplitSeq(line, ",") {
+			if member = strings.TrimSpace(member); !strings.HasPrefix(member, "sentry-") {
+				members = append(members, member)
+			}
+		}
+	}
+	return members
 }
 
 // write adds texts so that no two lists of them are the same bytes.
@@ -49,11 +67,11 @@ func write(sum hash.Hash, texts ...string) {
 // passingNames are the headers that change from call to call and say nothing of what is
 // asked for.
 var passingNames = map[string]bool{
-	"Traceparent": true, "Tracestate": true, "Baggage": true, "B3": true, "Sentry-Trace": true,
+	"Traceparent": true, "Tracestate": true, "B3": true, "Sentry-Trace": true,
 	"X-Amzn-Trace-Id": true, "X-Cloud-Trace-Context": true, "Uber-Trace-Id": true,
 	"X-Request-Id": true, "X-Correlation-Id": true, "Date": true,
 	"Amz-Sdk-Invocation-Id": true, "Amz-Sdk-Request": true, "X-Stainless-Retry-Count": true,
-	"If-Match": true, "If-None-Match": true, "If-Modified-Since": true, "If-Unmodified-Since": true,
+	"If-None-Match": true, "If-Modified-Since": true, // If-Match asks for one state, and no other
 	"Cache-Control": true, "Pragma": true,
 }
 

@@ -16,11 +16,12 @@ type recording struct {
 	begun time.Time
 	keep  time.Duration // as the configuration has it
 	head  bool          // the call is a HEAD: its answer has no body, whatever it says
+	owner string        // see Settings.Owner
 
 	resp   *http.Response // nil: the copy is of no use
 	header http.Header    // as it came: on the way it is written to
-	body   bytes.Buffer
-	held   int64 // bytes that the store counts for it; under its lock
+	body   []byte
+	held   int64 // bytes that the store counts for it: the capacity of body; under its lock
 }
 
 // copy begins to copy the body of an answer, and reports whether it is one to keep.
@@ -49,19 +50,23 @@ func (r *recording) take(p []byte) {
 	if r.resp == nil || len(p) == 0 {
 		return
 	}
-	if r.body.Len()+len(p) > MaxBody {
+	if len(r.body)+len(p) > MaxBody {
 		r.store.superseded(r.at) // by one that is too long
-	} else if r.store.hold(r, int64(len(p))) {
-		r.body.Write(p)
+		r.give()
 		return
 	}
-	r.give()
+	grown := append(r.body, p...)
+	if more := cap(grown) - cap(r.body); more > 0 && !r.store.hold(r, int64(more)) {
+		r.give()
+		return
+	}
+	r.body = grown
 }
 
 // give ends the copy, whose body goes on.
 func (r *recording) give() {
 	r.store.end(r, nil)
-	r.resp, r.body = nil, bytes.Buffer{}
+	r.resp, r.body = nil, nil
 }
 
 // answer is the whole answer; nil: it is none.
@@ -69,16 +74,16 @@ func (r *recording) answer() *answer {
 	if r.resp == nil || len(r.resp.Trailer) > 0 {
 		return nil
 	}
-	length := int64(r.body.Len())
+	length := int64(len(r.body))
 	if r.head {
 		length = r.resp.ContentLength
 	} else if r.resp.ContentLength >= 0 && r.resp.ContentLength != length {
 		return nil
 	}
 	return &answer{
-		place: r.at, made: madeAt(r.begun, r.header), good: fresh(r.header, directivesOf(r.header)), limit: allowed(r.header, r.keep),
-		status: r.resp.StatusCode, header: r.header, body: bytes.Clone(r.body.Bytes()), length: length,
-		size: headerSize(r.header) + int64(r.body.Len()),
+		place: r.at, owner: r.owner, made: madeAt(r.begun, r.header), good: fresh(r.header, directivesOf(r.header)), limit: allowed(r.header, r.keep),
+		status: r.resp.StatusCode, header: r.header, body: bytes.Clone(r.body), length: length,
+		size: headerSize(r.header) + int64(len(r.body)),
 	}
 }
 

@@ -59,6 +59,7 @@ type rig struct {
 	*policytest.Upstream
 	store *stale.Store
 	rt    http.RoundTripper
+	owner string   // of the credential, whatever its name is
 	given []string // "status 503 after 1m0s"
 }
 
@@ -72,6 +73,7 @@ func newRig(t *testing.T, keep time.Duration, steps ...policytest.Step) *rig {
 func (r *rig) stage(keep time.Duration) http.RoundTripper {
 	return stale.New(stale.Settings{
 		Keep: keep, Judge: judge,
+		Owner: func(context.Context) string { return r.owner },
 		OnGive: func(_ context.Context, f stale.Failure, age time.Duration) {
 			r.given = append(r.given, fmt.Sprintf("%s after %v", f.Reason, age))
 		},

@@ -16,7 +16,6 @@ const (
 	Unrelated Outcome = iota // it says nothing of it
 	Good                     // an answer, also one that there is nothing
 	Denied                   // not this for the credential, or not any more
-	Revoked                  // there is no such credential any more, or another one by its name
 	Failed                   // the upstream did not answer, or not to what was asked
 )
 
@@ -35,6 +34,9 @@ type Settings struct {
 	Keep time.Duration
 	// Judge says what the end of a call means: the Failure counts if it Failed.
 	Judge func(req *http.Request, resp *http.Response, err error) (Outcome, Failure)
+	// Owner marks whose credential the latest request of a call carried, as its context
+	// tells: by the same name there may be another account's next time. nil: there is none.
+	Owner func(ctx context.Context) string
 	// OnGive is told of an old answer that is given, and how old it is. It must not block.
 	OnGive func(ctx context.Context, f Failure, age time.Duration)
 }
@@ -79,13 +81,12 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	outcome, failure := t.set.Judge(req, resp, err)
 	switch outcome {
 	case Good:
+		r.owner = t.owner(req)
 		if copied = r.copy(resp); !copied && supersedes(resp.StatusCode) {
 			t.store.superseded(at)
 		}
 	case Denied:
 		t.store.superseded(at)
-	case Revoked:
-		t.store.Forget(func(of string) bool { return of == credential })
 	case Failed:
 		if old := t.old(req, at, failure); old != nil {
 			if resp != nil {
@@ -95,6 +96,14 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	return resp, err
+}
+
+// owner is whose credential the request of a call carried, after it was sent.
+func (t *transport) owner(req *http.Request) string {
+	if t.set.Owner == nil {
+		return ""
+	}
+	return t.set.Owner(req.Context())
 }
 
 // concerns reports whether the answer to a request may be kept, and given again.
@@ -129,10 +138,10 @@ func changes(method string) bool {
 // old is what is given in place of a failure; nil: there is nothing.
 func (t *transport) old(req *http.Request, at place, f Failure) *http.Response {
 	kept := t.store.find(at)
-	if kept == nil {
+	if kept == nil || kept.owner != t.owner(req) {
 		return nil
 	}
-	age := max(time.Since(kept.made), 0)
+	age := kept.age(time.Now())
 	if limit := accepted(req.Header, min(t.set.Keep, kept.limit)); limit <= 0 || age > limit {
 		return nil
 	}

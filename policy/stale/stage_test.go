@@ -188,6 +188,10 @@ func TestOnlyTheSameRequestGetsAnEarlierAnswer(t *testing.T) {
 		{"another caller's own credential", target, []string{"Accept: text/plain", "Authorization: theirs"}, false},
 		{"another caller's own credential, wherever it is", target, []string{"Accept: text/plain", "Authorization: mine", "X-Shop-Token: theirs"}, false},
 		{"another credential of ours", target, append([]string{"Credential: acme"}, same...), false},
+		{"another tenant, by the context that is passed along", target, append([]string{"Baggage: tenant=theirs"}, same...), false},
+		{"another trace, in the same field", target, append([]string{"Baggage: sentry-trace_id=2 , sentry-sampled=true;p"}, same...), true},
+		{"only if it is still another one", target, append([]string{`If-Match: "2"`}, same...), false},
+		{"only if it has not changed since", target, append([]string{"If-Unmodified-Since: Sat, 01 Jan 2000 00:00:00 GMT"}, same...), false},
 		{"a part", target, append([]string{"Range: bytes=0-1"}, same...), false},
 		{"an upgrade", target, append([]string{"Upgrade: websocket"}, same...), false},
 	} {
@@ -315,6 +319,19 @@ func TestForgottenCredentialHasNothing(t *testing.T) {
 	r.store.Forget(func(credential string) bool { return credential == "api.test acme" })
 	r.gives(r.get("Credential: acme"), "")
 	r.gives(r.get("Credential: other"), "old")
+}
+
+// The credential by one name may be another account's, from one call to the next.
+func TestAnswerIsGivenToItsOwnerOnly(t *testing.T) {
+	r := newRig(t, minutes, good("of one"), failed, good("of two"), failed, failed)
+	r.owner = "one"
+	r.get()
+	r.owner = "two"
+	r.gives(r.get(), "")
+	r.get()
+	r.gives(r.get(), "of two")
+	r.owner = "one"
+	r.gives(r.get(), "")
 }
 
 // What came of an earlier answer must not come of the one that is given: a caller writes

@@ -31,7 +31,7 @@ func (s *Store) Usage() Usage {
 	now := time.Now()
 	for e := s.order.Front(); e != nil; {
 		next := e.Next()
-		if a := e.Value.(*answer); now.Sub(a.made) > a.limit {
+		if a := e.Value.(*answer); a.age(now) > a.limit {
 			s.remove(e)
 		}
 		e = next

@@ -62,6 +62,28 @@ func TestCopiesUnderWayCountAsMemory(t *testing.T) {
 	r.empty()
 }
 
+// A body that comes in pieces is copied into memory that grows ahead of it. What is counted
+// is that memory, which was up to twice what had come.
+func TestMemoryAheadOfABodyCounts(t *testing.T) {
+	const come = stale.MaxBody/2 + 1
+	r := newRig(t, minutes, policytest.Step{Body: strings.Repeat("x", stale.MaxBody)})
+	resp, err := r.rt.RoundTrip(policytest.NewRequest(t, "GET", target, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	piece := make([]byte, 1)
+	for range come {
+		if _, err := io.ReadFull(resp.Body, piece); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if held := r.store.Usage().Bytes; held <= come || held > come+come/2 {
+		t.Errorf("%d bytes are held for the %d that have come", held, come)
+	}
+	_ = resp.Body.Close()
+	r.empty()
+}
+
 func TestWhatIsTooOldIsNotHeld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, minutes, good("old"))
@@ -76,7 +98,8 @@ func TestWhatIsTooOldIsNotHeld(t *testing.T) {
 }
 
 // Whatever is asked and answered in whatever order: an old answer goes to the credential
-// that got it, to the URL that it is of, and is never older than it may be.
+// that got it, while it is the same account's, to the URL that it is of, and is never older
+// than it may be.
 func TestOldAnswersAreTheOwnAndNotTooOld(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		var failed any
@@ -93,11 +116,13 @@ func TestOldAnswersAreTheOwnAndNotTooOld(t *testing.T) {
 func checkOldAnswers(t *rapid.T) {
 	keep := time.Duration(rapid.IntRange(1, 20).Draw(t, "keep")) * time.Second
 	upstream := &labelling{}
-	rt := stale.New(stale.Settings{Keep: keep, Judge: judge}, new(stale.Store)).
+	owner := func(context.Context) string { return upstream.account }
+	rt := stale.New(stale.Settings{Keep: keep, Judge: judge, Owner: owner}, new(stale.Store)).
 		Wrap(func(req *http.Request) string { return req.URL.Host + " " + req.Header.Get("Credential") })(upstream)
 	for range rapid.IntRange(1, 60).Draw(t, "calls") {
 		upstream.status = rapid.SampledFrom([]int{200, 200, 503, 503, 404, 429}).Draw(t, "status")
 		who := rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "credential")
+		upstream.account = rapid.SampledFrom([]string{"", "one", "two"}).Draw(t, "account")
 		url := rapid.SampledFrom([]string{"https://api.test/1", "https://api.test/2"}).Draw(t, "url")
 		req, _ := http.NewRequestWithContext(context.Background(), rapid.SampledFrom([]string{"GET", "GET", "GET", "PUT"}).Draw(t, "method"), url, http.NoBody)
 		req.Header.Set("Credential", who)
@@ -105,7 +130,7 @@ func checkOldAnswers(t *rapid.T) {
 		if a.Header.Get("Cache-Status") != "" {
 			label, made, _ := strings.Cut(a.Body, "@")
 			at, err := time.Parse(time.RFC3339Nano, made)
-			if err != nil || label != who+" "+url || time.Since(at) > keep {
+			if err != nil || label != upstream.account+" "+who+" "+url || time.Since(at) > keep {
 				t.Fatalf("%s got %q for %s at %v, of which %v are allowed", who, a.Body, url, time.Now(), keep)
 			}
 		}
@@ -114,10 +139,13 @@ func checkOldAnswers(t *rapid.T) {
 }
 
 // labelling answers with who asked for what, and when.
-type labelling struct{ status int }
+type labelling struct {
+	status  int
+	account string
+}
 
 func (l *labelling) RoundTrip(req *http.Request) (*http.Response, error) {
-	body := fmt.Sprintf("%s %s@%s", req.Header.Get("Credential"), req.URL, time.Now().Format(time.RFC3339Nano))
+	body := fmt.Sprintf("%s %s %s@%s", l.account, req.Header.Get("Credential"), req.URL, time.Now().Format(time.RFC3339Nano))
 	return &http.Response{StatusCode: l.status, Header: http.Header{}, ContentLength: int64(len(body)),
 		Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
 }

@@ -4,7 +4,9 @@
 //
 //	GET  /             the page
 //	GET  /api/status   the state of the upstreams
-//	GET  /api/calls    the latest calls, newest first
+//	GET  /api/calls    ?filter=: the latest calls, newest first
+//	GET  /api/events   ?filter=&only=: the state, and calls as they end: server-sent events
+//	GET  /api/plan     what the configuration says of the upstreams
 //	GET  /api/explain  ?method=&url=&connection=: what would happen to such a call now
 //	     /api/connections and below: the connections of upstreams, see package handover
 //	POST /api/circuit/open   ?upstream=&key=&for=: open circuits, of all keys and without an end by default
@@ -17,6 +19,10 @@
 // Every error is an application/problem+json (RFC 9457).
 //
 // # What the page reads
+//
+// The events "status", with what /api/status has, when it is another than before and once
+// a second at most, and "calls", an object with "calls", the oldest first, and "lost", how
+// many there was no time for. With only=calls or only=status just these.
 //
 // /api/status is a list of upstreams, or an object that has it as "upstreams"
 // and may have beside it "listen" (upstream → address, "" being the main port),
@@ -41,6 +47,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 )
 
 // Settings are the views that the handler shows. A nil function or handler
@@ -53,8 +60,14 @@ type Settings struct {
 	Hosts []string
 	// Status is the state of the upstreams, as the package doc has it.
 	Status func() any
-	// Calls lists the latest calls, newest first.
-	Calls func() any
+	// Calls lists the latest calls that a filter takes, newest first. Its error, shown to
+	// the user, is of the filter.
+	Calls func(filter string) (any, error)
+	// Follow hands on the calls that a filter takes as they end. Its error, shown to the
+	// user, is of the filter. It needs Status.
+	Follow func(filter string) (Follower, error)
+	// Plan is what the configuration says of each upstream.
+	Plan func() any
 	// Explain says what would happen to a call, connection being the one that it names
 	// ("": none). Its error is shown to the user.
 	Explain func(ctx context.Context, method, url, connection string) (any, error)
@@ -84,9 +97,10 @@ type route struct {
 }
 
 type handler struct {
-	settings Settings
-	routes   map[string]route // path → route
-	foreign  *http.CrossOriginProtection
+	settings  Settings
+	routes    map[string]route // path → route
+	foreign   *http.CrossOriginProtection
+	followers atomic.Int32 // of the events, now
 }
 
 //go:embed page
@@ -98,6 +112,11 @@ var pageFiles = []struct{ path, file, kind string }{
 	{"/", "page/index.html", "text/html; charset=utf-8"},
 	{"/style.css", "page/style.css", "text/css; charset=utf-8"},
 	{"/app.js", "page/app.js", "text/javascript; charset=utf-8"},
+	{"/live.js", "page/live.js", "text/javascript; charset=utf-8"},
+	{"/act.js", "page/act.js", "text/javascript; charset=utf-8"},
+	{"/alerts.js", "page/alerts.js", "text/javascript; charset=utf-8"},
+	{"/setup.js", "page/setup.js", "text/javascript; charset=utf-8"},
+	{"/chart.js", "page/chart.js", "text/javascript; charset=utf-8"},
 	{"/calls.js", "page/calls.js", "text/javascript; charset=utf-8"},
 	{"/upstreams.js", "page/upstreams.js", "text/javascript; charset=utf-8"},
 	{"/dom.js", "page/dom.js", "text/javascript; charset=utf-8"},
@@ -121,7 +140,13 @@ func New(s Settings) http.Handler {
 		h.routes["/api/status"] = route{method: http.MethodGet, handle: show(s.Status)}
 	}
 	if s.Calls != nil {
-		h.routes["/api/calls"] = route{method: http.MethodGet, handle: show(s.Calls)}
+		h.routes["/api/calls"] = route{method: http.MethodGet, handle: h.calls}
+	}
+	if s.Status != nil && s.Follow != nil {
+		h.routes["/api/events"] = route{method: http.MethodGet, handle: h.events}
+	}
+	if s.Plan != nil {
+		h.routes["/api/plan"] = route{method: http.MethodGet, handle: show(s.Plan)}
 	}
 	if s.Explain != nil {
 		h.routes["/api/explain"] = route{method: http.MethodGet, handle: h.explain}
@@ -189,6 +214,15 @@ func (h *handler) ready(w http.ResponseWriter, _ *http.Request) {
 // show serves what a view returns.
 func show(view func() any) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { Answer(w, http.StatusOK, view()) }
+}
+
+func (h *handler) calls(w http.ResponseWriter, r *http.Request) {
+	calls, err := h.settings.Calls(r.URL.Query().Get("filter"))
+	if err != nil {
+		Fail(w, http.StatusBadRequest, "malformed-request", "filter: "+err.Error())
+		return
+	}
+	Answer(w, http.StatusOK, calls)
 }
 
 func (h *handler) explain(w http.ResponseWriter, r *http.Request) {

@@ -20,7 +20,13 @@ func whole() admin.Settings {
 	return admin.Settings{
 		Version: "1.2.3",
 		Status:  func() any { return []map[string]any{{"name": "crm"}} },
-		Calls:   func() any { return []map[string]any{{"trace_id": "abc"}} },
+		Calls: func(filter string) (any, error) {
+			if filter == ">5" {
+				return nil, errors.New(`">5": must be > and a duration`)
+			}
+			return []map[string]any{{"trace_id": "abc" + filter}}, nil
+		},
+		Plan: func() any { return []map[string]any{{"chain": "limit"}} },
 		Explain: func(_ context.Context, method, url, _ string) (any, error) {
 			if url == "nonsense" {
 				return nil, errors.New(`no upstream has the host of "nonsense"`)
@@ -65,10 +71,13 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/", 200, "text/html; charset=utf-8", "<title>Outrider</title>"},
 		{"HEAD", "/", 200, "text/html; charset=utf-8", ""},
 		{"GET", "/style.css", 200, "text/css; charset=utf-8", "prefers-color-scheme"},
-		{"GET", "/app.js", 200, "text/javascript; charset=utf-8", "/api/status"},
+		{"GET", "/app.js", 200, "text/javascript; charset=utf-8", "./live.js"},
 		{"GET", "/icon.svg", 200, "image/svg+xml", "<svg"},
 		{"GET", "/api/status", 200, "application/json", `[{"name":"crm"}]`},
 		{"GET", "/api/calls", 200, "application/json", `[{"trace_id":"abc"}]`},
+		{"GET", "/api/calls?filter=5xx", 200, "application/json", `[{"trace_id":"abc5xx"}]`},
+		{"GET", "/api/calls?filter=%3E5", 400, "application/problem+json", `filter: \"\u003e5\": must be \u003e and a duration`},
+		{"GET", "/api/plan", 200, "application/json", `[{"chain":"limit"}]`},
 		{"GET", "/api/explain?method=post&url=https://x.test/a%3Fb=c", 200, "application/json", `{"method":"POST","url":"https://x.test/a?b=c"}`},
 		{"GET", "/api/explain?url=https://x.test/", 200, "application/json", `"method":"GET"`},
 		{"GET", "/api/explain", 400, "application/problem+json", "urn:outrider:problem:malformed-request"},
@@ -175,7 +184,7 @@ func TestPageNeedsNothingThatThePolicyForbids(t *testing.T) {
 			}
 		}
 	}
-	if len(seen) != 7 {
+	if len(seen) != 12 {
 		t.Errorf("the page consists of %v", seen)
 	}
 }

@@ -40,7 +40,9 @@ func (s *sidecar) serveAdmin(listener net.Listener) {
 	handler := admin.New(admin.Settings{
 		Version: version(),
 		Status:  func() any { return s.status() },
-		Calls:   func() any { return s.telemetry.Recent() },
+		Calls:   s.calls,
+		Follow:  s.follower,
+		Plan:    func() any { return plans(s.live.Load(), s.wayText) },
 		Explain: func(ctx context.Context, method, url, connection string) (any, error) {
 			return s.live.Load().Explain(ctx, method, url, connection)
 		},
@@ -93,30 +95,75 @@ func hostOnly(address string) string {
 
 // statusView is what status, the page and the health check see.
 type statusView struct {
-	Version   string                  `json:"version"`
-	Ready     bool                    `json:"ready"`
-	Listen    map[string]string       `json:"listen"` // upstream → address; "" is the main port
-	Upstreams []policy.UpstreamStatus `json:"upstreams"`
-	Capture   proxy.CaptureStatus     `json:"capture"`
-	Authority string                  `json:"authority,omitempty"`      // the local certificate authority, once there is one
-	Store     string                  `json:"store,omitempty"`          // of tokens, once something is kept
-	Warnings  []string                `json:"warnings,omitempty"`       // what of it should not stay as it is
-	Alerts    []alert.Alert           `json:"alerts,omitempty"`         // what lasts, the newest first
-	Lost      []telemetry.Loss        `json:"telemetry_lost,omitempty"` // what could not be exported
-	Reload    *proxy.ReloadStatus     `json:"reload,omitempty"`
-	Config    string                  `json:"config"`
-	StateDir  string                  `json:"state_dir,omitempty"`
+	Version   string                       `json:"version"`
+	Ready     bool                         `json:"ready"`
+	Listen    map[string]string            `json:"listen"` // upstream → address; "" is the main port
+	Upstreams []policy.UpstreamStatus      `json:"upstreams"`
+	Traffic   map[string]telemetry.Traffic `json:"traffic"` // upstream → what its calls of late came to
+	Capture   proxy.CaptureStatus          `json:"capture"`
+	Authority string                       `json:"authority,omitempty"`      // the local certificate authority, once there is one
+	Store     string                       `json:"store,omitempty"`          // of tokens, once something is kept
+	Warnings  []string                     `json:"warnings,omitempty"`       // what of it should not stay as it is
+	Alerts    []alert.Alert                `json:"alerts,omitempty"`         // what lasts, the newest first
+	Lost      []telemetry.Loss             `json:"telemetry_lost,omitempty"` // what could not be exported
+	Reload    *proxy.ReloadStatus          `json:"reload,omitempty"`
+	Config    string                       `json:"config"`
+	Started   time.Time                    `json:"started"`
+	TraceURL  string                       `json:"trace_url,omitempty"` // where a trace can be looked at, with {trace_id} in it
+	StateDir  string                       `json:"state_dir,omitempty"`
 	// ForCommand says that it was started by exec, and ends with its command.
 	ForCommand bool `json:"for_command,omitempty"`
 }
 
 func (s *sidecar) status() statusView {
+	upstreams := s.states()
 	return statusView{
 		Version: version(), Ready: !s.draining.Load(), Listen: s.addresses,
-		Upstreams: s.states(), Reload: s.reloader.Status(), Config: s.reloader.Path,
+		Upstreams: upstreams, Traffic: s.traffic(upstreams), Reload: s.reloader.Status(), Config: s.reloader.Path,
 		Capture: s.server.Capture(), Authority: s.authority(), Store: s.storage.text(), Warnings: s.storage.warnings(), StateDir: s.stateDir(),
+		Started: s.started, TraceURL: s.live.Load().File.Telemetry.TraceURL,
 		ForCommand: s.forCommand.Load(), Alerts: s.alarms.book.Active(), Lost: s.telemetry.Losses(),
 	}
+}
+
+// calls lists the latest that a filter takes.
+func (s *sidecar) calls(filter string) (any, error) {
+	f, err := telemetry.ParseFilter(filter)
+	if err != nil {
+		return nil, err
+	}
+	return s.telemetry.Recent(f), nil
+}
+
+// follower follows the calls that a filter takes.
+func (s *sidecar) follower(filter string) (admin.Follower, error) {
+	f, err := telemetry.ParseFilter(filter)
+	if err != nil {
+		return nil, err
+	}
+	return follower{s.telemetry.Follow(f)}, nil
+}
+
+// follower is a telemetry.Follower, as the page wants it.
+type follower struct{ *telemetry.Follower }
+
+// callsAtATime is how many calls one event has at most: as many as somebody may read.
+const callsAtATime = 500
+
+// Next gives the calls as what they are written as.
+func (f follower) Next(ctx context.Context) (calls any, lost uint64, err error) {
+	return f.Follower.Next(ctx, callsAtATime)
+}
+
+// traffic is what calls of late came to, of each upstream that had one.
+func (s *sidecar) traffic(upstreams []policy.UpstreamStatus) map[string]telemetry.Traffic {
+	all := make(map[string]telemetry.Traffic)
+	for _, u := range upstreams {
+		if t, ok := s.telemetry.Traffic(u.Name); ok {
+			all[u.Name] = t
+		}
+	}
+	return all
 }
 
 // stateDir is where our authority is, for those who have to trust it; "" where

@@ -144,7 +144,7 @@ func about(set, before *policy.Set) func(subject string) bool {
 			credential = "default"
 		}
 		u, there := set.ByName(upstream)
-		if strings.HasPrefix(credential, lowMark) {
+		if strings.HasPrefix(credential, lowMark) || strings.HasPrefix(credential, circuitMark) {
 			return there // the next look says whether it is over
 		}
 		if key, quota := strings.CutPrefix(credential, quotaMark); quota {

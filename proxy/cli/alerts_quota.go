@@ -18,53 +18,22 @@ const (
 	// lowAhead is how far away its reset is at least. One that is nearer is waited for, which
 	// is what pacing is for, and nobody has to act.
 	lowAhead = 10 * time.Minute
-	// lookout is how often the quotas are looked at.
-	lookout = 10 * time.Second
 )
 
 // lowMark is in the subject of an alert about a quota that is low.
 const lowMark = "low:"
 
-// A quotaWatch looks at the quotas that are learned, and tells of those that are low, once
+// A quotaLook looks at the quotas that are learned, and tells of those that are low, once
 // until they are back.
-type quotaWatch struct {
-	states func() []policy.UpstreamStatus
-	book   *alert.Book
-	low    map[string]bool // subjects that were told; the goroutine's own
-
-	ending chan struct{}
-	ended  chan struct{} // closed when the goroutine has ended
-}
-
-func watchQuotas(states func() []policy.UpstreamStatus, book *alert.Book) *quotaWatch {
-	w := &quotaWatch{states: states, book: book, ending: make(chan struct{}), ended: make(chan struct{})}
-	go w.run()
-	return w
-}
-
-func (w *quotaWatch) run() {
-	defer close(w.ended)
-	ticks := time.NewTicker(lookout)
-	defer ticks.Stop()
-	for {
-		select {
-		case <-ticks.C:
-			w.look(time.Now())
-		case <-w.ending:
-			return
-		}
-	}
-}
-
-func (w *quotaWatch) close() {
-	close(w.ending)
-	<-w.ended
+type quotaLook struct {
+	book *alert.Book
+	low  map[string]bool // subjects that were told
 }
 
 // look raises what is low now, and ends what is not any more.
-func (w *quotaWatch) look(now time.Time) {
+func (w *quotaLook) look(upstreams []policy.UpstreamStatus, now time.Time) {
 	low := make(map[string]bool)
-	for _, up := range w.states() {
+	for _, up := range upstreams {
 		for _, q := range up.Quotas {
 			subject := up.Name + "/" + lowMark + q.Key + " " + q.Bucket
 			if !isLow(q, now, w.low[subject]) {

@@ -33,7 +33,7 @@ func TestLowQuotaIsTheAlertOfItsWindow(t *testing.T) {
 			return policy.QuotaStatus{Key: "api.test", Bucket: name, Limit: "learned", Utilization: &used,
 				Learned: &policy.LearnedStatus{Limit: of, Remaining: left, Reset: &reset, Shape: "window"}}
 		}
-		watch := watchQuotas(func() []policy.UpstreamStatus {
+		watch := startWatch(func() []policy.UpstreamStatus {
 			mu.Lock()
 			defer mu.Unlock()
 			return []policy.UpstreamStatus{{Name: "github", Quotas: []policy.QuotaStatus{
@@ -41,7 +41,7 @@ func TestLowQuotaIsTheAlertOfItsWindow(t *testing.T) {
 				bucket("core", left, of, reset), bucket("search", 0, 30, time.Now().Add(time.Minute)),
 				{Key: "api.test", Bucket: "slots", Limit: "learned", Slots: 4},
 			}}}
-		}, book)
+		}, &quotaLook{book: book})
 		defer watch.close()
 		expect := func(want ...string) {
 			t.Helper()
@@ -79,9 +79,9 @@ func TestLowQuotaIsTheAlertOfItsWindow(t *testing.T) {
 }
 
 // A reload must not say that it is over.
-func TestLowQuotaOutlivesAReload(t *testing.T) {
+func TestLookedAtTroubleOutlivesAReload(t *testing.T) {
 	r := launch(t, "[upstream.crm]\nurl = \"http://127.0.0.1:1\"\n")
-	for _, subject := range []string{"crm/low:api.test core", "gone/low:api.test core"} {
+	for _, subject := range []string{"crm/low:api.test core", "gone/low:api.test core", "crm/circuit:api.test", "gone/circuit:api.test"} {
 		if got, want := about(r.live.Load(), nil)(subject), subject[:3] == "crm"; got != want {
 			t.Errorf("%s is kept: %t, want %t", subject, got, want)
 		}

@@ -126,7 +126,7 @@ func repeatText(r config.Retry) string {
 	text := "GET, HEAD, OPTIONS, PUT, DELETE"
 	switch {
 	case r.MintKey:
-		text += "; POST and PATCH, under " + r.IdempotencyHeader + ", which is added where it is missing"
+		text += "; POST and PATCH, under " + r.IdempotencyHeader + ", which is added where it is missing (a client's own retry without it gets another)"
 	case r.IdempotencyHeader != "":
 		text += "; POST and PATCH that carry " + r.IdempotencyHeader
 	}
@@ -151,6 +151,9 @@ func circuitText(c config.Circuit) string {
 	text := fmt.Sprintf("opens at %s failures or %s slower than %s, of at least %d in %s, or %d failures or %d refused connections in a row; for %s to %s",
 		config.Ratio(c.FailureRatio), config.Ratio(c.SlowRatio), config.Duration(c.Slow), c.MinCalls, config.Duration(c.Window),
 		c.FailureRun, c.Consecutive, config.Duration(c.Open), config.Duration(c.OpenMax))
+	if c.Overdue > 0 {
+		text += fmt.Sprintf("; no answer for %s, and for twice as long as others took, is a failure until it comes", config.Duration(c.Overdue))
+	}
 	if c.Ramp > 0 {
 		text += fmt.Sprintf("; calls come back over %s", config.Duration(c.Ramp))
 	}

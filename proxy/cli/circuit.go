@@ -123,7 +123,11 @@ func circuitState(c policy.CircuitStatus) string {
 	case c.Share > 0:
 		return fmt.Sprintf("closed by a probe, %.0f%% of the calls pass so far", 100*c.Share)
 	}
-	return c.State + until(" for ", c.Until)
+	state := c.State + until(" for ", c.Until)
+	if c.Refused > 0 {
+		state += ", " + count(c.Refused, "call") + " refused so far"
+	}
+	return state
 }
 
 // circuitUrgency has first what keeps most calls back.

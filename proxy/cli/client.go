@@ -64,8 +64,19 @@ func (c *commands) adminWay() (adminWay, error) {
 	}}, nil
 }
 
-// send gives what is answered. An answer that is no success is an error, in its words.
+// send gives what is answered, to its end.
 func (way adminWay) send(ctx context.Context, q question) ([]byte, error) {
+	resp, err := way.open(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	return io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+}
+
+// open asks, and leaves what is answered to be read. An answer that is no success is an
+// error, in its words.
+func (way adminWay) open(ctx context.Context, q question) (*http.Response, error) {
 	where := url.URL{Scheme: "http", Host: hostOfAdmin(way.address), Path: q.path, RawQuery: q.query.Encode()}
 	req, err := http.NewRequestWithContext(ctx, q.method, where.String(), bytes.NewReader(q.body))
 	if err != nil {
@@ -84,17 +95,17 @@ func (way adminWay) send(ctx context.Context, q question) ([]byte, error) {
 		}
 		return nil, fmt.Errorf("no Outrider answers at %s (start it with outrider run, or name its admin address with --admin): %w", way.address, err)
 	}
+	if resp.StatusCode/100 == 2 {
+		return resp, nil
+	}
 	defer func() { _ = resp.Body.Close() }()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+	data, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode/100 != 2 {
-		var problem struct{ Title, Detail string }
-		_ = json.Unmarshal(data, &problem)
-		return nil, fmt.Errorf("%s answered %s: %s %s", way.address, resp.Status, problem.Title, problem.Detail)
-	}
-	return data, nil
+	var problem struct{ Title, Detail string }
+	_ = json.Unmarshal(data, &problem)
+	return nil, fmt.Errorf("%s answered %s: %s %s", way.address, resp.Status, problem.Title, problem.Detail)
 }
 
 // hostOfAdmin is the Host of a question; a socket has none, and is local.

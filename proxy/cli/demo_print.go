@@ -4,60 +4,25 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 	"time"
-
-	"golang.org/x/term"
 )
 
 // A demoPrinter prints for people: with colour and a moving line on a terminal,
 // and plain lines elsewhere.
 type demoPrinter struct {
+	paint
 	w      io.Writer
 	moving bool // a line may be written again
-	colour bool
 }
 
 func newDemoPrinter(w io.Writer) *demoPrinter {
 	moving := isTerminal(w) && os.Getenv("TERM") != "dumb" && terminalWidth(w) >= demoWidth
-	return &demoPrinter{
-		w: w, moving: moving,
-		// https://no-color.org; old consoles of Windows would show the codes.
-		colour: isTerminal(w) && os.Getenv("TERM") != "dumb" && os.Getenv("NO_COLOR") == "" && runtime.GOOS != "windows",
-	}
+	return &demoPrinter{w: w, moving: moving, paint: paintFor(w)}
 }
 
 // demoWidth is what our lines fit into.
 const demoWidth = 80
-
-func terminalWidth(w io.Writer) int {
-	width, _, err := term.GetSize(int(w.(*os.File).Fd()))
-	if err != nil {
-		return 0
-	}
-	return width
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-// Styles, as parameters of SGR (ECMA-48 section 8.3.117).
-const (
-	styleBold  = "1"
-	styleFaint = "2"
-	styleBad   = "31"
-	styleGood  = "32"
-)
-
-func (p *demoPrinter) style(style, text string) string {
-	if !p.colour || text == "" {
-		return text
-	}
-	return "\x1b[" + style + "m" + text + "\x1b[0m"
-}
 
 func (p *demoPrinter) line(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
 

@@ -62,9 +62,9 @@ func (s *demoStage) play(ctx context.Context, scene demoScene, gauges demoGauges
 	if ctx.Err() != nil {
 		return result, errors.New("interrupted")
 	}
-	for _, r := range s.sidecar.telemetry.Recent() {
+	for _, r := range s.sidecar.telemetry.Recent(telemetry.Filter{}) {
 		if r.Upstream == scene.name {
-			result.records = append(result.records, r)
+			result.records = append(result.records, *r)
 		}
 	}
 	return result, errors.Join(errs[:]...)

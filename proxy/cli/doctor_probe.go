@@ -167,10 +167,10 @@ func (w *ward) seen(label string) []telemetry.Record {
 	deadline := time.Now().Add(settleRecords)
 	for {
 		var records []telemetry.Record
-		for _, r := range w.sidecar.telemetry.Recent() {
+		for _, r := range w.sidecar.telemetry.Recent(telemetry.Filter{}) {
 			call := strings.HasPrefix(r.Path+"/", "/echo/"+label+"/")
 			if call || strings.HasPrefix(r.Host, label+"."+doctorDomain) {
-				records = append(records, r)
+				records = append(records, *r)
 			}
 		}
 		if len(records) > 0 || time.Now().After(deadline) {

@@ -59,11 +59,25 @@ hedge = true
 	if told != arrived {
 		t.Errorf("the answers tell of %d requests, and %d arrived", told, arrived)
 	}
-	if spans := len(collector.kind(tracepb.Span_SPAN_KIND_CLIENT)); spans != arrived {
-		t.Errorf("%d CLIENT spans, and %d requests arrived", spans, arrived)
+	spans := collector.kind(tracepb.Span_SPAN_KIND_CLIENT)
+	if len(spans) != arrived {
+		t.Errorf("%d CLIENT spans, and %d requests arrived", len(spans), arrived)
 	}
-	if more := arrived - calls; more < 1 || more > calls/20 {
+	more := arrived - calls
+	if more < 1 || more > calls/20 {
 		t.Errorf("%d second requests for %d calls", more, calls)
+	}
+	lost := 0
+	for _, span := range spans {
+		if span.GetStatus().GetCode() == tracepb.Status_STATUS_CODE_ERROR {
+			t.Errorf("an error where all was well: %v", span)
+		}
+		if attribute(span.GetAttributes(), "outrider.lost") != "" {
+			lost++
+		}
+	}
+	if lost != more {
+		t.Errorf("%d requests have lost, beside %d second ones", lost, more)
 	}
 	if !strings.Contains(metrics, `outrider_hedges_total{result="won",upstream="api"}`) {
 		t.Errorf("no second request has won:\n%s", metrics)

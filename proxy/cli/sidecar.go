@@ -32,13 +32,14 @@ type sidecar struct {
 	own       []netip.AddrPort  // what we listen on, so that no call comes back to us
 	addresses map[string]string // upstream → address of its port; "" is the main port
 	adminAt   string
+	started   time.Time
 	draining  atomic.Bool
 
 	forCommand atomic.Bool // started by exec
 
 	storage *storage     // of tokens, and of how far quotas are spent
 	quotas  *quotaKeeper // which has the latter survive a restart
-	watch   *quotaWatch
+	watch   *watch
 }
 
 // start brings a sidecar up: it answers when start returns.
@@ -53,7 +54,7 @@ func start(ctx context.Context, path string, data []byte, file *config.File, log
 // prepare makes a sidecar that can be served: its addresses are taken, and who calls
 // them waits.
 func prepare(ctx context.Context, path string, data []byte, file *config.File, log io.Writer) (*sidecar, error) {
-	s := &sidecar{file: file, secrets: newSecrets(), addresses: make(map[string]string)}
+	s := &sidecar{file: file, started: time.Now(), secrets: newSecrets(), addresses: make(map[string]string)}
 	t := file.Telemetry
 	var err error
 	s.telemetry, err = telemetry.New(ctx, telemetry.Settings{
@@ -94,7 +95,7 @@ func (s *sidecar) serve() {
 		s.server.Serve(l.Listener, l.upstream, l.listen)
 	}
 	s.serveAdmin(s.adminPort)
-	s.watch = watchQuotas(s.states, s.alarms.book)
+	s.watch = startWatch(s.states, &quotaLook{book: s.alarms.book}, &circuitLook{book: s.alarms.book})
 }
 
 // states are those of the upstreams now.

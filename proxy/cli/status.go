@@ -12,6 +12,7 @@ import (
 	"outrider/policy"
 	"outrider/policy/config"
 	"outrider/proxy/alert"
+	"outrider/proxy/telemetry"
 
 	"github.com/spf13/cobra"
 )
@@ -79,6 +80,9 @@ func printStatus(w io.Writer, view statusView) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, u := range view.Upstreams {
 		fmt.Fprintf(table, "\n%s\t%s\t%.1f retries in the budget\n", u.Name, u.URL, u.Budget)
+		if t, ok := view.Traffic[u.Name]; ok && t.Calls > 0 {
+			fmt.Fprintf(table, "  calls\t%s in %.0f s\t%s\n", count(t.Calls, "call"), max(t.Seconds, 1), trafficText(t))
+		}
 		for _, c := range u.Credentials {
 			fmt.Fprintf(table, "  credential\t%s\t%s\n", c.Name, credentialState(c))
 		}
@@ -91,6 +95,20 @@ func printStatus(w io.Writer, view statusView) {
 		}
 	}
 	_ = table.Flush()
+}
+
+// trafficText tells of the calls of the last minute.
+func trafficText(t telemetry.Traffic) string {
+	text := fmt.Sprintf("p50 %s, p95 %s, p99 %s, %d sent", roughly(t.P50MS), roughly(t.P95MS), roughly(t.P99MS), t.Attempts)
+	for _, part := range []struct {
+		n    int
+		name string
+	}{{t.Failed, "failed"}, {t.Faults, "faults met"}, {t.Throttled, "throttled"}} {
+		if part.n > 0 {
+			text += fmt.Sprintf(", %d %s", part.n, part.name)
+		}
+	}
+	return text
 }
 
 // printAlerts shows the newest of what somebody has to do something about.

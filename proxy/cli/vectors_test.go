@@ -1,121 +1,142 @@
 package cli
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
-	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/BurntSushi/toml"
-
-	"outrider/proxy/simulator"
 )
 
-// A vector is one call of policy/retry/testdata/vectors.toml, as far as a client and a
-// provider can see it.
+// A vector is one call of policy/retry/testdata/vectors.toml, through a whole sidecar.
 type vector struct {
-	Name string
+	Name, Beyond, Unplayed string
+
 	Call struct {
-		Method, Body   string
-		Header         map[string]string
-		Once, Overflow bool
-		Deadline       time.Duration
-		Off, Vouched   bool
+		Method, Body     string
+		Header           map[string]string
+		Once, Overflow   bool
+		Deadline, Leaves time.Duration
+		Off, Vouched     bool
+		Before           string
 	}
 	Settings struct {
 		Attempts          int
+		Base, Cap         string
 		Statuses          []int
 		Unprocessed       []int
 		IdempotencyHeader string `toml:"idempotency_header"`
 		MintKey           bool   `toml:"mint_key"`
 		Budget            *float64
+		Timeout, Rate     string
+		MinCalls          int `toml:"min_calls"`
+		Open, OAuth2      bool
 	}
-	Upstream []struct {
-		Status int
-		Header map[string]string
-		Error  string
-		After  time.Duration
+	Jitter   *float64
+	Upstream []vectorStep
+	Want     struct {
+		Status     int
+		Body       string
+		RetryAfter string `toml:"retry_after"`
+		Error      string
+		Attempts   int
+		Bodies     []string
+		Keys       []string
+		Echo       string
 	}
-	Want struct {
-		Starts  []string
-		Status  int
-		Keys    []string
-		Retries []string
-		GiveUp  string `toml:"give_up"`
-	}
+	Spans []string
 }
 
-// ends are the errors that the simulator can make: kind → how the call ends if it is the
-// last.
-var ends = map[string]struct {
-	kind   string
-	status int
-}{"reset": {"reset", 502}, "timeout": {"hang", 504}}
-
-// visible reports whether a vector can be played by the simulator: nothing of it is
-// inside of us, and no wait is longer than a test may take.
-func (v *vector) visible() bool {
-	if v.Call.Once || v.Call.Overflow || v.Call.Deadline > 0 {
-		return false
-	}
-	for _, step := range v.Upstream {
-		_, known := ends[step.Error]
-		_, waits := step.Header["Retry-After"]
-		_, waitsMS := step.Header["retry-after-ms"]
-		if step.Error != "" && !known || step.After > 0 || waits && step.Header["Retry-After"] != "-5" || waitsMS {
-			return false
-		}
-	}
-	return true
+// A vectorStep is what becomes of one request.
+type vectorStep struct {
+	Status int
+	Header map[string]string
+	Body   string
+	Broken bool
+	Error  string
+	After  time.Duration
 }
 
-// document is the vector's upstream, with waits too short to be noticed.
-func (v *vector) document(name, address string) string {
-	s := v.Settings
-	retry := []string{`base = "1ms"`, `cap = "2ms"`}
-	if s.Attempts > 0 {
-		retry = append(retry, fmt.Sprint("attempts = ", s.Attempts))
+func readVectors(t *testing.T) []vector {
+	t.Helper()
+	var file struct{ Vector []vector }
+	meta, err := toml.DecodeFile("../../policy/retry/testdata/vectors.toml", &file)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for key, codes := range map[string][]int{"statuses": s.Statuses, "unprocessed": s.Unprocessed} {
-		if codes != nil {
-			retry = append(retry, key+" = ["+strings.ReplaceAll(strings.Trim(fmt.Sprint(codes), "[]"), " ", ", ")+"]")
+	if unknown := meta.Undecoded(); len(unknown) > 0 || len(file.Vector) == 0 {
+		t.Fatalf("%d vectors, and unknown keys: %v", len(file.Vector), unknown)
+	}
+	return file.Vector
+}
+
+// document is the vector's upstream, with further keys → values as TOML has them, which
+// count more than its own. Nothing but its retries waits, unless the vector says so.
+func (v *vector) document(name string, more map[string]string) string {
+	s, keys := v.Settings, map[string]string{"hosts": "[]", "limit": "[]"}
+	set := func(key string, said bool, value string) {
+		if said {
+			keys[key] = value
 		}
 	}
-	if s.IdempotencyHeader != "" {
-		retry = append(retry, fmt.Sprintf("idempotency_header = %q, mint_key = %v", s.IdempotencyHeader, s.MintKey))
-	}
+	set("timeout", s.Timeout != "", strconv.Quote(s.Timeout))
+	set("limit", s.Rate != "", fmt.Sprintf("[{ rate = %q, burst = 1 }]", s.Rate))
+	set("circuit.min_calls", s.MinCalls > 0, strconv.Itoa(s.MinCalls))
+	set("replay_body", v.Call.Once || v.Call.Overflow, `"1B"`)
+	set("retry.attempts", s.Attempts > 0, strconv.Itoa(s.Attempts))
+	set("retry.base", s.Base != "", strconv.Quote(s.Base))
+	set("retry.cap", s.Cap != "", strconv.Quote(s.Cap))
+	set("retry.statuses", s.Statuses != nil, codesOf(s.Statuses))
+	set("retry.unprocessed", s.Unprocessed != nil, codesOf(s.Unprocessed))
+	set("retry.idempotency_header", s.IdempotencyHeader != "", strconv.Quote(s.IdempotencyHeader))
+	set("retry.mint_key", s.MintKey, "true")
 	if s.Budget != nil {
-		retry = append(retry, fmt.Sprint("budget = ", *s.Budget))
+		keys["retry.budget"] = fmt.Sprint(*s.Budget)
 	}
-	return fmt.Sprintf("[upstream.%s]\nurl = \"http://%s\"\nhosts = []\nlimit = []\nattempt_timeout = \"300ms\"\nretry = { %s }\n", name, address, strings.Join(retry, ", "))
+	maps.Copy(keys, more)
+	document := fmt.Sprintf("[upstream.%s]\n", name)
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		document += key + " = " + keys[key] + "\n"
+	}
+	return document
 }
 
-// request is the vector's call. Its script is in its query, and keys are its own.
-func (v *vector) request(t *testing.T, r *running, name string) *http.Request {
-	var script url.Values = make(map[string][]string)
-	for _, step := range v.Upstream {
-		do := strconv.Itoa(step.Status)
-		if step.Error != "" {
-			do = ends[step.Error].kind
-		}
-		for field, value := range step.Header {
-			do += "|" + field + ": " + value
-		}
-		script.Add("do", do)
+func codesOf(codes []int) string { return strings.ReplaceAll(fmt.Sprint(codes), " ", ", ") }
+
+// oauth2 are the keys of an upstream whose tokens come from a place, for a client of its own.
+func oauth2(tokenURL, client string) map[string]string {
+	return map[string]string{
+		"auth.type": `"oauth2"`, "auth.grant": `"client_credentials"`, "auth.token_url": strconv.Quote(tokenURL),
+		"auth.client_id": strconv.Quote(client), "auth.client_secret": `"env:VECTOR_SECRET"`,
 	}
+}
+
+// request is the vector's call. Its body says how long it is, or outgrows what is kept
+// while it is sent.
+func (v *vector) request(ctx context.Context, url string) *http.Request {
 	method := v.Call.Method
 	if method == "" {
 		method = http.MethodGet
 	}
-	req, err := http.NewRequestWithContext(t.Context(), method, r.url("/"+name+"/fault/script/"+name+"?"+script.Encode()), strings.NewReader(v.Call.Body))
-	if err != nil {
-		t.Fatal(err)
+	var body io.Reader = strings.NewReader(v.Call.Body)
+	if v.Call.Overflow {
+		body = io.MultiReader(body)
 	}
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		panic(err) // a vector that is spelled wrong
+	}
+	req.Header.Set("Outrider-Caller", "vectors") // else it is found out, which takes time
 	for field, value := range v.Call.Header {
-		req.Header.Set(field, own(name, value, field))
+		req.Header.Set(field, value)
 	}
 	if v.Call.Off {
 		req.Header.Set("Outrider-Retry", "off")
@@ -123,111 +144,111 @@ func (v *vector) request(t *testing.T, r *running, name string) *http.Request {
 	if v.Call.Vouched {
 		req.Header.Set("Outrider-Idempotent", "true")
 	}
+	if v.Call.Deadline > 0 {
+		req.Header.Set("Outrider-Timeout", v.Call.Deadline.String())
+	}
 	return req
 }
 
-// own is the value of a header: a key is that of one vector alone.
-func own(name, value, field string) string {
-	if field == "Idempotency-Key" && value != "" {
-		return name + " " + value
-	}
-	return value
+// A vectorAnswer is what the client got.
+type vectorAnswer struct {
+	status int // 0: nothing
+	header http.Header
+	body   string
+	broken bool // the body broke off
 }
 
-// TestVectorsAgainstTheSimulator plays the vectors of the retry stage through a whole
-// sidecar: what the provider counts, what the client gets, and what is told of it.
-func TestVectorsAgainstTheSimulator(t *testing.T) {
-	var file struct{ Vector []vector }
-	if _, err := toml.DecodeFile("../../policy/retry/testdata/vectors.toml", &file); err != nil {
-		t.Fatal(err)
+// calls makes the call, and before it the one that it repeats, if any. ctx ends when the
+// client leaves.
+func (v *vector) calls(ctx context.Context, t *testing.T, client *http.Client, url string) (first, answer vectorAnswer) {
+	t.Helper()
+	req := v.request(ctx, url)
+	if v.Call.Before != "" {
+		first = v.call(t, client, req)
+		req = v.request(ctx, url)
 	}
-	sim, address := simulated(t)
-	played := make(map[string]*vector) // name of its upstream → vector
-	document := ""
-	for i := range file.Vector {
-		if v := &file.Vector[i]; v.visible() {
-			name := "v" + strconv.Itoa(i)
-			played[name] = v
-			document += v.document(name, address)
-		}
+	if v.Call.Before == "echo" {
+		req.Header.Set("Idempotency-Key", first.header.Get("Idempotency-Key"))
 	}
-	if len(played) < len(file.Vector)/2 {
-		t.Fatalf("only %d of %d vectors are played", len(played), len(file.Vector))
-	}
-	r := launch(t, document)
-	answers := make(map[string]*http.Response)
-	for name, v := range played {
-		resp, err := (&http.Client{Timeout: patience}).Do(v.request(t, r, name))
-		if err != nil {
-			t.Fatalf("%s: %v", v.Name, err)
-		}
-		_ = resp.Body.Close()
-		answers[name] = resp
-	}
-	stats := sim.Stats()
-	_, metrics := r.ask("GET", "/metrics")
-	for name, v := range played {
-		v.check(t, name, answers[name], stats, metrics)
-	}
+	return first, v.call(t, client, req)
 }
 
-func (v *vector) check(t *testing.T, name string, resp *http.Response, stats simulator.Stats, metrics string) {
-	attempts := len(v.Want.Starts)
-	number, why, _ := strings.Cut(v.Want.GiveUp, ": ")
-	status := v.Want.Status
-	if status == 0 {
-		status = ends[v.Upstream[attempts-1].Error].status
-	}
-	wire := ""
-	if attempts > 1 {
-		wire = strconv.Itoa(attempts)
-	}
-	should := v.Upstream[attempts-1].Header["x-should-retry"]
-	if why == "budget" || why == "attempts" && number != "1" {
-		should = "false"
-	}
-	if sent := stats.Paths["/fault/script/"+name]; sent != int64(attempts) {
-		t.Errorf("%s: sent %d times, want %d", v.Name, sent, attempts)
-	}
-	for what, pair := range map[string][2]string{
-		"status":            {strconv.Itoa(resp.StatusCode), strconv.Itoa(status)},
-		"Outrider-Attempts": {resp.Header.Get("Outrider-Attempts"), wire},
-		"Outrider-Retry":    {resp.Header.Get("Outrider-Retry"), why},
-		"X-Should-Retry":    {resp.Header.Get("X-Should-Retry"), should},
-	} {
-		if pair[0] != pair[1] {
-			t.Errorf("%s: %s is %q, want %q", v.Name, what, pair[0], pair[1])
+func (v *vector) call(t *testing.T, client *http.Client, req *http.Request) vectorAnswer {
+	t.Helper()
+	resp, err := client.Do(req)
+	if err != nil {
+		if req.Context().Err() == nil {
+			t.Errorf("%s: %v", v.Name, err)
 		}
+		return vectorAnswer{}
 	}
-	v.checkKeys(t, name, resp, stats)
-	reasons := make(map[string]int)
-	for _, retry := range v.Want.Retries {
-		_, reason, _ := strings.Cut(retry, ": ")
-		reasons[reason]++
-	}
-	for reason, n := range reasons {
-		if line := fmt.Sprintf("outrider_retries_total{reason=%q,upstream=%q} %d\n", reason, name, n); !strings.Contains(metrics, line) {
-			t.Errorf("%s: the metrics lack %s", v.Name, line)
-		}
-	}
-	if line := fmt.Sprintf("outrider_give_ups_total{reason=%q,upstream=%q} 1\n", why, name); why != "" && !strings.Contains(metrics, line) {
-		t.Errorf("%s: the metrics lack %s", v.Name, line)
-	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	return vectorAnswer{resp.StatusCode, resp.Header, string(body), err != nil}
 }
 
-// checkKeys looks at the idempotency key, the caller's or the one that it was told of: it
-// arrived as often as the vector says.
-func (v *vector) checkKeys(t *testing.T, name string, resp *http.Response, stats simulator.Stats) {
-	key := own(name, v.Call.Header["Idempotency-Key"], "Idempotency-Key")
-	if key == "" && v.Settings.MintKey && len(v.Want.Keys) > 0 {
-		if key = resp.Header.Get("Idempotency-Key"); len(key) != 36 || key[14] != '7' {
-			if v.Upstream[0].Header["Idempotency-Key"] == key {
-				return // the provider echoes one of its own
-			}
-			t.Errorf("%s: the key %q is no UUID of version 7", v.Name, key)
+// story takes the wanted spans apart: how the call ended, its requests on the wire, and
+// why no other followed.
+func (v *vector) story() (status string, requests int, gaveUp string) {
+	for i, line := range v.Spans {
+		switch words := strings.Fields(line); {
+		case i == 0:
+			status = words[1]
+		case strings.HasPrefix(line, "give up "):
+			_, gaveUp, _ = strings.Cut(line, ": ")
+		case line[0] >= '0' && line[0] <= '9' && words[1] != "unsent":
+			requests++
 		}
 	}
-	if key != "" && stats.Keys[key].Received != int64(len(v.Want.Keys)) {
-		t.Errorf("%s: the key arrived %d times, want %d", v.Name, stats.Keys[key].Received, len(v.Want.Keys))
+	return status, requests, gaveUp
+}
+
+// headers are what an answer says of the call, and when to come back: name → value.
+func (v *vector) headers() map[string]string {
+	_, requests, gaveUp := v.story()
+	last := v.Upstream[len(v.Upstream)-1].Header
+	says := map[string]string{"Outrider-Attempts": "", "Outrider-Retry": gaveUp, "X-Should-Retry": last["x-should-retry"]}
+	if requests > 1 {
+		says["Outrider-Attempts"] = strconv.Itoa(requests)
+	}
+	if gaveUp == "refused locally" { // our answer is about that itself
+		says["Outrider-Retry"] = ""
+	}
+	if gaveUp == "budget" || gaveUp == "attempts" && v.Settings.Attempts != 1 {
+		says["X-Should-Retry"] = "false"
+	}
+	if v.Want.Error == "" { // of our own answers it is not said here
+		says["Retry-After"] = last["Retry-After"]
+	}
+	return says
+}
+
+// checkAnswer looks at what the client got, but for the body of the provider.
+func (v *vector) checkAnswer(t *testing.T, got vectorAnswer) {
+	t.Helper()
+	status, _, _ := v.story()
+	if v.Call.Leaves > 0 {
+		status = "0" // what the log says is told to nobody
+	}
+	if broken := v.Want.Error == "broken"; strconv.Itoa(got.status) != status || got.broken != broken {
+		t.Errorf("%s: answered %d, broken off %v, want %s, %v", v.Name, got.status, got.broken, status, broken)
+	}
+	if got.status == 0 {
+		return
+	}
+	says := v.headers()
+	for name, value := range says {
+		if said := got.header.Get(name); said != value {
+			t.Errorf("%s: %s is %q, want %q", v.Name, name, said, value)
+		}
+	}
+	if v.Want.Error == "" || v.Want.Error == "broken" {
+		return
+	}
+	var problem struct {
+		NotRetried string `json:"not_retried"`
+	}
+	if err := json.Unmarshal([]byte(got.body), &problem); err != nil || problem.NotRetried != says["Outrider-Retry"] {
+		t.Errorf("%s: our answer says %q, want %q (%v)", v.Name, problem.NotRetried, says["Outrider-Retry"], err)
 	}
 }

@@ -62,7 +62,7 @@ func TestNoSecretIsTold(t *testing.T) {
 			Problem: "upstream-reset", Class: policy.ClassFault, Err: failure,
 		})
 	}
-	recent, err := json.Marshal(r.Recent())
+	recent, err := json.Marshal(r.Recent(telemetry.Filter{}))
 	if err != nil {
 		t.Fatal(err)
 	}

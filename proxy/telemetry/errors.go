@@ -57,12 +57,15 @@ func errorKind(err error) string {
 	return "_OTHER"
 }
 
+// canceled is the kind of an attempt that was not waited for any more: nobody's fault.
+const canceled = "canceled"
+
 var knownErrors = []struct {
 	err  error
 	kind string
 }{
 	{context.DeadlineExceeded, "timeout"}, // before canceled: a clock's error is both
-	{context.Canceled, "canceled"},
+	{context.Canceled, canceled},
 	{syscall.ECONNREFUSED, "connection_refused"},
 	{syscall.ECONNRESET, "connection_reset"},
 	{syscall.EPIPE, "connection_reset"},

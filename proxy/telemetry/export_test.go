@@ -281,7 +281,7 @@ func TestNothingIsExportedUnlessAsked(t *testing.T) {
 		if err := r.Shutdown(context.Background()); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if r.Recent()[0].TraceID != id || r.log.String() != "" {
+		if r.Recent(telemetry.Filter{})[0].TraceID != id || r.log.String() != "" {
 			t.Errorf("%s: log %s", name, r.log)
 		}
 	}

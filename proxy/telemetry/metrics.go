@@ -125,9 +125,9 @@ func (x *metrics) served(ctx context.Context, r *Record, d time.Duration) {
 	}
 }
 
-// sent counts a request on the wire; status is 0 when it got no response.
-func (x *metrics) sent(ctx context.Context, method, upstream string, status int, d time.Duration) {
-	x.client.record(ctx, d, method, upstream, statusClass(status))
+// sent counts a request on the wire; class is that of its status, or classLost.
+func (x *metrics) sent(ctx context.Context, method, upstream, class string, d time.Duration) {
+	x.client.record(ctx, d, method, upstream, class)
 }
 
 // waited counts a wait.

@@ -32,6 +32,10 @@ func spanMethod(m string) string {
 	return "HTTP"
 }
 
+// classLost is the class of a request without a status that was canceled on purpose: see
+// keyLost.
+const classLost = "lost"
+
 // statusClass is "2xx" and the like, or "none".
 func statusClass(status int) string {
 	switch status / 100 {

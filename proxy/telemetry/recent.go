@@ -7,10 +7,11 @@ import (
 	"outrider/policy"
 )
 
-// A Record is what is remembered of a finished call. Times are milliseconds;
+// A Record is what is remembered of a finished call. It is shared, and never written. Times are milliseconds;
 // offsets count from Time.
 type Record struct {
-	Time          time.Time    `json:"time"` // when the call came in
+	Number        uint64       `json:"number"` // calls are numbered as they end
+	Time          time.Time    `json:"time"`   // when the call came in
 	TraceID       string       `json:"trace_id"`
 	Form          string       `json:"form"` // base-url, forward, intercepted, connect
 	Method        string       `json:"method"`
@@ -29,7 +30,7 @@ type Record struct {
 	DurationMS    float64      `json:"duration_ms"`
 	RequestBytes  int64        `json:"request_bytes"`
 	ResponseBytes int64        `json:"response_bytes"`
-	Tries         []Try        `json:"tries,omitempty"` // the first 32
+	Tries         []Try        `json:"tries,omitempty"` // the first 32, as they began
 	Waits         []Wait       `json:"waits,omitempty"` // the first 32
 }
 
@@ -41,6 +42,7 @@ type Try struct {
 	DurationMS float64 `json:"duration_ms"`          // until the end of the response's body
 	Status     int     `json:"status,omitempty"`
 	Error      string  `json:"error,omitempty"` // kind of the error
+	Lost       bool    `json:"lost,omitempty"`  // canceled, since another attempt had the answer: no error
 	Sent       bool    `json:"sent"`
 	Reused     bool    `json:"reused"` // over a connection that had served before
 }
@@ -58,40 +60,81 @@ const maxKept = 32
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// ring remembers the latest calls.
+// recent remembers the latest calls, and beyond them the latest that failed: one failure
+// in a busy hour is what people look for.
+type recent struct {
+	mu     sync.Mutex
+	number uint64 // of the newest call
+	all    ring
+	failed ring
+}
+
+// A ring has the latest of its calls.
 type ring struct {
-	mu    sync.Mutex
 	calls []*Record // fixed size; a nil slot is still free
 	next  int
 }
 
-func newRing(n int) *ring {
-	if n <= 0 {
-		n = 200
+// How many calls are remembered.
+const (
+	keptCalls  = 500
+	keptFailed = 200
+)
+
+func newRecent(calls int) *recent {
+	if calls <= 0 {
+		calls = keptCalls
 	}
-	return &ring{calls: make([]*Record, n)}
+	return &recent{all: ring{calls: make([]*Record, calls)}, failed: ring{calls: make([]*Record, keptFailed)}}
 }
 
-// add keeps r, which nobody may change any more.
-func (r *ring) add(rec *Record) {
+// add numbers r and keeps it. Nobody may change it any more.
+func (r *recent) add(rec *Record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.number++
+	rec.Number = r.number
+	r.all.add(rec)
+	if rec.failed() {
+		r.failed.add(rec)
+	}
+}
+
+func (r *ring) add(rec *Record) {
 	r.calls[r.next] = rec
 	r.next = (r.next + 1) % len(r.calls)
 }
 
-// Recent lists the latest finished calls, newest first.
-func (t *Telemetry) Recent() []Record {
-	r := t.recent
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	list := make([]Record, 0, len(r.calls))
+// newest lists what is in the ring, newest first.
+func (r *ring) newest(yield func(*Record) bool) {
 	for i := range r.calls {
 		rec := r.calls[(r.next-1-i+2*len(r.calls))%len(r.calls)]
-		if rec == nil {
-			break
+		if rec == nil || !yield(rec) {
+			return
 		}
-		list = append(list, *rec)
+	}
+}
+
+// list has the calls that f takes, newest first.
+func (r *recent) list(f Filter) []*Record {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]*Record, 0, len(r.all.calls))
+	oldest := r.number + 1
+	for rec := range r.all.newest {
+		oldest = rec.Number
+		if f.Match(rec) {
+			list = append(list, rec)
+		}
+	}
+	for rec := range r.failed.newest {
+		if rec.Number < oldest && f.Match(rec) {
+			list = append(list, rec)
+		}
 	}
 	return list
 }
+
+// Recent lists the latest finished calls that f takes, newest first: the last 500, or as
+// many as the settings say, and before them the last that failed.
+func (t *Telemetry) Recent(f Filter) []*Record { return t.recent.list(f) }

@@ -1,8 +1,10 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +31,7 @@ const (
 	keyPriority   = attribute.Key("outrider.priority")   // of a call that waits in line: high, normal, low
 	keyStale      = attribute.Key("outrider.stale")      // the failure in place of which an earlier answer was given
 	keyReused     = attribute.Key("outrider.connection.reused")
+	keyLost       = attribute.Key("outrider.lost") // another attempt of the call had the answer, and this one was canceled: no error
 )
 
 // A Span is one call under way.
@@ -112,6 +115,7 @@ func (s *Span) End(o Outcome) {
 		return // a span that is never ended is never sent
 	}
 	s.fill(o, elapsed)
+	done := s.record // its own, so that what remembers it holds on to nothing else of the call
 	s.mu.Unlock()
 
 	if s.span.IsRecording() {
@@ -119,9 +123,11 @@ func (s *Span) End(o Outcome) {
 		s.t.tail.judge(s.span, serverError(o) != "" || o.Problem != "", s.record.answered())
 	}
 	s.span.End()
-	s.t.metrics.served(s.ctx, &s.record, elapsed)
-	s.t.logAccess(s.ctx, &s.record)
-	s.t.recent.add(&s.record)
+	s.t.metrics.served(s.ctx, &done, elapsed)
+	s.t.logAccess(s.ctx, &done)
+	s.t.traffic.count(&done, s.start.Add(elapsed))
+	s.t.recent.add(&done)
+	s.t.feed.tell(&done)
 }
 
 // fill completes the record of the call. The caller holds s.mu.
@@ -143,6 +149,8 @@ func (s *Span) fill(o Outcome, elapsed time.Duration) {
 			r.Stale = clip(failed.Reason, 64)
 		}
 	}
+	// Two at a time came here in the order in which they were answered.
+	slices.SortStableFunc(r.Tries, func(a, b Try) int { return cmp.Compare(a.StartMS, b.StartMS) })
 	for i := range r.Tries {
 		if try := &r.Tries[i]; try.DurationMS == 0 {
 			try.DurationMS = max(0, r.DurationMS-try.StartMS)
@@ -243,8 +251,9 @@ func (s *Span) addTry(start time.Time, try Try) int {
 	return len(s.record.Tries) - 1
 }
 
-// endTry tells how long the try at place i took, and what broke it off.
-func (s *Span) endTry(i int, d time.Duration, kind string) {
+// endTry tells how long the try at place i took, and what broke it off: an error of some
+// kind, or that it lost.
+func (s *Span) endTry(i int, d time.Duration, kind string, lost bool) {
 	if s == nil || i < 0 {
 		return
 	}
@@ -253,7 +262,7 @@ func (s *Span) endTry(i int, d time.Duration, kind string) {
 	if s.ended {
 		return
 	}
-	s.record.Tries[i].DurationMS = ms(d)
+	s.record.Tries[i].DurationMS, s.record.Tries[i].Lost = ms(d), lost
 	if kind != "" {
 		s.record.Tries[i].Error = kind
 	}

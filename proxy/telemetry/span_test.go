@@ -132,7 +132,7 @@ func TestUnsentAttemptIsAnEventAndNoSpan(t *testing.T) {
 		if server.Status.Code != codes.Error || server.Status.Description != "connection_refused: dial tcp 10.0.0.1:443: connection refused" {
 			t.Errorf("status %v", server.Status)
 		}
-		try := r.Recent()[0].Tries[0]
+		try := r.Recent(telemetry.Filter{})[0].Tries[0]
 		if try.Sent || try.Error != "connection_refused" {
 			t.Errorf("try %+v", try)
 		}
@@ -184,7 +184,7 @@ func TestClientSpanEndsWithTheBody(t *testing.T) {
 			t.Errorf("the span took %v", d)
 		}
 		span.End(telemetry.Outcome{Method: "GET", Status: 200})
-		rec := r.Recent()[0]
+		rec := r.Recent(telemetry.Filter{})[0]
 		if try := rec.Tries[0]; try.HeadersMS != 100 || try.DurationMS != 1100 || rec.DurationMS != 2100 {
 			t.Errorf("record %+v", rec)
 		}
@@ -279,7 +279,7 @@ func TestEndCountsOnce(t *testing.T) {
 	if n := len(r.kind(trace.SpanKindServer)); n != 1 {
 		t.Errorf("%d SERVER spans", n)
 	}
-	if recent := r.Recent(); len(recent) != 1 || recent[0].Status != 200 {
+	if recent := r.Recent(telemetry.Filter{}); len(recent) != 1 || recent[0].Status != 200 {
 		t.Errorf("recent %+v", recent)
 	}
 	if n := strings.Count(r.log.String(), `"msg":"call"`); n != 1 {
@@ -430,7 +430,7 @@ func TestRecentIsBoundedAndNewestFirst(t *testing.T) {
 		span.End(telemetry.Outcome{Status: 200 + i})
 	}
 	var got []int
-	for _, rec := range r.Recent() {
+	for _, rec := range r.Recent(telemetry.Filter{}) {
 		got = append(got, rec.Status)
 	}
 	if fmt.Sprint(got) != "[204 203 202]" {

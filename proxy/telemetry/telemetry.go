@@ -58,7 +58,7 @@ type Settings struct {
 	LogOutput io.Writer
 	// SpanProcessors see every recorded span beside the exporter.
 	SpanProcessors []sdktrace.SpanProcessor
-	// Recent is how many finished calls are remembered; 0 means 200.
+	// Recent is how many finished calls are remembered; 0 means 500.
 	Recent int
 }
 
@@ -70,7 +70,9 @@ type Telemetry struct {
 	tracer    trace.Tracer
 	metrics   *metrics
 	registry  *prometheus.Registry
-	recent    *ring
+	recent    *recent
+	traffic   traffic
+	feed      feed
 	gates     gateLog
 	losses    losses
 	tail      *tail // nil: what is not sampled is not recorded
@@ -98,7 +100,7 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 	t := &Telemetry{
 		accessLog: s.AccessLog,
 		registry:  prometheus.NewRegistry(),
-		recent:    newRing(s.Recent),
+		recent:    newRecent(s.Recent),
 		abort:     abort,
 	}
 	if err := t.build(ctx, running, s, handler); err != nil {

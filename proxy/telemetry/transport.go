@@ -119,9 +119,8 @@ func (w *wire) reused() bool {
 
 // failed ends a request that got no response.
 func (w *wire) failed(err error, d time.Duration) {
-	kind := errorKind(err)
 	sent := w.sent(err)
-	w.try = w.call.addTry(w.start, Try{Error: kind, Sent: sent, Reused: w.reused()})
+	w.try = w.call.addTry(w.start, Try{Sent: sent, Reused: w.reused()})
 	if sent {
 		if w.span.IsRecording() {
 			w.describe(nil)
@@ -130,15 +129,30 @@ func (w *wire) failed(err error, d time.Duration) {
 		return
 	}
 	// The span is dropped without being ended: it is not exported.
-	w.call.endTry(w.try, d, kind)
-	if w.call != nil && w.call.span.IsRecording() {
-		w.call.span.AddEvent("outrider.attempt.unsent", trace.WithAttributes(
-			appendServer([]attribute.KeyValue{
-				semconv.ErrorTypeKey.String(kind),
-				attribute.String("outrider.error", errorText(err)),
-				attribute.Float64("outrider.duration", d.Seconds()),
-			}, w.req.URL.Host)...))
+	kind, lost := w.broke(err)
+	w.call.endTry(w.try, d, kind, lost)
+	if w.call == nil || !w.call.span.IsRecording() {
+		return
 	}
+	attrs := []attribute.KeyValue{attribute.Float64("outrider.duration", d.Seconds())}
+	if lost {
+		attrs = append(attrs, keyLost.Bool(true))
+	} else {
+		attrs = append(attrs, semconv.ErrorTypeKey.String(kind), attribute.String("outrider.error", errorText(err)))
+	}
+	w.call.span.AddEvent("outrider.attempt.unsent", trace.WithAttributes(appendServer(attrs, w.req.URL.Host)...))
+}
+
+// broke says what broke a request off that ended with err: an error of some kind, or that
+// it has lost, and what came of that is no error.
+func (w *wire) broke(err error) (kind string, lost bool) {
+	switch {
+	case policy.HasLost(w.req.Context()):
+		return "", true
+	case err != nil:
+		return errorKind(err), false
+	}
+	return "", false
 }
 
 // describe puts request and response on the span; resp may be nil.
@@ -190,15 +204,21 @@ func protocolVersion(resp *http.Response) string {
 func (w *wire) end(err error) {
 	w.once.Do(func() {
 		d := time.Since(w.start)
-		kind := ""
-		if err != nil {
-			kind = errorKind(err)
+		kind, lost := w.broke(err)
+		class := statusClass(w.status)
+		switch {
+		case lost:
+			w.span.SetAttributes(keyLost.Bool(true))
+			if w.status == 0 {
+				class = classLost
+			}
+		case err != nil:
 			w.span.SetAttributes(semconv.ErrorTypeKey.String(kind))
 			w.span.SetStatus(codes.Error, errorText(err))
 		}
 		w.span.End()
-		w.call.endTry(w.try, d, kind)
-		w.t.metrics.sent(w.ctx, method(w.req.Method), upstreamOf(w.req.Context()), w.status, d)
+		w.call.endTry(w.try, d, kind, lost)
+		w.t.metrics.sent(w.ctx, method(w.req.Method), upstreamOf(w.req.Context()), class, d)
 	})
 }
 

@@ -45,7 +45,7 @@ func TestWaitIsASpanOfTheTimeThatItTook(t *testing.T) {
 		if len(server.Events) != 1 || server.Events[0].Name != "outrider.give-up" {
 			t.Errorf("events %v: the wait is told twice, or the end is not", server.Events)
 		}
-		if got, want := r.Recent()[0].Waits, []telemetry.Wait{{StartMS: 50, DurationMS: 200, Kind: "turn", Reason: "rate"}}; !slices.Equal(got, want) {
+		if got, want := r.Recent(telemetry.Filter{})[0].Waits, []telemetry.Wait{{StartMS: 50, DurationMS: 200, Kind: "turn", Reason: "rate"}}; !slices.Equal(got, want) {
 			t.Errorf("recorded are %+v, want %+v", got, want)
 		}
 	})
@@ -85,7 +85,7 @@ func TestBackoffEndsWhenTheClientLeaves(t *testing.T) {
 			t.Errorf("the call backed off %v, want %v", got, want)
 		}
 		expect(t, attributes(waits[0]), map[string]string{"outrider.reason": "status 500", "outrider.attempt": "2"})
-		if got, want := r.Recent()[0].Waits, []telemetry.Wait{{DurationMS: 400, Kind: "backoff", Reason: "status 500"}}; !slices.Equal(got, want) {
+		if got, want := r.Recent(telemetry.Filter{})[0].Waits, []telemetry.Wait{{DurationMS: 400, Kind: "backoff", Reason: "status 500"}}; !slices.Equal(got, want) {
 			t.Errorf("recorded are %+v, want %+v", got, want)
 		}
 	})

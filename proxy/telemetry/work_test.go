@@ -62,7 +62,7 @@ func TestRefreshIsATraceOfItsOwnToWhichItsCallsAreLinked(t *testing.T) {
 			t.Errorf("the token request is no child of the refresh: %v", request)
 		}
 		expect(t, attributes(root), map[string]string{"outrider.upstream": "crm", "outrider.key": "default", "outrider.from": "first", "error.type": ""})
-		if got := r.Recent()[0].Waits; len(got) != 1 || got[0] != (telemetry.Wait{DurationMS: 1000, Kind: "token", Reason: "first"}) {
+		if got := r.Recent(telemetry.Filter{})[0].Waits; len(got) != 1 || got[0] != (telemetry.Wait{DurationMS: 1000, Kind: "token", Reason: "first"}) {
 			t.Errorf("recorded are %+v", got)
 		}
 	})

@@ -1,75 +1,104 @@
-// Asks for the state once a second and shows it; asks nobody while nobody looks.
+// The page: shows what live.js hands on.
+import { post, twice } from "./act.js";
+import { showAlerts } from "./alerts.js";
 import { closeDetails, move, showCalls } from "./calls.js";
-import { cls, count, text } from "./dom.js";
+import { cls, count, el, text } from "./dom.js";
+import { follow } from "./live.js";
+import { reloadText, showHosts, showPlan } from "./setup.js";
 import { showUpstreams } from "./upstreams.js";
 
 const $ = (id) => document.getElementById(id);
-const list = $("list"), filter = $("filter"), pause = $("pause");
-const period = 1000;
+const list = $("list"), filter = $("filter"), pause = $("pause"), plan = $("plan");
+const most = 500; // calls that are shown
+const frame = 200; // ms between two looks of the list: nobody reads faster
 
-let calls = [];
-let listen = "";
+let state = {};
+let calls = []; // the newest first
+let lost = 0;
 let skew = 0; // how far the server's clock is ahead of ours, ms
-let failures = 0;
+let due = 0;
 
-async function ask(path) {
-  const response = await fetch(path, { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(5000) });
-  if (!response.ok) throw new Error(path + " answered " + response.status);
-  const version = response.headers.get("Outrider-Version");
-  if (version) text($("version"), version);
-  // Date has whole seconds: less than two of difference mean nothing.
-  const ahead = Date.parse(response.headers.get("Date")) - Date.now();
-  skew = Math.abs(ahead) > 2000 ? ahead : 0;
-  return response.json();
+const setFilter = follow({
+  status: showState,
+  latest(found, ahead) {
+    skew = ahead;
+    calls = merge(found, calls.filter((call) => found.length && call.number > found[0].number && call.time > found[0].time));
+    lost = 0;
+    render();
+  },
+  calls(found, missed) {
+    calls = merge(calls, found);
+    lost += missed;
+    soon();
+  },
+  link,
+  refused(why) {
+    text($("refused"), why);
+    filter.setAttribute("aria-invalid", "true");
+  },
+});
+
+// merge puts together what came by two ways, and drops the oldest.
+function merge(some, others) {
+  const all = new Map();
+  for (const call of [...some, ...others]) all.set(call.number, call);
+  return [...all.values()].sort((a, b) => b.number - a.number).slice(0, most);
 }
 
-async function refresh() {
-  try {
-    const [status, latest] = await Promise.all([ask("/api/status"), ask("/api/calls")]);
-    failures = 0;
-    const state = Array.isArray(status) ? { upstreams: status } : status || {};
-    const upstreams = state.upstreams || [];
-    listen = (state.listen && state.listen[""]) || "";
-    showUpstreams($("upstreams"), upstreams, Date.now() + skew);
-    $("no-upstreams").hidden = upstreams.length > 0;
-    showTotals(upstreams, state.capture || {});
-    notice(warnings(state, latest || []).join("\n\n"));
-    link(state.ready === false ? "draining" : "live");
-    if (pause.getAttribute("aria-pressed") === "false") {
-      calls = latest || [];
-      render();
-    }
-  } catch (error) {
-    failures++;
-    link(failures > 1 ? "no answer" : "waiting");
-  }
+function showState(next) {
+  const restarted = state.started && state.started !== next.started; // it counts its calls from one again
+  const reread = JSON.stringify([state.reload, state.started]) !== JSON.stringify([next.reload, next.started]);
+  state = next;
+  if (restarted) calls = [];
+  const now = Date.now() + skew;
+  const upstreams = state.upstreams || [];
+  text($("version"), state.version || "");
+  showUpstreams($("upstreams"), upstreams, state.traffic || {}, now);
+  $("no-upstreams").hidden = upstreams.length > 0;
+  showTotals(upstreams, state.capture || {});
+  showAlerts($("alerts"), state.alerts || [], now, traceLink);
+  showHosts($("hosts"), state.capture, now);
+  text($("read"), reloadText(state, now));
+  notice(warnings().join("\n\n"));
+  if (reread && plan.open) showPlan($("plans"));
+  if (state.ready === false) link("draining");
 }
 
-async function loop() {
-  for (;;) {
-    if (!document.hidden) await refresh();
-    await new Promise((done) => setTimeout(done, period));
-  }
+// soon shows the list in a moment: a thousand calls a second are shown five times.
+function soon() {
+  if (!due) due = setTimeout(render, frame);
 }
 
 function render() {
-  const shown = showCalls(list, calls, filter.value);
-  text($("shown"), filter.value.trim() ? `${shown} of ${calls.length}` : calls.length ? `latest ${calls.length}` : "");
+  clearTimeout(due);
+  due = 0;
+  if (pause.getAttribute("aria-pressed") === "true") return;
+  showCalls(list, calls, traceLink);
+  text($("shown"), (calls.length ? `latest ${count(calls.length)}` : "") + (lost ? `, and ${count(lost)} too many to show` : ""));
   const empty = $("no-calls");
-  empty.hidden = shown > 0;
-  text(empty, calls.length ? "No call matches the filter."
-    : "No calls yet. " + (listen ? `Use http://${listen}/NAME/ as base URL, or set HTTP_PROXY=http://${listen}.` : "Point an application here and watch."));
+  const at = (state.listen && state.listen[""]) || "";
+  empty.hidden = calls.length > 0;
+  text(empty, filter.value.trim() ? "No call matches the filter."
+    : "No calls yet. " + (at ? `Use http://${at}/NAME/ as base URL, or set HTTP_PROXY=http://${at}.` : "Point an application here and watch."));
 }
 
-// warnings are what somebody has to do something about.
-function warnings(state, latest) {
+// traceLink leads to where a trace can be looked at, if that is configured.
+function traceLink(id, label) {
+  if (!state.trace_url) return null;
+  const link = el("a", "", label);
+  link.href = state.trace_url.replace("{trace_id}", encodeURIComponent(id));
+  link.target = "_blank";
+  link.rel = "noopener noreferrer";
+  return link;
+}
+
+// warnings are what somebody has to do something about, and is no alert.
+function warnings() {
   const found = [];
   const refused = state.reload && state.reload.error;
   if (refused) found.push("The configuration on disk was refused; the one before still applies.\n" + refused);
-  for (const alert of (state.alerts || []).slice(0, 10)) found.push(`${alert.title} (since ${new Date(alert.since).toLocaleString()})\n${alert.detail}`);
-  const more = (state.alerts || []).length - 10;
-  if (more > 0) found.push(`And ${more} more alerts: /api/status`);
-  const closed = latest.filter((call) => call.problem === "interception-failed");
+  for (const warning of state.warnings || []) found.push(warning);
+  const closed = calls.filter((call) => call.problem === "interception-failed");
   if (closed.length) found.push(`Of the latest calls, ${closed.length} could not be opened, and did not get through. The last: ${closed[0].host}\n${closed[0].error}`);
   return found;
 }
@@ -122,15 +151,34 @@ function storedTheme() {
   try { return localStorage.getItem("theme"); } catch { return "auto"; }
 }
 
-filter.addEventListener("input", render);
-pause.addEventListener("click", () => setPaused(pause.getAttribute("aria-pressed") === "false"));
+let typed = 0;
+
+function useFilter() {
+  clearTimeout(typed);
+  text($("refused"), "");
+  filter.removeAttribute("aria-invalid");
+  setFilter(filter.value.trim());
+}
+
+filter.addEventListener("input", () => {
+  clearTimeout(typed);
+  typed = setTimeout(useFilter, 200);
+});
+pause.addEventListener("click", () => {
+  setPaused(pause.getAttribute("aria-pressed") === "false");
+  render();
+});
+plan.addEventListener("toggle", () => { if (plan.open) showPlan($("plans")); });
+twice($("reload"), () => post("/reload", {}, (words, bad) => {
+  text($("reloaded"), words);
+  cls($("reloaded"), "bad", bad);
+}));
 $("theme").addEventListener("click", () => setTheme(themes[(themes.indexOf($("theme").textContent) + 1) % themes.length]));
-document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const typing = event.target === filter;
   if (event.key === "Escape") {
-    if (typing) { filter.value = ""; render(); filter.blur(); } else closeDetails(list);
+    if (typing) { filter.value = ""; useFilter(); filter.blur(); } else closeDetails(list);
     return;
   }
   if (typing) {
@@ -149,4 +197,3 @@ function inList(by) {
 
 setTheme(storedTheme());
 setPaused(false);
-loop();

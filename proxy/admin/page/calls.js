@@ -1,44 +1,12 @@
 // The lower half: the latest calls, each with where its time went.
 import { bytes, count, el, keyed, millis, titled } from "./dom.js";
 
-const key = (call) => call.time + " " + call.trace_id;
+const key = (call) => call.number + " " + call.trace_id;
 
-// showCalls lists the calls that match the filter. A call that is listed has
-// ended, so its row is made once and never changes.
-export function showCalls(list, calls, filter) {
-  const match = compile(filter);
-  const shown = calls.filter(match);
-  keyed(list, shown, key, makeCall);
-  return shown.length;
-}
-
-// compile turns "crm 5xx -get" into a test of a call.
-function compile(filter) {
-  const words = filter.toLowerCase().split(/\s+/).filter(Boolean).map((word) => {
-    const exclude = word.length > 1 && word.startsWith("-");
-    return { exclude, test: wordTest(exclude ? word.slice(1) : word) };
-  });
-  return (call) => words.every((w) => w.test(call) !== w.exclude);
-}
-
-function wordTest(word) {
-  if (/^[1-5]xx$/.test(word)) return (call) => Math.floor((call.status || 0) / 100) === Number(word[0]);
-  if (word === "waited") return (call) => call.waited_ms > 0;
-  if (word === "retried") return (call) => call.attempts > 1;
-  if (word === "problem") return (call) => Boolean(call.problem);
-  return (call) => haystack(call).includes(word);
-}
-
-const haystacks = new WeakMap();
-
-function haystack(call) {
-  let text = haystacks.get(call);
-  if (text === undefined) {
-    text = [call.method, call.upstream, call.rule, call.connection, call.host, call.path, call.status, call.class, call.problem,
-      call.error, call.form, call.trace_id].filter(Boolean).join(" ").toLowerCase();
-    haystacks.set(call, text);
-  }
-  return text;
+// showCalls lists calls. One that is listed has ended, so its row is made once and never
+// changes.
+export function showCalls(list, calls, traceLink) {
+  keyed(list, calls, key, (call) => makeCall(call, traceLink));
 }
 
 // tone is how much attention a call deserves.
@@ -55,7 +23,7 @@ function clock(time) {
   return `${two(t.getHours())}:${two(t.getMinutes())}:${two(t.getSeconds())}.${String(t.getMilliseconds()).padStart(3, "0")}`;
 }
 
-function makeCall(call) {
+function makeCall(call, traceLink) {
   const row = el("button", "row",
     titled(el("span", "c-time num faint", clock(call.time)), call.time),
     el("span", "c-status num", call.status && call.class !== "client-gone" ? String(call.status) : "gone"),
@@ -69,14 +37,14 @@ function makeCall(call) {
   row.type = "button";
   row.setAttribute("aria-expanded", "false");
   const item = el("li", "call " + tone(call), row);
-  row.addEventListener("click", () => toggle(item, row, call));
+  row.addEventListener("click", () => toggle(item, row, call, traceLink));
   return item;
 }
 
-function toggle(item, row, call) {
+function toggle(item, row, call, traceLink) {
   const open = row.getAttribute("aria-expanded") !== "true";
   row.setAttribute("aria-expanded", String(open));
-  if (open) item.append(makeDetail(call));
+  if (open) item.append(makeDetail(call, traceLink));
   else item.lastElementChild.remove();
 }
 
@@ -92,7 +60,7 @@ function segments(call) {
   for (const t of call.tries || []) {
     if (t.sent) number++;
     const failed = t.error || t.status >= 500 || t.status === 429 || t.status === 401;
-    const label = (t.sent ? "attempt " + number : "not sent") + ": " + [t.status, t.error].filter(Boolean).join(", ") +
+    const label = (t.sent ? "attempt " + number : "not sent") + ": " + [t.status, t.error, t.lost && "lost, another was answered first"].filter(Boolean).join(", ") +
       (t.sent ? (t.reused ? ", kept connection" : ", new connection") : "");
     const head = t.headers_ms === undefined ? t.duration_ms : t.headers_ms;
     parts.push({ kind: (t.sent ? "head" : "unsent") + (failed ? " bad" : ""), start: t.start_ms, length: t.duration_ms, head, label });
@@ -128,7 +96,7 @@ function waterfall(call) {
   return titled(track, parts.map((p) => p.label + ", " + millis(p.length)).join("\n"));
 }
 
-function makeDetail(call) {
+function makeDetail(call, traceLink) {
   const total = call.duration_ms || 1;
   const copy = el("button", "copy mono", call.trace_id);
   copy.type = "button";
@@ -142,7 +110,7 @@ function makeDetail(call) {
   const fact = (name, value) => {
     if (value !== "" && value !== undefined && value !== null) facts.append(el("dt", "", name), el("dd", "", value));
   };
-  fact("trace", copy);
+  fact("trace", el("span", "", copy, " ", traceLink(call.trace_id, "open")));
   fact("host", call.host);
   fact("path", el("span", "mono", call.path || "/"));
   fact("rule", call.rule);

@@ -1,4 +1,6 @@
 // The upper half: what each upstream would let through now.
+import { post, twice } from "./act.js";
+import { makeChart, updateChart } from "./chart.js";
 import { cls, count, el, keyed, millis, svg, text, titled } from "./dom.js";
 
 const samples = 60; // of the past, one a second
@@ -8,13 +10,31 @@ const shownConnections = 5;
 
 const history = new Map(); // upstream, quota → {values, top}
 
-export function showUpstreams(root, upstreams, now) {
+export function showUpstreams(root, upstreams, traffic, now) {
   const seen = new Set();
   for (const up of upstreams) {
     for (const quota of up.quotas || []) seen.add(remember(up.name, quota));
   }
   for (const key of history.keys()) if (!seen.has(key)) history.delete(key);
-  keyed(root, upstreams, (up) => up.name, makeUpstream, (node, up) => updateUpstream(node, up, now));
+  keyed(root, upstreams, (up) => up.name, makeUpstream, (node, up) => {
+    updateUpstream(node, up, now);
+    updateTraffic(node, traffic[up.name]);
+  });
+}
+
+// updateTraffic shows what the calls of the last minutes came to.
+function updateTraffic(node, traffic) {
+  const block = node.querySelector(".traffic");
+  block.hidden = !traffic;
+  if (!traffic) return;
+  const [chart, rate, failed, times] = block.children;
+  updateChart(chart, traffic.course);
+  const { calls, seconds } = traffic;
+  text(rate, count(calls / Math.max(seconds, 1)) + " /s");
+  text(failed, traffic.failed ? (100 * traffic.failed / calls).toFixed(1) + " % failed" : "");
+  text(times, calls ? `p50 ${millis(traffic.p50_ms)} · p95 ${millis(traffic.p95_ms)} · p99 ${millis(traffic.p99_ms)}` : "quiet");
+  times.title = calls ? `Of ${count(calls)} calls in ${Math.round(seconds)} s half took no longer than ${millis(traffic.p50_ms)}, ` +
+    `95 % than ${millis(traffic.p95_ms)}, 99 % than ${millis(traffic.p99_ms)}; ${count(traffic.attempts)} requests were sent` : "No call in the last minute";
 }
 
 function quotaKey(upstream, quota) {
@@ -53,12 +73,38 @@ function makeUpstream(up) {
       el("h3", "", up.name),
       el("span", "state"),
       el("span", "grow"),
-      titled(el("span", "budget faint"), "Retries that may be spent at once")),
+      titled(el("span", "budget faint"), "Retries that may be spent at once"),
+      makeActions(up.name)),
     el("div", "up-url mono faint"),
+    el("div", "traffic", makeChart(), titled(el("span", "num"), "Calls a second, in the last minute"), el("span", "num failing"), el("span", "num faint")),
     el("div", "credentials"),
     el("div", "quotas"),
     el("div", "circuits"));
   return node;
+}
+
+// makeActions are what can be done about an upstream.
+function makeActions(name) {
+  const said = el("span", "said faint");
+  said.setAttribute("role", "status");
+  const say = (words, bad) => {
+    text(said, words);
+    cls(said, "bad", bad);
+  };
+  const open = el("button", "", "Open its circuits for 30 min");
+  const close = el("button", "", "Close its circuits");
+  for (const button of [open, close]) button.type = "button";
+  open.title = "No call is sent to the provider meanwhile; callers get 503 at once";
+  close.title = "Calls are sent again, whatever opened the circuits";
+  twice(open, () => post("/api/circuit/open", { upstream: name, for: "30m" }, say));
+  twice(close, () => post("/api/circuit/close", { upstream: name }, say));
+  const summary = el("summary", "", "⋯");
+  summary.setAttribute("aria-label", "What can be done about " + name);
+  const menu = el("details", "actions", summary, el("div", "menu", open, close, said));
+  menu.addEventListener("toggle", () => { if (menu.open) say(""); });
+  menu.addEventListener("keydown", (event) => { if (event.key === "Escape") { menu.open = false; summary.focus(); event.stopPropagation(); } });
+  menu.addEventListener("focusout", (event) => { if (event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false; });
+  return menu;
 }
 
 function updateUpstream(node, up, now) {

@@ -1,0 +1,430 @@
+package breaker_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"outrider/policy/breaker"
+	"outrider/policy/policytest"
+)
+
+var (
+	hangs = policytest.Step{Hang: true}
+	late  = policytest.Step{Delay: 7 * time.Second}
+)
+
+// patient settings take attempts for failures after five seconds.
+func patient() breaker.Settings {
+	s := settings()
+	s.Overdue = 5 * time.Second
+	s.Ramp = 10 * time.Second
+	return s
+}
+
+// newKnown is the rig of a circuit that knows its provider to answer reads at once.
+func newKnown(t *testing.T, s breaker.Settings, steps ...policytest.Step) *rig {
+	t.Helper()
+	r := newRig(t, s, append([]policytest.Step{times(20, fine)}, steps...)...)
+	r.calls(20)
+	return r
+}
+
+// send begins n calls at once, which end by themselves or after 20 seconds.
+func (r *rig) send(n int) {
+	for range n {
+		go func() {
+			ctx, end := context.WithTimeoutCause(r.Context(), attemptTimeout, errBroken)
+			defer end()
+			policytest.Do(r.rt, r.get().WithContext(ctx))
+		}()
+	}
+	synctest.Wait()
+}
+
+// TestASilentProviderIsKnownBeforeItsAttemptsEnd: each of them takes 20 seconds to fail,
+// and in the meantime everything would be sent into the silence.
+func TestASilentProviderIsKnownBeforeItsAttemptsEnd(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newKnown(t, patient(), times(-1, hangs))
+		for range 60 {
+			r.send(1)
+			time.Sleep(100 * time.Millisecond)
+		}
+		r.wantState("closed") // the twentieth was sent at 1.9s
+		time.Sleep(900*time.Millisecond - 1)
+		r.send(1)
+		r.wantState("closed")
+		time.Sleep(1)
+		r.wantRefused(r.do(), 5*time.Second)
+		if c := r.state().Cause; c != "silent" {
+			t.Errorf("cause is %q", c)
+		}
+		r.wantChanges("6.9s closed→open until 11.9s")
+		time.Sleep(30 * time.Second) // they fail, which changes nothing
+		synctest.Wait()
+		r.wantChanges("6.9s closed→open until 11.9s")
+	})
+}
+
+// TestAProbeThatHangsIsNotWaitedForToItsEnd, nor is it broken off.
+func TestAProbeThatHangsIsNotWaitedForToItsEnd(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newKnown(t, patient(), times(21, hangs), fine)
+		r.send(20)
+		time.Sleep(5 * time.Second)
+		r.wantRefused(r.do(), 5*time.Second)
+		time.Sleep(5 * time.Second)
+		r.send(1)
+		r.wantState("half-open")
+		time.Sleep(5*time.Second - 1)
+		r.wantRefused(r.do(), time.Second)
+		time.Sleep(4 * time.Second) // nobody calls when it becomes overdue: it counts from then all the same
+		r.wantRefused(r.do(), 6*time.Second+1)
+		time.Sleep(6*time.Second + 1)
+		r.wantAnswer(r.do(), 200)
+		r.wantChanges("5s closed→open until 10s", "10s open→half-open",
+			"18.999999999s half-open→open until 25s", "25s open→half-open", "25s half-open→closed")
+	})
+}
+
+// TestThePauseAfterAProbeThatHungCountsFromWhenItWasOverdue, also if nobody calls: then the
+// attempts that end show that it is.
+func TestThePauseAfterAProbeThatHungCountsFromWhenItWasOverdue(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newKnown(t, patient(), times(21, hangs), fine)
+		r.send(20)
+		time.Sleep(5 * time.Second)
+		r.do()
+		time.Sleep(5 * time.Second)
+		r.send(1)
+		time.Sleep(time.Minute)
+		r.wantAnswer(r.do(), 200)
+		r.wantState("closed")
+		r.wantChanges("5s closed→open until 10s", "10s open→half-open",
+			"20s half-open→open until 25s", "1m10s open→half-open", "1m10s half-open→closed")
+	})
+}
+
+// TestALateAnswerTakesBackWhatWasPresumed: the provider was slow, and is not down. It counts as
+// a probe that succeeded.
+func TestALateAnswerTakesBackWhatWasPresumed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := patient()
+		s.Ramp = 0
+		r := newKnown(t, s, times(20, late), times(-1, fine))
+		r.send(20)
+		time.Sleep(5 * time.Second)
+		r.wantRefused(r.do(), 5*time.Second)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		r.wantChanges("5s closed→open until 10s", "7s open→closed")
+		r.wantAnswer(r.do(), 200)
+		r.wantCounts(2, 0, 0) // the others began in an earlier life
+	})
+}
+
+// TestALateProbeClosesTheCircuit, whatever another one that took its place comes to.
+func TestALateProbeClosesTheCircuit(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		slowly := policytest.Step{Delay: 14 * time.Second}
+		r := newKnown(t, patient(), times(20, failed), slowly, policytest.Step{Status: 500, Delay: 2 * time.Second}, fine)
+		r.calls(19)
+		time.Sleep(time.Second)
+		r.calls(1) // half of the window, and a run
+		time.Sleep(5 * time.Second)
+		r.send(1)
+		time.Sleep(13 * time.Second) // 19s; overdue at 11s, until 21s
+		r.wantRefused(r.do(), 2*time.Second)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		r.wantState("closed")
+		if share := r.state().Share; share != 0.1 {
+			t.Errorf("a share of %v passes, want a tenth", share)
+		}
+		r.wantChanges("1s closed→open until 6s", "6s open→half-open", "19s half-open→open until 21s", "20s open→closed")
+	})
+}
+
+// TestASecondProbeDoesNotDecideAfterALateOne: what the late one has shown stands.
+func TestASecondProbeDoesNotDecideAfterALateOne(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := patient()
+		s.Open, s.OpenMax = time.Second, time.Second
+		r := newKnown(t, s, times(20, hangs), late, policytest.Step{Status: 500, Delay: 3 * time.Second}, fine)
+		r.send(20)
+		time.Sleep(5 * time.Second)
+		r.do()
+		time.Sleep(time.Second)
+		r.send(1) // 6s, overdue at 11s, ends at 13s
+		time.Sleep(6 * time.Second)
+		r.wantRefused(r.do(), time.Millisecond)
+		time.Sleep(time.Millisecond)
+		r.send(1) // 12s, ends at 15s
+		r.wantState("half-open")
+		time.Sleep(time.Second)
+		r.wantState("closed")
+		time.Sleep(3 * time.Second)
+		r.wantCounts(1, 0, 0)
+		r.wantAnswer(r.do(), 200)
+	})
+}
+
+// TestAProbeThatFailsIsNoPresumption: after its verdict an answer to what was sent before
+// says as little as after any other opening.
+func TestAProbeThatFailsIsNoPresumption(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newKnown(t, patient(), times(19, hangs), policytest.Step{Delay: 12 * time.Second}, failed)
+		r.send(20)
+		time.Sleep(5 * time.Second)
+		r.do()
+		time.Sleep(5 * time.Second)
+		r.calls(1)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		r.wantState("open")
+	})
+}
+
+// TestAProviderThatTakesLongAsAlwaysIsNotSilent: a language model whose answers begin after
+// forty seconds, and many calls at a time. They are attempts of up to five minutes.
+func TestAProviderThatTakesLongAsAlwaysIsNotSilent(t *testing.T) {
+	for name, overdue := range map[string]time.Duration{"by default": 75 * time.Second, "with too short a setting": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := patient()
+				s.Overdue, s.Window, s.Slow = overdue, 10*time.Minute, 4*time.Minute
+				r := newRig(t, s, times(-1, policytest.Step{Delay: 40 * time.Second}))
+				for range 300 {
+					for range 5 {
+						go r.do()
+					}
+					time.Sleep(time.Second)
+				}
+				time.Sleep(40 * time.Second)
+				synctest.Wait()
+				if r.Tries() != 1500 {
+					t.Errorf("%d were sent", r.Tries())
+				}
+				r.wantChanges()
+			})
+		})
+	}
+}
+
+// TestHowLongIsWaitedForFollowsTheAnswers: twice the longest of the window.
+func TestHowLongIsWaitedForFollowsTheAnswers(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, patient(), times(19, fine), policytest.Step{Delay: 4 * time.Second}, times(-1, hangs))
+		r.calls(20)
+		r.send(20)
+		time.Sleep(8*time.Second - 1)
+		r.send(1)
+		r.wantState("closed")
+		time.Sleep(1)
+		r.wantRefused(r.do(), 5*time.Second)
+	})
+}
+
+// TestWhoIsNotKnownIsWaitedForToTheEnd: too few answers say nothing of how long the next may
+// take, old ones neither, and those to reads nothing of writes.
+func TestWhoIsNotKnownIsWaitedForToTheEnd(t *testing.T) {
+	for name, test := range map[string]struct {
+		before func(r *rig)
+		method string
+	}{
+		"few":   {func(r *rig) { r.calls(19) }, "GET"},
+		"old":   {func(r *rig) { r.calls(20); time.Sleep(time.Minute) }, "GET"},
+		"reads": {func(r *rig) { r.calls(20) }, "POST"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, patient(), times(-1, fine))
+				test.before(r)
+				r.Upstream = policytest.NewUpstream(t, times(-1, late))
+				r.use(r.group)
+				for range 40 {
+					go policytest.Do(r.rt, policytest.NewRequest(t, test.method, target, ""))
+				}
+				synctest.Wait()
+				time.Sleep(6 * time.Second)
+				r.send(1)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				r.wantChanges()
+			})
+		})
+	}
+}
+
+// TestAnAnswerEndsTheSilence: what was sent before it is one matter with the attempts that hang,
+// such as a connection that they share, and not with the provider.
+func TestAnAnswerEndsTheSilence(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newKnown(t, patient(), times(40, hangs), fine, times(19, hangs), fine)
+		r.send(40)
+		time.Sleep(4 * time.Second)
+		r.wantAnswer(r.do(), 200)
+		r.send(19)
+		time.Sleep(5 * time.Second)
+		r.wantAnswer(r.do(), 200) // 59 are overdue by now, 19 of them sent since then
+		r.wantState("closed")
+	})
+}
+
+// TestAnAttemptCountsOnce: those that have failed, and those that are overdue, are one run; who
+// was overdue and then failed is one of it, and whose client left is none.
+func TestAnAttemptCountsOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := patient()
+		s.MinCalls, s.FailureRatio = 20, 1
+		ends := policytest.Step{Status: 500, Delay: 6 * time.Second}
+		left := policytest.Step{Err: context.Canceled, Delay: 6 * time.Second}
+		r := newKnown(t, s, times(8, ends), times(5, left), times(11, hangs), times(-1, hangs))
+		r.send(13)
+		time.Sleep(2 * time.Second)
+		r.send(11) // overdue at 7s
+		time.Sleep(4 * time.Second)
+		synctest.Wait()
+		r.wantCounts(28, 8, 0)
+		time.Sleep(time.Second)
+		r.send(1) // 8 failed, 11 overdue
+		r.wantState("closed")
+		time.Sleep(5 * time.Second)
+		r.wantRefused(r.do(), 5*time.Second)
+	})
+}
+
+// TestWaitingForATurnIsNotSilence: time counts from when an attempt goes to the network.
+func TestWaitingForATurnIsNotSilence(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newKnown(t, patient(), times(-1, hangs))
+		r.rt = r.group.Wrap(byHost)(answering(func(req *http.Request) (*http.Response, error) {
+			time.Sleep(10 * time.Second)
+			return begun(r.Upstream).RoundTrip(req)
+		}))
+		r.send(21)
+		time.Sleep(15*time.Second - 1)
+		r.send(1)
+		r.wantState("closed")
+		time.Sleep(1)
+		r.wantRefused(r.do(), 5*time.Second)
+		time.Sleep(10 * time.Second) // the last one has waited, too
+	})
+}
+
+// TestAStreamIsNotOverdue: what its client still sends has no answer yet.
+func TestAStreamIsNotOverdue(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := patient()
+		s.Replayable = func(req *http.Request) bool { return req.Header.Get("Streamed") == "" }
+		r := newKnown(t, s, times(-1, late))
+		streamed := r.get()
+		streamed.Header.Set("Streamed", "yes")
+		for range 40 {
+			go policytest.Do(r.rt, streamed.Clone(r.Context()))
+		}
+		synctest.Wait()
+		time.Sleep(6 * time.Second)
+		r.send(1)
+		r.wantState("closed")
+	})
+}
+
+// TestALateAnswerDoesNotOverruleAnOperator: whoever opened the circuit knows why.
+func TestALateAnswerDoesNotOverruleAnOperator(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newKnown(t, patient(), times(20, late))
+		r.send(20)
+		time.Sleep(5 * time.Second)
+		r.do()
+		r.order(r.group.Open("", time.Time{}))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if s := r.state(); !s.Held {
+			t.Errorf("the circuit is %+v", s)
+		}
+	})
+}
+
+func TestNothingIsOverdueWithoutTheSetting(t *testing.T) {
+	for name, off := range map[string]func(*breaker.Settings){
+		"overdue": func(s *breaker.Settings) { s.Overdue = 0 },
+		"run":     func(s *breaker.Settings) { s.FailureRun = 0 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := patient()
+				off(&s)
+				r := newKnown(t, s, times(-1, hangs))
+				r.send(100)
+				time.Sleep(19 * time.Second)
+				r.send(1)
+				r.wantState("closed")
+			})
+		})
+	}
+}
+
+// TestASilentProviderIsKnownAgainBeforeItIsKnownAnew: while calls come back after a probe what
+// was known before the opening holds.
+func TestASilentProviderIsKnownAgainBeforeItIsKnownAnew(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newKnown(t, patient(), times(20, hangs), fine, times(-1, hangs))
+		r.send(20)
+		time.Sleep(5 * time.Second)
+		r.do()
+		time.Sleep(5 * time.Second)
+		r.wantAnswer(r.do(), 200)
+		r.send(10) // ten pass in each second
+		time.Sleep(time.Second)
+		r.send(10)
+		time.Sleep(5*time.Second - 1)
+		r.send(1)
+		r.wantState("closed")
+		time.Sleep(1)
+		r.wantRefused(r.do(), 10*time.Second)
+	})
+}
+
+// TestWhatWasRefusedIsCounted since the first of the openings that did not last.
+func TestWhatWasRefusedIsCounted(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, quick(), failed, failed, fine, failed)
+		want := func(since time.Duration, refused int) {
+			t.Helper()
+			if s := r.state(); s.Since.Sub(r.begun) != since || s.Refused != refused {
+				t.Errorf("%+v, want %d refused since %v", s, refused, since)
+			}
+		}
+		time.Sleep(time.Second)
+		r.open()
+		want(time.Second, 0)
+		r.calls(2)
+		want(time.Second, 2)
+		time.Sleep(5 * time.Second)
+		r.calls(3) // the probe is one of them
+		want(time.Second, 4)
+		time.Sleep(10 * time.Second)
+		r.wantAnswer(r.do(), 200)
+		if s := r.state(); !s.Since.IsZero() || s.Refused != 0 {
+			t.Errorf("closed: %+v", s)
+		}
+		time.Sleep(time.Minute)
+		r.open()
+		r.calls(1)
+		want(76*time.Second, 1)
+	})
+}
+
+func TestOverdueIsPositiveOrOff(t *testing.T) {
+	s := settings()
+	s.Overdue = -1
+	_, err := breaker.New(s, nil)
+	if want := "circuit settings: Overdue = -1ns: must not be negative"; err == nil || fmt.Sprint(err) != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}

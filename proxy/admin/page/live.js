@@ -1,0 +1,74 @@
+// Follows what happens: the state once a second, and calls as they end. Asks nobody
+// while nobody looks.
+const again = 3000; // ms until a stream that was refused is asked for again
+
+// follow starts with all calls. What comes is handed to on: status(state),
+// latest(calls), calls(calls, lost), link(state) and refused(why, filter).
+export function follow(on) {
+  let filter = "";
+  let source = null;
+  let timer = 0;
+  let asked = 0; // only the answer to the latest question counts
+
+  async function latest() {
+    const mine = ++asked;
+    const response = await fetch("/api/calls?filter=" + encodeURIComponent(filter), { signal: AbortSignal.timeout(5000) });
+    const body = await response.json();
+    if (mine !== asked) return false;
+    if (response.status === 400) {
+      on.refused(body.detail);
+      return false;
+    }
+    if (!response.ok) throw new Error(body.detail);
+    // Date has whole seconds: less than two of difference mean nothing.
+    const ahead = Date.parse(response.headers.get("Date")) - Date.now();
+    on.latest(body, Math.abs(ahead) > 2000 ? ahead : 0);
+    return true;
+  }
+
+  function close() {
+    clearTimeout(timer);
+    if (source) source.close();
+    source = null;
+  }
+
+  function open() {
+    close();
+    const stream = source = new EventSource("/api/events?filter=" + encodeURIComponent(filter));
+    stream.addEventListener("open", () => {
+      on.link("live");
+      latest().catch(() => on.link("no answer")); // of before, or what was missed
+    });
+    stream.addEventListener("status", (event) => on.status(JSON.parse(event.data)));
+    stream.addEventListener("calls", (event) => {
+      const { calls, lost } = JSON.parse(event.data);
+      on.calls(calls, lost || 0);
+    });
+    stream.addEventListener("error", () => {
+      on.link("no answer");
+      if (stream.readyState === EventSource.CLOSED && stream === source) timer = setTimeout(open, again); // else it tries by itself
+    });
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) {
+      close();
+      on.link("asleep");
+    } else {
+      open();
+    }
+  });
+  open();
+
+  // The calls are those of another filter from now on, if it is one.
+  return async (wanted) => {
+    const before = filter;
+    filter = wanted;
+    try {
+      if (await latest()) open();
+      else if (filter === wanted) filter = before;
+    } catch {
+      on.link("no answer");
+    }
+  };
+}

@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"outrider/proxy/telemetry"
+)
+
+func (c *commands) tailCommand() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "tail [WORD...]",
+		Short: "Show calls as they end",
+		Long: "tail shows the calls of a running Outrider as they end, those that have every WORD:\n\n" +
+			"  crm            the word is somewhere in the call\n" +
+			"  -get           it is not (behind --, so that it is no flag: outrider tail -- -get)\n" +
+			"  503, 5xx       the status\n" +
+			"  '>500ms'       the call took longer\n" +
+			"  failed         5xx, or no answer\n" +
+			"  waited, retried, problem\n" +
+			"  upstream:crm   just so; also method, rule, connection, host, path, class, problem, form, trace",
+		Example: "  outrider tail failed\n  outrider tail upstream:crm '>1s' --json",
+		Args:    cobra.ArbitraryArgs,
+	}
+	before := command.Flags().IntP("before", "n", 10, "how many calls of before are shown first")
+	command.RunE = func(cmd *cobra.Command, words []string) error {
+		if *before < 0 {
+			return usageError{fmt.Errorf("--before %d: must be 0 or more", *before)}
+		}
+		filter := strings.Join(words, " ")
+		if _, err := telemetry.ParseFilter(filter); err != nil {
+			return usageError{err}
+		}
+		t := &tail{w: c.Stdout, json: c.json, paint: paintFor(c.Stdout), before: *before, filter: filter}
+		return c.tail(cmd.Context(), t)
+	}
+	return command
+}
+
+// tail prints calls.
+type tail struct {
+	w      io.Writer
+	json   bool
+	paint  paint
+	filter string
+	before int    // how many of those are printed that ended before
+	last   uint64 // the number of the latest call that is printed
+}
+
+func (c *commands) tail(ctx context.Context, t *tail) error {
+	opened := func() error { return t.catchUp(ctx, c) }
+	broke := func(err error) { fmt.Fprintf(c.Stderr, "outrider: asking again in %v: %v\n", reconnectAfter, err) }
+	return c.follow(ctx, url.Values{"only": {"calls"}, "filter": {t.filter}}, opened, t.event, broke)
+}
+
+// catchUp prints what ended before the stream that has just begun. After one that broke,
+// that is all it has missed.
+func (t *tail) catchUp(ctx context.Context, c *commands) error {
+	var calls []telemetry.Record
+	if err := c.ask(ctx, "/api/calls", url.Values{"filter": {t.filter}}, &calls); err != nil {
+		return err
+	}
+	return t.print(t.missed(calls))
+}
+
+// missed are those of the latest calls, of which the newest is the first, that are to be
+// printed, the oldest first.
+func (t *tail) missed(calls []telemetry.Record) []telemetry.Record {
+	if len(calls) > 0 && calls[0].Number < t.last { // it has started again, and counts from one
+		t.last = 0
+	} else if t.last == 0 {
+		calls = calls[:min(t.before, len(calls))]
+	}
+	slices.Reverse(calls)
+	return calls
+}
+
+func (t *tail) event(e event) error {
+	var found callsEvent
+	if err := json.Unmarshal(e.data, &found); err != nil {
+		return fmt.Errorf("reading the event %q: %w", e.name, err)
+	}
+	if found.Lost > 0 && !t.json {
+		fmt.Fprintln(t.w, t.paint.style(styleWarn, fmt.Sprintf("… and %s, too many to show", count(int(found.Lost), "call"))))
+	}
+	return t.print(found.Calls)
+}
+
+// print prints calls, the oldest first, but none twice.
+func (t *tail) print(calls []telemetry.Record) error {
+	lines := json.NewEncoder(t.w)
+	for i := range calls {
+		r := &calls[i]
+		if r.Number <= t.last {
+			continue
+		}
+		t.last = r.Number
+		var err error
+		if t.json {
+			err = lines.Encode(r)
+		} else {
+			_, err = fmt.Fprintln(t.w, callLine(t.paint, r))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

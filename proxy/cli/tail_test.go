@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"outrider/policy"
+	"outrider/proxy/telemetry"
+)
+
+// following runs a command that does not end by itself, and gives its lines.
+func following(t *testing.T, args ...string) (next func() string, end func() int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	read, write := io.Pipe()
+	code := make(chan int, 1)
+	go func() {
+		code <- Main(ctx, Process{Args: args, Stdout: write, Stderr: write})
+		_ = write.Close()
+	}()
+	lines := bufio.NewScanner(read)
+	next = func() string {
+		t.Helper()
+		late := time.AfterFunc(patience, func() { _ = read.CloseWithError(context.DeadlineExceeded) })
+		defer late.Stop()
+		if !lines.Scan() {
+			t.Fatalf("no further line: %v", lines.Err())
+		}
+		return lines.Text()
+	}
+	return next, func() int {
+		cancel()
+		_, _ = io.Copy(io.Discard, read)
+		return <-code
+	}
+}
+
+func TestTailShowsCallsAsTheyEnd(t *testing.T) {
+	home(t, "")
+	server := upstream(t, echoTarget)
+	r := launch(t, api(server.Listener.Addr().String()))
+	for _, path := range []string{"/api/one", "/api/two", "/nobody/x", "/api/three"} {
+		get(t, http.DefaultClient, r.url(path))
+	}
+	next, end := following(t, "tail", "-n", "2", "upstream:api", "--admin", r.adminAt)
+	for _, path := range []string{"/two", "/three"} { // of before, those that the filter takes
+		if line := next(); !strings.HasSuffix(line, "api           GET "+path) || !strings.Contains(line, "   200  ") && !strings.Contains(line, " 200  ") {
+			t.Errorf("%q, want %s", line, path)
+		}
+	}
+	get(t, http.DefaultClient, r.url("/nobody/x"))
+	get(t, http.DefaultClient, r.url("/api/four"))
+	if line := next(); !strings.HasSuffix(line, "GET /four") {
+		t.Errorf("%q", line)
+	}
+	if code := end(); code != exitFine {
+		t.Errorf("ended with %d", code)
+	}
+
+	next, end = following(t, "tail", "-n", "1", "--json", "--admin", r.adminAt)
+	var record telemetry.Record
+	if err := json.Unmarshal([]byte(next()), &record); err != nil || record.Path != "/four" || record.Status != 200 {
+		t.Errorf("%+v, %v", record, err)
+	}
+	if code := end(); code != exitFine {
+		t.Errorf("ended with %d", code)
+	}
+}
+
+// Whoever watches through a restart misses nothing that the new process still knows, and
+// sees nothing twice.
+func TestTailGoesOnAfterARestart(t *testing.T) {
+	var printed strings.Builder
+	tail := &tail{w: &printed, before: 2}
+	latest := func(newest uint64) []telemetry.Record { // as /api/calls lists them
+		var list []telemetry.Record
+		for n := newest; n > 0; n-- {
+			list = append(list, telemetry.Record{Number: n, Method: "GET", Path: fmt.Sprint("/", newest, "-", n), Status: 200, Upstream: "api"})
+		}
+		return list
+	}
+	for _, newest := range []uint64{4, 6, 6, 3} { // the stream broke three times, the last by a restart
+		if err := tail.print(tail.missed(latest(newest))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for line := range strings.Lines(printed.String()) {
+		got = append(got, strings.TrimSpace(line[strings.Index(line, "/"):]))
+	}
+	if fmt.Sprint(got) != "[/4-3 /4-4 /6-5 /6-6 /3-1 /3-2 /3-3]" {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestTailRefuses(t *testing.T) {
+	home(t, "")
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"tail", ">5"}, exitUsage, `">5": must be > and a duration, such as >500ms`},
+		{[]string{"tail", "-n", "-1"}, exitUsage, "--before -1: must be 0 or more"},
+		{[]string{"tail", "--admin", "127.0.0.1:1"}, exitFailed, "no Outrider answers at 127.0.0.1:1"},
+	} {
+		if code, _, errs := commandLine("", c.args...); code != c.code || !strings.Contains(errs, c.want) {
+			t.Errorf("%q ended with %d: %s", c.args, code, errs)
+		}
+	}
+}
+
+func TestCallLines(t *testing.T) {
+	at := time.Date(2026, 11, 26, 20, 9, 13, 123e6, time.Local)
+	for _, c := range []struct {
+		record telemetry.Record
+		want   string
+	}{
+		{telemetry.Record{Method: "GET", Upstream: "crm", Path: "/v1", Status: 200, Attempts: 1, DurationMS: 3.456},
+			"20:09:13.123   200    3.5ms  crm           GET /v1"},
+		{telemetry.Record{Method: "POST", Upstream: "crm", Status: 429, Attempts: 3, WaitedMS: 1250, DurationMS: 12345, Problem: "queue-timeout"},
+			"20:09:13.123   429    12.3s  crm           POST /  (queue-timeout, 3 attempts, waited 1.25s)"},
+		{telemetry.Record{Method: "CONNECT", Form: "connect", Host: "x.test:443", Status: 200, DurationMS: 20},
+			"20:09:13.123   200     20ms  (tunnel)      CONNECT x.test:443"},
+		{telemetry.Record{Method: "GET", Host: "x.test", Path: "/\x1b[2Ja", Class: policy.ClassClientGone, DurationMS: 20},
+			"20:09:13.123  gone     20ms  (none)        GET x.test/?[2Ja"},
+		{telemetry.Record{Method: "GET", Upstream: "crm", Path: "/a", Error: "reset", Stale: "status 503", Connection: "acme", DurationMS: 20},
+			"20:09:13.123  none     20ms  crm           GET /a  (for acme, an old answer: status 503, reset)"},
+	} {
+		c.record.Time = at
+		if got := callLine(false, &c.record); got != c.want {
+			t.Errorf("%q\nwant %q", got, c.want)
+		}
+	}
+}

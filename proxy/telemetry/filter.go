@@ -1,0 +1,118 @@
+package telemetry
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Filter says which calls somebody wants to see: those that every one of its words
+// takes. The zero Filter takes all.
+type Filter struct{ words []word }
+
+// A word takes some calls.
+type word struct {
+	exclude bool // those that it does not take, rather
+	test    func(*Record) bool
+}
+
+// ParseFilter reads a filter: words with spaces between them, in any case.
+//
+//	crm             the word is somewhere in the call: method, upstream, path, host, class, problem, trace…
+//	-get            it is not
+//	503, 5xx        the status, or its class
+//	>500ms          the call took longer
+//	failed          5xx, or no answer
+//	waited          the call waited for its turn, or backed off
+//	retried         it took more than one attempt
+//	problem         the answer was ours
+//	upstream:crm    that member is just so; also method, rule, connection, host, path, class,
+//	                problem, form and trace
+//
+// Its errors say which word is wrong, and what would be right.
+func ParseFilter(text string) (Filter, error) {
+	var f Filter
+	for _, part := range strings.Fields(strings.ToLower(text)) {
+		bare := part
+		exclude := len(part) > 1 && part[0] == '-'
+		if exclude {
+			bare = part[1:]
+		}
+		test, err := parseWord(bare)
+		if err != nil {
+			return Filter{}, err
+		}
+		f.words = append(f.words, word{exclude, test})
+	}
+	return f, nil
+}
+
+// Match reports whether the filter takes r.
+func (f Filter) Match(r *Record) bool {
+	for _, w := range f.words {
+		if w.test(r) == w.exclude {
+			return false
+		}
+	}
+	return true
+}
+
+// states are words that ask how a call went.
+var states = map[string]func(*Record) bool{
+	"failed":  (*Record).failed,
+	"waited":  func(r *Record) bool { return r.WaitedMS > 0 },
+	"retried": func(r *Record) bool { return r.Attempts > 1 },
+	"problem": func(r *Record) bool { return r.Problem != "" },
+}
+
+// members are what a word can name.
+var members = map[string]func(*Record) string{
+	"method":     func(r *Record) string { return r.Method },
+	"upstream":   func(r *Record) string { return r.Upstream },
+	"rule":       func(r *Record) string { return r.Rule },
+	"connection": func(r *Record) string { return r.Connection },
+	"host":       func(r *Record) string { return r.Host },
+	"path":       func(r *Record) string { return r.Path },
+	"class":      func(r *Record) string { return string(r.Class) },
+	"problem":    func(r *Record) string { return r.Problem },
+	"form":       func(r *Record) string { return r.Form },
+	"trace":      func(r *Record) string { return r.TraceID },
+}
+
+func parseWord(text string) (func(*Record) bool, error) {
+	if test, ok := states[text]; ok {
+		return test, nil
+	}
+	if longer, ok := strings.CutPrefix(text, ">"); ok {
+		d, err := time.ParseDuration(longer)
+		if err != nil || d < 0 {
+			return nil, fmt.Errorf("%q: must be > and a duration, such as >500ms", text)
+		}
+		return func(r *Record) bool { return r.DurationMS > ms(d) }, nil
+	}
+	if name, value, ok := strings.Cut(text, ":"); ok {
+		if member, known := members[name]; known {
+			return func(r *Record) bool { return strings.EqualFold(member(r), value) }, nil
+		}
+	}
+	if len(text) == 3 && text[0] >= '1' && text[0] <= '5' {
+		if text[1:] == "xx" {
+			return func(r *Record) bool { return r.Status/100 == int(text[0]-'0') }, nil
+		}
+		if status, err := strconv.Atoi(text); err == nil {
+			return func(r *Record) bool { return r.Status == status }, nil
+		}
+	}
+	return func(r *Record) bool { return r.has(text) }, nil
+}
+
+// has reports whether the lower-case text is in a member of r.
+func (r *Record) has(text string) bool {
+	for _, member := range members {
+		if strings.Contains(strings.ToLower(member(r)), text) {
+			return true
+		}
+	}
+	return strings.Contains(strings.ToLower(r.Error), text)
+}

@@ -1,0 +1,262 @@
+package telemetry
+
+import (
+	"math"
+	"sync"
+	"time"
+
+	"outrider/policy"
+)
+
+// Traffic is what calls of one upstream came to, over the last minute. Durations are
+// milliseconds; a share of the calls took no longer, to within 5 %.
+type Traffic struct {
+	Tally
+	Seconds float64 `json:"seconds"` // the span that is counted: 60, or less after the first call
+	P50MS   float64 `json:"p50_ms"`
+	P95MS   float64 `json:"p95_ms"`
+	P99MS   float64 `json:"p99_ms"`
+	Course  Course  `json:"course"`
+}
+
+// A Course is the last ten minutes, in steps of ten seconds, from the oldest.
+type Course struct {
+	Calls     []int `json:"calls"`
+	Failed    []int `json:"failed"`
+	Throttled []int `json:"throttled"`
+}
+
+// A Tally counts the calls that ended in some span of time, and their attempts.
+type Tally struct {
+	Calls     int `json:"calls"`
+	Failed    int `json:"failed"`    // answered with 5xx, or not at all; a client that left is not counted
+	Attempts  int `json:"attempts"`  // requests on the wire
+	Faults    int `json:"faults"`    // of the attempts, those that broke off or were answered with 5xx
+	Throttled int `json:"throttled"` // of the attempts, those that were answered with 429
+}
+
+func (t *Tally) add(more Tally) {
+	t.Calls += more.Calls
+	t.Failed += more.Failed
+	t.Attempts += more.Attempts
+	t.Faults += more.Faults
+	t.Throttled += more.Throttled
+}
+
+// tallyOf counts one call.
+func tallyOf(r *Record) Tally {
+	t := Tally{Calls: 1, Attempts: r.Attempts}
+	if r.failed() {
+		t.Failed = 1
+	}
+	for i := range r.Tries {
+		switch try := &r.Tries[i]; {
+		case !try.Sent:
+		case try.Status >= 500 || try.Error != "" && try.Error != canceled:
+			t.Faults++
+		case try.Status == 429:
+			t.Throttled++
+		}
+	}
+	return t
+}
+
+// failed reports that the client did not get what it asked for, and not by its own doing.
+func (r *Record) failed() bool {
+	return r.Class != policy.ClassClientGone && (r.Status >= 500 || r.Status == 0)
+}
+
+// The spans that are counted, each in steps: the minute, of which durations are known,
+// too; the ten minutes that people look at; and the day that alerts compare with.
+const (
+	minuteStep, minuteSteps = 5 * time.Second, 12
+	courseStep, courseSteps = 10 * time.Second, 60
+	dayStep, daySteps       = 5 * time.Minute, 288
+)
+
+// traffic counts the calls of each upstream.
+type traffic struct {
+	mu      sync.RWMutex
+	streams map[string]*stream // upstream → its calls; "": those of none
+}
+
+// A stream are the calls of one upstream.
+type stream struct {
+	mu     sync.Mutex
+	first  time.Time // when the first of them ended
+	minute steps[timed]
+	course steps[Tally]
+	day    steps[Tally]
+}
+
+// timed is a Tally, with the durations of its calls.
+type timed struct {
+	Tally
+	durations histogramOfDurations
+}
+
+// count notes a call that ended at now.
+func (t *traffic) count(r *Record, now time.Time) {
+	s := t.stream(r.Upstream)
+	tally := tallyOf(r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first.IsZero() {
+		s.first = now
+	}
+	cell := s.minute.at(now)
+	cell.add(tally)
+	cell.durations[durationBucket(r.DurationMS)]++
+	s.course.at(now).add(tally)
+	s.day.at(now).add(tally)
+}
+
+func (t *traffic) stream(upstream string) *stream {
+	t.mu.RLock()
+	s := t.streams[upstream]
+	t.mu.RUnlock()
+	if s != nil {
+		return s
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s = t.streams[upstream]; s == nil {
+		if t.streams == nil {
+			t.streams = make(map[string]*stream)
+		}
+		s = &stream{
+			minute: steps[timed]{width: minuteStep, cells: make([]timed, minuteSteps)},
+			course: steps[Tally]{width: courseStep, cells: make([]Tally, courseSteps)},
+			day:    steps[Tally]{width: dayStep, cells: make([]Tally, daySteps)},
+		}
+		t.streams[upstream] = s
+	}
+	return s
+}
+
+// known is the stream of an upstream that has had calls, or nil.
+func (t *traffic) known(upstream string) *stream {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.streams[upstream]
+}
+
+// Traffic tells what the calls of an upstream came to: "" are those of none. ok is false
+// where it had no call yet.
+func (t *Telemetry) Traffic(upstream string) (traffic Traffic, ok bool) {
+	s := t.traffic.known(upstream)
+	if s == nil {
+		return Traffic{}, false
+	}
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	traffic.Seconds = min(now.Sub(s.first), minuteStep*minuteSteps).Seconds()
+	var all histogramOfDurations
+	for _, cell := range s.minute.list(now) {
+		traffic.add(cell.Tally)
+		for i, n := range cell.durations {
+			all[i] += n
+		}
+	}
+	traffic.P50MS, traffic.P95MS, traffic.P99MS = all.quantile(0.5), all.quantile(0.95), all.quantile(0.99)
+	for _, cell := range s.course.list(now) {
+		c := &traffic.Course
+		c.Calls, c.Failed, c.Throttled = append(c.Calls, cell.Calls), append(c.Failed, cell.Failed), append(c.Throttled, cell.Throttled)
+	}
+	return traffic, true
+}
+
+// Tallies counts the calls of an upstream: those of the latest span, which is up to five
+// minutes longer than asked for, and those of the day until then.
+func (t *Telemetry) Tallies(upstream string, span time.Duration) (latest, before Tally) {
+	s := t.traffic.known(upstream)
+	if s == nil {
+		return Tally{}, Tally{}
+	}
+	now := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cells := s.day.list(now)
+	cut := len(cells) - min(int((span+dayStep-1)/dayStep)+1, len(cells)) // the newest has only begun
+	for i, cell := range cells {
+		if i < cut {
+			before.add(cell)
+		} else {
+			latest.add(cell)
+		}
+	}
+	return latest, before
+}
+
+// steps are the latest spans of time, each as long as the others, and what is known of each.
+type steps[T any] struct {
+	width time.Duration
+	cells []T
+	last  int64 // which step the newest is, counted from the zero time
+}
+
+// at is the cell of now.
+func (s *steps[T]) at(now time.Time) *T {
+	s.turn(now)
+	return &s.cells[s.last%int64(len(s.cells))]
+}
+
+// turn empties what is too old. A clock that goes back stays in the newest step.
+func (s *steps[T]) turn(now time.Time) {
+	step := now.UnixNano() / int64(s.width)
+	if step <= s.last {
+		return
+	}
+	var empty T
+	for old := max(s.last+1, step-int64(len(s.cells))+1); old <= step; old++ {
+		s.cells[old%int64(len(s.cells))] = empty
+	}
+	s.last = step
+}
+
+// list gives the cells from the oldest to the one of now.
+func (s *steps[T]) list(now time.Time) []T {
+	s.turn(now)
+	list := make([]T, 0, len(s.cells))
+	oldest := int((s.last + 1) % int64(len(s.cells)))
+	return append(append(list, s.cells[oldest:]...), s.cells[:oldest]...)
+}
+
+// histogramOfDurations counts durations in buckets each of which reaches 9 % further
+// than the one before: from 0.1 ms on, and up to more than five minutes.
+type histogramOfDurations [176]uint32
+
+const (
+	shortest       = 0.1 // ms: where the first bucket ends
+	bucketsADouble = 8
+)
+
+// durationBucket is the bucket of a duration in milliseconds.
+func durationBucket(ms float64) int {
+	if ms <= shortest {
+		return 0
+	}
+	return min(int(math.Ceil(math.Log2(ms/shortest)*bucketsADouble)), len(histogramOfDurations{})-1)
+}
+
+// quantile is the duration, in milliseconds, that a share of those counted did not
+// exceed: the middle of its bucket, so wrong by 5 % at most. 0: none is counted.
+func (h *histogramOfDurations) quantile(share float64) float64 {
+	var all uint64
+	for _, n := range h {
+		all += uint64(n)
+	}
+	rank := uint64(math.Ceil(share * float64(all)))
+	for i, n := range h {
+		if n := uint64(n); n < rank {
+			rank -= n
+			continue
+		}
+		if all == 0 {
+			return 0
+		}
+		return shortest * math.Exp2((float64(i)-0.5)/bucketsADouble)
+	}
+	return 0
+}

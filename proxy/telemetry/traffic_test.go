@@ -1,0 +1,149 @@
+package telemetry_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"outrider/policy"
+	"outrider/proxy/telemetry"
+)
+
+// served has a call of crm end after d.
+func served(r *rig, d time.Duration, o telemetry.Outcome) {
+	_, span, call := r.begin("GET", "crm")
+	time.Sleep(d)
+	o.Call = call
+	span.End(o)
+}
+
+func TestTrafficIsThatOfTheLastMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Settings{})
+		if _, ok := r.Traffic("crm"); ok {
+			t.Error("traffic before the first call")
+		}
+		for i := range 100 {
+			served(r, time.Duration(i+1)*time.Millisecond, telemetry.Outcome{Status: 200}) // 5.05 s in all
+		}
+		served(r, 0, telemetry.Outcome{Status: 503})
+		served(r, 0, telemetry.Outcome{Class: policy.ClassClientGone})
+		served(r, 0, telemetry.Outcome{Class: policy.ClassFault})
+		got, ok := r.Traffic("crm")
+		if !ok || got.Calls != 103 || got.Failed != 2 || got.Seconds != 5.049 {
+			t.Errorf("%v %+v", ok, got.Tally)
+		}
+		for _, q := range []struct{ got, want float64 }{{got.P50MS, 48}, {got.P95MS, 95}, {got.P99MS, 99}} {
+			if q.got < q.want*0.95 || q.got > q.want*1.05 {
+				t.Errorf("quantile %v, want %v to within 5 %%", q.got, q.want)
+			}
+		}
+		time.Sleep(time.Minute)
+		if got, _ = r.Traffic("crm"); got.Calls != 0 || got.P99MS != 0 || got.Seconds != 60 {
+			t.Errorf("after a minute without calls: %+v", got)
+		}
+		sum := 0
+		for _, n := range got.Course.Calls {
+			sum += n
+		}
+		if sum != 103 || len(got.Course.Calls) != 60 || got.Course.Calls[59] != 0 {
+			t.Errorf("course %v", got.Course)
+		}
+	})
+}
+
+// The day is what the latest span is compared with, and does not hold it.
+func TestTalliesOfTheDayEndWhereTheLatestBegin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Settings{})
+		for hour := range 30 {
+			served(r, 0, telemetry.Outcome{Status: 200 + hour/29*300}) // the last fails
+			time.Sleep(time.Hour)
+		}
+		for _, want := range []struct {
+			span                   time.Duration
+			latest, failed, before int
+		}{
+			{5 * time.Minute, 0, 0, 23},  // calls of the hours 7 to 29
+			{58 * time.Minute, 1, 1, 22}, // the last ended an hour ago
+			{2 * time.Hour, 2, 1, 21},
+			{48 * time.Hour, 23, 1, 0},
+		} {
+			latest, before := r.Tallies("crm", want.span)
+			if latest.Calls != want.latest || latest.Failed != want.failed || before.Calls != want.before || before.Failed != 1-want.failed {
+				t.Errorf("of %v: latest %+v, before %+v", want.span, latest, before)
+			}
+		}
+	})
+}
+
+func TestFollowerSeesWhatItsFilterTakes(t *testing.T) {
+	r := newRig(t, telemetry.Settings{})
+	filter, err := telemetry.ParseFilter("crm -2xx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	follower := r.Follow(filter)
+	for _, status := range []int{200, 503, 204, 404} {
+		_, span, call := r.begin("GET", "crm")
+		span.End(telemetry.Outcome{Call: call, Status: status})
+	}
+	calls, lost, err := follower.Next(t.Context(), 10)
+	if err != nil || lost != 0 || len(calls) != 2 || calls[0].Status != 503 || calls[1].Status != 404 || calls[0].Number != 2 {
+		t.Errorf("%+v, %d lost, %v", calls, lost, err)
+	}
+	for range 2000 { // whoever does not read holds up nobody
+		_, span, call := r.begin("GET", "crm")
+		span.End(telemetry.Outcome{Call: call, Status: 500})
+	}
+	if calls, lost, _ = follower.Next(t.Context(), 500); len(calls) != 500 || lost != 2000-1024 {
+		t.Errorf("%d calls, %d lost", len(calls), lost)
+	}
+	follower.Close()
+	_, span, _ := r.begin("GET", "crm")
+	span.End(telemetry.Outcome{Status: 500})
+	if calls, _, _ = follower.Next(t.Context(), 2000); len(calls) != 524 {
+		t.Errorf("after Close %d calls", len(calls))
+	}
+}
+
+func TestFilters(t *testing.T) {
+	record := &telemetry.Record{
+		Method: "POST", Upstream: "crm", Host: "crm.test", Path: "/v1/Contacts", Status: 503, Class: policy.ClassFault,
+		DurationMS: 600, WaitedMS: 1, Attempts: 2, TraceID: "abcdef", Error: "read: reset",
+	}
+	for text, want := range map[string]bool{
+		"": true, "crm": true, "CRM contacts": true, "crm other": false, "-crm": false, "-other": true, "-": false,
+		"503": true, "5xx": true, "404": false, "-5xx": false, ">500ms": true, ">1s": false,
+		"failed": true, "waited": true, "retried": true, "problem": false, "-problem": true,
+		"upstream:crm": true, "upstream:cr": false, "method:post": true, "path:/v1/contacts": true, "trace:abcdef": true,
+		"crm.test:443": false, "reset": true, "class:fault": true, "9xx": false,
+	} {
+		filter, err := telemetry.ParseFilter(text)
+		if err != nil || filter.Match(record) != want {
+			t.Errorf("%q: takes it %v, want %v; %v", text, !want, want, err)
+		}
+	}
+	for _, text := range []string{">5", ">", ">-1s", "->x"} {
+		if _, err := telemetry.ParseFilter(text); err == nil {
+			t.Errorf("%q was read", text)
+		}
+	}
+}
+
+// A failure in a busy minute is still there to be looked at when the calls around it are not.
+func TestFailuresAreRememberedBeyondTheLatestCalls(t *testing.T) {
+	r := newRig(t, telemetry.Settings{Recent: 3})
+	for i := range 9 {
+		_, span, _ := r.begin("GET", "crm")
+		span.End(telemetry.Outcome{Status: []int{500, 200, 200, 502, 200, 200, 200, 504, 200}[i]})
+	}
+	var got []string
+	for _, rec := range r.Recent(telemetry.Filter{}) {
+		got = append(got, fmt.Sprintf("%d:%d", rec.Number, rec.Status))
+	}
+	if fmt.Sprint(got) != "[9:200 8:504 7:200 4:502 1:500]" {
+		t.Errorf("%v", got)
+	}
+}
