@@ -15,6 +15,8 @@ type Call struct {
 	Rule     string // match text of the rule that applies; "" is the upstream itself
 	// Connection names the credential that the caller chose; "": none.
 	Connection string
+	// Propagate says that the upstream may know of the trace that the call is part of.
+	Propagate bool
 	// Inform passes an informational response (1xx) on to the client. May be nil.
 	Inform func(code int, header textproto.MIMEHeader) error
 
@@ -46,6 +48,17 @@ func WithCall(ctx context.Context, c *Call) context.Context {
 func CallFrom(ctx context.Context) *Call {
 	c, _ := ctx.Value(callKey{}).(*Call)
 	return c
+}
+
+// Priority is how urgent the caller says that the call is: "high", "normal" or "low".
+func (c *Call) Priority() string {
+	switch {
+	case c.priority > PriorityNormal:
+		return "high"
+	case c.priority < PriorityNormal:
+		return "low"
+	}
+	return "normal"
 }
 
 // Attempts is the number of requests for this call that reached the wire.
@@ -195,19 +208,23 @@ type EventKind string
 
 // The kinds of events.
 const (
-	EventWait   EventKind = "wait"    // a call waited for its turn: Reason, Delay
-	EventRetry  EventKind = "retry"   // another attempt follows: Attempt, Reason, Delay
-	EventGiveUp EventKind = "give-up" // no further attempt although the last one did not succeed: Attempt, Reason
-	EventHedge  EventKind = "hedge"   // a second request was due: Reason is what became of it ("won", "lost", "refused"), Delay how long the first had been waited for
-	EventRepeat EventKind = "repeat"  // the call is a retry of its caller's, and paid for like one of ours: Reason how that is known
-	EventGate   EventKind = "gate"    // the provider closed a quota until Until
-	EventStale  EventKind = "stale"   // a call that failed was answered with an earlier answer: Reason is the failure, Delay the age of the answer
+	EventWait    EventKind = "wait"    // a call waited for its turn: Reason, Delay
+	EventRetry   EventKind = "retry"   // another attempt follows: Attempt, Reason, Delay
+	EventBackoff EventKind = "backoff" // the wait before it is over, or was broken off: as EventRetry, but Delay is how long it was
+	EventGiveUp  EventKind = "give-up" // no further attempt although the last one did not succeed: Attempt, Reason
+	EventHedge   EventKind = "hedge"   // a second request was due: Reason is what became of it ("won", "lost", "refused"), Delay how long the first had been waited for
+	EventRepeat  EventKind = "repeat"  // the call is a retry of its caller's, and paid for like one of ours: Reason how that is known
+	EventGate    EventKind = "gate"    // the provider closed a quota until Until
+	EventStale   EventKind = "stale"   // a call that failed was answered with an earlier answer: Reason is the failure, Delay the age of the answer
 	// EventExhausted: the provider refused a call for a quota that no waiting brings back:
 	// Key is the quota, Reason the word that said so. EventReplenished: it took one again,
 	// or the connection whose quota it was is another now, or gone.
 	EventExhausted   EventKind = "exhausted"
 	EventReplenished EventKind = "replenished"
 	EventRefresh     EventKind = "refresh" // a token was asked for: Key is the credential, From why, Reason how it ended, Delay how long it took, Err; Until the token's end
+	// EventTokenWait: a call waited for a token: Key is the credential, Reason why it was
+	// asked for, Delay; Work is the refresh.
+	EventTokenWait EventKind = "token-wait"
 	// EventFound: trouble that EventRefresh told of is over, since another process has kept
 	// other tokens, such as those of a login: Key is the credential.
 	EventFound EventKind = "found"
@@ -236,6 +253,7 @@ type Event struct {
 	Delay    time.Duration
 	Until    time.Time
 	From, To string
-	Err      error // why it did not end well; it holds no value that is secret
+	Err      error           // why it did not end well; it holds no value that is secret
+	Work     context.Context // of what the call waited for, as Env.Work gave it; nil: of nothing
 	Notice   *NoticeSighting
 }

@@ -38,6 +38,11 @@ type Env struct {
 	// Refused is told that a provider did not take the value of a reference: what can
 	// be read anew is, when it is asked for next. nil: nothing can.
 	Refused func(ref config.Reference)
+	// Work is told that something begins which several calls may wait for, and which is
+	// none's own: e says what. It gives the context in which that goes on, made of ctx,
+	// which is that of the call that caused it, or of none; and what is told how it ended.
+	// nil: nobody asks. It must not block.
+	Work func(ctx context.Context, e Event) (work context.Context, ended func(error))
 	// Observe is told what happens on the way. It must not block.
 	Observe func(ctx context.Context, e Event)
 }

@@ -452,7 +452,7 @@ func TestChangesElsewhereAreTold(t *testing.T) {
 		for _, e := range here.events {
 			told = append(told, string(e.Kind)+" "+e.Reason)
 		}
-		if got := strings.Join(told, ", "); got != "connection created, refresh dead, give-up refused locally, found , connection replaced, connection removed" {
+		if got := strings.Join(told, ", "); got != "connection created, refresh dead, token-wait first, give-up refused locally, found , connection replaced, connection removed" {
 			t.Errorf("told %s", got)
 		}
 	})

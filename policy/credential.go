@@ -135,6 +135,15 @@ func (c *compiler) oauth2Settings(u *config.Upstream, key, name string, cred *cr
 		LoginCommand: loginCommand(u.Name, name, cfg), ClientAuth: cfg.ClientAuth, RefreshShare: cfg.RefreshShare, RefreshBefore: cfg.RefreshBefore, Lifetime: cfg.Lifetime,
 		Placeholder: u.Placeholder(), Origin: cfg.Origin, Jitter: c.env.Jitter,
 		NotExpiry: strings.FieldsFunc(cfg.NotExpiry, func(r rune) bool { return r == '\n' }),
+		OnFlight: func(ctx context.Context, reason string) (context.Context, func(error)) {
+			if c.env.Work == nil {
+				return ctx, func(error) {}
+			}
+			return c.env.Work(ctx, Event{Kind: EventRefresh, Upstream: u.Name, Key: name, From: reason})
+		},
+		OnWait: func(ctx, flight context.Context, reason string, waited time.Duration) {
+			c.env.Observe(ctx, Event{Kind: EventTokenWait, Upstream: u.Name, Key: name, Reason: reason, Delay: waited, Work: flight})
+		},
 		OnRefresh: func(e auth.RefreshEvent) {
 			c.env.Observe(context.Background(), Event{
 				Kind: EventRefresh, Upstream: u.Name, Key: name, From: e.Reason, Reason: refreshResult(e),

@@ -135,8 +135,11 @@ func (c *compiler) retry(u *Upstream, key string, cfg config.Retry, passes []tab
 			observe(ctx, Event{Kind: EventRepeat, Upstream: name, Attempt: e.Attempt, Reason: e.Reason})
 		},
 		OnRetry: func(ctx context.Context, e retry.Event) {
-			CallFrom(ctx).addWait(e.Delay)
 			observe(ctx, Event{Kind: EventRetry, Upstream: name, Attempt: e.Attempt, Reason: e.Reason, Delay: e.Delay})
+		},
+		OnBackoff: func(ctx context.Context, e retry.Event) {
+			CallFrom(ctx).addWait(e.Delay)
+			observe(ctx, Event{Kind: EventBackoff, Upstream: name, Attempt: e.Attempt, Reason: e.Reason, Delay: e.Delay})
 		},
 		OnGiveUp: func(ctx context.Context, e retry.Event) {
 			endCall(CallFrom(ctx), e)

@@ -51,8 +51,10 @@
 // keep their bytes and their order, save for Location and Link in answers to calls
 // by base URL, and for a credential that an answer repeats; from an answer inside
 // of opened TLS, Alt-Svc is taken, and from an Accept-Encoding what could not be read
-// where answers are looked into. Nothing is added towards the upstream, no Via,
-// no X-Forwarded-For, no Accept-Encoding. Bodies are not touched. What concerns
+// where answers are looked into. What a caller says of its trace does not leave, unless
+// the upstream is to know of it: then traceparent is that of the attempt. Nothing else is
+// added towards the upstream, no Via, no X-Forwarded-For, no Accept-Encoding. Bodies are
+// not touched. What concerns
 // one connection only stays with that connection (RFC 9110 section 7.6.1), in both
 // directions.
 package proxy

@@ -224,6 +224,7 @@ func (s *Server) upgrade(x *exchange, resp *http.Response) {
 func (s *Server) chain(set *policy.Set, x *exchange, to *route, asked policy.Controls) (http.RoundTripper, int64, error) {
 	if to.upstream != nil {
 		x.call.Upstream, x.call.Rule = to.upstream.Config.Name, to.plan.Match
+		x.call.Propagate = to.plan.Policy.Propagate
 		x.patience = to.plan.Policy.IdleTimeout
 		auth := to.plan.Policy.Auth.Type
 		ours := auth != "none" && auth != "passthrough"

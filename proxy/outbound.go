@@ -69,8 +69,19 @@ var hopHeaders = []string{
 	"Proxy-Authentication-Info", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
 }
 
+// traceHeaders tell of the caller's trace: those of W3C, Zipkin and Jaeger. A provider
+// has no use for them, and baggage may hold anything, such as who the user is. Those that
+// a provider has made up for itself, X-Amzn-Trace-Id and X-Cloud-Trace-Context, pass: what
+// they say is for it to know.
+var traceHeaders = []string{
+	"Traceparent", "Tracestate", "Baggage", "B3", "X-B3-Traceid", "X-B3-Spanid", "X-B3-Parentspanid",
+	"X-B3-Sampled", "X-B3-Flags", "Uber-Trace-Id",
+}
+
 // outbound makes the request that goes out: what came in, without what belongs
-// to the connection between the client and us, and with nothing added.
+// to the connection between the client and us, or to the caller's trace where the
+// upstream has no part in that, and with nothing added. To hosts that no upstream names
+// goes what would go without us.
 func outbound(in *http.Request, to route) *http.Request {
 	header := make(http.Header, len(in.Header))
 	for name, values := range in.Header {
@@ -81,6 +92,11 @@ func outbound(in *http.Request, to route) *http.Request {
 	stripHop(header)
 	for _, name := range ownHeaders {
 		delete(header, name)
+	}
+	if to.upstream != nil && !to.plan.Policy.Propagate {
+		for _, name := range traceHeaders {
+			delete(header, name)
+		}
 	}
 	delete(header, "Content-Length") // the transport writes it from ContentLength
 	if upgrade != "" {

@@ -61,8 +61,17 @@ type OAuth2Settings struct {
 	Timeout   time.Duration                         // of one token request; 0: 20 s
 	Keeper    Keeper                                // nil: memory only
 	Jitter    func(max time.Duration) time.Duration // random in [0, max); nil: none, and full waits
-	OnRefresh func(RefreshEvent)                    // after each token request, and each try to save; must not block
-	OnFound   func()                                // trouble that OnRefresh told of is over, without a request: see relieved; must not block
+	// OnFlight is told that a token will be asked for, and gives the context in which that
+	// is done, made of ctx, and what is called at the end. ctx has what the call has that
+	// needs the token, if there is one, but not its end. nil: nobody listens. It must not
+	// block, and neither must what it gives.
+	OnFlight func(ctx context.Context, reason string) (flight context.Context, landed func(error))
+	// OnWait is told of a call that has waited for a token: how long, and for which
+	// flight. nil: nobody listens. It must not block.
+	OnWait func(ctx, flight context.Context, reason string, waited time.Duration)
+
+	OnRefresh func(RefreshEvent) // after each token request, and each try to save; must not block
+	OnFound   func()             // trouble that OnRefresh told of is over, without a request: see relieved; must not block
 }
 
 // Format writes which grant it is about, for every verb: a value of Params may be a

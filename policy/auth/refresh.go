@@ -22,24 +22,59 @@ const (
 // A flight is one refresh, by one goroutine, for all who need it.
 type flight struct {
 	reason string
-	done   chan struct{} // closed at the end
-	err    error         // why it brought nothing; set before done is closed
+	ctx    context.Context // governs the goroutine; guarded by the lock, as OnFlight may replace it
+	done   chan struct{}   // closed at the end
+	err    error           // why it brought nothing; set before done is closed
 }
 
 // start begins a flight. The lock is held, and there is none. It outlives the call
 // that needs it: a caller who leaves must not have a refresh token spent for nothing.
 func (o *OAuth2) start(ctx context.Context, reason string) *flight {
-	f := &flight{reason: reason, done: make(chan struct{})}
+	f := &flight{ctx: context.WithoutCancel(ctx), reason: reason, done: make(chan struct{})}
 	o.flight = f
-	ctx = context.WithoutCancel(ctx)
 	go func() { // Close waits for it
+		ctx, landed := o.takeOff(f)
 		err := o.fly(ctx, reason)
+		landed(err)
 		o.mu.Lock()
 		f.err, o.flight = err, nil
 		o.mu.Unlock()
 		close(f.done)
 	}()
 	return f
+}
+
+// takeOff tells of a flight, and gives what it goes on with.
+func (o *OAuth2) takeOff(f *flight) (ctx context.Context, landed func(error)) {
+	o.mu.Lock()
+	ctx = f.ctx
+	o.mu.Unlock()
+	if o.set.OnFlight == nil || f.reason == reasonSave { // which asks for nothing
+		return ctx, func(error) {}
+	}
+	ctx, landed = o.set.OnFlight(ctx, f.reason)
+	o.mu.Lock()
+	f.ctx = ctx
+	o.mu.Unlock()
+	return ctx, landed
+}
+
+// await returns when a flight has ended that a call needs, or the call has.
+func (o *OAuth2) await(ctx context.Context, f *flight) error {
+	began := time.Now()
+	var err error
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	if o.set.OnWait != nil {
+		o.mu.Lock()
+		flight := f.ctx
+		o.mu.Unlock()
+		o.set.OnWait(ctx, flight, f.reason, time.Since(began))
+	}
+	return err
 }
 
 // fly does one flight, inside of the refresh slot of all processes.

@@ -15,10 +15,8 @@ func (o *OAuth2) Token(ctx context.Context, stale Token) (Token, error) {
 		if f == nil {
 			return token, err
 		}
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return Token{}, context.Cause(ctx)
+		if err := o.await(ctx, f); err != nil {
+			return Token{}, err
 		}
 		if f.reason == reasonSave { // of which nobody has a token
 			continue

@@ -15,6 +15,8 @@ func Default() *File {
 		Telemetry: Telemetry{
 			ServiceName: "outrider",
 			Sample:      1,
+			KeepErrors:  true,
+			KeepSlow:    5 * time.Second,
 			LogFormat:   "json",
 			LogLevel:    "info",
 			AccessLog:   true,

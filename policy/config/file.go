@@ -52,12 +52,15 @@ type Store struct {
 // the standard OTEL_* environment variables.
 type Telemetry struct {
 	ServiceName string
-	Endpoint    string  // http(s) URL of an OTLP receiver; "": no export
-	Sample      float64 // share of traces that is kept when the caller did not decide, in [0, 1]
-	TraceURL    string  // where a trace can be looked at, with {trace_id} in it; "": not told
-	LogFormat   string  // "json" or "text"
-	LogLevel    string  // "debug", "info", "warn" or "error"
-	AccessLog   bool    // one line for each call
+	Endpoint    string        // http(s) URL of an OTLP receiver; "": no export
+	Sample      float64       // share of traces that is kept when the caller did not decide, in [0, 1]
+	KeepErrors  bool          // keep the traces of calls that failed beside that share
+	KeepSlow    time.Duration // keep those of calls whose answer took as long to begin; 0: not for that
+	TraceURL    string        // where a trace can be looked at, with {trace_id} in it; "": not told
+	LogFormat   string        // "json" or "text"
+	LogLevel    string        // "debug", "info", "warn" or "error"
+	ExportLogs  bool          // the log goes to Endpoint, too
+	AccessLog   bool          // one line for each call
 }
 
 // Alerts say who is told of trouble, beside the log and the page.
@@ -113,6 +116,7 @@ type Policy struct {
 	Limits         []Limit
 	Retry          Retry
 	Hedge          bool // a second GET or HEAD where the first is slow
+	Propagate      bool // the upstream is told of the trace, and of the baggage of the caller
 }
 
 // A Rule changes the settings of its upstream for the calls that it matches.

@@ -44,9 +44,12 @@ var telemetryKeys = table[Telemetry]{
 	text("service_name", func(t *Telemetry) *string { return &t.ServiceName }, notEmpty),
 	text("endpoint", func(t *Telemetry) *string { return &t.Endpoint }, endpoint),
 	share("sample", func(t *Telemetry) *float64 { return &t.Sample }, upToAll),
+	flag("keep_errors", func(t *Telemetry) *bool { return &t.KeepErrors }),
+	value("keep_slow", func(t *Telemetry) *time.Duration { return &t.KeepSlow }, readDuration, upToADay),
 	text("trace_url", func(t *Telemetry) *string { return &t.TraceURL }, optional(traceURL)),
 	text("log_format", func(t *Telemetry) *string { return &t.LogFormat }, oneOf("json", "text")),
 	text("log_level", func(t *Telemetry) *string { return &t.LogLevel }, oneOf("debug", "info", "warn", "error")),
+	flag("logs", func(t *Telemetry) *bool { return &t.ExportLogs }),
 	flag("access_log", func(t *Telemetry) *bool { return &t.AccessLog }),
 }
 
@@ -103,6 +106,7 @@ var policyKeys = table[Policy]{
 	limits("limit"),
 	answers("answer"),
 	flag("hedge", func(p *Policy) *bool { return &p.Hedge }),
+	flag("propagate", func(p *Policy) *bool { return &p.Propagate }),
 	sub("retry", func(p *Policy) *Retry { return &p.Retry }, retryKeys, retryAgrees),
 }
 

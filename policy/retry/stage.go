@@ -38,17 +38,18 @@ type Settings struct {
 	Caller  func(ctx context.Context) string // whose call it is; nil: everybody's is the same
 	Account func(ctx context.Context) string // with which of our credentials it goes out; nil: there is one
 
-	OnMint   func(ctx context.Context, key string) // the call got a key of ours; nil: nobody listens
-	OnRepeat func(ctx context.Context, e Event)    // the call is a retry of its caller's; nil: nobody listens
-	OnRetry  func(ctx context.Context, e Event)    // another attempt will follow; nil: nobody listens
-	OnGiveUp func(ctx context.Context, e Event)    // no other attempt follows one that did not succeed; nil: nobody listens
+	OnMint    func(ctx context.Context, key string) // the call got a key of ours; nil: nobody listens
+	OnRepeat  func(ctx context.Context, e Event)    // the call is a retry of its caller's; nil: nobody listens
+	OnRetry   func(ctx context.Context, e Event)    // another attempt will follow; nil: nobody listens
+	OnBackoff func(ctx context.Context, e Event)    // the wait before it is over, or was broken off; nil: nobody listens
+	OnGiveUp  func(ctx context.Context, e Event)    // no other attempt follows one that did not succeed; nil: nobody listens
 }
 
 // An Event tells about one decision.
 type Event struct {
-	Attempt int           // OnRetry: the number of the attempt to come, 2 or more; OnGiveUp: of the last one
-	Delay   time.Duration // OnRetry: the wait before it
-	Reason  string        // OnRetry: the outcome that causes it, "status 503"; OnGiveUp: one of the reasons below, or that of an Answer; OnRepeat: ByCount and so on
+	Attempt int           // OnRetry, OnBackoff: the number of the attempt to come, 2 or more; OnGiveUp: of the last one
+	Delay   time.Duration // OnRetry: the wait before it; OnBackoff: how long that really was
+	Reason  string        // OnRetry, OnBackoff: the outcome that causes it, "status 503"; OnGiveUp: one of the reasons below, or that of an Answer; OnRepeat: ByCount and so on
 }
 
 // The reasons for which no other attempt is made.
@@ -157,16 +158,30 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			s.echo(resp, c.minted)
 			return resp, nil
 		}
-		if s.set.OnRetry != nil {
-			s.set.OnRetry(ctx, Event{Attempt: c.attempts + 1, Delay: again.delay, Reason: describe(resp, means, err)})
-		}
-		if err := wait(ctx, again.delay, resp); err != nil {
+		e := Event{Attempt: c.attempts + 1, Delay: again.delay, Reason: describe(resp, means, err)}
+		if err := s.backoff(ctx, e, resp); err != nil {
 			replay.CloseBody(again.req)
 			s.gaveUp(&c, ended(ctx))
 			return nil, err
 		}
 		attempt = again.req
 	}
+}
+
+// backoff waits before the attempt that e announces, dropping the answer of the last one
+// meanwhile. It tells of the wait twice, since it is not known before its end how long it
+// is: the client may leave.
+func (s *Stage) backoff(ctx context.Context, e Event, dropped *http.Response) error {
+	if s.set.OnRetry != nil {
+		s.set.OnRetry(ctx, e)
+	}
+	began := time.Now()
+	err := wait(ctx, e.Delay, dropped)
+	if s.set.OnBackoff != nil {
+		e.Delay = time.Since(began)
+		s.set.OnBackoff(ctx, e)
+	}
+	return err
 }
 
 // charge tells the budget of a first attempt, unless we refused it ourselves. A retry of

@@ -96,7 +96,7 @@ func (v *vector) run(t *testing.T) {
 		}
 	}
 	set := v.settings()
-	set.OnRetry, set.OnGiveUp, set.OnRepeat = told("retry %d after %v: %s"), told("give up %[1]d: %[3]s"), told("repeat: %[3]s")
+	set.OnBackoff, set.OnGiveUp, set.OnRepeat = told("retry %d after %v: %s"), told("give up %[1]d: %[3]s"), told("repeat: %[3]s")
 	stage, err := retry.New(set)
 	if err != nil {
 		t.Fatal(err)

@@ -116,12 +116,13 @@ type statusView struct {
 	Upstreams []policy.UpstreamStatus      `json:"upstreams"`
 	Traffic   map[string]telemetry.Traffic `json:"traffic"` // upstream → what its calls of late came to
 	Capture   proxy.CaptureStatus          `json:"capture"`
-	Authority string                       `json:"authority,omitempty"` // the local certificate authority, once there is one
-	Store     string                       `json:"store,omitempty"`     // of tokens, once something is kept
-	Warnings  []string                     `json:"warnings,omitempty"`  // what of it should not stay as it is
-	Alerts    []alert.Alert                `json:"alerts,omitempty"`    // what lasts, the newest first
-	Notified  []alert.TargetStatus         `json:"notified,omitempty"`  // those who are told of them
-	HeldBack  int                          `json:"held_back,omitempty"` // alerts, by quiet hours
+	Authority string                       `json:"authority,omitempty"`      // the local certificate authority, once there is one
+	Store     string                       `json:"store,omitempty"`          // of tokens, once something is kept
+	Warnings  []string                     `json:"warnings,omitempty"`       // what of it should not stay as it is
+	Alerts    []alert.Alert                `json:"alerts,omitempty"`         // what lasts, the newest first
+	Notified  []alert.TargetStatus         `json:"notified,omitempty"`       // those who are told of them
+	HeldBack  int                          `json:"held_back,omitempty"`      // alerts, by quiet hours
+	Lost      []telemetry.Loss             `json:"telemetry_lost,omitempty"` // what could not be exported
 	Reload    *proxy.ReloadStatus          `json:"reload,omitempty"`
 	Config    string                       `json:"config"`
 	Started   time.Time                    `json:"started"`
@@ -139,7 +140,7 @@ func (s *sidecar) status() statusView {
 		Capture: s.server.Capture(), Authority: s.authority(), Store: s.storage.text(), Warnings: s.storage.warnings(), StateDir: s.stateDir(),
 		Started: s.started, TraceURL: s.live.Load().File.Telemetry.TraceURL,
 		ForCommand: s.forCommand.Load(), Alerts: s.alarms.book.Active(),
-		Notified: s.alarms.targets(), HeldBack: s.alarms.curfew.Held(),
+		Notified: s.alarms.targets(), HeldBack: s.alarms.curfew.Held(), Lost: s.telemetry.Losses(),
 	}
 }
 

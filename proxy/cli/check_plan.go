@@ -28,7 +28,8 @@ type planView struct {
 	Answers    []string `json:"answers,omitempty"` // what answers mean, whatever their status; the first that fits counts
 	Repeats    string   `json:"repeats,omitempty"`
 	Pauses     string   `json:"pauses,omitempty"`
-	Hedge      string   `json:"hedge,omitempty"` // when there is a second request; "": never
+	Hedge      string   `json:"hedge,omitempty"`     // when there is a second request; "": never
+	Propagate  bool     `json:"propagate,omitempty"` // the upstream is told of the trace
 	Circuit    string   `json:"circuit"`
 	Captured   string   `json:"captured"`         // what is done with https:// calls through the proxy
 	Egress     string   `json:"egress,omitempty"` // the proxy on the way to the upstream
@@ -48,6 +49,7 @@ func plans(set *policy.Set, way func(*config.Upstream) string) []planView {
 				Stale:       staleText(p.Policy),
 				Answers:     answerTexts(p.Policy.Answers),
 				Hedge:       hedgeText(p.Policy),
+				Propagate:   p.Policy.Propagate,
 				Connections: connectionsText(u.Config),
 			}
 			if p.Policy.Retry.Attempts > 1 {
@@ -127,6 +129,9 @@ func policyFacts(u *config.Upstream, p config.Policy) []fact {
 	}
 	if text := staleText(p); text != "" {
 		facts = append(facts, fact{"stale", text})
+	}
+	if p.Propagate {
+		facts = append(facts, fact{"traces", "the upstream is told of the trace, and gets the caller's baggage"})
 	}
 	return facts
 }

@@ -39,6 +39,7 @@ func (s *sidecar) env() policy.Env {
 		NewKey:         newKey,
 		Secret:         s.secrets.get,
 		Refused:        s.secrets.refused,
+		Work:           s.telemetry.StartWork,
 		Observe: func(ctx context.Context, e policy.Event) {
 			s.telemetry.Observe(ctx, e)
 			s.alarms.observe(telemetry.TraceID(ctx), e)

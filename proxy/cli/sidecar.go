@@ -59,7 +59,8 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 	var err error
 	s.telemetry, err = telemetry.New(ctx, telemetry.Settings{
 		ServiceName: t.ServiceName, Version: version(), Endpoint: t.Endpoint, Sample: t.Sample,
-		LogFormat: t.LogFormat, LogLevel: t.LogLevel, AccessLog: t.AccessLog, LogOutput: log,
+		KeepErrors: t.KeepErrors, KeepSlow: t.KeepSlow,
+		LogFormat: t.LogFormat, LogLevel: t.LogLevel, AccessLog: t.AccessLog, ExportLogs: t.ExportLogs, LogOutput: log,
 		Ended: func(r *telemetry.Record) { s.alarms.ended(r) },
 	})
 	if err != nil {

@@ -97,7 +97,7 @@ retry = { attempts = 2, base = "1ms", cap = "1ms" }
 		t.Errorf("spans tell of %q, want %q", failures, want)
 	}
 	for place, want := range map[string]string{
-		"log":         `"status":200,"class":"fault","problem":"","attempts":2`,
+		"log":         `"status":200,"class":"fault","problem":"","answered_by":"stale","attempts":2`,
 		"/api/calls":  `"stale":"status 503"`,
 		"/metrics":    `outrider_stale_total{reason="status 503",upstream="api"} 2`,
 		"/api/status": `"answers":2`,

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -186,15 +187,15 @@ retry = { attempts = 3, base = "20ms", cap = "40ms" }
 			t.Errorf("attempt %d is not within the call", i+1)
 		}
 	}
-	var events []string
-	for _, event := range span.Events {
-		if attribute(event.Attributes, "outrider.delay") == "" {
-			t.Errorf("event %s has no delay: %v", event.Name, event.Attributes)
+	var waits []string
+	for i, wait := range collector.kind(tracepb.Span_SPAN_KIND_INTERNAL) {
+		if string(wait.ParentSpanId) != string(span.SpanId) || wait.StartTimeUnixNano < attempts[i].StartTimeUnixNano || wait.EndTimeUnixNano > attempts[i+1].StartTimeUnixNano {
+			t.Errorf("the wait before attempt %d does not begin after the one before, and end before it: %v", i+2, wait)
 		}
-		events = append(events, event.Name+" "+attribute(event.Attributes, "outrider.attempt")+" "+attribute(event.Attributes, "outrider.reason"))
+		waits = append(waits, wait.Name+" "+attribute(wait.Attributes, "outrider.attempt")+" "+attribute(wait.Attributes, "outrider.reason"))
 	}
-	if want := []string{"outrider.retry 2 status 503", "outrider.retry 3 status 503"}; !slices.Equal(events, want) {
-		t.Errorf("the call's events are %q, want %q", events, want)
+	if want := []string{"backoff 2 status 503", "backoff 3 status 503"}; !slices.Equal(waits, want) || len(span.Events) != 0 {
+		t.Errorf("the call waited for %q and has the events %v, want %q and none", waits, span.Events, want)
 	}
 
 	lines := r.logged("call")
@@ -209,6 +210,62 @@ retry = { attempts = 3, base = "20ms", cap = "40ms" }
 	if err := json.Unmarshal([]byte(calls), &recent); err != nil || len(recent) != 1 ||
 		recent[0].TraceID != caller || len(recent[0].Tries) != 3 || len(recent[0].Waits) != 2 {
 		t.Errorf("/api/calls says %s (%v)", calls, err)
+	}
+}
+
+// Calls that come when there is no token wait for one request. It is a trace of its own,
+// to which they all lead.
+func TestCallsLeadToTheRefreshThatTheyWaitedFor(t *testing.T) {
+	collector := receive(t)
+	sim, base := identity(t)
+	t.Setenv("CRM_SECRET", "demo-secret")
+	t.Setenv("CRM_REFRESH", sim.Grant("demo", "").RefreshToken)
+	r := launchUnstopped(t, "", anyPorts+fmt.Sprintf("state_dir = %q\n[telemetry]\nendpoint = %q\n", t.TempDir(), collector.url)+rotating(base, "answer=slow&delay=200ms"))
+	const calls = 4
+	var making sync.WaitGroup
+	for range calls {
+		making.Go(func() {
+			if resp, body := get(t, http.DefaultClient, r.url("/crm/protected/x")); resp.StatusCode != 200 {
+				t.Errorf("got %d %s", resp.StatusCode, body)
+			}
+		})
+	}
+	making.Wait()
+	r.halt()
+
+	var refresh *tracepb.Span
+	waits := map[string]*tracepb.Span{} // trace → wait
+	for _, span := range collector.kind(tracepb.Span_SPAN_KIND_INTERNAL) {
+		if span.Name == "token refresh" {
+			refresh = span
+		} else {
+			waits[hex.EncodeToString(span.TraceId)] = span
+		}
+	}
+	if refresh == nil || len(refresh.ParentSpanId) != 0 || len(refresh.Links) != 1 {
+		t.Fatalf("the refresh is %v", refresh)
+	}
+	if cause := hex.EncodeToString(refresh.Links[0].TraceId); waits[cause] == nil {
+		t.Errorf("it leads to %s, and the calls that waited are %v", cause, waits)
+	}
+	for _, server := range collector.kind(tracepb.Span_SPAN_KIND_SERVER) {
+		wait := waits[hex.EncodeToString(server.TraceId)]
+		if wait == nil || wait.Name != "token wait" || string(wait.ParentSpanId) != string(server.SpanId) ||
+			len(wait.Links) != 1 || string(wait.Links[0].SpanId) != string(refresh.SpanId) || string(wait.Links[0].TraceId) != string(refresh.TraceId) {
+			t.Errorf("a call waited as %v, and the refresh is %v", wait, refresh)
+		}
+	}
+	if len(waits) != calls {
+		t.Errorf("%d of %d calls waited", len(waits), calls)
+	}
+	requests := 0
+	for _, client := range collector.kind(tracepb.Span_SPAN_KIND_CLIENT) {
+		if string(client.ParentSpanId) == string(refresh.SpanId) {
+			requests++
+		}
+	}
+	if requests != 1 {
+		t.Errorf("the refresh has %d requests", requests)
 	}
 }
 
@@ -349,6 +406,93 @@ circuit = { min_calls = 100000, failure_run = 100000, consecutive = 100000 }
 	if int(counted) != total {
 		t.Errorf("the metrics count %v requests, the upstream got %d", counted, total)
 	}
+}
+
+// Go's transport sends a request once more, and tells nobody, where a connection that has
+// served before ends under it. Here connections are kept and end so all the time, while
+// calls are made side by side: each request that the simulator has counted is a span, and
+// those of a call are counted from one on.
+func TestResendsOnKeptConnectionsAreSpans(t *testing.T) {
+	collector := receive(t)
+	sim, base := identity(t)
+	r := launchUnstopped(t, "", anyPorts+fmt.Sprintf(`
+[telemetry]
+endpoint = %q
+[upstream.api]
+url = %q
+retry = { attempts = 4, base = "1ms", cap = "2ms", budget = "100%%" }
+circuit = { min_calls = 100000, failure_run = 100000, consecutive = 100000 }
+`, collector.url, base))
+	paths := []string{"/fault/reset-before?p=0.3", "/fault/close?p=0.3", "/fault/last-of-connection?p=0.3", "/fault/503?p=0.2", "/echo"}
+	const callers, calls = 8, 25 // each
+	var making sync.WaitGroup
+	for caller := range callers {
+		making.Go(func() {
+			for i := range calls {
+				path := paths[(caller+i)%len(paths)]
+				req, _ := http.NewRequestWithContext(t.Context(), "GET", r.url("/api"+path), nil)
+				resp, err := http.DefaultClient.Do(req)
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				_ = resp.Body.Close()
+			}
+		})
+	}
+	making.Wait()
+	r.halt()
+
+	byPath, resends := map[string]int64{}, map[string][]string{} // trace → the counts of its spans
+	attempts := collector.kind(tracepb.Span_SPAN_KIND_CLIENT)
+	for _, span := range attempts {
+		path, _, _ := strings.Cut(strings.TrimPrefix(attribute(span.Attributes, "url.full"), base), "?")
+		byPath[path]++
+		id := hex.EncodeToString(span.TraceId)
+		resends[id] = append(resends[id], attribute(span.Attributes, "http.request.resend_count"))
+	}
+	stats := sim.Stats()
+	if !maps.Equal(byPath, stats.Paths) || int64(len(attempts)) != stats.Requests {
+		t.Errorf("the spans are of %v, the simulator got %v", byPath, stats.Paths)
+	}
+	if len(attempts) <= callers*calls {
+		t.Errorf("%d requests for %d calls: nothing was sent again", len(attempts), callers*calls)
+	}
+	for id, counts := range resends {
+		for i, count := range counts {
+			want := ""
+			if i > 0 {
+				want = strconv.Itoa(i)
+			}
+			if count != want {
+				t.Errorf("the spans of %s are counted %q", id, counts)
+				break
+			}
+		}
+	}
+}
+
+func TestStatusTellsOfTracesThatWereLost(t *testing.T) {
+	clearTelemetryVariables(t)
+	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
+	refusing := upstream(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) })
+	server := upstream(t, echoTarget)
+	r := launch(t, fmt.Sprintf("[telemetry]\nendpoint = %q\n", refusing.URL)+api(server.Listener.Addr().String()))
+	get(t, http.DefaultClient, r.url("/api/x"))
+	eventually(t, "what was lost", func() (bool, string) {
+		var view statusView
+		_, text := r.ask("GET", "/api/status")
+		if err := json.Unmarshal([]byte(text), &view); err != nil {
+			return false, err.Error()
+		}
+		if len(view.Lost) == 0 || view.Lost[0].Dropped < 2 {
+			return false, text
+		}
+		var out strings.Builder
+		printStatus(&out, view)
+		return strings.Contains(out.String(), "traces: 2 dropped since ") && strings.Contains(out.String(), "403"), out.String()
+	})
 }
 
 // A collector that takes connections and says nothing costs no call anything,

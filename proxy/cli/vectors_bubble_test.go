@@ -111,6 +111,7 @@ func (v *vector) outside(b *bubble) policy.Env {
 		Jitter:  policytest.Jitter(fraction),
 		NewKey:  func() string { keys++; return fmt.Sprint("minted-", keys) },
 		Secret:  func(config.Reference) (string, error) { return "secret", nil },
+		Work:    b.watch.StartWork,
 		Observe: b.watch.Observe,
 	}
 }
@@ -249,7 +250,7 @@ func (b *bubble) told() []told {
 	var spans []told
 	for _, stub := range b.spans.GetSpans() {
 		s := told{
-			name: stub.Name, at: stub.StartTime, attributes: make(map[string]string),
+			name: stub.Name, at: stub.StartTime, took: stub.EndTime.Sub(stub.StartTime), attributes: make(map[string]string),
 			server: stub.SpanKind == trace.SpanKindServer, failed: stub.Status.Code == codes.Error,
 			trace: stub.SpanContext.TraceID().String(), id: stub.SpanContext.SpanID().String(), parent: stub.Parent.SpanID().String(),
 		}

@@ -19,6 +19,7 @@ import (
 type told struct {
 	name       string
 	at         time.Time         // when it began
+	took       time.Duration     // of a span
 	attributes map[string]string // as text
 
 	server, failed    bool
@@ -29,10 +30,11 @@ type told struct {
 // received are the spans that a receiver got, by their traces.
 func (c *receiver) received() map[string][]told {
 	traces := make(map[string][]told)
-	for _, kind := range []tracepb.Span_SpanKind{tracepb.Span_SPAN_KIND_SERVER, tracepb.Span_SPAN_KIND_CLIENT} {
+	for _, kind := range []tracepb.Span_SpanKind{tracepb.Span_SPAN_KIND_SERVER, tracepb.Span_SPAN_KIND_CLIENT, tracepb.Span_SPAN_KIND_INTERNAL} {
 		for _, span := range c.kind(kind) {
 			s := told{
 				name: span.Name, at: instantOf(span.StartTimeUnixNano), attributes: textsOf(span.Attributes),
+				took:   time.Duration(span.EndTimeUnixNano - span.StartTimeUnixNano), //nolint:gosec // of this century
 				server: kind == tracepb.Span_SPAN_KIND_SERVER, failed: span.Status.GetCode() == tracepb.Status_STATUS_CODE_ERROR,
 				trace: hex.EncodeToString(span.TraceId), id: hex.EncodeToString(span.SpanId), parent: hex.EncodeToString(span.ParentSpanId),
 			}
@@ -59,21 +61,28 @@ func textsOf(attributes []*commonpb.KeyValue) map[string]string {
 }
 
 // storyOf writes the spans of one call in the notation of the vectors: its SERVER span, and
-// below it, in the order of what happened, the CLIENT spans and the events.
+// below it, in the order of what happened, the CLIENT spans, the waits and the events. What
+// the refresh of a token took is told in a trace of its own.
 func storyOf(t *testing.T, spans []told) []string {
 	t.Helper()
 	var server told
-	var requests []told
+	var requests, waits []told
 	for _, span := range spans {
-		if span.server {
+		switch {
+		case span.server:
 			server = span
-		} else {
+		case span.name == "backoff" || span.name == "queue wait":
+			waits = append(waits, span)
+		case !strings.Contains(span.name, "token"):
 			requests = append(requests, span)
 		}
 	}
-	slices.SortStableFunc(requests, func(a, b told) int { return a.at.Compare(b.at) })
+	byTime := func(a, b told) int { return a.at.Compare(b.at) }
+	slices.SortStableFunc(requests, byTime)
+	events := slices.Concat(server.events, waits)
+	slices.SortStableFunc(events, byTime)
 	story := []string{server.call(t)}
-	for _, event := range server.events {
+	for _, event := range events {
 		for len(requests) > 0 && !requests[0].follows(event) {
 			story = append(story, requestLine(t, server, requests[0]))
 			requests = requests[1:]
@@ -86,23 +95,14 @@ func storyOf(t *testing.T, spans []told) []string {
 	return story
 }
 
-// follows reports that s, a request, was sent after an event. In virtual time, that can
-// be at the same instant.
+// follows reports that s, a request, was sent after an event, or after a wait. In virtual
+// time, that can be at the same instant.
 func (s told) follows(event told) bool {
 	resent := s.attributes["http.request.resend_count"] != ""
-	if event.name == "outrider.wait" || event.name == "outrider.retry" && resent {
-		return !s.at.Before(event.at.Add(event.pause()))
+	if event.name == "queue wait" || resent && (event.name == "backoff" || event.name == "outrider.retry") {
+		return !s.at.Before(event.at.Add(event.took))
 	}
 	return s.at.After(event.at)
-}
-
-// pause is what passes after an event: a retry tells of a wait to come, and a wait of one
-// that is over.
-func (s told) pause() time.Duration {
-	if s.name == "outrider.retry" {
-		return s.delay()
-	}
-	return 0
 }
 
 func (s told) call(t *testing.T) string {
@@ -117,9 +117,6 @@ func requestLine(t *testing.T, server, span told) string {
 		t.Errorf("the span of a request is no child of its call's: %+v", span)
 	}
 	line := span.at.Sub(server.at).String() + " "
-	if strings.HasSuffix(span.name, " token") {
-		line += "token "
-	}
 	line += span.attributes["http.response.status_code"] + span.failure(t)
 	if resent := span.attributes["http.request.resend_count"]; resent != "" {
 		line += " resend " + resent
@@ -145,21 +142,18 @@ func eventLine(server, event told) string {
 	switch name := strings.TrimPrefix(event.name, "outrider."); name {
 	case "attempt.unsent":
 		return event.at.Add(-secondsOf(a["outrider.duration"])).Sub(server.at).String() + " unsent " + a["error.type"]
-	case "retry":
-		return fmt.Sprintf("retry %s after %v: %s", a["outrider.attempt"], event.delay(), a["outrider.reason"])
+	case "retry", "backoff":
+		return fmt.Sprintf("retry %s after %v: %s", a["outrider.attempt"], event.took, a["outrider.reason"])
 	case "give-up":
 		return "give up " + a["outrider.attempt"] + ": " + a["outrider.reason"]
-	case "wait":
-		return fmt.Sprintf("wait %v: %s", event.delay(), a["outrider.reason"])
+	case "queue wait":
+		return fmt.Sprintf("wait %v: %s", event.took, a["outrider.reason"])
 	case "circuit":
 		return "circuit " + a["outrider.to"]
 	default:
 		return name + ": " + a["outrider.reason"]
 	}
 }
-
-// delay is the wait that an event tells of.
-func (s told) delay() time.Duration { return secondsOf(s.attributes["outrider.delay"]) }
 
 func secondsOf(text string) time.Duration {
 	number, _ := strconv.ParseFloat(text, 64)

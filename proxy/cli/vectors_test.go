@@ -196,7 +196,7 @@ func (v *vector) story() (status string, requests int, gaveUp string) {
 			status = words[1]
 		case strings.HasPrefix(line, "give up "):
 			_, gaveUp, _ = strings.Cut(line, ": ")
-		case line[0] >= '0' && line[0] <= '9' && words[1] != "token" && words[1] != "unsent":
+		case line[0] >= '0' && line[0] <= '9' && words[1] != "unsent":
 			requests++
 		}
 	}

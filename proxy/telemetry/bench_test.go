@@ -33,6 +33,7 @@ func BenchmarkCall(b *testing.B) {
 		{"base line", telemetry.Settings{}, true},
 		{"no exporter", telemetry.Settings{}, false},
 		{"sampled 0%", telemetry.Settings{Endpoint: "http://127.0.0.1:1"}, false},
+		{"sampled 0%, failures kept", telemetry.Settings{Endpoint: "http://127.0.0.1:1", KeepErrors: true}, false},
 		{"recorded, not exported", telemetry.Settings{Sample: 1, SpanProcessors: []sdktrace.SpanProcessor{ignore{}}}, false},
 		{"sampled 100%", telemetry.Settings{Endpoint: "http://127.0.0.1:1", Sample: 1}, false},
 		{"sampled 100%, access log", telemetry.Settings{Endpoint: "http://127.0.0.1:1", Sample: 1, AccessLog: true}, false},

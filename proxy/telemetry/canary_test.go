@@ -24,7 +24,7 @@ import (
 func TestNoSecretIsTold(t *testing.T) {
 	const canary = "c4n4ry"
 	c := newCollector(t)
-	r := exporting(t, telemetry.Settings{Endpoint: c.URL, AccessLog: true, LogLevel: "debug"}, map[string]string{"OTEL_METRICS_EXPORTER": "otlp"})
+	r := exporting(t, telemetry.Settings{Endpoint: c.URL, AccessLog: true, LogLevel: "debug", ExportLogs: true}, map[string]string{"OTEL_METRICS_EXPORTER": "otlp"})
 
 	target := "https://user-" + canary + ":pw-" + canary + "@crm.test/path?token=" + canary + "&" + canary
 	errs := []error{
@@ -71,9 +71,9 @@ func TestNoSecretIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.mu.Lock()
-	spans := fmt.Sprint(c.traces, c.metrics)
+	spans, lines := fmt.Sprint(c.traces, c.metrics), fmt.Sprint(c.logs)
 	c.mu.Unlock()
-	for place, text := range map[string]string{"log": r.log.String(), "recent": string(recent), "metrics": page, "spans": spans} {
+	for place, text := range map[string]string{"log": r.log.String(), "recent": string(recent), "metrics": page, "spans": spans, "exported log": lines} {
 		if !strings.Contains(text, "crm") {
 			t.Errorf("%s: nothing told at all: %s", place, text)
 		}

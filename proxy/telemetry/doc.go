@@ -6,8 +6,15 @@
 //
 //	ctx, span := t.StartCall(r, "base-url")   SERVER span, continues the caller's trace
 //	    t.Transport(wire).RoundTrip           CLIENT span, one for each request on the wire
-//	    t.Observe(ctx, event)                 waits, retries, give-ups: events on the SERVER span
+//	    t.Observe(ctx, event)                 INTERNAL span of a wait; decisions: events on the SERVER span
 //	span.End(outcome)                         span, metrics, access log line, Recent
+//
+//	work, ended := t.StartWork(ctx, event)    INTERNAL span of what several calls wait for, in a trace of its own
+//
+// # Which traces are sent
+//
+// Those that the sampler chose when they began, and, where it leaves some out, those of
+// calls that turn out to have failed or to be slow: see [tail].
 //
 // # What is never recorded
 //
@@ -19,7 +26,8 @@
 //
 // # Trust
 //
-// Nothing here can fail or delay a call: exporting happens behind a bounded
-// queue that drops, and an exporter's errors are logged once a minute at most.
+// Nothing here can fail or delay a call: exporting happens behind bounded
+// queues that drop. What they drop is counted, and an exporter's errors are logged once a
+// minute at most.
 // The package keeps no global state, and sets none of OpenTelemetry's.
 package telemetry

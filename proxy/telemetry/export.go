@@ -3,13 +3,10 @@ package telemetry
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
-	"sync"
-	"time"
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
@@ -18,7 +15,6 @@ import (
 	"go.opentelemetry.io/otel/exporters/stdout/stdoutmetric"
 	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"google.golang.org/grpc"
 )
@@ -78,7 +74,7 @@ func otlpSpans(ctx context.Context, endpoint string) (sdktrace.SpanExporter, err
 		}
 		return otlptracehttp.New(ctx, opts...)
 	default:
-		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL=%s: must be grpc, http/protobuf or http/json", protocol)
+		return nil, unknownProtocol(protocol)
 	}
 }
 
@@ -126,7 +122,7 @@ func otlpMetrics(ctx context.Context, endpoint string) (sdkmetric.Exporter, erro
 		}
 		return otlpmetrichttp.New(ctx, opts...)
 	default:
-		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL=%s: must be grpc, http/protobuf or http/json", protocol)
+		return nil, unknownProtocol(protocol)
 	}
 }
 
@@ -175,61 +171,8 @@ func otlpProtocol(signal string) string {
 	return "http/protobuf"
 }
 
+func unknownProtocol(protocol string) error {
+	return fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL=%s: must be grpc, http/protobuf or http/json", protocol)
+}
+
 func env(name string) string { return strings.TrimSpace(os.Getenv(name)) }
-
-// guard stands between the SDK and its exporters: it ends exports when we end,
-// and keeps their errors from anything but our log.
-type guard struct {
-	running context.Context // ends when exporting must end
-	log     *slog.Logger
-
-	mu     sync.Mutex
-	last   time.Time // of the line logged last
-	missed int       // errors since
-}
-
-// export runs one export.
-func (g *guard) export(ctx context.Context, signal string, send func(context.Context) error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(g.running, cancel)()
-	if err := send(ctx); err != nil {
-		g.report(signal, err)
-	}
-}
-
-// report logs err unless another was logged within the last minute.
-func (g *guard) report(signal string, err error) {
-	g.mu.Lock()
-	now := time.Now()
-	if !g.last.IsZero() && now.Sub(g.last) < time.Minute {
-		g.missed++
-		g.mu.Unlock()
-		return
-	}
-	missed := g.missed
-	g.last, g.missed = now, 0
-	g.mu.Unlock()
-	g.log.Warn("telemetry could not be exported", "signal", signal,
-		"error", clip(stripURL(err).Error(), 300), "not_logged_before", missed)
-}
-
-type spanGuard struct {
-	sdktrace.SpanExporter
-	guard *guard
-}
-
-func (g *spanGuard) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
-	g.guard.export(ctx, "traces", func(ctx context.Context) error { return g.SpanExporter.ExportSpans(ctx, spans) })
-	return nil
-}
-
-type metricGuard struct {
-	sdkmetric.Exporter
-	guard *guard
-}
-
-func (g *metricGuard) Export(ctx context.Context, data *metricdata.ResourceMetrics) error {
-	g.guard.export(ctx, "metrics", func(ctx context.Context) error { return g.Exporter.Export(ctx, data) })
-	return nil
-}

@@ -9,15 +9,18 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
+	collogs "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	colmetrics "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	logspb "go.opentelemetry.io/proto/otlp/logs/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -32,6 +35,7 @@ type collector struct {
 	mu      sync.Mutex
 	traces  []*tracepb.ResourceSpans
 	metrics []string // names
+	logs    []*logspb.ResourceLogs
 	headers http.Header
 }
 
@@ -57,6 +61,14 @@ func newCollector(t testing.TB) *collector {
 					}
 				}
 			}
+			c.mu.Unlock()
+		}
+	})
+	mux.HandleFunc("POST /v1/logs", func(_ http.ResponseWriter, r *http.Request) {
+		var msg collogs.ExportLogsServiceRequest
+		if c.read(t, r, &msg) {
+			c.mu.Lock()
+			c.logs = append(c.logs, msg.ResourceLogs...)
 			c.mu.Unlock()
 		}
 	})
@@ -96,6 +108,21 @@ func (c *collector) spans(kind tracepb.Span_SpanKind) []*tracepb.Span {
 					list = append(list, span)
 				}
 			}
+		}
+	}
+	return list
+}
+
+func (c *collector) records() []*logspb.LogRecord {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return recordsOf(c.logs)
+}
+
+func recordsOf(all []*logspb.ResourceLogs) (list []*logspb.LogRecord) {
+	for _, resource := range all {
+		for _, scope := range resource.ScopeLogs {
+			list = append(list, scope.LogRecords...)
 		}
 	}
 	return list
@@ -145,7 +172,7 @@ func (r *rig) oneCall(t testing.TB) string {
 	chain := policy.Passage(r.Transport(answers(503, 200)))
 	for i := range 2 {
 		if i == 1 {
-			r.Observe(ctx, policy.Event{Kind: policy.EventRetry, Upstream: "crm", Attempt: 2, Reason: "status 503", Delay: time.Millisecond})
+			r.Observe(ctx, policy.Event{Kind: policy.EventBackoff, Upstream: "crm", Attempt: 2, Reason: "status 503", Delay: time.Microsecond})
 		}
 		if err := send(t, chain, outbound(ctx, "GET", "https://crm.test/a?q=1")); err != nil {
 			t.Fatal(err)
@@ -171,8 +198,8 @@ func TestWholeTraceArrivesAtACollector(t *testing.T) {
 	if string(server.TraceId) != string(id[:]) || server.Name != "GET crm" {
 		t.Errorf("SERVER span %v", server)
 	}
-	if len(server.Events) != 1 || server.Events[0].Name != "outrider.retry" {
-		t.Errorf("events %v", server.Events)
+	if waits := c.spans(tracepb.Span_SPAN_KIND_INTERNAL); len(waits) != 1 || waits[0].Name != "backoff" || len(server.Events) != 0 {
+		t.Errorf("waits %v, events %v", waits, server.Events)
 	}
 	if n := find(server.Attributes, "outrider.attempts").GetIntValue(); n != 2 {
 		t.Errorf("outrider.attempts = %d", n)
@@ -331,6 +358,10 @@ func TestDeadCollectorIsNobodysProblem(t *testing.T) {
 				for range 200 { // many times the queue
 					r.oneCall(t)
 				}
+				r.wantLost(t, 200*4-16)
+				if !strings.Contains(r.metrics(t), `outrider_telemetry_dropped_total{signal="traces"} `) {
+					t.Error("the metrics do not have what was lost")
+				}
 				ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 				defer cancel()
 				done := make(chan struct{})
@@ -348,26 +379,100 @@ func TestDeadCollectorIsNobodysProblem(t *testing.T) {
 	}
 }
 
+// wantLost wants at least so many spans to be known as lost.
+func (r *rig) wantLost(t *testing.T, spans int64) {
+	t.Helper()
+	lost := r.Losses()
+	i := slices.IndexFunc(lost, func(l telemetry.Loss) bool { return l.Signal == "traces" })
+	if i < 0 || lost[i].Dropped < spans || lost[i].Why == "" || lost[i].Last.Before(lost[i].Since) {
+		t.Fatalf("lost are %+v, want %d spans", lost, spans)
+	}
+}
+
+// What the queue has no room for is counted, and nothing else: after an outage of the
+// collector, what it got and what was lost are all that there was.
+func TestEverySpanIsExportedOrCounted(t *testing.T) {
+	for _, protocol := range []string{"http/protobuf", "grpc"} {
+		t.Run(protocol, func(t *testing.T) {
+			sink := &grpcSink{}
+			url := sink.serve(t)
+			count := func() int { return sink.count() }
+			if protocol != "grpc" {
+				c := newCollector(t)
+				url = c.URL
+				count = func() int {
+					return len(c.spans(tracepb.Span_SPAN_KIND_SERVER)) + len(c.spans(tracepb.Span_SPAN_KIND_CLIENT)) + len(c.spans(tracepb.Span_SPAN_KIND_INTERNAL))
+				}
+			}
+			r := exporting(t, telemetry.Settings{Endpoint: url}, map[string]string{
+				"OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_BSP_MAX_QUEUE_SIZE": "64", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "16",
+			})
+			const calls = 500
+			var making sync.WaitGroup
+			for range 4 {
+				making.Go(func() {
+					for range calls / 4 {
+						r.oneCall(t)
+					}
+				})
+			}
+			making.Wait()
+			if err := r.Shutdown(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			dropped := 0
+			for _, lost := range r.Losses() {
+				dropped += int(lost.Dropped)
+			}
+			if got := count(); got+dropped != 4*calls {
+				t.Errorf("%d spans arrived and %d were dropped, of %d", got, dropped, 4*calls)
+			}
+		})
+	}
+}
+
+// A collector that comes back gets what is told from then on; what was lost stays known.
+func TestFailingCollectorIsCountedAndLoggedOnceAMinute(t *testing.T) {
+	failing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	defer failing.Close()
+	r := exporting(t, telemetry.Settings{Endpoint: failing.URL}, map[string]string{"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "4"})
+	for range 5 {
+		r.oneCall(t)
+	}
+	r.Shutdown(context.Background())
+	r.wantLost(t, 20)
+	if log := r.log.String(); strings.Count(log, "telemetry could not be exported") != 1 || !strings.Contains(log, `"dropped":`) {
+		t.Errorf("log: %s", log)
+	}
+}
+
 // A gRPC collector gets the same trace.
 func TestExportByGRPC(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	sink := &grpcSink{}
-	server := grpc.NewServer()
-	coltrace.RegisterTraceServiceServer(server, sink)
-	go server.Serve(l)
-	defer server.Stop()
-	r := exporting(t, telemetry.Settings{Endpoint: "http://" + l.Addr().String()}, map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
+	r := exporting(t, telemetry.Settings{Endpoint: sink.serve(t)}, map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
 	r.oneCall(t)
 	if err := r.Shutdown(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	sink.mu.Lock()
-	defer sink.mu.Unlock()
-	if sink.spans != 3 {
-		t.Errorf("%d spans arrived", sink.spans)
+	if n := sink.count(); n != 4 {
+		t.Errorf("%d spans arrived", n)
+	}
+}
+
+// A call that is not sampled and fails arrives whole.
+func TestKeptCallArrivesAtACollector(t *testing.T) {
+	c := newCollector(t)
+	r := exporting(t, telemetry.Settings{Endpoint: c.URL, KeepErrors: true}, map[string]string{"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"})
+	r.oneCall(t)
+	ctx, span, _ := r.begin("GET", "crm")
+	send(t, r.Transport(answers(503)), outbound(ctx, "GET", "https://crm.test/"))
+	span.End(telemetry.Outcome{Method: "GET", Status: 503})
+	if err := r.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	servers, clients := c.spans(tracepb.Span_SPAN_KIND_SERVER), c.spans(tracepb.Span_SPAN_KIND_CLIENT)
+	if len(servers) != 1 || len(clients) != 1 || string(clients[0].ParentSpanId) != string(servers[0].SpanId) || servers[0].Flags&1 != 1 {
+		t.Errorf("arrived are %v and %v", servers, clients)
 	}
 }
 
@@ -375,6 +480,27 @@ type grpcSink struct {
 	coltrace.UnimplementedTraceServiceServer
 	mu    sync.Mutex
 	spans int
+	logs  []*logspb.ResourceLogs
+}
+
+// serve has it take spans on loopback, for as long as the test lasts.
+func (s *grpcSink) serve(t *testing.T) (url string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	coltrace.RegisterTraceServiceServer(server, s)
+	collogs.RegisterLogsServiceServer(server, grpcLogs{sink: s})
+	go server.Serve(l)
+	t.Cleanup(server.Stop)
+	return "http://" + l.Addr().String()
+}
+
+func (s *grpcSink) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.spans
 }
 
 func (s *grpcSink) Export(_ context.Context, r *coltrace.ExportTraceServiceRequest) (*coltrace.ExportTraceServiceResponse, error) {
@@ -386,4 +512,22 @@ func (s *grpcSink) Export(_ context.Context, r *coltrace.ExportTraceServiceReque
 		}
 	}
 	return &coltrace.ExportTraceServiceResponse{}, nil
+}
+
+func (s *grpcSink) records() []*logspb.LogRecord {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return recordsOf(s.logs)
+}
+
+type grpcLogs struct {
+	collogs.UnimplementedLogsServiceServer
+	sink *grpcSink
+}
+
+func (l grpcLogs) Export(_ context.Context, r *collogs.ExportLogsServiceRequest) (*collogs.ExportLogsServiceResponse, error) {
+	l.sink.mu.Lock()
+	defer l.sink.mu.Unlock()
+	l.sink.logs = append(l.sink.logs, r.ResourceLogs...)
+	return &collogs.ExportLogsServiceResponse{}, nil
 }

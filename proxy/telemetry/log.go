@@ -9,8 +9,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// newLogger builds the logger that the settings ask for.
-func newLogger(s Settings) (*slog.Logger, error) {
+// newLogHandler writes the log that the settings ask for.
+func newLogHandler(s Settings) (slog.Handler, error) {
 	var level slog.Level
 	switch s.LogLevel {
 	case "", "info":
@@ -31,9 +31,9 @@ func newLogger(s Settings) (*slog.Logger, error) {
 	opts := &slog.HandlerOptions{Level: level}
 	switch s.LogFormat {
 	case "", "json":
-		return slog.New(traced{slog.NewJSONHandler(out, opts)}), nil
+		return traced{slog.NewJSONHandler(out, opts)}, nil
 	case "text":
-		return slog.New(traced{slog.NewTextHandler(out, opts)}), nil
+		return traced{slog.NewTextHandler(out, opts)}, nil
 	}
 	return nil, fmt.Errorf("telemetry.log_format = %q: must be json or text", s.LogFormat)
 }
@@ -52,6 +52,26 @@ func (h traced) WithAttrs(attrs []slog.Attr) slog.Handler { return traced{h.Hand
 
 func (h traced) WithGroup(name string) slog.Handler { return traced{h.Handler.WithGroup(name)} }
 
+// answeredBy says whose answer the client got: the upstream's, one that it had given
+// before, or ours; "": it got none.
+func (r *Record) answeredBy() string {
+	switch {
+	case r.Stale != "":
+		return "stale"
+	case r.Problem != "":
+		return "outrider"
+	case r.Status == 0 || r.Status == statusClientClosed || r.Form == "connect":
+		return ""
+	case r.Attempts == 0:
+		return "outrider"
+	}
+	return "upstream"
+}
+
+// statusClientClosed is what a call has in place of a status whose client left before
+// its answer.
+const statusClientClosed = 499
+
 // logAccess writes the line of a finished call.
 func (t *Telemetry) logAccess(ctx context.Context, r *Record) {
 	if !t.accessLog || !t.log.Enabled(ctx, slog.LevelInfo) {
@@ -67,6 +87,7 @@ func (t *Telemetry) logAccess(ctx context.Context, r *Record) {
 		slog.Int("status", r.Status),
 		slog.String("class", string(r.Class)),
 		slog.String("problem", r.Problem),
+		slog.String("answered_by", r.answeredBy()),
 		slog.Int("attempts", r.Attempts),
 		slog.Float64("waited_ms", r.WaitedMS),
 		slog.Float64("duration_ms", r.DurationMS),

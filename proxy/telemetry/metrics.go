@@ -33,6 +33,7 @@ const (
 	labelFrom     = attribute.Key("from")
 	labelTo       = attribute.Key("to")
 	labelResult   = attribute.Key("result")
+	labelSignal   = attribute.Key("signal")
 )
 
 // noUpstream is the label of calls that belong to no upstream.
@@ -94,13 +95,13 @@ type metrics struct {
 	states         atomic.Pointer[func() []policy.UpstreamStatus]
 }
 
-func newMetrics(m metric.Meter) (*metrics, error) {
+func newMetrics(m metric.Meter, l *losses) (*metrics, error) {
 	x := &metrics{}
 	httpKeys := []attribute.Key{semconv.HTTPRequestMethodKey, labelUpstream, labelClass}
 	err := errors.Join(
 		x.server.init(m, httpKeys, "http.server.request.duration", "Duration of calls, from the first byte in to the last byte out.", httpBuckets),
 		x.client.init(m, httpKeys, "http.client.request.duration", "Duration of requests on the wire, to the end of the response.", httpBuckets),
-		x.waits.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.wait.duration", "Time that calls waited for a turn or backed off.", waitBuckets),
+		x.waits.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.wait.duration", "Time that calls waited for a turn or a token, or backed off.", waitBuckets),
 		x.retries.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.retries", "Further attempts, by what the last one met."),
 		x.giveUps.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.give_ups", "Calls without a further attempt although the last one did not succeed."),
 		x.hedges.init(m, []attribute.Key{labelUpstream, labelResult}, "outrider.hedges", "Second requests that were due since the first was slow: won, lost, or refused (not sent)."),
@@ -111,6 +112,7 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 		x.interceptions.init(m, []attribute.Key{labelUpstream, labelResult}, "outrider.interceptions", "Connections by CONNECT to hosts that an upstream names: opened, or why not."),
 		x.refreshes.init(m, []attribute.Key{labelUpstream, labelResult}, "outrider.refreshes", "Token requests for credentials that are fetched: ok, or what went wrong."),
 		x.watch(m),
+		l.watch(m),
 	)
 	return x, err
 }

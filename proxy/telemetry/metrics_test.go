@@ -23,6 +23,7 @@ func TestMetricsOfACall(t *testing.T) {
 		}
 		r.Observe(ctx, policy.Event{Kind: policy.EventWait, Upstream: "crm", Reason: "rate", Delay: 300 * time.Millisecond})
 		r.Observe(ctx, policy.Event{Kind: policy.EventRetry, Upstream: "crm", Reason: "status 503", Delay: 2 * time.Second})
+		r.Observe(ctx, policy.Event{Kind: policy.EventBackoff, Upstream: "crm", Reason: "status 503", Delay: 2 * time.Second})
 		r.Observe(ctx, policy.Event{Kind: policy.EventGiveUp, Upstream: "crm", Reason: "budget"})
 		r.Observe(ctx, policy.Event{Kind: policy.EventHedge, Upstream: "crm", Reason: "won", Delay: 120 * time.Millisecond})
 		r.Observe(ctx, policy.Event{Kind: policy.EventRepeat, Upstream: "crm", Reason: "same key"})

@@ -14,27 +14,29 @@ import (
 
 // Observe tells an event of the policies: on the span of the call that it
 // happened to, in the metrics, and, where a state changed for everybody, in the
-// log. ctx is the call's context.
+// log. What took time is a span of its own, and then no event. ctx is the call's
+// context.
 func (t *Telemetry) Observe(ctx context.Context, e policy.Event) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
 	now := time.Now()
 	e.Reason = clip(e.Reason, 64)
-	s := spanFrom(ctx)
 	switch e.Kind {
 	case policy.EventWait:
-		if e.Delay <= 0 {
-			return // it was its turn at once
-		}
-		s.addWait(now.Add(-e.Delay), e.Delay, "turn", e.Reason)
-		t.metrics.waited(ctx, e.Upstream, e.Reason, e.Delay)
+		t.waited(ctx, inLine, e, e.Reason, now)
+		return
+	case policy.EventBackoff:
+		t.waited(ctx, backsOff, e, "backoff", now)
+		return
+	case policy.EventTokenWait:
+		t.waited(ctx, forToken, e, "token", now)
+		return
 	case policy.EventRetry:
-		if e.Delay > 0 {
-			s.addWait(now, e.Delay, "backoff", e.Reason)
-			t.metrics.waited(ctx, e.Upstream, "backoff", e.Delay)
-		}
 		t.metrics.retries.add(ctx, e.Upstream, e.Reason, "")
+		if e.Delay > 0 {
+			return // the span of the backoff says the same
+		}
 	case policy.EventGiveUp:
 		t.metrics.giveUps.add(ctx, e.Upstream, e.Reason, "")
 		t.log.LogAttrs(ctx, slog.LevelDebug, "no further attempt",
@@ -67,7 +69,7 @@ func (t *Telemetry) Observe(ctx context.Context, e policy.Event) {
 		t.metrics.transitions.add(ctx, e.Upstream, e.From, e.To)
 		t.logCircuit(ctx, e)
 	}
-	if s != nil && s.span.IsRecording() {
+	if s := spanFrom(ctx); s != nil && s.span.IsRecording() {
 		s.span.AddEvent("outrider."+string(e.Kind), trace.WithAttributes(eventAttributes(e)...))
 	}
 }

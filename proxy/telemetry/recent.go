@@ -51,7 +51,7 @@ type Try struct {
 type Wait struct {
 	StartMS    float64 `json:"start_ms"`
 	DurationMS float64 `json:"duration_ms"`
-	Kind       string  `json:"kind"` // turn: waited in line; backoff: before another attempt
+	Kind       string  `json:"kind"` // turn: waited in line; backoff: before another attempt; token: for a credential
 	Reason     string  `json:"reason"`
 }
 

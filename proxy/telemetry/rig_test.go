@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,9 +28,13 @@ type rig struct {
 	log   *buffer
 }
 
-func newRig(t testing.TB, s telemetry.Settings) *rig {
+// newRig makes one; environment are names and values, by turns.
+func newRig(t testing.TB, s telemetry.Settings, environment ...string) *rig {
 	t.Helper()
 	clearEnvironment(t)
+	for pair := range slices.Chunk(environment, 2) {
+		t.Setenv(pair[0], pair[1])
+	}
 	r := &rig{spans: tracetest.NewInMemoryExporter(), log: &buffer{}}
 	if s.SpanProcessors == nil {
 		s.SpanProcessors = []sdktrace.SpanProcessor{sdktrace.NewSimpleSpanProcessor(r.spans)}
@@ -57,6 +62,17 @@ func (r *rig) kind(kind trace.SpanKind) []tracetest.SpanStub {
 	var list []tracetest.SpanStub
 	for _, span := range r.spans.GetSpans() {
 		if span.SpanKind == kind {
+			list = append(list, span)
+		}
+	}
+	return list
+}
+
+// named returns the finished spans of a name, in the order of their ends.
+func (r *rig) named(name string) []tracetest.SpanStub {
+	var list []tracetest.SpanStub
+	for _, span := range r.spans.GetSpans() {
+		if span.Name == name {
 			list = append(list, span)
 		}
 	}

@@ -12,7 +12,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
@@ -29,6 +28,7 @@ const (
 	keyAttempts   = attribute.Key("outrider.attempts")   // requests on the wire
 	keyWait       = attribute.Key("outrider.wait")       // seconds spent waiting or backing off
 	keyProblem    = attribute.Key("outrider.problem")    // slug of an answer of our own
+	keyPriority   = attribute.Key("outrider.priority")   // of a call that waits in line: high, normal, low
 	keyStale      = attribute.Key("outrider.stale")      // the failure in place of which an earlier answer was given
 	keyReused     = attribute.Key("outrider.connection.reused")
 	keyLost       = attribute.Key("outrider.lost") // another attempt of the call had the answer, and this one was canceled: no error
@@ -78,13 +78,13 @@ func spanFrom(ctx context.Context) *Span {
 }
 
 // StartCall begins the SERVER span of a call, continuing the trace of a caller
-// that sent a traceparent (https://www.w3.org/TR/trace-context/). form says how
-// the call came in: "base-url", "forward", "intercepted" or "connect". The context goes with
-// the call; the span must be ended.
+// that sent a traceparent (https://www.w3.org/TR/trace-context/); one that is
+// malformed is as none. form says how the call came in: "base-url", "forward",
+// "intercepted" or "connect". The context goes with the call; the span must be ended.
 func (t *Telemetry) StartCall(r *http.Request, form string) (context.Context, *Span) {
 	ctx := r.Context()
 	if len(r.Header["Traceparent"]) > 0 {
-		ctx = t.caller.Extract(ctx, propagation.HeaderCarrier(r.Header))
+		ctx = traceContext.Extract(ctx, callerHeader(r.Header))
 	}
 	s := &Span{t: t, start: time.Now()}
 	ctx, s.span = t.tracer.Start(ctx, spanMethod(r.Method), serverKind...)
@@ -119,6 +119,7 @@ func (s *Span) End(o Outcome) {
 	s.ended = true
 	if o.Passing {
 		s.mu.Unlock()
+		s.t.tail.forget(s.span)
 		return // a span that is never ended is never sent
 	}
 	s.fill(o, elapsed)
@@ -127,6 +128,7 @@ func (s *Span) End(o Outcome) {
 
 	if s.span.IsRecording() {
 		s.describe(o)
+		s.t.tail.judge(s.span, serverError(o) != "" || o.Problem != "", s.record.answered())
 	}
 	s.span.End()
 	s.t.metrics.served(s.ctx, &done, elapsed)
@@ -162,10 +164,6 @@ func (s *Span) fill(o Outcome, elapsed time.Duration) {
 		if try := &r.Tries[i]; try.DurationMS == 0 {
 			try.DurationMS = max(0, r.DurationMS-try.StartMS)
 		}
-	}
-	for i := range r.Waits { // a backoff that was cut short was announced in full
-		wait := &r.Waits[i]
-		wait.DurationMS = max(0, min(wait.DurationMS, r.DurationMS-wait.StartMS))
 	}
 }
 
@@ -235,6 +233,15 @@ func serverError(o Outcome) string {
 		return errorKind(o.Err)
 	}
 	return ""
+}
+
+// answered is how long the answer took to begin. What streams for an hour is not slow.
+func (r *Record) answered() time.Duration {
+	after := r.DurationMS
+	if n := len(r.Tries); n > 0 && r.Tries[n-1].Status != 0 && r.Problem == "" && r.Stale == "" {
+		after = r.Tries[n-1].StartMS + r.Tries[n-1].HeadersMS
+	}
+	return time.Duration(after * float64(time.Millisecond))
 }
 
 // addTry remembers a try and returns its place, or -1 when the list is full or

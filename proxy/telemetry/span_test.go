@@ -316,35 +316,6 @@ func TestServerStatusIsAnErrorOnlyWhenItIsOurs(t *testing.T) {
 	}
 }
 
-func TestEventsAreOnTheSpanAndInTheRecord(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, telemetry.Settings{Sample: 1})
-		ctx, span, call := r.begin("GET", "crm")
-		time.Sleep(250 * time.Millisecond)
-		r.Observe(ctx, policy.Event{Kind: policy.EventWait, Upstream: "crm", Key: "crm.test", Reason: "rate", Delay: 200 * time.Millisecond})
-		r.Observe(ctx, policy.Event{Kind: policy.EventWait, Upstream: "crm", Key: "crm.test", Reason: "rate"}) // no wait at all
-		r.Observe(ctx, policy.Event{Kind: policy.EventRetry, Upstream: "crm", Attempt: 2, Reason: "status 503", Delay: time.Second})
-		time.Sleep(400 * time.Millisecond) // the client leaves during the backoff
-		r.Observe(ctx, policy.Event{Kind: policy.EventGiveUp, Upstream: "crm", Attempt: 1, Reason: "client gone"})
-		span.End(telemetry.Outcome{Call: call, Method: "GET", Class: policy.ClassClientGone})
-
-		var names []string
-		for _, e := range r.kind(trace.SpanKindServer)[0].Events {
-			names = append(names, e.Name)
-		}
-		if got := strings.Join(names, " "); got != "outrider.wait outrider.retry outrider.give-up" {
-			t.Errorf("events %s", got)
-		}
-		want := []telemetry.Wait{
-			{StartMS: 50, DurationMS: 200, Kind: "turn", Reason: "rate"},
-			{StartMS: 250, DurationMS: 400, Kind: "backoff", Reason: "status 503"},
-		}
-		if got := r.Recent(telemetry.Filter{})[0].Waits; len(got) != 2 || got[0] != want[0] || got[1] != want[1] {
-			t.Errorf("waits %+v", got)
-		}
-	})
-}
-
 func TestStateChangesAreLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, telemetry.Settings{LogLevel: "info"})

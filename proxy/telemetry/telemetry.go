@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"go.opentelemetry.io/otel/propagation"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -40,10 +40,18 @@ type Settings struct {
 	// Sample is the share of new traces that is recorded, from 0 to 1. A caller
 	// that sends a traceparent has decided already. OTEL_TRACES_SAMPLER wins.
 	Sample float64
+	// KeepErrors keeps the traces of calls that failed, or that we answered ourselves,
+	// although they are not part of that share; KeepSlow those of calls whose answer took
+	// as long to begin, or longer; 0 keeps none for that. A caller that left its call out
+	// is heard.
+	KeepErrors bool
+	KeepSlow   time.Duration
 	// LogFormat is "json" or "text"; "" means json.
 	LogFormat string
 	// LogLevel is "debug", "info", "warn" or "error"; "" means info.
 	LogLevel string
+	// ExportLogs has the log go to the collector, too. OTEL_LOGS_EXPORTER wins.
+	ExportLogs bool
 	// AccessLog asks for one line for each call, at level info.
 	AccessLog bool
 	// LogOutput takes the log; nil means [os.Stderr].
@@ -63,7 +71,6 @@ type Telemetry struct {
 	log       *slog.Logger
 	accessLog bool
 	tracer    trace.Tracer
-	caller    propagation.TraceContext // reads the trace context of our callers
 	metrics   *metrics
 	registry  *prometheus.Registry
 	recent    *recent
@@ -71,10 +78,14 @@ type Telemetry struct {
 	feed      feed
 	gates     gateLog
 	ended     func(*Record)
+	losses    losses
+	tail      *tail // nil: what is not sampled is not recorded
 
+	repeats  repeats
 	traces   *sdktrace.TracerProvider
 	meters   *sdkmetric.MeterProvider
-	abort    context.CancelFunc // ends exports that are under way
+	logs     *sdklog.LoggerProvider // nil: the log is not exported
+	abort    context.CancelFunc     // ends exports that are under way
 	shutdown sync.Once
 }
 
@@ -85,13 +96,12 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 	if s.Sample < 0 || s.Sample > 1 {
 		return nil, fmt.Errorf("telemetry.sample = %v: must be from 0 to 1", s.Sample)
 	}
-	log, err := newLogger(s)
+	handler, err := newLogHandler(s)
 	if err != nil {
 		return nil, err
 	}
 	running, abort := context.WithCancel(context.WithoutCancel(ctx))
 	t := &Telemetry{
-		log:       log,
 		accessLog: s.AccessLog,
 		registry:  prometheus.NewRegistry(),
 		recent:    newRecent(s.Recent),
@@ -101,20 +111,27 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 	if t.ended == nil {
 		t.ended = func(*Record) {}
 	}
-	if err := t.build(ctx, running, s); err != nil {
+	if err := t.build(ctx, running, s, handler); err != nil {
 		abort()
 		return nil, err
 	}
 	return t, nil
 }
 
-// build makes the two providers. running ends when exporting must end.
-func (t *Telemetry) build(ctx, running context.Context, s Settings) error {
+// build makes the log, which goes to handler, and the providers. running ends when
+// exporting must end.
+func (t *Telemetry) build(ctx, running context.Context, s Settings, handler slog.Handler) error {
 	res, err := describe(ctx, s)
+	// What is said of exports is not exported.
+	local := slog.New(handler)
+	guard := &guard{running: running, log: local, losses: &t.losses}
 	if err != nil {
-		t.log.Warn("part of OTEL_RESOURCE_ATTRIBUTES is ignored", "error", err.Error())
+		local.Warn("part of OTEL_RESOURCE_ATTRIBUTES is ignored", "error", err.Error())
 	}
-	guard := &guard{running: running, log: t.log}
+	if handler, t.logs, err = exportLogs(ctx, s, handler, res, guard); err != nil {
+		return err
+	}
+	t.log = slog.New(sparing{Handler: handler, repeats: &t.repeats})
 	spans, err := spanExporters(ctx, s.Endpoint)
 	if err != nil {
 		return err
@@ -124,38 +141,41 @@ func (t *Telemetry) build(ctx, running context.Context, s Settings) error {
 		return err
 	}
 
-	opts := []sdktrace.TracerProviderOption{sdktrace.WithResource(res)}
-	for _, exporter := range spans {
-		opts = append(opts, sdktrace.WithBatcher(&spanGuard{SpanExporter: exporter, guard: guard}))
+	if err := t.trace(s, res, spans, guard); err != nil {
+		return err
 	}
-	for _, processor := range s.SpanProcessors {
-		opts = append(opts, sdktrace.WithSpanProcessor(processor))
-	}
-	if sampler := sampler(s, len(spans)+len(s.SpanProcessors) > 0); sampler != nil {
-		opts = append(opts, sdktrace.WithSampler(sampler))
-	}
-	t.traces = sdktrace.NewTracerProvider(opts...)
 	t.tracer = t.traces.Tracer(scope, trace.WithInstrumentationVersion(s.Version), trace.WithSchemaURL(semconv.SchemaURL))
 
 	t.meters, err = newMeterProvider(t.registry, res, readers)
 	if err != nil {
 		return err
 	}
-	t.metrics, err = newMetrics(t.meters.Meter(scope))
+	t.metrics, err = newMetrics(t.meters.Meter(scope), &t.losses)
 	return err
 }
 
-// sampler decides which traces are recorded, nil leaving it to the environment.
-// Without anybody to look at spans none is recorded: ids are still made, for
-// the log and for our caller.
-func sampler(s Settings, watched bool) sdktrace.Sampler {
-	switch {
-	case !watched:
-		return sdktrace.NeverSample()
-	case os.Getenv("OTEL_TRACES_SAMPLER") != "":
-		return nil
+// trace makes the provider of spans.
+func (t *Telemetry) trace(s Settings, res *resource.Resource, exporters []sdktrace.SpanExporter, g *guard) error {
+	processors := slices.Clone(s.SpanProcessors)
+	for _, exporter := range exporters {
+		processors = append(processors, newSpanQueue(exporter, g))
 	}
-	return sdktrace.ParentBased(sdktrace.TraceIDRatioBased(s.Sample))
+	chosen, err := newSampling(s, len(processors) > 0)
+	if err != nil {
+		return err
+	}
+	sampler := chosen.Sampler
+	if chosen.partial && (s.KeepErrors || s.KeepSlow > 0) {
+		sampler = recordAll{chosen}
+		t.tail = newTail(s, &t.losses, processors)
+		processors = []sdktrace.SpanProcessor{t.tail}
+	}
+	opts := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithSampler(sampler)}
+	for _, processor := range processors {
+		opts = append(opts, sdktrace.WithSpanProcessor(processor))
+	}
+	t.traces = sdktrace.NewTracerProvider(opts...)
+	return nil
 }
 
 // describe builds the resource: ours, then what the environment says.
@@ -183,9 +203,18 @@ func (t *Telemetry) Shutdown(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, shutdownLimit)
 		defer cancel()
 		defer t.abort()
-		metersErr := make(chan error, 1)
-		go func() { metersErr <- t.meters.Shutdown(ctx) }()
-		err = errors.Join(t.traces.Shutdown(ctx), <-metersErr)
+		t.repeats.flush()
+		ends := []func(context.Context) error{t.traces.Shutdown, t.meters.Shutdown}
+		if t.logs != nil {
+			ends = append(ends, t.logs.Shutdown)
+		}
+		ended := make(chan error, len(ends))
+		for _, end := range ends {
+			go func() { ended <- end(ctx) }()
+		}
+		for range ends {
+			err = errors.Join(err, <-ended)
+		}
 	})
 	return err
 }

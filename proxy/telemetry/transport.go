@@ -22,13 +22,13 @@ import (
 // span lasts until the response's body has ended or is closed. A request that
 // never reached the wire makes no span: it becomes an event on the call's span.
 //
-// No trace context is added to the request: a provider has no part in our trace.
+// The request tells of the span only where its call wants that: see policy.Call.Propagate.
 func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 	return &transport{t: t, next: next}
 }
 
 // TokenTransport is Transport for the requests of a credential: each is a span in
-// the trace of the call that needed it, and no attempt of that call.
+// the trace of the refresh, and no attempt of any call.
 func (t *Telemetry) TokenTransport(next http.RoundTripper, upstream string) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		ctx, span := t.tracer.Start(req.Context(), spanMethod(req.Method)+" token", clientKind...)
@@ -63,6 +63,9 @@ func (x *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	w := &wire{t: x.t, call: spanFrom(req.Context()), req: req, start: time.Now()}
 	w.ctx, w.span = x.t.tracer.Start(req.Context(), spanMethod(req.Method), clientKind...)
 
+	if c := policy.CallFrom(req.Context()); c != nil && c.Propagate {
+		req = withTrace(req, w.span)
+	}
 	resp, err := x.next.RoundTrip(req)
 	headers := time.Since(w.start)
 	if err != nil {

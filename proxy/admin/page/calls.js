@@ -51,9 +51,10 @@ function toggle(item, row, call, traceLink) {
 // segments are the parts of a call in time order.
 function segments(call) {
   const parts = [];
+  const waits = { turn: "waits for its turn: ", token: "waits for a token: ", backoff: "backs off after " };
   for (const wait of call.waits || []) {
     parts.push({ kind: wait.kind === "backoff" ? "backoff" : "turn", start: wait.start_ms, length: wait.duration_ms,
-      label: (wait.kind === "backoff" ? "backs off after " : "waits for its turn: ") + wait.reason });
+      label: waits[wait.kind] + wait.reason });
   }
   let number = 0;
   for (const t of call.tries || []) {

@@ -1,0 +1,56 @@
+package telemetry
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/codes"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"outrider/policy"
+)
+
+// StartWork begins the span of what several calls may wait for, such as the refresh of a
+// token. It is nobody's child: the call that caused it may have left long before it ends,
+// and the others have traces of their own. So it is a trace of its own, with a link to
+// that call, and each wait for it has a link to this one: see linkTo. e is the event that
+// will tell of its end.
+//
+// The context goes on with what ctx has, but in the new trace and in no call.
+func (t *Telemetry) StartWork(ctx context.Context, e policy.Event) (context.Context, func(error)) {
+	ctx, span := t.tracer.Start(ctx, workNames[e.Kind], internalKind, trace.WithNewRoot(), linkTo(ctx))
+	if span.IsRecording() {
+		span.SetAttributes(append(eventAttributes(e), keyUpstream.String(e.Upstream))...)
+	}
+	ctx = context.WithValue(policy.WithCall(ctx, nil), spanKey{}, (*Span)(nil))
+	began := time.Now()
+	return ctx, func(err error) {
+		if err != nil {
+			span.SetAttributes(semconv.ErrorTypeKey.String(errorKind(err)))
+			span.SetStatus(codes.Error, clip(err.Error(), 512)) // it holds no value that is secret: see policy.Event
+		}
+		t.tail.judge(span, err != nil, time.Since(began))
+		span.End()
+	}
+}
+
+// workNames are those of the spans of what is no call.
+var workNames = map[policy.EventKind]string{
+	policy.EventRefresh: "token refresh",
+}
+
+// linkTo points from a span that begins to the one of a context, in whatever trace that
+// is. Whether there is anything to be found there, the link says itself: it has the
+// sampled flag of the other trace. It does nothing for no context, and for one without
+// a span.
+func linkTo(ctx context.Context) trace.SpanStartOption {
+	if ctx == nil {
+		return trace.WithLinks()
+	}
+	other := trace.SpanContextFromContext(ctx)
+	if !other.IsValid() {
+		return trace.WithLinks()
+	}
+	return trace.WithLinks(trace.Link{SpanContext: other})
+}
