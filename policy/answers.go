@@ -3,7 +3,9 @@ package policy
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"outrider/policy/answer"
@@ -26,8 +28,9 @@ func (c *compiler) answers(key string, p config.Policy, passes []table) *answer.
 	rules := make([]answer.Rule, len(p.Answers), len(p.Answers)+1)
 	for i, a := range p.Answers {
 		rules[i] = answer.Rule{
-			Statuses: a.Statuses, Field: a.Field, Header: a.Header, GraphQL: a.GraphQL,
-			Values: a.Values, Contains: a.Contains, Means: answer.Meaning(a.Means), Wait: a.Wait,
+			Statuses: a.Statuses, Concerns: concerns(a), Field: a.Field, Header: a.Header, GraphQL: a.GraphQL,
+			Values: a.Values, Contains: a.Contains, AtLeast: a.AtLeast, Unless: a.Unless,
+			Means: answer.Meaning(a.Means), Wait: a.Wait,
 		}
 	}
 	if p.Retry.IdempotencyHeader != "" {
@@ -42,6 +45,22 @@ func (c *compiler) answers(key string, p config.Policy, passes []table) *answer.
 	})
 	c.fail(key+".answer", err)
 	return stage
+}
+
+// concerns says which calls an answer is to; nil: to any.
+func concerns(a config.Answer) func(*http.Request) bool {
+	if a.Calls == "" {
+		return nil
+	}
+	return func(req *http.Request) bool { return a.Match.Matches(req.Method, pathOf(req.URL)) }
+}
+
+// pathOf is the path of an outbound request, as it is on the wire.
+func pathOf(u *url.URL) string {
+	if rest, ok := strings.CutPrefix(u.Opaque, "//"); ok {
+		return rest[max(strings.IndexByte(rest, '/'), 0):]
+	}
+	return u.EscapedPath()
 }
 
 // spoken is the dialect in which these quotas are learned of: that of the last that learns,
@@ -65,6 +84,9 @@ func dialect(l config.Limit) *quota.Dialect {
 func (u *Upstream) found(keys keys, observe func(context.Context, Event)) answer.Found {
 	return func(req *http.Request, resp *http.Response, f *answer.Finding, begun time.Time) {
 		found(req.Context(), f)
+		if isQuiet(f) {
+			observe(req.Context(), Event{Kind: EventQuiet, Upstream: u.Config.Name, Reason: f.String()})
+		}
 		switch {
 		case f != nil && f.Meaning == answer.Exhausted:
 			key := keys.credential(req)
@@ -74,13 +96,22 @@ func (u *Upstream) found(keys keys, observe func(context.Context, Event)) answer
 					observe(req.Context(), Event{Kind: EventReplenished, Upstream: u.Config.Name, Key: key})
 				}
 			}
-		case meaning(f) == "" && resp.StatusCode < http.StatusBadRequest && u.exhausted.some():
+		case tookIt(f) && resp.StatusCode < http.StatusBadRequest && u.exhausted.some():
 			key := keys.credential(req)
 			if u.exhausted.succeeded(key, req.Method, begun) {
 				observe(req.Context(), Event{Kind: EventReplenished, Upstream: u.Config.Name, Key: key})
 			}
 		}
 	}
+}
+
+// tookIt reports whether the provider took a call, for all that its answer means.
+func tookIt(f *answer.Finding) bool {
+	switch meaning(f) {
+	case "", answer.Failed, answer.Partial:
+		return true
+	}
+	return false
 }
 
 // meaning is what the latest answer to a call means; "": what its status says.
@@ -102,6 +133,8 @@ func answerForRetry(passes []table) func(*http.Request, *http.Response) retry.An
 			return retry.Answer{Meaning: retry.AsFinal, Reason: f.String()}
 		case answer.Refused:
 			return retry.Answer{Meaning: retry.AsFinal}
+		case answer.Fault:
+			return retry.Answer{Meaning: retry.AsFault, Reason: f.String()}
 		case answer.Throttled, answer.Busy:
 			return retry.Answer{Meaning: retry.AsThrottle, After: f.After, Unprocessed: f.Unprocessed, Reason: f.String()}
 		}
@@ -133,6 +166,9 @@ func likeThrottle(a config.Answer) bool {
 	return means == answer.Throttled || means == answer.Busy
 }
 
+// likeFault reports whether an answer is for retries what a 500 is.
+func likeFault(a config.Answer) bool { return answer.Meaning(a.Means) == answer.Fault }
+
 // ofPoints reports whether an answer is GraphQL's to a query that it has not begun.
 func ofPoints(a config.Answer) bool { return a.GraphQL && likeThrottle(a) }
 
@@ -148,7 +184,7 @@ func answerForLimit(req *http.Request, _ *http.Response) limit.Answer {
 		said.Meaning = limit.Exhausted
 	case answer.Throttled:
 		said.Meaning = limit.Throttled
-	case answer.Busy, answer.Refused:
+	case answer.Busy, answer.Refused, answer.Fault, answer.Failed, answer.Partial:
 		said.Meaning = limit.Unrelated
 	}
 	return said

@@ -101,6 +101,8 @@ var refusals = []refusal{
 		outcome{policy.ClassThrottled, again("30s"), once + "200", 30 * time.Second, ""}},
 	{"slack", "a dead token", 200, "", `{"ok":false,"error":"token_revoked"}`,
 		outcome{policy.ClassAuth, once + "200", once + "200", 0, ""}},
+	{"slack", "a fault of its own", 200, "", `{"ok":false,"error":"internal_error"}`,
+		outcome{policy.ClassFault, again("0s"), once + "200", 0, ""}},
 	{"slack", "another error", 200, "", `{"ok":false,"error":"channel_not_found"}`,
 		outcome{policy.ClassOK, once + "200", once + "200", 0, ""}},
 
@@ -222,6 +224,9 @@ func TestEveryPresetsAnswersAreTried(t *testing.T) {
 	tried := map[string]bool{}
 	for _, r := range refusals {
 		tried[r.preset] = true
+	}
+	for _, q := range quietFailures {
+		tried[q.preset] = true
 	}
 	for _, name := range presetsWithAnswers() {
 		if !tried[name] {
@@ -564,6 +569,15 @@ func TestExplainKnowsWhatAnswersMean(t *testing.T) {
 			row := e.Retries[3]
 			if row.When != "answered what means throttled or busy" || row.Retry != when {
 				t.Errorf("%s: got %+v", preset, row)
+			}
+		}
+		for method, again := range map[string]bool{"GET": true, "POST": false} {
+			e, err := r.compile("[upstream.api]\npreset = \"slack\"\n", nil).Explain(t.Context(), method, "/api/x", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if row := e.Retries[4]; row.When != "answered what means a fault" || row.Retry != again {
+				t.Errorf("%s: got %+v", method, row)
 			}
 		}
 	})

@@ -215,6 +215,7 @@ const (
 	EventHedge   EventKind = "hedge"   // a second request was due: Reason is what became of it ("won", "lost", "refused"), Delay how long the first had been waited for
 	EventRepeat  EventKind = "repeat"  // the call is a retry of its caller's, and paid for like one of ours: Reason how that is known
 	EventGate    EventKind = "gate"    // the provider closed a quota until Until
+	EventQuiet   EventKind = "quiet"   // an answer whose status says that all is well means that it is not: Reason is what, "failed: ok: false"
 	EventStale   EventKind = "stale"   // a call that failed was answered with an earlier answer: Reason is the failure, Delay the age of the answer
 	// EventExhausted: the provider refused a call for a quota that no waiting brings back:
 	// Key is the quota, Reason the word that said so. EventReplenished: it took one again,

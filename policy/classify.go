@@ -75,6 +75,8 @@ func classifyAnswer(status int, means answer.Meaning) Class {
 		return ClassThrottled
 	case answer.Refused:
 		return ClassAuth
+	case answer.Fault:
+		return ClassFault
 	case answer.Busy:
 		if class != ClassFault {
 			return ClassBusy

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"outrider/policy/config"
 	"outrider/policy/retry"
 )
 
@@ -41,15 +42,25 @@ func forecastRetries(req *http.Request, plan *Plan) (string, []RetryForecast) {
 	if len(listed) > 0 {
 		add("answered "+statuses(listed), class, retry.Answered, retry.Listed)
 	}
-	if slices.ContainsFunc(plan.Policy.Answers, likeThrottle) {
-		verdict := retry.Final
-		if slices.Contains(cfg.Statuses, http.StatusTooManyRequests) {
-			verdict = retry.Listed
-			if slices.ContainsFunc(plan.Policy.Answers, ofPoints) {
-				add("answered THROTTLED by GraphQL, with its cost", class, retry.Answered, retry.Unprocessed)
-			}
+	if slices.Contains(cfg.Statuses, http.StatusTooManyRequests) && slices.ContainsFunc(plan.Policy.Answers, ofPoints) {
+		add("answered THROTTLED by GraphQL, with its cost", class, retry.Answered, retry.Unprocessed)
+	}
+	for _, like := range []struct {
+		when   string
+		is     func(config.Answer) bool
+		status int
+	}{
+		{"answered what means throttled or busy", likeThrottle, http.StatusTooManyRequests},
+		{"answered what means a fault", likeFault, http.StatusInternalServerError},
+	} {
+		if !slices.ContainsFunc(plan.Policy.Answers, like.is) {
+			continue
 		}
-		add("answered what means throttled or busy", class, retry.Answered, verdict)
+		verdict := retry.Final
+		if slices.Contains(cfg.Statuses, like.status) {
+			verdict = retry.Listed
+		}
+		add(like.when, class, retry.Answered, verdict)
 	}
 	if len(cfg.Unprocessed) > 0 {
 		add("answered "+statuses(cfg.Unprocessed), class, retry.Answered, retry.Unprocessed)

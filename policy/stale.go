@@ -86,12 +86,17 @@ func judgeForStale(req *http.Request, resp *http.Response, err error) (stale.Out
 		return stale.Unrelated, failure
 	}
 	switch class := Classify(ctx, resp, err); {
+	case class == ClassOK && err == nil && isQuiet(finding(ctx)): // not one to keep
+		return stale.Unrelated, failure
 	case class == ClassOK:
 		return stale.Good, failure
 	case class == ClassAuth:
 		return stale.Denied, failure
 	case class == ClassFault && err == nil:
 		failure.Status, failure.Reason = resp.StatusCode, fmt.Sprintf("status %d", resp.StatusCode)
+		if f := finding(ctx); isQuiet(f) {
+			failure.Reason = string(f.Meaning) // its word may have any letters
+		}
 		return stale.Failed, failure
 	}
 	if refusal, ok := errors.AsType[Refusal](err); ok {

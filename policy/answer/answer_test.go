@@ -31,7 +31,7 @@ func TestPathsAreFollowedThroughLists(t *testing.T) {
 		"in a list of texts":          {"errors", []string{"r"}, nil, `{"errors":["q",["r"]]}`, "r"},
 		"a number":                    {"code", []string{"20429"}, nil, `{"code":20429}`, "20429"},
 		"a number as it is written":   {"code", []string{"20429"}, nil, `{"code":2.0429e4}`, ""},
-		"a truth value":               {"ok", []string{"false"}, nil, `{"ok":false}`, "false"},
+		"a truth value":               {"ok", []string{"false"}, nil, `{"ok":false}`, "ok: false"},
 		"nothing":                     {"ok", []string{"null"}, nil, `{"ok":null}`, ""},
 		"a table in place of a text":  {"error", []string{"x"}, nil, `{"error":{"x":"x"}}`, ""},
 		"a text in place of a table":  {"error.code", []string{"x"}, nil, `{"error":"x"}`, ""},
@@ -238,11 +238,14 @@ func TestRulesAreChecked(t *testing.T) {
 		{},
 		{Statuses: []int{429}, Field: "a", Header: "b", Means: "later", Wait: -1},
 		{Statuses: []int{429}, Field: "a", Values: []string{"x"}, Contains: []string{"y"}, Means: answer.Busy},
+		{Statuses: []int{200}, Field: "a", Values: []string{"x"}, AtLeast: -1, Means: answer.Failed},
+		{Statuses: []int{200}, Header: "b", Unless: "c", Means: answer.Failed},
 	}})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, part := range []string{"rule 1: needs a status\nneeds one of field", "rule 2: needs one of", "wait = -1ns: must", `means = "later": must be`, "rule 3: needs values or contains, and not both"} {
+	for _, part := range []string{"rule 1: needs a status\nneeds one of field", "rule 2: needs one of", "wait = -1ns: must", `means = "later": must be`, "rule 3: needs values or contains, and not both",
+		"rule 4: needs at_least, or values or contains, and not both\nat_least = -1: must", "rule 5: has at_least and unless with a field alone"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%v\nlacks %q", err, part)
 		}

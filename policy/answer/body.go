@@ -44,10 +44,12 @@ func text(resp *http.Response, most int, d time.Duration) (*http.Response, []byt
 	return &b.resp, bytes.TrimPrefix(whole, []byte("\xef\xbb\xbf")) // a byte order mark may be ignored (RFC 8259 section 8.1)
 }
 
-// isJSON reports whether a media type is of JSON (RFC 8259, RFC 6839 section 3.1).
+// isJSON reports whether a media type is of JSON (RFC 8259, RFC 6839 section 3.1), also as
+// AWS has it: "application/x-amz-json-1.0".
 func isJSON(contentType string) bool {
 	kind, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (kind == "application/json" || strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json"))
+	return err == nil && (kind == "application/json" || strings.HasPrefix(kind, "application/x-amz-json-") ||
+		strings.HasPrefix(kind, "application/") && strings.HasSuffix(kind, "+json"))
 }
 
 // unpacked is what was compressed by gzip; nil if it was not, or is too long.

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// legible is a request to which no answer comes in a coding that is not read here, such as
+// Legible is a request to which no answer comes in a coding that is not read here, such as
 // br or zstd: what it says would not be found. That is req itself, unless it accepts one.
-func legible(req *http.Request) *http.Request {
+func Legible(req *http.Request) *http.Request {
 	accepted := req.Header["Accept-Encoding"]
 	var kept []string
 	all := true

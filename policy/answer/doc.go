@@ -2,8 +2,8 @@
 //
 // A 429 may be a matter of seconds, of tomorrow, or of somebody's credit card; a 403
 // is about permission at one provider and about a quota at the next; and some answer
-// 200 to a call that was throttled. What tells them apart is a word in the body or a
-// header, which a [Rule] names:
+// 200 to a call that was throttled, or failed. What tells them apart is a word in the body
+// or a header, which a [Rule] names:
 //
 //	limit(answer(credential(attempt(transport))))
 //
@@ -20,6 +20,9 @@
 // status says. One that is compressed by gzip is unpacked for reading alone. Other codings
 // are not asked for, where a Rule looks into bodies: a decoder of each would be at the
 // mercy of whoever answers (165 bytes of br cost 17 MB and a tenth of a second).
+//
+// A body is not parsed before a glance at its bytes has found the place that a Rule names
+// with something behind it that may fit: most good answers cost no more than that.
 //
 // Nothing of a body is kept or shown: a Finding has the words of its Rule, which come
 // from the configuration.

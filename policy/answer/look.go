@@ -1,7 +1,6 @@
 package answer
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"time"
@@ -14,9 +13,9 @@ import (
 // pattern wants it.
 type look struct {
 	stage    *Stage
-	ctx      context.Context // of the request
-	resp     *http.Response  // to go on with
-	begun    time.Time       // the attempt
+	req      *http.Request
+	resp     *http.Response // to go on with
+	begun    time.Time      // the attempt
 	read     bool
 	body     []byte // nil: it says nothing
 	parsed   bool
@@ -43,7 +42,7 @@ func (l *look) finding() *Finding {
 func (l *look) find() *Finding {
 	for i := range l.stage.patterns {
 		p := &l.stage.patterns[i]
-		if !slices.Contains(p.Statuses, l.resp.StatusCode) {
+		if !slices.Contains(p.Statuses, l.resp.StatusCode) || !p.concerns(l.req) {
 			continue
 		}
 		if f := l.at(p); f != nil {
@@ -70,13 +69,13 @@ func (l *look) at(p *pattern) *Finding {
 		word, fits = p.inHeader(l.resp.Header)
 	default:
 		if l.load(); p.glance.passes(l.body) {
-			word, fits = p.find(l.json(), p.path)
+			word, fits = p.find(l.json())
 		}
 	}
 	if !fits {
 		return nil
 	}
-	return &Finding{Meaning: p.Means, Word: word, After: l.after(p, points, time.Now()), Unprocessed: undone}
+	return &Finding{Meaning: p.Means, Word: word, Quiet: l.resp.StatusCode < http.StatusBadRequest, After: l.after(p, points, time.Now()), Unprocessed: undone}
 }
 
 // throttle reports whether a query of GraphQL was refused, and how long it takes until
@@ -108,13 +107,13 @@ func (l *look) load() {
 	if set := &l.stage.set; set.Attempt > 0 {
 		took := now.Sub(l.begun)
 		if set.Uploaded != nil {
-			if ago, streamed := set.Uploaded(l.ctx); streamed {
+			if ago, streamed := set.Uploaded(l.req.Context()); streamed {
 				took = min(took, ago)
 			}
 		}
 		d = min(d, set.Attempt-took)
 	}
-	if end, ok := l.ctx.Deadline(); ok {
+	if end, ok := l.req.Context().Deadline(); ok {
 		d = min(d, end.Sub(now)/2)
 	}
 	l.resp, l.body = text(l.resp, l.longest(), d) //nolint:bodyclose // it is that of the answer, which goes on
@@ -144,13 +143,14 @@ func (l *look) json() any {
 // takes longer; the rule. A quota whose exhaustion no waiting helps is often not one that
 // the header tells of: there only counts what is spent by its own number.
 func (l *look) after(p *pattern, points time.Duration, now time.Time) time.Duration {
-	if p.Means == Refused {
+	switch p.Means {
+	case Refused, Failed, Partial:
 		return 0
 	}
 	if after, named := hint.RetryAfter(l.resp.Header, now); named {
 		return after
 	}
-	if p.Means != Busy {
+	if p.Means == Throttled || p.Means == Exhausted {
 		status := http.StatusTooManyRequests
 		if p.Means == Exhausted {
 			status = http.StatusOK

@@ -18,14 +18,25 @@ const (
 	Throttled Meaning = "throttled" // too fast: the quota is to be left alone for a while
 	Busy      Meaning = "busy"      // to be tried again, and no matter of any quota
 	Refused   Meaning = "refused"   // about permission: it would be refused again
+	Fault     Meaning = "fault"     // the provider failed, as it says elsewhere by a 500
+	Failed    Meaning = "failed"    // what the caller asked for was not done, as it says elsewhere by a 4xx
+	Partial   Meaning = "partial"   // a part of it was not done
 )
+
+// Meanings are all that there are.
+func Meanings() []Meaning {
+	return []Meaning{Exhausted, Throttled, Busy, Refused, Fault, Failed, Partial}
+}
 
 // A Rule says what some answers mean. It looks into one of Field, Header and GraphQL.
 type Rule struct {
 	Statuses []int // of the answers that it is about
 
+	// Concerns says which requests it is about. Nil: all of them.
+	Concerns func(*http.Request) bool
+
 	// Field is a path into a body of JSON, "error.code". Lists on the way, and at the
-	// top, are searched.
+	// top, are searched, and "*" is any name.
 	Field string
 
 	// Header is the name of a header field.
@@ -36,8 +47,15 @@ type Rule struct {
 	GraphQL bool
 
 	// Values are what the field has to be, and Contains what it has to have in it,
-	// whatever the case of letters: one of them. Without either a Header has to be there.
+	// whatever the case of letters: one of them. Without either a Header has to be there,
+	// and at a Field has to be something: neither null nor false, 0, nor empty.
 	Values, Contains []string
+
+	// AtLeast is a number that the Field has to reach, in place of Values. 0: none.
+	AtLeast int
+
+	// Unless is a path like Field, at which there is nothing. "": it does not matter.
+	Unless string
 
 	Means Meaning
 
@@ -63,9 +81,11 @@ func (r *Rule) check() error {
 	wrong(len(r.Statuses) == 0, "needs a status")
 	wrong(places != 1, "needs one of field, header and graphql")
 	wrong(len(r.Values) > 0 && len(r.Contains) > 0, "needs values or contains, and not both")
-	wrong(r.Field != "" && len(r.Values)+len(r.Contains) == 0, "needs values or contains")
+	wrong(r.AtLeast != 0 && len(r.Values)+len(r.Contains) > 0, "needs at_least, or values or contains, and not both")
+	wrong(r.AtLeast < 0, "at_least = %d: must not be negative", r.AtLeast)
+	wrong(r.Field == "" && (r.AtLeast != 0 || r.Unless != ""), "has at_least and unless with a field alone")
 	wrong(r.Wait < 0, "wait = %v: must not be negative", r.Wait)
-	wrong(!slices.Contains([]Meaning{Exhausted, Throttled, Busy, Refused}, r.Means), "means = %q: must be exhausted, throttled, busy or refused", r.Means)
+	wrong(!slices.Contains(Meanings(), r.Means), "means = %q: must be one of %v", r.Means, Meanings())
 	return errors.Join(errs...)
 }
 
@@ -73,21 +93,29 @@ func (r *Rule) check() error {
 type pattern struct {
 	Rule
 	path     []string // of Field
+	unless   []string // of Unless; nil: it does not matter
 	contains []string // in lower case
 	glance   glance   // before a body is read
 }
 
 func newPattern(r Rule) pattern {
-	p := pattern{Rule: r, glance: newGlance(&r)}
+	p := pattern{Rule: r}
 	p.Header = http.CanonicalHeaderKey(r.Header)
 	if r.Field != "" {
 		p.path = strings.Split(r.Field, ".")
 	}
+	if r.Unless != "" {
+		p.unless = strings.Split(r.Unless, ".")
+	}
 	for _, part := range r.Contains {
 		p.contains = append(p.contains, strings.ToLower(part))
 	}
+	p.glance = newGlance(&p)
 	return p
 }
+
+// concerns reports whether an answer to req is one that the pattern is about.
+func (p *pattern) concerns(req *http.Request) bool { return p.Concerns == nil || p.Concerns(req) }
 
 // word is the one of the pattern's own words that a text fits.
 func (p *pattern) word(text string) (word string, fits bool) {

@@ -31,6 +31,9 @@ type Finding struct {
 	Meaning Meaning // "": what its status says, since no Rule fits it
 	Word    string  // of the Rule, which the answer has: "insufficient_quota", "X-Ratelimit-Remaining: 0"
 
+	// Quiet says that the status of the answer says nothing of it.
+	Quiet bool
+
 	// After is for how long the provider wants to be left alone, from when the answer
 	// came. 0: it does not say.
 	After time.Duration
@@ -56,7 +59,6 @@ func (f *Finding) String() string {
 type Stage struct {
 	set      Settings
 	patterns []pattern
-	reads    bool // bodies
 }
 
 // New checks the settings, and reports everything that is wrong with them.
@@ -69,9 +71,18 @@ func New(s Settings) (*Stage, error) {
 			continue
 		}
 		stage.patterns = append(stage.patterns, newPattern(s.Rules[i]))
-		stage.reads = stage.reads || s.Rules[i].Header == ""
 	}
 	return stage, errors.Join(errs...)
+}
+
+// reads reports whether the body of an answer to req may be read.
+func (s *Stage) reads(req *http.Request) bool {
+	for i := range s.patterns {
+		if p := &s.patterns[i]; p.Header == "" && p.concerns(req) {
+			return true
+		}
+	}
+	return false
 }
 
 // Found is told what an answer means, before anybody else has it: nil, if no Rule fits
@@ -92,14 +103,14 @@ type transport struct {
 // RoundTrip passes the answer on as it is, and tells what it means.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	begun, asked := time.Now(), req
-	if t.stage.reads {
-		asked = legible(req)
+	if t.stage.reads(req) {
+		asked = Legible(req)
 	}
 	resp, err := t.next.RoundTrip(asked)
 	if err != nil {
 		return nil, err
 	}
-	l := look{stage: t.stage, ctx: req.Context(), resp: resp, begun: begun}
+	l := look{stage: t.stage, req: req, resp: resp, begun: begun}
 	f := l.finding()
 	t.found(req, l.resp, f, begun)
 	return l.resp, nil

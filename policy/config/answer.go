@@ -9,16 +9,19 @@ import (
 	"outrider/policy/quota"
 )
 
-// What an answer can mean.
-var meanings = []string{"exhausted", "throttled", "busy", "refused"}
+// What an answer can mean: those of package answer.
+var meanings = []string{"exhausted", "throttled", "busy", "refused", "fault", "failed", "partial"}
 
 var answerKeys = table[Answer]{
+	calls("match"),
 	statuses("status"),
 	text("field", func(a *Answer) *string { return &a.Field }, fieldPath),
 	text("header", func(a *Answer) *string { return &a.Header }, headerName),
 	flag("graphql", func(a *Answer) *bool { return &a.GraphQL }),
 	list("values", func(a *Answer) *[]string { return &a.Values }, readText, notEmpty),
 	list("contains", func(a *Answer) *[]string { return &a.Contains }, readText, notEmpty),
+	integer("at_least", func(a *Answer) *int { return &a.AtLeast }, between(1, largest)),
+	text("unless", func(a *Answer) *string { return &a.Unless }, fieldPath),
 	text("means", func(a *Answer) *string { return &a.Means }, oneOf(meanings...)),
 	duration("wait", func(a *Answer) *time.Duration { return &a.Wait }),
 }
@@ -74,18 +77,28 @@ func answerAgrees(n node, a Answer) {
 		}
 	}
 	words := len(a.Values) + len(a.Contains)
+	last := a.Field[strings.LastIndexByte(a.Field, '.')+1:]
 	switch {
 	case places != 1:
 		n.fail(`needs one of field (such as "error.code"), header and graphql = true: where does the answer say it?`)
 	case len(a.Values) > 0 && len(a.Contains) > 0:
 		n.child("contains").fail("does not stand beside values: write a second table")
-	case a.Field != "" && words == 0:
-		n.child("values").deny("is missing: values that the field can have, or contains, texts that are in it")
+	case a.AtLeast > 0 && words > 0:
+		n.child("at_least").fail("does not stand beside values or contains: write a second table")
+	case a.Field == "" && (a.AtLeast > 0 || a.Unless != ""):
+		n.fail("at_least and unless belong to a field")
+	case last == "*":
+		n.child("field").fail(`must end with a name: "*" stands for any one before it`)
 	case a.GraphQL && words > 0:
 		n.fail("graphql takes neither values nor contains: it looks for THROTTLED")
-	case a.Wait > 0 && (a.Means == "exhausted" || a.Means == "refused"):
+	case a.Wait > 0 && a.Means != "throttled" && a.Means != "busy":
 		n.child("wait").failf("does not belong to %s: nobody waits for it", a.Means)
 	}
+}
+
+// calls reads which calls an answer is to.
+func calls(key string) field[Answer] {
+	return field[Answer]{key: key, read: func(n node, a *Answer) { a.Match, a.Calls = readMatch(n) }}
 }
 
 // statuses reads one status, or a list of them.

@@ -215,13 +215,17 @@ type Limit struct {
 // An Answer says what some answers mean, whatever their status says. One of Field, Header
 // and GraphQL is set.
 type Answer struct {
+	Match    Match         // calls that it is about
+	Calls    string        // the match as it is written; "": all calls
 	Statuses []int         // 200 to 599
-	Field    string        // path into a JSON body: "error.code"
+	Field    string        // path into a JSON body: "error.code"; "*" is any name
 	Header   string        // name of a header
 	GraphQL  bool          // a query that was throttled, with the points that are left
 	Values   []string      // what the field is, or …
-	Contains []string      // … has in it, in any case; without both a header has to be there
-	Means    string        // "exhausted", "throttled", "busy" or "refused"
+	Contains []string      // … has in it, in any case; without both there has to be a header, or something at the field
+	AtLeast  int           // what the field has to reach, in place of both; 0: nothing
+	Unless   string        // path like Field, at which there is nothing; "": no matter
+	Means    string        // "exhausted", "throttled", "busy", "refused", "fault", "failed" or "partial"
 	Wait     time.Duration // of throttled and busy, where the answer names no time; 0: unknown
 }
 

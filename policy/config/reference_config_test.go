@@ -71,7 +71,7 @@ func TestReferenceShowsTheDefaultsOfAnUpstream(t *testing.T) {
 	if !reflect.DeepEqual(shown.Limits, silentLimit) {
 		t.Errorf("limit: config.toml shows %+v, the default is %+v", shown.Limits, silentLimit)
 	}
-	if len(shown.Answers) != 3 || silent.Answers != nil {
+	if len(shown.Answers) != 5 || silent.Answers != nil {
 		t.Errorf("answers: config.toml shows %+v, the default is %+v", shown.Answers, silent.Answers)
 	}
 	// These have no default that could be shown.

@@ -159,18 +159,21 @@ func readRules(list node, u *Upstream) {
 }
 
 func match(key string) field[Rule] {
-	return field[Rule]{key: key, read: func(n node, r *Rule) {
-		source, ok := readText(n)
-		if !ok {
-			return
-		}
-		m, problem := parseMatch(source)
-		if problem != "" {
-			n.fail(problem)
-			return
-		}
-		r.Match, r.Source = m, source
-	}}
+	return field[Rule]{key: key, read: func(n node, r *Rule) { r.Match, r.Source = readMatch(n) }}
+}
+
+// readMatch reads a match; without a source there is none that is sound.
+func readMatch(n node) (m Match, source string) {
+	source, ok := readText(n)
+	if !ok {
+		return Match{}, ""
+	}
+	m, problem := parseMatch(source)
+	if problem != "" {
+		n.fail(problem)
+		return Match{}, ""
+	}
+	return m, source
 }
 
 func noCircuit(key string) field[Rule] {

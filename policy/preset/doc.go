@@ -9,8 +9,9 @@
 // configuration can say and nothing else, and a wrong key in it fails a test. The
 // rest is for people and for commands: title, sources, notes, and a probe.
 //
-// The list answer says what refusals mean that look alike: see package answer. Only
-// words that the provider documents, or that its own library looks for, stand there.
+// The list answer says what refusals mean that look alike, and which good answers are none:
+// see package answer. Only words that the provider documents, or that its own library
+// looks for, stand there.
 //
 // The table auth is the exception. It has one table for each type of credential of
 // which there is something to say, and in type the one that is meant when the user

@@ -14,6 +14,7 @@ type Meaning int
 const (
 	AsStatus   Meaning = iota // what its status says
 	AsThrottle                // what a 429 would say
+	AsFault                   // what a 500 would say
 	AsFinal                   // that it stands
 )
 
@@ -39,8 +40,11 @@ func (s *Stage) answer(req *http.Request, resp *http.Response) Answer {
 // listed reports whether a response is worth another attempt by Settings.Statuses.
 func (s *Stage) listed(resp *http.Response, a Answer) bool {
 	status := resp.StatusCode
-	if a.Meaning == AsThrottle {
+	switch a.Meaning {
+	case AsThrottle:
 		status = http.StatusTooManyRequests
+	case AsFault:
+		status = http.StatusInternalServerError
 	}
 	return slices.Contains(s.set.Statuses, status)
 }

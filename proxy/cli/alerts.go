@@ -28,6 +28,7 @@ type alarms struct {
 	curfew   *alert.Curfew
 	circuits *circuitAlerts
 	calls    *callCounts
+	quiet    *quietCounts
 	tls      refusedHosts
 	log      *slog.Logger
 	secrets  *secrets
@@ -40,7 +41,7 @@ type alarms struct {
 }
 
 func newAlarms(log *slog.Logger, secrets *secrets) *alarms {
-	a := &alarms{log: log, secrets: secrets, calls: newCallCounts()}
+	a := &alarms{log: log, secrets: secrets, calls: newCallCounts(), quiet: newQuietCounts()}
 	a.curfew = alert.NewCurfew(a.notify)
 	a.book = alert.NewBook(a.tell)
 	a.circuits = newCircuitAlerts(a.book)
@@ -113,6 +114,7 @@ func (a *alarms) ended(r *telemetry.Record) {
 	}
 	a.calls.count(r, time.Now())
 	a.handshakes(r)
+	a.quietly(r)
 	if met := metBy(r); met != nil {
 		a.book.Meet(r.TraceID, met)
 	}

@@ -148,22 +148,24 @@ func (l *callsLook) told(name string) bool {
 	})
 }
 
-// risen reports whether more calls fail now than in the day before, and that is no chance:
-// by the z-test of two proportions (pooled; NIST/SEMATECH e-Handbook of Statistical
-// Methods, section 7.3.3)
+// risen reports whether more calls fail now than in the day before, and that is no chance. A
+// share that is small, or not even twice that of before, is nobody's night's work, however
+// certain it is.
+func risen(now, before tally) bool {
+	return now.calls >= enoughCalls && higher(now, before) && noChance(now, before)
+}
+
+// noChance reports whether a share that is higher than before is so by more than chance: by
+// the z-test of two proportions (pooled; NIST/SEMATECH e-Handbook of Statistical Methods,
+// section 7.3.3)
 //
 //	p = failed/calls now, q = before, s = √(r(1−r)(1/n+1/m)), r = all failed/all calls
 //	(p − q)/s ≥ 5
 //
-// Five, and not the usual two: it is looked at every ten seconds, and failures come in
-// bursts, which the test does not know of. A share that is small, or not even twice that of
-// before, is nobody's night's work, however certain it is. A hundred calls without a failure
-// are added to the day: so a first day needs a fifth of the calls to fail, and not one of
-// twenty.
-func risen(now, before tally) bool {
-	if now.calls < enoughCalls || !higher(now, before) {
-		return false
-	}
+// Five, and not the usual two: it is looked at again and again, and failures come in bursts,
+// which the test does not know of. A hundred calls without a failure are added to what was
+// before: so a first day needs a fifth of the calls to fail, and not one of twenty.
+func noChance(now, before tally) bool {
 	n, m := float64(now.calls), float64(before.calls+innocent)
 	p, q := float64(now.failed)/n, float64(before.failed)/m
 	r := (float64(now.failed) + float64(before.failed)) / (n + m)

@@ -16,6 +16,7 @@ var alertRules = slices.Concat(credentialRules, circuitRules, []alert.Rule{
 	quotaExhausted, quotaLow, throttled, errorsHigh,
 	credentialExpiring, certificateExpiring, certificateRefused,
 	providerNotice, reloadRefused, clockSkew,
+	quietFailures,
 })
 
 // checkRules finds out whether there are the rules that a configuration names.
@@ -75,6 +76,7 @@ const (
 	endMark         = "end:"
 	certificateMark = "certificate:"
 	noticeMark      = "notice:"
+	quietMark       = "quiet"
 
 	configurationSubject = "the configuration"
 	clockSubject         = "the clock"
@@ -82,7 +84,7 @@ const (
 )
 
 // lookedAt are the marks of what looks tell of: the next one says whether it is over.
-var lookedAt = []string{lowMark, circuitMark, callsMark, endMark, certificateMark, noticeMark}
+var lookedAt = []string{lowMark, circuitMark, callsMark, endMark, certificateMark, noticeMark, quietMark}
 
 // marked names what an upstream's alert is about that is no credential.
 func marked(upstream, mark, what string) string { return upstream + "/" + mark + what }

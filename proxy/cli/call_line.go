@@ -29,9 +29,9 @@ func callStyle(r *telemetry.Record) string {
 	switch {
 	case r.Class == policy.ClassClientGone:
 		return styleFaint
-	case r.Status >= 500 || r.Status == 0 || r.Problem != "":
+	case r.Status >= 500 || r.Status == 0 || r.Problem != "" || r.Quiet != "" && r.Class == policy.ClassFault:
 		return styleBad
-	case r.Status >= 400 || r.Stale != "":
+	case r.Status >= 400 || r.Stale != "" || r.Quiet != "":
 		return styleWarn
 	}
 	return styleGood
@@ -82,6 +82,7 @@ func callNotes(r *telemetry.Record) []string {
 	note(r.Attempts > 1, "%d attempts", r.Attempts)
 	note(r.WaitedMS >= 1, "waited %s", roughly(r.WaitedMS))
 	note(r.Connection != "", "for %s", printable(r.Connection))
+	note(r.Quiet != "", "%s", printable(r.Quiet))
 	note(r.Stale != "", "an old answer: %s", r.Stale)
 	note(r.Error != "" && r.Error != r.Problem, "%s", printable(r.Error))
 	return notes

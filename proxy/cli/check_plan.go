@@ -130,8 +130,5 @@ func policyFacts(u *config.Upstream, p config.Policy) []fact {
 	if text := staleText(p); text != "" {
 		facts = append(facts, fact{"stale", text})
 	}
-	if p.Propagate {
-		facts = append(facts, fact{"traces", "the upstream is told of the trace, and gets the caller's baggage"})
-	}
 	return facts
 }

@@ -83,6 +83,9 @@ func answerTexts(answers []config.Answer) []string {
 	texts := make([]string, 0, len(answers))
 	for _, a := range answers {
 		text := strings.Trim(fmt.Sprint(a.Statuses), "[]")
+		if a.Calls != "" {
+			text += " to " + a.Calls
+		}
 		switch {
 		case a.GraphQL:
 			text += " of GraphQL, THROTTLED"
@@ -96,6 +99,12 @@ func answerTexts(answers []config.Answer) []string {
 			text += " = " + strings.Join(a.Values, ", ")
 		case len(a.Contains) > 0:
 			text += ` that has "` + strings.Join(a.Contains, `", "`) + `" in it`
+		}
+		if a.AtLeast > 0 {
+			text += fmt.Sprintf(" >= %d", a.AtLeast)
+		}
+		if a.Unless != "" {
+			text += ", without " + a.Unless
 		}
 		text += ": " + a.Means
 		if a.Wait > 0 {

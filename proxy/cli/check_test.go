@@ -43,6 +43,7 @@ hosts = []
 auth  = { type = "query", name = "appid", value = "canary-literal" }
 retry = { attempts = 1 }
 stale_if_error = "90m"
+answer = [{ match = "POST /batch", status = 200, field = "parts.status", at_least = 400, unless = "data", means = "partial" }]
 hedge = true
 
 [upstream.files]
@@ -75,7 +76,8 @@ auth  = { type = "placeholder", value = "env:OUTRIDER_TEST_USER" }
 		"  rule 1      POST /charges\n    cost      5 of the rate of each quota\n    repeats   GET, HEAD, OPTIONS, PUT, DELETE; POST and PATCH, under Idempotency-Key, which is added",
 		"  credential  query appid, from a literal in the file\n",
 		"  retry       off\n  hedge       a second GET or HEAD where the first takes longer than 95% did; at most 5% of calls, each paid from the budget of retries\n",
-		"  chain       deadline → stale → retry → hedge → auth → circuit → limit → attempt\n",
+		"  chain       deadline → stale → retry → hedge → auth → circuit → limit → answer → attempt\n",
+		"  answer      200 to POST /batch with parts.status >= 400, without data: partial\n",
 		"  stale       if it fails, GET and HEAD get their last good answer, at most 1h30m old\n",
 		"  chain       deadline → retry → auth → circuit → limit → credential → attempt\n",
 		"  credential  sigv4, region eu-west-1, service s3, from a literal in the file and env:OUTRIDER_TEST_USER, session env:OUTRIDER_TEST_USER\n",

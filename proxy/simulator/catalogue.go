@@ -44,6 +44,7 @@ func catalogue() []endpoint {
 
 		{"Faults", "/fault/CODE", planQuery + " retry_after= retry_after_ms= retry_date=", "That status for the first so many calls of key, 200 afterwards. retry_after is sent as it is; retry_date=5s becomes an HTTP-date.", "curl -si 'BASE/fault/503?times=2&key=a&retry_after=1'", fault(faultCode)},
 		{"Faults", "/refused/NAME", planQuery, "No, in a provider's own words where its status does not say why: " + strings.Join(Refusals(), ", ") + ".", "curl -si 'BASE/refused/openai-quota?times=2&key=a'", fault(refuse)},
+		{"Faults", "/quiet/NAME/…", "error=channel_not_found " + planQuery, "A failure with status 200, as providers have it: " + strings.Join(quietNames(), ", ") + " (a list with nothing in it). error is what slack says.", "curl -si 'BASE/quiet/slack/api/chat.postMessage?error=internal_error&times=2&key=a'", quiet},
 		{"Faults", "/fault/flaky", "p=0.3 as=503 times=all key= seed=", "Fails a share of the calls, always the same ones for a seed and key; as: " + kinds + ".", "curl -si 'BASE/fault/flaky?p=0.5&seed=7'", flaky},
 		{"Faults", "/fault/script/…", "do=503 do=… key=", "Meets one call after the other with what the script says, and all that follow with 200. do: " + kinds + ", and headers behind it.", "curl -si 'BASE/fault/script/a?do=503&do=429|Retry-After:1&do=reset'", script},
 		{"Faults", "/fault/late", "delay=1s " + planQuery, "Answers after delay.", "curl -s 'BASE/fault/late?delay=2s'", fault(late)},

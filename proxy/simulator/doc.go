@@ -136,6 +136,12 @@
 //	      openai-quota, salesforce-day, shopify-points, slack-rate, stripe-lock.
 //	      curl -si 'BASE/refused/openai-quota?times=2&key=a'
 //
+//	  /quiet/NAME/…  ?  error=channel_not_found times=all key= p=1 seed=
+//	      A failure with status 200, as providers have it: dynamodb-batch,
+//	      elastic-bulk, empty, graph-batch, graphql, graphql-partial, graphql-user,
+//	      salesforce, slack (a list with nothing in it). error is what slack says.
+//	      curl -si 'BASE/quiet/slack/api/chat.postMessage?error=internal_error&times=2&key=a'
+//
 //	  /fault/flaky  ?  p=0.3 as=503 times=all key= seed=
 //	      Fails a share of the calls, always the same ones for a seed and key; as: a
 //	      status code, reset, close, hang or truncate.

@@ -347,3 +347,27 @@ func TestRefusalsAreInTheWordsOfTheirProviders(t *testing.T) {
 		t.Errorf("nobody: %d %s", w.Code, w.Body)
 	}
 }
+
+// A quiet failure is one in the body alone, until its plan is over.
+func TestQuietFailuresAreGoodByTheirStatus(t *testing.T) {
+	for name, part := range map[string]string{
+		"slack": `{"ok":false,"error":"channel_not_found"}`, "slack/api/x?error=fatal_error": `{"ok":false,"error":"fatal_error"}`,
+		"graphql": `"errors":[{`, "graphql-partial": `"viewer":{`, "graphql-user": `"userErrors":[{`, "salesforce": `"httpStatusCode":400`,
+		"graph-batch": `"status":404`, "dynamodb-batch": `"UnprocessedItems":{"orders"`, "elastic-bulk": `"errors":true`, "empty": `{"data":[]}`,
+	} {
+		sim := newSimulator(t, simulator.Settings{})
+		path := "/quiet/" + name + "?times=1"
+		if strings.Contains(name, "?") {
+			path = "/quiet/" + name + "&times=1"
+		}
+		if w := get(sim, path); w.Code != 200 || !strings.Contains(w.Body.String(), part) {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+		if w := get(sim, path); w.Code != 200 || w.Body.String() != `{"ok":true,"call":2,"data":[2]}`+"\n" {
+			t.Errorf("%s, afterwards: %d %s", name, w.Code, w.Body)
+		}
+	}
+	if w := get(newSimulator(t, simulator.Settings{}), "/quiet/nobody"); w.Code != 404 || !strings.Contains(w.Body.String(), "elastic-bulk") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}

@@ -27,6 +27,7 @@ type word struct {
 //	waited          the call waited for its turn, or backed off
 //	retried         it took more than one attempt
 //	problem         the answer was ours
+//	quiet           it failed, and its status says nothing of it
 //	upstream:crm    that member is just so; also method, rule, connection, host, path, class,
 //	                problem, form and trace
 //
@@ -64,6 +65,7 @@ var states = map[string]func(*Record) bool{
 	"waited":  func(r *Record) bool { return r.WaitedMS > 0 },
 	"retried": func(r *Record) bool { return r.Attempts > 1 },
 	"problem": func(r *Record) bool { return r.Problem != "" },
+	"quiet":   func(r *Record) bool { return r.Quiet != "" },
 }
 
 // members are what a word can name.

@@ -100,6 +100,9 @@ func (t *Telemetry) logAccess(ctx context.Context, r *Record) {
 	if r.Stale != "" {
 		attrs = append(attrs, slog.String("stale", r.Stale))
 	}
+	if r.Quiet != "" {
+		attrs = append(attrs, slog.String("quiet", r.Quiet))
+	}
 	if r.Error != "" {
 		attrs = append(attrs, slog.String("error", r.Error))
 	}

@@ -88,6 +88,7 @@ type metrics struct {
 	hedges         counter   // upstream, result
 	repeats        counter   // upstream, reason
 	stale          counter   // upstream, reason
+	quiet          counter   // upstream, reason
 	transitions    counter   // upstream, from, to
 	problems       counter   // upstream, problem
 	interceptions  counter   // upstream, result
@@ -107,6 +108,7 @@ func newMetrics(m metric.Meter, l *losses) (*metrics, error) {
 		x.hedges.init(m, []attribute.Key{labelUpstream, labelResult}, "outrider.hedges", "Second requests that were due since the first was slow: won, lost, or refused (not sent)."),
 		x.repeats.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.repeats", "Calls that are retries of their callers, by how that is known."),
 		x.stale.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.stale", "Calls that failed and were answered with an earlier answer, by the failure."),
+		x.quiet.init(m, []attribute.Key{labelUpstream, labelReason}, "outrider.quiet_failures", "Answers whose status says that all is well, and that say elsewhere that it is not."),
 		x.transitions.init(m, []attribute.Key{labelUpstream, labelFrom, labelTo}, "outrider.circuit.transitions", "Changes of a circuit's state."),
 		x.problems.init(m, []attribute.Key{labelUpstream, labelProblem}, "outrider.problems", "Answers that we made ourselves."),
 		x.interceptions.init(m, []attribute.Key{labelUpstream, labelResult}, "outrider.interceptions", "Connections by CONNECT to hosts that an upstream names: opened, or why not."),

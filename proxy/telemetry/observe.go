@@ -45,6 +45,8 @@ func (t *Telemetry) Observe(ctx context.Context, e policy.Event) {
 		t.metrics.hedges.add(ctx, e.Upstream, e.Reason, "")
 	case policy.EventRepeat:
 		t.metrics.repeats.add(ctx, e.Upstream, e.Reason, "")
+	case policy.EventQuiet:
+		t.metrics.quiet.add(ctx, e.Upstream, e.Reason, "")
 	case policy.EventStale:
 		t.metrics.stale.add(ctx, e.Upstream, e.Reason, "")
 	case policy.EventGate:

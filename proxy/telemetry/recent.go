@@ -24,6 +24,7 @@ type Record struct {
 	Class         policy.Class `json:"class,omitempty"`
 	Problem       string       `json:"problem,omitempty"` // slug of an answer of our own
 	Stale         string       `json:"stale,omitempty"`   // the failure in place of which an earlier answer was given
+	Quiet         string       `json:"quiet,omitempty"`   // the failure of which the status says nothing: "failed: ok: false"
 	Error         string       `json:"error,omitempty"`
 	Attempts      int          `json:"attempts"` // requests on the wire
 	WaitedMS      float64      `json:"waited_ms"`

@@ -30,6 +30,7 @@ const (
 	keyProblem    = attribute.Key("outrider.problem")    // slug of an answer of our own
 	keyPriority   = attribute.Key("outrider.priority")   // of a call that waits in line: high, normal, low
 	keyStale      = attribute.Key("outrider.stale")      // the failure in place of which an earlier answer was given
+	keyQuiet      = attribute.Key("outrider.quiet")      // the failure of which the status says nothing
 	keyReused     = attribute.Key("outrider.connection.reused")
 	keyLost       = attribute.Key("outrider.lost") // another attempt of the call had the answer, and this one was canceled: no error
 )
@@ -128,7 +129,7 @@ func (s *Span) End(o Outcome) {
 
 	if s.span.IsRecording() {
 		s.describe(o)
-		s.t.tail.judge(s.span, serverError(o) != "" || o.Problem != "", s.record.answered())
+		s.t.tail.judge(s.span, serverError(o) != "" || o.Problem != "" || s.record.Quiet != "", s.record.answered())
 	}
 	s.span.End()
 	s.t.metrics.served(s.ctx, &done, elapsed)
@@ -156,6 +157,9 @@ func (s *Span) fill(o Outcome, elapsed time.Duration) {
 		r.Attempts, r.WaitedMS = c.Attempts(), ms(c.Waited())
 		if failed := c.Stale(); failed != nil {
 			r.Stale = clip(failed.Reason, 64)
+		}
+		if r.Stale == "" && r.Problem == "" { // else the client got another answer
+			r.Quiet = clip(c.Quiet(), 64)
 		}
 	}
 	// Two at a time came here in the order in which they were answered.
@@ -187,7 +191,7 @@ func (s *Span) describe(o Outcome) {
 	for _, own := range []struct {
 		key   attribute.Key
 		value string
-	}{{keyUpstream, r.Upstream}, {keyRule, r.Rule}, {keyConnection, r.Connection}, {keyClass, string(r.Class)}, {keyProblem, r.Problem}, {keyStale, r.Stale}} {
+	}{{keyUpstream, r.Upstream}, {keyRule, r.Rule}, {keyConnection, r.Connection}, {keyClass, string(r.Class)}, {keyProblem, r.Problem}, {keyStale, r.Stale}, {keyQuiet, r.Quiet}} {
 		if own.value != "" {
 			attrs = append(attrs, own.key.String(own.value))
 		}
@@ -224,7 +228,12 @@ func serverError(o Outcome) string {
 	case o.Class == policy.ClassClientGone:
 		return ""
 	case o.Call.Stale() != nil && o.Err == nil: // what the client got hides what the upstream said
+		if o.Call.Stale().Status < 400 {
+			return o.Call.Stale().Reason // a good status says nothing of it
+		}
 		return strconv.Itoa(o.Call.Stale().Status)
+	case o.Class == policy.ClassFault && o.Problem == "" && o.Call.Quiet() != "":
+		return "fault"
 	case o.Status >= 500 && o.Problem != "":
 		return o.Problem
 	case o.Status >= 500:

@@ -63,7 +63,7 @@ func tallyOf(r *Record) Tally {
 
 // failed reports that the client did not get what it asked for, and not by its own doing.
 func (r *Record) failed() bool {
-	return r.Class != policy.ClassClientGone && (r.Status >= 500 || r.Status == 0)
+	return r.Class != policy.ClassClientGone && (r.Status >= 500 || r.Status == 0) || r.Class == policy.ClassFault && r.Quiet != ""
 }
 
 // The spans that are counted, each in steps: the minute, of which durations are known,

@@ -12,8 +12,8 @@ export function showCalls(list, calls, traceLink) {
 // tone is how much attention a call deserves.
 function tone(call) {
   if (call.class === "client-gone") return "gone";
-  if (call.problem || call.status >= 500 || !call.status) return "bad";
-  if (call.status >= 400 || call.stale) return "warn";
+  if (call.problem || call.status >= 500 || !call.status || (call.quiet && call.class === "fault")) return "bad";
+  if (call.status >= 400 || call.stale || call.quiet) return "warn";
   return "good";
 }
 
@@ -119,6 +119,7 @@ function makeDetail(call, traceLink) {
   fact("class", call.class);
   fact("problem", call.problem);
   fact("old answer, for", call.stale);
+  fact("quiet failure", call.quiet);
   fact("error", call.error);
   fact("bytes", bytes(call.request_bytes || 0) + " up, " + bytes(call.response_bytes || 0) + " down");
 

@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"outrider/policy"
+	"outrider/proxy/telemetry"
+)
+
+const (
+	quietTold = "quiet-failures: slack answers 200, and fails"
+	quietOver = "quiet-failures is over: slack answers 200, and fails"
+)
+
+// quietly is a call that failed with a good status.
+func quietly(class policy.Class, means string) *telemetry.Record {
+	r := ended("slack", 200, class)
+	r.Quiet = means
+	return r
+}
+
+func TestUpstreamThatFailsQuietlyIsToldOnceUntilItDoesNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, d := newTestAlarms(t)
+		for range 100 {
+			a.ended(ended("slack", 200, policy.ClassOK))
+		}
+		for range 9 {
+			a.ended(quietly(policy.ClassOK, "failed: ok: false"))
+		}
+		d.want()
+		for range 50 {
+			a.ended(quietly(policy.ClassAuth, "refused: token_revoked"))
+		}
+		d.want(quietTold)
+		if told := d.only(); told.Subject != "slack/quiet" || told.Trace != "trace-200" || told.Calls != 59 ||
+			told.Detail != "10 of the latest 20 answers are failures of which their status says nothing, the latest: refused: token_revoked" {
+			t.Errorf("it is %+v", told)
+		}
+		for range 15 {
+			a.ended(ended("slack", 200, policy.ClassOK))
+		}
+		d.want(quietTold)
+		a.ended(ended("slack", 200, policy.ClassOK))
+		d.want(quietTold, quietOver)
+	})
+}
+
+// The first calls of all are enough: nothing says that it is usual.
+func TestUpstreamThatFailsQuietlyFromTheStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, d := newTestAlarms(t)
+		for range 4 {
+			a.ended(quietly(policy.ClassOK, "failed: ok: false"))
+		}
+		d.want()
+		a.ended(quietly(policy.ClassOK, "failed: ok: false"))
+		d.want(quietTold)
+	})
+}
+
+// What has another alert is not told twice, and what is no answer is not counted.
+func TestFaultsAndThrottlesAreNotToldAsQuiet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, d := newTestAlarms(t)
+		for range 100 {
+			a.ended(quietly(policy.ClassFault, "fault: internal_error"))
+			a.ended(quietly(policy.ClassThrottled, "throttled: ratelimited"))
+			a.ended(quietly(policy.ClassExhausted, "quota exhausted: spent"))
+			a.ended(ended("slack", 503, policy.ClassFault))
+		}
+		d.want()
+	})
+}
+
+// An alert about calls that nobody makes any more ends.
+func TestQuietFailuresAreBelievedForAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, d := newTestAlarms(t)
+		watch := startWatch(func() []policy.UpstreamStatus { return upstreamsNamed("slack") }, &quietLook{book: a.book, counts: a.quiet})
+		defer watch.close()
+		for range 5 {
+			a.ended(quietly(policy.ClassOK, "failed: ok: false"))
+		}
+		time.Sleep(time.Hour - time.Nanosecond)
+		d.want(quietTold)
+		time.Sleep(lookout)
+		d.want(quietTold, quietOver)
+	})
+}
+
+// Some quiet failures are everybody's life: a third of a day's calls is no alert.
+func TestUsualQuietFailuresSayNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, d := newTestAlarms(t)
+		for range 200 { // so it is known what is usual
+			a.ended(ended("slack", 200, policy.ClassOK))
+			a.ended(ended("slack", 200, policy.ClassOK))
+			a.ended(quietly(policy.ClassOK, "failed: ok: false"))
+		}
+		chance := rand.New(rand.NewPCG(3, 4))
+		for range 100_000 {
+			if chance.Float64() < 0.3 {
+				a.ended(quietly(policy.ClassOK, "failed: ok: false"))
+				continue
+			}
+			a.ended(ended("slack", 200, policy.ClassOK))
+		}
+		d.want()
+	})
+}
