@@ -42,7 +42,7 @@ var leaf = houseRule{
 // whoever adds one says what it may see.
 var house = map[string]houseRule{
 	"":                  {may: []string{"proxy/cli", osys}, why: "main only hands over"},
-	"policy":            {may: []string{"policy/config", "policy/preset", "policy/answer", "policy/auth", "policy/breaker", "policy/hedge", "policy/limit", "policy/notice", "policy/pace", "policy/quota", "policy/retry", "policy/stale"}, why: "policy has no listener, no file, no logger"},
+	"policy":            {may: []string{"policy/config", "policy/preset", "policy/answer", "policy/auth", "policy/breaker", "policy/hedge", "policy/limit", "policy/notice", "policy/pace", "policy/quota", "policy/results", "policy/retry", "policy/stale"}, why: "policy has no listener, no file, no logger"},
 	"policy/config":     {may: []string{"policy/preset", "policy/quota", toml, slog}, why: "the document knows nobody but the presets under it, and the names of the dialects; slog only so that a secret prints as REDACTED"},
 	"policy/hint":       {why: "a parser that every leaf may use"},
 	"policy/notice":     {why: "a parser: what a header says of the future, and not who is told"},
@@ -54,6 +54,7 @@ var house = map[string]houseRule{
 	"policy/hedge":      leaf,
 	"policy/pace":       {may: append([]string{"policy/quota"}, leaf.may...), why: "when the next call may go, without lock or clock; what answers say of it, it takes as package quota reads it"},
 	"policy/limit":      {may: append([]string{"policy/quota", "policy/pace"}, leaf.may...), why: leaf.why},
+	"policy/results":    leaf,
 	"policy/retry":      leaf,
 	"policy/stale":      leaf,
 	"policy/preset":     {may: []string{toml}, why: "what is known of providers is data, and knows nobody"},

@@ -217,6 +217,11 @@ const (
 	EventGate    EventKind = "gate"    // the provider closed a quota until Until
 	EventQuiet   EventKind = "quiet"   // an answer whose status says that all is well means that it is not: Reason is what, "failed: ok: false"
 	EventStale   EventKind = "stale"   // a call that failed was answered with an earlier answer: Reason is the failure, Delay the age of the answer
+	// EventEmpty: the lists that an endpoint answers with have become empty: Key is the
+	// endpoint, Empty what is known. EventFilled: there is something in them again, or they
+	// are not counted any more.
+	EventEmpty  EventKind = "results-empty"
+	EventFilled EventKind = "results-filled"
 	// EventExhausted: the provider refused a call for a quota that no waiting brings back:
 	// Key is the quota, Reason the word that said so. EventReplenished: it took one again,
 	// or the connection whose quota it was is another now, or gone.
@@ -254,6 +259,7 @@ type Event struct {
 	Delay    time.Duration
 	Until    time.Time
 	From, To string
+	Empty    *EmptyEndpoint  // of EventEmpty
 	Err      error           // why it did not end well; it holds no value that is secret
 	Work     context.Context // of what the call waited for, as Env.Work gave it; nil: of nothing
 	Notice   *NoticeSighting

@@ -163,6 +163,7 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 		u.repeats = retry.NewRepeats()
 	}
 	u.stale = answerStore(u, old)
+	u.results = resultsWatch(u, old)
 
 	c.connections(u)
 	own, extra := c.quotas(u, old)

@@ -8,7 +8,7 @@
 // Every policy is a decorator of [net/http.RoundTripper]; that is the one
 // interface between our parts. Outermost first:
 //
-//	deadline(stale(retry(hedge(auth(circuit(limit(answer(credential(attempt(transport))))))))))
+//	deadline(stale(results(retry(hedge(auth(circuit(limit(answer(credential(attempt(transport)))))))))))
 //
 // # Why this order
 //
@@ -19,6 +19,8 @@
 //     it has an earlier answer for what they could not mend. It is inside deadline, since a
 //     call whose time is over is answered as well. An upstream that keeps no answers has no
 //     such stage.
+//   - results counts what calls end with: it is inside stale, whose answers are old, and
+//     outside of all attempts. Only where it is configured there is such a stage.
 //   - retry is outside circuit: the circuit judges attempts, and its opening
 //     stops the rest of this very loop.
 //   - hedge is inside retry and outside of all that an attempt goes through: its second

@@ -48,9 +48,12 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 			source = signing.WithReplayBody(p.ReplayBody)
 		}
 		way := u.way(passes, p.Cost, keys)
-		chain := append(make(Chain, 0, 10), deadline(p.Timeout))
+		chain := append(make(Chain, 0, 11), deadline(p.Timeout))
 		if old != nil {
 			chain = append(chain, Stage{"stale", old.Wrap(keys.credential)})
+		}
+		if len(p.Results) > 0 {
+			chain = append(chain, c.resultsStage(u, p.Results))
 		}
 		if again != nil {
 			chain = append(chain, Stage{"retry", again.WrapBefore(u.late(way))})

@@ -17,6 +17,7 @@ import (
 	"outrider/policy/breaker"
 	"outrider/policy/config"
 	"outrider/policy/limit"
+	"outrider/policy/results"
 	"outrider/policy/retry"
 	"outrider/policy/stale"
 )
@@ -131,7 +132,8 @@ type Upstream struct {
 	circuit   *breaker.Group
 	budget    *retry.Budget
 	repeats   *retry.Repeats
-	stale     *stale.Store // nil: no answers are kept
+	stale     *stale.Store   // nil: no answers are kept
+	results   *results.Watch // nil: no lists are counted
 	exhausted *exhaustion
 	seen      *sightings
 	replaced  func(key string) bool              // of these there is another one than before: see adopt; nil: of none

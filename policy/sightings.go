@@ -229,10 +229,15 @@ func cleaned(n notice.Notice, guard *auth.Guard) notice.Notice {
 	return n
 }
 
-// endpointOf names an endpoint without what is somebody's own: of the path only what looks
-// like a word of the API, or a version of it, is shown.
+// endpointOf names the endpoint of an outbound request.
 func endpointOf(req *http.Request) string {
-	segments := strings.Split(req.URL.EscapedPath(), "/")
+	return Endpoint(req.Method, req.URL.Host, pathOf(req.URL))
+}
+
+// Endpoint names an endpoint without what is somebody's own: of the path only what looks
+// like a word of the API, or a version of it, is shown.
+func Endpoint(method, host, path string) string {
+	segments := strings.Split(path, "/")
 	if len(segments) > maxSegments {
 		segments = append(segments[:maxSegments], "**")
 	}
@@ -241,7 +246,7 @@ func endpointOf(req *http.Request) string {
 			segments[i] = "*"
 		}
 	}
-	return req.Method + " " + req.URL.Host + strings.Join(segments, "/")
+	return method + " " + host + strings.Join(segments, "/")
 }
 
 const (

@@ -128,6 +128,14 @@ func fieldPath(path string) string {
 	return ""
 }
 
+// listPath says what is wrong with a path to a list in JSON.
+func listPath(path string) string {
+	if path == "." { // the body itself
+		return ""
+	}
+	return fieldPath(path)
+}
+
 // answers are those that are written, and behind them those of the preset. What the
 // preset prints, and somebody has pasted, is there once.
 func (l layer) answers(n node) any {

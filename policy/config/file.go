@@ -88,6 +88,7 @@ type Upstream struct {
 	Listen string   // host:port or "unix:/path" of its own, without path prefix; "": none
 
 	Intercept    bool   // open TLS that proxy clients send to its hosts; Forward.Intercept has to be set, too
+	Steady       bool   // calls come all day long: it is an alert when they stop
 	RewriteLinks bool   // Location and Link that point to it become base URLs, for callers of base URLs
 	Egress       Egress // how it is reached: its own proxy, or else what the file says for all
 
@@ -113,6 +114,7 @@ type Policy struct {
 	Auth           Auth
 	Cost           int      // tokens that a call spends of each rate, at least 1
 	Answers        []Answer // what answers mean where their status does not say it; the first that fits counts
+	Results        []string // paths to the list that a good answer to a GET has, "." for the body itself; none: lists are not looked at
 	Limits         []Limit
 	Retry          Retry
 	Hedge          bool // a second GET or HEAD where the first is slow

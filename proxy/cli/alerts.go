@@ -29,6 +29,7 @@ type alarms struct {
 	circuits *circuitAlerts
 	calls    *callCounts
 	quiet    *quietCounts
+	volumes  *volumes
 	tls      refusedHosts
 	log      *slog.Logger
 	secrets  *secrets
@@ -41,7 +42,7 @@ type alarms struct {
 }
 
 func newAlarms(log *slog.Logger, secrets *secrets) *alarms {
-	a := &alarms{log: log, secrets: secrets, calls: newCallCounts(), quiet: newQuietCounts()}
+	a := &alarms{log: log, secrets: secrets, calls: newCallCounts(), quiet: newQuietCounts(), volumes: newVolumes()}
 	a.curfew = alert.NewCurfew(a.notify)
 	a.book = alert.NewBook(a.tell)
 	a.circuits = newCircuitAlerts(a.book)
@@ -99,6 +100,10 @@ func (a *alarms) observe(trace string, e policy.Event) {
 		})
 	case policy.EventReplenished:
 		a.book.Resolve(quotaSubject(e.Upstream, e.Key), quotaExhausted)
+	case policy.EventEmpty:
+		a.book.Raise(resultsEmpty, emptyTrouble(e.Upstream, e.Empty, trace))
+	case policy.EventFilled:
+		a.book.Resolve(marked(e.Upstream, resultsMark, e.Key), resultsEmpty)
 	case policy.EventNotice:
 		a.book.Raise(providerNotice, noticeTrouble(e.Upstream, *e.Notice, trace))
 	case policy.EventCircuit:
@@ -115,6 +120,7 @@ func (a *alarms) ended(r *telemetry.Record) {
 	a.calls.count(r, time.Now())
 	a.handshakes(r)
 	a.quietly(r)
+	a.volumes.count(r, time.Now())
 	if met := metBy(r); met != nil {
 		a.book.Meet(r.TraceID, met)
 	}
@@ -153,6 +159,7 @@ func (s *sidecar) follow() {
 	a.curfew.Keep(quietHours(file.Alerts)) // each of which tells
 	a.book.Override(overrides(file.Alerts.Rules))
 	a.book.Retain(about(set, before))
+	a.volumes.follow(set.Upstreams())
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	same := slices.Equal(file.Alerts.Notify, a.set.Notify) && file.Alerts.Secret == a.set.Secret && file.Egress == a.egress

@@ -16,7 +16,7 @@ var alertRules = slices.Concat(credentialRules, circuitRules, []alert.Rule{
 	quotaExhausted, quotaLow, throttled, errorsHigh,
 	credentialExpiring, certificateExpiring, certificateRefused,
 	providerNotice, reloadRefused, clockSkew,
-	quietFailures,
+	quietFailures, resultsEmpty, volumeDropped,
 })
 
 // checkRules finds out whether there are the rules that a configuration names.
@@ -77,6 +77,8 @@ const (
 	certificateMark = "certificate:"
 	noticeMark      = "notice:"
 	quietMark       = "quiet"
+	resultsMark     = "results:"
+	volumeMark      = "volume:"
 
 	configurationSubject = "the configuration"
 	clockSubject         = "the clock"
@@ -84,7 +86,7 @@ const (
 )
 
 // lookedAt are the marks of what looks tell of: the next one says whether it is over.
-var lookedAt = []string{lowMark, circuitMark, callsMark, endMark, certificateMark, noticeMark, quietMark}
+var lookedAt = []string{lowMark, circuitMark, callsMark, endMark, certificateMark, noticeMark, quietMark, volumeMark}
 
 // marked names what an upstream's alert is about that is no credential.
 func marked(upstream, mark, what string) string { return upstream + "/" + mark + what }
@@ -118,6 +120,9 @@ func about(set, before *policy.Set) func(subject string) bool {
 		}
 		if key, quota := strings.CutPrefix(credential, quotaMark); quota {
 			return there && u.Exhausted(key)
+		}
+		if endpoint, results := strings.CutPrefix(credential, resultsMark); results {
+			return there && u.Emptied(endpoint)
 		}
 		if !there || !u.Fetches(credential) {
 			return false

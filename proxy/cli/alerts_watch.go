@@ -20,7 +20,7 @@ func (s *sidecar) looks() []look {
 	return []look{
 		&quotaLook{book: a.book}, a.circuits, newCallsLook(a.book, a.calls), newEndLook(a.book, set, s.root),
 		&noticeLook{book: a.book, set: set}, &clockLook{book: a.book, set: set},
-		&quietLook{book: a.book, counts: a.quiet},
+		&quietLook{book: a.book, counts: a.quiet}, &volumeLook{book: a.book, volumes: a.volumes},
 	}
 }
 

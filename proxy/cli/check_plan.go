@@ -25,6 +25,8 @@ type planView struct {
 	Cost       int      `json:"cost"` // what a call spends of each rate
 	Retry      string   `json:"retry"`
 	Stale      string   `json:"stale_if_error,omitempty"`
+	Results    string   `json:"results,omitempty"` // which lists are looked at
+	Steady     bool     `json:"steady,omitempty"`  // it is an alert when calls stop
 	Answers    []string `json:"answers,omitempty"` // what answers mean, whatever their status; the first that fits counts
 	Repeats    string   `json:"repeats,omitempty"`
 	Pauses     string   `json:"pauses,omitempty"`
@@ -47,6 +49,8 @@ func plans(set *policy.Set, way func(*config.Upstream) string) []planView {
 				Quotas: quotaTexts(p.Policy.Limits), Cost: p.Policy.Cost, Retry: retryText(p.Policy.Retry), Circuit: circuitText(u.Config.Circuit),
 				Captured: capturedText(set.Intercepts(u)), Egress: way(u.Config),
 				Stale:       staleText(p.Policy),
+				Results:     resultsText(p.Policy),
+				Steady:      u.Config.Steady,
 				Answers:     answerTexts(p.Policy.Answers),
 				Hedge:       hedgeText(p.Policy),
 				Propagate:   p.Policy.Propagate,
@@ -95,6 +99,9 @@ func printUpstream(w io.Writer, file *config.File, u *policy.Upstream, intercept
 		line(f.label, f.text)
 	}
 	line("circuit", circuitText(cfg.Circuit))
+	if cfg.Steady {
+		line("steady", "an alert when calls that came for six hours stop")
+	}
 	if text := connectionsText(cfg); text != "" {
 		line("connections", text)
 	}
@@ -129,6 +136,12 @@ func policyFacts(u *config.Upstream, p config.Policy) []fact {
 	}
 	if text := staleText(p); text != "" {
 		facts = append(facts, fact{"stale", text})
+	}
+	if text := resultsText(p); text != "" {
+		facts = append(facts, fact{"results", text})
+	}
+	if p.Propagate {
+		facts = append(facts, fact{"traces", "the upstream is told of the trace, and gets the caller's baggage"})
 	}
 	return facts
 }

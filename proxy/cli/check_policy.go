@@ -115,6 +115,22 @@ func answerTexts(answers []config.Answer) []string {
 	return texts
 }
 
+// resultsText says which lists are looked at; "": none.
+func resultsText(p config.Policy) string {
+	if len(p.Results) == 0 {
+		return ""
+	}
+	places := make([]string, 0, len(p.Results))
+	for _, path := range p.Results {
+		if path == "." {
+			places = append(places, "in the body itself")
+			continue
+		}
+		places = append(places, "at "+path)
+	}
+	return "an alert when the lists that GET finds become empty: " + strings.Join(places, ", or ")
+}
+
 // retryText says after what there is another attempt.
 func retryText(r config.Retry) string {
 	if r.Attempts < 2 {

@@ -43,6 +43,8 @@ hosts = []
 auth  = { type = "query", name = "appid", value = "canary-literal" }
 retry = { attempts = 1 }
 stale_if_error = "90m"
+results = ["data", "."]
+steady = true
 answer = [{ match = "POST /batch", status = 200, field = "parts.status", at_least = 400, unless = "data", means = "partial" }]
 hedge = true
 
@@ -76,8 +78,10 @@ auth  = { type = "placeholder", value = "env:OUTRIDER_TEST_USER" }
 		"  rule 1      POST /charges\n    cost      5 of the rate of each quota\n    repeats   GET, HEAD, OPTIONS, PUT, DELETE; POST and PATCH, under Idempotency-Key, which is added",
 		"  credential  query appid, from a literal in the file\n",
 		"  retry       off\n  hedge       a second GET or HEAD where the first takes longer than 95% did; at most 5% of calls, each paid from the budget of retries\n",
-		"  chain       deadline → stale → retry → hedge → auth → circuit → limit → answer → attempt\n",
+		"  chain       deadline → stale → results → retry → hedge → auth → circuit → limit → answer → attempt\n",
 		"  answer      200 to POST /batch with parts.status >= 400, without data: partial\n",
+		"  results     an alert when the lists that GET finds become empty: at data, or in the body itself\n",
+		"  steady      an alert when calls that came for six hours stop\n",
 		"  stale       if it fails, GET and HEAD get their last good answer, at most 1h30m old\n",
 		"  chain       deadline → retry → auth → circuit → limit → credential → attempt\n",
 		"  credential  sigv4, region eu-west-1, service s3, from a literal in the file and env:OUTRIDER_TEST_USER, session env:OUTRIDER_TEST_USER\n",

@@ -31,6 +31,7 @@ retry = { attempts = 2, base = "1ms", cap = "1ms" }
 [upstream.shop]
 url = "%[3]s/quiet"
 hosts = []
+results = ["data"]
 [[upstream.shop.answer]]
 match  = "POST /quiet/graphql*"
 status = 200
@@ -60,12 +61,16 @@ means  = "failed"
 	if resp, body := ask("POST", "/shop/graphql"); resp.StatusCode != 200 || !strings.Contains(body, `"data":null`) {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
+	for i := range 80 {
+		ask("GET", fmt.Sprintf("/shop/empty/orders/%d?key=%[1]d&times=%d", 1+i, i/60))
+	}
+
 	for path, parts := range map[string][]string{
 		"/api/calls?filter=quiet":  {`"quiet":"failed: ok: false"`, `"quiet":"failed: errors"`},
 		"/api/calls?filter=failed": {`"class":"fault"`, `"quiet":"fault: fatal_error"`},
 		"/metrics": {`outrider_quiet_failures_total{reason="failed: ok: false",upstream="slack"} 6`,
 			`outrider_quiet_failures_total{reason="fault: internal_error",upstream="slack"} 1`, `outrider_retries_total{reason="fault: internal_error",upstream="slack"} 1`},
-		"/api/status": {`"rule":"quiet-failures"`, `"subject":"slack/quiet"`},
+		"/api/status": {`"rule":"quiet-failures"`, `"subject":"slack/quiet"`, `"rule":"results-empty"`, `GET 127.0.0.1:`, `the latest 20 answers are empty lists`},
 	} {
 		_, body := get(t, http.DefaultClient, "http://"+r.adminAt+path)
 		for _, part := range parts {
@@ -73,8 +78,8 @@ means  = "failed"
 				t.Errorf("%s lacks %s:\n%s", path, part, body)
 			}
 		}
-		if path == "/api/status" && strings.Count(body, `"rule":"`) != 1 {
-			t.Errorf("not one alert:\n%s", body)
+		if path == "/api/status" && strings.Count(body, `"rule":"`) != 2 {
+			t.Errorf("not two alerts:\n%s", body)
 		}
 	}
 	r.halt()
