@@ -2,8 +2,10 @@ package telemetry
 
 import (
 	"context"
+	"os"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -54,9 +56,18 @@ type spanQueue struct {
 	room *room
 }
 
+// exportEvery is how long spans wait for others to be exported with, where
+// OTEL_BSP_SCHEDULE_DELAY does not say. The five seconds of the specification are long
+// for somebody who looks for the trace of the call that has just failed.
+const exportEvery = time.Second
+
 func newSpanQueue(exporter sdktrace.SpanExporter, g *guard) spanQueue {
 	r := newRoom("traces", "OTEL_BSP_MAX_QUEUE_SIZE", g)
-	return spanQueue{sdktrace.NewBatchSpanProcessor(spanExporter{exporter, r}, sdktrace.WithMaxQueueSize(int(r.size))), r}
+	opts := []sdktrace.BatchSpanProcessorOption{sdktrace.WithMaxQueueSize(int(r.size))}
+	if os.Getenv("OTEL_BSP_SCHEDULE_DELAY") == "" {
+		opts = append(opts, sdktrace.WithBatchTimeout(exportEvery))
+	}
+	return spanQueue{sdktrace.NewBatchSpanProcessor(spanExporter{exporter, r}, opts...), r}
 }
 
 // OnEnd queues a span, or drops it.

@@ -59,6 +59,8 @@ function showState(next) {
   showAlerts($("alerts"), (state.alerts || []).filter((alert) => alert.rule !== "reload-refused"), now, traceLink); // which warnings have, whole
   showHosts($("hosts"), state.capture, now);
   text($("read"), reloadText(state, now));
+  text($("warnings"), (state.warnings || []).join("\n"));
+  $("warnings").hidden = !(state.warnings || []).length;
   notice(warnings().join("\n\n"));
   if (reread && plan.open) showPlan($("plans"));
   if (state.ready === false) link("draining");
@@ -97,7 +99,6 @@ function warnings() {
   const found = [];
   const refused = state.reload && state.reload.error;
   if (refused) found.push("The configuration on disk was refused; the one before still applies.\n" + refused);
-  for (const warning of state.warnings || []) found.push(warning);
   for (const target of state.notified || []) if (target.failing) found.push(`Alerts do not reach ${target.target || "a notification URL"}, since ${new Date(target.failing).toLocaleString()}\n${target.error}`);
   const closed = calls.filter((call) => call.problem === "interception-failed");
   if (closed.length) found.push(`Of the latest calls, ${closed.length} could not be opened, and did not get through. The last: ${closed[0].host}\n${closed[0].error}`);

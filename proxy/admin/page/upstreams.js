@@ -114,10 +114,11 @@ function updateUpstream(node, up, now) {
   const gated = quotas.some((q) => left(q.gate, now) > 0);
   const waiting = quotas.reduce((sum, q) => sum + q.waiting, 0);
 
-  const worst = bad.length ? (bad[0].share ? "coming-back" : bad[0].state) : gated ? "gated" : waiting ? "pacing" : "clear";
+  const dead = (up.credentials || []).some((c) => c.state === "dead");
+  const worst = dead ? "dead" : bad.length ? (bad[0].share ? "coming-back" : bad[0].state) : gated ? "gated" : waiting ? "pacing" : "clear";
   node.dataset.state = worst;
   text(node.querySelector(".state"), {
-    open: "circuit open", "half-open": "probing", "coming-back": "coming back", gated: "held by the provider", pacing: "pacing", clear: "",
+    dead: "credential dead", open: "circuit open", "half-open": "probing", "coming-back": "coming back", gated: "held by the provider", pacing: "pacing", clear: "",
   }[worst]);
   const url = node.querySelector(".up-url");
   text(url, up.url.replace(/^https:\/\//, ""));
