@@ -55,7 +55,7 @@ func (s *sidecar) upstreamWire(u *config.Upstream) (*egress.Transport, error) {
 	}
 	return egress.New(egress.Settings{
 		CAFile: u.CAFile, ClientCert: u.ClientCert, ClientKey: u.ClientKey,
-		Guard: egress.NewOpenGuard(s.ours), Proxy: way,
+		Guard: egress.NewOpenGuard(s.ours), Proxy: way, Open: s.telemetry.Connections(u.Name),
 	})
 }
 
@@ -107,7 +107,7 @@ func (s *sidecar) outside(file *config.File) (proxy.Outside, error) {
 		return proxy.Outside{}, fmt.Errorf("egress.proxy: %w", err)
 	}
 	guard := egress.NewGuard(file.Forward.AllowPrivate, s.ours)
-	transport, err := egress.New(egress.Settings{Guard: guard, Proxy: way})
+	transport, err := egress.New(egress.Settings{Guard: guard, Proxy: way, Open: s.telemetry.Connections("")})
 	if err != nil {
 		return proxy.Outside{}, err
 	}

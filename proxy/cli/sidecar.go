@@ -95,12 +95,25 @@ func (s *sidecar) serve() {
 	for _, l := range s.listeners {
 		s.server.Serve(l.Listener, l.upstream, l.listen)
 	}
+	s.telemetry.WatchProcess(s.process)
 	s.serveAdmin(s.adminPort)
 	s.watch = startWatch(s.states, s.looks()...)
 }
 
 // states are those of the upstreams now.
 func (s *sidecar) states() []policy.UpstreamStatus { return s.live.Load().Status() }
+
+// process is what belongs to no upstream now.
+func (s *sidecar) process() telemetry.Process {
+	p := telemetry.Process{Tunnels: s.server.Capture().Tunnels, Read: s.started, Alerts: make(map[string]int)}
+	if last := s.reloader.Status(); last != nil {
+		p.Read, p.Refused = last.Time, last.Error != ""
+	}
+	for _, a := range s.alarms.book.Active() {
+		p.Alerts[a.Rule]++
+	}
+	return p
+}
 
 // lastMoments is ctx, and if its time is over 5 s more; if it was cancelled nothing.
 func lastMoments(ctx context.Context) context.Context {

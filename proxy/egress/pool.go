@@ -237,6 +237,14 @@ func (t *Transport) opened(c *conn) {
 	t.mu.Lock()
 	t.at(c.key).conns++
 	t.mu.Unlock()
+	t.count(1)
+}
+
+// count tells who asks for how many connections are open.
+func (t *Transport) count(more int64) {
+	if t.settings.Open != nil {
+		t.settings.Open.Add(more)
+	}
 }
 
 // forget takes a closed connection out of the books.
@@ -245,6 +253,7 @@ func (t *Transport) forget(c *conn) {
 	defer t.mu.Unlock()
 	a := t.at(c.key)
 	a.conns--
+	t.count(-1)
 	c.dead = true
 	for i, h := range a.http2 {
 		if h.conn == c {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -323,4 +324,26 @@ func TestFailedSharedDialFailsAllWhoWait(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// Whoever asks how many connections there are is told of those in use and of those that wait
+// to be used again, and of none twice.
+func TestOpenConnectionsAreCounted(t *testing.T) {
+	for _, protocol := range []string{"http/1.1", "h2"} {
+		t.Run(protocol, func(t *testing.T) {
+			url := serveHTTP(t, serverTLS(protocol), func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") })
+			var open atomic.Int64
+			tr := newTransport(t, egress.Settings{CAFile: caFile(t), Open: &open})
+			for range 2 {
+				get(t, tr, url)
+			}
+			if n := open.Load(); n != 1 {
+				t.Errorf("%d connections, want the one that waits", n)
+			}
+			tr.Close()
+			if n := open.Load(); n != 0 {
+				t.Errorf("%d connections are open after Close", n)
+			}
+		})
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -37,6 +38,8 @@ type Settings struct {
 	MaxIdle               int           // … and in all; 0: 1024
 	MaxHTTP2PerHost       int           // HTTP/2 connections per authority, when one has too few streams; 0: 16
 	MaxHeaderBytes        int           // of a response's header section, and of its trailers; 0: 1 MiB
+
+	Open *atomic.Int64 // counts the connections that are open, busy or not; nil: nobody asks
 
 	// Dial replaces the network, and with it Guard; nil: TCP with happy
 	// eyeballs. It is meant for tests and in-memory networks. With a Proxy it

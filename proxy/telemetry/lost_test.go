@@ -82,7 +82,7 @@ func TestRequestThatLostIsNoError(t *testing.T) {
 			t.Errorf("tries %+v", tries)
 		}
 		metrics := r.metrics(t)
-		if !strings.Contains(metrics, `status_class="lost",upstream="crm"} 1`) || strings.Contains(metrics, `status_class="none"`) {
+		if !strings.Contains(metrics, `_count{http_request_method="GET",status_class="lost",upstream="crm",url_scheme="https"} 1`) || strings.Contains(metrics, `status_class="none"`) {
 			t.Errorf("metrics:\n%s", metrics)
 		}
 	})

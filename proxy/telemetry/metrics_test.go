@@ -35,11 +35,11 @@ func TestMetricsOfACall(t *testing.T) {
 
 		text := r.metrics(t)
 		for _, want := range []string{
-			`http_server_request_duration_seconds_bucket{http_request_method="GET",status_class="5xx",upstream="crm",le="7.5"} 1`,
-			`http_server_request_duration_seconds_bucket{http_request_method="GET",status_class="5xx",upstream="crm",le="5"} 0`,
-			`http_server_request_duration_seconds_count{http_request_method="CONNECT",status_class="2xx",upstream="none"} 1`,
-			`http_client_request_duration_seconds_count{http_request_method="GET",status_class="5xx",upstream="crm"} 1`,
-			`http_client_request_duration_seconds_count{http_request_method="GET",status_class="2xx",upstream="crm"} 1`,
+			`http_server_request_duration_seconds_bucket{error_type="upstream-reset",http_request_method="GET",http_response_status_code="502",status_class="5xx",upstream="crm",url_scheme="http",le="7.5"} 1`,
+			`http_server_request_duration_seconds_bucket{error_type="upstream-reset",http_request_method="GET",http_response_status_code="502",status_class="5xx",upstream="crm",url_scheme="http",le="5"} 0`,
+			`http_server_request_duration_seconds_count{http_request_method="CONNECT",http_response_status_code="200",status_class="2xx",upstream="none",url_scheme="http"} 1`,
+			`http_client_request_duration_seconds_count{error_type="503",http_request_method="GET",http_response_status_code="503",status_class="5xx",upstream="crm",url_scheme="https"} 1`,
+			`http_client_request_duration_seconds_count{http_request_method="GET",http_response_status_code="200",status_class="2xx",upstream="crm",url_scheme="https"} 1`,
 			`outrider_wait_duration_seconds_sum{reason="rate",upstream="crm"} 0.3`,
 			`outrider_wait_duration_seconds_sum{reason="backoff",upstream="crm"} 2`,
 			`outrider_retries_total{reason="status 503",upstream="crm"} 1`,

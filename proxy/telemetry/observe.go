@@ -158,6 +158,7 @@ func (t *Telemetry) logRefresh(ctx context.Context, e policy.Event) {
 func (t *Telemetry) logGate(ctx context.Context, e policy.Event, now time.Time) {
 	level := slog.LevelDebug
 	if t.gates.closed(e.Upstream+" "+e.Key, e.Until, now) {
+		t.metrics.gates.add(ctx, e.Upstream, "", "")
 		level = slog.LevelInfo
 	}
 	t.log.LogAttrs(ctx, level, "gate closed by the provider",

@@ -88,6 +88,7 @@ func (t *Telemetry) StartCall(r *http.Request, form string) (context.Context, *S
 		ctx = traceContext.Extract(ctx, callerHeader(r.Header))
 	}
 	s := &Span{t: t, start: time.Now()}
+	t.metrics.calls.Add(1)
 	ctx, s.span = t.tracer.Start(ctx, spanMethod(r.Method), serverKind...)
 	s.ctx = context.WithValue(ctx, spanKey{}, s)
 	s.record = Record{Time: s.start, TraceID: s.span.SpanContext().TraceID().String(), Form: form}
@@ -118,6 +119,7 @@ func (s *Span) End(o Outcome) {
 		return
 	}
 	s.ended = true
+	s.t.metrics.calls.Add(-1)
 	if o.Passing {
 		s.mu.Unlock()
 		s.t.tail.forget(s.span)
@@ -127,12 +129,13 @@ func (s *Span) End(o Outcome) {
 	done := s.record // its own, so that what remembers it holds on to nothing else of the call
 	s.mu.Unlock()
 
+	kind := serverError(o)
 	if s.span.IsRecording() {
-		s.describe(o)
-		s.t.tail.judge(s.span, serverError(o) != "" || o.Problem != "" || s.record.Quiet != "", s.record.answered())
+		s.describe(o, kind)
+		s.t.tail.judge(s.span, kind != "" || o.Problem != "" || s.record.Quiet != "", s.record.answered())
 	}
 	s.span.End()
-	s.t.metrics.served(s.ctx, &done, elapsed)
+	s.t.metrics.served(s.ctx, &done, kind, elapsed)
 	s.t.logAccess(s.ctx, &done)
 	s.t.traffic.count(&done, s.start.Add(elapsed))
 	s.t.recent.add(&done)
@@ -171,9 +174,9 @@ func (s *Span) fill(o Outcome, elapsed time.Duration) {
 	}
 }
 
-// describe puts the outcome on the SERVER span.
+// describe puts the outcome on the SERVER span; kind is its error.type.
 // https://opentelemetry.io/docs/specs/semconv/http/http-spans/
-func (s *Span) describe(o Outcome) {
+func (s *Span) describe(o Outcome, kind string) {
 	r := &s.record
 	if r.Upstream != "" {
 		s.span.SetName(spanMethod(o.Method) + " " + r.Upstream)
@@ -205,7 +208,7 @@ func (s *Span) describe(o Outcome) {
 	if r.ResponseBytes > 0 {
 		attrs = append(attrs, semconv.HTTPResponseBodySize(int(r.ResponseBytes)))
 	}
-	if kind := serverError(o); kind != "" {
+	if kind != "" {
 		attrs = append(attrs, semconv.ErrorTypeKey.String(kind))
 		s.span.SetStatus(codes.Error, r.Error)
 	}

@@ -150,7 +150,7 @@ func (t *Telemetry) build(ctx, running context.Context, s Settings, handler slog
 	if err != nil {
 		return err
 	}
-	t.metrics, err = newMetrics(t.meters.Meter(scope), &t.losses)
+	t.metrics, err = newMetrics(t.meters.Meter(scope), s.Version, &t.losses)
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -62,6 +63,8 @@ var clientKind = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient
 func (x *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	w := &wire{t: x.t, call: spanFrom(req.Context()), req: req, start: time.Now()}
 	w.ctx, w.span = x.t.tracer.Start(req.Context(), spanMethod(req.Method), clientKind...)
+	w.active = x.t.metrics.requests.at(upstreamOf(req.Context()))
+	w.active.Add(1)
 
 	if c := policy.CallFrom(req.Context()); c != nil && c.Propagate {
 		req = withTrace(req, w.span)
@@ -93,6 +96,7 @@ type wire struct {
 	start  time.Time
 	try    int // place in the call's record
 	status int
+	active *atomic.Int64 // requests under way to its upstream, this among them until it ends
 	once   sync.Once
 }
 
@@ -128,6 +132,7 @@ func (w *wire) failed(err error, d time.Duration) {
 		w.end(err)
 		return
 	}
+	w.active.Add(-1)
 	// The span is dropped without being ended: it is not exported.
 	kind, lost := w.broke(err)
 	w.call.endTry(w.try, d, kind, lost)
@@ -205,21 +210,34 @@ func (w *wire) end(err error) {
 	w.once.Do(func() {
 		d := time.Since(w.start)
 		kind, lost := w.broke(err)
-		class := statusClass(w.status)
 		switch {
 		case lost:
 			w.span.SetAttributes(keyLost.Bool(true))
-			if w.status == 0 {
-				class = classLost
-			}
 		case err != nil:
 			w.span.SetAttributes(semconv.ErrorTypeKey.String(kind))
 			w.span.SetStatus(codes.Error, errorText(err))
 		}
 		w.span.End()
 		w.call.endTry(w.try, d, kind, lost)
-		w.t.metrics.sent(w.ctx, method(w.req.Method), upstreamOf(w.req.Context()), class, d)
+		w.active.Add(-1)
+		w.t.metrics.sent(w.ctx, w.labels(kind, lost), d)
 	})
+}
+
+// labels are those of a request that has ended. An answer of 400 and above is an error to
+// who asked, as it is on the span, unless something worse came after it.
+func (w *wire) labels(kind string, lost bool) httpLabels {
+	l := httpLabels{
+		method: method(w.req.Method), scheme: w.req.URL.Scheme, upstream: upstreamOf(w.req.Context()),
+		status: w.status, class: statusClass(w.status), kind: kind,
+	}
+	if kind == "" && w.status >= 400 {
+		l.kind = strconv.Itoa(w.status)
+	}
+	if lost && w.status == 0 {
+		l.class = classLost
+	}
+	return l
 }
 
 // upstreamOf is the label of the call's upstream.

@@ -17,16 +17,17 @@ func (t *Telemetry) Watch(states func() []policy.UpstreamStatus) { t.metrics.sta
 
 // gauges are the states of upstreams.
 type gauges struct {
-	quotas   quotaGauges
-	budget   metric.Float64ObservableGauge
-	circuits metric.Int64ObservableGauge
+	quotas      quotaGauges
+	credentials credentialGauges
+	budget      metric.Float64ObservableGauge
+	circuits    metric.Int64ObservableGauge
 }
 
 // watch registers the gauges.
 func (x *metrics) watch(m metric.Meter) error {
 	var g gauges
-	var errs [3]error
-	errs[0] = g.quotas.init(m)
+	var errs [4]error
+	errs[0], errs[3] = g.quotas.init(m), g.credentials.init(m)
 	g.circuits, errs[1] = m.Int64ObservableGauge("outrider.circuits",
 		metric.WithDescription("Circuits in each state."))
 	g.budget, errs[2] = m.Float64ObservableGauge("outrider.retry.budget",
@@ -42,7 +43,7 @@ func (x *metrics) watch(m metric.Meter) error {
 			}
 		}
 		return nil
-	}, append(g.quotas.all(), g.circuits, g.budget)...)
+	}, append(append(g.quotas.all(), g.credentials.all()...), g.circuits, g.budget)...)
 	return err
 }
 
@@ -52,6 +53,7 @@ func (g *gauges) observe(o metric.Observer, up policy.UpstreamStatus, now time.T
 	name := labelUpstream.String(up.Name)
 	o.ObserveFloat64(g.budget, up.Budget, metric.WithAttributes(name))
 	g.quotas.observe(o, up, now)
+	g.credentials.observe(o, up, now)
 	states := map[string]int64{"closed": 0, "half-open": 0, "open": 0}
 	for _, c := range up.Circuits {
 		if c.Key != policy.AllCircuits {
