@@ -1,6 +1,8 @@
 package main
 
 import (
+	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -129,6 +131,52 @@ func TestKubernetesConfigurationParses(t *testing.T) {
 		document.WriteString(strings.TrimPrefix(line, "    "))
 	}
 	parses(t, path, document.String())
+}
+
+// TestComposeFileAgreesWithItsConfiguration follows the names that lead from one container to
+// another, as far as that can be done without starting them.
+func TestComposeFileAgreesWithItsConfiguration(t *testing.T) {
+	read := func(path string) string {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	compose := read("examples/compose.yaml")
+	services := map[string]string{} // service → its block
+	_, rest, _ := strings.Cut(compose, "\nservices:\n")
+	rest, _, _ = strings.Cut(rest, "\nvolumes:\n")
+	for _, found := range regexp.MustCompile(`(?m)^  ([a-z]+):\n((?:(?:    .*)?\n)*)`).FindAllStringSubmatch(rest, -1) {
+		services[found[1]] = found[2]
+	}
+	file, err := config.Parse("compose.toml", []byte(read("examples/config/compose.toml")))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	endpoint, err := url.Parse(file.Telemetry.Endpoint)
+	if err != nil || services[endpoint.Hostname()] == "" || endpoint.Port() != "4318" { // OTLP by HTTP
+		t.Errorf("spans go to %s, and there are %q", file.Telemetry.Endpoint, slices.Collect(maps.Keys(services)))
+	}
+	provider := file.Upstreams[0]
+	if block := services[provider.URL.Hostname()]; !strings.Contains(block, `0.0.0.0:`+provider.URL.Port()+`"`) {
+		t.Errorf("calls go to %s, and there is\n%s", provider.URL, block)
+	}
+	for _, base := range []string{"http://127.0.0.1:8080/" + provider.Name, "https://" + provider.Hosts[0]} {
+		if !strings.Contains(services["app"], base) {
+			t.Errorf("the application does not call %s", base)
+		}
+	}
+	// The Jaeger that the tests run (.ci/run) is of the image's version.
+	if !strings.Contains(services["jaeger"], "jaegertracing/jaeger:2.13.0") || !strings.Contains(read(".ci/run"), "v2.13.0") {
+		t.Error("the image of Jaeger is of another version than the one of the tests")
+	}
+	for _, path := range regexp.MustCompile(`(?m)(?:- |file: )(\./[^:\s]+)`).FindAllStringSubmatch(compose, -1) {
+		if _, err := os.Stat(filepath.Join("examples", path[1])); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // parses holds a document to what people are told to write: no error, and no
