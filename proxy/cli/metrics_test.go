@@ -26,6 +26,7 @@ func TestMetricsTellOfTheSidecar(t *testing.T) {
 		`outrider_requests_active{upstream="api"} 0`,
 		`outrider_calls_active 0`,
 		`outrider_tunnels 0`,
+		`outrider_alerts{rule="quota-low"} 0`,
 	)
 
 	if err := os.WriteFile(path, []byte(good+"nonsense = true\n"), 0o600); err != nil {

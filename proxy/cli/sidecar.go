@@ -109,6 +109,9 @@ func (s *sidecar) process() telemetry.Process {
 	if last := s.reloader.Status(); last != nil {
 		p.Read, p.Refused = last.Time, last.Error != ""
 	}
+	for _, r := range alertRules {
+		p.Alerts[r.Name] = 0
+	}
 	for _, a := range s.alarms.book.Active() {
 		p.Alerts[a.Rule]++
 	}

@@ -15,7 +15,7 @@ type Process struct {
 	Tunnels int            // connections by CONNECT that are open
 	Read    time.Time      // when the configuration was read last
 	Refused bool           // it could not be used then, and an earlier one lives on
-	Alerts  map[string]int // rule → alerts that last
+	Alerts  map[string]int // rule → alerts that last; of every rule there is
 }
 
 // WatchProcess sets where the gauges read the state of the process, each time that metrics
