@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	"outrider/proxy/alert"
 	"outrider/proxy/telemetry"
 )
 
@@ -13,6 +15,7 @@ import (
 type demoReport struct {
 	Scenes []demoSceneReport `json:"scenes"`
 	Held   bool              `json:"held"`            // every promise of every scene
+	Alerts []alert.Alert     `json:"alerts"`          // what Outrider told of meanwhile
 	Trace  *telemetry.Record `json:"trace,omitempty"` // one call through Outrider, with its attempts and waits
 	Page   string            `json:"page"`
 }
@@ -22,6 +25,7 @@ type demoReport struct {
 type demoSceneReport struct {
 	Name   string    `json:"name"`
 	About  string    `json:"about"`
+	Note   string    `json:"note,omitempty"`
 	Sides  []demoRow `json:"sides"`
 	Broken []string  `json:"broken,omitempty"`
 }
@@ -47,9 +51,11 @@ type demoRow struct {
 }
 
 func newDemoReport(stage *demoStage, results []demoResult) demoReport {
-	report := demoReport{Held: true, Page: "http://" + stage.sidecar.adminAt + "/"}
+	report := demoReport{Held: true, Alerts: stage.sidecar.alarms.book.Active(), Page: "http://" + stage.sidecar.adminAt + "/"}
+	slices.Reverse(report.Alerts) // in the order in which they were told
 	for _, r := range results {
-		scene := demoSceneReport{Name: r.scene.name, About: r.scene.about, Broken: r.broken()}
+		scene := demoSceneReport{Name: r.scene.name, About: r.scene.about, Note: r.scene.note}
+		scene.Broken = append(r.broken(), r.scene.untold(report.Alerts)...)
 		for i, side := range stage.sides {
 			scene.Sides = append(scene.Sides, r.row(i, side.name))
 		}
@@ -153,6 +159,25 @@ func (r *demoResult) broken() []string {
 	if plain := r.row(0, ""); *row.InOutage >= *plain.InOutage {
 		broken = append(broken, fmt.Sprintf("%s: %d attempts during the outage, and %d without Outrider",
 			r.scene.name, *row.InOutage, *plain.InOutage))
+	}
+	return broken
+}
+
+// untold says which alerts there should have been and were not, and the other way round.
+func (scene demoScene) untold(alerts []alert.Alert) []string {
+	var broken []string
+	told := false
+	for _, a := range alerts {
+		switch upstream, _, _ := strings.Cut(a.Subject, "/"); {
+		case upstream != scene.name:
+		case a.Rule == scene.alert && !told:
+			told = true
+		default:
+			broken = append(broken, fmt.Sprintf("%s: alert %s of nothing: %s", scene.name, a.Rule, a.Title))
+		}
+	}
+	if scene.alert != "" && !told {
+		broken = append(broken, scene.name+": no alert "+scene.alert)
 	}
 	return broken
 }

@@ -36,17 +36,20 @@ type demoScene struct {
 	outage string        // what the provider's statistics call an answer of its outage; "" without one
 	over   time.Duration // when the outage ends, counted from the first call
 	calm   time.Duration // not 0: calls begun before this may fail, and be told so at once
+
+	alert string // the rule of the one alert that there has to be of it; "": there must be none
+	note  string // what there is to say of it in the end; "": nothing
 }
 
 // demoSize scales the scenes.
 type demoSize struct {
-	limited, charges int
-	outage, after    time.Duration
+	limited, charges, messages int
+	outage, after              time.Duration
 }
 
 var (
-	demoFull  = demoSize{limited: 60, charges: 40, outage: 2 * time.Second, after: time.Second}
-	demoShort = demoSize{limited: 25, charges: 10, outage: time.Second, after: 300 * time.Millisecond}
+	demoFull  = demoSize{limited: 60, charges: 40, messages: 60, outage: 2 * time.Second, after: time.Second}
+	demoShort = demoSize{limited: 25, charges: 10, messages: 40, outage: time.Second, after: 300 * time.Millisecond}
 )
 
 const (
@@ -59,7 +62,7 @@ const (
 
 func demoScenes(size demoSize) []demoScene {
 	return []demoScene{
-		limitScene(size), chargeScene(size), maintenanceScene(size), outageScene(size), tokenScene(),
+		limitScene(size), chargeScene(size), maintenanceScene(size), outageScene(size), tokenScene(), chatScene(size),
 	}
 }
 
@@ -125,6 +128,7 @@ func outageScene(size demoSize) demoScene {
 		calls: int((calm + 500*time.Millisecond) / demoPace), every: demoPace,
 		during: outageAfter(demoLead, simulator.Control{Outage: "reset", For: size.outage}),
 		outage: "raw", over: over, calm: calm,
+		alert: "circuit-open",
 	}
 }
 
@@ -148,6 +152,26 @@ func tokenScene() demoScene {
 			}
 			return side.provider.Control(simulator.Control{Revoke: true})
 		},
+	}
+}
+
+// chatScene fails with status 200: half way, the channel is archived, and no message is
+// posted any more. No client that goes by the status notices.
+func chatScene(size demoSize) demoScene {
+	return demoScene{
+		name:   "chat",
+		about:  fmt.Sprintf("%d messages; from the middle on 200 OK, and ok: false in the body", size.messages),
+		policy: "[[upstream.chat.answer]]\nstatus = 200\nfield = \"ok\"\nvalues = [\"false\"]\nmeans = \"failed\"\n",
+		method: http.MethodPost, path: "/quiet/slack",
+		query: func(i int) string {
+			if i > size.messages/2 {
+				return "error=is_archived"
+			}
+			return "times=0"
+		},
+		calls: size.messages, workers: 2,
+		alert: "quiet-failures",
+		note:  "Half of the messages were not posted, which no status tells.",
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"outrider/proxy/alert"
 )
 
 // report prints the table, what is to be said about it, and one call.
@@ -17,6 +19,10 @@ func (p *demoPrinter) report(report demoReport) {
 	if report.Held {
 		p.line("")
 		p.line("%s", p.style(styleGood, "Held: nothing was made twice, and no call failed but in the outage."))
+	}
+	if len(report.Alerts) > 0 {
+		p.line("")
+		p.alerts(report.Alerts)
 	}
 	if report.Trace != nil {
 		p.line("")
@@ -94,9 +100,37 @@ func (p *demoPrinter) note(scene demoSceneReport) {
 		say("More calls failed through Outrider, whose circuit says so at once;")
 		say("the plain client goes on asking until somebody answers.")
 	}
+	if scene.Note != "" {
+		say("%s", scene.Note)
+	}
 	if plain.Denied+through.Denied > 0 {
 		say("401 for %d requests of the plain client, for %d through Outrider.", plain.Denied, through.Denied)
 	}
+}
+
+// alerts prints what Outrider told of, each with what to do.
+func (p *demoPrinter) alerts(alerts []alert.Alert) {
+	p.line("%s", p.style(styleBold, "What Outrider told of: on its page, in its log, and whom you name."))
+	for _, a := range alerts {
+		p.line("  %s  %s, trace %s", p.style(styleBad, a.Title), count(a.Calls, "call"), a.Trace)
+		for _, line := range wrapped(a.Action, demoWidth-4) {
+			p.line("    %s", line)
+		}
+	}
+}
+
+// wrapped breaks text into lines of so many characters.
+func wrapped(text string, width int) []string {
+	var lines []string
+	for word := range strings.FieldsSeq(text) {
+		last := len(lines) - 1
+		if last >= 0 && utf8.RuneCountInString(lines[last])+1+utf8.RuneCountInString(word) <= width {
+			lines[last] += " " + word
+		} else {
+			lines = append(lines, word)
+		}
+	}
+	return lines
 }
 
 // maybe is a time that there may not be.

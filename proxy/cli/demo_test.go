@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"outrider/proxy/alert"
 	"outrider/proxy/simulator"
 	"outrider/proxy/telemetry"
 )
@@ -28,7 +29,7 @@ func TestDemoKeepsItsPromises(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
 		t.Fatalf("what it printed is not JSON: %v\n%s", err, out.String())
 	}
-	if !report.Held || len(report.Scenes) != 5 {
+	if !report.Held || len(report.Scenes) != 6 {
 		t.Fatalf("held: %t, scenes: %d\n%s", report.Held, len(report.Scenes), out.String())
 	}
 	scenes := make(map[string]demoSceneReport)
@@ -44,6 +45,15 @@ func TestDemoKeepsItsPromises(t *testing.T) {
 		}
 	}
 
+	var told []string
+	for _, a := range report.Alerts {
+		if told = append(told, a.Rule); a.Trace == "" || a.Calls == 0 || a.Action == "" {
+			t.Errorf("an alert that does not say all: %+v", a)
+		}
+	}
+	if strings.Join(told, " ") != "circuit-open quiet-failures" {
+		t.Errorf("told of %q", told)
+	}
 	payments := scenes["payments"].Sides
 	if *payments[1].Duplicates != 0 || payments[1].Failed != 0 {
 		t.Errorf("payments through Outrider: %d duplicates, %d failed", *payments[1].Duplicates, payments[1].Failed)
@@ -188,6 +198,8 @@ func TestDemoReportOnPaper(t *testing.T) {
 			{Side: demoPlain, Calls: 100, Success: 97, Failed: 3, Attempts: 1234, Throttled: 84, Duplicates: &three, InOutage: &eleven, P50: 0.31, P95: 12345, FailedP50: &six, Recovered: &half},
 			{Side: demoOutrider, Calls: 100, Success: 95, Failed: 5, Attempts: 107, InOutage: &three, P50: 9.96, P95: 605, FailedP50: &half},
 		}}},
+		Alerts: []alert.Alert{{Title: "Circuit of outage open", Calls: 7, Trace: "4bf92f3577b34da6a3ce929d0e0e4736",
+			Action: "Look at the provider's status page. Calls are refused with 503 until a probe succeeds; to have it otherwise: outrider circuit close outage."}},
 		Trace: &telemetry.Record{
 			Method: "POST", Upstream: "payments", Path: "/charges", TraceID: "4bf92f3577b34da6a3ce929d0e0e4736", Status: 201, Attempts: 2, DurationMS: 64.2,
 			Tries: []telemetry.Try{{StartMS: 0.1, DurationMS: 2, Error: "connection_reset", Sent: true}, {StartMS: 62, DurationMS: 2.1, Status: 201, Sent: true, Reused: true}},
@@ -203,6 +215,7 @@ func TestDemoReportOnPaper(t *testing.T) {
 		"outage       11 requests of the plain client met it, 3 through Outrider.\n",
 		"             Answers came again after 0.5 ms, and never through Outrider.\n",
 		"             More calls failed through Outrider",
+		"  Circuit of outage open  7 calls, trace 4bf92f3577b34da6a3ce929d0e0e4736\n    Look at the provider's status page. Calls are refused with 503 until a probe\n",
 		"      0.1 ms  attempt 1   connection reset after 2.0 ms\n      2.2 ms  backoff     60 ms, connection reset\n     62.0 ms  attempt 2   201 after 2.1 ms, reused connection\n",
 		"     64.2 ms  answer      201, after 2 attempts\n",
 	} {
