@@ -369,6 +369,38 @@ func TestNothingIsOverdueWithoutTheSetting(t *testing.T) {
 	}
 }
 
+// TestOverdueThatIsTurnedOffIsOffForWhatIsOnItsWay: an operator whose provider takes its time
+// today reloads without the setting. The circuit opened all the same, for the attempts that
+// were sent before, and gave up the probe that was.
+func TestOverdueThatIsTurnedOffIsOffForWhatIsOnItsWay(t *testing.T) {
+	off := patient()
+	off.Overdue = 0
+	t.Run("attempts", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := newKnown(t, patient(), times(21, hangs))
+			r.send(20)
+			r.use(newGroup(t, off, r.group))
+			time.Sleep(6 * time.Second)
+			r.send(1)
+			r.wantState("closed")
+		})
+	})
+	t.Run("a probe", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := newKnown(t, patient(), times(21, hangs))
+			r.send(20)
+			time.Sleep(5 * time.Second)
+			r.do()
+			time.Sleep(5 * time.Second)
+			r.send(1)
+			r.use(newGroup(t, off, r.group))
+			time.Sleep(6 * time.Second)
+			r.wantRefused(r.do(), time.Second)
+			r.wantState("half-open")
+		})
+	})
+}
+
 // TestASilentProviderIsKnownAgainBeforeItIsKnownAnew: while calls come back after a probe what
 // was known before the opening holds.
 func TestASilentProviderIsKnownAgainBeforeItIsKnownAnew(t *testing.T) {
