@@ -84,6 +84,9 @@ func TestAProbeThatHangsIsNotWaitedForToItsEnd(t *testing.T) {
 		r.wantRefused(r.do(), time.Second)
 		time.Sleep(4 * time.Second) // nobody calls when it becomes overdue: it counts from then all the same
 		r.wantRefused(r.do(), 6*time.Second+1)
+		if c := r.state().Cause; c != "probe" {
+			t.Errorf("cause is %q", c)
+		}
 		time.Sleep(6*time.Second + 1)
 		r.wantAnswer(r.do(), 200)
 		r.wantChanges("5s closed→open until 10s", "10s open→half-open",
@@ -127,6 +130,25 @@ func TestALateAnswerTakesBackWhatWasPresumed(t *testing.T) {
 	})
 }
 
+// TestALateProbeThatNobodyCalledDuringClosesTheCircuitAtOnce: nobody was refused for its being
+// overdue, so it is no opening more, and the next one is no longer for it.
+func TestALateProbeThatNobodyCalledDuringClosesTheCircuitAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newKnown(t, patient(), times(20, hangs), late)
+		r.send(20)
+		time.Sleep(5 * time.Second)
+		r.do()
+		time.Sleep(5 * time.Second)
+		r.send(1)
+		time.Sleep(7 * time.Second)
+		synctest.Wait()
+		r.wantChanges("5s closed→open until 10s", "10s open→half-open", "17s half-open→closed")
+		if n := r.state().Openings; n != 1 {
+			t.Errorf("%d openings, want 1", n)
+		}
+	})
+}
+
 // TestALateProbeClosesTheCircuit, whatever another one that took its place comes to.
 func TestALateProbeClosesTheCircuit(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -146,6 +168,80 @@ func TestALateProbeClosesTheCircuit(t *testing.T) {
 			t.Errorf("a share of %v passes, want a tenth", share)
 		}
 		r.wantChanges("1s closed→open until 6s", "6s open→half-open", "19s half-open→open until 21s", "20s open→closed")
+	})
+}
+
+// TestALateAnswerTakesBackAProbeThatHungToo: also one to a call from before the first opening.
+func TestALateAnswerTakesBackAProbeThatHungToo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := patient()
+		s.Slow = 0
+		r := newKnown(t, s, times(19, hangs), policytest.Step{Delay: 18 * time.Second}, hangs)
+		r.send(20)
+		time.Sleep(5 * time.Second)
+		r.do()
+		time.Sleep(5 * time.Second)
+		r.send(1)
+		time.Sleep(5 * time.Second)
+		r.do()
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		r.wantChanges("5s closed→open until 10s", "10s open→half-open", "15s half-open→open until 25s", "18s open→closed")
+	})
+}
+
+// TestALateAnswerSaysNothingAfterAGoodProbe: the way back does not begin anew with each.
+func TestALateAnswerSaysNothingAfterAGoodProbe(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newKnown(t, patient(), times(20, policytest.Step{Delay: 12 * time.Second}), fine)
+		r.send(20)
+		time.Sleep(5 * time.Second)
+		r.do()
+		time.Sleep(5 * time.Second)
+		r.wantAnswer(r.do(), 200)
+		time.Sleep(5 * time.Second)
+		if got := r.state(); got.Share != 0.55 || got.Ended != 1 {
+			t.Errorf("after half of the ramp the circuit is %+v", got)
+		}
+	})
+}
+
+// TestAProbeWhoseClientLeftIsNotOverdue: nothing is waited for until the next one comes.
+func TestAProbeWhoseClientLeftIsNotOverdue(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		left := policytest.Step{Err: context.Canceled, Delay: time.Second}
+		r := newKnown(t, patient(), times(20, hangs), left, fine)
+		r.send(20)
+		time.Sleep(5 * time.Second)
+		r.do()
+		time.Sleep(5 * time.Second)
+		r.calls(1)
+		r.wantState("half-open")
+		time.Sleep(8 * time.Second)
+		r.wantAnswer(r.do(), 200)
+		r.wantChanges("5s closed→open until 10s", "10s open→half-open", "19s half-open→closed")
+	})
+}
+
+// TestAProbeIsWaitedForByItsOwnTime, whatever of an earlier life goes to the network meanwhile.
+func TestAProbeIsWaitedForByItsOwnTime(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newKnown(t, patient(), times(20, failed), times(2, hangs))
+		inLine := r.group.Wrap(byHost)(answering(func(req *http.Request) (*http.Response, error) {
+			time.Sleep(7 * time.Second)
+			return begun(r.Upstream).RoundTrip(req)
+		}))
+		go policytest.Do(inLine, r.get())
+		synctest.Wait()
+		r.calls(19)
+		time.Sleep(time.Second)
+		r.calls(1) // the circuit is open until 6s
+		time.Sleep(5 * time.Second)
+		r.send(1)
+		time.Sleep(5 * time.Second)
+		r.do()
+		r.wantChanges("1s closed→open until 6s", "6s open→half-open", "11s half-open→open until 21s")
+		time.Sleep(time.Hour)
 	})
 }
 
@@ -170,6 +266,29 @@ func TestASecondProbeDoesNotDecideAfterALateOne(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		r.wantCounts(1, 0, 0)
 		r.wantAnswer(r.do(), 200)
+		r.wantChanges("5s closed→open until 5.75s", "6s open→half-open",
+			"12s half-open→open until 12.001s", "12.001s open→half-open", "13s half-open→closed")
+	})
+}
+
+// TestALateAnswerFromBeforeTheLastWayBackSaysNothing: it is of an outage that is over.
+func TestALateAnswerFromBeforeTheLastWayBackSaysNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := patient()
+		s.Slow, s.Ramp = 0, 0
+		r := newKnown(t, s, policytest.Step{Delay: 19 * time.Second}, times(20, failed), times(20, fine), times(20, hangs))
+		r.send(1)
+		r.calls(19)
+		time.Sleep(time.Second)
+		r.calls(1)
+		time.Sleep(5 * time.Second)
+		r.calls(20)
+		r.send(20)
+		time.Sleep(5 * time.Second)
+		r.do()
+		time.Sleep(8 * time.Second)
+		synctest.Wait()
+		r.wantChanges("1s closed→open until 6s", "6s open→half-open", "6s half-open→closed", "11s closed→open until 21s")
 	})
 }
 
@@ -232,13 +351,26 @@ func TestHowLongIsWaitedForFollowsTheAnswers(t *testing.T) {
 // TestWhoIsNotKnownIsWaitedForToTheEnd: too few answers say nothing of how long the next may
 // take, old ones neither, and those to reads nothing of writes.
 func TestWhoIsNotKnownIsWaitedForToTheEnd(t *testing.T) {
+	openedOnce := func(r *rig) {
+		r.calls(20)
+		r.Upstream = policytest.NewUpstream(r.T, times(20, hangs), fine)
+		r.use(r.group)
+		r.send(20)
+		time.Sleep(5 * time.Second)
+		r.do()
+		time.Sleep(5 * time.Second)
+		r.wantAnswer(r.do(), 200)
+		time.Sleep(time.Minute)
+		r.changes = nil
+	}
 	for name, test := range map[string]struct {
 		before func(r *rig)
 		method string
 	}{
-		"few":   {func(r *rig) { r.calls(19) }, "GET"},
-		"old":   {func(r *rig) { r.calls(20); time.Sleep(time.Minute) }, "GET"},
-		"reads": {func(r *rig) { r.calls(20) }, "POST"},
+		"old, from before the ramp": {openedOnce, "GET"},
+		"few":                       {func(r *rig) { r.calls(19) }, "GET"},
+		"old":                       {func(r *rig) { r.calls(20); time.Sleep(time.Minute) }, "GET"},
+		"reads":                     {func(r *rig) { r.calls(20) }, "POST"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -273,6 +405,39 @@ func TestAnAnswerEndsTheSilence(t *testing.T) {
 		r.wantAnswer(r.do(), 200) // 59 are overdue by now, 19 of them sent since then
 		r.wantState("closed")
 	})
+}
+
+// TestTheEndOfAnAttemptTakesOutItsOwnWait: what was sent before the last good answer, at the same
+// moment as the row, is not of it.
+func TestTheEndOfAnAttemptTakesOutItsOwnWait(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		left := policytest.Step{Err: context.Canceled, Delay: 3 * time.Second}
+		r := newKnown(t, patient(), left, fine, times(20, hangs))
+		r.send(1)
+		r.wantAnswer(r.do(), 200)
+		r.send(20)
+		time.Sleep(5 * time.Second)
+		r.wantRefused(r.do(), 5*time.Second)
+	})
+}
+
+// TestWhatIsSafeIsRead: answers to any of these say how long the others take.
+func TestWhatIsSafeIsRead(t *testing.T) {
+	for _, method := range []string{"", "HEAD", "OPTIONS", "TRACE", "QUERY"} {
+		t.Run(method, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newKnown(t, patient(), times(-1, late))
+				req := r.get()
+				req.Method = method
+				for range 20 {
+					go policytest.Do(r.rt, req.Clone(r.Context()))
+				}
+				synctest.Wait()
+				time.Sleep(5 * time.Second)
+				r.wantRefused(r.do(), 5*time.Second)
+			})
+		})
+	}
 }
 
 // TestAnAttemptCountsOnce: those that have failed, and those that are overdue, are one run; who
@@ -313,6 +478,18 @@ func TestWaitingForATurnIsNotSilence(t *testing.T) {
 		time.Sleep(1)
 		r.wantRefused(r.do(), 5*time.Second)
 		time.Sleep(10 * time.Second) // the last one has waited, too
+	})
+}
+
+// TestAnAttemptGoesToTheNetworkOnce, however often that is told.
+func TestAnAttemptGoesToTheNetworkOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newKnown(t, patient(), times(-1, hangs))
+		r.rt = r.group.Wrap(byHost)(begun(begun(r.Upstream)))
+		r.send(19)
+		time.Sleep(5 * time.Second)
+		r.send(1)
+		r.wantState("closed")
 	})
 }
 
@@ -420,6 +597,45 @@ func TestASilentProviderIsKnownAgainBeforeItIsKnownAnew(t *testing.T) {
 		time.Sleep(1)
 		r.wantRefused(r.do(), 10*time.Second)
 	})
+}
+
+// TestAProbeIsWaitedForAsWasKnownLast: by what was known when the circuit opened, if that was
+// enough, and else by that and what was known before.
+func TestAProbeIsWaitedForAsWasKnownLast(t *testing.T) {
+	for name, test := range map[string]struct {
+		between int // good answers, at once, between two openings
+		overdue time.Duration
+	}{
+		"enough":     {20, 5 * time.Second},
+		"not enough": {2, 8 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := patient()
+				s.Ramp, s.FailureRatio = 0, 0
+				r := newRig(t, s, times(19, fine), policytest.Step{Delay: 4 * time.Second},
+					times(20, failed), times(test.between, fine), times(20, failed), hangs)
+				r.calls(20)
+				fail := func() {
+					r.calls(19)
+					time.Sleep(time.Second)
+					r.calls(1)
+					r.wantState("open")
+					time.Sleep(time.Until(r.state().Until))
+				}
+				fail()
+				r.calls(test.between)
+				fail()
+				r.send(1)
+				time.Sleep(test.overdue - 1)
+				r.do()
+				r.wantState("half-open")
+				time.Sleep(1)
+				r.do()
+				r.wantState("open")
+			})
+		})
+	}
 }
 
 // TestWhatWasRefusedIsCounted since the first of the openings that did not last.
