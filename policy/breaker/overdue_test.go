@@ -603,18 +603,20 @@ func TestASilentProviderIsKnownAgainBeforeItIsKnownAnew(t *testing.T) {
 // enough, and else by that and what was known before.
 func TestAProbeIsWaitedForAsWasKnownLast(t *testing.T) {
 	for name, test := range map[string]struct {
-		between int // good answers, at once, between two openings
+		between int           // good answers between two openings
+		took    time.Duration // each of them
 		overdue time.Duration
 	}{
-		"enough":     {20, 5 * time.Second},
-		"not enough": {2, 8 * time.Second},
+		"enough":                    {20, 0, 5 * time.Second},
+		"not enough":                {2, 0, 8 * time.Second},
+		"not enough, but of longer": {2, 6 * time.Second, 12 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				s := patient()
 				s.Ramp, s.FailureRatio = 0, 0
 				r := newRig(t, s, times(19, fine), policytest.Step{Delay: 4 * time.Second},
-					times(20, failed), times(test.between, fine), times(20, failed), hangs)
+					times(20, failed), policytest.Step{Times: test.between, Delay: test.took}, times(20, failed), hangs)
 				r.calls(20)
 				fail := func() {
 					r.calls(19)
