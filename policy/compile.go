@@ -213,9 +213,7 @@ func (c *compiler) circuit(u, old *Upstream) *breaker.Group {
 		return old.circuit
 	}
 	cfg, name := u.Config.Circuit, u.Config.Name
-	var group *breaker.Group
-	var err error
-	group, err = breaker.New(breaker.Settings{
+	group, err := breaker.New(breaker.Settings{
 		Window: cfg.Window, MinCalls: cfg.MinCalls, FailureRatio: cfg.FailureRatio, FailureRun: cfg.FailureRun,
 		Overdue: cfg.Overdue, Slow: cfg.Slow, SlowRatio: cfg.SlowRatio, Consecutive: cfg.Consecutive,
 		Open: cfg.Open, OpenMax: cfg.OpenMax, Ramp: cfg.Ramp,
@@ -223,8 +221,11 @@ func (c *compiler) circuit(u, old *Upstream) *breaker.Group {
 		Outcome:    circuitOutcome,
 		Replayable: retry.Replayable,
 		Waited:     func(req *http.Request) time.Duration { return CallFrom(req.Context()).Waited() },
-		OnChange: func(ctx context.Context, key, from, to string, until time.Time) {
-			c.env.Observe(ctx, Event{Kind: EventCircuit, Upstream: name, Key: key, From: from, To: to, Until: until, Reason: group.Cause(key)})
+		OnChange: func(ctx context.Context, change breaker.Change) {
+			c.env.Observe(ctx, Event{
+				Kind: EventCircuit, Upstream: name, Key: change.Key,
+				From: change.From, To: change.To, Until: change.Until, Reason: change.Cause,
+			})
 		},
 	}, old.circuit)
 	c.fail(c.key+".circuit", err)

@@ -17,6 +17,13 @@ func TestRefreshTokenSaysWhenItLapses(t *testing.T) {
 	answer := func(body string) policytest.Step {
 		return policytest.Step{Header: http.Header{"Content-Type": {"application/json"}}, Body: body}
 	}
+	synctest.Test(t, func(t *testing.T) { // of a login
+		s := logins(policytest.NewUpstream(t, answer(`{"access_token":"access-0001","refresh_token":"refresh-0001","refresh_token_expires_in":864000}`)), newShelf())
+		p, err := newOAuth2(t, s).Redeem(t.Context(), code)
+		if want := time.Now().Round(0).Add(240 * time.Hour); err != nil || !p.Lapses.Equal(want) {
+			t.Errorf("a login lapses at %v, %v: want %v", p.Lapses, err, want)
+		}
+	})
 	synctest.Test(t, func(t *testing.T) {
 		endpoint := policytest.NewUpstream(t,
 			answer(`{"access_token":"access-0001","refresh_token":"refresh-0001","expires_in":60,"refresh_token_expires_in":"864000"}`),

@@ -17,6 +17,9 @@ func TestOwnerStaysAsLongAsTheAccountDoes(t *testing.T) {
 		stays  bool
 	}{
 		"a refresh token": {func(*auth.OAuth2Settings) {}, true},
+		"a login": {func(s *auth.OAuth2Settings) {
+			s.Grant, s.RefreshToken = "authorization_code", nil
+		}, true},
 		"a machine": {func(s *auth.OAuth2Settings) {
 			s.Grant, s.RefreshToken = "client_credentials", nil
 		}, true},
@@ -33,8 +36,15 @@ func TestOwnerStaysAsLongAsTheAccountDoes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := settings(policytest.NewUpstream(t, issued(1), issued(2)), newShelf())
+				kept := newShelf()
+				s := settings(policytest.NewUpstream(t, issued(1), issued(2)), kept)
 				c.change(&s)
+				if s.Grant == "authorization_code" {
+					s.Transport = policytest.NewUpstream(t, issued(2))
+					if err := auth.Introduce(t.Context(), kept, login("access-0001", "login-1")); err != nil {
+						t.Fatal(err)
+					}
+				}
 				o := newOAuth2(t, s)
 				before := wantToken(t, o, 1)
 				time.Sleep(time.Hour)

@@ -279,6 +279,7 @@ func (c *circuit) entered(now time.Time) change {
 	}
 	c.state = moved.to
 	c.life++
+	moved.cause = c.cause
 	switch c.state {
 	case open:
 		if moved.from == closed {
@@ -294,6 +295,7 @@ func (c *circuit) entered(now time.Time) change {
 		c.opened++
 		moved.until = c.gate()
 	case closed:
+		moved.cause = ""
 		c.since, c.doubt = now, 0
 		c.row.clear()
 		c.ramp = ramp{begun: now}

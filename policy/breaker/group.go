@@ -196,18 +196,6 @@ func (g *Group) Closed(key string) bool {
 	return s.State == closed.String() && s.Share == 0
 }
 
-// Cause is why the circuit of a key is not closed, as State has it; "": it is, or there is
-// none.
-func (g *Group) Cause(key string) string {
-	g.shared.mu.RLock()
-	c := g.shared.circuits[key]
-	g.shared.mu.RUnlock()
-	if c == nil {
-		return ""
-	}
-	return c.snapshot(time.Now()).Cause
-}
-
 // Wrap returns a decorator that puts each request under the circuit of its key.
 func (g *Group) Wrap(key func(*http.Request) string) func(http.RoundTripper) http.RoundTripper {
 	return func(next http.RoundTripper) http.RoundTripper {

@@ -3,10 +3,12 @@ package breaker_test
 import (
 	"context"
 	"net/http"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"outrider/policy/breaker"
 	"outrider/policy/policytest"
 )
 
@@ -244,5 +246,38 @@ func TestLateResultsOfAnEarlierLifeDoNotCount(t *testing.T) {
 		synctest.Wait()
 		r.wantCounts(1, 0, 0)
 		r.wantChanges("0s closed→open until 5s", "5s open→half-open", "5s half-open→closed")
+	})
+}
+
+// TestAChangeIsToldWithItsCause: whoever asks for it later may hear that of the next one.
+func TestAChangeIsToldWithItsCause(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s, told := quick(), []breaker.Change(nil)
+		s.OnChange = func(_ context.Context, c breaker.Change) { told = append(told, c) }
+		r := &rig{T: t, Upstream: policytest.NewUpstream(t, failed, failed, fine)}
+		r.use(newGroup(t, s, nil))
+		begun := time.Now()
+		r.calls(1)
+		time.Sleep(5 * time.Second)
+		r.calls(1)
+		time.Sleep(10 * time.Second)
+		r.calls(1)
+		change := func(from, to, cause string, until time.Duration) breaker.Change {
+			c := breaker.Change{Key: "api.test", From: from, To: to, Cause: cause}
+			if until > 0 {
+				c.Until = begun.Add(until)
+			}
+			return c
+		}
+		want := []breaker.Change{
+			change("closed", "open", "failures", 5*time.Second),
+			change("open", "half-open", "failures", 0),
+			change("half-open", "open", "probe", 15*time.Second),
+			change("open", "half-open", "probe", 0),
+			change("half-open", "closed", "", 0),
+		}
+		if !slices.Equal(told, want) {
+			t.Errorf("told of\n%+v, want\n%+v", told, want)
+		}
 	})
 }

@@ -156,7 +156,7 @@ func (c *circuit) presume(now time.Time) change {
 
 // lapse goes on without a probe that is overdue, from when it became that.
 func (c *circuit) lapse(now time.Time) change {
-	if c.state != halfOpen || c.probe.due.IsZero() || now.Before(c.probe.due) {
+	if c.state != halfOpen || c.rules.Overdue == 0 || c.probe.due.IsZero() || now.Before(c.probe.due) {
 		return change{}
 	}
 	if c.doubt == 0 {
@@ -174,7 +174,7 @@ func (c *circuit) lapse(now time.Time) change {
 // with those that ended.
 func (c *circuit) silent(now time.Time) bool {
 	overdue := c.row.overdue(now)
-	if overdue == 0 || c.rules.FailureRun == 0 {
+	if overdue == 0 || c.rules.Overdue == 0 || c.rules.FailureRun == 0 {
 		return false
 	}
 	ended := c.recent.sum(c.recent.number(now))

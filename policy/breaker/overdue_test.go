@@ -70,125 +70,6 @@ func TestASilentProviderIsKnownBeforeItsAttemptsEnd(t *testing.T) {
 	})
 }
 
-// TestAProbeThatHangsIsNotWaitedForToItsEnd, nor is it broken off.
-func TestAProbeThatHangsIsNotWaitedForToItsEnd(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newKnown(t, patient(), times(21, hangs), fine)
-		r.send(20)
-		time.Sleep(5 * time.Second)
-		r.wantRefused(r.do(), 5*time.Second)
-		time.Sleep(5 * time.Second)
-		r.send(1)
-		r.wantState("half-open")
-		time.Sleep(5*time.Second - 1)
-		r.wantRefused(r.do(), time.Second)
-		time.Sleep(4 * time.Second) // nobody calls when it becomes overdue: it counts from then all the same
-		r.wantRefused(r.do(), 6*time.Second+1)
-		time.Sleep(6*time.Second + 1)
-		r.wantAnswer(r.do(), 200)
-		r.wantChanges("5s closed→open until 10s", "10s open→half-open",
-			"18.999999999s half-open→open until 25s", "25s open→half-open", "25s half-open→closed")
-	})
-}
-
-// TestThePauseAfterAProbeThatHungCountsFromWhenItWasOverdue, also if nobody calls: then the
-// attempts that end show that it is.
-func TestThePauseAfterAProbeThatHungCountsFromWhenItWasOverdue(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newKnown(t, patient(), times(21, hangs), fine)
-		r.send(20)
-		time.Sleep(5 * time.Second)
-		r.do()
-		time.Sleep(5 * time.Second)
-		r.send(1)
-		time.Sleep(time.Minute)
-		r.wantAnswer(r.do(), 200)
-		r.wantState("closed")
-		r.wantChanges("5s closed→open until 10s", "10s open→half-open",
-			"20s half-open→open until 25s", "1m10s open→half-open", "1m10s half-open→closed")
-	})
-}
-
-// TestALateAnswerTakesBackWhatWasPresumed: the provider was slow, and is not down. It counts as
-// a probe that succeeded.
-func TestALateAnswerTakesBackWhatWasPresumed(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		s := patient()
-		s.Ramp = 0
-		r := newKnown(t, s, times(20, late), times(-1, fine))
-		r.send(20)
-		time.Sleep(5 * time.Second)
-		r.wantRefused(r.do(), 5*time.Second)
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		r.wantChanges("5s closed→open until 10s", "7s open→closed")
-		r.wantAnswer(r.do(), 200)
-		r.wantCounts(2, 0, 0) // the others began in an earlier life
-	})
-}
-
-// TestALateProbeClosesTheCircuit, whatever another one that took its place comes to.
-func TestALateProbeClosesTheCircuit(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		slowly := policytest.Step{Delay: 14 * time.Second}
-		r := newKnown(t, patient(), times(20, failed), slowly, policytest.Step{Status: 500, Delay: 2 * time.Second}, fine)
-		r.calls(19)
-		time.Sleep(time.Second)
-		r.calls(1) // half of the window, and a run
-		time.Sleep(5 * time.Second)
-		r.send(1)
-		time.Sleep(13 * time.Second) // 19s; overdue at 11s, until 21s
-		r.wantRefused(r.do(), 2*time.Second)
-		time.Sleep(time.Second)
-		synctest.Wait()
-		r.wantState("closed")
-		if share := r.state().Share; share != 0.1 {
-			t.Errorf("a share of %v passes, want a tenth", share)
-		}
-		r.wantChanges("1s closed→open until 6s", "6s open→half-open", "19s half-open→open until 21s", "20s open→closed")
-	})
-}
-
-// TestASecondProbeDoesNotDecideAfterALateOne: what the late one has shown stands.
-func TestASecondProbeDoesNotDecideAfterALateOne(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		s := patient()
-		s.Open, s.OpenMax = time.Second, time.Second
-		r := newKnown(t, s, times(20, hangs), late, policytest.Step{Status: 500, Delay: 3 * time.Second}, fine)
-		r.send(20)
-		time.Sleep(5 * time.Second)
-		r.do()
-		time.Sleep(time.Second)
-		r.send(1) // 6s, overdue at 11s, ends at 13s
-		time.Sleep(6 * time.Second)
-		r.wantRefused(r.do(), time.Millisecond)
-		time.Sleep(time.Millisecond)
-		r.send(1) // 12s, ends at 15s
-		r.wantState("half-open")
-		time.Sleep(time.Second)
-		r.wantState("closed")
-		time.Sleep(3 * time.Second)
-		r.wantCounts(1, 0, 0)
-		r.wantAnswer(r.do(), 200)
-	})
-}
-
-// TestAProbeThatFailsIsNoPresumption: after its verdict an answer to what was sent before
-// says as little as after any other opening.
-func TestAProbeThatFailsIsNoPresumption(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newKnown(t, patient(), times(19, hangs), policytest.Step{Delay: 12 * time.Second}, failed)
-		r.send(20)
-		time.Sleep(5 * time.Second)
-		r.do()
-		time.Sleep(5 * time.Second)
-		r.calls(1)
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		r.wantState("open")
-	})
-}
-
 // TestAProviderThatTakesLongAsAlwaysIsNotSilent: a language model whose answers begin after
 // forty seconds, and many calls at a time. They are attempts of up to five minutes.
 func TestAProviderThatTakesLongAsAlwaysIsNotSilent(t *testing.T) {
@@ -232,13 +113,26 @@ func TestHowLongIsWaitedForFollowsTheAnswers(t *testing.T) {
 // TestWhoIsNotKnownIsWaitedForToTheEnd: too few answers say nothing of how long the next may
 // take, old ones neither, and those to reads nothing of writes.
 func TestWhoIsNotKnownIsWaitedForToTheEnd(t *testing.T) {
+	openedOnce := func(r *rig) {
+		r.calls(20)
+		r.Upstream = policytest.NewUpstream(r.T, times(20, hangs), fine)
+		r.use(r.group)
+		r.send(20)
+		time.Sleep(5 * time.Second)
+		r.do()
+		time.Sleep(5 * time.Second)
+		r.wantAnswer(r.do(), 200)
+		time.Sleep(time.Minute)
+		r.changes = nil
+	}
 	for name, test := range map[string]struct {
 		before func(r *rig)
 		method string
 	}{
-		"few":   {func(r *rig) { r.calls(19) }, "GET"},
-		"old":   {func(r *rig) { r.calls(20); time.Sleep(time.Minute) }, "GET"},
-		"reads": {func(r *rig) { r.calls(20) }, "POST"},
+		"old, from before the ramp": {openedOnce, "GET"},
+		"few":                       {func(r *rig) { r.calls(19) }, "GET"},
+		"old":                       {func(r *rig) { r.calls(20); time.Sleep(time.Minute) }, "GET"},
+		"reads":                     {func(r *rig) { r.calls(20) }, "POST"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -273,6 +167,39 @@ func TestAnAnswerEndsTheSilence(t *testing.T) {
 		r.wantAnswer(r.do(), 200) // 59 are overdue by now, 19 of them sent since then
 		r.wantState("closed")
 	})
+}
+
+// TestTheEndOfAnAttemptTakesOutItsOwnWait: what was sent before the last good answer, at the same
+// moment as the row, is not of it.
+func TestTheEndOfAnAttemptTakesOutItsOwnWait(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		left := policytest.Step{Err: context.Canceled, Delay: 3 * time.Second}
+		r := newKnown(t, patient(), left, fine, times(20, hangs))
+		r.send(1)
+		r.wantAnswer(r.do(), 200)
+		r.send(20)
+		time.Sleep(5 * time.Second)
+		r.wantRefused(r.do(), 5*time.Second)
+	})
+}
+
+// TestWhatIsSafeIsRead: answers to any of these say how long the others take.
+func TestWhatIsSafeIsRead(t *testing.T) {
+	for _, method := range []string{"", "HEAD", "OPTIONS", "TRACE", "QUERY"} {
+		t.Run(method, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newKnown(t, patient(), times(-1, late))
+				req := r.get()
+				req.Method = method
+				for range 20 {
+					go policytest.Do(r.rt, req.Clone(r.Context()))
+				}
+				synctest.Wait()
+				time.Sleep(5 * time.Second)
+				r.wantRefused(r.do(), 5*time.Second)
+			})
+		})
+	}
 }
 
 // TestAnAttemptCountsOnce: those that have failed, and those that are overdue, are one run; who
@@ -316,6 +243,18 @@ func TestWaitingForATurnIsNotSilence(t *testing.T) {
 	})
 }
 
+// TestAnAttemptGoesToTheNetworkOnce, however often that is told.
+func TestAnAttemptGoesToTheNetworkOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newKnown(t, patient(), times(-1, hangs))
+		r.rt = r.group.Wrap(byHost)(begun(begun(r.Upstream)))
+		r.send(19)
+		time.Sleep(5 * time.Second)
+		r.send(1)
+		r.wantState("closed")
+	})
+}
+
 // TestAStreamIsNotOverdue: what its client still sends has no answer yet.
 func TestAStreamIsNotOverdue(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -331,22 +270,6 @@ func TestAStreamIsNotOverdue(t *testing.T) {
 		time.Sleep(6 * time.Second)
 		r.send(1)
 		r.wantState("closed")
-	})
-}
-
-// TestALateAnswerDoesNotOverruleAnOperator: whoever opened the circuit knows why.
-func TestALateAnswerDoesNotOverruleAnOperator(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		r := newKnown(t, patient(), times(20, late))
-		r.send(20)
-		time.Sleep(5 * time.Second)
-		r.do()
-		r.order(r.group.Open("", time.Time{}))
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if s := r.state(); !s.Held {
-			t.Errorf("the circuit is %+v", s)
-		}
 	})
 }
 
@@ -367,6 +290,38 @@ func TestNothingIsOverdueWithoutTheSetting(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestOverdueThatIsTurnedOffIsOffForWhatIsOnItsWay: an operator whose provider takes its time
+// today reloads without the setting. The circuit opened all the same, for the attempts that
+// were sent before, and gave up the probe that was.
+func TestOverdueThatIsTurnedOffIsOffForWhatIsOnItsWay(t *testing.T) {
+	off := patient()
+	off.Overdue = 0
+	t.Run("attempts", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := newKnown(t, patient(), times(21, hangs))
+			r.send(20)
+			r.use(newGroup(t, off, r.group))
+			time.Sleep(6 * time.Second)
+			r.send(1)
+			r.wantState("closed")
+		})
+	})
+	t.Run("a probe", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			r := newKnown(t, patient(), times(21, hangs))
+			r.send(20)
+			time.Sleep(5 * time.Second)
+			r.do()
+			time.Sleep(5 * time.Second)
+			r.send(1)
+			r.use(newGroup(t, off, r.group))
+			time.Sleep(6 * time.Second)
+			r.wantRefused(r.do(), time.Second)
+			r.wantState("half-open")
+		})
+	})
 }
 
 // TestASilentProviderIsKnownAgainBeforeItIsKnownAnew: while calls come back after a probe what

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"outrider/policy/breaker"
 	"outrider/policy/policytest"
 )
 
@@ -208,8 +209,8 @@ func TestPanicOfACallbackFreesTheProbe(t *testing.T) {
 		s := quick()
 		up := policytest.NewUpstream(t, failed, fine)
 		panics := true
-		s.OnChange = func(_ context.Context, _, _, to string, _ time.Time) {
-			if to == "half-open" && panics {
+		s.OnChange = func(_ context.Context, c breaker.Change) {
+			if c.To == "half-open" && panics {
 				panics = false
 				panic("telling")
 			}
@@ -236,7 +237,7 @@ func TestCallbackMayAskBack(t *testing.T) {
 		var seen []string
 		up := policytest.NewUpstream(t, failed, fine)
 		r = &rig{T: t, Upstream: up, begun: time.Now()}
-		s.OnChange = func(context.Context, string, string, string, time.Time) {
+		s.OnChange = func(context.Context, breaker.Change) {
 			seen = append(seen, r.state().State)
 		}
 		r.use(newGroup(t, s, nil))

@@ -12,6 +12,7 @@ import (
 type change struct {
 	from, to gobreaker.State
 	until    time.Time
+	cause    string
 }
 
 // request is what a circuit has to know of one.

@@ -76,10 +76,10 @@ type rig struct {
 func newRig(t *testing.T, s breaker.Settings, steps ...policytest.Step) *rig {
 	t.Helper()
 	r := &rig{T: t, Upstream: policytest.NewUpstream(t, steps...), begun: time.Now()}
-	s.OnChange = func(_ context.Context, key, from, to string, until time.Time) {
-		change := fmt.Sprintf("%v %s→%s", time.Since(r.begun), from, to)
-		if !until.IsZero() {
-			change += fmt.Sprintf(" until %v", until.Sub(r.begun))
+	s.OnChange = func(_ context.Context, c breaker.Change) {
+		change := fmt.Sprintf("%v %s→%s", time.Since(r.begun), c.From, c.To)
+		if !c.Until.IsZero() {
+			change += fmt.Sprintf(" until %v", c.Until.Sub(r.begun))
 		}
 		r.mu.Lock()
 		defer r.mu.Unlock()

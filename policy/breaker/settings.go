@@ -85,10 +85,17 @@ type Settings struct {
 	// by during an attempt is not held to be slowness. Nil: nothing is.
 	Waited func(*http.Request) time.Duration
 
-	// OnChange, if not nil, is told of each change of state ("closed", "open",
-	// "half-open") by the call that caused it, with no lock held. until is when
-	// an open circuit lets a probe through, else zero.
-	OnChange func(ctx context.Context, key string, from, to string, until time.Time)
+	// OnChange, if not nil, is told of each change of state by the call that caused it,
+	// with no lock held.
+	OnChange func(ctx context.Context, c Change)
+}
+
+// A Change is one of the state of a circuit.
+type Change struct {
+	Key      string    // of the circuit
+	From, To string    // "closed", "open", "half-open"
+	Until    time.Time // when an open circuit lets a probe through; else zero
+	Cause    string    // why it is not closed, as in State; "": it is
 }
 
 // check reports everything that is wrong with s.

@@ -132,7 +132,7 @@ func (s *stage) waited(req *http.Request) time.Duration {
 func (s *stage) tell(ctx context.Context, c *circuit, moved ...change) {
 	for _, m := range moved {
 		if m.from != m.to && s.group.settings.OnChange != nil {
-			s.group.settings.OnChange(ctx, c.key, m.from.String(), m.to.String(), m.until)
+			s.group.settings.OnChange(ctx, Change{Key: c.key, From: m.from.String(), To: m.to.String(), Until: m.until, Cause: m.cause})
 		}
 	}
 }

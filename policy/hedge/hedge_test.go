@@ -142,6 +142,35 @@ func TestAnswerThatComesTooLateIsDropped(t *testing.T) {
 	})
 }
 
+// It is nobody's fault, and no client has left: whoever judges its end has to know.
+func TestRequestThatLostKnowsWhyItEnds(t *testing.T) {
+	for name, c := range map[string]struct {
+		first, second policytest.Step
+		secondLost    bool
+	}{
+		"the first":  {policytest.Step{Hang: true}, policytest.Step{Delay: 50 * ms}, false},
+		"the second": {policytest.Step{Delay: 150 * ms}, policytest.Step{Hang: true}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, c.first, c.second)
+				var mu sync.Mutex
+				lost := map[bool]bool{} // second → as it ended
+				r.send(r.request("GET"), wire(roundTripper(func(req *http.Request) (*http.Response, error) {
+					resp, err := r.upstream.RoundTrip(req)
+					mu.Lock()
+					defer mu.Unlock()
+					lost[hedge.Second(req.Context())] = hedge.HasLost(req.Context())
+					return resp, err
+				})))
+				if want := map[bool]bool{true: c.secondLost, false: !c.secondLost}; !maps.Equal(lost, want) {
+					t.Errorf("of the second and the first, these know that they lost: %v, want %v", lost, want)
+				}
+			})
+		})
+	}
+}
+
 func TestRequestThatLostIsKnownToHaveBeenSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, policytest.Step{Hang: true}, policytest.Step{Delay: 30 * ms, Body: "second"})

@@ -36,6 +36,7 @@ func TestMeaningGoesBeforeTheStatus(t *testing.T) {
 		"what may have been applied":        {"POST", 403, nil, throttle, []int{429}, "gave up: unsafe method"},
 		"what was not":                      {"POST", 200, nil, undone, []int{429}, "retried after 500ms: a word"},
 		"what was not, as a 429":            {"POST", 200, nil, undone, []int{503}, ""},
+		"what was not, as a 429, by a 400":  {"POST", 400, nil, undone, []int{503}, ""},
 		"what the server forbids":           {"GET", 403, http.Header{"X-Should-Retry": {"false"}}, throttle, []int{429}, "gave up: server forbids"},
 		"final":                             {"GET", 429, nil, final, []int{429}, "gave up: a word"},
 		"final, and nothing to tell":        {"GET", 429, nil, retry.Answer{Meaning: retry.AsFinal}, []int{429}, ""},

@@ -115,7 +115,7 @@ func (t *Telemetry) logCircuit(ctx context.Context, e policy.Event) {
 	}
 	if e.To == "open" {
 		level = slog.LevelWarn
-		attrs = append(attrs, slog.Time("until", e.Until))
+		attrs = append(attrs, slog.Time("until", e.Until), slog.String("reason", e.Reason))
 	}
 	t.log.LogAttrs(ctx, level, "circuit changed", attrs...)
 }

@@ -326,13 +326,13 @@ func TestStateChangesAreLoggedOnce(t *testing.T) {
 		gate(2 * time.Second) // moved while closed
 		time.Sleep(3 * time.Second)
 		gate(time.Second)
-		r.Observe(context.Background(), policy.Event{Kind: policy.EventCircuit, Upstream: "crm", Key: "crm.test", From: "closed", To: "open", Until: time.Now()})
+		r.Observe(context.Background(), policy.Event{Kind: policy.EventCircuit, Upstream: "crm", Key: "crm.test", From: "closed", To: "open", Until: time.Now(), Reason: "silent"})
 		r.Observe(context.Background(), policy.Event{Kind: policy.EventGiveUp, Upstream: "crm", Reason: "attempts"})
 		log := r.log.String()
 		if n := strings.Count(log, "gate closed"); n != 2 {
 			t.Errorf("%d lines for a gate that closed twice:\n%s", n, log)
 		}
-		if strings.Count(log, `"level":"WARN","msg":"circuit changed"`) != 1 || strings.Contains(log, "no further attempt") {
+		if strings.Count(log, `"level":"WARN","msg":"circuit changed"`) != 1 || !strings.Contains(log, `"reason":"silent"`) || strings.Contains(log, "no further attempt") {
 			t.Errorf("log:\n%s", log)
 		}
 	})
