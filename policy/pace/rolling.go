@@ -119,24 +119,27 @@ func (r *rolling) answered(now, sent time.Time, cost int) {
 	}
 	late := min(r.way.late(now, now.Sub(sent), r.span), guards(longestWay, r.guard))
 	if r.way.known() {
-		late = r.bounded(late)
+		late = r.bounded(late, r.needed(cost))
 	}
 	if late > r.guard {
 		r.move(sent, sent.Add(late-r.guard), cost)
 	}
 }
 
-// bounded is how much of its lateness is waited for: in the mean of all calls what is
-// usual, and in advance that of a span, or one that is as late as can be.
-func (r *rolling) bounded(late time.Duration) time.Duration {
-	usual := guards(usuallyLate, r.guard)
-	r.debt = max(r.debt-usual, 0)
-	late = min(late, max(usual*time.Duration(r.count), guards(longestWay, r.guard))-r.debt)
+// bounded is how much of its lateness is waited for: in the mean of all that is spent what
+// is usual, and in advance that of a span, or of one call that is as late as can be.
+func (r *rolling) bounded(late time.Duration, cost int) time.Duration {
+	usual, longest := guards(usuallyLate, r.guard), guards(longestWay, r.guard)
+	r.debt = max(r.debt-times(cost, usual), 0)
+	late = min(late, (max(times(r.count, usual), times(cost, longest))-r.debt)/time.Duration(cost))
 	if late > r.guard {
-		r.debt += late
+		r.debt += times(cost, late)
 	}
 	return late
 }
+
+// times is the time that so many take together.
+func times(n int, each time.Duration) time.Duration { return nanoseconds(float64(n) * float64(each)) }
 
 // move has what was spent at a time count as spent later.
 func (r *rolling) move(from, to time.Time, cost int) {
