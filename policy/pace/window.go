@@ -74,7 +74,7 @@ func (w *window) Ready(now time.Time, cost int) bool {
 	return w.at(now).spent+w.needed(cost) <= w.count
 }
 
-// at is the window at a time, in which a call would count.
+// at is the window at a time, in which a call would count, as it is until one is sent.
 func (w *window) at(now time.Time) window {
 	next := *w
 	if now.Before(w.end) {
@@ -82,8 +82,8 @@ func (w *window) at(now time.Time) window {
 	}
 	next.late.spent = 0
 	if late := &w.late; late.spent > 0 && now.Before(late.last.Add(w.per+w.guard)) {
-		next.spent, next.sent = late.spent, late.spent
-		next.begin(late.first, now)
+		next.spent, next.sent = min(late.spent, w.count), late.spent
+		next.begin(late.first, late.last)
 		return next
 	}
 	next.spent, next.sent = 0, 0
@@ -92,7 +92,11 @@ func (w *window) at(now time.Time) window {
 }
 
 func (w *window) Spend(now time.Time, cost int) {
-	*w = w.at(now)
+	next := w.at(now)
+	if !now.Before(w.end) { // It may begin with this one.
+		next.begin(next.open.Add(-w.per), now)
+	}
+	*w = next
 	w.spent += w.needed(cost)
 	w.sent += w.needed(cost)
 	if now.Before(w.open) {
