@@ -206,7 +206,8 @@ func (r *rolling) Turn(from time.Time, ahead, cost int) time.Time {
 	return r.turn(r.count, from, ahead, r.needed(cost))
 }
 
-// turn is Turn for a part of the count, of which cost is not more.
+// turn is Turn for a part of the count, of which cost is not more. As much has to leave as is
+// missing: first what has been spent, and then, a span after it could go, what is ahead.
 func (r *rolling) turn(count int, from time.Time, ahead, cost int) time.Time {
 	gone := r.leftAt(from)
 	spent := int(r.total - gone)
@@ -214,10 +215,9 @@ func (r *rolling) turn(count int, from time.Time, ahead, cost int) time.Time {
 	if missing <= 0 {
 		return from
 	}
-	spans := (missing - 1) / count
-	missing -= spans * count
-	turn := from.Add(r.span) // when what is sent at from leaves
-	if missing <= spent {
+	spans := (max(missing-spent, 0) + count - 1) / count
+	turn := from
+	if missing -= spans * count; missing > 0 {
 		turn = r.leaves(gone + int64(missing))
 	}
 	return turn.Add(nanoseconds(float64(spans) * float64(r.span)))

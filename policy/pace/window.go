@@ -129,18 +129,24 @@ func (w *window) Unspend(_, spent time.Time, cost int) {
 // Turn reckons as if those ahead could be split between windows: where costs
 // differ, it may come a window later.
 func (w *window) Turn(from time.Time, ahead, cost int) time.Time {
-	now := w.at(from)
-	left := now.count - now.spent
+	next := *w
 	cost = w.needed(cost)
-	if ahead+cost <= left {
-		return from
+	for range 2 { // What counts to two windows is spent of the second before it begins.
+		left := w.count - next.at(from).spent
+		if ahead+cost <= left {
+			return from
+		}
+		if fit := min(ahead, left); fit > 0 {
+			next.Spend(from, fit)
+			ahead -= fit
+		}
+		from = next.at(from).end
 	}
-	over := max(ahead-left, 0)
-	windows := over / w.count
-	if over%w.count+cost > w.count {
+	windows := ahead / w.count
+	if ahead%w.count+cost > w.count {
 		windows++
 	}
-	return now.end.Add(nanoseconds(float64(windows) * float64(w.per+w.guard)))
+	return from.Add(nanoseconds(float64(windows) * float64(w.per+w.guard)))
 }
 
 func (w *window) Left(now time.Time) float64 { return float64(w.count - w.at(now).spent) }
