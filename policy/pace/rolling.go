@@ -113,17 +113,19 @@ func (r *rolling) before(i int) int64 {
 
 // answered has a call that may have arrived later than guard allows for leave the span
 // as if it had been sent later.
-func (r *rolling) answered(now, sent time.Time, cost int) {
+func (r *rolling) answered(now, sent time.Time, cost int) (later bool) {
 	if r.guard == 0 {
-		return
+		return false
 	}
 	late := min(r.way.late(now, now.Sub(sent), r.span), guards(longestWay, r.guard))
 	if r.way.known() {
 		late = r.bounded(late, r.needed(cost))
 	}
-	if late > r.guard {
-		r.move(sent, sent.Add(late-r.guard), cost)
+	if late <= r.guard {
+		return false
 	}
+	r.move(sent, sent.Add(late-r.guard), cost)
+	return true
 }
 
 // bounded is how much of its lateness is waited for: in the mean of all that is spent what

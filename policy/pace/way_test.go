@@ -133,13 +133,13 @@ func TestFullBucketRefillsFromTheFirstAnswerOn(t *testing.T) {
 		t.Error("something has come back before the first answer")
 	}
 	answered := start.Add(40 * time.Millisecond)
-	if !pace.Answered(s, answered, start, 1) {
+	if sooner, _ := pace.Answered(s, answered, start, 1); !sooner {
 		t.Error("the answer brings nothing forward")
 	}
 	if got := s.Turn(answered, 0, 1).Sub(answered); got != each {
 		t.Errorf("the next goes %v after the answer, want %v", got, each)
 	}
-	if pace.Answered(s, answered.Add(time.Millisecond), start, 1) {
+	if sooner, _ := pace.Answered(s, answered.Add(time.Millisecond), start, 1); sooner {
 		t.Error("the second answer brings something forward")
 	}
 	if got := s.Turn(answered, 9, 1).Sub(answered); got != 10*each {

@@ -56,18 +56,20 @@ func (w *window) begin(earliest, latest time.Time) {
 // answered notes the first answer to a call of the window. By then the provider's had
 // begun, and maybe not before: a burst opens many connections, which takes its time. One
 // that takes longer than that tells of the provider's work.
-func (w *window) answered(now, sent time.Time) {
+func (w *window) answered(now, sent time.Time) (later bool) {
 	if w.guard == 0 {
-		return
+		return false
 	}
 	late := w.way.late(now, now.Sub(sent), w.per)
 	if w.heard || w.begun.IsZero() || sent.Before(w.begun) {
-		return
+		return false
 	}
 	w.heard = true
-	if end := sent.Add(late + w.per); late <= guards(longestWay, w.guard) && end.After(w.end) {
+	end := sent.Add(late + w.per)
+	if later = late <= guards(longestWay, w.guard) && end.After(w.end); later {
 		w.end = end
 	}
+	return later
 }
 
 func (w *window) Ready(now time.Time, cost int) bool {
