@@ -18,9 +18,9 @@ const (
 	chunk    = 4 << 10         // bytes that are read at a time
 )
 
-// text reads the body of an answer, if it is JSON of at most most bytes and comes within
-// d; it is nil otherwise. The answer to go on with is the one that is returned: what was read is in
-// front of its body.
+// text reads the body of an answer, if it is JSON of at most most bytes and comes within d;
+// it is nil otherwise. The answer to go on with is the one that is returned: what was read
+// is in front of its body.
 func text(resp *http.Response, most int, d time.Duration) (*http.Response, []byte) {
 	packed := false
 	switch strings.ToLower(resp.Header.Get("Content-Encoding")) {

@@ -1,6 +1,7 @@
 package limit_test
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -43,4 +44,23 @@ func TestNextCallWaitsForOneThatCameLate(t *testing.T) {
 		time.Sleep(time.Minute)
 		wantTimes(t, w, ms(0, 0, 1020, 1080, 2040)...)
 	})
+}
+
+// A call turned out to have arrived 150 ms later, and so the next turn came later. Who could not have its
+// turn in time any more was not told, and waited for nothing until its time was over.
+func TestWhoIsTooLateByALateAnswerIsRefused(t *testing.T) {
+	for name, kind := range map[string]pace.Kind{"window": pace.Window, "even": pace.Even} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWire()
+				w.answer = func(string) *http.Response { time.Sleep(150 * time.Millisecond); return nil }
+				s := limit.Settings{Count: 1, Per: time.Second, Burst: 1, Kind: kind, Guard: 20 * time.Millisecond, MaxWait: time.Minute, MaxQueue: 10}
+				c := newCaller(t, newGroup(t, s, nil), w)
+				c.start(t.Context(), "a")
+				ctx, cancel := context.WithTimeout(t.Context(), 1100*time.Millisecond)
+				defer cancel()
+				wantRefusal(t, c.call(ctx, "b"), 1020*time.Millisecond, limit.QueueTimeout, 130*time.Millisecond)
+			})
+		})
+	}
 }

@@ -2,7 +2,6 @@ package limit_test
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"strconv"
 	"sync"
@@ -119,10 +118,11 @@ func BenchmarkManyLanes(b *testing.B) {
 
 // BenchmarkUncontended is what a call pays that need not wait.
 func BenchmarkUncontended(b *testing.B) {
-	for _, concurrency := range []int{0, 1000} {
-		b.Run(fmt.Sprintf("concurrency=%d", concurrency), func(b *testing.B) {
-			s := ample
-			s.Concurrency = concurrency
+	even, slots := ample, ample
+	even.Kind, even.Guard = pace.Even, 20*time.Millisecond // as a rate is used if nothing else is said
+	slots.Concurrency = 1000
+	for name, s := range map[string]limit.Settings{"smooth": ample, "even": even, "concurrency": slots} {
+		b.Run(name, func(b *testing.B) {
 			resp := &http.Response{StatusCode: 200}
 			rt := newGroup(b, s, nil).Wrap(byHost)(roundTripper(func(*http.Request) (*http.Response, error) {
 				resp.Body = http.NoBody

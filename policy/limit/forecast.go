@@ -36,7 +36,10 @@ func (o *outlook) slotWait(m *meter, p place) time.Duration {
 
 // refusal says why w shall not wait at p, or nil.
 func (l *lane) refusal(now time.Time, w *waiter, p place) *RefusedError {
-	if m := l.closed(); m != nil && now.Before(m.gate.until) && m.gate.until.After(w.latest) {
+	if len(l.meters) == 0 { // A reload has dropped them, and there is nothing to wait for.
+		return nil
+	}
+	if m := l.closed(); now.Before(m.gate.until) && m.gate.until.After(w.latest) {
 		return m.refused(QuotaExhausted, m.gate.until.Sub(now))
 	}
 	o := l.outlook(now, w.cost)
@@ -48,7 +51,7 @@ func (l *lane) refusal(now time.Time, w *waiter, p place) *RefusedError {
 	return nil
 }
 
-// closed is the meter whose gate opens last; nil, if there is no meter.
+// closed is the meter whose gate opens last.
 func (l *lane) closed() *meter {
 	var closed *meter
 	for _, m := range l.meters {

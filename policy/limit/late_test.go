@@ -64,3 +64,24 @@ func TestRefusesTellsWhatBecomesOfACall(t *testing.T) {
 		})
 	}
 }
+
+// A reload had dropped the only limit while a call was on its way. As it was asked whether
+// the call had a turn after its failure, that panicked: no meter was there to name.
+func TestRefusesNothingWhereAReloadHasDroppedTheLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGroup(t, limit.Settings{Count: 1, Per: time.Second, Burst: 1, MaxWait: time.Minute, MaxQueue: 100}, nil)
+		newCaller(t, g, newWire()).startAll(t.Context(), "a b")
+		next, err := limit.New(nil, g.Quotas)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.Adopt()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://api.example/late", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g.Refuses(g.way(1, byHost), req, time.Second) {
+			t.Error("a call is refused that has nothing to wait for")
+		}
+	})
+}

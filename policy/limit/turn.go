@@ -37,7 +37,9 @@ func (d *dispatcher) answered(ctx context.Context, t turn, said verdict, now tim
 	sooner := false
 	for _, m := range t.meters {
 		hold = hold || m.settings.Concurrency > 0
-		sooner = pace.Answered(m.shape, now, t.taken, t.cost) || sooner
+		earlier, delayed := pace.Answered(m.shape, now, t.taken, t.cost)
+		sooner = sooner || earlier
+		d.disturbed = d.disturbed || delayed && m.waiting.calls > 0 // Before the next turn they are looked at.
 	}
 	t.land()
 	var moved bool

@@ -57,6 +57,29 @@ func TestWindowThatIsLoweredAndRaisedRemembersWhatItHasLetPass(t *testing.T) {
 	}
 }
 
+// Fifty calls may have counted to either of two windows as the limit was lowered to ten. The
+// forty that are too many were put before all who came after: calls were told to wait for
+// four windows more than they had to, and refused for that.
+func TestWindowThatIsLoweredBetweenTwoEndsWhenItEnds(t *testing.T) {
+	rate := func(count float64) pace.Rate {
+		return pace.Rate{Count: count, Per: 10 * time.Second, Kind: pace.Window, Guard: 200 * time.Millisecond}
+	}
+	shape := rate(100).New(nil, start)
+	shape.Spend(start, 1)
+	between := start.Add(10*time.Second + 100*time.Millisecond)
+	for range 50 {
+		shape.Spend(between, 1)
+	}
+	shape = rate(10).New(shape, between)
+	now := between.Add(time.Second)
+	if got := shape.Left(now); got != 0 {
+		t.Errorf("%v are left of ten, after fifty", got)
+	}
+	if turn := shape.Turn(now, 9, 1); !shape.Ready(turn, 10) || shape.Ready(turn.Add(-1), 1) {
+		t.Errorf("ten are told to go after %v", turn.Sub(now))
+	}
+}
+
 // A bucket of 500 that is full says nothing of the hour before. When its burst was taken
 // out of the configuration, the 500 went, and then nothing for an hour.
 func TestBucketThatBecomesEvenGoesOnAtItsRate(t *testing.T) {

@@ -218,6 +218,31 @@ func TestWindowEndsAfterTheFirstAnswerAndNotAfterTheFirstCall(t *testing.T) {
 	}
 }
 
+// Eight of ten may have counted to the window before or to the one that goes on, and the next
+// call costs four. It was told to wait for a whole window from whenever it asked: the timer
+// woke who waited up to that much too late.
+func TestTurnAfterAWindowOfUncertainBeginDoesNotMove(t *testing.T) {
+	s := pace.Rate{Count: 10, Per: 10 * time.Second, Kind: pace.Window, Guard: 200 * time.Millisecond}.New(nil, start)
+	s.Spend(start, 2)
+	late := start.Add(10*time.Second + 100*time.Millisecond)
+	s.Spend(late, 8)
+	want := late.Add(10*time.Second + 200*time.Millisecond)
+	for _, asked := range []time.Duration{11 * time.Second, 15 * time.Second, 20 * time.Second} {
+		if got := s.Turn(start.Add(asked), 0, 4); !got.Equal(want) {
+			t.Errorf("asked after %v, the turn is after %v, want %v", asked, got.Sub(start), want.Sub(start))
+		}
+	}
+	if s.Ready(want.Add(-1), 4) || !s.Ready(want, 4) {
+		t.Error("it is not ready at its turn, or before")
+	}
+	// One that has room goes, and may be the first of the window.
+	sent := start.Add(12 * time.Second)
+	s.Spend(sent, 1)
+	if got, want := s.Turn(sent, 0, 4), sent.Add(10*time.Second+200*time.Millisecond); !got.Equal(want) {
+		t.Errorf("after another, the turn is after %v, want %v", got.Sub(start), want.Sub(start))
+	}
+}
+
 // Once an answer had moved the end of the window, its begin was reckoned from there, and a
 // call that was not sent after all did not get back what it had cost.
 func TestCallOfAWindowIsGivenBackAfterAnAnswer(t *testing.T) {

@@ -113,30 +113,35 @@ func (r *rolling) before(i int) int64 {
 
 // answered has a call that may have arrived later than guard allows for leave the span
 // as if it had been sent later.
-func (r *rolling) answered(now, sent time.Time, cost int) {
+func (r *rolling) answered(now, sent time.Time, cost int) (later bool) {
 	if r.guard == 0 {
-		return
+		return false
 	}
 	late := min(r.way.late(now, now.Sub(sent), r.span), guards(longestWay, r.guard))
 	if r.way.known() {
-		late = r.bounded(late)
+		late = r.bounded(late, r.needed(cost))
 	}
-	if late > r.guard {
-		r.move(sent, sent.Add(late-r.guard), cost)
+	if late <= r.guard {
+		return false
 	}
+	r.move(sent, sent.Add(late-r.guard), cost)
+	return true
 }
 
-// bounded is how much of its lateness is waited for: in the mean of all calls what is
-// usual, and in advance that of a span, or one that is as late as can be.
-func (r *rolling) bounded(late time.Duration) time.Duration {
-	usual := guards(usuallyLate, r.guard)
-	r.debt = max(r.debt-usual, 0)
-	late = min(late, max(usual*time.Duration(r.count), guards(longestWay, r.guard))-r.debt)
+// bounded is how much of its lateness is waited for: in the mean of all that is spent what
+// is usual, and in advance that of a span, or of one call that is as late as can be.
+func (r *rolling) bounded(late time.Duration, cost int) time.Duration {
+	usual, longest := guards(usuallyLate, r.guard), guards(longestWay, r.guard)
+	r.debt = max(r.debt-times(cost, usual), 0)
+	late = min(late, (max(times(r.count, usual), times(cost, longest))-r.debt)/time.Duration(cost))
 	if late > r.guard {
-		r.debt += late
+		r.debt += times(cost, late)
 	}
 	return late
 }
+
+// times is the time that so many take together.
+func times(n int, each time.Duration) time.Duration { return nanoseconds(float64(n) * float64(each)) }
 
 // move has what was spent at a time count as spent later.
 func (r *rolling) move(from, to time.Time, cost int) {
@@ -203,7 +208,8 @@ func (r *rolling) Turn(from time.Time, ahead, cost int) time.Time {
 	return r.turn(r.count, from, ahead, r.needed(cost))
 }
 
-// turn is Turn for a part of the count, of which cost is not more.
+// turn is Turn for a part of the count, of which cost is not more. As much has to leave as is
+// missing: first what has been spent, and then, a span after it could go, what is ahead.
 func (r *rolling) turn(count int, from time.Time, ahead, cost int) time.Time {
 	gone := r.leftAt(from)
 	spent := int(r.total - gone)
@@ -211,10 +217,9 @@ func (r *rolling) turn(count int, from time.Time, ahead, cost int) time.Time {
 	if missing <= 0 {
 		return from
 	}
-	spans := (missing - 1) / count
-	missing -= spans * count
-	turn := from.Add(r.span) // when what is sent at from leaves
-	if missing <= spent {
+	spans := (max(missing-spent, 0) + count - 1) / count
+	turn := from
+	if missing -= spans * count; missing > 0 {
 		turn = r.leaves(gone + int64(missing))
 	}
 	return turn.Add(nanoseconds(float64(spans) * float64(r.span)))

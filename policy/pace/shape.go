@@ -75,18 +75,18 @@ func (r Rate) New(old Shape, now time.Time) Shape {
 }
 
 // Answered has a configured limit learn by when a call of that cost had arrived at the
-// latest that was sent at sent: it has been answered at now. sooner reports whether turns
-// may come earlier by that.
-func Answered(s Shape, now, sent time.Time, cost int) (sooner bool) {
+// latest that was sent at sent: it has been answered at now. sooner and later report whether
+// turns may come earlier or later by that than was told.
+func Answered(s Shape, now, sent time.Time, cost int) (sooner, later bool) {
 	switch s := s.(type) {
 	case *window:
-		s.answered(now, sent)
+		return false, s.answered(now, sent)
 	case *even:
-		s.span.answered(now, sent, cost)
+		return false, s.span.answered(now, sent, cost)
 	case *smooth:
-		return s.answered(now, sent)
+		return s.answered(now, sent), false
 	}
-	return false
+	return false, false
 }
 
 // whole is the limit as a whole number of calls in a time: 2.5 a second are 3 in 1.2 s.

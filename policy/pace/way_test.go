@@ -62,30 +62,57 @@ func TestLongWayIsNotLate(t *testing.T) {
 	}
 }
 
-// An API that has work to do answers late again and again, and never the call is. It costs
-// a twentieth of the rate, and no more.
-func TestSlowAnswersCostATwentieth(t *testing.T) {
+// units is what is spent in 100 s of 100 a second, where callers wait all the time. call
+// is what the next costs, and how long its answer takes.
+func units(call func(n int) (cost int, took time.Duration)) (spent int) {
 	s := pace.Rate{Count: 100, Per: time.Second, Burst: 20, Kind: pace.Even, Guard: 20 * time.Millisecond}.New(nil, start)
-	took := []time.Duration{10 * time.Millisecond, 120 * time.Millisecond, 190 * time.Millisecond, 5 * time.Second}
-	type answer struct{ at, sent time.Time }
+	type answer struct {
+		at, sent time.Time
+		cost     int
+	}
 	var flying []answer
 	calls := 0
 	for now := start; now.Before(start.Add(100 * time.Second)); now = now.Add(time.Millisecond) {
 		for i := 0; i < len(flying); i++ {
 			if a := flying[i]; !a.at.After(now) {
-				pace.Answered(s, a.at, a.sent, 1)
+				pace.Answered(s, a.at, a.sent, a.cost)
 				flying = append(flying[:i], flying[i+1:]...)
 				i--
 			}
 		}
-		for s.Ready(now, 1) {
-			s.Spend(now, 1)
-			flying = append(flying, answer{now.Add(took[calls%len(took)]), now})
+		for cost, took := call(calls); s.Ready(now, cost); cost, took = call(calls) {
+			s.Spend(now, cost)
+			flying = append(flying, answer{now.Add(took), now, cost})
 			calls++
+			spent += cost
 		}
 	}
-	if calls < 9450 || calls > 9600 {
-		t.Errorf("%d calls in 100 s, want 95 %% of 10000", calls)
+	return spent
+}
+
+// An API that has work to do answers late again and again, and never the call is. It costs
+// a twentieth of the rate, and no more.
+func TestSlowAnswersCostATwentieth(t *testing.T) {
+	took := []time.Duration{10 * time.Millisecond, 120 * time.Millisecond, 190 * time.Millisecond, 5 * time.Second}
+	got := units(func(n int) (int, time.Duration) { return 1, took[n%len(took)] })
+	if got < 9450 || got > 9600 {
+		t.Errorf("%d calls in 100 s, want 95 %% of 10000", got)
+	}
+}
+
+// Every fifth call costs ten times as much as the others, and its answer is slow. Lateness
+// was allowed for each call as if all cost the same, and a seventh of the rate was lost.
+func TestSlowAnswersOfDearCallsCostNoMuchMore(t *testing.T) {
+	spent := func(slow time.Duration) int {
+		return units(func(n int) (int, time.Duration) {
+			if n%5 == 0 {
+				return 10, slow
+			}
+			return 1, 10 * time.Millisecond
+		})
+	}
+	if fast, slow := spent(10*time.Millisecond), spent(210*time.Millisecond); slow < fast*93/100 {
+		t.Errorf("%d are spent where answers are slow, and %d where they are not", slow, fast)
 	}
 }
 
@@ -106,13 +133,13 @@ func TestFullBucketRefillsFromTheFirstAnswerOn(t *testing.T) {
 		t.Error("something has come back before the first answer")
 	}
 	answered := start.Add(40 * time.Millisecond)
-	if !pace.Answered(s, answered, start, 1) {
+	if sooner, _ := pace.Answered(s, answered, start, 1); !sooner {
 		t.Error("the answer brings nothing forward")
 	}
 	if got := s.Turn(answered, 0, 1).Sub(answered); got != each {
 		t.Errorf("the next goes %v after the answer, want %v", got, each)
 	}
-	if pace.Answered(s, answered.Add(time.Millisecond), start, 1) {
+	if sooner, _ := pace.Answered(s, answered.Add(time.Millisecond), start, 1); sooner {
 		t.Error("the second answer brings something forward")
 	}
 	if got := s.Turn(answered, 9, 1).Sub(answered); got != 10*each {

@@ -56,25 +56,27 @@ func (w *window) begin(earliest, latest time.Time) {
 // answered notes the first answer to a call of the window. By then the provider's had
 // begun, and maybe not before: a burst opens many connections, which takes its time. One
 // that takes longer than that tells of the provider's work.
-func (w *window) answered(now, sent time.Time) {
+func (w *window) answered(now, sent time.Time) (later bool) {
 	if w.guard == 0 {
-		return
+		return false
 	}
 	late := w.way.late(now, now.Sub(sent), w.per)
 	if w.heard || w.begun.IsZero() || sent.Before(w.begun) {
-		return
+		return false
 	}
 	w.heard = true
-	if end := sent.Add(late + w.per); late <= guards(longestWay, w.guard) && end.After(w.end) {
+	end := sent.Add(late + w.per)
+	if later = late <= guards(longestWay, w.guard) && end.After(w.end); later {
 		w.end = end
 	}
+	return later
 }
 
 func (w *window) Ready(now time.Time, cost int) bool {
 	return w.at(now).spent+w.needed(cost) <= w.count
 }
 
-// at is the window at a time, in which a call would count.
+// at is the window at a time, in which a call would count, as it is until one is sent.
 func (w *window) at(now time.Time) window {
 	next := *w
 	if now.Before(w.end) {
@@ -82,8 +84,8 @@ func (w *window) at(now time.Time) window {
 	}
 	next.late.spent = 0
 	if late := &w.late; late.spent > 0 && now.Before(late.last.Add(w.per+w.guard)) {
-		next.spent, next.sent = late.spent, late.spent
-		next.begin(late.first, now)
+		next.spent, next.sent = min(late.spent, w.count), late.spent
+		next.begin(late.first, late.last)
 		return next
 	}
 	next.spent, next.sent = 0, 0
@@ -92,7 +94,11 @@ func (w *window) at(now time.Time) window {
 }
 
 func (w *window) Spend(now time.Time, cost int) {
-	*w = w.at(now)
+	next := w.at(now)
+	if !now.Before(w.end) { // It may begin with this one.
+		next.begin(next.open.Add(-w.per), now)
+	}
+	*w = next
 	w.spent += w.needed(cost)
 	w.sent += w.needed(cost)
 	if now.Before(w.open) {
@@ -125,18 +131,24 @@ func (w *window) Unspend(_, spent time.Time, cost int) {
 // Turn reckons as if those ahead could be split between windows: where costs
 // differ, it may come a window later.
 func (w *window) Turn(from time.Time, ahead, cost int) time.Time {
-	now := w.at(from)
-	left := now.count - now.spent
+	next := *w
 	cost = w.needed(cost)
-	if ahead+cost <= left {
-		return from
+	for range 2 { // What counts to two windows is spent of the second before it begins.
+		left := w.count - next.at(from).spent
+		if ahead+cost <= left {
+			return from
+		}
+		if fit := min(ahead, left); fit > 0 {
+			next.Spend(from, fit)
+			ahead -= fit
+		}
+		from = next.at(from).end
 	}
-	over := max(ahead-left, 0)
-	windows := over / w.count
-	if over%w.count+cost > w.count {
+	windows := ahead / w.count
+	if ahead%w.count+cost > w.count {
 		windows++
 	}
-	return now.end.Add(nanoseconds(float64(windows) * float64(w.per+w.guard)))
+	return from.Add(nanoseconds(float64(windows) * float64(w.per+w.guard)))
 }
 
 func (w *window) Left(now time.Time) float64 { return float64(w.count - w.at(now).spent) }

@@ -31,7 +31,7 @@ func ParseThrottle(body []byte, now time.Time) (Throttle, bool) {
 		return Throttle{}, false
 	}
 	if !bytes.Contains(body, []byte(throttled)) {
-		if t, ok := parseThrottle(ending(body), now); ok {
+		if t, ok := parseThrottle(ending(body), now); ok && t.View.Taken.Known { // It was not refused, however that is written.
 			return t, true
 		}
 	}

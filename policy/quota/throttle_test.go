@@ -47,6 +47,7 @@ func TestThrottleBehindData(t *testing.T) {
 		"before other extensions in it": {`{` + cost + `,"data":{"extensions":{"cost":{"throttleStatus":{}}}}}`, false},
 		"before extensions of an error": {`{` + cost + `,"errors":[{"extensions":{"code":"OTHER"}}]}`, false},
 		"and a word that is data":       {`{"data":"THROTTLED",` + cost + `}`, false},
+		"of an error by its numbers":    {`{"errors":[{"extensions":{"code":"\u0054HROTTLED"}}],` + data + `,` + cost + `}`, true},
 		"and a part that was throttled": {`{"errors":[{"extensions":{"code":"THROTTLED"}}],` + data + `,` + cost + `}`, true},
 	} {
 		got, ok := quota.ParseThrottle([]byte(test.body), arrival)

@@ -69,7 +69,7 @@ func (b *pointBucket) restored(now time.Time) {
 func graphQL(s *Simulator, w http.ResponseWriter, r *http.Request) {
 	p := paramsOf(r)
 	maximum, restore := p.count("maximum", 1000, 1, maxLimit), p.count("restore", 50, 1, maxLimit)
-	cost := p.count("cost", 10, 0, maximum)
+	cost := p.count("cost", min(10, maximum), 0, maximum)
 	actual, lasts := p.count("actual", cost, 0, cost), p.duration("hold", 0)
 	if p.refused(w) {
 		return

@@ -92,3 +92,11 @@ func TestThrottledQueryTellsNoCostOfItsOwn(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
+
+// A bucket that holds less than the usual query costs throttled all of them for ever.
+func TestUsualQueryGoesWhateverTheBucketHolds(t *testing.T) {
+	w := get(newSimulator(t, simulator.Settings{}), "/graphql/shop?maximum=5")
+	if told := parse[costs](t, w.Body.Bytes()); len(told.Errors) > 0 || told.Extensions.Cost.RequestedQueryCost != 5 {
+		t.Errorf("told %+v", told)
+	}
+}
