@@ -56,7 +56,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 			chain = append(chain, c.resultsStage(u, p.Results))
 		}
 		if again != nil {
-			chain = append(chain, Stage{"retry", again.WrapBefore(u.late(way))})
+			chain = append(chain, Stage{"retry", again.WrapBefore(u.refuses(way, keys))})
 		}
 		if hedged != nil {
 			chain = append(chain, Stage{"hedge", hedged.Wrap(u.mayHedge(keys))})

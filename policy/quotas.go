@@ -11,6 +11,7 @@ import (
 	"outrider/policy/config"
 	"outrider/policy/limit"
 	"outrider/policy/pace"
+	"outrider/policy/retry"
 )
 
 // A table is one limit table of an upstream, or of one of its rules.
@@ -94,13 +95,18 @@ func (u *Upstream) way(quotas []table, cost int, keys keys) limit.Way {
 	return way
 }
 
-// late reports that a call which comes this way after a delay would not have its turn in
-// time; nil: there is nothing to wait for.
-func (u *Upstream) late(way limit.Way) func(*http.Request, time.Duration) bool {
-	if len(way.Stops) == 0 {
-		return nil
+// refuses says why an attempt that comes this way after a delay would be refused, in a
+// word of package retry; "": it would not be, as things are.
+func (u *Upstream) refuses(way limit.Way, keys keys) func(*http.Request, time.Duration) string {
+	return func(req *http.Request, delay time.Duration) string {
+		switch {
+		case u.circuit.Refuses(keys.credential(req), delay):
+			return retry.CircuitOpen
+		case len(way.Stops) > 0 && u.quotas.Refuses(way, req, delay):
+			return retry.NoTurn
+		}
+		return ""
 	}
-	return func(req *http.Request, delay time.Duration) bool { return u.quotas.Refuses(way, req, delay) }
 }
 
 func (c *compiler) limitSettings(upstream string, table config.Limit) limit.Settings {

@@ -43,6 +43,41 @@ func TestOpenCircuitSendsNothing(t *testing.T) {
 	})
 }
 
+// Whoever wants to try again asks before: what the circuit would refuse is not tried, and
+// what would be its probe is.
+func TestRefusesTellsWhatBecomesOfALaterRequest(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, quick(), failed, fine)
+		key := byHost(r.get())
+		refuses := func(when string, delay time.Duration, want bool) {
+			t.Helper()
+			if got := r.group.Refuses(key, delay); got != want {
+				t.Errorf("%s, in %v: refused %t", when, delay, got)
+			}
+		}
+		refuses("before the first request", 0, false)
+		r.open()
+		refuses("open for 5s", 0, true)
+		refuses("open for 5s", 5*time.Second-1, true)
+		refuses("open for 5s", 5*time.Second, false)
+		r.wantState("open") // asking moves nothing
+		if err := r.group.Open(key, time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		refuses("held open", 24*time.Hour, true)
+		if err := r.group.Close(key); err != nil {
+			t.Fatal(err)
+		}
+		refuses("closed", 0, false)
+		if err := r.group.Open("", time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if another := "another.test"; !r.group.Refuses(another, time.Hour-1) || r.group.Refuses(another, time.Hour) {
+			t.Error("a circuit to come is not as all are")
+		}
+	})
+}
+
 // closer is an empty request body.
 type closer func()
 

@@ -184,16 +184,32 @@ func (c *circuit) snapshot(now time.Time) State {
 
 // Closed reports that the circuit of a key lets every call pass. It is passive.
 func (g *Group) Closed(key string) bool {
-	g.shared.mu.RLock()
-	c := g.shared.circuits[key]
-	g.shared.mu.RUnlock()
-	now := time.Now()
+	c, now := g.shared.known(key), time.Now()
 	if c == nil {
 		_, ordered := g.shared.standing(now)
 		return !ordered
 	}
 	s := c.snapshot(now)
 	return s.State == closed.String() && s.Share == 0
+}
+
+// Refuses reports that a request of a key which comes after a delay would be refused, as
+// things are: the circuit is open, and will not probe by then. It is passive.
+func (g *Group) Refuses(key string, delay time.Duration) bool {
+	c, now := g.shared.known(key), time.Now()
+	if c == nil {
+		standing, ordered := g.shared.standing(now.Add(delay))
+		return ordered && standing.open
+	}
+	s := c.snapshot(now)
+	return s.State == open.String() && (s.Held || now.Add(delay).Before(s.Until))
+}
+
+// known is the circuit of a key, or nil where there is none yet.
+func (s *shared) known(key string) *circuit {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.circuits[key]
 }
 
 // Wrap returns a decorator that puts each request under the circuit of its key.

@@ -63,8 +63,10 @@ func (s *Stage) decide(c *course, resp *http.Response, a Answer, err error) (*ne
 	if deadline, ok := ctx.Deadline(); ok && !now.Add(delay).Before(deadline) {
 		return nil, Deadline
 	}
-	if c.late != nil && c.late(c.req, delay) {
-		return nil, NoTurn
+	if c.refused != nil {
+		if reason := c.refused(c.req, delay); reason != "" {
+			return nil, reason
+		}
 	}
 	if !s.set.Budget.Spend() {
 		return nil, BudgetSpent

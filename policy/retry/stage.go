@@ -66,6 +66,7 @@ const (
 	UnsafeMethod   = "unsafe method"   // it may have been applied: see Table
 	AttemptsSpent  = "attempts"        // there are no more
 	NoTurn         = "no turn"         // its turn would come too late, or is too far away to be waited for
+	CircuitOpen    = "circuit open"    // it would not be let through, since the circuit has just opened
 	BudgetSpent    = "budget"          // too many calls of this host are being retried
 )
 
@@ -112,18 +113,19 @@ func New(s Settings) (*Stage, error) {
 // Wrap puts the stage around next, which makes one attempt per RoundTrip.
 func (s *Stage) Wrap(next http.RoundTripper) http.RoundTripper { return s.WrapBefore(nil)(next) }
 
-// WrapBefore is Wrap, where attempts have to wait for their turns: late reports that one
-// that follows after a delay would not have its turn in time. nil: every one has.
-func (s *Stage) WrapBefore(late func(req *http.Request, delay time.Duration) bool) func(next http.RoundTripper) http.RoundTripper {
+// WrapBefore is Wrap, where next may refuse attempts without sending them: refused says
+// why one that follows after a delay would be, such as NoTurn; "": it would not. Then the
+// outcome of the last one stands, which says more than a refusal of ours. nil: none is.
+func (s *Stage) WrapBefore(refused func(req *http.Request, delay time.Duration) string) func(next http.RoundTripper) http.RoundTripper {
 	return func(next http.RoundTripper) http.RoundTripper {
-		return &transport{stage: s, late: late, next: next}
+		return &transport{stage: s, refused: refused, next: next}
 	}
 }
 
 type transport struct {
-	stage *Stage
-	late  func(req *http.Request, delay time.Duration) bool
-	next  http.RoundTripper
+	stage   *Stage
+	refused func(req *http.Request, delay time.Duration) string
+	next    http.RoundTripper
 }
 
 // A course is one call on its way.
@@ -133,13 +135,13 @@ type course struct {
 	attempts int           // so far
 	moved    bool          // an attempt was answered 421, and another followed
 	follows  bool          // the same request had just failed
-	late     func(req *http.Request, delay time.Duration) bool
+	refused  func(req *http.Request, delay time.Duration) string
 }
 
 // RoundTrip makes attempts until one of them is the answer.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	s, ctx := t.stage, req.Context()
-	c := course{late: t.late}
+	c := course{refused: t.refused}
 	c.req, c.minted = s.mint(req)
 	repeat := s.repeated(&c)
 	for attempt := c.req; ; {
