@@ -89,8 +89,9 @@ func newRecent(calls int) *recent {
 	return &recent{all: ring{calls: make([]*Record, calls)}, failed: ring{calls: make([]*Record, keptFailed)}}
 }
 
-// add numbers r and keeps it. Nobody may change it any more.
-func (r *recent) add(rec *Record) {
+// add numbers rec, keeps it, and tells those who follow, whom the calls so reach in the
+// order of their numbers. Nobody may change it any more.
+func (r *recent) add(rec *Record, followers *feed) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.number++
@@ -99,6 +100,7 @@ func (r *recent) add(rec *Record) {
 	if rec.failed() {
 		r.failed.add(rec)
 	}
+	followers.tell(rec)
 }
 
 func (r *ring) add(rec *Record) {

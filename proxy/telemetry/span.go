@@ -138,8 +138,7 @@ func (s *Span) End(o Outcome) {
 	s.t.metrics.served(s.ctx, &done, kind, elapsed)
 	s.t.logAccess(s.ctx, &done)
 	s.t.traffic.count(&done, s.start.Add(elapsed))
-	s.t.recent.add(&done)
-	s.t.feed.tell(&done)
+	s.t.recent.add(&done, &s.t.feed)
 	s.t.ended(&done)
 }
 
