@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -125,11 +126,39 @@ func TestFilters(t *testing.T) {
 			t.Errorf("%q: takes it %v, want %v; %v", text, !want, want, err)
 		}
 	}
-	for _, text := range []string{">5", ">", ">-1s", "->x"} {
+	if _, err := telemetry.ParseFilter(strings.Repeat("x ", 32)); err != nil {
+		t.Error(err)
+	}
+	for _, text := range []string{">5", ">", ">-1s", "->x", strings.Repeat("x ", 33)} {
 		if _, err := telemetry.ParseFilter(text); err == nil {
 			t.Errorf("%q was read", text)
 		}
 	}
+}
+
+// A filter comes in the query of whoever reaches the admin port, and is asked of every call.
+func FuzzFilter(f *testing.F) {
+	for _, text := range []string{"crm -get 5xx", ">500ms -failed", "upstream:crm trace:", "->1h", "-", ":", "\xff"} {
+		f.Add(text)
+	}
+	record := &telemetry.Record{Method: "GET", Upstream: "crm", Path: "/\xff", Status: 503, Class: policy.ClassFault, DurationMS: 600}
+	f.Fuzz(func(t *testing.T, text string) {
+		filter, err := telemetry.ParseFilter(text)
+		if err != nil {
+			return
+		}
+		every := true // of its words takes the call
+		for word := range strings.FieldsSeq(text) {
+			one, err := telemetry.ParseFilter(word)
+			if err != nil {
+				t.Fatalf("%q is none by itself: %v", word, err)
+			}
+			every = every && one.Match(record)
+		}
+		if filter.Match(record) != every {
+			t.Errorf("%q takes the call %v, its words %v", text, !every, every)
+		}
+	})
 }
 
 // A failure in a busy minute is still there to be looked at when the calls around it are not.
