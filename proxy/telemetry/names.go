@@ -65,10 +65,6 @@ func clip(s string, n int) string {
 	return strings.ToValidUTF8(s, "\uFFFD")
 }
 
-// own is clip, of what is remembered: s may be cut out of a request, of which nothing else
-// is to be held on to, neither for its size nor for the secrets in it.
-func own(s string, n int) string { return strings.Clone(clip(s, n)) }
-
 // pathOnly cuts a query or fragment off, should one have come along.
 func pathOnly(path string) string {
 	if i := strings.IndexAny(path, "?#"); i >= 0 {

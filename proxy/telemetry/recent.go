@@ -35,6 +35,14 @@ type Record struct {
 	Waits         []Wait       `json:"waits,omitempty"` // the first 32
 }
 
+// address notes what was asked for, as a copy, in one piece: the parts may be cut out of a
+// request, of which nothing else is to be held on to, neither for its size nor for the
+// secrets in it.
+func (r *Record) address(method, host, path string) {
+	all := method + host + path
+	r.Method, r.Host, r.Path = all[:len(method)], all[len(method):len(method)+len(host)], all[len(method)+len(host):]
+}
+
 // A Try is one pass through the transport; Sent says whether it became an
 // attempt, that is a request on the wire.
 type Try struct {
