@@ -4,20 +4,23 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"outrider/policy/policytest"
 	"outrider/proxy/admin"
 )
 
 // scripted hands on one call after each of its delays, and then none.
 type scripted struct {
 	delays []time.Duration
-	closed bool
+	closed atomic.Bool
 }
 
 func (s *scripted) Next(ctx context.Context) (any, uint64, error) {
@@ -34,7 +37,7 @@ func (s *scripted) Next(ctx context.Context) (any, uint64, error) {
 	}
 }
 
-func (s *scripted) Close() { s.closed = true }
+func (s *scripted) Close() { s.closed.Store(true) }
 
 // watch reads the events of so much time, in which the state changes every two seconds.
 func watch(query string, from *scripted, long time.Duration) *httptest.ResponseRecorder {
@@ -73,7 +76,7 @@ func TestEventsTellOfChangesAndCalls(t *testing.T) {
 			if got := w.Body.String(); got != want || w.Header().Get("Content-Type") != "text/event-stream" {
 				t.Errorf("%q: %s", query, got)
 			}
-			if !from.closed && query != "?only=status" {
+			if !from.closed.Load() && query != "?only=status" {
 				t.Errorf("%q: the follower is left behind", query)
 			}
 		})
@@ -101,6 +104,35 @@ func TestEventsThatCannotBe(t *testing.T) {
 			if w.Code != http.StatusBadRequest || problem.Detail != want {
 				t.Errorf("%s: %d %s", query, w.Code, w.Body)
 			}
+		}
+	})
+}
+
+// A tab on a computer that sleeps takes nothing and says nothing. It is given up ten seconds
+// after what it does not take, and then nobody collects calls for it.
+func TestReaderThatTakesNothingIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network, from := policytest.NewNet(), &scripted{}
+		settings := whole()
+		settings.Follow = func(string) (admin.Follower, error) { return from, nil }
+		network.Serve(t, "admin.test:80", admin.New(settings))
+		conn, err := network.Dial(t.Context(), "tcp", "admin.test:80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "GET /api/events HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10*time.Second - time.Nanosecond)
+		synctest.Wait()
+		if from.closed.Load() {
+			t.Error("it is given up too early")
+		}
+		time.Sleep(time.Nanosecond)
+		synctest.Wait()
+		if !from.closed.Load() {
+			t.Error("it is held on to")
 		}
 	})
 }

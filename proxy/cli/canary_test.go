@@ -3,7 +3,10 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/base64"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -159,6 +162,7 @@ access_key = "env:CANARY_ACCESS"
 allow_private = ["127.0.0.0/8"]
 [telemetry]
 log_level = "debug"
+logs = true
 endpoint = %q
 `, state, collector.url)
 	for _, kind := range slices.Sorted(maps.Keys(credentials)) {
@@ -173,6 +177,9 @@ endpoint = %q
 	}
 	r := launchUnstopped(t, path, document)
 	told := map[string]string{} // place → text
+	tailed := map[string]func() string{
+		"outrider tail": r.tailing(path), "outrider tail --json": r.tailing(path, "--json"), // which has all that the event "calls" has
+	}
 
 	// Every upstream, by base URL and as a proxy, with everything that is secret.
 	direct := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true},
@@ -208,10 +215,18 @@ endpoint = %q
 	}
 
 	// What people and machines look at.
-	for _, page := range []string{"/metrics", "/api/status", "/api/calls",
+	for _, page := range []string{"/metrics", "/api/status", "/api/calls", "/api/plan",
 		"/api/explain?method=POST&url=" + url.QueryEscape("http://bearer.well.test/x?token=canary-callerquery-9a0b")} {
 		name, _, _ := strings.Cut(page, "?")
 		told[name] = r.askWithKey("GET", page, canaries["access key"])
+	}
+	told["outrider top"] = topOf(t, told["/api/status"], told["/api/calls"])
+	for _, command := range []string{"status", "alerts", "observed"} {
+		_, out, errs := commandLine("", command, "--config", path, "--admin", r.adminAt)
+		told["outrider "+command] = out + errs
+	}
+	for command, end := range tailed {
+		told[command] = end()
 	}
 	told["/metrics without the key"] = r.askWithKey("GET", "/metrics", "canary-caller-3a4b")
 	broken := strings.Replace(document, `token = "env:CANARY_BEARER"`, `token = "canary-literal-1a0b", tokens = "canary-literal-1a0b"`, 1)
@@ -226,7 +241,7 @@ endpoint = %q
 	told["/api/status after a broken file"] = r.askWithKey("GET", "/api/status", canaries["access key"])
 	r.halt()
 	told["the log"] = r.log.String()
-	told["spans"] = collector.text()
+	told["spans"], told["exported log"] = collector.text(), collector.log()
 	files := 0
 	_ = filepath.WalkDir(state, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.Type().IsRegular() {
@@ -241,8 +256,8 @@ endpoint = %q
 	}
 	for name, file := range map[string]string{"check": document, "check of a broken file": broken,
 		"check of literals": strings.ReplaceAll(document, "env:CANARY_BEARER", "canary-bearer-1a2b")} {
-		for _, json := range []bool{false, true} {
-			told[fmt.Sprintf("%s, json=%v", name, json)] = checkOutput(t, file, json)
+		for _, asJSON := range []bool{false, true} {
+			told[fmt.Sprintf("%s, json=%v", name, asJSON)] = checkOutput(t, file, asJSON)
 		}
 	}
 
@@ -253,10 +268,14 @@ endpoint = %q
 			}
 		}
 	}
-	for _, place := range []string{"the log", "spans", "/api/calls", "/api/status", "check, json=false"} {
+	for _, place := range []string{"the log", "spans", "exported log", "/api/calls", "/api/status", "/api/plan", "outrider top",
+		"outrider status", "outrider tail", "outrider tail --json", "check, json=false"} {
 		if !strings.Contains(told[place], "-well") {
 			t.Errorf("%s says nothing at all: %.300s", place, told[place])
 		}
+	}
+	if !strings.Contains(told["outrider alerts"], "Circuit of ") {
+		t.Errorf("outrider alerts says nothing at all: %s", told["outrider alerts"])
 	}
 	got.mu.Lock()
 	defer got.mu.Unlock()
@@ -323,11 +342,48 @@ func (r *running) askWithKey(method, path, key string) string {
 	return body
 }
 
+// tailing follows the calls, and gives what was printed of them when it is ended.
+func (r *running) tailing(config string, args ...string) (end func() string) {
+	ctx, cancel := context.WithCancel(r.t.Context())
+	out := &logBuffer{}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		Main(ctx, Process{Args: append([]string{"tail", "--config", config, "--admin", r.adminAt, "-n", "1000"}, args...), Stdout: out, Stderr: out})
+	}()
+	return func() string {
+		eventually(r.t, "the last call", func() (bool, string) {
+			text := out.String()
+			return strings.Contains(text, "/nope/"), text
+		})
+		cancel()
+		<-ended
+		return out.String()
+	}
+}
+
+// topOf is what outrider top shows of a state and of calls.
+func topOf(t *testing.T, status, calls string) string {
+	t.Helper()
+	s := screen{width: 1000, height: 2000}
+	if err := errors.Join(json.Unmarshal([]byte(status), &s.status), json.Unmarshal([]byte(calls), &s.calls)); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(s.lines(), "\n")
+}
+
 // text is all spans in words.
 func (c *receiver) text() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return fmt.Sprint(c.all)
+}
+
+// log is all exported lines.
+func (c *receiver) log() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return string(c.lines)
 }
 
 // checkOutput is everything that `outrider check` prints of a document.

@@ -35,14 +35,19 @@ const silence = 45 * time.Second
 
 // follow hands on the events of a running Outrider until ctx ends, which is no error. A
 // stream that breaks is begun again, after broke has been told why; but the first has to
-// be. opened is called for each that has begun, before its first event.
+// be. opened is called for each that has begun, before its first event; its error is as if
+// the stream had broken. An error of handle, and a handleError of opened, ends it all.
 func (c *commands) follow(ctx context.Context, query url.Values, opened func() error, handle func(event) error, broke func(error)) error {
 	way, err := c.adminWay()
 	if err != nil {
 		return err
 	}
 	for first := true; ; first = false {
-		broken := way.events(ctx, query, func() error { first = false; return opened() }, handle)
+		broken := way.events(ctx, query, func() error {
+			err := opened()
+			first = first && err != nil
+			return err
+		}, handle)
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // it was told to end
 		}
@@ -76,7 +81,7 @@ func (way adminWay) events(ctx context.Context, query url.Values, opened func() 
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if err := opened(); err != nil {
-		return handleError{err}
+		return err
 	}
 	lines := bufio.NewReader(resp.Body)
 	var e event

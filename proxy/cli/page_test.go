@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -229,6 +230,28 @@ func TestPageFitsEveryScreen(t *testing.T) {
 			b.picture(fmt.Sprintf("%s-%d", scheme, width))
 		}
 	}
+}
+
+// A tab that is opened in the background asked for events although nobody saw it. A browser
+// has six connections to a host: six such tabs, and the seventh page never came.
+func TestPageThatNobodySeesAsksForNothing(t *testing.T) {
+	home(t, "")
+	server := upstream(t, echoTarget)
+	r := launch(t, api(server.Listener.Addr().String()))
+	get(t, http.DefaultClient, r.url("/api/one"))
+	b := openPage(t, r.adminAt)
+	b.until(rows + " === 1")
+	script := page.AddScriptToEvaluateOnNewDocumentParams{Source: `Object.defineProperty(document, "hidden", { configurable: true, get: () => true })`}
+	if _, err := chromedp.Call(b.ctx, page.AddScriptToEvaluateOnNewDocument, script); err != nil {
+		t.Fatal(err)
+	}
+	b.do(chromedp.Navigate("http://" + r.adminAt + "/"))
+	b.until(`document.querySelector("#link").textContent === "asleep"`)
+	if n := b.value(rows); n != 0.0 {
+		t.Errorf("%v calls are listed", n)
+	}
+	b.value(`delete document.hidden; document.dispatchEvent(new Event("visibilitychange"))`)
+	b.until(rows + ` === 1 && document.querySelector("#link").textContent === "live"`)
 }
 
 // A page that is left open sees a new process, and needs no hand.

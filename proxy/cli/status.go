@@ -68,7 +68,7 @@ func printStatus(w io.Writer, view statusView) {
 	}
 	for _, lost := range view.Lost {
 		fmt.Fprintf(w, "%s: %d dropped since %s, the last %s ago: %s\n", lost.Signal, lost.Dropped,
-			lost.Since.Local().Format(time.DateTime), time.Since(lost.Last).Round(time.Second), lost.Why)
+			lost.Since.Local().Format(time.DateTime), time.Since(lost.Last).Round(time.Second), printable(lost.Why))
 	}
 	if n := view.Capture.Tunnels; n > 0 {
 		fmt.Fprintf(w, "%s by CONNECT\n", count(n, "open connection"))

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -46,12 +47,13 @@ func (c *commands) tailCommand() *cobra.Command {
 
 // tail prints calls.
 type tail struct {
-	w      io.Writer
-	json   bool
-	paint  paint
-	filter string
-	before int    // how many of those are printed that ended before
-	last   uint64 // the number of the latest call that is printed
+	w       io.Writer
+	json    bool
+	paint   paint
+	filter  string
+	before  int       // how many of those are printed that ended before
+	started time.Time // of the Outrider that counts the calls; zero: none was asked yet
+	last    uint64    // the number of the latest call that is printed
 }
 
 func (c *commands) tail(ctx context.Context, t *tail) error {
@@ -61,23 +63,33 @@ func (c *commands) tail(ctx context.Context, t *tail) error {
 }
 
 // catchUp prints what ended before the stream that has just begun. After one that broke,
-// that is all it has missed.
+// that is all it has missed, as far as Outrider remembers it.
 func (t *tail) catchUp(ctx context.Context, c *commands) error {
+	var state struct{ Started time.Time }
+	if err := c.ask(ctx, "/api/status", nil, &state); err != nil {
+		return err
+	}
 	var calls []telemetry.Record
 	if err := c.ask(ctx, "/api/calls", url.Values{"filter": {t.filter}}, &calls); err != nil {
 		return err
 	}
-	return t.print(t.missed(calls))
+	if err := t.print(t.missed(calls, state.Started)); err != nil {
+		return handleError{err}
+	}
+	return nil
 }
 
 // missed are those of the latest calls, of which the newest is the first, that are to be
-// printed, the oldest first.
-func (t *tail) missed(calls []telemetry.Record) []telemetry.Record {
-	if len(calls) > 0 && calls[0].Number < t.last { // it has started again, and counts from one
-		t.last = 0
-	} else if t.last == 0 {
+// printed, the oldest first. started is when the Outrider was that has them: another one
+// counts from one again.
+func (t *tail) missed(calls []telemetry.Record, started time.Time) []telemetry.Record {
+	switch {
+	case t.started.IsZero():
 		calls = calls[:min(t.before, len(calls))]
+	case !t.started.Equal(started):
+		t.last = 0
 	}
+	t.started = started
 	slices.Reverse(calls)
 	return calls
 }

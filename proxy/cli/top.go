@@ -153,11 +153,21 @@ func (t *top) learn(e event) {
 	case "calls":
 		var found callsEvent
 		if json.Unmarshal(e.data, &found) == nil && !t.paused {
-			slices.Reverse(found.Calls)
-			t.calls = append(found.Calls, t.calls...)
-			t.calls = t.calls[:min(len(t.calls), maxShown)]
+			t.prepend(found.Calls)
 		}
 	}
+}
+
+// prepend adds calls, the oldest first, but none that is there: one that ended while the
+// latest were asked for is among these, too.
+func (t *top) prepend(calls []telemetry.Record) {
+	if len(t.calls) > 0 {
+		newest := t.calls[0].Number
+		calls = slices.DeleteFunc(calls, func(r telemetry.Record) bool { return r.Number <= newest })
+	}
+	slices.Reverse(calls)
+	t.calls = append(calls, t.calls...)
+	t.calls = t.calls[:min(len(t.calls), maxShown)]
 }
 
 // key does what a key stands for.

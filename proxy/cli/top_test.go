@@ -138,6 +138,22 @@ func TestTopKeys(t *testing.T) {
 	}
 }
 
+// A call that ended after the stream had begun, and before the latest calls were asked for,
+// came by both ways, and was listed twice.
+func TestTopListsNoCallTwice(t *testing.T) {
+	m := &top{}
+	m.Update(latestCalls{{Number: 2}, {Number: 1}})
+	calls, _ := json.Marshal(callsEvent{Calls: []telemetry.Record{{Number: 2}, {Number: 3}}})
+	m.Update(event{"calls", calls})
+	var got []uint64
+	for _, call := range m.calls {
+		got = append(got, call.Number)
+	}
+	if fmt.Sprint(got) != "[3 2 1]" {
+		t.Errorf("%v", got)
+	}
+}
+
 // What top shows comes by the events of a real one, and with another filter anew.
 func TestTopFollows(t *testing.T) {
 	home(t, "")

@@ -32,6 +32,8 @@ type receiver struct {
 	url string
 	mu  sync.Mutex
 	all []*tracepb.Span
+	// lines are exported logs, as they come: protocol buffers have text as it is.
+	lines []byte
 }
 
 func receive(t *testing.T) *receiver {
@@ -39,6 +41,10 @@ func receive(t *testing.T) *receiver {
 	clearTelemetryVariables(t)
 	c := &receiver{}
 	server := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/logs" {
+			c.takeLines(t, r)
+			return
+		}
 		spans, err := readSpans(r)
 		if err != nil || r.URL.Path != "/v1/traces" {
 			t.Errorf("an export to %s: %v", r.URL.Path, err)
@@ -62,16 +68,29 @@ func clearTelemetryVariables(t *testing.T) {
 	}
 }
 
-func readSpans(r *http.Request) ([]*tracepb.Span, error) {
-	body := io.Reader(r.Body)
-	if r.Header.Get("Content-Encoding") == "gzip" {
-		unpacked, err := gzip.NewReader(r.Body)
-		if err != nil {
-			return nil, err
-		}
-		body = unpacked
+func (c *receiver) takeLines(t *testing.T, r *http.Request) {
+	data, err := readExport(r)
+	if err != nil {
+		t.Errorf("an export of logs: %v", err)
 	}
-	data, err := io.ReadAll(body)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lines = append(c.lines, data...)
+}
+
+func readExport(r *http.Request) ([]byte, error) {
+	if r.Header.Get("Content-Encoding") != "gzip" {
+		return io.ReadAll(r.Body)
+	}
+	unpacked, err := gzip.NewReader(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(unpacked)
+}
+
+func readSpans(r *http.Request) ([]*tracepb.Span, error) {
+	data, err := readExport(r)
 	if err != nil {
 		return nil, err
 	}

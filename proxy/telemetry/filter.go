@@ -11,6 +11,10 @@ import (
 // takes. The zero Filter takes all.
 type Filter struct{ words []word }
 
+// maxWords bounds a filter: it is asked at the end of each call, which must not wait for
+// whoever follows with ten thousand words.
+const maxWords = 32
+
 // A word takes some calls.
 type word struct {
 	exclude bool // those that it does not take, rather
@@ -34,7 +38,11 @@ type word struct {
 // Its errors say which word is wrong, and what would be right.
 func ParseFilter(text string) (Filter, error) {
 	var f Filter
-	for _, part := range strings.Fields(strings.ToLower(text)) {
+	parts := strings.Fields(strings.ToLower(text))
+	if len(parts) > maxWords {
+		return Filter{}, fmt.Errorf("%d words: must be %d at most", len(parts), maxWords)
+	}
+	for _, part := range parts {
 		bare := part
 		exclude := len(part) > 1 && part[0] == '-'
 		if exclude {

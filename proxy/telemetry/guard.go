@@ -19,7 +19,7 @@ type guard struct {
 
 	mu     sync.Mutex
 	last   time.Time // of the line logged last
-	missed int       // errors since
+	missed int       // losses since
 }
 
 // export runs one export, of n spans, records or collections.
@@ -28,13 +28,14 @@ func (g *guard) export(ctx context.Context, signal string, n int, send func(cont
 	defer cancel()
 	defer context.AfterFunc(g.running, cancel)()
 	if err := send(ctx); err != nil {
-		why := clip(stripURL(err).Error(), 300)
-		g.report(signal, why, g.losses.add(signal, n, why))
+		g.lost(signal, n, clip(stripURL(err).Error(), 300))
 	}
 }
 
-// report logs a failure unless another was logged within the last minute.
-func (g *guard) report(signal, why string, dropped int64) {
+// lost counts n that are not exported, and logs why, unless another loss was logged within
+// the last minute.
+func (g *guard) lost(signal string, n int, why string) {
+	dropped := g.losses.add(signal, n, why)
 	g.mu.Lock()
 	now := time.Now()
 	if !g.last.IsZero() && now.Sub(g.last) < time.Minute {

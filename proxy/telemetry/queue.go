@@ -40,7 +40,7 @@ func (r *room) enter() bool {
 		return true
 	}
 	r.pending.Add(-1)
-	r.guard.losses.add(r.signal, 1, noRoom)
+	r.guard.lost(r.signal, 1, noRoom)
 	return false
 }
 

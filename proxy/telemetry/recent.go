@@ -35,6 +35,14 @@ type Record struct {
 	Waits         []Wait       `json:"waits,omitempty"` // the first 32
 }
 
+// address notes what was asked for, as a copy, in one piece: the parts may be cut out of a
+// request, of which nothing else is to be held on to, neither for its size nor for the
+// secrets in it.
+func (r *Record) address(method, host, path string) {
+	all := method + host + path
+	r.Method, r.Host, r.Path = all[:len(method)], all[len(method):len(method)+len(host)], all[len(method)+len(host):]
+}
+
 // A Try is one pass through the transport; Sent says whether it became an
 // attempt, that is a request on the wire.
 type Try struct {
@@ -89,8 +97,9 @@ func newRecent(calls int) *recent {
 	return &recent{all: ring{calls: make([]*Record, calls)}, failed: ring{calls: make([]*Record, keptFailed)}}
 }
 
-// add numbers r and keeps it. Nobody may change it any more.
-func (r *recent) add(rec *Record) {
+// add numbers rec, keeps it, and tells those who follow, whom the calls so reach in the
+// order of their numbers. Nobody may change it any more.
+func (r *recent) add(rec *Record, followers *feed) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.number++
@@ -99,6 +108,7 @@ func (r *recent) add(rec *Record) {
 	if rec.failed() {
 		r.failed.add(rec)
 	}
+	followers.tell(rec)
 }
 
 func (r *ring) add(rec *Record) {

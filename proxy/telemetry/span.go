@@ -138,17 +138,14 @@ func (s *Span) End(o Outcome) {
 	s.t.metrics.served(s.ctx, &done, kind, elapsed)
 	s.t.logAccess(s.ctx, &done)
 	s.t.traffic.count(&done, s.start.Add(elapsed))
-	s.t.recent.add(&done)
-	s.t.feed.tell(&done)
+	s.t.recent.add(&done, &s.t.feed)
 	s.t.ended(&done)
 }
 
 // fill completes the record of the call. The caller holds s.mu.
 func (s *Span) fill(o Outcome, elapsed time.Duration) {
 	r := &s.record
-	r.Method = clip(o.Method, 32)
-	r.Host = clip(o.Host[strings.LastIndexByte(o.Host, '@')+1:], 255)
-	r.Path = clip(pathOnly(o.Path), 1024)
+	r.address(clip(o.Method, 32), clip(o.Host[strings.LastIndexByte(o.Host, '@')+1:], 255), clip(pathOnly(o.Path), 1024))
 	r.Status, r.Class, r.Problem = o.Status, o.Class, o.Problem
 	r.RequestBytes, r.ResponseBytes = o.RequestBytes, o.ResponseBytes
 	r.DurationMS = ms(elapsed)
@@ -156,7 +153,7 @@ func (s *Span) fill(o Outcome, elapsed time.Duration) {
 		r.Error = errorText(o.Err)
 	}
 	if c := o.Call; c != nil {
-		r.Upstream, r.Rule, r.Connection = c.Upstream, c.Rule, clip(c.Connection, 128)
+		r.Upstream, r.Rule, r.Connection = c.Upstream, c.Rule, strings.Clone(clip(c.Connection, 128))
 		r.Attempts, r.WaitedMS = c.Attempts(), ms(c.Waited())
 		if failed := c.Stale(); failed != nil {
 			r.Stale = clip(failed.Reason, 64)

@@ -12,7 +12,7 @@ import (
 // milliseconds; a share of the calls took no longer, to within 5 %.
 type Traffic struct {
 	Tally
-	Seconds float64 `json:"seconds"` // the span that is counted: 60, or less after the first call
+	Seconds float64 `json:"seconds"` // the span that is counted: 55 to 60, or less after the first call
 	P50MS   float64 `json:"p50_ms"`
 	P95MS   float64 `json:"p95_ms"`
 	P99MS   float64 `json:"p99_ms"`
@@ -83,7 +83,7 @@ type traffic struct {
 // A stream are the calls of one upstream.
 type stream struct {
 	mu     sync.Mutex
-	first  time.Time // when the first of them ended
+	first  time.Time // when the first of them ended; steps count from there
 	minute steps[timed]
 	course steps[Tally]
 	day    steps[Tally]
@@ -104,11 +104,12 @@ func (t *traffic) count(r *Record, now time.Time) {
 	if s.first.IsZero() {
 		s.first = now
 	}
-	cell := s.minute.at(now)
+	age := now.Sub(s.first)
+	cell := s.minute.at(age)
 	cell.add(tally)
 	cell.durations[durationBucket(r.DurationMS)]++
-	s.course.at(now).add(tally)
-	s.day.at(now).add(tally)
+	s.course.at(age).add(tally)
+	s.day.at(age).add(tally)
 }
 
 func (t *traffic) stream(upstream string) *stream {
@@ -151,16 +152,17 @@ func (t *Telemetry) Traffic(upstream string) (traffic Traffic, ok bool) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	traffic.Seconds = min(now.Sub(s.first), minuteStep*minuteSteps).Seconds()
+	age := now.Sub(s.first)
+	traffic.Seconds = min(age, minuteStep*(minuteSteps-1)+age%minuteStep).Seconds()
 	var all histogramOfDurations
-	for _, cell := range s.minute.list(now) {
+	for _, cell := range s.minute.list(age) {
 		traffic.add(cell.Tally)
 		for i, n := range cell.durations {
 			all[i] += n
 		}
 	}
 	traffic.P50MS, traffic.P95MS, traffic.P99MS = all.quantile(0.5), all.quantile(0.95), all.quantile(0.99)
-	for _, cell := range s.course.list(now) {
+	for _, cell := range s.course.list(age) {
 		c := &traffic.Course
 		c.Calls, c.Failed, c.Throttled = append(c.Calls, cell.Calls), append(c.Failed, cell.Failed), append(c.Throttled, cell.Throttled)
 	}
@@ -177,7 +179,7 @@ func (t *Telemetry) Tallies(upstream string, span time.Duration) (latest, before
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	cells := s.day.list(now)
+	cells := s.day.list(now.Sub(s.first))
 	cut := len(cells) - min(int((span+dayStep-1)/dayStep)+1, len(cells)) // the newest has only begun
 	for i, cell := range cells {
 		if i < cut {
@@ -190,21 +192,23 @@ func (t *Telemetry) Tallies(upstream string, span time.Duration) (latest, before
 }
 
 // steps are the latest spans of time, each as long as the others, and what is known of each.
+// They are counted by age, the time since the first began, which is that of no clock that
+// somebody sets: one that is put back an hour would have an hour be a minute.
 type steps[T any] struct {
 	width time.Duration
 	cells []T
-	last  int64 // which step the newest is, counted from the zero time
+	last  int64 // which step the newest is, counted from the first
 }
 
-// at is the cell of now.
-func (s *steps[T]) at(now time.Time) *T {
-	s.turn(now)
+// at is the cell of an age.
+func (s *steps[T]) at(age time.Duration) *T {
+	s.turn(age)
 	return &s.cells[s.last%int64(len(s.cells))]
 }
 
-// turn empties what is too old. A clock that goes back stays in the newest step.
-func (s *steps[T]) turn(now time.Time) {
-	step := now.UnixNano() / int64(s.width)
+// turn empties what is too old. What comes late is counted to the newest step.
+func (s *steps[T]) turn(age time.Duration) {
+	step := int64(age / s.width)
 	if step <= s.last {
 		return
 	}
@@ -215,9 +219,9 @@ func (s *steps[T]) turn(now time.Time) {
 	s.last = step
 }
 
-// list gives the cells from the oldest to the one of now.
-func (s *steps[T]) list(now time.Time) []T {
-	s.turn(now)
+// list gives the cells from the oldest to the one of an age.
+func (s *steps[T]) list(age time.Duration) []T {
+	s.turn(age)
 	list := make([]T, 0, len(s.cells))
 	oldest := int((s.last + 1) % int64(len(s.cells)))
 	return append(append(list, s.cells[oldest:]...), s.cells[:oldest]...)

@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,7 +41,7 @@ func TestTrafficIsThatOfTheLastMinute(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Minute)
-		if got, _ = r.Traffic("crm"); got.Calls != 0 || got.P99MS != 0 || got.Seconds != 60 {
+		if got, _ = r.Traffic("crm"); got.Calls != 0 || got.P99MS != 0 || got.Seconds != 55.049 {
 			t.Errorf("after a minute without calls: %+v", got)
 		}
 		sum := 0
@@ -49,6 +50,21 @@ func TestTrafficIsThatOfTheLastMinute(t *testing.T) {
 		}
 		if sum != 103 || len(got.Course.Calls) != 60 || got.Course.Calls[59] != 0 {
 			t.Errorf("course %v", got.Course)
+		}
+	})
+}
+
+// The newest step has only begun. Divided by a whole minute, ten calls a second were
+// 9.2 a second, and by turns ten: a rate that went up and down for no reason.
+func TestRateIsSteadyWhenCallsAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, telemetry.Settings{})
+		for i := range 1000 {
+			served(r, 0, telemetry.Outcome{Status: 200})
+			time.Sleep(100 * time.Millisecond)
+			if got, _ := r.Traffic("crm"); float64(got.Calls) != 10*got.Seconds {
+				t.Fatalf("after %d calls: %d in %v s", i+1, got.Calls, got.Seconds)
+			}
 		}
 	})
 }
@@ -125,11 +141,39 @@ func TestFilters(t *testing.T) {
 			t.Errorf("%q: takes it %v, want %v; %v", text, !want, want, err)
 		}
 	}
-	for _, text := range []string{">5", ">", ">-1s", "->x"} {
+	if _, err := telemetry.ParseFilter(strings.Repeat("x ", 32)); err != nil {
+		t.Error(err)
+	}
+	for _, text := range []string{">5", ">", ">-1s", "->x", strings.Repeat("x ", 33)} {
 		if _, err := telemetry.ParseFilter(text); err == nil {
 			t.Errorf("%q was read", text)
 		}
 	}
+}
+
+// A filter comes in the query of whoever reaches the admin port, and is asked of every call.
+func FuzzFilter(f *testing.F) {
+	for _, text := range []string{"crm -get 5xx", ">500ms -failed", "upstream:crm trace:", "->1h", "-", ":", "\xff"} {
+		f.Add(text)
+	}
+	record := &telemetry.Record{Method: "GET", Upstream: "crm", Path: "/\xff", Status: 503, Class: policy.ClassFault, DurationMS: 600}
+	f.Fuzz(func(t *testing.T, text string) {
+		filter, err := telemetry.ParseFilter(text)
+		if err != nil {
+			return
+		}
+		every := true // of its words takes the call
+		for word := range strings.FieldsSeq(text) {
+			one, err := telemetry.ParseFilter(word)
+			if err != nil {
+				t.Fatalf("%q is none by itself: %v", word, err)
+			}
+			every = every && one.Match(record)
+		}
+		if filter.Match(record) != every {
+			t.Errorf("%q takes the call %v, its words %v", text, !every, every)
+		}
+	})
 }
 
 // A failure in a busy minute is still there to be looked at when the calls around it are not.

@@ -5,20 +5,22 @@ const again = 3000; // ms until a stream that was refused is asked for again
 // follow starts with all calls. What comes is handed to on: status(state),
 // latest(calls), calls(calls, lost), link(state) and refused(why, filter).
 export function follow(on) {
-  let filter = "";
+  let filter = ""; // that is wanted
+  let taken = ""; // that Outrider has taken last
   let source = null;
   let timer = 0;
   let asked = 0; // only the answer to the latest question counts
 
+  // latest asks, and gives false if the filter is none.
   async function latest() {
     const mine = ++asked;
     const response = await fetch("/api/calls?filter=" + encodeURIComponent(filter), { signal: AbortSignal.timeout(5000) });
     const body = await response.json();
-    if (mine !== asked) return false;
     if (response.status === 400) {
-      on.refused(body.detail);
+      if (mine === asked) on.refused(body.detail);
       return false;
     }
+    if (mine !== asked) return true;
     if (!response.ok) throw new Error(body.detail);
     // Date has whole seconds: less than two of difference mean nothing.
     const ahead = Date.parse(response.headers.get("Date")) - Date.now();
@@ -50,25 +52,28 @@ export function follow(on) {
     });
   }
 
-  document.addEventListener("visibilitychange", () => {
+  function look() {
     if (document.hidden) {
       close();
       on.link("asleep");
     } else {
       open();
     }
-  });
-  open();
+  }
+
+  document.addEventListener("visibilitychange", look);
+  look(); // a tab that is opened in the background is hidden from the first
 
   // The calls are those of another filter from now on, if it is one.
   return async (wanted) => {
-    const before = filter;
     filter = wanted;
-    try {
-      if (await latest()) open();
-      else if (filter === wanted) filter = before;
-    } catch {
-      on.link("no answer");
+    const fine = await latest().catch(() => true); // the stream will tell
+    if (filter !== wanted) return; // another is asked for by now
+    if (fine) {
+      taken = wanted;
+      look();
+    } else {
+      filter = taken;
     }
   };
 }
