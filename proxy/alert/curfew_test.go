@@ -50,6 +50,30 @@ func TestHoursEndByTheClocksOfTheirPlace(t *testing.T) {
 	}
 }
 
+// Quiet hours that end at a time which the clocks leave out, or have twice, had ended by it
+// when they had not: whoever waited for their end waited for nothing, and asked again at
+// once, for as long as that night was longer.
+func TestHoursEndAfterNowInTheNightsThatClocksAreSet(t *testing.T) {
+	york := zone(t, "America/New_York")
+	for _, test := range []struct {
+		to        time.Duration
+		now, want string // UTC
+	}{
+		{2*time.Hour + 30*time.Minute, "2026-03-08 06:45", "2026-03-08 07:30"}, // 01:45; 02:30 is left out, and 03:30 as late
+		{time.Hour + 30*time.Minute, "2026-11-01 05:15", "2026-11-01 05:30"},   // 01:15, the first time
+		{time.Hour + 30*time.Minute, "2026-11-01 06:15", "2026-11-01 06:30"},   // and the second
+	} {
+		now, err := time.Parse("2006-01-02 15:04", test.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end := alert.Hours{From: 22 * time.Hour, To: test.to, Zone: york}.Until(now)
+		if got := end.UTC().Format("2006-01-02 15:04"); got != test.want {
+			t.Errorf("at %s until %s, want %s", test.now, got, test.want)
+		}
+	}
+}
+
 // The clock of a test begins at midnight, and the quiet hours end at seven.
 func TestQuietHoursHoldBackWhatLasts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

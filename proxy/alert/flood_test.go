@@ -93,6 +93,47 @@ func TestFloodOfIncidentsIsBoundedToo(t *testing.T) {
 	})
 }
 
+// Each incident is tried for an hour, and so PagerDuty may have the next ones as soon as the
+// last of thirty was given up. Nobody waited then, and so nobody came back: the rest stayed
+// where they were until the next alert.
+func TestIncidentsAreTriedAllInALongOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, "", []string{"pagerduty:R0UT1NG"}, policytest.Step{Times: -1, Status: 503})
+		for i := range 70 {
+			a := dead
+			a.Subject = fmt.Sprint(i)
+			s.Notify(a)
+		}
+		time.Sleep(100 * time.Hour)
+		synctest.Wait()
+		if waiting := s.Status()[0].Waiting; waiting != 0 || len(s.failed) != 70 {
+			t.Errorf("%d wait, and %d were given up; want all of the 70", waiting, len(s.failed))
+		}
+	})
+}
+
+// What PagerDuty may not have any more in this hour was gone without a word.
+func TestIncidentsThatCloseLeavesBehindAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var failed []string
+		n := alert.NewNotifier(
+			alert.Settings{Transport: policytest.NewUpstream(t, policytest.Step{Times: -1, Status: 202}), Failed: func(err error) { failed = append(failed, err.Error()) }},
+			[]func() (string, error){func() (string, error) { return "pagerduty:R0UT1NG", nil }})
+		for i := range 40 {
+			a := dead
+			a.Subject = fmt.Sprint(i)
+			n.Notify(a)
+		}
+		n.Close(t.Context())
+		if state := n.Status()[0]; state.Sent != 30 || state.Waiting != 0 || state.Untold != 10 {
+			t.Errorf("its state is %+v, want 30 messages and 10 untold", state)
+		}
+		if len(failed) != 1 || failed[0] != "telling events.pagerduty.com: 10 alerts are more than it may have in an hour" {
+			t.Errorf("failed %q", failed)
+		}
+	})
+}
+
 func TestTargetThatFailsIsSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := open(t, "", []string{"https://ops.test/" + canary, "https://hooks.slack.com/" + canary},

@@ -22,6 +22,11 @@ func (h Hours) Until(now time.Time) time.Time {
 		return time.Time{}
 	}
 	year, month, day := local.Date()
-	// By the clock, and not by adding hours: some nights have an hour more, or less.
-	return time.Date(year, month, day+days, 0, int(h.To/time.Minute), 0, 0, h.Zone)
+	// By the clock, and not by adding hours: some nights have an hour more, or less. A time
+	// that they leave out, or have twice, may be one before now.
+	end := time.Date(year, month, day+days, 0, int(h.To/time.Minute), 0, 0, h.Zone)
+	for !end.After(now) {
+		end = end.Add(time.Hour)
+	}
+	return end
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -97,12 +98,15 @@ func (n *Notifier) serve(q *queue) {
 		case <-q.more:
 		case <-q.end:
 			n.deliver(q)
+			n.abandon(q)
 			return
 		}
 		q.pause(gather)
 		n.deliver(q)
-		for wait := q.allowance.wait(time.Now()); wait > 0 && !q.empty() && q.pause(wait); wait = q.allowance.wait(time.Now()) {
-			q.thin()
+		for wait := q.allowance.wait(time.Now()); !q.empty() && q.pause(max(gather, wait)); wait = q.allowance.wait(time.Now()) {
+			if wait > 0 {
+				q.thin()
+			}
 			n.deliver(q)
 		}
 	}
@@ -140,6 +144,16 @@ func (n *Notifier) deliver(q *queue) {
 	}
 }
 
+// abandon counts what the target may not have any more, when there is no later.
+func (n *Notifier) abandon(q *queue) {
+	lost, _ := q.take(maxWaiting)
+	if len(lost) == 0 {
+		return
+	}
+	q.lose(len(lost))
+	n.set.Failed(fmt.Errorf("telling %s: %d alerts are more than it may have in an hour", q.state().Target, len(lost)))
+}
+
 // update brings alerts that last up to date.
 func (n *Notifier) update(alerts []Alert) {
 	if n.set.Latest == nil {
@@ -164,14 +178,19 @@ func (q *queue) target() (target, error) {
 	return t, err
 }
 
-// send sends a message, and tries it again while the target may take it.
+// send sends a message, and tries it again while the target may take it, but not before
+// it says.
 func (n *Notifier) send(q *queue, t target, message []byte) error {
 	id := "msg_" + rand.Text() // of all tries
 	begun := time.Now()
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		again, err := n.try(n.ctx, t, id, message)
 		q.tried(err)
-		if err == nil || !again || time.Since(begun)+pause > lasting || !q.pause(pause) {
+		wait := pause
+		if refused, ok := errors.AsType[*refusal](err); ok {
+			wait = max(wait, refused.after)
+		}
+		if err == nil || !again || time.Since(begun)+wait > lasting || !q.pause(wait) {
 			return err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -173,6 +174,29 @@ func TestTargetThatIsDownIsTriedAgainAndHoldsUpNobody(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Slack and Discord say when they take the next message, and count one that comes earlier
+// against who sends it.
+func TestTargetIsNotTriedBeforeItSays(t *testing.T) {
+	for after, want := range map[string]time.Duration{
+		"40":                            40 * time.Second,
+		"Sat, 01 Jan 2000 00:01:03 GMT": time.Minute,
+		"0":                             time.Second,
+		"soon":                          time.Second,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := open(t, "", []string{"https://hooks.slack.com/x"},
+				policytest.Step{Status: 429, Header: http.Header{"Retry-After": {after}}}, policytest.Step{})
+			s.Notify(dead)
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			requests := s.up.Requests()
+			if len(requests) != 2 || requests[1].At.Sub(requests[0].At) != want {
+				t.Errorf("Retry-After: %s: %d tries, the last at %v; want 2, and %v between them", after, len(requests), requests[len(requests)-1].At, want)
+			}
+		})
+	}
 }
 
 func TestFailuresAreToldWithoutTheURL(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -35,7 +36,27 @@ func (n *Notifier) post(ctx context.Context, t target, id string, message []byte
 		return false, nil
 	}
 	again = resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusRequestTimeout
-	return again, fmt.Errorf("it answered %d", resp.StatusCode)
+	return again, &refusal{resp.StatusCode, retryAfter(resp.Header.Get("Retry-After"), time.Now())}
+}
+
+// A refusal is the answer of a target that does not take a message.
+type refusal struct {
+	status int
+	after  time.Duration // for how long it is not to be tried again; 0: it does not say
+}
+
+// Error implements error.
+func (r *refusal) Error() string { return fmt.Sprintf("it answered %d", r.status) }
+
+// retryAfter reads a Retry-After (RFC 9110 section 10.2.3); 0 if it is none.
+func retryAfter(value string, now time.Time) time.Duration {
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return at.Sub(now)
+	}
+	return 0
 }
 
 func (n *Notifier) key() ([]byte, error) {
