@@ -59,9 +59,9 @@ func writeAlerts(w io.Writer, view alertsView) {
 		fmt.Fprintln(w, "nothing is wrong that somebody has to act upon")
 	}
 	for _, a := range view.Alerts {
-		fmt.Fprintf(w, "%s %s for %s: %s\n  %s\n", strings.ToUpper(a.Severity), a.Rule, time.Since(a.Since).Round(time.Second), a.Title, a.Detail)
+		fmt.Fprintf(w, "%s %s for %s: %s\n  %s\n", strings.ToUpper(a.Severity), a.Rule, time.Since(a.Since).Round(time.Second), printable(a.Title), printable(a.Detail))
 		if a.Action != "" {
-			fmt.Fprintf(w, "  → %s\n", a.Action)
+			fmt.Fprintf(w, "  → %s\n", printable(a.Action))
 		}
 		if met := metText(a); met != "" {
 			fmt.Fprintf(w, "  %s\n", met)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"outrider/policy"
+	"outrider/proxy/alert"
 )
 
 // say runs a command against a running sidecar.
@@ -69,6 +70,19 @@ func TestAlertsSaysWhatIsWrongAndWhoIsTold(t *testing.T) {
 	}
 	if all := out + text + r.log.String(); strings.Contains(all, "canary") {
 		t.Errorf("a secret is shown:\n%s", all)
+	}
+}
+
+// The names in a certificate, and what a token endpoint says, are somebody else's: with
+// them they could paint over what is on the screen.
+func TestAlertsSteerNoTerminal(t *testing.T) {
+	hostile := alert.Alert{Rule: "certificate-refused", Severity: "critical", Title: "No trusted TLS with \x1b[2Jcrm.test",
+		Detail: "tls: certificate is valid for \x1b]0;fine\a, \r\nnot crm.test", Action: "Look\b\b\b\b", Since: time.Now()}
+	var out bytes.Buffer
+	writeAlerts(&out, alertsView{Alerts: []alert.Alert{hostile}})
+	printAlerts(&out, []alert.Alert{hostile})
+	if strings.ContainsAny(out.String(), "\x1b\a\b\r") || strings.Count(out.String(), "valid for ?]0;fine?, ??not crm.test") != 2 {
+		t.Errorf("it shows\n%q", out.String())
 	}
 }
 

@@ -117,7 +117,7 @@ func trafficText(t telemetry.Traffic) string {
 func printAlerts(w io.Writer, alerts []alert.Alert) {
 	const most = 10
 	for _, a := range alerts[:min(len(alerts), most)] {
-		fmt.Fprintf(w, "ALERT for %s: %s: %s\n", time.Since(a.Since).Round(time.Second), a.Title, a.Detail)
+		fmt.Fprintf(w, "ALERT for %s: %s: %s\n", time.Since(a.Since).Round(time.Second), printable(a.Title), printable(a.Detail))
 	}
 	if more := len(alerts) - most; more > 0 {
 		fmt.Fprintf(w, "and %s: outrider alerts\n", count(more, "more alert"))
