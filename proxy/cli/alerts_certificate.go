@@ -3,6 +3,7 @@ package cli
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"outrider/policy"
 	"outrider/proxy/alert"
@@ -19,18 +20,20 @@ type refusedHosts struct {
 	some atomic.Bool // all that a call looks at while there are none
 
 	mu       sync.Mutex
-	subjects map[string]bool
+	subjects map[string]time.Time // → when it was last so
 }
 
 // handshakes learns from a call whether there is TLS with its host.
 func (a *alarms) handshakes(r *telemetry.Record) {
-	refused := r.Problem == "upstream-tls"
+	refused := refusedTLS(r)
 	if !refused && !a.tls.some.Load() {
 		return
 	}
 	subject := marked(r.Upstream, certificateMark, "with "+r.Host)
 	if refused {
-		a.tls.note(subject)
+		if !a.tls.note(subject, time.Now()) {
+			return
+		}
 		a.book.Raise(certificateRefused, alert.Trouble{
 			Subject: subject, Trace: r.TraceID,
 			Title:  "No trusted TLS with " + r.Host,
@@ -45,16 +48,29 @@ func (a *alarms) handshakes(r *telemetry.Record) {
 	}
 }
 
-func (h *refusedHosts) note(subject string) {
+// refusedTLS reports whether a call shows that the certificate of its host, or ours, is not
+// taken. One whose handshake was broken off, or had no answer, shows that the host is down.
+func refusedTLS(r *telemetry.Record) bool {
+	if r.Problem != "upstream-tls" || len(r.Tries) == 0 {
+		return false
+	}
+	kind := r.Tries[len(r.Tries)-1].Error
+	return kind == "tls" || kind == "tls_failed"
+}
+
+// note reports whether there is room for it.
+func (h *refusedHosts) note(subject string, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.subjects == nil {
-		h.subjects = make(map[string]bool)
+		h.subjects = make(map[string]time.Time)
 	}
-	if len(h.subjects) < maxRefusedHosts {
-		h.subjects[subject] = true
+	if _, known := h.subjects[subject]; !known && len(h.subjects) >= maxRefusedHosts {
+		return false
 	}
+	h.subjects[subject] = now
 	h.some.Store(true)
+	return true
 }
 
 // maxRefusedHosts bounds them: a wildcard upstream has as many as its callers name.
@@ -64,8 +80,38 @@ const maxRefusedHosts = 1000
 func (h *refusedHosts) forget(subject string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	was := h.subjects[subject]
+	_, was := h.subjects[subject]
 	delete(h.subjects, subject)
 	h.some.Store(len(h.subjects) > 0)
 	return was
+}
+
+// refusedLasts is for how long a host is believed to be refused that nobody calls.
+const refusedLasts = 24 * time.Hour
+
+// A tlsLook ends what no call can end any more: its host is called no longer.
+type tlsLook struct {
+	book  *alert.Book
+	hosts *refusedHosts
+}
+
+func (l tlsLook) look(_ []policy.UpstreamStatus, now time.Time) {
+	for _, subject := range l.hosts.before(now.Add(-refusedLasts)) {
+		if l.hosts.forget(subject) {
+			l.book.Resolve(subject, certificateRefused)
+		}
+	}
+}
+
+// before lists those of which a call has told at a time, or before, and not since.
+func (h *refusedHosts) before(at time.Time) []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var list []string
+	for subject, last := range h.subjects {
+		if !last.After(at) {
+			list = append(list, subject)
+		}
+	}
+	return list
 }

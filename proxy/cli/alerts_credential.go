@@ -25,7 +25,7 @@ func (a *alarms) refreshed(e policy.Event) {
 	who := ownerOf(e.Upstream, e.Key)
 	trouble := alert.Trouble{Subject: subject}
 	if e.Err != nil {
-		trouble.Detail = e.Err.Error()
+		trouble.Detail = strings.ReplaceAll(e.Err.Error(), "\n", "; ") // there may be two
 	}
 	switch e.Reason {
 	case "removed":

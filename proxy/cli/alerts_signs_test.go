@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"outrider/policy"
@@ -90,7 +91,8 @@ func TestWrongClockIsAnAlert(t *testing.T) {
 
 func TestHostWithoutTrustedTLSIsAnAlert(t *testing.T) {
 	a, d := newTestAlarms(t)
-	refused := &telemetry.Record{Upstream: "crm", Host: "crm.test", Problem: "upstream-tls", Class: policy.ClassFault, TraceID: "0af7", Error: "tls: x509: certificate has expired"}
+	refused := &telemetry.Record{Upstream: "crm", Host: "crm.test", Problem: "upstream-tls", Class: policy.ClassFault, TraceID: "0af7", Error: "tls: x509: certificate has expired",
+		Tries: []telemetry.Try{{Error: "tls"}}}
 	for range 2 {
 		a.ended(refused)
 	}
@@ -106,6 +108,37 @@ func TestHostWithoutTrustedTLSIsAnAlert(t *testing.T) {
 	}
 	a.ended(ended("crm", 404, policy.ClassOK)) // over which it came
 	d.wantNow("certificate-refused: "+told, "certificate-refused is over: "+told)
+}
+
+// A host that is down breaks handshakes off, or lets them wait: its circuit tells of that,
+// and whoever was told to look at its certificate looked in the wrong place.
+func TestHandshakeThatIsBrokenOffSaysNothingOfCertificates(t *testing.T) {
+	a, d := newTestAlarms(t)
+	for _, kind := range []string{"connection_reset", "eof", "timeout"} {
+		for range 3 {
+			a.ended(&telemetry.Record{Upstream: "crm", Host: "crm.test", Problem: "upstream-tls", Class: policy.ClassFault, Tries: []telemetry.Try{{Error: kind}}})
+		}
+	}
+	d.wantNow()
+}
+
+// An alert about a host that nobody calls any more, since its name was wrong, lasted until
+// the next start: only a call could end it.
+func TestHostThatIsNotCalledAnyMoreIsNoAlert(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, d := newTestAlarms(t)
+		for range 3 {
+			a.ended(&telemetry.Record{Upstream: "crm", Host: "crm.test", Problem: "upstream-tls", Class: policy.ClassFault, Tries: []telemetry.Try{{Error: "tls"}}})
+		}
+		look := tlsLook{a.book, &a.tls}
+		time.Sleep(24*time.Hour - 1)
+		look.look(nil, time.Now())
+		told := "No trusted TLS with crm.test"
+		d.want("certificate-refused: " + told)
+		time.Sleep(1)
+		look.look(nil, time.Now())
+		d.want("certificate-refused: "+told, "certificate-refused is over: "+told)
+	})
 }
 
 func TestConfigurationThatIsRefusedIsAnAlert(t *testing.T) {

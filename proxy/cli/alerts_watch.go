@@ -19,7 +19,7 @@ func (s *sidecar) looks() []look {
 	a, set := s.alarms, s.live.Load
 	return []look{
 		&quotaLook{book: a.book}, a.circuits, newCallsLook(a.book, a.calls), newEndLook(a.book, set, s.root),
-		&noticeLook{book: a.book, set: set}, &clockLook{book: a.book, set: set},
+		&noticeLook{book: a.book, set: set}, &clockLook{book: a.book, set: set}, tlsLook{a.book, &a.tls},
 		&quietLook{book: a.book, counts: a.quiet}, &volumeLook{book: a.book, volumes: a.volumes},
 	}
 }

@@ -62,9 +62,19 @@ func (d Dialer) Dial(ctx context.Context, network, addr string) (net.Conn, error
 }
 
 var (
-	errDialTimeout = errors.New("no connection within the dial timeout")
-	errTLSTimeout  = errors.New("no TLS handshake within its timeout")
+	errDialTimeout       = errors.New("no connection within the dial timeout")
+	errTLSTimeout  error = lateError("no TLS handshake within its timeout")
 )
+
+// A lateError is a context.DeadlineExceeded in words of ours: whoever asks what broke a
+// handshake off has to be able to tell a host that is silent from one that is not trusted.
+type lateError string
+
+// Error implements error.
+func (e lateError) Error() string { return string(e) }
+
+// Is makes it a context.DeadlineExceeded for errors.Is.
+func (e lateError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 

@@ -1,6 +1,7 @@
 package egress_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -11,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"outrider/proxy/egress"
 )
@@ -37,6 +40,20 @@ func TestTLSIsAlwaysVerified(t *testing.T) {
 	_, err = newTransport(t, toHere).RoundTrip(newRequest(t, "GET", "https://other.test/", nil))
 	wantError(t, err, egress.TLSFailed, false)
 	get(t, newTransport(t, toHere), "https://api.test/")
+}
+
+// A host that takes connections and says nothing was told from one that is not trusted by
+// nothing, and people were sent to look at its certificate.
+func TestTLSThatIsNotAnsweredIsATimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &pipes{handle: func(p *peer) { io.Copy(io.Discard, p.br) }}
+		tr := newTransport(t, egress.Settings{Dial: n.dial, TLSTimeout: 3 * time.Second})
+		_, err := tr.RoundTrip(newRequest(t, "GET", "https://api.test/", nil))
+		if e := wantError(t, err, egress.TLSFailed, false); !errors.Is(e, context.DeadlineExceeded) || !strings.Contains(e.Error(), "no TLS handshake within its timeout") {
+			t.Errorf("%v", e)
+		}
+		n.wg.Wait()
+	})
 }
 
 func TestTLSBelow12IsRefused(t *testing.T) {
