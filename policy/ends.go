@@ -60,9 +60,7 @@ func (u *Upstream) Ends() []End {
 		name = ConnectionCredential(name)
 		add(lapse(name, source.Status(), loginCommand(u.Config.Name, name, u.Config.Auth)))
 	}
-	u.seen.mu.Lock()
-	defer u.seen.mu.Unlock()
-	for name, at := range u.seen.tokens {
+	for name, at := range u.seen.tokens.first(time.Now()) {
 		add(End{Credential: name, What: "token", At: at, Source: saidByProvider})
 	}
 	return ends

@@ -81,7 +81,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 		plan.quotas = own
 	}
 	if len(c.errs) == 0 {
-		plan.RoundTripper = chain.Wrap(u.seen.wrap(u.transport))
+		plan.RoundTripper = chain.Wrap(u.seen.wrap(u.transport, credential))
 	}
 	return plan
 }

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"context"
-	"crypto/tls"
 	"net/http"
 	"strings"
 	"sync"
@@ -21,18 +20,19 @@ type sightings struct {
 	upstream string
 	observe  func(ctx context.Context, e Event) // as Env.Observe
 
-	glance atomic.Int64 // Unix nanoseconds: before that clock and certificate are not looked at again
+	glance atomic.Int64 // Unix nanoseconds: before that the clock is not looked at again
 
-	mu           sync.Mutex
-	clock        ClockSighting
-	certificates map[string]CertificateSighting // host → that of the latest look
-	tokens       map[string]time.Time           // name of a credential → its end, as the provider says
-	notices      map[noticeKey]*NoticeSighting
+	certificates certificates
+	tokens       tokenEnds
+
+	mu      sync.Mutex
+	clock   ClockSighting
+	notices map[noticeKey]*NoticeSighting
 }
 
 const (
-	// glanceEvery is how often clock and certificate of an upstream are looked at: what
-	// they tell changes slowly, and a call should not cost more for it.
+	// glanceEvery is how often the clock of an upstream, and the certificate of a host, are
+	// looked at: what they tell changes slowly, and a call should not cost more for it.
 	glanceEvery = 10 * time.Second
 	// maxSightings bounds each list: a wildcard upstream has as many hosts, and paths, as
 	// its callers like to name.
@@ -53,12 +53,6 @@ type ClockSighting struct {
 	Wrong int           // looks in a row by which they are a minute or more apart
 }
 
-// A CertificateSighting is a certificate that a host showed.
-type CertificateSighting struct {
-	Host       string
-	Begin, End time.Time
-}
-
 // A NoticeSighting is what answers of an endpoint say about its future.
 type NoticeSighting struct {
 	Endpoint string // "GET api.test/v1/orders/*"
@@ -73,42 +67,37 @@ type noticeKey struct {
 }
 
 func newSightings(upstream string, observe func(ctx context.Context, e Event)) *sightings {
-	return &sightings{
-		upstream: upstream, observe: observe,
-		certificates: make(map[string]CertificateSighting), tokens: make(map[string]time.Time), notices: make(map[noticeKey]*NoticeSighting),
-	}
+	return &sightings{upstream: upstream, observe: observe, notices: make(map[noticeKey]*NoticeSighting)}
 }
 
-// wrap looks at the answers of a transport.
-func (s *sightings) wrap(next http.RoundTripper) http.RoundTripper {
+// wrap looks at the answers of a transport to requests with a credential.
+func (s *sightings) wrap(next http.RoundTripper, credential string) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		resp, err := next.RoundTrip(req)
 		if err == nil {
-			s.see(req, resp, time.Now())
+			s.see(req, resp, credential, time.Now())
 		}
 		return resp, err
 	})
 }
 
-func (s *sightings) see(req *http.Request, resp *http.Response, now time.Time) {
+func (s *sightings) see(req *http.Request, resp *http.Response, credential string, now time.Time) {
 	if next := s.glance.Load(); now.UnixNano() >= next && s.glance.CompareAndSwap(next, now.Add(glanceEvery).UnixNano()) {
-		s.look(req.URL.Host, resp, now)
+		s.compare(resp, now)
 	}
-	if ends := resp.Header[tokenExpiry]; len(ends) > 0 {
-		s.endOfToken(req, ends[0])
+	if resp.TLS != nil {
+		s.certificates.see(req.URL.Host, resp.TLS, now)
 	}
+	s.tokens.see(credential, req, resp.Header, now)
 	if n, ok := notice.Read(resp.Header); ok {
 		s.note(req, n, now)
 	}
 }
 
-// look looks at what changes slowly.
-func (s *sightings) look(host string, resp *http.Response, now time.Time) {
+// compare compares our clock with that of an answer.
+func (s *sightings) compare(resp *http.Response, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if resp.TLS != nil {
-		s.certificate(host, resp.TLS)
-	}
 	at, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil || resp.Header.Get("Age") != "" { // out of a cache, with the date of then
 		return
@@ -118,43 +107,6 @@ func (s *sightings) look(host string, resp *http.Response, now time.Time) {
 		s.clock.Wrong = 0
 	} else {
 		s.clock.Wrong++
-	}
-}
-
-func (s *sightings) certificate(host string, state *tls.ConnectionState) {
-	if len(state.PeerCertificates) == 0 {
-		return
-	}
-	if _, known := s.certificates[host]; !known && len(s.certificates) >= maxSightings {
-		return
-	}
-	leaf := state.PeerCertificates[0]
-	s.certificates[host] = CertificateSighting{Host: host, Begin: leaf.NotBefore, End: leaf.NotAfter}
-}
-
-// tokenExpiry is where GitHub says when a personal access token ends.
-const tokenExpiry = "Github-Authentication-Token-Expiration" //nolint:gosec // G101: the name of a header
-
-func (s *sightings) endOfToken(req *http.Request, text string) {
-	var end time.Time
-	for _, form := range []string{"2006-01-02 15:04:05 MST", "2006-01-02 15:04:05 -0700"} {
-		if at, err := time.Parse(form, text); err == nil {
-			end = at.UTC()
-		}
-	}
-	if end.IsZero() {
-		return
-	}
-	credential := "default"
-	if call := CallFrom(req.Context()); call != nil && call.Connection != "" {
-		credential = ConnectionCredential(call.Connection)
-	} else if call != nil && call.Rule != "" {
-		credential = call.Rule
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, known := s.tokens[credential]; known || len(s.tokens) < maxSightings {
-		s.tokens[credential] = end
 	}
 }
 
@@ -300,17 +252,6 @@ func (u *Upstream) Clock() ClockSighting {
 	u.seen.mu.Lock()
 	defer u.seen.mu.Unlock()
 	return u.seen.clock
-}
-
-// Certificates lists those that hosts of the upstream showed.
-func (u *Upstream) Certificates() []CertificateSighting {
-	u.seen.mu.Lock()
-	defer u.seen.mu.Unlock()
-	list := make([]CertificateSighting, 0, len(u.seen.certificates))
-	for _, c := range u.seen.certificates {
-		list = append(list, c)
-	}
-	return list
 }
 
 // Notices lists what answers of late say about the future of endpoints.

@@ -149,6 +149,112 @@ func TestCertificateOfAHostIsTheLatestThatItShowed(t *testing.T) {
 	})
 }
 
+// visit has a plain call go to an URL.
+func visit(t *testing.T, set *policy.Set, url, authorization string) {
+	t.Helper()
+	u, _ := set.ByName("api")
+	req := policytest.NewRequest(t, "GET", url, "")
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
+	policytest.Do(u.Plan("GET", "/"), req.WithContext(policy.WithCall(req.Context(), &policy.Call{Upstream: "api"})))
+}
+
+// One look in ten seconds was for all hosts of an upstream: that at a host which is called
+// once an hour, beside another that is called without end, nearly never came again. Its
+// certificate was renewed, and people were told that it ends.
+func TestCertificateOfARareHostIsLookedAtToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over := &shows{RoundTripper: policytest.NewUpstream(t, policytest.Step{Times: -1})}
+		set := newRig(t, over).compile("[upstream.api]\nurl = \"https://api.test\"\nhosts = [\"api.test\", \"*.api.test\"]\n", nil)
+		u, _ := set.ByName("api")
+		for range 2 {
+			over.certificate = &x509.Certificate{NotBefore: time.Now(), NotAfter: time.Now().Add(90 * 24 * time.Hour)}
+			visit(t, set, "https://api.test/", "")
+			visit(t, set, "https://rare.api.test/", "")
+			got := u.Certificates()
+			slices.SortFunc(got, func(a, b policy.CertificateSighting) int { return strings.Compare(a.Host, b.Host) })
+			want := []policy.CertificateSighting{{Host: "api.test", Begin: time.Now(), End: over.certificate.NotAfter}, {Host: "rare.api.test", Begin: time.Now(), End: over.certificate.NotAfter}}
+			if !slices.Equal(got, want) {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+			time.Sleep(10 * time.Second)
+		}
+		// A host that nobody calls any more is nobody's trouble when its certificate ends.
+		time.Sleep(24*time.Hour - 10*time.Second - 1)
+		if got := u.Certificates(); len(got) != 2 {
+			t.Errorf("within a day: %+v", got)
+		}
+		visit(t, set, "https://api.test/", "")
+		time.Sleep(1)
+		if got := u.Certificates(); len(got) != 1 || got[0].Host != "api.test" {
+			t.Errorf("after a day: %+v", got)
+		}
+	})
+}
+
+// A token that is replaced by one without an end ended all the same, for good; and one was
+// told of by the name of each rule that its calls matched.
+func TestEndOfATokenIsThatOfTheOneInUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		says := func(end string) policytest.Step {
+			return policytest.Step{Header: http.Header{"Github-Authentication-Token-Expiration": {end}}}
+		}
+		r := newRig(t, policytest.NewUpstream(t, says("2000-01-04 00:00:00 UTC"), says("2000-01-04 00:00:00 UTC"), policytest.Step{}, says("2000-02-01 00:00:00 UTC"), policytest.Step{Times: -1}))
+		secret := "first"
+		r.env.Secret = func(config.Reference) (string, error) { return secret, nil }
+		set := r.compile(plain+`auth = { type = "bearer", token = "env:T" }
+[[upstream.api.rule]]
+match = "GET /users"
+retry.attempts = 1
+`, nil)
+		u, _ := set.ByName("api")
+		want := func(want ...string) {
+			t.Helper()
+			var got []string
+			for _, e := range u.Ends() {
+				got = append(got, e.Credential+" "+e.At.Format(time.DateOnly))
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("ends are %q, want %q", got, want)
+			}
+		}
+		call(t, set, "GET", "/repos", "")
+		call(t, set, "GET", "/users", "")
+		want("default 2000-01-04")
+		call(t, set, "GET", "/repos", "") // of which the provider says nothing
+		want("default 2000-01-04")
+		secret = "second"
+		call(t, set, "GET", "/repos", "")
+		want("default 2000-02-01")
+		secret = "third"
+		call(t, set, "GET", "/repos", "")
+		want()
+	})
+}
+
+// Of two callers each has a token of its own: the one that ends first is told, whoever
+// called last.
+func TestEndOfCallersTokensIsTheFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		long := policytest.Step{Header: http.Header{"Github-Authentication-Token-Expiration": {"2001-01-01 00:00:00 UTC"}}}
+		short := policytest.Step{Header: http.Header{"Github-Authentication-Token-Expiration": {"2000-01-04 00:00:00 UTC"}}}
+		set := newRig(t, policytest.NewUpstream(t, long, short, long)).compile(plain, nil)
+		u, _ := set.ByName("api")
+		for i, token := range []string{"long", "short", "long"} {
+			visit(t, set, "https://api.test/", "Bearer "+token)
+			want := []string{"2001-01-01", "2000-01-04", "2000-01-04"}[i]
+			if ends := u.Ends(); len(ends) != 1 || ends[0].At.Format(time.DateOnly) != want || ends[0].Credential != "passthrough" {
+				t.Errorf("after the call with the %s one: %+v, want %s", token, ends, want)
+			}
+		}
+		time.Sleep(8 * 24 * time.Hour)
+		if ends := u.Ends(); len(ends) > 0 {
+			t.Errorf("after eight days without a call: %+v", ends)
+		}
+	})
+}
+
 func TestEndsOfCredentialsAreKnown(t *testing.T) {
 	// {"exp":1800000000}: the fifteenth of January, 2027
 	const token = "e30.eyJleHAiOjE4MDAwMDAwMDB9.c2ln"

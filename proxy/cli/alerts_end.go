@@ -159,10 +159,14 @@ func readCertificate(path string) *x509.Certificate {
 
 func endTrouble(upstream string, end policy.End, now time.Time) alert.Trouble {
 	action := "Put another one where the configuration reads it, and its end into expires."
-	if end.Login != "" {
+	name, connection := strings.CutPrefix(end.Credential, policy.ConnectionCredential(""))
+	switch {
+	case end.Login != "":
 		action = "Run " + end.Login + " before that."
-	} else if name, connection := strings.CutPrefix(end.Credential, policy.ConnectionCredential("")); connection {
+	case connection:
 		action = "Give the connection " + name + " another one before that."
+	case end.Credential == "passthrough":
+		action = "Give another one to the application that brings it."
 	}
 	return alert.Trouble{
 		Subject: marked(upstream, endMark, cmp.Or(end.What, "credential")+" of "+end.Credential),
