@@ -121,13 +121,13 @@ func (a *alarms) ended(r *telemetry.Record) {
 	a.handshakes(r)
 	a.quietly(r)
 	a.volumes.count(r, time.Now())
-	if met := metBy(r); met != nil {
+	if met := a.metBy(r); met != nil {
 		a.book.Meet(r.TraceID, met)
 	}
 }
 
 // metBy tells the alerts that a call has met; nil: it met none.
-func metBy(r *telemetry.Record) func(alert.Alert) bool {
+func (a *alarms) metBy(r *telemetry.Record) func(alert.Alert) bool {
 	of := func(rules []alert.Rule, subject string) func(alert.Alert) bool {
 		return func(a alert.Alert) bool { return isOneOf(rules, a.Rule) && strings.HasPrefix(a.Subject, subject) }
 	}
@@ -136,7 +136,7 @@ func metBy(r *telemetry.Record) func(alert.Alert) bool {
 		return metCredential(r)
 	case r.Problem == "circuit-open":
 		return of(circuitRules, marked(r.Upstream, circuitMark, ""))
-	case upstreamFailed(r):
+	case a.calls.failed(r):
 		return of([]alert.Rule{errorsHigh}, callsSubject(r.Upstream))
 	case r.Class == policy.ClassExhausted:
 		return of([]alert.Rule{quotaExhausted}, quotaSubject(r.Upstream, ""))
@@ -156,6 +156,7 @@ func (s *sidecar) follow() {
 	before := a.live
 	a.live = set
 	a.mu.Unlock()
+	a.calls.brought.follow(set)
 	a.curfew.Keep(quietHours(file.Alerts)) // each of which tells
 	a.book.Override(overrides(file.Alerts.Rules))
 	a.book.Retain(about(set, before))

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"strconv"
 	"sync"
@@ -14,6 +15,8 @@ import (
 // callCounts count the calls of upstreams, for what can only be seen over many. Nothing of
 // them is shown but what alerts say.
 type callCounts struct {
+	brought brought
+
 	mu     sync.RWMutex
 	byName map[string]*callCount
 }
@@ -59,20 +62,21 @@ type example struct {
 	trace, reason string
 }
 
-// upstreamFailed reports whether a call shows that its upstream does not do what it is there for: it
+// failed reports whether a call shows that its upstream does not do what it is there for: it
 // failed, or refused our credential. What its caller did wrong is no failure of its, and
 // what we refused never came to it.
-func upstreamFailed(r *telemetry.Record) bool {
-	return r.Class == policy.ClassFault || r.Status == http.StatusUnauthorized && r.Class == policy.ClassAuth || r.Stale != ""
+func (c *callCounts) failed(r *telemetry.Record) bool {
+	return r.Class == policy.ClassFault || r.Stale != "" ||
+		r.Status == http.StatusUnauthorized && r.Class == policy.ClassAuth && !c.brought.by(r)
 }
 
 // tallyOf counts one call.
-func tallyOf(r *telemetry.Record) tally {
+func tallyOf(r *telemetry.Record, failed bool) tally {
 	if r.Class == policy.ClassLocal || r.Class == policy.ClassClientGone {
 		return tally{}
 	}
 	t := tally{calls: 1}
-	if upstreamFailed(r) {
+	if failed {
 		t.failed = 1
 	}
 	for i := range r.Tries {
@@ -92,7 +96,7 @@ func tallyOf(r *telemetry.Record) tally {
 
 // count counts a call that ended at now.
 func (c *callCounts) count(r *telemetry.Record, now time.Time) {
-	t := tallyOf(r)
+	t := tallyOf(r, c.failed(r))
 	if t == (tally{}) {
 		return
 	}
@@ -132,6 +136,13 @@ func (c *callCounts) of(upstream string) *callCount {
 		c.byName[upstream] = u
 	}
 	return u
+}
+
+// retain forgets what is counted of upstreams that are not there any more.
+func (c *callCounts) retain(there map[string]bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.byName, func(name string, _ *callCount) bool { return !there[name] })
 }
 
 // turn begins a new minute when it is time: what is older than the latest goes into the day.

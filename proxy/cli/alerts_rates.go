@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"strings"
 	"time"
@@ -61,13 +62,12 @@ func (l *callsLook) look(upstreams []policy.UpstreamStatus, now time.Time) {
 		l.throttling(up.Name, j)
 		l.errors(up.Name, count, j, now)
 	}
+	// Of what is gone the reload has said that it is over.
 	for _, known := range []map[string]bool{l.throttled, l.high} {
-		for name := range known {
-			if !there[name] { // the reload has said that it is over
-				delete(known, name)
-			}
-		}
+		maps.DeleteFunc(known, func(name string, _ bool) bool { return !there[name] })
 	}
+	maps.DeleteFunc(l.rising, func(name string, _ time.Time) bool { return !there[name] })
+	l.counts.retain(there)
 }
 
 // throttling tells of an upstream that goes on asking for patience.

@@ -135,6 +135,47 @@ func TestCredentialThatIsRefusedIsAnAlert(t *testing.T) {
 	})
 }
 
+// What a caller brings is its own: a registry refuses the first request of each pull, to say
+// where there are tokens, and half of its calls ended in a 401. After each start that was an
+// alert, without end.
+func TestCredentialOfACallerThatIsRefusedIsNoAlert(t *testing.T) {
+	t.Setenv("KEY", "a-key-of-ours")
+	synctest.Test(t, func(t *testing.T) {
+		r := newCallsRig(t)
+		r.alarms.calls.brought.follow(compiled(t, "[upstream.crm]\nurl = \"http://127.0.0.1:1\"\n[[upstream.crm.rule]]\nmatch = \"GET /ours\"\nauth = { type = \"bearer\", token = \"env:KEY\" }\n"))
+		refused := func(rule string) func() *telemetry.Record {
+			return func() *telemetry.Record {
+				record := ended("crm", 401, policy.ClassAuth)
+				record.Rule = rule
+				return record
+			}
+		}
+		r.pass(time.Hour, 10, 2, refused(""))
+		r.want()
+		r.pass(5*time.Minute, 10, 2, refused("GET /ours"))
+		if a := r.only(); a.Rule != "errors-high" {
+			t.Errorf("it is %+v", a)
+		}
+	})
+}
+
+// An upstream that a reload took away while its errors were high, and another brought back,
+// had a day that stayed empty: whatever it did was compared with nothing.
+func TestUpstreamThatComesBackHasADayAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newCallsRig(t)
+		r.pass(time.Hour, 10, 0, nil)
+		r.pass(5*time.Minute, 10, 2, faulty)
+		r.only()
+		r.look.look(nil, time.Now()) // it is gone
+		r.book.Retain(func(string) bool { return false })
+		r.pass(time.Hour, 10, 0, nil)
+		if j := r.look.counts.of("crm").now(time.Now()); j.day.calls < 3000 {
+			t.Errorf("its day has %d calls", j.day.calls)
+		}
+	})
+}
+
 // An outage was two alerts: that its circuit is open, and that calls fail. When it was over
 // there was a third, of its failures.
 func TestFailuresOfAnOpenCircuitAreToldOnce(t *testing.T) {
