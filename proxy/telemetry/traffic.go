@@ -67,11 +67,10 @@ func (r *Record) failed() bool {
 }
 
 // The spans that are counted, each in steps: the minute, of which durations are known,
-// too; the ten minutes that people look at; and the day that alerts compare with.
+// too; and the ten minutes that people look at.
 const (
 	minuteStep, minuteSteps = 5 * time.Second, 12
 	courseStep, courseSteps = 10 * time.Second, 60
-	dayStep, daySteps       = 5 * time.Minute, 288
 )
 
 // traffic counts the calls of each upstream.
@@ -86,7 +85,6 @@ type stream struct {
 	first  time.Time // when the first of them ended; steps count from there
 	minute steps[timed]
 	course steps[Tally]
-	day    steps[Tally]
 }
 
 // timed is a Tally, with the durations of its calls.
@@ -109,7 +107,6 @@ func (t *traffic) count(r *Record, now time.Time) {
 	cell.add(tally)
 	cell.durations[durationBucket(r.DurationMS)]++
 	s.course.at(age).add(tally)
-	s.day.at(age).add(tally)
 }
 
 func (t *traffic) stream(upstream string) *stream {
@@ -128,7 +125,6 @@ func (t *traffic) stream(upstream string) *stream {
 		s = &stream{
 			minute: steps[timed]{width: minuteStep, cells: make([]timed, minuteSteps)},
 			course: steps[Tally]{width: courseStep, cells: make([]Tally, courseSteps)},
-			day:    steps[Tally]{width: dayStep, cells: make([]Tally, daySteps)},
 		}
 		t.streams[upstream] = s
 	}
@@ -167,28 +163,6 @@ func (t *Telemetry) Traffic(upstream string) (traffic Traffic, ok bool) {
 		c.Calls, c.Failed, c.Throttled = append(c.Calls, cell.Calls), append(c.Failed, cell.Failed), append(c.Throttled, cell.Throttled)
 	}
 	return traffic, true
-}
-
-// Tallies counts the calls of an upstream: those of the latest span, which is up to five
-// minutes longer than asked for, and those of the day until then.
-func (t *Telemetry) Tallies(upstream string, span time.Duration) (latest, before Tally) {
-	s := t.traffic.known(upstream)
-	if s == nil {
-		return Tally{}, Tally{}
-	}
-	now := time.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	cells := s.day.list(now.Sub(s.first))
-	cut := len(cells) - min(int((span+dayStep-1)/dayStep)+1, len(cells)) // the newest has only begun
-	for i, cell := range cells {
-		if i < cut {
-			before.add(cell)
-		} else {
-			latest.add(cell)
-		}
-	}
-	return latest, before
 }
 
 // steps are the latest spans of time, each as long as the others, and what is known of each.

@@ -69,31 +69,6 @@ func TestRateIsSteadyWhenCallsAre(t *testing.T) {
 	})
 }
 
-// The day is what the latest span is compared with, and does not hold it.
-func TestTalliesOfTheDayEndWhereTheLatestBegin(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, telemetry.Settings{})
-		for hour := range 30 {
-			served(r, 0, telemetry.Outcome{Status: 200 + hour/29*300}) // the last fails
-			time.Sleep(time.Hour)
-		}
-		for _, want := range []struct {
-			span                   time.Duration
-			latest, failed, before int
-		}{
-			{5 * time.Minute, 0, 0, 23},  // calls of the hours 7 to 29
-			{58 * time.Minute, 1, 1, 22}, // the last ended an hour ago
-			{2 * time.Hour, 2, 1, 21},
-			{48 * time.Hour, 23, 1, 0},
-		} {
-			latest, before := r.Tallies("crm", want.span)
-			if latest.Calls != want.latest || latest.Failed != want.failed || before.Calls != want.before || before.Failed != 1-want.failed {
-				t.Errorf("of %v: latest %+v, before %+v", want.span, latest, before)
-			}
-		}
-	})
-}
-
 func TestFollowerSeesWhatItsFilterTakes(t *testing.T) {
 	r := newRig(t, telemetry.Settings{})
 	filter, err := telemetry.ParseFilter("crm -2xx")
