@@ -164,11 +164,12 @@ func TestCredentialOfACallerThatIsRefusedIsNoAlert(t *testing.T) {
 func TestUpstreamThatComesBackHasADayAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newCallsRig(t)
-		r.pass(time.Hour, 10, 0, nil)
+		r.pass(10*time.Minute, 10, 0, nil)
 		r.pass(5*time.Minute, 10, 2, faulty)
 		r.only()
 		r.look.look(nil, time.Now()) // it is gone
 		r.book.Retain(func(string) bool { return false })
+		time.Sleep(10 * time.Minute)
 		r.pass(time.Hour, 10, 0, nil)
 		if j := r.look.counts.of("crm").now(time.Now()); j.day.calls < 3000 {
 			t.Errorf("its day has %d calls", j.day.calls)
