@@ -39,10 +39,14 @@ type alarms struct {
 	set      config.Alerts
 	egress   config.Egress
 	notifier *alert.Notifier // nil: nobody is notified
+	former   sync.WaitGroup  // of notifiers that send what they have, and are no more
+	ctx      context.Context // governs those: ends when close waits no longer
+	cancel   context.CancelFunc
 }
 
 func newAlarms(log *slog.Logger, secrets *secrets) *alarms {
 	a := &alarms{log: log, secrets: secrets, calls: newCallCounts(), quiet: newQuietCounts(), volumes: newVolumes()}
+	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.curfew = alert.NewCurfew(a.notify)
 	a.book = alert.NewBook(a.tell)
 	a.circuits = newCircuitAlerts(a.book)
@@ -167,10 +171,8 @@ func (s *sidecar) follow() {
 	if same {
 		return
 	}
-	if before := a.notifier; before != nil {
-		go before.Close(context.Background()) // by itself: every message has its end
-	}
-	a.set, a.egress, a.notifier = file.Alerts, file.Egress, nil
+	a.retire()
+	a.set, a.egress = file.Alerts, file.Egress
 	if len(file.Alerts.Notify) == 0 {
 		return
 	}
@@ -187,6 +189,16 @@ func (s *sidecar) follow() {
 		urls = append(urls, func() (string, error) { return s.secrets.get(ref) })
 	}
 	a.notifier = alert.NewNotifier(settings, urls)
+}
+
+// retire has the notifier send what it has, and be no more. The lock is held.
+func (a *alarms) retire() {
+	before := a.notifier
+	if before == nil {
+		return
+	}
+	a.notifier = nil
+	a.former.Go(func() { before.Close(a.ctx) }) // every message has its end
 }
 
 // alertSettings are the ways to those who are notified.
@@ -232,12 +244,11 @@ func (a *alarms) close(ctx context.Context) {
 	a.book.Close()
 	a.curfew.Close()
 	a.mu.Lock()
-	notifier := a.notifier
-	a.notifier = nil
+	a.retire()
 	a.mu.Unlock()
-	if notifier != nil {
-		notifier.Close(ctx)
-	}
+	defer context.AfterFunc(ctx, a.cancel)()
+	a.former.Wait()
+	a.cancel()
 }
 
 // checkAlerts finds out whether the notification URLs can be used, and whether there are

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,9 +11,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"outrider/policy"
+	"outrider/policy/policytest"
 	"outrider/proxy/alert"
 	"outrider/proxy/telemetry"
 )
@@ -135,6 +138,33 @@ func TestReloadSaysWhoIsNotified(t *testing.T) {
 	r.halt()
 	if got := <-told; got != "/second" || len(told) > 0 {
 		t.Errorf("told %s and %d more, want /second alone", got, len(told))
+	}
+}
+
+// A process that ended soon after a reload took with it what the notifier of the
+// configuration before was about to send.
+func TestStopWaitsForTheNotifierOfTheConfigurationBefore(t *testing.T) {
+	for name, test := range map[string]struct{ patience, want time.Duration }{
+		"it is sent":        {time.Minute, 5 * time.Second},
+		"as long as it may": {2 * time.Second, 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a, _ := newTestAlarms(t)
+				a.notifier = alert.NewNotifier(alert.Settings{
+					Transport: policytest.NewUpstream(t, policytest.Step{Delay: 5 * time.Second}), Failed: func(error) {},
+				}, []func() (string, error){func() (string, error) { return "https://ops.test/hook", nil }})
+				a.notify(alert.Alert{Rule: "circuit-open", Subject: "crm"})
+				a.retire()
+				ctx, cancel := context.WithTimeout(t.Context(), test.patience)
+				defer cancel()
+				begun := time.Now()
+				a.close(ctx)
+				if took := time.Since(begun); took != test.want {
+					t.Errorf("it took %v, want %v", took, test.want)
+				}
+			})
+		})
 	}
 }
 
