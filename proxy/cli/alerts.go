@@ -139,7 +139,7 @@ func (a *alarms) metBy(r *telemetry.Record) func(alert.Alert) bool {
 	case r.Problem == "credential-unavailable":
 		return metCredential(r)
 	case r.Problem == "circuit-open":
-		return of(circuitRules, marked(r.Upstream, circuitMark, ""))
+		return metCircuit(r)
 	case a.calls.failed(r):
 		return of([]alert.Rule{errorsHigh}, callsSubject(r.Upstream))
 	case r.Class == policy.ClassExhausted:

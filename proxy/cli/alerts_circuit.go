@@ -2,11 +2,13 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"outrider/policy"
 	"outrider/proxy/alert"
+	"outrider/proxy/telemetry"
 )
 
 // The rules of alerts about circuits. One that opens again soon was not over: after a probe
@@ -101,6 +103,19 @@ func (c *circuitAlerts) raise(upstream string, circuit policy.CircuitStatus, tra
 	}
 	trouble.Title = "Circuit of " + upstream + " open"
 	c.book.Raise(circuitOpen, trouble)
+}
+
+// metCircuit tells the alerts that a call met which an open circuit refused: that of its host
+// and connection, or of its host and whatever else it carried.
+func metCircuit(r *telemetry.Record) func(alert.Alert) bool {
+	subject := marked(r.Upstream, circuitMark, r.Host)
+	if r.Connection != "" {
+		subject += " " + r.Connection
+	}
+	return func(met alert.Alert) bool {
+		return isOneOf(circuitRules, met.Rule) &&
+			(met.Subject == subject || r.Connection == "" && strings.HasPrefix(met.Subject, subject+" "))
+	}
 }
 
 // recentTimes are those within flapSpan.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,9 +67,9 @@ func TestOpenCircuitIsAnAlertUntilAllCallsPass(t *testing.T) {
 			t.Errorf("it is %+v", a)
 		}
 		for range 3 {
-			r.alarms.ended(&telemetry.Record{Upstream: "crm", Problem: "circuit-open", TraceID: "1b2c"})
+			r.alarms.ended(&telemetry.Record{Upstream: "crm", Host: "api.test", Problem: "circuit-open", TraceID: "1b2c"})
 		}
-		r.alarms.ended(&telemetry.Record{Upstream: "erp", Problem: "circuit-open", TraceID: "1b2c"})
+		r.alarms.ended(&telemetry.Record{Upstream: "erp", Host: "api.test", Problem: "circuit-open", TraceID: "1b2c"})
 		since := time.Now().Local().Format(time.RFC3339)
 		opened := time.Now()
 		r.become(policy.CircuitStatus{State: "half-open", Cause: "probe", Since: &opened, Refused: 7})
@@ -86,6 +87,29 @@ func TestOpenCircuitIsAnAlertUntilAllCallsPass(t *testing.T) {
 		time.Sleep(1)
 		r.want(openTold, openOver)
 	})
+}
+
+// Of a customer's circuit each call was counted that another customer's, or another host's,
+// had refused.
+func TestCallCountsForTheCircuitThatRefusedIt(t *testing.T) {
+	a, d := newTestAlarms(t)
+	keys := []string{"one.test", "one.test acme", "one.test other", "two.test", "one.test.com"}
+	for _, key := range keys {
+		a.observe("", policy.Event{Kind: policy.EventCircuit, Upstream: "crm", Key: key, From: "closed", To: "open", Reason: "run"})
+	}
+	for _, connection := range []string{"acme", "acme", "other"} {
+		a.ended(&telemetry.Record{Upstream: "crm", Host: "one.test", Connection: connection, Problem: "circuit-open"})
+	}
+	a.ended(&telemetry.Record{Upstream: "crm", Host: "two.test", Problem: "circuit-open"})
+	got := make(map[string]int)
+	for _, active := range d.book.Active() {
+		got[strings.TrimPrefix(active.Subject, "crm/circuit:")] = active.Calls
+	}
+	for i, want := range []int{0, 2, 1, 1, 0} {
+		if got[keys[i]] != want {
+			t.Errorf("%s has %d calls, want %d", keys[i], got[keys[i]], want)
+		}
+	}
 }
 
 // Six times were six alerts, and six that it was over.
