@@ -34,7 +34,8 @@ func (n *Notifier) mail(ctx context.Context, t target, id string, letter []byte)
 	return false, nil
 }
 
-// A mailError is why a letter is not handed to a server as it is.
+// A mailError is why a letter is not handed to a server, or not for everybody, and another
+// try cannot do better.
 type mailError string
 
 // Error implements error.
@@ -69,10 +70,9 @@ func (n *Notifier) converse(conn net.Conn, t target, letter []byte) error {
 	if err := client.Mail(t.from); err != nil {
 		return err
 	}
-	for _, to := range t.to {
-		if err := client.Rcpt(to); err != nil {
-			return err
-		}
+	refused, err := receive(client, t.to)
+	if err != nil {
+		return err
 	}
 	w, err := client.Data()
 	if err != nil {
@@ -85,7 +85,28 @@ func (n *Notifier) converse(conn net.Conn, t target, letter []byte) error {
 		return err
 	}
 	_ = client.Quit()
+	if refused > 0 {
+		return mailError(fmt.Sprintf("it took the mail, but not for %d of %d recipients", refused, len(t.to)))
+	}
 	return nil
+}
+
+// receive names the recipients, and counts those that the server refuses. If that is all of
+// them, or it ends otherwise, there is an error.
+func receive(client *smtp.Client, to []string) (refused int, err error) {
+	for _, address := range to {
+		err = client.Rcpt(address)
+		if _, answered := errors.AsType[*textproto.Error](err); err != nil && !answered {
+			return refused, err
+		}
+		if err != nil {
+			refused++
+		}
+	}
+	if refused < len(to) {
+		return refused, nil
+	}
+	return refused, err
 }
 
 // startTLS goes on in TLS (RFC 3207). On this machine it may be without.

@@ -33,8 +33,9 @@ type postOffice struct {
 	host     string
 	ways     string // what it offers after AUTH; "": no login
 	startTLS bool
-	inTLS    bool // from the first byte on
-	trusted  bool // its certificate can be
+	inTLS    bool   // from the first byte on
+	trusted  bool   // its certificate can be
+	refuses  string // the recipients that have it; "": none
 	answers  []string
 
 	mu      sync.Mutex
@@ -149,6 +150,10 @@ func (p *postOffice) serve(conn net.Conn, certificate tls.Certificate) {
 			envelope += fmt.Sprintf("%s %q\n", way, who)
 			say("%s", p.answer("235 welcome"))
 		case "MAIL", "RCPT":
+			if p.refuses != "" && strings.Contains(line, p.refuses) {
+				say("550 nobody of that name: " + canary)
+				continue
+			}
 			envelope += line + "\n"
 			say("250 fine")
 		case "DATA":
@@ -279,6 +284,61 @@ func TestMailIsNotSentInTheClear(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Somebody left, and with the address that was no more nobody got any mail.
+func TestMailGoesToThoseWhoAreThere(t *testing.T) {
+	for refuses, want := range map[string]struct {
+		letters int
+		failed  string
+	}{
+		"b@ops.test": {2, "telling localhost:587: it took the mail, but not for 1 of 3 recipients"},
+		"@ops.test":  {0, "telling localhost:587: it answered 550"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			office := &postOffice{host: "localhost", refuses: refuses}
+			s := office.open(t, "smtp://localhost/?to=a@ops.test,b@ops.test,c@ops.test&from=me@ops.test")
+			s.Notify(dead)
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if got := strings.Join(s.failed, "; "); got != want.failed || len(office.letters) != want.letters {
+				t.Errorf("failed %q, want %q; handed over %q", got, want.failed, office.letters)
+			}
+			if want.letters > 0 && office.letters[0] != "MAIL FROM:<me@ops.test> BODY=8BITMIME\nRCPT TO:<a@ops.test>\nRCPT TO:<c@ops.test>\n" {
+				t.Errorf("the envelope is\n%s", office.letters[0])
+			}
+		})
+	}
+}
+
+// A line of a mail has 998 bytes at most (RFC 5322 section 2.1.1), and servers refuse others.
+func TestMailToManyHasNoLongLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var to []string
+		for i := range 60 {
+			to = append(to, fmt.Sprintf("somebody-on-call-%d@ops.test", i))
+		}
+		office := &postOffice{host: "localhost"}
+		s := office.open(t, "smtp://localhost/?from=me@ops.test&to="+strings.Join(to, ","))
+		s.Notify(dead)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(office.letters) != 2 {
+			t.Fatalf("handed over %q", office.letters)
+		}
+		for line := range strings.SplitSeq(office.letters[1], "\r\n") {
+			if len(line) > 998 {
+				t.Errorf("a line of %d bytes: %s", len(line), line[:60])
+			}
+		}
+		message, err := mail.ReadMessage(strings.NewReader(office.letters[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list, err := message.Header.AddressList("To"); err != nil || len(list) != len(to) {
+			t.Errorf("it is to %v: %v", list, err)
+		}
+	})
 }
 
 func TestMailServerThatIsBusyIsAskedAgain(t *testing.T) {

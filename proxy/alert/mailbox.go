@@ -111,6 +111,6 @@ const maxSubject = 150
 func (m *mailbox) addressed(id string, letter []byte, now time.Time) []byte {
 	_, domain, _ := strings.Cut(m.from, "@")
 	head := fmt.Sprintf("From: Outrider <%s>\r\nTo: <%s>\r\nDate: %s\r\nMessage-ID: <%s@%s>\r\n",
-		m.from, strings.Join(m.to, ">, <"), now.Format(time.RFC1123Z), id, domain)
+		m.from, strings.Join(m.to, ">,\r\n <"), now.Format(time.RFC1123Z), id, domain)
 	return append([]byte(head), letter...)
 }

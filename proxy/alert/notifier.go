@@ -127,12 +127,12 @@ func (n *Notifier) deliver(q *queue) {
 		return
 	}
 	left := q.allowance.left(time.Now())
-	if left <= 0 && !q.ending() {
+	if left <= 0 && (target.kind == pagerDuty || !q.ending()) {
 		return
 	}
 	most := maxWaiting
 	if target.kind == pagerDuty {
-		most = max(left, 1)
+		most = left
 	}
 	alerts, untold := q.take(most)
 	n.update(alerts)
