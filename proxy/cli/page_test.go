@@ -154,22 +154,29 @@ func TestPageFiltersAndPauses(t *testing.T) {
 	get(t, http.DefaultClient, r.url("/api/two"))
 	get(t, http.DefaultClient, r.url("/nobody/y"))
 	b.until(rows + " === 2")
+	get(t, http.DefaultClient, r.url("/api/last"))
+	b.value(`document.querySelector("#filter").value = ""`)
+	b.keys("/x") // newer calls than the one that it takes are there, and were shown
+	b.until(rows + ` === 1 && document.querySelector("#list .c-call").textContent.includes("/x")`)
+	b.value(`document.querySelector("#filter").value = ""`)
+	b.keys("4xx")
+	b.until(rows + " === 2")
 	b.keys(" >5")
 	b.until(`document.querySelector("#refused").textContent.includes("must be > and a duration")`)
 	if n := b.value(rows); n != 2.0 {
 		t.Errorf("a filter that is none leaves %v calls", n)
 	}
 	b.keys(kb.Escape)
-	b.until(rows + " === 4")
+	b.until(rows + " === 5")
 
 	b.keys("p")
 	get(t, http.DefaultClient, r.url("/api/three"))
 	b.until(`document.querySelector(".upstream .traffic").title !== null && document.querySelector("#pause").textContent === "paused"`)
-	if n := b.value(rows); n != 4.0 {
+	if n := b.value(rows); n != 5.0 {
 		t.Errorf("paused, and %v calls are listed", n)
 	}
 	b.keys("p")
-	b.until(rows + " === 5")
+	b.until(rows + " === 6")
 }
 
 // What concerns every caller is done by a second click only.

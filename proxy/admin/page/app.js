@@ -20,9 +20,10 @@ let due = 0;
 
 const setFilter = follow({
   status: showState,
-  latest(found, ahead) {
+  latest(found, ahead, more) {
     skew = ahead;
-    calls = merge(found, calls.filter((call) => found.length && call.number > found[0].number && call.time > found[0].time));
+    const newer = (call) => found.length && call.number > found[0].number && call.time > found[0].time;
+    calls = merge(found, more ? calls.filter(newer) : []);
     lost = 0;
     render();
   },

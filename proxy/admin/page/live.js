@@ -3,10 +3,12 @@
 const again = 3000; // ms until a stream that was refused is asked for again
 
 // follow starts with all calls. What comes is handed to on: status(state),
-// latest(calls), calls(calls, lost), link(state) and refused(why, filter).
+// latest(calls, skew, more), calls(calls, lost), link(state) and refused(why). more says
+// that calls which were handed on before, and are newer, belong to them.
 export function follow(on) {
   let filter = ""; // that is wanted
   let taken = ""; // that Outrider has taken last
+  let shown = ""; // that of the calls that were handed on
   let source = null;
   let timer = 0;
   let asked = 0; // only the answer to the latest question counts
@@ -24,7 +26,8 @@ export function follow(on) {
     if (!response.ok) throw new Error(body.detail);
     // Date has whole seconds: less than two of difference mean nothing.
     const ahead = Date.parse(response.headers.get("Date")) - Date.now();
-    on.latest(body, Math.abs(ahead) > 2000 ? ahead : 0);
+    on.latest(body, Math.abs(ahead) > 2000 ? ahead : 0, filter === shown);
+    shown = filter;
     return true;
   }
 
