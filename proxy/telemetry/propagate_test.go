@@ -131,15 +131,23 @@ var traceparent = regexp.MustCompile(`^00-[0-9a-f]{32}-[0-9a-f]{16}-0[0-3]$`)
 func FuzzTraceContext(f *testing.F) {
 	f.Add("00-"+callerTrace+"-"+callerSpan+"-01", "vendor=1,other=2")
 	f.Add("01-"+callerTrace+"-"+callerSpan+"-ff-more", "a=b,,c=d")
+	f.Add("01-"+callerTrace+"-"+callerSpan+"-f6", "a=b,,Y=d")
 	f.Add("", "=,=")
 	r := newRig(f, telemetry.Settings{Sample: 1})
 	f.Fuzz(func(t *testing.T, parent, state string) {
 		r.spans.Reset()
 		sent := r.exchange(t, http.Header{"Traceparent": {parent}, "Tracestate": {state}}, true, 200)[0]
-		server := r.kind(trace.SpanKindServer)[0]
 		got := sent.Get("Traceparent")
-		if !traceparent.MatchString(got) || got[3:35] != server.SpanContext.TraceID().String() {
-			t.Errorf("%q went out for the trace %s", got, server.SpanContext.TraceID())
+		servers := r.kind(trace.SpanKindServer)
+		switch {
+		case !traceparent.MatchString(got):
+			t.Errorf("%q went out", got)
+		case len(servers) == 0: // the caller has said that it records nothing
+			if sampled := !strings.ContainsRune("02468ace", rune(got[len(got)-1])); sampled || got[3:35] != parent[3:35] {
+				t.Errorf("%q went out after %q, of which nothing is recorded", got, parent)
+			}
+		case got[3:35] != servers[0].SpanContext.TraceID().String():
+			t.Errorf("%q went out for the trace %s", got, servers[0].SpanContext.TraceID())
 		}
 		if _, err := trace.ParseTraceState(sent.Get("Tracestate")); err != nil {
 			t.Errorf("tracestate %q went out: %v", sent.Get("Tracestate"), err)
