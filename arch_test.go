@@ -61,6 +61,7 @@ var house = map[string]houseRule{
 	"policy/policytest": {may: []string{osys}, why: "the harness must not know what it tests"},
 	"proxy":             {may: []string{"policy", "policy/config", "proxy/egress", "proxy/framing", "proxy/telemetry", slog, osys}, why: "the way of a call uses policies as a Set, never leaf by leaf"},
 	"proxy/admin":       {may: []string{osys}, why: "the page shows views that it is handed"},
+	"proxy/alarm":       {may: []string{"policy", "policy/config", "proxy/alert", "proxy/telemetry", slog, osys}, why: "what is wrong is told by events, ended calls and states, and not by the wiring; slog, for alerts are told in the log, too"},
 	"proxy/alert":       {why: "who is told, and how, is known apart from what is wrong"},
 	"proxy/clients":     {may: []string{osys}, why: "what clients read is known apart from who tells them"},
 	"proxy/egress":      {may: []string{osys}, why: "the network side knows nothing of policies"},
@@ -72,7 +73,7 @@ var house = map[string]houseRule{
 	"proxy/statefile":   {may: []string{osys}, why: "a file is private or not, whatever it holds"},
 	"proxy/store":       {may: []string{"proxy/statefile", dsql, lite, pgsq, osys}, why: "the store keeps bytes, and does not know whose"},
 	"proxy/telemetry":   {may: []string{"policy", otel, slog, osys}, why: "the only importer of OpenTelemetry sees calls and events, not leaves"},
-	"proxy/cli": {may: []string{"policy", "policy/config", "policy/preset", "proxy", "proxy/admin", "proxy/alert", "proxy/clients", "proxy/egress", "proxy/handover", "proxy/intercept", "proxy/login", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys, ring},
+	"proxy/cli": {may: []string{"policy", "policy/config", "policy/preset", "proxy", "proxy/admin", "proxy/alarm", "proxy/alert", "proxy/clients", "proxy/egress", "proxy/handover", "proxy/intercept", "proxy/login", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys, ring},
 		why: "the wiring sees the parts, not the leaves"},
 	"proxy/store/postgrestest": {may: []string{osys}, why: "a server for tests must not know what they test"},
 }

@@ -1,5 +1,5 @@
 // Package alert tells people what they have to do something about, once when it
-// begins and once when it is over.
+// begins and once when it is over. Package alarm finds out what that is.
 //
 //	Raise, Meet, Resolve → Book ─ changed ─→ the log
 //	                                   └───→ Curfew → Notifier ─ a queue for each target ─→ POST, mail

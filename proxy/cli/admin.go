@@ -63,7 +63,7 @@ func (s *sidecar) serveAdmin(listener net.Listener) {
 		Circuit: func(ctx context.Context, o admin.CircuitOrder) (any, error) {
 			return s.live.Load().OrderCircuits(ctx, policy.CircuitOrder(o))
 		},
-		TestAlerts: s.alarms.test,
+		TestAlerts: func(ctx context.Context) (any, error) { return s.alarms.Test(ctx) },
 		Reload:     s.reloader.Reload,
 		Ready: func() error {
 			if s.draining.Load() {
@@ -139,8 +139,8 @@ func (s *sidecar) status() statusView {
 		Upstreams: upstreams, Traffic: s.traffic(upstreams), Reload: s.reloader.Status(), Config: s.reloader.Path,
 		Capture: s.server.Capture(), Authority: s.authority(), Store: s.storage.text(), Warnings: s.storage.warnings(), StateDir: s.stateDir(),
 		Started: s.started, TraceURL: s.live.Load().File.Telemetry.TraceURL,
-		ForCommand: s.forCommand.Load(), Alerts: s.alarms.book.Active(),
-		Notified: s.alarms.targets(), HeldBack: s.alarms.curfew.Held(), Lost: s.telemetry.Losses(),
+		ForCommand: s.forCommand.Load(), Alerts: s.alarms.Active(),
+		Notified: s.alarms.Targets(), HeldBack: s.alarms.Held(), Lost: s.telemetry.Losses(),
 	}
 }
 

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,13 +10,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"outrider/policy"
-	"outrider/policy/policytest"
 	"outrider/proxy/alert"
-	"outrider/proxy/telemetry"
 )
 
 // A dead grant is told wherever somebody may look, once, and to whom it is to be told.
@@ -61,7 +57,7 @@ func TestDeadGrantIsAnAlert(t *testing.T) {
 // subjectsOf are those of the alerts that last.
 func (r *running) subjectsOf() string {
 	var subjects []string
-	for _, a := range r.alarms.book.Active() {
+	for _, a := range r.alarms.Active() {
 		subjects = append(subjects, a.Subject)
 	}
 	slices.Sort(subjects)
@@ -108,7 +104,7 @@ func TestReloadForgetsAlertsOfWhatIsGone(t *testing.T) {
 	defer r.halt()
 	for _, subject := range []string{"default", "connection acme", "connection of-the-store"} {
 		for _, upstream := range []string{"crm", "gone"} {
-			r.alarms.observe("", policy.Event{Kind: policy.EventRefresh, Upstream: upstream, Key: subject, Reason: "dead"})
+			r.alarms.Observe("", policy.Event{Kind: policy.EventRefresh, Upstream: upstream, Key: subject, Reason: "dead"})
 		}
 	}
 	writeFile(t, path, head+rotating(base, ""))
@@ -134,37 +130,10 @@ func TestReloadSaysWhoIsNotified(t *testing.T) {
 	if status, body := r.ask("POST", "/reload"); status != http.StatusOK {
 		t.Fatalf("reload: %d %s", status, body)
 	}
-	r.alarms.observe("", policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: "acme", Reason: "dead"})
+	r.alarms.Observe("", policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: "acme", Reason: "dead"})
 	r.halt()
 	if got := <-told; got != "/second" || len(told) > 0 {
 		t.Errorf("told %s and %d more, want /second alone", got, len(told))
-	}
-}
-
-// A process that ended soon after a reload took with it what the notifier of the
-// configuration before was about to send.
-func TestStopWaitsForTheNotifierOfTheConfigurationBefore(t *testing.T) {
-	for name, test := range map[string]struct{ patience, want time.Duration }{
-		"it is sent":        {time.Minute, 5 * time.Second},
-		"as long as it may": {2 * time.Second, 2 * time.Second},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				a, _ := newTestAlarms(t)
-				a.notifier = alert.NewNotifier(alert.Settings{
-					Transport: policytest.NewUpstream(t, policytest.Step{Delay: 5 * time.Second}), Failed: func(error) {},
-				}, []func() (string, error){func() (string, error) { return "https://ops.test/hook", nil }})
-				a.notify(alert.Alert{Rule: "circuit-open", Subject: "crm"})
-				a.retire()
-				ctx, cancel := context.WithTimeout(t.Context(), test.patience)
-				defer cancel()
-				begun := time.Now()
-				a.close(ctx)
-				if took := time.Since(begun); took != test.want {
-					t.Errorf("it took %v, want %v", took, test.want)
-				}
-			})
-		})
 	}
 }
 
@@ -177,16 +146,16 @@ func TestAlertEndsWithItsUpstream(t *testing.T) {
 	customersEnvironment(t)
 	r := launchUnstopped(t, layFile(t, path, document+customers("http://127.0.0.1:1")), document)
 	for _, key := range []string{"connection listed", "connection acme", "connection gone"} {
-		r.alarms.observe("", policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: key, Reason: "dead"})
+		r.alarms.Observe("", policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: key, Reason: "dead"})
 	}
-	r.alarms.observe("", policy.Event{Kind: policy.EventRefresh, Upstream: "other", Key: "default", Reason: "dead"})
+	r.alarms.Observe("", policy.Event{Kind: policy.EventRefresh, Upstream: "other", Key: "default", Reason: "dead"})
 	reload := func(document string, want int) {
 		t.Helper()
 		writeFile(t, path, document)
 		if status, body := r.ask("POST", "/reload"); status != http.StatusOK {
 			t.Fatalf("reload: %d %s", status, body)
 		}
-		if active := r.alarms.book.Active(); len(active) != want {
+		if active := r.alarms.Active(); len(active) != want {
 			t.Errorf("%d alerts last: %+v, want %d", len(active), active, want)
 		}
 	}
@@ -212,40 +181,6 @@ func TestNotificationURLsAreChecked(t *testing.T) {
 	}
 }
 
-// How refreshes end, and what is wrong after each.
-func TestAlertsFollowRefreshes(t *testing.T) {
-	quiet, err := telemetry.New(t.Context(), telemetry.Settings{LogOutput: io.Discard})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := newAlarms(quiet.Logger(), newSecrets())
-	defer a.close(t.Context())
-	for _, step := range []struct{ from, result, want string }{
-		{"first", "ok", ""},
-		{"ahead", "failed", ""}, // for less than its patience
-		{"ahead", "refused", "credential-refused"},
-		{"ahead", "dead", "credential-dead"},
-		{"first", "not-kept", "credential-not-kept"},
-		{"ahead", "failed", "credential-not-kept"},
-		{"save", "not-kept", "credential-not-kept"},
-		{"save", "ok", ""},
-		{"ahead", "dead", "credential-dead"},
-		{"save", "ok", "credential-dead"}, // nothing was asked for
-		{"expired", "ok", ""},
-		{"ahead", "dead", "credential-dead"},
-		{"expired", "removed", ""}, // on purpose: there is nothing to reconnect
-	} {
-		a.observe("", policy.Event{Kind: policy.EventRefresh, Upstream: "crm", Key: "default", From: step.from, Reason: step.result})
-		var active []string
-		for _, alert := range a.book.Active() {
-			active = append(active, alert.Rule)
-		}
-		if got := strings.Join(active, " "); got != step.want {
-			t.Errorf("after %s %s: %q, want %q", step.from, step.result, got, step.want)
-		}
-	}
-}
-
 func TestStatusShowsTheNewestAlerts(t *testing.T) {
 	var out bytes.Buffer
 	printAlerts(&out, make([]alert.Alert, 12))
@@ -256,5 +191,13 @@ func TestStatusShowsTheNewestAlerts(t *testing.T) {
 	printAlerts(&out, []alert.Alert{{Title: "Reconnect crm", Detail: "invalid_grant", Since: time.Now().Add(-time.Minute)}})
 	if !strings.HasPrefix(out.String(), "ALERT for 1m") || !strings.HasSuffix(out.String(), "s: Reconnect crm: invalid_grant\n") {
 		t.Errorf("it shows\n%s", out.String())
+	}
+}
+
+func TestCheckSaysWhenACredentialEnds(t *testing.T) {
+	t.Setenv("KEY", "a-key-that-ends")
+	path := layFile(t, filepath.Join(t.TempDir(), "config.toml"), "[upstream.crm]\nurl = \"https://crm.test\"\nauth = { type = \"bearer\", token = \"env:KEY\", expires = \"2027-01-31\" }\n")
+	if code, said, errs := commandLine("", "check", "--config", path); code != 0 || !strings.Contains(said, "bearer, from env:KEY, until 2027-01-31 00:00 UTC\n") {
+		t.Errorf("check ends with %d: %s%s", code, said, errs)
 	}
 }

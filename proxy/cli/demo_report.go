@@ -51,7 +51,7 @@ type demoRow struct {
 }
 
 func newDemoReport(stage *demoStage, results []demoResult) demoReport {
-	report := demoReport{Held: true, Alerts: stage.sidecar.alarms.book.Active(), Page: "http://" + stage.sidecar.adminAt + "/"}
+	report := demoReport{Held: true, Alerts: stage.sidecar.alarms.Active(), Page: "http://" + stage.sidecar.adminAt + "/"}
 	slices.Reverse(report.Alerts) // in the order in which they were told
 	for _, r := range results {
 		scene := demoSceneReport{Name: r.scene.name, About: r.scene.about, Note: r.scene.note}

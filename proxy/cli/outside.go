@@ -14,6 +14,7 @@ import (
 	"outrider/policy"
 	"outrider/policy/config"
 	"outrider/proxy"
+	"outrider/proxy/alarm"
 	"outrider/proxy/egress"
 	"outrider/proxy/intercept"
 	"outrider/proxy/store"
@@ -42,7 +43,7 @@ func (s *sidecar) env() policy.Env {
 		Work:           s.telemetry.StartWork,
 		Observe: func(ctx context.Context, e policy.Event) {
 			s.telemetry.Observe(ctx, e)
-			s.alarms.observe(telemetry.TraceID(ctx), e)
+			s.alarms.Observe(telemetry.TraceID(ctx), e)
 		},
 	}
 }
@@ -168,7 +169,7 @@ func (s *sidecar) checkFile(file *config.File) error {
 	}
 	check("store.url", file.Store.URL, store.CheckURL)
 	check("store.key", file.Store.Key, store.CheckKey)
-	errs = append(errs, s.checkAlerts(file.Alerts))
+	errs = append(errs, alarm.Check(file.Alerts, s.secrets.get))
 	return errors.Join(errs...)
 }
 

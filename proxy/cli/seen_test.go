@@ -130,11 +130,11 @@ url = %[5]q
 		names = append(names, failure.name)
 		var found alert.Alert
 		eventually(t, failure.name, func() (bool, string) {
-			at := slices.IndexFunc(r.alarms.book.Active(), func(a alert.Alert) bool { return alertName(a) == failure.name })
+			at := slices.IndexFunc(r.alarms.Active(), func(a alert.Alert) bool { return alertName(a) == failure.name })
 			if at >= 0 {
-				found = r.alarms.book.Active()[at]
+				found = r.alarms.Active()[at]
 			}
-			return at >= 0, fmt.Sprint(r.alarms.book.Active())
+			return at >= 0, fmt.Sprint(r.alarms.Active())
 		})
 		eventually(t, failure.metric, func() (bool, string) {
 			_, body := r.ask(http.MethodGet, "/metrics")
@@ -152,9 +152,7 @@ url = %[5]q
 	}
 	b.picture("alerts")
 	calls(30, "/well/echo/%d")
-	for _, look := range r.looks() { // what no event tells of
-		look.look(r.states(), time.Now())
-	}
+	r.alarms.Look(r.states(), time.Now()) // which finds what no event tells of
 	r.halt()
 	if got := told.names(); !slices.Equal(got, names) {
 		t.Errorf("told of %q, want %q", got, names)

@@ -14,6 +14,7 @@ import (
 	"outrider/policy"
 	"outrider/policy/config"
 	"outrider/proxy"
+	"outrider/proxy/alarm"
 	"outrider/proxy/telemetry"
 )
 
@@ -23,7 +24,7 @@ type sidecar struct {
 	live      policy.Live
 	telemetry *telemetry.Telemetry
 	secrets   *secrets
-	alarms    *alarms
+	alarms    *alarm.Alarms
 	server    *proxy.Server
 	reloader  *proxy.Reloader
 	listeners []opened // what serve takes calls from
@@ -39,7 +40,7 @@ type sidecar struct {
 
 	storage *storage     // of tokens, and of how far quotas are spent
 	quotas  *quotaKeeper // which has the latter survive a restart
-	watch   *watch
+	watch   *alarm.Watch
 }
 
 // start brings a sidecar up: it answers when start returns.
@@ -61,18 +62,18 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 		ServiceName: t.ServiceName, Version: version(), Endpoint: t.Endpoint, Sample: t.Sample,
 		KeepErrors: t.KeepErrors, KeepSlow: t.KeepSlow,
 		LogFormat: t.LogFormat, LogLevel: t.LogLevel, AccessLog: t.AccessLog, ExportLogs: t.ExportLogs, LogOutput: log,
-		Ended: func(r *telemetry.Record) { s.alarms.ended(r) },
+		Ended: func(r *telemetry.Record) { s.alarms.Ended(r) },
 	})
 	if err != nil {
 		return nil, usageError{fmt.Errorf("telemetry: %w", err)}
 	}
-	s.alarms = newAlarms(s.telemetry.Logger(), s.secrets)
+	s.alarms = alarm.New(alarm.Settings{Log: s.telemetry.Logger(), Secret: s.secrets.get, Ways: s.alertWays, Authority: s.root})
 	s.storage = newStorage(file, s.secrets, s.telemetry.Logger())
 	listeners, adminListener, err := s.listen()
 	if err != nil {
 		return nil, err
 	}
-	s.reloader = &proxy.Reloader{Path: path, Live: &s.live, Env: s.env(), Check: s.checkFile, Ended: s.alarms.reloaded, Log: s.telemetry.Logger()}
+	s.reloader = &proxy.Reloader{Path: path, Live: &s.live, Env: s.env(), Check: s.checkFile, Ended: s.alarms.Reloaded, Log: s.telemetry.Logger()}
 	if err := s.reloader.Load(data); err != nil {
 		closeAll(listeners, adminListener)
 		s.storage.close()
@@ -97,7 +98,7 @@ func (s *sidecar) serve() {
 	}
 	s.telemetry.WatchProcess(s.process)
 	s.serveAdmin(s.adminPort)
-	s.watch = startWatch(s.states, s.looks()...)
+	s.watch = s.alarms.Watch(s.states)
 }
 
 // states are those of the upstreams now.
@@ -109,10 +110,10 @@ func (s *sidecar) process() telemetry.Process {
 	if last := s.reloader.Status(); last != nil {
 		p.Read, p.Refused = last.Time, last.Error != ""
 	}
-	for _, r := range alertRules {
+	for _, r := range alarm.Rules() {
 		p.Alerts[r.Name] = 0
 	}
-	for _, a := range s.alarms.book.Active() {
+	for _, a := range s.alarms.Active() {
 		p.Alerts[a.Rule]++
 	}
 	return p
@@ -132,7 +133,7 @@ func lastMoments(ctx context.Context) context.Context {
 // those under way have until ctx ends.
 func (s *sidecar) stop(ctx context.Context) error {
 	s.draining.Store(true)
-	s.watch.close()
+	s.watch.Close()
 	err := s.server.Shutdown(ctx)
 	_ = s.admin.Close()
 	if lost := s.live.Close(lastMoments(ctx)); lost != nil {
@@ -140,7 +141,7 @@ func (s *sidecar) stop(ctx context.Context) error {
 	}
 	s.quotas.close(lastMoments(ctx))
 	s.storage.close()
-	s.alarms.close(lastMoments(ctx))
+	s.alarms.Close(lastMoments(ctx))
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if lost := s.telemetry.Shutdown(flush); lost != nil {

@@ -12,6 +12,7 @@ import (
 
 	"outrider/policy"
 	"outrider/policy/config"
+	"outrider/proxy/alarm"
 	"outrider/proxy/alert"
 	"outrider/proxy/telemetry"
 
@@ -55,7 +56,7 @@ func printStatus(w io.Writer, view statusView) {
 		fmt.Fprintf(w, "the last reload, %s ago, was refused:\n  %s\n",
 			time.Since(view.Reload.Time).Round(time.Second), strings.ReplaceAll(view.Reload.Error, "\n", "\n  "))
 	}
-	printAlerts(w, slices.DeleteFunc(slices.Clone(view.Alerts), func(a alert.Alert) bool { return a.Rule == reloadRefused.Name })) // which is above, whole
+	printAlerts(w, slices.DeleteFunc(slices.Clone(view.Alerts), func(a alert.Alert) bool { return a.Rule == alarm.ReloadRefused })) // which is above, whole
 	printUntold(w, view)
 	if view.Authority != "" {
 		fmt.Fprintf(w, "local certificate authority %s\n", view.Authority)

@@ -1,7 +1,8 @@
-package cli
+package alarm
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,7 +14,6 @@ import (
 	"outrider/policy"
 	"outrider/policy/config"
 	"outrider/proxy/alert"
-	"outrider/proxy/egress"
 	"outrider/proxy/telemetry"
 )
 
@@ -21,9 +21,23 @@ import (
 // day to end.
 var quotaExhausted = alert.Rule{Name: "quota-exhausted", Severity: alert.Critical}
 
-// alarms turn events into alerts, and tell them: in the log, and to the notification
-// URLs of the configuration that is live.
-type alarms struct {
+// Settings say what alarms are told with. None may be nil.
+type Settings struct {
+	Log *slog.Logger
+	// Secret reads a notification URL, or the secret that messages are signed with.
+	Secret func(config.Reference) (string, error)
+	// Ways are the ways to those whom a configuration has notified: transport and dialer.
+	Ways func(*config.File) (alert.Settings, error)
+	// Authority is the local certificate authority; it gives nil where there is none that
+	// can be used.
+	Authority func() *x509.Certificate
+}
+
+// Alarms turn what they learn into alerts, and tell them: in the log, and to the
+// notification URLs of the configuration that is live. Its methods may be called at the
+// same time.
+type Alarms struct {
+	settings Settings
 	book     *alert.Book
 	curfew   *alert.Curfew
 	circuits *circuitAlerts
@@ -31,8 +45,9 @@ type alarms struct {
 	quiet    *quietCounts
 	volumes  *volumes
 	tls      refusedHosts
-	log      *slog.Logger
-	secrets  *secrets
+
+	looking sync.Mutex // guards the state of looks
+	looks   []look
 
 	mu       sync.Mutex
 	live     *policy.Set // whose alerts are kept; nil: none yet
@@ -40,21 +55,23 @@ type alarms struct {
 	egress   config.Egress
 	notifier *alert.Notifier // nil: nobody is notified
 	former   sync.WaitGroup  // of notifiers that send what they have, and are no more
-	ctx      context.Context // governs those: ends when close waits no longer
+	ctx      context.Context // governs those: ends when Close waits no longer
 	cancel   context.CancelFunc
 }
 
-func newAlarms(log *slog.Logger, secrets *secrets) *alarms {
-	a := &alarms{log: log, secrets: secrets, calls: newCallCounts(), quiet: newQuietCounts(), volumes: newVolumes()}
+// New makes alarms that know of nothing yet. Close has to be called.
+func New(settings Settings) *Alarms {
+	a := &Alarms{settings: settings, calls: newCallCounts(), quiet: newQuietCounts(), volumes: newVolumes()}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	a.curfew = alert.NewCurfew(a.notify)
 	a.book = alert.NewBook(a.tell)
 	a.circuits = newCircuitAlerts(a.book)
+	a.looks = a.allLooks()
 	return a
 }
 
 // tell logs an alert and hands it on. It does not wait.
-func (a *alarms) tell(told alert.Alert) {
+func (a *Alarms) tell(told alert.Alert) {
 	attrs := []slog.Attr{slog.String("rule", told.Rule), slog.String("subject", told.Subject),
 		slog.String("title", told.Title), slog.String("detail", told.Detail), slog.Time("since", told.Since)}
 	for _, more := range []struct{ key, value string }{{"action", told.Action}, {"trace_id", told.Trace}} {
@@ -67,17 +84,17 @@ func (a *alarms) tell(told alert.Alert) {
 	}
 	switch {
 	case told.Ended != nil:
-		a.log.LogAttrs(context.Background(), slog.LevelInfo, "alert is over", attrs...)
+		a.settings.Log.LogAttrs(context.Background(), slog.LevelInfo, "alert is over", attrs...)
 	case told.Severity == alert.Warning:
-		a.log.LogAttrs(context.Background(), slog.LevelWarn, "alert", attrs...)
+		a.settings.Log.LogAttrs(context.Background(), slog.LevelWarn, "alert", attrs...)
 	default:
-		a.log.LogAttrs(context.Background(), slog.LevelError, "alert", attrs...)
+		a.settings.Log.LogAttrs(context.Background(), slog.LevelError, "alert", attrs...)
 	}
 	a.curfew.Tell(told)
 }
 
 // notify has an alert sent to whom the configuration names.
-func (a *alarms) notify(told alert.Alert) {
+func (a *Alarms) notify(told alert.Alert) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.notifier != nil {
@@ -85,9 +102,9 @@ func (a *alarms) notify(told alert.Alert) {
 	}
 }
 
-// observe learns from an event what is wrong, and what is over. trace is that of the call
-// to which it happened; "": to none.
-func (a *alarms) observe(trace string, e policy.Event) {
+// Observe learns from an event what is wrong, and what is over. trace is that of the call
+// to which it happened; "": to none. It does not wait.
+func (a *Alarms) Observe(trace string, e policy.Event) {
 	switch e.Kind {
 	case policy.EventConnection: // it is another one, or none
 		a.book.Resolve(subjectOf(e.Upstream, policy.ConnectionCredential(e.Key)), credentialRules...)
@@ -115,9 +132,9 @@ func (a *alarms) observe(trace string, e policy.Event) {
 	}
 }
 
-// ended learns from how a call has ended: which trouble it met, and what many of them say
-// together.
-func (a *alarms) ended(r *telemetry.Record) {
+// Ended learns from how a call has ended: which trouble it met, and what many of them say
+// together. It does not wait.
+func (a *Alarms) Ended(r *telemetry.Record) {
 	if r.Upstream == "" {
 		return
 	}
@@ -131,7 +148,7 @@ func (a *alarms) ended(r *telemetry.Record) {
 }
 
 // metBy tells the alerts that a call has met; nil: it met none.
-func (a *alarms) metBy(r *telemetry.Record) func(alert.Alert) bool {
+func (a *Alarms) metBy(r *telemetry.Record) func(alert.Alert) bool {
 	of := func(rules []alert.Rule, subject string) func(alert.Alert) bool {
 		return func(a alert.Alert) bool { return isOneOf(rules, a.Rule) && strings.HasPrefix(a.Subject, subject) }
 	}
@@ -150,12 +167,10 @@ func (a *alarms) metBy(r *telemetry.Record) func(alert.Alert) bool {
 	return nil
 }
 
-// follow has a configuration that is live now say who is notified. What waits for the
+// Follow has a configuration that is live now say who is notified. What waits for the
 // targets of the one before is sent. Alerts about what it has not are over.
-func (s *sidecar) follow() {
-	set := s.live.Load()
+func (a *Alarms) Follow(set *policy.Set) {
 	file := set.File
-	a := s.alarms
 	a.mu.Lock()
 	before := a.live
 	a.live = set
@@ -176,23 +191,25 @@ func (s *sidecar) follow() {
 	if len(file.Alerts.Notify) == 0 {
 		return
 	}
-	settings, err := s.alertSettings(file)
-	if err != nil { // checkFile has looked at it
-		a.log.Error("nobody is notified of alerts", "error", err)
+	settings, err := a.settings.Ways(file)
+	if err != nil { // who loads a configuration has looked at it
+		a.settings.Log.Error("nobody is notified of alerts", "error", err)
 		return
 	}
+	settings.Latest = a.book.Latest
+	settings.Failed = func(err error) { a.settings.Log.Error("an alert could not be told", "error", err) }
 	if ref := file.Alerts.Secret; ref != "" {
-		settings.Secret = func() (string, error) { return s.secrets.get(ref) }
+		settings.Secret = func() (string, error) { return a.settings.Secret(ref) }
 	}
 	var urls []func() (string, error)
 	for _, ref := range file.Alerts.Notify {
-		urls = append(urls, func() (string, error) { return s.secrets.get(ref) })
+		urls = append(urls, func() (string, error) { return a.settings.Secret(ref) })
 	}
 	a.notifier = alert.NewNotifier(settings, urls)
 }
 
 // retire has the notifier send what it has, and be no more. The lock is held.
-func (a *alarms) retire() {
+func (a *Alarms) retire() {
 	before := a.notifier
 	if before == nil {
 		return
@@ -201,25 +218,28 @@ func (a *alarms) retire() {
 	a.former.Go(func() { before.Close(a.ctx) }) // every message has its end
 }
 
-// alertSettings are the ways to those who are notified.
-func (s *sidecar) alertSettings(file *config.File) (alert.Settings, error) {
-	way, err := s.way(file.Egress)
-	if err != nil {
-		return alert.Settings{}, err
+// upstreams are those of the configuration that is live; none before the first.
+func (a *Alarms) upstreams() []*policy.Upstream {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.live == nil {
+		return nil
 	}
-	guard := egress.NewOpenGuard(s.ours)
-	transport, err := egress.New(egress.Settings{Guard: guard, Proxy: way})
-	return alert.Settings{
-		Transport: transport, Dial: egress.Dialer{Guard: guard, Proxy: way}.Dial, Latest: s.alarms.book.Latest,
-		Failed: func(err error) { s.alarms.log.Error("an alert could not be told", "error", err) },
-	}, err
+	return a.live.Upstreams()
 }
+
+// Active lists the alerts that last.
+func (a *Alarms) Active() []alert.Alert { return a.book.Active() }
+
+// Held is how many alerts quiet hours hold back.
+func (a *Alarms) Held() int { return a.curfew.Held() }
 
 // errNobody says that there is nobody to try the way to.
 var errNobody = errors.New("nobody is notified: alerts.notify is empty")
 
-// test tries the way to those who are notified.
-func (a *alarms) test(ctx context.Context) (any, error) {
+// Test tries the way to those who are notified, until ctx ends. It is an error that there
+// is nobody.
+func (a *Alarms) Test(ctx context.Context) ([]alert.TestResult, error) {
 	a.mu.Lock()
 	notifier := a.notifier
 	a.mu.Unlock()
@@ -229,8 +249,8 @@ func (a *alarms) test(ctx context.Context) (any, error) {
 	return notifier.Test(ctx), nil
 }
 
-// targets tells how it goes with those who are notified.
-func (a *alarms) targets() []alert.TargetStatus {
+// Targets tells how it goes with those who are notified, in the order of alerts.notify.
+func (a *Alarms) Targets() []alert.TargetStatus {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.notifier == nil {
@@ -239,8 +259,8 @@ func (a *alarms) targets() []alert.TargetStatus {
 	return a.notifier.Status()
 }
 
-// close tells what there is left to tell, until ctx ends.
-func (a *alarms) close(ctx context.Context) {
+// Close tells what there is left to tell, until ctx ends.
+func (a *Alarms) Close(ctx context.Context) {
 	a.book.Close()
 	a.curfew.Close()
 	a.mu.Lock()
@@ -251,12 +271,12 @@ func (a *alarms) close(ctx context.Context) {
 	a.cancel()
 }
 
-// checkAlerts finds out whether the notification URLs can be used, and whether there are
-// the rules.
-func (s *sidecar) checkAlerts(alerts config.Alerts) error {
+// Check finds out whether the notification URLs can be used, as secret reads them, and
+// whether there are the rules. It reports all that is wrong, by its keys.
+func Check(alerts config.Alerts, secret func(config.Reference) (string, error)) error {
 	errs := checkRules(alerts.Rules)
 	for i, ref := range alerts.Notify {
-		url, err := s.secrets.get(ref)
+		url, err := secret(ref)
 		if err == nil {
 			err = alert.CheckURL(url)
 		}
@@ -265,9 +285,9 @@ func (s *sidecar) checkAlerts(alerts config.Alerts) error {
 		}
 	}
 	if ref := alerts.Secret; ref != "" {
-		secret, err := s.secrets.get(ref)
+		key, err := secret(ref)
 		if err == nil {
-			err = alert.CheckSecret(secret)
+			err = alert.CheckSecret(key)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("alerts.secret: %w", err))

@@ -1,6 +1,10 @@
-package cli
+package alarm
 
-import "time"
+import (
+	"time"
+
+	"outrider/policy/config"
+)
 
 // A spending is how a quota was spent of late: what was left of it at each look.
 type spending struct {
@@ -49,6 +53,6 @@ func (s spending) forecast(reset, now time.Time) string {
 	case !end.Before(reset):
 		return "; at the present pace they last until then"
 	default:
-		return "; at the present pace they are gone in " + shortDuration(max(end.Sub(now).Round(time.Second), time.Second).String())
+		return "; at the present pace they are gone in " + config.Duration(max(end.Sub(now).Round(time.Second), time.Second)).String()
 	}
 }

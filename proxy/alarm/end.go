@@ -1,4 +1,4 @@
-package cli
+package alarm
 
 import (
 	"cmp"
@@ -55,7 +55,7 @@ func whenText(end, now time.Time) string {
 // An endLook tells of credentials and certificates that are about to end.
 type endLook struct {
 	book      *alert.Book
-	set       func() *policy.Set
+	upstreams func() []*policy.Upstream
 	authority func() *x509.Certificate // the local one; nil: there is none that can be used
 
 	next   time.Time                    // when it looks again
@@ -64,8 +64,8 @@ type endLook struct {
 	files  map[string]*x509.Certificate // client certificate → what was in the file when it came into use; nil: it cannot be read
 }
 
-func newEndLook(book *alert.Book, set func() *policy.Set, authority func() *x509.Certificate) *endLook {
-	return &endLook{book: book, set: set, authority: authority, raised: make(map[string]alert.Rule), files: make(map[string]*x509.Certificate)}
+func newEndLook(book *alert.Book, upstreams func() []*policy.Upstream, authority func() *x509.Certificate) *endLook {
+	return &endLook{book: book, upstreams: upstreams, authority: authority, raised: make(map[string]alert.Rule), files: make(map[string]*x509.Certificate)}
 }
 
 func (l *endLook) look(_ []policy.UpstreamStatus, now time.Time) {
@@ -78,7 +78,7 @@ func (l *endLook) look(_ []policy.UpstreamStatus, now time.Time) {
 		near[t.Subject] = rule
 		l.book.Raise(rule, t)
 	}
-	for _, u := range l.set().Upstreams() {
+	for _, u := range l.upstreams() {
 		for _, end := range u.Ends() {
 			if isNear(end.Begun, end.At, now) {
 				raise(credentialExpiring, endTrouble(u.Config.Name, end, now))

@@ -1,6 +1,7 @@
-package cli
+package alarm_test
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -8,7 +9,6 @@ import (
 	"time"
 
 	"outrider/policy"
-	"outrider/policy/config"
 	"outrider/proxy/telemetry"
 )
 
@@ -22,20 +22,17 @@ const (
 // A volumeRig lets calls come to a steady upstream.
 type volumeRig struct {
 	*diary
-	alarms *alarms
-	look   *volumeLook
 }
 
 func newVolumeRig(t *testing.T) *volumeRig {
 	r := &volumeRig{}
-	r.alarms, r.diary = newTestAlarms(t)
+	_, r.diary = newTestAlarms(t)
 	r.follow(true)
-	r.look = &volumeLook{book: r.book, volumes: r.alarms.volumes}
 	return r
 }
 
 func (r *volumeRig) follow(steady bool) {
-	r.alarms.volumes.follow([]*policy.Upstream{{Config: &config.Upstream{Name: "crm", Steady: steady}}, {Config: &config.Upstream{Name: "other"}}})
+	r.alarms.Follow(compiled(r.t, fmt.Sprintf("[upstream.crm]\nurl = \"http://crm.test\"\nsteady = %t\n[upstream.other]\nurl = \"http://other.test\"\n", steady)))
 }
 
 // pass lets time pass, with a look every ten seconds. calls says how many calls there are in
@@ -45,11 +42,11 @@ func (r *volumeRig) pass(d time.Duration, calls func(path string) int) {
 		time.Sleep(lookout)
 		for path, name := range map[string]string{"orders": "/v1/orders/17", "people": "/v1/people"} {
 			for range calls(path) {
-				r.alarms.ended(&telemetry.Record{Upstream: "crm", Method: "GET", Path: name, Status: 200, Class: policy.ClassOK, TraceID: path})
-				r.alarms.ended(&telemetry.Record{Upstream: "other", Method: "GET", Path: name, Status: 200, Class: policy.ClassOK})
+				r.alarms.Ended(&telemetry.Record{Upstream: "crm", Method: "GET", Path: name, Status: 200, Class: policy.ClassOK, TraceID: path})
+				r.alarms.Ended(&telemetry.Record{Upstream: "other", Method: "GET", Path: name, Status: 200, Class: policy.ClassOK})
 			}
 		}
-		r.look.look(nil, time.Now())
+		r.alarms.Look(nil, time.Now())
 	}
 }
 

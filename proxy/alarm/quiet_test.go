@@ -1,4 +1,4 @@
-package cli
+package alarm_test
 
 import (
 	"math/rand/v2"
@@ -26,14 +26,14 @@ func TestUpstreamThatFailsQuietlyIsToldOnceUntilItDoesNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, d := newTestAlarms(t)
 		for range 100 {
-			a.ended(ended("slack", 200, policy.ClassOK))
+			a.Ended(ended("slack", 200, policy.ClassOK))
 		}
 		for range 9 {
-			a.ended(quietly(policy.ClassOK, "failed: ok: false"))
+			a.Ended(quietly(policy.ClassOK, "failed: ok: false"))
 		}
 		d.want()
 		for range 50 {
-			a.ended(quietly(policy.ClassAuth, "refused: token_revoked"))
+			a.Ended(quietly(policy.ClassAuth, "refused: token_revoked"))
 		}
 		d.want(quietTold)
 		if told := d.only(); told.Subject != "slack/quiet" || told.Trace != "trace-200" || told.Calls != 59 ||
@@ -41,10 +41,10 @@ func TestUpstreamThatFailsQuietlyIsToldOnceUntilItDoesNot(t *testing.T) {
 			t.Errorf("it is %+v", told)
 		}
 		for range 15 {
-			a.ended(ended("slack", 200, policy.ClassOK))
+			a.Ended(ended("slack", 200, policy.ClassOK))
 		}
 		d.want(quietTold)
-		a.ended(ended("slack", 200, policy.ClassOK))
+		a.Ended(ended("slack", 200, policy.ClassOK))
 		d.want(quietTold, quietOver)
 	})
 }
@@ -54,10 +54,10 @@ func TestUpstreamThatFailsQuietlyFromTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, d := newTestAlarms(t)
 		for range 4 {
-			a.ended(quietly(policy.ClassOK, "failed: ok: false"))
+			a.Ended(quietly(policy.ClassOK, "failed: ok: false"))
 		}
 		d.want()
-		a.ended(quietly(policy.ClassOK, "failed: ok: false"))
+		a.Ended(quietly(policy.ClassOK, "failed: ok: false"))
 		d.want(quietTold)
 	})
 }
@@ -67,10 +67,10 @@ func TestFaultsAndThrottlesAreNotToldAsQuiet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, d := newTestAlarms(t)
 		for range 100 {
-			a.ended(quietly(policy.ClassFault, "fault: internal_error"))
-			a.ended(quietly(policy.ClassThrottled, "throttled: ratelimited"))
-			a.ended(quietly(policy.ClassExhausted, "quota exhausted: spent"))
-			a.ended(ended("slack", 503, policy.ClassFault))
+			a.Ended(quietly(policy.ClassFault, "fault: internal_error"))
+			a.Ended(quietly(policy.ClassThrottled, "throttled: ratelimited"))
+			a.Ended(quietly(policy.ClassExhausted, "quota exhausted: spent"))
+			a.Ended(ended("slack", 503, policy.ClassFault))
 		}
 		d.want()
 	})
@@ -80,10 +80,10 @@ func TestFaultsAndThrottlesAreNotToldAsQuiet(t *testing.T) {
 func TestQuietFailuresAreBelievedForAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, d := newTestAlarms(t)
-		watch := startWatch(func() []policy.UpstreamStatus { return upstreamsNamed("slack") }, &quietLook{book: a.book, counts: a.quiet})
-		defer watch.close()
+		watch := a.Watch(func() []policy.UpstreamStatus { return upstreamsNamed("slack") })
+		defer watch.Close()
 		for range 5 {
-			a.ended(quietly(policy.ClassOK, "failed: ok: false"))
+			a.Ended(quietly(policy.ClassOK, "failed: ok: false"))
 		}
 		time.Sleep(time.Hour - time.Nanosecond)
 		d.want(quietTold)
@@ -97,17 +97,17 @@ func TestUsualQuietFailuresSayNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, d := newTestAlarms(t)
 		for range 200 { // so it is known what is usual
-			a.ended(ended("slack", 200, policy.ClassOK))
-			a.ended(ended("slack", 200, policy.ClassOK))
-			a.ended(quietly(policy.ClassOK, "failed: ok: false"))
+			a.Ended(ended("slack", 200, policy.ClassOK))
+			a.Ended(ended("slack", 200, policy.ClassOK))
+			a.Ended(quietly(policy.ClassOK, "failed: ok: false"))
 		}
 		chance := rand.New(rand.NewPCG(3, 4))
 		for range 100_000 {
 			if chance.Float64() < 0.3 {
-				a.ended(quietly(policy.ClassOK, "failed: ok: false"))
+				a.Ended(quietly(policy.ClassOK, "failed: ok: false"))
 				continue
 			}
-			a.ended(ended("slack", 200, policy.ClassOK))
+			a.Ended(ended("slack", 200, policy.ClassOK))
 		}
 		d.want()
 	})

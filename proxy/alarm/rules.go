@@ -1,4 +1,4 @@
-package cli
+package alarm
 
 import (
 	"fmt"
@@ -11,19 +11,21 @@ import (
 	"outrider/proxy/alert"
 )
 
-// alertRules are all that there are. docs/telemetry.md says of each when it tells.
-var alertRules = slices.Concat(credentialRules, circuitRules, []alert.Rule{
-	quotaExhausted, quotaLow, throttled, errorsHigh,
-	credentialExpiring, certificateExpiring, certificateRefused,
-	providerNotice, reloadRefused, clockSkew,
-	quietFailures, resultsEmpty, volumeDropped,
-})
+// Rules are all that there are. docs/telemetry.md says of each when it tells.
+func Rules() []alert.Rule {
+	return slices.Concat(credentialRules, circuitRules, []alert.Rule{
+		quotaExhausted, quotaLow, throttled, errorsHigh,
+		credentialExpiring, certificateExpiring, certificateRefused,
+		providerNotice, reloadRefused, clockSkew,
+		quietFailures, resultsEmpty, volumeDropped,
+	})
+}
 
 // checkRules finds out whether there are the rules that a configuration names.
 func checkRules(rules []config.AlertRule) []error {
 	var errs []error
 	for _, r := range rules {
-		if !slices.ContainsFunc(alertRules, func(known alert.Rule) bool { return known.Name == r.Name }) {
+		if !slices.ContainsFunc(Rules(), func(known alert.Rule) bool { return known.Name == r.Name }) {
 			errs = append(errs, fmt.Errorf("alerts.rule.%s: there is no such rule; there are %s", r.Name, ruleNames()))
 		}
 	}
@@ -31,8 +33,8 @@ func checkRules(rules []config.AlertRule) []error {
 }
 
 func ruleNames() string {
-	names := make([]string, 0, len(alertRules))
-	for _, r := range alertRules {
+	var names []string
+	for _, r := range Rules() {
 		names = append(names, r.Name)
 	}
 	slices.Sort(names)

@@ -1,4 +1,4 @@
-package cli
+package alarm_test
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"outrider/policy"
+	"outrider/proxy/alarm"
 	"outrider/proxy/alert"
 	"outrider/proxy/telemetry"
 )
@@ -15,14 +16,11 @@ import (
 // A callsRig lets calls end, and has them looked at.
 type callsRig struct {
 	*diary
-	alarms *alarms
-	look   *callsLook
 }
 
 func newCallsRig(t *testing.T) *callsRig {
 	r := &callsRig{}
-	r.alarms, r.diary = newTestAlarms(t)
-	r.look = newCallsLook(r.book, r.alarms.calls)
+	_, r.diary = newTestAlarms(t)
 	return r
 }
 
@@ -34,12 +32,12 @@ func (r *callsRig) pass(d time.Duration, calls, every int, bad func() *telemetry
 		for range calls {
 			n++
 			if every > 0 && n%every == 0 {
-				r.alarms.ended(bad())
+				r.alarms.Ended(bad())
 				continue
 			}
-			r.alarms.ended(ended("crm", 200, policy.ClassOK))
+			r.alarms.Ended(ended("crm", 200, policy.ClassOK))
 		}
-		r.look.look(upstreamsNamed("crm"), time.Now())
+		r.alarms.Look(upstreamsNamed("crm"), time.Now())
 	}
 }
 
@@ -64,7 +62,7 @@ func TestUpstreamThatFailsMoreThanItDidIsAnAlert(t *testing.T) {
 			t.Errorf("it has become %+v", last)
 		}
 		r.pass(10*time.Minute, 10, 100, faulty)
-		if active := r.book.Active(); len(active) > 0 {
+		if active := r.alarms.Active(); len(active) > 0 {
 			t.Errorf("it lasts: %+v", active)
 		}
 		r.pass(2*time.Hour, 10, 100, faulty)
@@ -84,14 +82,13 @@ func TestUsualFailuresAreNoAlert(t *testing.T) {
 		},
 		"few calls": func(r *callsRig) {
 			r.pass(3*time.Hour, 0, 0, nil)
-			r.alarms.ended(faulty())
+			r.alarms.Ended(faulty())
 			r.pass(time.Minute, 0, 0, nil)
 		},
 		"a minute of it": func(r *callsRig) {
 			r.pass(time.Hour, 10, 0, nil)
 			r.pass(50*time.Second, 10, 2, faulty)
-			r.look.counts.of("crm").forget()
-			r.pass(time.Hour, 10, 0, nil)
+			r.pass(5*time.Minute, 400, 0, nil)
 		},
 		"callers' own": func(r *callsRig) {
 			r.pass(time.Hour, 10, 2, func() *telemetry.Record { return ended("crm", 404, policy.ClassOK) })
@@ -139,10 +136,9 @@ func TestCredentialThatIsRefusedIsAnAlert(t *testing.T) {
 // where there are tokens, and half of its calls ended in a 401. After each start that was an
 // alert, without end.
 func TestCredentialOfACallerThatIsRefusedIsNoAlert(t *testing.T) {
-	t.Setenv("KEY", "a-key-of-ours")
 	synctest.Test(t, func(t *testing.T) {
 		r := newCallsRig(t)
-		r.alarms.calls.brought.follow(compiled(t, "[upstream.crm]\nurl = \"http://127.0.0.1:1\"\n[[upstream.crm.rule]]\nmatch = \"GET /ours\"\nauth = { type = \"bearer\", token = \"env:KEY\" }\n"))
+		r.alarms.Follow(compiled(t, "[upstream.crm]\nurl = \"http://127.0.0.1:1\"\n[[upstream.crm.rule]]\nmatch = \"GET /ours\"\nauth = { type = \"bearer\", token = \"env:KEY\" }\n"))
 		refused := func(rule string) func() *telemetry.Record {
 			return func() *telemetry.Record {
 				record := ended("crm", 401, policy.ClassAuth)
@@ -167,12 +163,13 @@ func TestUpstreamThatComesBackHasADayAgain(t *testing.T) {
 		r.pass(10*time.Minute, 10, 0, nil)
 		r.pass(5*time.Minute, 10, 2, faulty)
 		r.only()
-		r.look.look(nil, time.Now()) // it is gone
-		r.book.Retain(func(string) bool { return false })
+		r.alarms.Look(nil, time.Now()) // it is gone
+		r.alarms.Follow(compiled(t, ""))
 		time.Sleep(10 * time.Minute)
 		r.pass(time.Hour, 10, 0, nil)
-		if j := r.look.counts.of("crm").now(time.Now()); j.day.calls < 3000 {
-			t.Errorf("its day has %d calls", j.day.calls)
+		r.pass(5*time.Minute, 10, 2, faulty)
+		if a := r.only(); !strings.HasSuffix(a.Detail, "; in the day before it was 0.0 % of 3410") {
+			t.Errorf("it is %+v", a)
 		}
 	})
 }
@@ -185,9 +182,9 @@ func TestFailuresOfAnOpenCircuitAreToldOnce(t *testing.T) {
 		r.pass(time.Hour, 10, 0, nil)
 		r.pass(30*time.Second, 10, 1, faulty)
 		circuit := alert.Trouble{Subject: "crm/circuit:crm.test", Title: "Circuit of crm open"}
-		r.book.Raise(circuitOpen, circuit)
+		r.alarms.Book().Raise(alarm.CircuitOpen, circuit)
 		r.pass(5*time.Minute, 10, 1, faulty)
-		r.book.Resolve(circuit.Subject, circuitOpen)
+		r.alarms.Book().Resolve(circuit.Subject, alarm.CircuitOpen)
 		r.pass(time.Hour, 10, 0, nil)
 		r.want(openTold, openOver)
 	})

@@ -1,4 +1,4 @@
-package cli
+package alarm
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"outrider/policy"
+	"outrider/policy/config"
 	"outrider/proxy/alert"
 	"outrider/proxy/telemetry"
 )
@@ -96,7 +97,7 @@ func (c *circuitAlerts) raise(upstream string, circuit policy.CircuitStatus, tra
 	if times >= flapTimes || c.book.Lasts(subject, circuitFlapping) {
 		flapping := trouble
 		flapping.Title = "Circuit of " + upstream + " flapping"
-		flapping.Detail = fmt.Sprintf("it opened %d times within %s, and now %s", times, shortDuration(flapSpan.String()), trouble.Detail)
+		flapping.Detail = fmt.Sprintf("it opened %d times within %s, and now %s", times, config.Duration(flapSpan), trouble.Detail)
 		if c.book.Raise(circuitFlapping, flapping) {
 			return
 		}

@@ -1,4 +1,4 @@
-package cli
+package alarm
 
 import (
 	"cmp"
@@ -14,14 +14,14 @@ var providerNotice = alert.Rule{Name: "provider-notice", Severity: alert.Warning
 
 // A noticeLook ends what no answer has said for long. Events tell of what is new.
 type noticeLook struct {
-	book   *alert.Book
-	set    func() *policy.Set
-	raised map[string]bool // subjects
+	book      *alert.Book
+	upstreams func() []*policy.Upstream
+	raised    map[string]bool // subjects
 }
 
 func (l *noticeLook) look(_ []policy.UpstreamStatus, _ time.Time) {
 	said := make(map[string]bool)
-	for _, u := range l.set().Upstreams() {
+	for _, u := range l.upstreams() {
 		for _, n := range u.Notices() {
 			trouble := noticeTrouble(u.Config.Name, n, "")
 			said[trouble.Subject] = true

@@ -1,4 +1,4 @@
-package cli
+package alarm
 
 import (
 	"strings"
@@ -6,11 +6,15 @@ import (
 	"outrider/proxy/alert"
 )
 
-// reloadRefused is a configuration on disk that is not the one in force.
-var reloadRefused = alert.Rule{Name: "reload-refused", Severity: alert.Warning}
+// ReloadRefused is the name of the rule about a configuration on disk that was refused. Who
+// shows how the last reload ended has all of that already.
+const ReloadRefused = "reload-refused"
 
-// reloaded learns how a reload has ended.
-func (a *alarms) reloaded(err error) {
+// reloadRefused is a configuration on disk that is not the one in force.
+var reloadRefused = alert.Rule{Name: ReloadRefused, Severity: alert.Warning}
+
+// Reloaded learns how a reload has ended; nil: well.
+func (a *Alarms) Reloaded(err error) {
 	if err == nil {
 		a.book.Resolve(configurationSubject, reloadRefused)
 		return

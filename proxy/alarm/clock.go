@@ -1,10 +1,11 @@
-package cli
+package alarm
 
 import (
 	"slices"
 	"time"
 
 	"outrider/policy"
+	"outrider/policy/config"
 	"outrider/proxy/alert"
 )
 
@@ -23,14 +24,14 @@ const (
 // A clockLook compares our clock with those of the upstreams. If one of them agrees with
 // ours, it is the others that are wrong.
 type clockLook struct {
-	book *alert.Book
-	set  func() *policy.Set
+	book      *alert.Book
+	upstreams func() []*policy.Upstream
 }
 
 func (l *clockLook) look(_ []policy.UpstreamStatus, now time.Time) {
 	var ahead []time.Duration
 	looks := 0
-	for _, u := range l.set().Upstreams() {
+	for _, u := range l.upstreams() {
 		clock := u.Clock()
 		switch {
 		case clock.At.IsZero() || now.Sub(clock.At) > clockFresh:
@@ -52,7 +53,7 @@ func (l *clockLook) look(_ []policy.UpstreamStatus, now time.Time) {
 		how = "fast"
 	}
 	l.book.Raise(clockSkew, alert.Trouble{
-		Subject: clockSubject, Title: "The clock of this machine is " + shortDuration(off.Abs().Round(time.Second).String()) + " " + how,
+		Subject: clockSubject, Title: "The clock of this machine is " + config.Duration(off.Abs().Round(time.Second)).String() + " " + how,
 		Detail: "by the Date of the answers of " + count(len(ahead), "upstream") + ", none of which agrees with it",
 		Action: "Set it, and keep it set (timedatectl set-ntp true, chronyd): signatures, the ends of tokens and the resets of quotas are reckoned by it.",
 	})

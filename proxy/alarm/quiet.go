@@ -1,4 +1,4 @@
-package cli
+package alarm
 
 import (
 	"fmt"
@@ -44,7 +44,7 @@ type quietCount struct {
 func newQuietCounts() *quietCounts { return &quietCounts{byName: make(map[string]*quietCount)} }
 
 // quietly learns from a call whether its upstream fails quietly.
-func (a *alarms) quietly(r *telemetry.Record) {
+func (a *Alarms) quietly(r *telemetry.Record) {
 	if !judgedQuiet(r) {
 		return
 	}

@@ -1,4 +1,4 @@
-package cli
+package alarm_test
 
 import (
 	"crypto/ecdsa"
@@ -8,74 +8,41 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"outrider/policy"
-	"outrider/policy/config"
+	"outrider/proxy/alarm"
 )
 
-// parsed reads a document that is known to be right.
-func parsed(t *testing.T, document string) *config.File {
-	t.Helper()
-	file, err := config.Parse("test.toml", []byte(document))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return file
-}
-
-// compiled is a document as it would be in force, with nothing behind it.
-func compiled(t *testing.T, document string) *policy.Set {
-	t.Helper()
-	s := &sidecar{file: parsed(t, document), secrets: newSecrets()}
-	env := s.env()
-	env.Keep = nil
-	set, err := policy.Compile(s.file, env, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return set
-}
-
 func TestCredentialThatEndsIsAnAlertAWeekBefore(t *testing.T) {
-	t.Setenv("KEY", "a-key-that-ends")
 	synctest.Test(t, func(t *testing.T) {
-		d := newDiary(t)
+		a, d := newTestAlarms(t)
 		document := "[upstream.crm]\nurl = \"http://127.0.0.1:1\"\nauth = { type = \"bearer\", token = \"env:KEY\", expires = %q }\n"
-		set := compiled(t, fmt.Sprintf(document, "2000-01-31"))
-		look := newEndLook(d.book, func() *policy.Set { return set }, func() *x509.Certificate { return nil })
+		a.Follow(compiled(t, fmt.Sprintf(document, "2000-01-31")))
 		time.Sleep(23*24*time.Hour - 1)
-		look.look(nil, time.Now())
+		a.Look(nil, time.Now())
 		d.want()
 		time.Sleep(time.Minute)
-		look.look(nil, time.Now())
+		a.Look(nil, time.Now())
 		d.want("credential-expiring: The credential of crm ends in 6 days, on 2000-01-31 00:00 UTC")
 		if a := d.only(); a.Subject != "crm/end:credential of default" || a.Action != "Put another one where the configuration reads it, and its end into expires." {
 			t.Errorf("it is %+v", a)
 		}
 		time.Sleep(10 * 24 * time.Hour)
-		look.look(nil, time.Now())
+		a.Look(nil, time.Now())
 		if a := d.only(); a.Title != "The credential of crm ended on 2000-01-31 00:00 UTC" {
 			t.Errorf("it is %+v", a)
 		}
-		set = compiled(t, fmt.Sprintf(document, "2000-12-31"))
+		a.Follow(compiled(t, fmt.Sprintf(document, "2000-12-31")))
 		time.Sleep(time.Minute)
-		look.look(nil, time.Now())
+		a.Look(nil, time.Now())
 		d.want("credential-expiring: The credential of crm ends in 6 days, on 2000-01-31 00:00 UTC",
 			"credential-expiring is over: The credential of crm ended on 2000-01-31 00:00 UTC")
 	})
-}
-
-func TestCheckSaysWhenACredentialEnds(t *testing.T) {
-	t.Setenv("KEY", "a-key-that-ends")
-	path := layFile(t, filepath.Join(t.TempDir(), "config.toml"), "[upstream.crm]\nurl = \"https://crm.test\"\nauth = { type = \"bearer\", token = \"env:KEY\", expires = \"2027-01-31\" }\n")
-	if code, said, errs := commandLine("", "check", "--config", path); code != 0 || !strings.Contains(said, "bearer, from env:KEY, until 2027-01-31 00:00 UTC\n") {
-		t.Errorf("check ends with %d: %s%s", code, said, errs)
-	}
 }
 
 // endingCertificate makes a certificate, with its key, in a file.
@@ -95,7 +62,9 @@ func endingCertificate(t *testing.T, path string, lifetime time.Duration) *x509.
 		t.Fatal(err)
 	}
 	text := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
-	writeFile(t, path, string(text))
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	c, err := x509.ParseCertificate(der)
 	if err != nil {
 		t.Fatal(err)
@@ -106,32 +75,31 @@ func endingCertificate(t *testing.T, path string, lifetime time.Duration) *x509.
 // One that lives for ten days is renewed when two are left: a week before would be always.
 func TestCertificatesThatEndAreAlerts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDiary(t)
 		path := filepath.Join(t.TempDir(), "client.pem")
 		endingCertificate(t, path, 10*24*time.Hour)
 		root := endingCertificate(t, filepath.Join(t.TempDir(), "root.pem"), 365*24*time.Hour)
-		set := compiled(t, fmt.Sprintf("[upstream.crm]\nurl = \"https://crm.test\"\nclient_cert = %q\nclient_key = %[1]q\n", path))
-		look := newEndLook(d.book, func() *policy.Set { return set }, func() *x509.Certificate {
+		a, d := newAlarmsWith(t, alarm.Settings{Authority: func() *x509.Certificate {
 			if time.Now().After(root.NotAfter) {
 				return nil // for it cannot be used
 			}
 			return root
-		})
+		}})
+		a.Follow(compiled(t, fmt.Sprintf("[upstream.crm]\nurl = \"https://crm.test\"\nclient_cert = %q\nclient_key = %[1]q\n", path)))
 		time.Sleep(8*24*time.Hour - time.Hour)
-		look.look(nil, time.Now())
+		a.Look(nil, time.Now())
 		d.want()
 		time.Sleep(2 * time.Hour)
-		look.look(nil, time.Now())
+		a.Look(nil, time.Now())
 		client := "certificate-expiring: The client certificate of crm ends in 47 hours, on 2000-01-11 00:00 UTC"
 		d.want(client)
 		time.Sleep(350*24*time.Hour + 12*time.Hour)
-		look.look(nil, time.Now())
+		a.Look(nil, time.Now())
 		authority := "certificate-expiring: The local certificate authority ends in 6 days, on 2000-12-31 00:00 UTC"
 		d.want(client, authority)
 		time.Sleep(10 * 24 * time.Hour)
-		look.look(nil, time.Now())
+		a.Look(nil, time.Now())
 		d.want(client, authority) // it is no better now that it has ended
-		for _, a := range d.book.Active() {
+		for _, a := range a.Active() {
 			if !strings.Contains(a.Title, "ended on") || a.Action == "" {
 				t.Errorf("it is %+v", a)
 			}

@@ -1,4 +1,4 @@
-package cli
+package alarm
 
 import (
 	"strings"
@@ -20,7 +20,7 @@ var (
 )
 
 // refreshed learns from how a token request has ended.
-func (a *alarms) refreshed(e policy.Event) {
+func (a *Alarms) refreshed(e policy.Event) {
 	subject := subjectOf(e.Upstream, e.Key)
 	who := ownerOf(e.Upstream, e.Key)
 	trouble := alert.Trouble{Subject: subject}
@@ -66,7 +66,7 @@ func ownerOf(upstream, credential string) string {
 }
 
 // mend says how somebody gives a credential another grant.
-func (a *alarms) mend(upstream, credential string) string {
+func (a *Alarms) mend(upstream, credential string) string {
 	a.mu.Lock()
 	set := a.live
 	a.mu.Unlock()

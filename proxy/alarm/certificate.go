@@ -1,4 +1,4 @@
-package cli
+package alarm
 
 import (
 	"sync"
@@ -24,7 +24,7 @@ type refusedHosts struct {
 }
 
 // handshakes learns from a call whether there is TLS with its host.
-func (a *alarms) handshakes(r *telemetry.Record) {
+func (a *Alarms) handshakes(r *telemetry.Record) {
 	refused := refusedTLS(r)
 	if !refused && !a.tls.some.Load() {
 		return

@@ -1,4 +1,4 @@
-package cli
+package alarm_test
 
 import (
 	"strings"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"outrider/policy"
+	"outrider/proxy/alarm"
 	"outrider/proxy/telemetry"
 )
 
@@ -20,20 +21,19 @@ const (
 // A circuitRig has one circuit, as it is now.
 type circuitRig struct {
 	*diary
-	alarms *alarms
-	now    policy.CircuitStatus
-	watch  *watch
+	now   policy.CircuitStatus
+	watch *alarm.Watch
 }
 
 func newCircuitRig(t *testing.T) *circuitRig {
 	r := &circuitRig{}
-	r.alarms, r.diary = newTestAlarms(t)
+	_, r.diary = newTestAlarms(t)
 	byHand := policy.CircuitStatus{Key: "other.test", State: "open", Held: true, Cause: "operator", Since: new(time.Time), Refused: 9}
-	r.watch = startWatch(func() []policy.UpstreamStatus {
+	r.watch = r.alarms.Watch(func() []policy.UpstreamStatus {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return []policy.UpstreamStatus{{Name: "crm", Circuits: []policy.CircuitStatus{byHand, r.now}}}
-	}, r.alarms.circuits)
+	})
 	r.close()
 	return r
 }
@@ -49,7 +49,7 @@ func (r *circuitRig) become(c policy.CircuitStatus) {
 func (r *circuitRig) open() {
 	since := time.Now()
 	r.become(policy.CircuitStatus{State: "open", Cause: "run", Since: &since})
-	r.alarms.observe("0af7", policy.Event{Kind: policy.EventCircuit, Upstream: "crm", Key: "api.test", From: "closed", To: "open", Reason: "run", Until: since.Add(5 * time.Second)})
+	r.alarms.Observe("0af7", policy.Event{Kind: policy.EventCircuit, Upstream: "crm", Key: "api.test", From: "closed", To: "open", Reason: "run", Until: since.Add(5 * time.Second)})
 }
 
 func (r *circuitRig) close() { r.become(policy.CircuitStatus{State: "closed"}) }
@@ -59,7 +59,7 @@ func (r *circuitRig) close() { r.become(policy.CircuitStatus{State: "closed"}) }
 func TestOpenCircuitIsAnAlertUntilAllCallsPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newCircuitRig(t)
-		defer r.watch.close()
+		defer r.watch.Close()
 		time.Sleep(5 * time.Second)
 		r.open()
 		r.want(openTold)
@@ -67,9 +67,9 @@ func TestOpenCircuitIsAnAlertUntilAllCallsPass(t *testing.T) {
 			t.Errorf("it is %+v", a)
 		}
 		for range 3 {
-			r.alarms.ended(&telemetry.Record{Upstream: "crm", Host: "api.test", Problem: "circuit-open", TraceID: "1b2c"})
+			r.alarms.Ended(&telemetry.Record{Upstream: "crm", Host: "api.test", Problem: "circuit-open", TraceID: "1b2c"})
 		}
-		r.alarms.ended(&telemetry.Record{Upstream: "erp", Host: "api.test", Problem: "circuit-open", TraceID: "1b2c"})
+		r.alarms.Ended(&telemetry.Record{Upstream: "erp", Host: "api.test", Problem: "circuit-open", TraceID: "1b2c"})
 		since := time.Now().Local().Format(time.RFC3339)
 		opened := time.Now()
 		r.become(policy.CircuitStatus{State: "half-open", Cause: "probe", Since: &opened, Refused: 7})
@@ -92,17 +92,17 @@ func TestOpenCircuitIsAnAlertUntilAllCallsPass(t *testing.T) {
 // Of a customer's circuit each call was counted that another customer's, or another host's,
 // had refused.
 func TestCallCountsForTheCircuitThatRefusedIt(t *testing.T) {
-	a, d := newTestAlarms(t)
+	a, _ := newTestAlarms(t)
 	keys := []string{"one.test", "one.test acme", "one.test other", "two.test", "one.test.com"}
 	for _, key := range keys {
-		a.observe("", policy.Event{Kind: policy.EventCircuit, Upstream: "crm", Key: key, From: "closed", To: "open", Reason: "run"})
+		a.Observe("", policy.Event{Kind: policy.EventCircuit, Upstream: "crm", Key: key, From: "closed", To: "open", Reason: "run"})
 	}
 	for _, connection := range []string{"acme", "acme", "other"} {
-		a.ended(&telemetry.Record{Upstream: "crm", Host: "one.test", Connection: connection, Problem: "circuit-open"})
+		a.Ended(&telemetry.Record{Upstream: "crm", Host: "one.test", Connection: connection, Problem: "circuit-open"})
 	}
-	a.ended(&telemetry.Record{Upstream: "crm", Host: "two.test", Problem: "circuit-open"})
+	a.Ended(&telemetry.Record{Upstream: "crm", Host: "two.test", Problem: "circuit-open"})
 	got := make(map[string]int)
-	for _, active := range d.book.Active() {
+	for _, active := range a.Active() {
 		got[strings.TrimPrefix(active.Subject, "crm/circuit:")] = active.Calls
 	}
 	for i, want := range []int{0, 2, 1, 1, 0} {
@@ -116,7 +116,7 @@ func TestCallCountsForTheCircuitThatRefusedIt(t *testing.T) {
 func TestFlappingCircuitIsOneAlert(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newCircuitRig(t)
-		defer r.watch.close()
+		defer r.watch.Close()
 		for range 6 {
 			r.open()
 			time.Sleep(20 * time.Second)
@@ -139,7 +139,7 @@ func TestFlappingCircuitIsOneAlert(t *testing.T) {
 func TestCircuitThatOpensAgainSoonIsOneAlert(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newCircuitRig(t)
-		defer r.watch.close()
+		defer r.watch.Close()
 		for range 6 {
 			r.open()
 			time.Sleep(15 * time.Second)
@@ -156,8 +156,8 @@ func TestCircuitThatOpensAgainSoonIsOneAlert(t *testing.T) {
 func TestFlappingThatIsOffIsToldEachTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newCircuitRig(t)
-		defer r.watch.close()
-		r.book.Override(overrides(parsed(t, "[alerts.rule.circuit-flapping]\noff = true\n").Alerts.Rules))
+		defer r.watch.Close()
+		r.alarms.Follow(compiled(t, "[upstream.crm]\nurl = \"http://127.0.0.1:1\"\n[alerts.rule.circuit-flapping]\noff = true\n"))
 		var told []string
 		for range 4 {
 			r.open()
