@@ -137,7 +137,7 @@ func (a *alarms) metBy(r *telemetry.Record) func(alert.Alert) bool {
 	}
 	switch {
 	case r.Problem == "credential-unavailable":
-		return metCredential(r)
+		return a.metCredential(r)
 	case r.Problem == "circuit-open":
 		return metCircuit(r)
 	case a.calls.failed(r):

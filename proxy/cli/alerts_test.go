@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -193,6 +194,33 @@ func TestAlertEndsWithItsUpstream(t *testing.T) {
 	reload(document+customers("http://127.0.0.1:2"), 3) // those of crm: the store may have them
 	reload(document, 0)
 	r.halt()
+}
+
+// A call under a rule with a credential of its own was counted for the upstream's, too, and
+// gave its trace to an alert that it had nothing to do with.
+func TestCallMeetsTheAlertOfItsOwnCredential(t *testing.T) {
+	_, base := identity(t)
+	t.Setenv("CRM_SECRET", "demo-secret")
+	t.Setenv("CRM_REFRESH", "revoked-1")
+	t.Setenv("REPORTS_REFRESH", "revoked-2")
+	rule := fmt.Sprintf(`[[upstream.crm.rule]]
+match = "GET /protected/reports"
+auth = { type = "oauth2", grant = "refresh_token", token_url = "%s/oauth/token", client_id = "demo", client_secret = "env:CRM_SECRET", refresh_token = "env:REPORTS_REFRESH" }
+[[upstream.crm.rule]]
+match = "GET /protected/people"
+timeout = "10s"
+`, base)
+	r := launch(t, rotating(base, "")+rule)
+	for _, path := range []string{"reports", "reports", "people", "x", "x"} {
+		get(t, http.DefaultClient, r.url("/crm/protected/"+path))
+	}
+	got := make(map[string]int)
+	for _, a := range r.alarms.book.Active() {
+		got[a.Subject] = a.Calls
+	}
+	if want := map[string]int{"crm": 3, "crm/GET /protected/reports": 2}; !maps.Equal(got, want) {
+		t.Errorf("alerts have met so many calls: %v, want %v", got, want)
+	}
 }
 
 func TestNotificationURLsAreChecked(t *testing.T) {
