@@ -13,7 +13,8 @@
 // A [Notifier] sends what begins and ends to notification URLs, those that came
 // together in one message. A target that does not answer is tried again for an hour, and
 // holds up nobody: not a call, and not another target. It gets at most 30 messages an
-// hour; what would be more waits, and is only counted if it is over by then.
+// hour; what would be more waits, and is only counted if it is over by then. Another
+// configuration takes neither what waits nor that bound from a target that it has, too.
 //
 // # Messages
 //

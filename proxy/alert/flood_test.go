@@ -118,7 +118,7 @@ func TestIncidentsThatCloseLeavesBehindAreCounted(t *testing.T) {
 		var failed []string
 		n := alert.NewNotifier(
 			alert.Settings{Transport: policytest.NewUpstream(t, policytest.Step{Times: -1, Status: 202}), Failed: func(err error) { failed = append(failed, err.Error()) }},
-			[]func() (string, error){func() (string, error) { return "pagerduty:R0UT1NG", nil }})
+			to("pagerduty:R0UT1NG"))
 		for i := range 40 {
 			a := dead
 			a.Subject = fmt.Sprint(i)

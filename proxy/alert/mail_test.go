@@ -72,7 +72,7 @@ func (p *postOffice) open(t *testing.T, url string) *station {
 	} else {
 		set.Roots = x509.NewCertPool()
 	}
-	s.Notifier = alert.NewNotifier(set, []func() (string, error){func() (string, error) { return url, nil }})
+	s.Notifier = alert.NewNotifier(set, to(url))
 	t.Cleanup(func() { s.Close(context.Background()) })
 	return s
 }
@@ -364,7 +364,7 @@ func TestMailServerThatIsSilentEndsWithTheTry(t *testing.T) {
 				return nil, errors.New("dialling " + canary)
 			}
 			return near, nil
-		}}, []func() (string, error){func() (string, error) { return "smtp://localhost/?to=a@ops.test&from=b@ops.test", nil }})
+		}}, to("smtp://localhost/?to=a@ops.test&from=b@ops.test"))
 		defer n.Close(t.Context())
 		n.Notify(dead)
 		time.Sleep(18*time.Second + 1)

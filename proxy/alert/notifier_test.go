@@ -17,6 +17,14 @@ import (
 	"outrider/proxy/alert"
 )
 
+// to makes targets of notification URLs.
+func to(urls ...string) (targets []alert.Target) {
+	for _, url := range urls {
+		targets = append(targets, alert.Target{Name: url, URL: func() (string, error) { return url, nil }})
+	}
+	return targets
+}
+
 const canary = "canary-4d2e-webhook"
 
 // since is when synctest's clock begins.
@@ -44,11 +52,7 @@ func open(t *testing.T, secret string, targets []string, steps ...policytest.Ste
 	if secret != "" {
 		set.Secret = func() (string, error) { return secret, nil }
 	}
-	var urls []func() (string, error)
-	for _, target := range targets {
-		urls = append(urls, func() (string, error) { return target, nil })
-	}
-	s.Notifier = alert.NewNotifier(set, urls)
+	s.Notifier = alert.NewNotifier(set, to(targets...))
 	t.Cleanup(func() { s.Close(context.Background()) })
 	return s
 }
@@ -225,7 +229,7 @@ func TestCloseSendsWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := policytest.NewUpstream(t, policytest.Step{})
 		n := alert.NewNotifier(alert.Settings{Transport: up, Failed: func(err error) { t.Error(err) }},
-			[]func() (string, error){func() (string, error) { return "https://ops.test/hook", nil }})
+			to("https://ops.test/hook"))
 		n.Notify(dead)
 		n.Close(t.Context())
 		if got := len(up.Requests()); got != 1 {
@@ -239,7 +243,7 @@ func TestCloseWaitsForNoTarget(t *testing.T) {
 		up := policytest.NewUpstream(t, policytest.Step{Hang: true})
 		var failed error
 		n := alert.NewNotifier(alert.Settings{Transport: up, Failed: func(err error) { failed = err }},
-			[]func() (string, error){func() (string, error) { return "https://ops.test/hook", nil }})
+			to("https://ops.test/hook"))
 		n.Notify(dead)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()

@@ -25,9 +25,10 @@ func (n *Notifier) Test(ctx context.Context) []TestResult {
 		Detail: "somebody ran outrider alerts test", Action: "Nothing: alerts arrive.", Since: now, Count: 1}
 	end := begin
 	end.Ended = &now
-	results := make([]TestResult, len(n.queues))
+	queues := n.list()
+	results := make([]TestResult, len(queues))
 	var all sync.WaitGroup
-	for i, q := range n.queues {
+	for i, q := range queues {
 		all.Go(func() { results[i] = n.test(ctx, q, begin, end) })
 	}
 	all.Wait()

@@ -150,8 +150,8 @@ func (a *alarms) metBy(r *telemetry.Record) func(alert.Alert) bool {
 	return nil
 }
 
-// follow has a configuration that is live now say who is notified. What waits for the
-// targets of the one before is sent. Alerts about what it has not are over.
+// follow has a configuration that is live now say who is notified. What waits for
+// targets that it has not is sent. Alerts about what it has not are over.
 func (s *sidecar) follow() {
 	set := s.live.Load()
 	file := set.File
@@ -171,24 +171,29 @@ func (s *sidecar) follow() {
 	if same {
 		return
 	}
-	a.retire()
 	a.set, a.egress = file.Alerts, file.Egress
 	if len(file.Alerts.Notify) == 0 {
+		a.retire()
 		return
 	}
 	settings, err := s.alertSettings(file)
 	if err != nil { // checkFile has looked at it
+		a.retire()
 		a.log.Error("nobody is notified of alerts", "error", err)
 		return
 	}
 	if ref := file.Alerts.Secret; ref != "" {
 		settings.Secret = func() (string, error) { return s.secrets.get(ref) }
 	}
-	var urls []func() (string, error)
+	var targets []alert.Target
 	for _, ref := range file.Alerts.Notify {
-		urls = append(urls, func() (string, error) { return s.secrets.get(ref) })
+		targets = append(targets, alert.Target{Name: string(ref), URL: func() (string, error) { return s.secrets.get(ref) }})
 	}
-	a.notifier = alert.NewNotifier(settings, urls)
+	if a.notifier == nil {
+		a.notifier = alert.NewNotifier(settings, targets)
+		return
+	}
+	a.notifier.Follow(settings, targets)
 }
 
 // retire has the notifier send what it has, and be no more. The lock is held.

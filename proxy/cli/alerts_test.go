@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -142,6 +143,32 @@ func TestReloadSaysWhoIsNotified(t *testing.T) {
 	}
 }
 
+// What is known of those who are notified began anew with each reload that changed one of
+// them: what waited for the others was lost, and so was how much they had been told.
+func TestReloadLeavesThoseWhoStayAlone(t *testing.T) {
+	hook := upstream(t, func(http.ResponseWriter, *http.Request) {})
+	dir := t.TempDir()
+	document := func(notify string) string {
+		return anyPorts + fmt.Sprintf("state_dir = %q\n[alerts]\nnotify = [%s]\n", filepath.Join(dir, "state"), notify)
+	}
+	first, second := fmt.Sprintf("%q", hook.URL+"/first"), fmt.Sprintf("%q", hook.URL+"/second")
+	path := layFile(t, filepath.Join(dir, "config.toml"), document(first))
+	r := launchUnstopped(t, path, document(first))
+	defer r.halt()
+	if status, body := r.ask("POST", "/api/alerts/test"); status != http.StatusOK {
+		t.Fatalf("test: %d %s", status, body)
+	}
+	writeFile(t, path, document(second+", "+first))
+	if status, body := r.ask("POST", "/reload"); status != http.StatusOK {
+		t.Fatalf("reload: %d %s", status, body)
+	}
+	_, body := r.ask("GET", "/api/status")
+	var state struct{ Notified []alert.TargetStatus }
+	if err := json.Unmarshal([]byte(body), &state); err != nil || len(state.Notified) != 2 || state.Notified[0].Sent != 0 || state.Notified[1].Sent != 1 {
+		t.Errorf("notified are %+v (%v), want one who was told nothing, and one who was told once", state.Notified, err)
+	}
+}
+
 // A process that ended soon after a reload took with it what the notifier of the
 // configuration before was about to send.
 func TestStopWaitsForTheNotifierOfTheConfigurationBefore(t *testing.T) {
@@ -154,7 +181,7 @@ func TestStopWaitsForTheNotifierOfTheConfigurationBefore(t *testing.T) {
 				a, _ := newTestAlarms(t)
 				a.notifier = alert.NewNotifier(alert.Settings{
 					Transport: policytest.NewUpstream(t, policytest.Step{Delay: 5 * time.Second}), Failed: func(error) {},
-				}, []func() (string, error){func() (string, error) { return "https://ops.test/hook", nil }})
+				}, []alert.Target{{Name: "hook", URL: func() (string, error) { return "https://ops.test/hook", nil }}})
 				a.notify(alert.Alert{Rule: "circuit-open", Subject: "crm"})
 				a.retire()
 				ctx, cancel := context.WithTimeout(t.Context(), test.patience)
