@@ -28,8 +28,11 @@
 //	smtps://USER:PASSWORD@HOST:465/?to=…&from=…    mail, by TLS from the first byte on
 //	any other https://…                            our own JSON, see below
 //
-// Our own JSON is an object with a list "alerts", whose members are those of [Alert],
-// and with "untold", if alerts were only counted. With a secret it is signed as Standard
+// Every message says who sends it, the Source of [Settings]: replicas meet the same trouble
+// each for itself, and have an incident each at PagerDuty.
+//
+// Our own JSON is an object with "source", a list "alerts", whose members are those of
+// [Alert], and with "untold", if alerts were only counted. With a secret it is signed as Standard
 // Webhooks says (https://www.standardwebhooks.com), in the headers webhook-id,
 // webhook-timestamp and webhook-signature.
 //

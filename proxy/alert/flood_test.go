@@ -200,7 +200,7 @@ func TestTestGoesToEveryTargetAtOnce(t *testing.T) {
 func TestMessagesSayWhatToDoAndWhereToLook(t *testing.T) {
 	full := dead
 	full.Action, full.Trace, full.Calls = "Run outrider login crm", "844bea335f05270c82db64fbb0bdc9cd", 12
-	want := "Reconnect crm (crm): login.test: <invalid_grant> & more\n" +
+	want := "[orders on web-1] Reconnect crm (crm): login.test: <invalid_grant> & more\n" +
 		"  → Run outrider login crm\n" +
 		"  since 2000-01-01T00:00:00Z, calls: 12, trace 844bea335f05270c82db64fbb0bdc9cd\n" +
 		"Over: Reconnect crm (crm), after 1m0s\n" +

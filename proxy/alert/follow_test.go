@@ -20,7 +20,7 @@ func about(subject string) alert.Alert {
 
 // settings are those by which s tells, but for the way.
 func (s *station) settings(up *policytest.Upstream) alert.Settings {
-	return alert.Settings{Transport: up, Failed: func(err error) { s.failed = append(s.failed, err.Error()) }}
+	return alert.Settings{Source: source, Transport: up, Failed: func(err error) { s.failed = append(s.failed, err.Error()) }}
 }
 
 // A reload made targets anew. What waited for one that was down was tried once and given up,

@@ -66,7 +66,7 @@ func (p *postOffice) open(t *testing.T, url string) *station {
 		t.Cleanup(func() { listener.Close(); serving.Wait() })
 	}
 	s := &station{}
-	set := alert.Settings{Dial: network.Dial, Failed: func(err error) { s.failed = append(s.failed, err.Error()) }}
+	set := alert.Settings{Source: source, Dial: network.Dial, Failed: func(err error) { s.failed = append(s.failed, err.Error()) }}
 	if p.trusted {
 		set.Roots = roots
 	} else {
@@ -224,8 +224,8 @@ func TestMailIsSentByTLS(t *testing.T) {
 				if office.letters[0] != test.envelope {
 					t.Errorf("the envelope is\n%s\nwant\n%s", office.letters[0], test.envelope)
 				}
-				wantLetter(t, office.letters[1], "[outrider] Reconnect crm of Zoë (and 1 more)",
-					"Reconnect crm of Zoë (crm): login.test: <invalid_grant> & more\r\nOver: Reconnect crm of Zoë (crm), after 1m0s\r\n")
+				wantLetter(t, office.letters[1], "[orders on web-1] Reconnect crm of Zoë (and 1 more)",
+					"[orders on web-1] Reconnect crm of Zoë (crm): login.test: <invalid_grant> & more\r\nOver: Reconnect crm of Zoë (crm), after 1m0s\r\n")
 				if said := strings.Join(office.said, "\n"); office.host != "127.0.0.1" && (strings.Contains(said, "MAIL") || strings.Contains(said, "AUTH")) {
 					t.Errorf("said in the clear: %s", said)
 				}

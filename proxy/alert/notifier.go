@@ -26,6 +26,8 @@ const (
 
 // Settings say how a Notifier sends.
 type Settings struct {
+	// Source says who tells, such as the service and its machine: "orders on web-1". Needed.
+	Source string
 	// Transport is the way to the targets that have a URL. Needed.
 	Transport http.RoundTripper
 	// Dial is the way to mail servers. Needed where there is one.
@@ -187,10 +189,11 @@ func (n *Notifier) deliver(q *queue) {
 	}
 	alerts, untold := q.take(most)
 	n.update(alerts)
-	for _, message := range target.messages(alerts, untold) {
+	set := n.settings()
+	for _, message := range target.messages(report{set.Source, alerts, untold}) {
 		q.allowance.spend(time.Now())
 		if err := n.send(q, target, message); err != nil {
-			n.settings().Failed(fmt.Errorf("telling %s: %w", target.host, err))
+			set.Failed(fmt.Errorf("telling %s: %w", target.host, err))
 		}
 	}
 }

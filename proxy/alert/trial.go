@@ -45,7 +45,7 @@ func (n *Notifier) test(ctx context.Context, q *queue, begin, end Alert) TestRes
 		alerts = append(alerts, end)
 	}
 	result := TestResult{Target: t.host, Kind: t.kind.String()}
-	for _, message := range t.messages(alerts, 0) {
+	for _, message := range t.messages(report{Source: n.settings().Source, Alerts: alerts}) {
 		_, err := n.try(ctx, t, "msg_"+rand.Text(), message)
 		q.tried(err)
 		if err != nil {

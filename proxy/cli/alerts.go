@@ -215,6 +215,7 @@ func (s *sidecar) alertSettings(file *config.File) (alert.Settings, error) {
 	guard := egress.NewOpenGuard(s.ours)
 	transport, err := egress.New(egress.Settings{Guard: guard, Proxy: way})
 	return alert.Settings{
+		Source:    alertSource(s.telemetry.ServiceName()),
 		Transport: transport, Dial: egress.Dialer{Guard: guard, Proxy: way}.Dial, Latest: s.alarms.book.Latest,
 		Failed: func(err error) { s.alarms.log.Error("an alert could not be told", "error", err) },
 	}, err

@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -37,7 +38,7 @@ func TestDeadGrantIsAnAlert(t *testing.T) {
 	t.Setenv("CRM_REFRESH", "revoked-canary")
 	t.Setenv("HOOK", hook.URL+"/hook-canary")
 	dir := t.TempDir()
-	document := anyPorts + fmt.Sprintf("state_dir = %q\n[alerts]\nnotify = [\"env:HOOK\"]\n", filepath.Join(dir, "state")) + rotating(base, "")
+	document := anyPorts + fmt.Sprintf("state_dir = %q\n[telemetry]\nservice_name = \"crm-sync\"\n[alerts]\nnotify = [\"env:HOOK\"]\n", filepath.Join(dir, "state")) + rotating(base, "")
 	r := launchUnstopped(t, layFile(t, filepath.Join(dir, "config.toml"), document), document)
 	for range 3 {
 		get(t, http.DefaultClient, r.url("/crm/protected/x"))
@@ -51,7 +52,11 @@ func TestDeadGrantIsAnAlert(t *testing.T) {
 	if lines := r.logged("alert"); len(lines) != 1 || lines[0]["title"] != "Reconnect crm" || lines[0]["level"] != "ERROR" {
 		t.Errorf("logged %v", lines)
 	}
-	if len(told) != 1 || !strings.Contains(told[0], `"rule":"credential-dead","severity":"critical","subject":"crm","title":"Reconnect crm"`) ||
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(told) != 1 || !strings.HasPrefix(told[0], `{"source":"crm-sync on `+host+`","alerts":[`) || !strings.Contains(told[0], `"rule":"credential-dead","severity":"critical","subject":"crm","title":"Reconnect crm"`) ||
 		!strings.Contains(told[0], `"action":"Put a new one where the configuration reads it; it is read again within seconds.","trace":"`) || !strings.Contains(told[0], `"calls":3`) {
 		t.Errorf("told %q", told)
 	}
