@@ -23,7 +23,8 @@
 //
 // The events "status", with what /api/status has, when it is another than before and once
 // a second at most, and "calls", an object with "calls", the oldest first, and "lost", how
-// many there was no time for. With only=calls or only=status just these.
+// many there was no time for. With only=calls or only=status just these. They end within a
+// second when the access key is another than their reader has shown.
 //
 // /api/status is a list of upstreams, or an object that has it as "upstreams"
 // and may have beside it "listen" (upstream → address, "" being the main port),

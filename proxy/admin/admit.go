@@ -30,11 +30,8 @@ func harden(h http.Header, version string) {
 
 // admit reports whether r may be served, and answers it if not.
 func (h *handler) admit(w http.ResponseWriter, r *http.Request) bool {
-	key := ""
-	if h.settings.AccessKey != nil {
-		key = h.settings.AccessKey()
-	}
-	if key != "" && !showsKey(r, key) {
+	key := h.accessKey()
+	if !showsKey(r, key) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="outrider", charset="UTF-8"`)
 		Fail(w, http.StatusUnauthorized, "key-required", "Show the access key: Outrider-Key, Authorization: Bearer, or as the password of Basic.")
 		return false
@@ -53,9 +50,20 @@ func (h *handler) admit(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// showsKey compares in constant time, and hashes first so that not even the
-// length of the key shows.
+// accessKey is the key that requests must show now; "": none.
+func (h *handler) accessKey() string {
+	if h.settings.AccessKey == nil {
+		return ""
+	}
+	return h.settings.AccessKey()
+}
+
+// showsKey reports whether r shows the key, where there is one. It compares in constant
+// time, and hashes first so that not even the length of the key shows.
 func showsKey(r *http.Request, key string) bool {
+	if key == "" {
+		return true
+	}
 	shown := r.Header.Get("Outrider-Key")
 	if shown == "" {
 		if scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {

@@ -58,7 +58,7 @@ func (h *handler) events(w http.ResponseWriter, r *http.Request) {
 		go collect(ctx, follower, calls)
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
-	stream := &stream{w: w, control: http.NewResponseController(w)}
+	stream := &stream{w: w, control: http.NewResponseController(w), allowed: func() bool { return showsKey(r, h.accessKey()) }}
 	if r.Method == http.MethodHead {
 		return
 	}
@@ -100,10 +100,11 @@ func collect(ctx context.Context, from Follower, to chan<- callsEvent) {
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
-	state   []byte // the last that was sent
+	allowed func() bool // the reader may still look: the access key can be another by now
+	state   []byte      // the last that was sent
 }
 
-// run sends events until ctx ends, or the reader is gone.
+// run sends events until ctx ends, or the reader is gone, or may not look any more.
 func (s *stream) run(ctx context.Context, status func() any, calls <-chan callsEvent) {
 	look, alive := time.NewTicker(statusEvery), time.NewTicker(aliveEvery)
 	defer look.Stop()
@@ -119,6 +120,9 @@ func (s *stream) run(ctx context.Context, status func() any, calls <-chan callsE
 		case event := <-calls:
 			err = s.send("calls", event)
 		case <-look.C:
+			if !s.allowed() {
+				return
+			}
 			if status != nil {
 				err = s.sendState(status())
 			}

@@ -166,3 +166,33 @@ func TestEventsHaveABound(t *testing.T) {
 		}
 	})
 }
+
+// Whoever had a stream of events kept it, whatever became of the key: taking a key away from
+// somebody took nothing.
+func TestEventsEndWhenTheKeyChanges(t *testing.T) {
+	for query, want := range map[string]string{
+		"?only=calls":  "retry: 2000\n\nevent: calls\ndata: {\"calls\":[\"00.500\"],\"lost\":1}\n\n",
+		"?only=status": "retry: 2000\n\nevent: status\ndata: 0\n\nevent: status\ndata: 1\n\n",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			from := &scripted{delays: []time.Duration{500 * time.Millisecond, 3 * time.Second}}
+			settings := whole()
+			settings.Status = func() any { return int(time.Since(start).Seconds()) / 2 }
+			settings.Follow = func(string) (admin.Follower, error) { return from, nil }
+			settings.AccessKey = func() string {
+				if time.Since(start) < 2500*time.Millisecond {
+					return "the first"
+				}
+				return "the second"
+			}
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/events"+query, nil)
+			r.Header.Set("Outrider-Key", "the first")
+			w := httptest.NewRecorder()
+			admin.New(settings).ServeHTTP(w, r)
+			if took := time.Since(start); took != 3*time.Second || w.Body.String() != want {
+				t.Errorf("%s: it ended after %v, with %q; want 3s and %q", query, took, w.Body, want)
+			}
+		})
+	}
+}

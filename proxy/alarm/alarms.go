@@ -26,7 +26,7 @@ type Settings struct {
 	Log *slog.Logger
 	// Secret reads a notification URL, or the secret that messages are signed with.
 	Secret func(config.Reference) (string, error)
-	// Ways are the ways to those whom a configuration has notified: transport and dialer.
+	// Ways are the ways to those whom a configuration has notified: source, transport and dialer.
 	Ways func(*config.File) (alert.Settings, error)
 	// Authority is the local certificate authority; it gives nil where there is none that
 	// can be used.
@@ -154,7 +154,7 @@ func (a *Alarms) metBy(r *telemetry.Record) func(alert.Alert) bool {
 	}
 	switch {
 	case r.Problem == "credential-unavailable":
-		return metCredential(r)
+		return a.metCredential(r)
 	case r.Problem == "circuit-open":
 		return metCircuit(r)
 	case a.calls.failed(r):
@@ -167,8 +167,8 @@ func (a *Alarms) metBy(r *telemetry.Record) func(alert.Alert) bool {
 	return nil
 }
 
-// Follow has a configuration that is live now say who is notified. What waits for the
-// targets of the one before is sent. Alerts about what it has not are over.
+// Follow has a configuration that is live now say who is notified. What waits for
+// targets that it has not is sent. Alerts about what it has not are over.
 func (a *Alarms) Follow(set *policy.Set) {
 	file := set.File
 	a.mu.Lock()
@@ -186,13 +186,14 @@ func (a *Alarms) Follow(set *policy.Set) {
 	if same {
 		return
 	}
-	a.retire()
 	a.set, a.egress = file.Alerts, file.Egress
 	if len(file.Alerts.Notify) == 0 {
+		a.retire()
 		return
 	}
 	settings, err := a.settings.Ways(file)
 	if err != nil { // who loads a configuration has looked at it
+		a.retire()
 		a.settings.Log.Error("nobody is notified of alerts", "error", err)
 		return
 	}
@@ -201,11 +202,15 @@ func (a *Alarms) Follow(set *policy.Set) {
 	if ref := file.Alerts.Secret; ref != "" {
 		settings.Secret = func() (string, error) { return a.settings.Secret(ref) }
 	}
-	var urls []func() (string, error)
+	var targets []alert.Target
 	for _, ref := range file.Alerts.Notify {
-		urls = append(urls, func() (string, error) { return a.settings.Secret(ref) })
+		targets = append(targets, alert.Target{Name: string(ref), URL: func() (string, error) { return a.settings.Secret(ref) }})
 	}
-	a.notifier = alert.NewNotifier(settings, urls)
+	if a.notifier == nil {
+		a.notifier = alert.NewNotifier(settings, targets)
+		return
+	}
+	a.notifier.Follow(settings, targets)
 }
 
 // retire has the notifier send what it has, and be no more. The lock is held.

@@ -151,6 +151,7 @@ func (u *callCount) turn(now time.Time) {
 	if u.minute == 0 {
 		u.minute = minute
 	}
+	u.minute = setBack(u.minute, minute)
 	for passed := min(minute-u.minute, latestMinutes); passed > 0; passed-- {
 		u.minute++
 		cell := &u.latest[u.minute%latestMinutes]
@@ -160,9 +161,20 @@ func (u *callCount) turn(now time.Time) {
 	u.minute = max(u.minute, minute)
 }
 
+// setBack is the newest cell for a clock that says now: after one that was set back there is
+// a new one, for else all went into one until it is as late again. One cell behind is a call
+// that ended before the latest.
+func setBack(newest, now int64) int64 {
+	if now < newest-1 {
+		return now - 1
+	}
+	return newest
+}
+
 // retire puts a minute into the day.
 func (u *callCount) retire(t tally, now time.Time) {
 	quarter := now.Unix() / int64(dayCell/time.Second)
+	u.quarter = setBack(u.quarter, quarter)
 	for passed := min(quarter-u.quarter, int64(dayCells)); passed > 0; passed-- {
 		u.quarter++
 		u.day[u.quarter%int64(dayCells)] = tally{}

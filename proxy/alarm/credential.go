@@ -82,16 +82,29 @@ func (a *Alarms) mend(upstream, credential string) string {
 }
 
 // metCredential tells the alerts that a call met which had no live token.
-func metCredential(r *telemetry.Record) func(alert.Alert) bool {
-	return func(met alert.Alert) bool {
-		if !isOneOf(credentialRules, met.Rule) {
-			return false
-		}
-		if r.Connection != "" {
-			return met.Subject == subjectOf(r.Upstream, policy.ConnectionCredential(r.Connection))
-		}
-		return met.Subject == r.Upstream || r.Rule != "" && met.Subject == subjectOf(r.Upstream, r.Rule)
+func (a *Alarms) metCredential(r *telemetry.Record) func(alert.Alert) bool {
+	subject := subjectOf(r.Upstream, a.credentialOf(r))
+	return func(met alert.Alert) bool { return isOneOf(credentialRules, met.Rule) && met.Subject == subject }
+}
+
+// credentialOf names the credential of a call.
+func (a *Alarms) credentialOf(r *telemetry.Record) string {
+	if r.Connection != "" {
+		return policy.ConnectionCredential(r.Connection)
 	}
+	a.mu.Lock()
+	set := a.live
+	a.mu.Unlock()
+	if set != nil {
+		if u, ok := set.ByName(r.Upstream); ok {
+			for _, plan := range u.Plans() {
+				if plan.Match == r.Rule {
+					return plan.Credential
+				}
+			}
+		}
+	}
+	return "default"
 }
 
 func isOneOf(rules []alert.Rule, name string) bool {

@@ -13,7 +13,8 @@
 // A [Notifier] sends what begins and ends to notification URLs, those that came
 // together in one message. A target that does not answer is tried again for an hour, and
 // holds up nobody: not a call, and not another target. It gets at most 30 messages an
-// hour; what would be more waits, and is only counted if it is over by then.
+// hour; what would be more waits, and is only counted if it is over by then. Another
+// configuration takes neither what waits nor that bound from a target that it has, too.
 //
 // # Messages
 //
@@ -27,8 +28,11 @@
 //	smtps://USER:PASSWORD@HOST:465/?to=…&from=…    mail, by TLS from the first byte on
 //	any other https://…                            our own JSON, see below
 //
-// Our own JSON is an object with a list "alerts", whose members are those of [Alert],
-// and with "untold", if alerts were only counted. With a secret it is signed as Standard
+// Every message says who sends it, the Source of [Settings]: replicas meet the same trouble
+// each for itself, and have an incident each at PagerDuty.
+//
+// Our own JSON is an object with "source", a list "alerts", whose members are those of
+// [Alert], and with "untold", if alerts were only counted. With a secret it is signed as Standard
 // Webhooks says (https://www.standardwebhooks.com), in the headers webhook-id,
 // webhook-timestamp and webhook-signature.
 //

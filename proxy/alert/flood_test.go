@@ -118,7 +118,7 @@ func TestIncidentsThatCloseLeavesBehindAreCounted(t *testing.T) {
 		var failed []string
 		n := alert.NewNotifier(
 			alert.Settings{Transport: policytest.NewUpstream(t, policytest.Step{Times: -1, Status: 202}), Failed: func(err error) { failed = append(failed, err.Error()) }},
-			[]func() (string, error){func() (string, error) { return "pagerduty:R0UT1NG", nil }})
+			to("pagerduty:R0UT1NG"))
 		for i := range 40 {
 			a := dead
 			a.Subject = fmt.Sprint(i)
@@ -200,7 +200,7 @@ func TestTestGoesToEveryTargetAtOnce(t *testing.T) {
 func TestMessagesSayWhatToDoAndWhereToLook(t *testing.T) {
 	full := dead
 	full.Action, full.Trace, full.Calls = "Run outrider login crm", "844bea335f05270c82db64fbb0bdc9cd", 12
-	want := "Reconnect crm (crm): login.test: <invalid_grant> & more\n" +
+	want := "[orders on web-1] Reconnect crm (crm): login.test: <invalid_grant> & more\n" +
 		"  → Run outrider login crm\n" +
 		"  since 2000-01-01T00:00:00Z, calls: 12, trace 844bea335f05270c82db64fbb0bdc9cd\n" +
 		"Over: Reconnect crm (crm), after 1m0s\n" +

@@ -14,14 +14,14 @@ import (
 
 // mail hands a letter to a mail server (RFC 5321). Its errors have no words of the server:
 // some repeat what they were told.
-func (n *Notifier) mail(ctx context.Context, t target, id string, letter []byte) (again bool, err error) {
-	conn, err := n.set.Dial(ctx, "tcp", t.host)
+func (s Settings) mail(ctx context.Context, t target, id string, letter []byte) (again bool, err error) {
+	conn, err := s.Dial(ctx, "tcp", t.host)
 	if err != nil {
 		return true, silence(ctx)
 	}
 	defer conn.Close()                                      //nolint:errcheck // it is over, however that ends
 	defer context.AfterFunc(ctx, func() { conn.Close() })() //nolint:errcheck // whoever reads from it sees it
-	err = n.converse(conn, t, t.addressed(id, letter, time.Now()))
+	err = s.converse(conn, t, t.addressed(id, letter, time.Now()))
 	if reply, ok := errors.AsType[*textproto.Error](err); ok {
 		return reply.Code < 500, fmt.Errorf("it answered %d", reply.Code)
 	}
@@ -48,8 +48,8 @@ const (
 )
 
 // converse speaks with the server over conn.
-func (n *Notifier) converse(conn net.Conn, t target, letter []byte) error {
-	config := &tls.Config{ServerName: t.server, RootCAs: n.set.Roots, MinVersion: tls.VersionTLS12}
+func (s Settings) converse(conn net.Conn, t target, letter []byte) error {
+	config := &tls.Config{ServerName: t.server, RootCAs: s.Roots, MinVersion: tls.VersionTLS12}
 	if t.secure {
 		conn = tls.Client(conn, config)
 	}

@@ -66,13 +66,13 @@ func (p *postOffice) open(t *testing.T, url string) *station {
 		t.Cleanup(func() { listener.Close(); serving.Wait() })
 	}
 	s := &station{}
-	set := alert.Settings{Dial: network.Dial, Failed: func(err error) { s.failed = append(s.failed, err.Error()) }}
+	set := alert.Settings{Source: source, Dial: network.Dial, Failed: func(err error) { s.failed = append(s.failed, err.Error()) }}
 	if p.trusted {
 		set.Roots = roots
 	} else {
 		set.Roots = x509.NewCertPool()
 	}
-	s.Notifier = alert.NewNotifier(set, []func() (string, error){func() (string, error) { return url, nil }})
+	s.Notifier = alert.NewNotifier(set, to(url))
 	t.Cleanup(func() { s.Close(context.Background()) })
 	return s
 }
@@ -224,8 +224,8 @@ func TestMailIsSentByTLS(t *testing.T) {
 				if office.letters[0] != test.envelope {
 					t.Errorf("the envelope is\n%s\nwant\n%s", office.letters[0], test.envelope)
 				}
-				wantLetter(t, office.letters[1], "[outrider] Reconnect crm of Zoë (and 1 more)",
-					"Reconnect crm of Zoë (crm): login.test: <invalid_grant> & more\r\nOver: Reconnect crm of Zoë (crm), after 1m0s\r\n")
+				wantLetter(t, office.letters[1], "[orders on web-1] Reconnect crm of Zoë (and 1 more)",
+					"[orders on web-1] Reconnect crm of Zoë (crm): login.test: <invalid_grant> & more\r\nOver: Reconnect crm of Zoë (crm), after 1m0s\r\n")
 				if said := strings.Join(office.said, "\n"); office.host != "127.0.0.1" && (strings.Contains(said, "MAIL") || strings.Contains(said, "AUTH")) {
 					t.Errorf("said in the clear: %s", said)
 				}
@@ -364,7 +364,7 @@ func TestMailServerThatIsSilentEndsWithTheTry(t *testing.T) {
 				return nil, errors.New("dialling " + canary)
 			}
 			return near, nil
-		}}, []func() (string, error){func() (string, error) { return "smtp://localhost/?to=a@ops.test&from=b@ops.test", nil }})
+		}}, to("smtp://localhost/?to=a@ops.test&from=b@ops.test"))
 		defer n.Close(t.Context())
 		n.Notify(dead)
 		time.Sleep(18*time.Second + 1)

@@ -1,6 +1,8 @@
 package alert
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -8,34 +10,35 @@ import (
 )
 
 // messages makes what is sent to a target: one message of all alerts, but for
-// PagerDuty, which takes them one by one. untold alerts are only counted.
-func (t target) messages(alerts []Alert, untold int) [][]byte {
+// PagerDuty, which takes them one by one.
+func (t target) messages(r report) [][]byte {
 	switch t.kind {
 	case slack:
-		return one(map[string]any{"text": clip(escapeSlack.Replace(text(alerts, untold)), maxText)})
+		return one(map[string]any{"text": clip(escapeSlack.Replace(r.text()), maxText)})
 	case discord:
 		return one(map[string]any{
-			"content":          clip(text(alerts, untold), maxDiscord),
+			"content":          clip(r.text(), maxDiscord),
 			"allowed_mentions": map[string]any{"parse": []string{}}, // whatever a provider wrote there
 		})
 	case teams:
-		return one(card(clip(text(alerts, untold), maxText)))
+		return one(card(clip(r.text(), maxText)))
 	case mail:
-		return [][]byte{letter(subject(alerts), text(alerts, untold))}
+		return [][]byte{letter(r.subject(), r.text())}
 	case pagerDuty:
-		events := make([][]byte, 0, len(alerts))
-		for _, a := range alerts {
-			events = append(events, encode(event(t.key, a)))
+		events := make([][]byte, 0, len(r.Alerts))
+		for _, a := range r.Alerts {
+			events = append(events, encode(event(t.key, r.Source, a)))
 		}
 		return events
 	}
-	return one(report{alerts, untold})
+	return one(r)
 }
 
-// A report is a message in our own form.
+// A report is what a message says, in our own form.
 type report struct {
+	Source string  `json:"source"` // see Settings
 	Alerts []Alert `json:"alerts"`
-	Untold int     `json:"untold,omitempty"`
+	Untold int     `json:"untold,omitempty"` // alerts that are only counted
 }
 
 // The lengths of messages that are taken, in characters: Discord says so; Slack cuts
@@ -56,15 +59,15 @@ func encode(v any) []byte {
 }
 
 // text is what people read.
-func text(alerts []Alert, untold int) string {
-	lines := make([]string, 0, len(alerts)+1)
-	for _, a := range alerts {
+func (r report) text() string {
+	lines := make([]string, 0, len(r.Alerts)+1)
+	for _, a := range r.Alerts {
 		lines = append(lines, a.line()+a.more())
 	}
-	if untold > 0 {
-		lines = append(lines, fmt.Sprintf("And %d alerts that came and went, or were too many (at most %d messages an hour): outrider alerts", untold, maxHourly))
+	if r.Untold > 0 {
+		lines = append(lines, fmt.Sprintf("And %d alerts that came and went, or were too many (at most %d messages an hour): outrider alerts", r.Untold, maxHourly))
 	}
-	return strings.Join(lines, "\n")
+	return "[" + r.Source + "] " + strings.Join(lines, "\n")
 }
 
 func (a Alert) line() string {
@@ -96,20 +99,20 @@ func (a Alert) more() string {
 	return b.String()
 }
 
-// subject is the line by which a mail is found: of the first alert, and how many more
-// there are.
-func subject(alerts []Alert) string {
-	if len(alerts) == 0 {
-		return "[outrider] alerts"
+// subject is the line by which a mail is found: who it is from, the first alert, and how
+// many more there are.
+func (r report) subject() string {
+	line := "alerts"
+	if len(r.Alerts) > 0 {
+		line = r.Alerts[0].Title
+		if r.Alerts[0].Ended != nil {
+			line = "Over: " + line
+		}
 	}
-	line := "[outrider] " + alerts[0].Title
-	if alerts[0].Ended != nil {
-		line = "[outrider] Over: " + alerts[0].Title
-	}
-	if more := len(alerts) - 1; more > 0 {
+	if more := len(r.Alerts) - 1; more > 0 {
 		line += fmt.Sprintf(" (and %d more)", more)
 	}
-	return line
+	return "[" + r.Source + "] " + line
 }
 
 // card is a message of a Teams workflow: an Adaptive Card.
@@ -124,13 +127,12 @@ func card(text string) any {
 }
 
 // event is one of PagerDuty's Events API v2.
-func event(routing string, a Alert) any {
-	dedup := a.Rule + " " + a.Subject
+func event(routing, source string, a Alert) any {
 	if a.Ended != nil {
-		return map[string]any{"routing_key": routing, "event_action": "resolve", "dedup_key": clip(dedup, 255)}
+		return map[string]any{"routing_key": routing, "event_action": "resolve", "dedup_key": incident(source, a)}
 	}
 	payload := map[string]any{
-		"summary": clip(a.line(), 1024), "source": "outrider", "severity": a.Severity,
+		"summary": clip(a.line(), 1024), "source": source, "severity": a.Severity,
 		"timestamp": a.Since.UTC().Format(time.RFC3339), "component": a.Subject, "class": a.Rule,
 	}
 	details := make(map[string]any)
@@ -146,7 +148,21 @@ func event(routing string, a Alert) any {
 	if len(details) > 0 {
 		payload["custom_details"] = details
 	}
-	return map[string]any{"routing_key": routing, "event_action": "trigger", "dedup_key": clip(dedup, 255), "payload": payload}
+	return map[string]any{"routing_key": routing, "event_action": "trigger", "dedup_key": incident(source, a), "payload": payload}
+}
+
+// maxIncident is how long the name of an incident may be.
+const maxIncident = 255
+
+// incident names an alert at PagerDuty. Another Outrider that meets the same has an incident
+// of its own: its end must not end this one.
+func incident(source string, a Alert) string {
+	name := source + " " + a.Rule + " " + a.Subject
+	if len(name) <= maxIncident {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:])
 }
 
 // clip shortens a text to so many characters.

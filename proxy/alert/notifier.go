@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -25,6 +26,8 @@ const (
 
 // Settings say how a Notifier sends.
 type Settings struct {
+	// Source says who tells, such as the service and its machine: "orders on web-1". Needed.
+	Source string
 	// Transport is the way to the targets that have a URL. Needed.
 	Transport http.RoundTripper
 	// Dial is the way to mail servers. Needed where there is one.
@@ -43,39 +46,89 @@ type Settings struct {
 	Failed func(error)
 }
 
-// A Notifier sends alerts to notification URLs. It may be used concurrently.
-type Notifier struct {
-	set    Settings
-	ctx    context.Context // governs the senders: ends when Close waits no longer
-	cancel context.CancelFunc
-	queues []*queue
-	done   sync.WaitGroup
+// A Target is who is notified.
+type Target struct {
+	// Name tells it from others; it is shown nowhere.
+	Name string
+	// URL gives its notification URL, anew for each message.
+	URL func() (string, error)
 }
 
-// NewNotifier starts a sender for each target. urls give the notification URLs, anew
-// for each message; Close ends it.
-func NewNotifier(s Settings, urls []func() (string, error)) *Notifier {
-	n := &Notifier{set: s}
+// A Notifier sends alerts to notification URLs. It may be used concurrently.
+type Notifier struct {
+	ctx    context.Context // governs the senders: ends when Close waits no longer
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+
+	mu     sync.Mutex
+	set    Settings
+	queues []*queue
+}
+
+// NewNotifier starts a sender for each target; Close ends it.
+func NewNotifier(s Settings, targets []Target) *Notifier {
+	n := &Notifier{}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	for _, url := range urls {
-		q := &queue{url: url, more: make(chan struct{}, 1), end: make(chan struct{})}
-		n.queues = append(n.queues, q)
-		n.done.Go(func() { n.serve(q) })
-	}
+	n.Follow(s, targets)
 	return n
+}
+
+// Follow has the notifier go by other settings and targets, but not after Close. A target
+// that stays, by its name, keeps what waits for it, how it is, and what it may have in this
+// hour; a message that is under way to it goes by the settings from its next try on. What
+// waits for one that does not stay is sent, once.
+func (n *Notifier) Follow(s Settings, targets []Target) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	before := slices.Clone(n.queues)
+	n.set, n.queues = s, make([]*queue, 0, len(targets))
+	for _, t := range targets {
+		at := slices.IndexFunc(before, func(q *queue) bool { return q.Name == t.Name })
+		if at < 0 {
+			n.queues = append(n.queues, n.open(t))
+			continue
+		}
+		n.queues = append(n.queues, before[at])
+		before = slices.Delete(before, at, at+1)
+	}
+	for _, gone := range before {
+		close(gone.end)
+	}
+}
+
+// open starts the sender for a target.
+func (n *Notifier) open(t Target) *queue {
+	q := &queue{Target: t, more: make(chan struct{}, 1), end: make(chan struct{})}
+	n.done.Go(func() { n.serve(q) })
+	return q
+}
+
+// settings are those of now.
+func (n *Notifier) settings() Settings {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.set
+}
+
+// list are the queues of the targets of now, which nobody changes.
+func (n *Notifier) list() []*queue {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.queues
 }
 
 // Notify has an alert sent, and does not wait.
 func (n *Notifier) Notify(a Alert) {
-	for _, q := range n.queues {
+	for _, q := range n.list() {
 		q.put(a)
 	}
 }
 
-// Status tells how it goes with each target, in the order of the URLs.
+// Status tells how it goes with each target, in their order.
 func (n *Notifier) Status() []TargetStatus {
-	list := make([]TargetStatus, 0, len(n.queues))
-	for _, q := range n.queues {
+	queues := n.list()
+	list := make([]TargetStatus, 0, len(queues))
+	for _, q := range queues {
 		list = append(list, q.state())
 	}
 	return list
@@ -83,7 +136,7 @@ func (n *Notifier) Status() []TargetStatus {
 
 // Close sends what waits, once, until ctx ends, and ends the senders.
 func (n *Notifier) Close(ctx context.Context) {
-	for _, q := range n.queues {
+	for _, q := range n.list() {
 		close(q.end)
 	}
 	defer context.AfterFunc(ctx, n.cancel)()
@@ -123,7 +176,7 @@ func (n *Notifier) deliver(q *queue) {
 		lost, _ := q.take(maxWaiting)
 		q.lose(len(lost))
 		q.tried(err)
-		n.set.Failed(err)
+		n.settings().Failed(err)
 		return
 	}
 	left := q.allowance.left(time.Now())
@@ -136,10 +189,11 @@ func (n *Notifier) deliver(q *queue) {
 	}
 	alerts, untold := q.take(most)
 	n.update(alerts)
-	for _, message := range target.messages(alerts, untold) {
+	set := n.settings()
+	for _, message := range target.messages(report{set.Source, alerts, untold}) {
 		q.allowance.spend(time.Now())
 		if err := n.send(q, target, message); err != nil {
-			n.set.Failed(fmt.Errorf("telling %s: %w", target.host, err))
+			set.Failed(fmt.Errorf("telling %s: %w", target.host, err))
 		}
 	}
 }
@@ -151,23 +205,24 @@ func (n *Notifier) abandon(q *queue) {
 		return
 	}
 	q.lose(len(lost))
-	n.set.Failed(fmt.Errorf("telling %s: %d alerts are more than it may have in an hour", q.state().Target, len(lost)))
+	n.settings().Failed(fmt.Errorf("telling %s: %d alerts are more than it may have in an hour", q.state().Target, len(lost)))
 }
 
 // update brings alerts that last up to date.
 func (n *Notifier) update(alerts []Alert) {
-	if n.set.Latest == nil {
+	latest := n.settings().Latest
+	if latest == nil {
 		return
 	}
 	for i, a := range alerts {
 		if a.Ended == nil {
-			alerts[i] = n.set.Latest(a)
+			alerts[i] = latest(a)
 		}
 	}
 }
 
 func (q *queue) target() (target, error) {
-	text, err := q.url()
+	text, err := q.URL()
 	if err != nil {
 		return target{}, fmt.Errorf("cannot be read: %w", err)
 	}
@@ -200,8 +255,9 @@ func (n *Notifier) send(q *queue, t target, message []byte) error {
 func (n *Notifier) try(ctx context.Context, t target, id string, message []byte) (again bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	set := n.settings()
 	if t.kind == mail {
-		return n.mail(ctx, t, id, message)
+		return set.mail(ctx, t, id, message)
 	}
-	return n.post(ctx, t, id, message)
+	return set.post(ctx, t, id, message)
 }

@@ -17,6 +17,17 @@ import (
 	"outrider/proxy/alert"
 )
 
+// source is who tells.
+const source = "orders on web-1"
+
+// to makes targets of notification URLs.
+func to(urls ...string) (targets []alert.Target) {
+	for _, url := range urls {
+		targets = append(targets, alert.Target{Name: url, URL: func() (string, error) { return url, nil }})
+	}
+	return targets
+}
+
 const canary = "canary-4d2e-webhook"
 
 // since is when synctest's clock begins.
@@ -40,21 +51,17 @@ type station struct {
 
 func open(t *testing.T, secret string, targets []string, steps ...policytest.Step) *station {
 	s := &station{up: policytest.NewUpstream(t, steps...)}
-	set := alert.Settings{Transport: s.up, Failed: func(err error) { s.failed = append(s.failed, err.Error()) }}
+	set := alert.Settings{Source: source, Transport: s.up, Failed: func(err error) { s.failed = append(s.failed, err.Error()) }}
 	if secret != "" {
 		set.Secret = func() (string, error) { return secret, nil }
 	}
-	var urls []func() (string, error)
-	for _, target := range targets {
-		urls = append(urls, func() (string, error) { return target, nil })
-	}
-	s.Notifier = alert.NewNotifier(set, urls)
+	s.Notifier = alert.NewNotifier(set, to(targets...))
 	t.Cleanup(func() { s.Close(context.Background()) })
 	return s
 }
 
 func TestEachServiceGetsItsForm(t *testing.T) {
-	line := `Reconnect crm (crm): login.test: <invalid_grant> & more` + "\n" + `Over: Reconnect crm (crm), after 1m0s`
+	line := `[orders on web-1] Reconnect crm (crm): login.test: <invalid_grant> & more` + "\n" + `Over: Reconnect crm (crm), after 1m0s`
 	quoted := func(s string) string { data, _ := json.Marshal(s); return string(data) }
 	slack := `{"text":` + quoted(strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(line)) + `}`
 	for _, test := range []struct {
@@ -68,11 +75,11 @@ func TestEachServiceGetsItsForm(t *testing.T) {
 			`{"attachments":[{"content":{"body":[{"text":` + quoted(line) + `,"type":"TextBlock","wrap":true}],"type":"AdaptiveCard","version":"1.4"},` +
 				`"contentType":"application/vnd.microsoft.card.adaptive"}],"type":"message"}`}},
 		{"pagerduty:R0UT1NG", []string{
-			`{"dedup_key":"credential-dead crm","event_action":"trigger","payload":{"class":"credential-dead","component":"crm","severity":"critical","source":"outrider",` +
+			`{"dedup_key":"orders on web-1 credential-dead crm","event_action":"trigger","payload":{"class":"credential-dead","component":"crm","severity":"critical","source":"orders on web-1",` +
 				`"summary":` + quoted("Reconnect crm (crm): login.test: <invalid_grant> & more") + `,"timestamp":"2000-01-01T00:00:00Z"},"routing_key":"R0UT1NG"}`,
-			`{"dedup_key":"credential-dead crm","event_action":"resolve","routing_key":"R0UT1NG"}`}},
+			`{"dedup_key":"orders on web-1 credential-dead crm","event_action":"resolve","routing_key":"R0UT1NG"}`}},
 		{"https://ops.test/hook", []string{
-			`{"alerts":[{"rule":"credential-dead","severity":"critical","subject":"crm","title":"Reconnect crm","detail":` + quoted(dead.Detail) +
+			`{"source":"orders on web-1","alerts":[{"rule":"credential-dead","severity":"critical","subject":"crm","title":"Reconnect crm","detail":` + quoted(dead.Detail) +
 				`,"since":"2000-01-01T00:00:00Z","count":1},` +
 				`{"rule":"credential-dead","severity":"critical","subject":"crm","title":"Reconnect crm","detail":` + quoted(dead.Detail) +
 				`,"since":"2000-01-01T00:00:00Z","ended":"2000-01-01T00:01:00Z","count":1}]}`}},
@@ -225,7 +232,7 @@ func TestCloseSendsWhatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up := policytest.NewUpstream(t, policytest.Step{})
 		n := alert.NewNotifier(alert.Settings{Transport: up, Failed: func(err error) { t.Error(err) }},
-			[]func() (string, error){func() (string, error) { return "https://ops.test/hook", nil }})
+			to("https://ops.test/hook"))
 		n.Notify(dead)
 		n.Close(t.Context())
 		if got := len(up.Requests()); got != 1 {
@@ -239,7 +246,7 @@ func TestCloseWaitsForNoTarget(t *testing.T) {
 		up := policytest.NewUpstream(t, policytest.Step{Hang: true})
 		var failed error
 		n := alert.NewNotifier(alert.Settings{Transport: up, Failed: func(err error) { failed = err }},
-			[]func() (string, error){func() (string, error) { return "https://ops.test/hook", nil }})
+			to("https://ops.test/hook"))
 		n.Notify(dead)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()

@@ -12,21 +12,21 @@ import (
 )
 
 // post sends a message to a URL. Its errors show nothing of that.
-func (n *Notifier) post(ctx context.Context, t target, id string, message []byte) (again bool, err error) {
+func (s Settings) post(ctx context.Context, t target, id string, message []byte) (again bool, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.url, bytes.NewReader(message))
 	if err != nil {
 		return false, errTarget
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "outrider")
-	if t.kind == generic && n.set.Secret != nil {
-		key, err := n.key()
+	if t.kind == generic && s.Secret != nil {
+		key, err := s.key()
 		if err != nil {
 			return false, fmt.Errorf("reading the secret for its signature: %w", err)
 		}
 		sign(req.Header, key, id, time.Now(), message)
 	}
-	resp, err := n.set.Transport.RoundTrip(req)
+	resp, err := s.Transport.RoundTrip(req)
 	if err != nil {
 		return true, silence(ctx) // the error's own text may show the URL
 	}
@@ -59,8 +59,8 @@ func retryAfter(value string, now time.Time) time.Duration {
 	return 0
 }
 
-func (n *Notifier) key() ([]byte, error) {
-	secret, err := n.set.Secret()
+func (s Settings) key() ([]byte, error) {
+	secret, err := s.Secret()
 	if err != nil {
 		return nil, err
 	}

@@ -10,9 +10,9 @@ const maxWaiting = 1000
 
 // A queue is what waits for one target, and how it was told so far.
 type queue struct {
-	url  func() (string, error)
+	Target
 	more chan struct{} // has one element while there is something new
-	end  chan struct{} // closed by Close
+	end  chan struct{} // closed when the target is none any more, and by Close
 
 	allowance allowance // of the goroutine that serves
 

@@ -25,9 +25,10 @@ func (n *Notifier) Test(ctx context.Context) []TestResult {
 		Detail: "somebody ran outrider alerts test", Action: "Nothing: alerts arrive.", Since: now, Count: 1}
 	end := begin
 	end.Ended = &now
-	results := make([]TestResult, len(n.queues))
+	queues := n.list()
+	results := make([]TestResult, len(queues))
 	var all sync.WaitGroup
-	for i, q := range n.queues {
+	for i, q := range queues {
 		all.Go(func() { results[i] = n.test(ctx, q, begin, end) })
 	}
 	all.Wait()
@@ -44,7 +45,7 @@ func (n *Notifier) test(ctx context.Context, q *queue, begin, end Alert) TestRes
 		alerts = append(alerts, end)
 	}
 	result := TestResult{Target: t.host, Kind: t.kind.String()}
-	for _, message := range t.messages(alerts, 0) {
+	for _, message := range t.messages(report{Source: n.settings().Source, Alerts: alerts}) {
 		_, err := n.try(ctx, t, "msg_"+rand.Text(), message)
 		q.tried(err)
 		if err != nil {

@@ -17,5 +17,8 @@ func (s *sidecar) alertWays(file *config.File) (alert.Settings, error) {
 	}
 	guard := egress.NewOpenGuard(s.ours)
 	transport, err := egress.New(egress.Settings{Guard: guard, Proxy: way})
-	return alert.Settings{Transport: transport, Dial: egress.Dialer{Guard: guard, Proxy: way}.Dial}, err
+	return alert.Settings{
+		Source:    alertSource(s.telemetry.ServiceName()),
+		Transport: transport, Dial: egress.Dialer{Guard: guard, Proxy: way}.Dial,
+	}, err
 }

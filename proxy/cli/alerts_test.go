@@ -2,9 +2,12 @@ package cli
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -31,7 +34,7 @@ func TestDeadGrantIsAnAlert(t *testing.T) {
 	t.Setenv("CRM_REFRESH", "revoked-canary")
 	t.Setenv("HOOK", hook.URL+"/hook-canary")
 	dir := t.TempDir()
-	document := anyPorts + fmt.Sprintf("state_dir = %q\n[alerts]\nnotify = [\"env:HOOK\"]\n", filepath.Join(dir, "state")) + rotating(base, "")
+	document := anyPorts + fmt.Sprintf("state_dir = %q\n[telemetry]\nservice_name = \"crm-sync\"\n[alerts]\nnotify = [\"env:HOOK\"]\n", filepath.Join(dir, "state")) + rotating(base, "")
 	r := launchUnstopped(t, layFile(t, filepath.Join(dir, "config.toml"), document), document)
 	for range 3 {
 		get(t, http.DefaultClient, r.url("/crm/protected/x"))
@@ -45,7 +48,11 @@ func TestDeadGrantIsAnAlert(t *testing.T) {
 	if lines := r.logged("alert"); len(lines) != 1 || lines[0]["title"] != "Reconnect crm" || lines[0]["level"] != "ERROR" {
 		t.Errorf("logged %v", lines)
 	}
-	if len(told) != 1 || !strings.Contains(told[0], `"rule":"credential-dead","severity":"critical","subject":"crm","title":"Reconnect crm"`) ||
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(told) != 1 || !strings.HasPrefix(told[0], `{"source":"crm-sync on `+host+`","alerts":[`) || !strings.Contains(told[0], `"rule":"credential-dead","severity":"critical","subject":"crm","title":"Reconnect crm"`) ||
 		!strings.Contains(told[0], `"action":"Put a new one where the configuration reads it; it is read again within seconds.","trace":"`) || !strings.Contains(told[0], `"calls":3`) {
 		t.Errorf("told %q", told)
 	}
@@ -137,6 +144,32 @@ func TestReloadSaysWhoIsNotified(t *testing.T) {
 	}
 }
 
+// What is known of those who are notified began anew with each reload that changed one of
+// them: what waited for the others was lost, and so was how much they had been told.
+func TestReloadLeavesThoseWhoStayAlone(t *testing.T) {
+	hook := upstream(t, func(http.ResponseWriter, *http.Request) {})
+	dir := t.TempDir()
+	document := func(notify string) string {
+		return anyPorts + fmt.Sprintf("state_dir = %q\n[alerts]\nnotify = [%s]\n", filepath.Join(dir, "state"), notify)
+	}
+	first, second := fmt.Sprintf("%q", hook.URL+"/first"), fmt.Sprintf("%q", hook.URL+"/second")
+	path := layFile(t, filepath.Join(dir, "config.toml"), document(first))
+	r := launchUnstopped(t, path, document(first))
+	defer r.halt()
+	if status, body := r.ask("POST", "/api/alerts/test"); status != http.StatusOK {
+		t.Fatalf("test: %d %s", status, body)
+	}
+	writeFile(t, path, document(second+", "+first))
+	if status, body := r.ask("POST", "/reload"); status != http.StatusOK {
+		t.Fatalf("reload: %d %s", status, body)
+	}
+	_, body := r.ask("GET", "/api/status")
+	var state struct{ Notified []alert.TargetStatus }
+	if err := json.Unmarshal([]byte(body), &state); err != nil || len(state.Notified) != 2 || state.Notified[0].Sent != 0 || state.Notified[1].Sent != 1 {
+		t.Errorf("notified are %+v (%v), want one who was told nothing, and one who was told once", state.Notified, err)
+	}
+}
+
 // An alert about an upstream, or a credential of a rule, that a reload took away is over.
 // It lasted until the next start, for nothing could end it.
 func TestAlertEndsWithItsUpstream(t *testing.T) {
@@ -162,6 +195,33 @@ func TestAlertEndsWithItsUpstream(t *testing.T) {
 	reload(document+customers("http://127.0.0.1:2"), 3) // those of crm: the store may have them
 	reload(document, 0)
 	r.halt()
+}
+
+// A call under a rule with a credential of its own was counted for the upstream's, too, and
+// gave its trace to an alert that it had nothing to do with.
+func TestCallMeetsTheAlertOfItsOwnCredential(t *testing.T) {
+	_, base := identity(t)
+	t.Setenv("CRM_SECRET", "demo-secret")
+	t.Setenv("CRM_REFRESH", "revoked-1")
+	t.Setenv("REPORTS_REFRESH", "revoked-2")
+	rule := fmt.Sprintf(`[[upstream.crm.rule]]
+match = "GET /protected/reports"
+auth = { type = "oauth2", grant = "refresh_token", token_url = "%s/oauth/token", client_id = "demo", client_secret = "env:CRM_SECRET", refresh_token = "env:REPORTS_REFRESH" }
+[[upstream.crm.rule]]
+match = "GET /protected/people"
+timeout = "10s"
+`, base)
+	r := launch(t, rotating(base, "")+rule)
+	for _, path := range []string{"reports", "reports", "people", "x", "x"} {
+		get(t, http.DefaultClient, r.url("/crm/protected/"+path))
+	}
+	got := make(map[string]int)
+	for _, a := range r.alarms.Active() {
+		got[a.Subject] = a.Calls
+	}
+	if want := map[string]int{"crm": 3, "crm/GET /protected/reports": 2}; !maps.Equal(got, want) {
+		t.Errorf("alerts have met so many calls: %v, want %v", got, want)
+	}
 }
 
 func TestNotificationURLsAreChecked(t *testing.T) {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -60,7 +59,5 @@ func (c *commands) file() (path string, data []byte, file *config.File, err erro
 }
 
 func (c *commands) printJSON(v any) error {
-	encoder := json.NewEncoder(c.Stdout)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
+	return writeJSON(c.Stdout, v, "  ")
 }

@@ -38,11 +38,11 @@ const silence = 45 * time.Second
 // be. opened is called for each that has begun, before its first event; its error is as if
 // the stream had broken. An error of handle, and a handleError of opened, ends it all.
 func (c *commands) follow(ctx context.Context, query url.Values, opened func() error, handle func(event) error, broke func(error)) error {
-	way, err := c.adminWay()
-	if err != nil {
-		return err
-	}
 	for first := true; ; first = false {
+		way, err := c.adminWay() // anew: the access key may be another
+		if err != nil {
+			return err
+		}
 		broken := way.events(ctx, query, func() error {
 			err := opened()
 			first = first && err != nil

@@ -107,7 +107,6 @@ func (t *tail) event(e event) error {
 
 // print prints calls, the oldest first, but none twice.
 func (t *tail) print(calls []telemetry.Record) error {
-	lines := json.NewEncoder(t.w)
 	for i := range calls {
 		r := &calls[i]
 		if r.Number <= t.last {
@@ -116,7 +115,7 @@ func (t *tail) print(calls []telemetry.Record) error {
 		t.last = r.Number
 		var err error
 		if t.json {
-			err = lines.Encode(r)
+			err = writeJSON(t.w, r, "")
 		} else {
 			_, err = fmt.Fprintln(t.w, callLine(t.paint, r))
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -152,6 +153,37 @@ func TestTailGoesOnWhenCatchingUpFails(t *testing.T) {
 	})
 	next, end := following(t, "tail", "--admin", server.Listener.Addr().String())
 	for _, want := range []string{"GET /1", "it ended the stream", "503", "GET /3"} {
+		if line := next(); !strings.Contains(line, want) {
+			t.Errorf("%q, want %s", line, want)
+		}
+	}
+	if code := end(); code != exitFine {
+		t.Errorf("ended with %d", code)
+	}
+}
+
+// A stream that ended because the access key was changed was asked for with the old key again
+// and again, and refused.
+func TestTailGoesOnWithANewKey(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	writeFile(t, file, "first")
+	config := home(t, fmt.Sprintf("access_key = %q\n", "file:"+file))
+	server := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		switch key := r.Header.Get("Outrider-Key"); {
+		case r.URL.Path == "/api/events" && key == "first":
+			writeFile(t, file, "second")
+		case r.URL.Path == "/api/events":
+			fmt.Fprintf(w, "event: calls\ndata: {\"calls\":[{\"number\":2,\"method\":\"GET\",\"path\":\"/%s\"}]}\n\n", key)
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		case r.URL.Path == "/api/calls":
+			_ = json.NewEncoder(w).Encode([]telemetry.Record{})
+		default:
+			_ = json.NewEncoder(w).Encode(statusView{Started: time.Unix(1, 0)})
+		}
+	})
+	next, end := following(t, "tail", "--config", config, "--admin", server.Listener.Addr().String())
+	for _, want := range []string{"it ended the stream", "GET /second"} {
 		if line := next(); !strings.Contains(line, want) {
 			t.Errorf("%q, want %s", line, want)
 		}

@@ -82,7 +82,7 @@ func (c *commands) followTop(ctx context.Context, filter string, send func(tea.M
 		if err := c.ask(ctx, "/api/calls", query, &calls); err != nil {
 			return err
 		}
-		send(latestCalls(calls))
+		send(latestCalls{filter, calls})
 		return nil
 	}
 	for ctx.Err() == nil {
@@ -99,8 +99,12 @@ func (c *commands) followTop(ctx context.Context, filter string, send func(tea.M
 }
 
 type (
-	latestCalls []telemetry.Record // the newest first
-	streamLost  struct{ error }
+	// latestCalls are those that a filter takes, the newest first.
+	latestCalls struct {
+		filter string
+		calls  []telemetry.Record
+	}
+	streamLost struct{ error }
 )
 
 // maxShown is how many calls top remembers.
@@ -110,6 +114,8 @@ const maxShown = 200
 type top struct {
 	screen
 	refilter chan string // the filter that is wanted; only the latest counts
+	asked    string      // the latest that was
+	listed   string      // that of the calls that are listed
 }
 
 // Init does nothing: what happens is sent.
@@ -131,14 +137,25 @@ func (t *top) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.KeyPressMsg:
 		return t, t.key(msg)
 	case latestCalls:
-		t.lost = ""
-		t.calls = msg[:min(len(msg), maxShown)]
+		t.list(msg)
 	case streamLost:
 		t.lost = "no answer: " + printable(msg.Error())
 	case event:
 		t.learn(msg)
 	}
 	return t, nil
+}
+
+// list shows calls in place of those before. While it is paused these stay, but for other
+// ones that were asked for: a stream that has begun anew is no reason to take away what
+// somebody reads.
+func (t *top) list(latest latestCalls) {
+	t.lost = ""
+	if t.paused && len(t.calls) > 0 && latest.filter == t.listed {
+		return
+	}
+	t.listed = latest.filter
+	t.calls = latest.calls[:min(len(latest.calls), maxShown)]
 }
 
 // learn takes an event over. What cannot be read is of another version: the next is.
@@ -192,7 +209,9 @@ func (t *top) key(key tea.KeyPressMsg) tea.Cmd {
 	case "/":
 		t.editing = true
 	case "p":
-		t.paused = !t.paused
+		if t.paused = !t.paused; !t.paused {
+			t.ask(t.asked) // for what has ended meanwhile
+		}
 	case "esc":
 		t.selected = ""
 		t.use("")
@@ -224,6 +243,12 @@ func (t *top) use(filter string) {
 		t.unusable = err.Error()
 		return
 	}
+	t.ask(filter)
+}
+
+// ask asks for the calls that a filter takes.
+func (t *top) ask(filter string) {
+	t.asked = filter
 	select {
 	case <-t.refilter:
 	default:

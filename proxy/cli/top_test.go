@@ -138,11 +138,48 @@ func TestTopKeys(t *testing.T) {
 	}
 }
 
+// A stream that broke and began anew while it was paused put the latest calls in the place of
+// those that somebody was reading.
+func TestTopIsPausedWhateverTheStreamDoes(t *testing.T) {
+	m := &top{refilter: make(chan string, 1)}
+	listed := func(want ...uint64) {
+		t.Helper()
+		var got []uint64
+		for _, call := range m.calls {
+			got = append(got, call.Number)
+		}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("it lists %v, want %v", got, want)
+		}
+	}
+	latest := func(filter string, number uint64) {
+		m.Update(latestCalls{filter, []telemetry.Record{{Number: number}}})
+	}
+	latest("", 1)
+	press(m, "p")
+	latest("", 2)
+	listed(1)
+	press(m, "f") // somebody wants to see others
+	latest("", 3) // which was on its way
+	listed(1)
+	latest("failed", 4)
+	listed(4)
+	latest("failed", 5)
+	listed(4)
+	<-m.refilter
+	press(m, "p")
+	if filter := <-m.refilter; filter != "failed" {
+		t.Errorf("it goes on with %q", filter)
+	}
+	latest("failed", 6)
+	listed(6)
+}
+
 // A call that ended after the stream had begun, and before the latest calls were asked for,
 // came by both ways, and was listed twice.
 func TestTopListsNoCallTwice(t *testing.T) {
 	m := &top{}
-	m.Update(latestCalls{{Number: 2}, {Number: 1}})
+	m.Update(latestCalls{calls: []telemetry.Record{{Number: 2}, {Number: 1}}})
 	calls, _ := json.Marshal(callsEvent{Calls: []telemetry.Record{{Number: 2}, {Number: 3}}})
 	m.Update(event{"calls", calls})
 	var got []uint64

@@ -245,6 +245,9 @@ func TestEnvironmentWinsOverSettings(t *testing.T) {
 	if got := c.resource("service.name") + " " + c.resource("deployment.environment.name"); got != "theirs prod" {
 		t.Errorf("resource %s", got)
 	}
+	if got := r.ServiceName(); got != "theirs" {
+		t.Errorf("others are told of the service %q", got)
+	}
 	if got := c.headers.Get("X-Collector-Key"); got != "k" {
 		t.Errorf("header %q", got)
 	}

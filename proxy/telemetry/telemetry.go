@@ -79,7 +79,8 @@ type Telemetry struct {
 	gates     gateLog
 	ended     func(*Record)
 	losses    losses
-	tail      *tail // nil: what is not sampled is not recorded
+	service   string // service.name
+	tail      *tail  // nil: what is not sampled is not recorded
 
 	repeats  repeats
 	traces   *sdktrace.TracerProvider
@@ -122,6 +123,8 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 // exporting must end.
 func (t *Telemetry) build(ctx, running context.Context, s Settings, handler slog.Handler) error {
 	res, err := describe(ctx, s)
+	service, _ := res.Set().Value(semconv.ServiceNameKey)
+	t.service = service.AsString()
 	// What is said of exports is not exported.
 	local := slog.New(handler)
 	guard := &guard{running: running, log: local, losses: &t.losses}
@@ -190,6 +193,10 @@ func describe(ctx context.Context, s Settings) (*resource.Resource, error) {
 		resource.WithFromEnv(),
 	)
 }
+
+// ServiceName is the service.name of everything exported: of the settings, or of the
+// environment, which wins.
+func (t *Telemetry) ServiceName() string { return t.service }
 
 // Logger is the one log of the process. Records made with the context of a call
 // carry its trace_id and span_id.
