@@ -78,7 +78,7 @@ func (a *Alarms) mend(upstream, credential string) string {
 	if name, connection := strings.CutPrefix(credential, policy.ConnectionCredential("")); connection {
 		return "Hand the connection " + name + " over again (outrider connections), with what its customer agrees to anew."
 	}
-	return "Put a new one where the configuration reads it; it is read again within seconds."
+	return "Put a new one where the configuration reads it: a file is read again within seconds, the environment at the next start."
 }
 
 // metCredential tells the alerts that a call met which had no live token.

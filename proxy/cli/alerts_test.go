@@ -53,7 +53,7 @@ func TestDeadGrantIsAnAlert(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(told) != 1 || !strings.HasPrefix(told[0], `{"source":"crm-sync on `+host+`","alerts":[`) || !strings.Contains(told[0], `"rule":"credential-dead","severity":"critical","subject":"crm","title":"Reconnect crm"`) ||
-		!strings.Contains(told[0], `"action":"Put a new one where the configuration reads it; it is read again within seconds.","trace":"`) || !strings.Contains(told[0], `"calls":3`) {
+		!strings.Contains(told[0], `"action":"Put a new one where the configuration reads it: a file is read again within seconds, the environment at the next start.","trace":"`) || !strings.Contains(told[0], `"calls":3`) {
 		t.Errorf("told %q", told)
 	}
 	if all := out.String() + r.log.String() + strings.Join(told, ""); strings.Contains(all, "canary") {

@@ -49,6 +49,7 @@ type question struct {
 type adminWay struct {
 	address   string
 	key       string // "": none is asked for
+	unread    error  // why the configuration could not say the address; nil: it could, or need not
 	transport http.RoundTripper
 }
 
@@ -58,7 +59,11 @@ func (c *commands) adminWay() (adminWay, error) {
 	if err != nil {
 		return adminWay{}, err
 	}
-	return adminWay{address, key, &http.Transport{
+	_, _, unread := c.adminDocument()
+	if c.admin != "" || os.Getenv(adminVariable) != "" {
+		unread = nil
+	}
+	return adminWay{address, key, unread, &http.Transport{
 		DisableKeepAlives: true,
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dialAt(ctx, address) },
 	}}, nil
@@ -93,6 +98,9 @@ func (way adminWay) open(ctx context.Context, q question) (*http.Response, error
 		if plain, ok := errors.AsType[*url.Error](err); ok {
 			err = plain.Err // its own text repeats the address
 		}
+		if way.unread != nil {
+			err = fmt.Errorf("%w; the address in the configuration is not known: %w", err, way.unread)
+		}
 		return nil, fmt.Errorf("no Outrider answers at %s (start it with outrider run, or name its admin address with --admin): %w", way.address, err)
 	}
 	if resp.StatusCode/100 == 2 {
@@ -103,9 +111,12 @@ func (way adminWay) open(ctx context.Context, q question) (*http.Response, error
 	if err != nil {
 		return nil, err
 	}
-	var problem struct{ Title, Detail string }
+	var problem struct{ Detail string } // its title is the status
 	_ = json.Unmarshal(data, &problem)
-	return nil, fmt.Errorf("%s answered %s: %s %s", way.address, resp.Status, problem.Title, problem.Detail)
+	if problem.Detail == "" {
+		return nil, fmt.Errorf("%s answered %s", way.address, resp.Status)
+	}
+	return nil, fmt.Errorf("%s answered %s: %s", way.address, resp.Status, problem.Detail)
 }
 
 // hostOfAdmin is the Host of a question; a socket has none, and is local.
@@ -116,31 +127,34 @@ func hostOfAdmin(address string) string {
 	return address
 }
 
-// adminAddress is where a running Outrider listens for us, and its key.
+// adminAddress is where a running Outrider listens for us, and its key. It is not lost by
+// what is wrong elsewhere in the file: that somebody asks after an edit that was refused.
 func (c *commands) adminAddress() (address, key string, err error) {
-	file := &config.File{}
-	if _, data, err := c.source(); err == nil {
-		if parsed, err := config.Parse("", data); err == nil {
-			file = parsed
-		}
-	}
+	document, accessKey, _ := c.adminDocument()
 	address = c.admin
 	if address == "" {
-		address = os.Getenv("OUTRIDER_ADMIN")
+		address = os.Getenv(adminVariable)
 	}
 	if address == "" {
-		address = file.Admin
-	}
-	if address == "" {
-		address = config.Default().Admin
+		address = document
 	}
 	if host, port, err := net.SplitHostPort(address); err == nil && (host == "" || host == "0.0.0.0" || host == "::") {
 		address = net.JoinHostPort("127.0.0.1", port)
 	}
-	if file.AccessKey != "" {
-		if key, err = newSecrets().get(file.AccessKey); err != nil {
+	if accessKey != "" {
+		if key, err = newSecrets().get(accessKey); err != nil {
 			return "", "", usageError{fmt.Errorf("access_key: %w", err)}
 		}
 	}
 	return address, key, nil
+}
+
+// adminDocument is what the configuration says of the admin port; the defaults, and the
+// reason, if it cannot be read.
+func (c *commands) adminDocument() (address string, accessKey config.Reference, err error) {
+	path, data, err := c.source()
+	if err != nil {
+		return config.Default().Admin, "", err
+	}
+	return config.AdminOf(path, data)
 }

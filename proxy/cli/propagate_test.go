@@ -29,12 +29,14 @@ func TestTraceOfTheCallerIsNotTheProvidersBusiness(t *testing.T) {
 	var got http.Header
 	server := upstream(t, func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Clone() })
 	r := launch(t, fmt.Sprintf(`
+[telemetry]
+endpoint = %q
 [upstream.api]
 url = %q
 [[upstream.api.rule]]
 match = "GET /ours/**"
 propagate = true
-`, server.URL))
+`, receive(t).url, server.URL))
 	call := func(client *http.Client, target string) {
 		t.Helper()
 		req, _ := http.NewRequestWithContext(t.Context(), "GET", target, nil)
@@ -64,6 +66,29 @@ propagate = true
 	}
 	if parent := got.Get("Traceparent"); !strings.HasPrefix(parent, "00-0af7651916cd43dd8448eb211c80319c-") || strings.Contains(parent, "b7ad6b7169203331") {
 		t.Errorf("traceparent %q went out: it has to be that of the attempt", parent)
+	}
+}
+
+// An Outrider whose spans go nowhere told an upstream of a span that nobody would ever see, as
+// one that was not sampled. So the upstream, which asks its parent, recorded nothing any more,
+// and the trace of a caller that was sampled ended where Outrider stood.
+func TestWhoRecordsNothingLeavesTheTraceAlone(t *testing.T) {
+	clearTelemetryVariables(t)
+	var got http.Header
+	server := upstream(t, func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Clone() })
+	r := launch(t, fmt.Sprintf("[upstream.api]\nurl = %q\npropagate = true\n", server.URL))
+	req, _ := http.NewRequestWithContext(t.Context(), "GET", r.url("/api/x"), nil)
+	for name, value := range tracedHeaders {
+		req.Header.Set(name, value)
+	}
+	do(t, http.DefaultClient, req)
+	for name, value := range tracedHeaders {
+		if got.Get(name) != value {
+			t.Errorf("%s: %q went out", name, got.Get(name))
+		}
+	}
+	if get(t, http.DefaultClient, r.url("/api/x")); got.Get("Traceparent") != "" {
+		t.Errorf("traceparent %q went out for a caller without a trace", got.Get("Traceparent"))
 	}
 }
 

@@ -25,7 +25,7 @@ func (c *commands) tailCommand() *cobra.Command {
 			"  503, 5xx       the status\n" +
 			"  '>500ms'       the call took longer\n" +
 			"  failed         5xx, or no answer\n" +
-			"  waited, retried, problem\n" +
+			"  waited, retried, problem, quiet\n" +
 			"  upstream:crm   just so; also method, rule, connection, host, path, class, problem, form, trace",
 		Example: "  outrider tail failed\n  outrider tail upstream:crm '>1s' --json",
 		Args:    cobra.ArbitraryArgs,

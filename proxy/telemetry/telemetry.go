@@ -81,6 +81,7 @@ type Telemetry struct {
 	losses    losses
 	service   string // service.name
 	tail      *tail  // nil: what is not sampled is not recorded
+	watched   bool   // somebody gets spans
 
 	repeats  repeats
 	traces   *sdktrace.TracerProvider
@@ -163,7 +164,8 @@ func (t *Telemetry) trace(s Settings, res *resource.Resource, exporters []sdktra
 	for _, exporter := range exporters {
 		processors = append(processors, newSpanQueue(exporter, g))
 	}
-	chosen, err := newSampling(s, len(processors) > 0)
+	t.watched = len(processors) > 0
+	chosen, err := newSampling(s, t.watched)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,9 @@ import (
 // span lasts until the response's body has ended or is closed. A request that
 // never reached the wire makes no span: it becomes an event on the call's span.
 //
-// The request tells of the span only where its call wants that: see policy.Call.Propagate.
+// The request tells of the span only where its call wants that (see policy.Call.Propagate), and
+// somebody gets spans. Where nobody does, what the caller said stands: an attempt that is in no
+// trace must not come between two that are, and say on the way that it is not sampled.
 func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 	return &transport{t: t, next: next}
 }
@@ -66,7 +68,7 @@ func (x *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	w.active = x.t.metrics.requests.at(upstreamOf(req.Context()))
 	w.active.Add(1)
 
-	if c := policy.CallFrom(req.Context()); c != nil && c.Propagate {
+	if c := policy.CallFrom(req.Context()); c != nil && c.Propagate && x.t.watched {
 		req = withTrace(req, w.span)
 	}
 	resp, err := x.next.RoundTrip(req)
