@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
@@ -29,7 +30,7 @@ func openPage(t *testing.T, address string) *browser {
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.WindowSize(1280, 900))
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(cancel)
-	ctx, cancel = context.WithTimeout(ctx, 4*patience) // a safety net
+	ctx, cancel = context.WithTimeout(ctx, 8*patience) // a safety net
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
@@ -70,12 +71,23 @@ func (b *browser) value(expression string) any {
 	return value
 }
 
-// until waits for an expression to be true.
+// until waits for an expression to be true. It asks again and again, each time anew: a
+// browser that has much to do loses what it was asked once.
 func (b *browser) until(expression string) {
 	b.t.Helper()
-	if _, err := chromedp.Run(b.ctx, chromedp.Poll[any](expression, chromedp.WithPollingTimeout(patience))); err != nil {
-		b.t.Fatalf("never so: %s: %v\n%v", expression, err, b.value("document.body.innerText"))
+	var seen error
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(3 * patience); time.Now().Before(end); <-tick.C {
+		is, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("Boolean("+expression+")"))
+		if is {
+			return
+		}
+		if seen = err; b.ctx.Err() != nil {
+			break
+		}
 	}
+	b.t.Fatalf("never so: %s: %v\n%v", expression, seen, b.value("document.body.innerText"))
 }
 
 func (b *browser) keys(keys string) { b.t.Helper(); b.do(chromedp.KeyEvent(keys)) }
