@@ -9,23 +9,22 @@ type Letter struct {
 	Upstream   string
 	Connection string // "": the upstream's own credential
 	Method     string
-	Scheme     string // as the caller asked for it; "": the upstream's
-	Host       string // as the caller asked for it
-	Target     string // path and query, byte for byte
-	Header     http.Header
-	Trailer    http.Header
+	Scheme     string      // as the caller asked for it; "": the upstream's
+	Host       string      // as the caller asked for it
+	Target     string      // path and query, byte for byte
+	Header     http.Header // without credentials
+	Trailer    http.Header // complete when the body was read
 
-	// Key is the idempotency key, sent in KeyHeader with each attempt. A KeyHeader
-	// without Key has Keep make one. "": the upstream honours none, or none is needed.
+	// Key is the idempotency key, to be sent in KeyHeader with each attempt; it is not
+	// in Header. A KeyHeader without Key has Keep make one. "": the upstream honours none,
+	// or none is needed.
 	Key, KeyHeader string
-	// OwnKey says that the caller brought the key: it then tells duplicates, too.
-	OwnKey bool
 	// Idempotent says that the letter may be sent again without a key: by its method,
 	// or because the caller vouches for it.
 	Idempotent bool
 
 	OrderKey string // letters of one key and upstream go one after the other
-	DedupKey string // a second letter with it, within the window, is the first one
+	DedupKey string // a second letter with it and the same lane, within the window, is the first one
 	Callback string // URL that is told of the end
 	Location string // where the client was told that the letter is
 

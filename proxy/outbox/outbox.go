@@ -12,6 +12,9 @@ type Settings struct {
 	Store func(ctx context.Context) (Store, error)
 	// Send sends a letter through the policies of its upstream. It obeys ctx.
 	Send func(ctx context.Context, s *Sending) Outcome
+	// Serves reports whether this process sends to an upstream; the letters of others are
+	// for other processes. Nil: all.
+	Serves func(upstream string) bool
 	// KeyAge is how long the upstream of a letter honours an idempotency key; 0: nobody
 	// knows. Nil is 0 for all.
 	KeyAge func(*Letter) time.Duration

@@ -15,13 +15,23 @@ var errNotYet = errors.New("not yet")
 
 // Errors that the caller acts on.
 var (
-	ErrFull    = errors.New("the outbox is full")
-	ErrTooLong = errors.New("the body is longer than outbox.max_body allows")
-	ErrMissing = errors.New("there is no such letter")
-	ErrSending = errors.New("the letter is being sent")
-	ErrEnded   = errors.New("the letter has ended")
-	ErrReused  = errors.New("the idempotency key was used for another request")
+	ErrFull       = errors.New("the outbox is full")
+	ErrTooLarge   = errors.New("the body is longer than outbox.max_body allows")
+	ErrUnknown    = errors.New("there is no such letter")
+	ErrHeld       = errors.New("the letter is being sent")
+	ErrEnded      = errors.New("the letter has ended")
+	ErrUnanswered = errors.New("the letter has no answer yet")
 )
+
+// A ConflictError says that a strict dedup key was used for another request.
+type ConflictError struct{ ID string }
+
+func (e *ConflictError) Error() string { return "the key was used for another request" }
+
+// A CallbackError says why a callback is not allowed.
+type CallbackError struct{ Reason string }
+
+func (e *CallbackError) Error() string { return e.Reason }
 
 // An AwayError says that the store cannot be used now.
 type AwayError struct{ Err error }
@@ -29,15 +39,13 @@ type AwayError struct{ Err error }
 func (e *AwayError) Error() string { return "the store of the outbox: " + e.Err.Error() }
 func (e *AwayError) Unwrap() error { return e.Err }
 
-// A RefusedError says why a letter is not one that can be kept.
-type RefusedError struct{ Reason string }
-
-func (e *RefusedError) Error() string { return e.Reason }
-
 // KeepOptions say how a letter is kept.
 type KeepOptions struct {
 	Departed time.Time     // when a request for it first went out; zero: none did
 	Delay    time.Duration // before it is sent
+	// Strict has a dedup key that was used for another request be a *ConflictError. Otherwise
+	// the first letter is the answer, whatever this one says.
+	Strict bool
 }
 
 // A Receipt says what was kept.

@@ -8,11 +8,11 @@ import (
 
 // The states of a letter.
 const (
-	Waiting   = "waiting"
-	Sent      = "sending" // waiting, and some sender is at it
-	Finished  = "delivered"
-	DeadState = "dead"
-	Cancelled = "cancelled"
+	StateWaiting   = "waiting"
+	StateSending   = "sending" // it waits, and some sender is at it
+	StateDelivered = "delivered"
+	StateDead      = "dead"
+	StateCancelled = "cancelled"
 )
 
 // Why a letter is dead.
@@ -68,8 +68,9 @@ type Answer struct {
 	Status    int
 	Header    http.Header
 	Trailer   http.Header
+	Size      int64 // of what is kept of the body
 	Body      io.ReadCloser
-	Truncated bool // its end was not kept
+	Truncated bool // the end of the body is not kept
 }
 
 // A Filter chooses letters. Its zero chooses all.
