@@ -86,7 +86,7 @@ func (s *Server) keep(set *policy.Set, x *exchange, k *keeping, to route, out *h
 // otherwise.
 func (s *Server) rescue(set *policy.Set, x *exchange, k *keeping, to route, out *http.Request, asked policy.Controls, resp *http.Response, failure error) bool {
 	settled := to.plan.Settle(out, resp, failure)
-	if settled.Verdict != policy.VerdictNotSent && settled.Verdict != policy.VerdictLater || policy.ClientGone(x.ctx) || x.call.BodyFailed() {
+	if !settled.Rescue || policy.ClientGone(x.ctx) || x.call.BodyFailed() {
 		return false
 	}
 	letter, how, err := s.letter(set, x, to, out, asked)

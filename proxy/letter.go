@@ -20,7 +20,7 @@ const (
 // caller left for us to replace stays behind. One that the caller brought for itself is
 // refused: it would be kept, and be sent when it is long over.
 func letterOf(plan *policy.Plan, out *http.Request, t target) (*outbox.Letter, error) {
-	header, secret := plan.KeepableHeader(out.Header.Clone())
+	header, secret := plan.KeepableHeader(out.Header)
 	if secret != "" {
 		return nil, refused("the header " + secret + " holds a credential, which is not kept: have Outrider add it, by auth of the upstream")
 	}
