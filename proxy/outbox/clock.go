@@ -12,15 +12,15 @@ const clockStep = time.Minute
 type clock struct {
 	wall time.Time // of the database, when it was looked at last; zero: never
 	at   time.Time // when that was, with its monotonic reading
-	// ahead is by how much the clock was set forward, until all letters of before are old by
-	// any clock.
+	// ahead is by how much the clock was set forward, until what is kept from before is old
+	// by any clock.
 	ahead      time.Duration
 	aheadUntil time.Time
 }
 
 // look takes the wall time of the database, and tells by how much it was set since the last
-// look; 0: it was not. maxAge is for how long letters are kept.
-func (c *clock) look(wall time.Time, maxAge time.Duration) (jump time.Duration) {
+// look; 0: it was not. keep is for how long anything is kept.
+func (c *clock) look(wall time.Time, keep time.Duration) (jump time.Duration) {
 	now := time.Now()
 	defer func() { c.wall, c.at = wall, now }()
 	if c.wall.IsZero() {
@@ -31,7 +31,7 @@ func (c *clock) look(wall time.Time, maxAge time.Duration) (jump time.Duration) 
 		return 0
 	}
 	if ahead := c.grace() + jump; ahead > 0 {
-		c.ahead, c.aheadUntil = ahead, now.Add(maxAge)
+		c.ahead, c.aheadUntil = ahead, now.Add(keep)
 	} else {
 		c.ahead = 0
 	}

@@ -137,5 +137,9 @@ func (d *delivery) body() (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.letter.checked(kept.Body(d.outbox.sending, d.stored.ID)), nil
+	body, err := kept.Body(d.outbox.sending, d.stored.ID)
+	if err != nil {
+		return nil, err
+	}
+	return d.letter.checked(body), nil
 }

@@ -54,15 +54,24 @@ func (o *Outbox) Keep(ctx context.Context, l *Letter, body io.Reader, how KeepOp
 	if err != nil {
 		return Receipt{}, err
 	}
-	event := Event{Kind: Accepted, ID: receipt.ID, Upstream: l.Upstream, Connection: l.Connection}
 	if receipt.Duplicate {
-		event.Kind = Duplicate
 		letter.Key = ""
-	} else if how.batch == "" {
-		o.bell.ring(letter.lane())
+	}
+	if how.batch == "" { // else it has not appeared yet
+		o.accepted(letter, receipt)
+	}
+	return Receipt{ID: receipt.ID, Duplicate: receipt.Duplicate, Key: letter.Key, RetryAfter: o.estimate(letter) + how.Delay}, nil
+}
+
+// accepted tells of a letter that was kept.
+func (o *Outbox) accepted(l *Letter, r store.Receipt) {
+	event := Event{Kind: Accepted, ID: r.ID, Upstream: l.Upstream, Connection: l.Connection, Count: 1}
+	if r.Duplicate {
+		event.Kind = Duplicate
+	} else {
+		o.bell.ring(l.lane())
 	}
 	o.settings.Observe(event)
-	return Receipt{ID: receipt.ID, Duplicate: receipt.Duplicate, Key: letter.Key, RetryAfter: o.estimate(letter) + how.Delay}, nil
 }
 
 // newID makes the id of a letter.

@@ -2,10 +2,8 @@ package outbox
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
-	"time"
 
 	"outrider/proxy/store"
 )
@@ -143,8 +141,8 @@ func (o *Outbox) Edit(ctx context.Context, id string, c Change) error {
 
 // change makes the changes but for the body.
 func (l *Letter) change(c Change) error {
-	if c.Method != nil {
-		l.Method = *c.Method
+	if c.Method != nil && *c.Method != l.Method {
+		l.Method, l.Idempotent = *c.Method, idempotent(*c.Method)
 	}
 	if c.Target != nil {
 		l.Target = *c.Target
@@ -163,6 +161,15 @@ func (l *Letter) change(c Change) error {
 		l.Key = fresh
 	}
 	return nil
+}
+
+// idempotent reports whether a method is, by RFC 9110 section 9.2.2.
+func idempotent(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return false
 }
 
 // changedHead is the envelope of a letter that was changed. A body that stays is as it was.

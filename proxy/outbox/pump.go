@@ -3,6 +3,8 @@ package outbox
 import (
 	"context"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"outrider/proxy/store"
@@ -30,11 +32,16 @@ type pump struct {
 	upstreams map[string]*upstream // by name
 	order     []*upstream
 	under     map[string]struct{} // ids of the letters under way
-	expiring  int                 // of them are those that are too old
+	started   int                 // of them are being sent, or ended
+	expiring  int                 // and of those are too old
 	done      chan report
 
 	look time.Time // when to look for lanes next
 	rest time.Time // until then the store is left alone: it is away
+
+	tendAt  time.Time
+	tending sync.WaitGroup
+	atWork  atomic.Bool // somebody is tending
 }
 
 // run claims and sends until ctx ends.
@@ -120,7 +127,7 @@ func (p *pump) hear() {
 
 // survey asks the store which lanes there are, and for letters that are too old.
 func (p *pump) survey(ctx context.Context) error {
-	lanes, wall, err := p.holder.Lanes(ctx)
+	lanes, wall, err := p.holder.Lanes(ctx, p.outbox.limits.Load().SkipDead)
 	if err != nil {
 		return err
 	}
@@ -142,6 +149,7 @@ func (p *pump) survey(ctx context.Context) error {
 		}
 	}
 	p.forgetIdle(now)
+	p.tend(ctx)
 	return p.expire(ctx)
 }
 
@@ -194,7 +202,7 @@ func (p *pump) claim(ctx context.Context, u *upstream) error {
 		if room <= 0 {
 			return nil
 		}
-		letters, err := p.holder.Claim(ctx, l.name, share, limits.SkipDead)
+		letters, err := p.holder.Claim(ctx, l.name, share)
 		if err != nil {
 			return err
 		}
@@ -263,12 +271,14 @@ func (p *pump) delivery(letter store.Stored) *delivery {
 }
 
 func (p *pump) deliver(ctx context.Context, d *delivery, pause time.Duration) {
+	p.started++
 	go func() { p.done <- d.deliver(ctx, pause) }()
 }
 
 // ended notes how a delivery ended.
 func (p *pump) ended(r report) {
 	delete(p.under, r.stored.ID)
+	p.started--
 	if r.lane == nil {
 		if p.expiring--; p.expiring == 0 {
 			p.look = time.Now() // there may be more
@@ -291,7 +301,8 @@ func (p *pump) ended(r report) {
 // checkClock sees to it that a clock that was set neither keeps letters for long nor ends
 // young ones.
 func (p *pump) checkClock(ctx context.Context, wall time.Time) error {
-	jump := p.clock.look(wall, p.outbox.limits.Load().MaxAge)
+	limits := p.outbox.limits.Load()
+	jump := p.clock.look(wall, max(limits.MaxAge, limits.KeepResults, limits.KeepDead))
 	if jump == 0 {
 		return nil
 	}

@@ -50,7 +50,11 @@ func (o *Outbox) Request(ctx context.Context, id string) (*Letter, io.ReadCloser
 	if err != nil {
 		return nil, nil, err
 	}
-	return letter, letter.checked(kept.Body(ctx, id)), nil
+	body, err := kept.Body(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	return letter, letter.checked(body), nil
 }
 
 // List gives the letters that a filter chooses, in the order in which they were kept, or the

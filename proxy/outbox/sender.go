@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"outrider/proxy/store"
@@ -20,9 +19,6 @@ const (
 // gives back the others, and returns. While the store is away it waits for it. It runs once
 // at a time.
 func (o *Outbox) Run(ctx context.Context) {
-	var tending sync.WaitGroup
-	defer tending.Wait()
-	tending.Go(func() { o.tend(ctx) })
 	for ctx.Err() == nil {
 		holder, err := o.hold(ctx)
 		if err == nil {
@@ -51,7 +47,8 @@ func (o *Outbox) sendBy(ctx context.Context, holder Holder) {
 		lanes: map[string]*lane{}, upstreams: map[string]*upstream{}, under: map[string]struct{}{},
 	}
 	p.run(ctx)
-	for len(p.under) > 0 {
+	p.tending.Wait()
+	for p.started > 0 {
 		p.ended(<-p.done)
 	}
 	giving, cancel := context.WithTimeout(context.WithoutCancel(ctx), closing)
@@ -74,26 +71,31 @@ func sleep(ctx context.Context, d time.Duration) {
 // tendEvery is how often the outbox is tended, and how old an estimate may be.
 const tendEvery = 10 * time.Second
 
-// tend forgets what is kept long enough, and counts what waits.
-func (o *Outbox) tend(ctx context.Context) {
-	for ; ctx.Err() == nil; sleep(ctx, tendEvery) {
-		if err := o.sweep(ctx); err != nil && ctx.Err() == nil {
-			o.noteStore(err)
-			continue
-		}
-		_, _ = o.Standing(ctx) // for estimates; that the store is away is known otherwise
+// tend has the outbox tended, beside what is sent. The clock was looked at just now: one that
+// was set forward has nothing forgotten that is young.
+func (p *pump) tend(ctx context.Context) {
+	if time.Now().Before(p.tendAt) || !p.atWork.CompareAndSwap(false, true) {
+		return
 	}
+	p.tendAt = time.Now().Add(tendEvery)
+	grace := p.clock.grace()
+	p.tending.Go(func() {
+		defer p.atWork.Store(false)
+		if err := p.outbox.sweep(ctx, grace); err == nil {
+			_, _ = p.outbox.Standing(ctx) // for estimates; that the store is away is seen by the pump
+		}
+	})
 }
 
 // sweep forgets what has ended long enough ago, a portion at a time.
-func (o *Outbox) sweep(ctx context.Context) error {
+func (o *Outbox) sweep(ctx context.Context, grace time.Duration) error {
 	kept, err := o.settings.Store(ctx)
 	if err != nil {
 		return err
 	}
 	for more := true; more; {
 		limits := o.limits.Load()
-		swept, err := kept.Sweep(ctx, store.SweepSettings{KeepResults: limits.KeepResults, KeepDead: limits.KeepDead})
+		swept, err := kept.Sweep(ctx, store.SweepSettings{KeepResults: limits.KeepResults + grace, KeepDead: limits.KeepDead + grace})
 		if err != nil {
 			return err
 		}

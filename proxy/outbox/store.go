@@ -19,7 +19,7 @@ type Store interface {
 	List(ctx context.Context, f store.Filter, after string, limit int) ([]store.Stored, error)
 	ListBack(ctx context.Context, f store.Filter, before string, limit int) ([]store.Stored, error)
 	Attempts(ctx context.Context, id string) ([][]byte, error)
-	Body(ctx context.Context, id string) io.ReadCloser
+	Body(ctx context.Context, id string) (io.ReadCloser, error)
 	Response(ctx context.Context, id string) (head []byte, body io.ReadCloser, err error)
 	Counts(ctx context.Context) ([]store.Count, error)
 	Size(ctx context.Context) (int64, error)
@@ -36,25 +36,11 @@ type Store interface {
 
 // A Holder is a sender in the eyes of the store: store.Holder.
 type Holder interface {
-	Lanes(ctx context.Context) (lanes []store.Lane, now time.Time, err error)
-	Claim(ctx context.Context, lane string, limit int, skipDead bool) ([]store.Stored, error)
+	Lanes(ctx context.Context, skipDead bool) (lanes []store.Lane, now time.Time, err error)
+	Claim(ctx context.Context, lane string, limit int) ([]store.Stored, error)
 	ClaimExpired(ctx context.Context, limit int) ([]store.Stored, error)
 	Depart(ctx context.Context, id string) error
 	Later(ctx context.Context, id string, l store.Later) error
 	End(ctx context.Context, id string, e store.End) error
 	Close(ctx context.Context) error
-}
-
-// Over is a Store that keeps letters in o.
-func Over(o *store.Outbox) Store { return kept{o} }
-
-type kept struct{ *store.Outbox }
-
-// Hold implements Store.
-func (k kept) Hold(ctx context.Context) (Holder, error) {
-	holder, err := k.Outbox.Hold(ctx)
-	if err != nil {
-		return nil, err // a nil *store.Holder would be a Holder that is not nil
-	}
-	return holder, nil
 }

@@ -1,10 +1,6 @@
 package outbox
 
-import (
-	"io"
-	"net/http"
-	"time"
-)
+import "time"
 
 // The states of a letter.
 const (
