@@ -137,3 +137,9 @@ func (s *Store) Downgrade(ctx context.Context, to int) error {
 	}
 	return s.Exec(ctx, fmt.Sprintf(`DELETE FROM outrider_migrations WHERE version > %d`, to))
 }
+
+// Name is who holds the letters of a sender.
+func (h *Holder) Name() string { return h.name }
+
+// MayStray has a sender look for letters that it holds without knowing.
+func (h *Holder) MayStray() { h.mayStray() }
