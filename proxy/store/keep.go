@@ -56,11 +56,11 @@ func (o *Outbox) keep(ctx context.Context, l *NewLetter, body io.Reader, b Bound
 func (l *NewLetter) check() error {
 	for what, name := range map[string]string{"id": l.ID, "upstream": l.Upstream, "lane": l.Lane, "batch": l.Batch} {
 		if !keepable(name) {
-			return fmt.Errorf("its %s must be UTF-8 of at most %d bytes, without a zero byte", what, maxID)
+			return refusal{fmt.Errorf("its %s must be UTF-8 of at most %d bytes, without a zero byte", what, maxID)}
 		}
 	}
 	if l.ID == "" {
-		return errors.New("it has no id")
+		return refusal{errors.New("it has no id")}
 	}
 	return nil
 }
