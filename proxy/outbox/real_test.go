@@ -16,7 +16,7 @@ import (
 )
 
 // real is an outbox over SQLite in a directory.
-func real(t *testing.T, dir string, send func(context.Context, *outbox.Sending) outbox.Outcome) (o *outbox.Outbox, stop func()) {
+func real(t testing.TB, dir string, send func(context.Context, *outbox.Sending) outbox.Outcome) (o *outbox.Outbox, stop func()) {
 	t.Helper()
 	kept, err := store.Open(context.Background(), store.Settings{Dir: dir})
 	if err != nil {
