@@ -75,7 +75,7 @@ func (o *Outbox) Import(ctx context.Context, r io.Reader, progress func(lines in
 		_, _ = kept.DropBatch(context.WithoutCancel(ctx), i.batch)
 		return Imported{}, err
 	}
-	released, err := kept.Release(ctx, i.batch)
+	released, _, err := kept.Release(ctx, i.batch)
 	if err != nil {
 		return Imported{}, err
 	}

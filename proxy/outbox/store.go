@@ -12,7 +12,7 @@ import (
 // and a wide one, is for tests in virtual time, in which no database can live.
 type Store interface {
 	Keep(ctx context.Context, l store.NewLetter, body io.Reader, b store.Bounds) (store.Receipt, error)
-	Release(ctx context.Context, batch string) (int, error)
+	Release(ctx context.Context, batch string) (kept, duplicates int, err error)
 	DropBatch(ctx context.Context, batch string) (int, error)
 
 	Get(ctx context.Context, id string) (store.Stored, error)
@@ -43,4 +43,18 @@ type Holder interface {
 	Later(ctx context.Context, id string, l store.Later) error
 	End(ctx context.Context, id string, e store.End) error
 	Close(ctx context.Context) error
+}
+
+// Over is a Store that keeps letters in o.
+func Over(o *store.Outbox) Store { return kept{o} }
+
+type kept struct{ *store.Outbox }
+
+// Hold implements Store.
+func (k kept) Hold(ctx context.Context) (Holder, error) {
+	holder, err := k.Outbox.Hold(ctx)
+	if err != nil {
+		return nil, err // a nil *store.Holder would be a Holder that is not nil
+	}
+	return holder, nil
 }

@@ -176,11 +176,11 @@ func (s *Store) size() (size int64) {
 }
 
 // Release implements outbox.Store. Dedup keys count for a day.
-func (s *Store) Release(_ context.Context, batch string) (released int, err error) {
+func (s *Store) Release(_ context.Context, batch string) (kept, duplicates int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.away != nil {
-		return 0, s.away
+		return 0, 0, s.away
 	}
 	for _, l := range s.sorted() {
 		if l.batch != batch || l.State != store.Arriving {
@@ -188,13 +188,14 @@ func (s *Store) Release(_ context.Context, batch string) (released int, err erro
 		}
 		if _, taken := s.dedups[l.dedup]; taken && l.dedup != "" {
 			delete(s.letters, l.ID)
+			duplicates++
 			continue
 		}
 		l.State, l.Due = store.Waiting, s.now()
 		s.dedups[l.dedup] = dedup{id: l.ID, until: s.now().Add(24 * time.Hour)}
-		released++
+		kept++
 	}
-	return released, nil
+	return kept, duplicates, nil
 }
 
 // DropBatch implements outbox.Store.
