@@ -56,11 +56,11 @@ func (o *Outbox) keep(ctx context.Context, l *NewLetter, body io.Reader, b Bound
 func (l *NewLetter) check() error {
 	for what, name := range map[string]string{"id": l.ID, "upstream": l.Upstream, "lane": l.Lane, "batch": l.Batch} {
 		if !keepable(name) {
-			return fmt.Errorf("its %s must be UTF-8 of at most %d bytes, without a zero byte", what, maxID)
+			return refusal{fmt.Errorf("its %s must be UTF-8 of at most %d bytes, without a zero byte", what, maxID)}
 		}
 	}
 	if l.ID == "" {
-		return errors.New("it has no id")
+		return refusal{errors.New("it has no id")}
 	}
 	return nil
 }
@@ -268,15 +268,15 @@ type arrival struct {
 // keepArriving keeps a letter whose body comes in pieces, of which one is here.
 func (o *Outbox) keepArriving(ctx context.Context, l *NewLetter, piece []byte, from *cutter, b Bounds) (receipt Receipt, err error) {
 	a := arrival{o, l, b.MaxSize, o.store.db.witness.sign(rand.Text())}
-	if err := a.begin(ctx); err != nil {
-		return Receipt{}, err
-	}
 	defer func() {
 		if err != nil || receipt.Duplicate {
 			// The work is done, or given up: whoever waited may be gone. What stays is swept.
 			_ = a.giveUp(context.WithoutCancel(ctx))
 		}
 	}()
+	if err := a.begin(ctx); err != nil {
+		return Receipt{}, err
+	}
 	for n, last := int64(0), false; ; n++ {
 		if err := a.add(ctx, n, last, piece); err != nil {
 			return Receipt{}, err
