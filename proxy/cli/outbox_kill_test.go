@@ -146,7 +146,8 @@ func TestKilledOutriderKeepsItsPromises(t *testing.T) {
 		s.wait()
 	}
 	s.up()
-	m.whatCame(t, s, store.Settings{Dir: state}, m.sim)
+	quiet(t, store.Settings{Dir: state}, store.Waiting, store.Arriving)
+	m.check(t, s, m.sim.Stats())
 	m.wantEnough(t, rounds)
 	wantNoDefect(t, s)
 }

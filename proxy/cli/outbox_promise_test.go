@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -16,7 +15,6 @@ import (
 
 	"outrider/proxy/outbox"
 	"outrider/proxy/simulator"
-	"outrider/proxy/store"
 )
 
 // documentPromises is a provider by three upstreams: one that honours keys, whose calls
@@ -251,15 +249,4 @@ func (p *promise) keptAt(t *testing.T, s *station, of simulator.Effects, last ma
 		last[p.caller] = charge.ID
 	}
 	return 0
-}
-
-// whatCame is check when everything has come to its end.
-func (ps *promises) whatCame(t *testing.T, s *station, settings store.Settings, sim *simulator.Simulator) {
-	t.Helper()
-	states := quiet(t, settings)
-	ps.check(t, s, sim.Stats())
-	if t.Failed() {
-		text, _ := json.Marshal(states)
-		t.Logf("letters: %s", text)
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -166,8 +167,8 @@ func (s *station) fetch(t testing.TB, path string, into any) bool {
 	return true
 }
 
-// quiet waits until no letter of a store waits, or arrives, and gives what there is then.
-func quiet(t testing.TB, settings store.Settings) map[string]int {
+// quiet waits until a store has no letter in some states.
+func quiet(t testing.TB, settings store.Settings, of ...string) {
 	t.Helper()
 	settings.Existing = true
 	opened, err := store.Open(t.Context(), settings)
@@ -181,17 +182,14 @@ func quiet(t testing.TB, settings store.Settings) map[string]int {
 	defer tick.Stop()
 	for {
 		counts, err := opened.Outbox().Counts(t.Context())
-		states := map[string]int{} // state → letters
-		for _, c := range counts {
-			states[c.State] += c.Letters
-		}
-		if err == nil && states[store.Waiting]+states[store.Arriving] == 0 {
-			return states
+		left := slices.DeleteFunc(counts, func(c store.Count) bool { return c.Letters == 0 || !slices.Contains(of, c.State) })
+		if err == nil && len(left) == 0 {
+			return
 		}
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("the outbox does not come to rest: %v, %v", states, err)
+			t.Fatalf("the outbox does not come to rest: %v, %v", left, err)
 		}
 	}
 }
