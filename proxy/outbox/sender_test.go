@@ -19,7 +19,7 @@ func TestLetterIsSentAtOnceAndItsAnswerKept(t *testing.T) {
 		r.answer = func(s *outbox.Sending, _ int) outbox.Outcome {
 			body, _ := s.Body()
 			text, err := io.ReadAll(body)
-			if err != nil || string(text) != "body of a" || s.Target != "/v1/charges?expand=1" || s.Attempt != 1 {
+			if err != nil || string(text) != "body of a" || s.Target != "/v1/charges?expand=1" || s.Attempt != 1 || s.Priority != "low" {
 				t.Errorf("sent %q, %v, of %+v", text, err, s)
 			}
 			return answer(outbox.Delivered, 201, "made")
@@ -314,6 +314,23 @@ func TestKeyThatMayBeForgottenIsNotUsedAgain(t *testing.T) {
 		if want := "first used at " + r.begin.UTC().Format(time.RFC3339); !strings.Contains(view.Detail, want) {
 			t.Errorf("detail %q, want that it was %s", view.Detail, want)
 		}
+	})
+}
+
+// The first request of a sending went out, and its second one was refused by ourselves: what is
+// known of the first must not be forgotten.
+func TestRefusalAfterARequestForgetsNothing(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		r.answer = func(s *outbox.Sending, _ int) outbox.Outcome {
+			return outbox.Outcome{Verdict: outbox.NotSent, Err: errors.New("the circuit is open"), After: time.Minute}
+		}
+		r.keep("keyed", keyed)
+		r.keep("unsafe")
+		r.after(time.Second)
+		if view := r.wantState("keyed", "waiting"); !view.Departed.Equal(r.begin) {
+			t.Errorf("it left at %v", view.Departed)
+		}
+		r.wantState("unsafe", "dead unknown")
 	})
 }
 
