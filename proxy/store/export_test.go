@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -172,4 +173,21 @@ func (s *Store) Pieces(ctx context.Context, id string) (pieces []Piece, err erro
 // PutPiece has a piece be something else.
 func (s *Store) PutPiece(ctx context.Context, p Piece, sealed []byte) error {
 	return s.Exec(ctx, `UPDATE outrider_pieces SET sealed = $1 WHERE letter = $2 AND part = $3 AND n = $4`, sealed, p.letter, p.part, p.N)
+}
+
+// Multiply has so many copies of each letter, with itself.
+func (s *Store) Multiply(ctx context.Context, times int) error {
+	for n := 1; n < times; n++ {
+		for _, statement := range []string{
+			`INSERT INTO outrider_pieces SELECT letter || $1, part, n, sealed FROM outrider_pieces WHERE letter NOT LIKE '%+%'`,
+			`INSERT INTO outrider_letters SELECT id || $1, upstream, lane, state, reason, created, due, expires, departed, ended, attempts, records, size, body, answer,
+				key, version, holder, batch, ordered, seq + $2, CASE WHEN ordered IS NULL THEN turn ELSE 0 END, dedup FROM outrider_letters WHERE id NOT LIKE '%+%'`,
+		} {
+			args := []any{fmt.Sprintf("+%d", n), n * 1_000_000}[:strings.Count(statement, "$")]
+			if err := s.Exec(ctx, statement, args...); err != nil {
+				return err
+			}
+		}
+	}
+	return s.Exec(ctx, `UPDATE outrider_tallies SET letters = letters * $1, bytes = bytes * $1`, times)
 }

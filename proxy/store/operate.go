@@ -87,8 +87,7 @@ func (t *transaction) cancel(ctx context.Context, id string) error {
 	if err := t.forgetDedup(ctx, id); err != nil {
 		return err
 	}
-	_, err = t.weigh(ctx, tallied{upstream: upstream, state: Cancelled}, id, size)
-	return err
+	return t.weigh(ctx, tallied{upstream: upstream, state: Cancelled}, id, size)
 }
 
 // whyNot says why a letter cannot be cancelled.
