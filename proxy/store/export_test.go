@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -175,19 +174,16 @@ func (s *Store) PutPiece(ctx context.Context, p Piece, sealed []byte) error {
 	return s.Exec(ctx, `UPDATE outrider_pieces SET sealed = $1 WHERE letter = $2 AND part = $3 AND n = $4`, sealed, p.letter, p.part, p.N)
 }
 
-// Multiply has so many copies of each letter, with itself.
-func (s *Store) Multiply(ctx context.Context, times int) error {
-	for n := 1; n < times; n++ {
-		for _, statement := range []string{
-			`INSERT INTO outrider_pieces SELECT letter || $1, part, n, sealed FROM outrider_pieces WHERE letter NOT LIKE '%+%'`,
-			`INSERT INTO outrider_letters SELECT id || $1, upstream, lane, state, reason, created, due, expires, departed, ended, attempts, records, size, body, answer,
-				key, version, holder, batch, ordered, seq + $2, CASE WHEN ordered IS NULL THEN turn ELSE 0 END, dedup FROM outrider_letters WHERE id NOT LIKE '%+%'`,
-		} {
-			args := []any{fmt.Sprintf("+%d", n), n * 1_000_000}[:strings.Count(statement, "$")]
-			if err := s.Exec(ctx, statement, args...); err != nil {
-				return err
-			}
+// Double adds a copy of each letter.
+func (s *Store) Double(ctx context.Context, suffix string) error {
+	for _, statement := range []string{
+		`INSERT INTO outrider_pieces SELECT letter || $1, part, n, sealed FROM outrider_pieces`,
+		`INSERT INTO outrider_letters SELECT id || $1, upstream, lane, state, reason, created, due, expires, departed, ended, attempts, records, size, body, answer,
+			key, version, holder, batch, ordered, seq + 1000000, CASE WHEN ordered IS NULL THEN turn ELSE 0 END, dedup FROM outrider_letters WHERE $1 <> ''`,
+	} {
+		if err := s.Exec(ctx, statement, suffix); err != nil {
+			return err
 		}
 	}
-	return s.Exec(ctx, `UPDATE outrider_tallies SET letters = letters * $1, bytes = bytes * $1`, times)
+	return s.Exec(ctx, `UPDATE outrider_tallies SET letters = letters * 2, bytes = bytes * 2`)
 }

@@ -24,7 +24,7 @@ func TestBacklogCostsNoMoreThanAFewLetters(t *testing.T) {
 		letters = 3000
 	}
 	s := settings(t.TempDir())
-	fillOutbox(t, s, letters)
+	letters = fillOutbox(t, s, letters)
 	var before runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -85,8 +85,8 @@ func TestBacklogCostsNoMoreThanAFewLetters(t *testing.T) {
 
 // fillOutbox keeps letters in ten lanes of ten upstreams, a tenth of them with one order
 // key. Beyond the first ones they are copies, which takes a minute for a million; only
-// that their heads do not open tells them apart.
-func fillOutbox(t *testing.T, s store.Settings, letters int) {
+// that their heads do not open tells them apart. It tells how many there are.
+func fillOutbox(t *testing.T, s store.Settings, letters int) int {
 	t.Helper()
 	opened, err := store.Open(t.Context(), s)
 	must(t, err)
@@ -105,7 +105,11 @@ func fillOutbox(t *testing.T, s store.Settings, letters int) {
 		})
 	}
 	keeping.Wait()
-	must(t, opened.Multiply(t.Context(), letters/first))
+	kept := first
+	for ; kept < letters; kept *= 2 {
+		must(t, opened.Double(t.Context(), fmt.Sprint("+", kept)))
+	}
 	wantTallied(t, opened)
 	must(t, opened.Close())
+	return kept
 }

@@ -68,7 +68,8 @@ func (t *transaction) settle(ctx context.Context, order []byte) error {
 		return nil // it is on its way, and settles again when it ends
 	}
 	if current != "" && current != first {
-		if _, err := t.exec(ctx, `UPDATE outrider_letters SET turn = 0 WHERE id = $1`, current); err != nil {
+		rows, err := t.exec(ctx, `UPDATE outrider_letters SET turn = 0 WHERE id = $1 AND holder = ''`, current)
+		if err != nil || rows == 0 { // it was claimed this moment
 			return err
 		}
 	}
