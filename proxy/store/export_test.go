@@ -75,6 +75,25 @@ func (s *Store) Occupy(ctx context.Context) (release func(), err error) {
 	return s.leave, s.queue(ctx)
 }
 
+// OccupyAll keeps all of this store from writing.
+func (s *Store) OccupyAll(ctx context.Context) (release func()) {
+	for range s.db.writers {
+		_ = s.queue(ctx)
+	}
+	return func() {
+		for range s.db.writers {
+			s.leave()
+		}
+	}
+}
+
+// InLine is how many changes wait to be made.
+func (s *Store) InLine() int {
+	s.line.mu.Lock()
+	defer s.line.mu.Unlock()
+	return len(s.line.waiting)
+}
+
 // EndQuota has a kept quota be over.
 func (s *Store) EndQuota(ctx context.Context, key string) error {
 	return s.Exec(ctx, `UPDATE outrider_quotas SET until = 1 WHERE key = $1`, key)
