@@ -15,7 +15,7 @@ const portion = 500
 // remove forgets a portion of the letters with a condition, and tells how many. The change
 // is one alone.
 func (t *transaction) remove(ctx context.Context, condition string, args ...any) (removed int, err error) {
-	letters, err := t.store.readLetters(ctx, t.tx, fmt.Sprintf(`SELECT %s FROM outrider_letters WHERE %s ORDER BY id LIMIT %d`, letterColumns, condition, portion), args...)
+	letters, err := t.store.readLetters(ctx, t.tx, fmt.Sprintf(`SELECT %s FROM outrider_letters WHERE %s LIMIT %d`, letterColumns, condition, portion), args...)
 	if err != nil {
 		return 0, err
 	}

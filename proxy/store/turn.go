@@ -60,7 +60,7 @@ func (t *transaction) settle(ctx context.Context, order []byte) error {
 		return err
 	}
 	var current, holder string
-	err = t.row(ctx, `SELECT id, holder FROM outrider_letters WHERE ordered = $1 AND state = 'waiting' AND turn > 0 LIMIT 1`, order).Scan(&current, &holder)
+	err = t.row(ctx, `SELECT id, holder FROM outrider_letters WHERE ordered = $1 AND state = 'waiting' AND turn > 0 ORDER BY turn LIMIT 1`, order).Scan(&current, &holder)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
