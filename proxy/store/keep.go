@@ -134,7 +134,7 @@ func (t *transaction) keep(ctx context.Context, l *NewLetter, piece []byte, body
 	if err != nil {
 		return Receipt{}, err
 	}
-	if _, err := t.putPieces(ctx, l.ID, pieces...); err != nil {
+	if err := t.putPieces(ctx, l.ID, pieces...); err != nil {
 		return Receipt{}, err
 	}
 	return Receipt{ID: l.ID, Size: size, Created: created}, t.remember(ctx, l, dedup, body)
@@ -323,8 +323,7 @@ func (a *arrival) add(ctx context.Context, n int64, last bool, piece []byte) err
 		if err != nil {
 			return err
 		}
-		_, err = t.putPieces(ctx, a.letter.ID, sealedPiece{bodyPart, n, sealer.seal(bodyPart, n, last, piece)})
-		return err
+		return t.putPieces(ctx, a.letter.ID, sealedPiece{bodyPart, n, sealer.seal(bodyPart, n, last, piece)})
 	})
 }
 
@@ -359,7 +358,7 @@ func (a *arrival) complete(ctx context.Context, body Body) (Receipt, error) {
 		if err != nil {
 			return Receipt{}, err
 		}
-		if _, err := t.putPieces(ctx, a.letter.ID, sealedPiece{headPart, 0, sealer.seal(headPart, 0, true, head)}); err != nil {
+		if err := t.putPieces(ctx, a.letter.ID, sealedPiece{headPart, 0, sealer.seal(headPart, 0, true, head)}); err != nil {
 			return Receipt{}, err
 		}
 		if err := t.remember(ctx, a.letter, dedup, body); err != nil {
