@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"outrider/policy"
@@ -37,12 +38,23 @@ type sending struct {
 	span    *telemetry.Span
 	outcome telemetry.Outcome
 	started time.Time
+	left    atomic.Bool // something of it may have gone on the wire
+}
+
+// depart lets an attempt go out, if the letter may leave still.
+func (s *sending) depart(ctx context.Context) error {
+	if err := s.Depart(ctx); err != nil {
+		return err
+	}
+	s.left.Store(true)
+	return nil
 }
 
 // Send sends a letter once, as often as its upstream's retries have it. The body of the
 // answer is the receiver's to close.
 func (d *Delivery) Send(ctx context.Context, l *outbox.Sending) (result outbox.Outcome) {
-	s := &sending{Sending: l, started: time.Now(), call: &policy.Call{Upstream: l.Upstream, Depart: l.Depart}}
+	s := &sending{Sending: l, started: time.Now()}
+	s.call = &policy.Call{Upstream: l.Upstream, Depart: s.depart}
 	ctx, s.span = d.Telemetry.StartLetter(ctx, telemetry.Letter{
 		ID: l.ID, Upstream: l.Upstream, Attempt: l.Attempt, Size: l.BodySize, Accepted: l.Traceparent,
 	})
@@ -59,7 +71,7 @@ func (d *Delivery) Send(ctx context.Context, l *outbox.Sending) (result outbox.O
 	if err != nil {
 		return s.failed(ctx, policy.Settlement{Verdict: policy.VerdictNotSent, After: unservedAgain, NothingDone: true}, err)
 	}
-	resp, err := way.RoundTrip(req)
+	resp, err := way.RoundTrip(req) //nolint:bodyclose // it is the receiver's to close
 	settled := plan.Settle(req, resp, err)
 	if err != nil {
 		return s.failed(ctx, settled, err)
@@ -76,7 +88,7 @@ func (d *Delivery) way(ctx context.Context, s *sending) (http.RoundTripper, *pol
 		return nil, nil, nil, err
 	}
 	s.call.Rule, s.call.Propagate = to.plan.Match, to.plan.Policy.Propagate
-	ctx = policy.WithControls(ctx, letterControls(s.Letter, set.File.Outbox.Priority))
+	ctx = policy.WithControls(ctx, letterControls(s.Sending, set.File.Outbox.Priority))
 	var way http.RoundTripper = to.plan
 	if s.Connection != "" {
 		connected, err := to.plan.Connect(ctx, s.Connection)
@@ -115,9 +127,10 @@ func routeLetter(set *policy.Set, l *outbox.Letter) (route, error) {
 }
 
 // letterControls are those that the caller had, as far as they are for later. usual is the
-// priority of a letter whose caller said nothing.
-func letterControls(l *outbox.Letter, usual string) policy.Controls {
-	c := policy.Controls{Idempotent: l.Idempotent}
+// priority of a letter whose caller said nothing. The key is the letter's own, the same in
+// all of its sends: one that was made for it, nobody has used before it went out first.
+func letterControls(l *outbox.Sending, usual string) policy.Controls {
+	c := policy.Controls{Idempotent: l.Idempotent, NoKey: true, FirstUse: l.First && l.Key == l.ID}
 	priority := l.Priority
 	if priority == "" {
 		priority = usual
@@ -243,7 +256,7 @@ func (s *sending) result(settled policy.Settlement) outbox.Outcome {
 // it.
 func (s *sending) settledByItself() policy.Settlement {
 	switch {
-	case s.call.Attempts() == 0:
+	case !s.left.Load():
 		return policy.Settlement{Verdict: policy.VerdictNotSent, After: unservedAgain, NothingDone: true}
 	case s.Resendable():
 		return policy.Settlement{Verdict: policy.VerdictLater}

@@ -50,6 +50,10 @@ func (d *delivery) deliver(run context.Context, pause time.Duration) report {
 		return report{delivery: d}
 	}
 	letter, err := d.open()
+	if errors.Is(err, errNewer) && d.stored.Expired {
+		d.end(StateDead, ReasonAge, nil)
+		return report{delivery: d}
+	}
 	if errors.Is(err, errNewer) {
 		d.write(&result{later: &store.Later{Delay: backoffCap}, event: d.event(Held, Outcome{Err: err})})
 		return report{delivery: d}
@@ -120,7 +124,10 @@ func (d *delivery) send(run context.Context) report {
 	leaving := &departure{delivery: d, breakOff: breakOff}
 	defer context.AfterFunc(run, leaving.stop)()
 
-	sending := &Sending{Letter: d.letter, Attempt: d.stored.Attempts + 1, Body: d.body, Depart: leaving.depart}
+	sending := &Sending{
+		Letter: d.letter, Attempt: d.stored.Attempts + 1, First: d.stored.Attempts == 0 && d.stored.Departed.IsZero(),
+		Body: d.body, Depart: leaving.depart,
+	}
 	started := time.Now()
 	var out Outcome
 	if d.letter.Upstream == callbackUpstream {

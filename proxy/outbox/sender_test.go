@@ -110,9 +110,11 @@ func TestRefusalPausesTheLaneAndIsNoAttempt(t *testing.T) {
 		r.keep("other", to("erp", ""))
 		r.after(59 * time.Second)
 		r.want("other at 0s")
+		r.mu.Lock()
 		if len(asked) > 5 {
 			t.Errorf("%d letters were asked for while the lane paused", len(asked)-1)
 		}
+		r.mu.Unlock()
 		r.after(2 * time.Second)
 		r.mu.Lock()
 		n := len(r.sent)
@@ -317,6 +319,23 @@ func TestKeyThatMayBeForgottenIsNotUsedAgain(t *testing.T) {
 	})
 }
 
+// The first request of a sending went out, and its second one was refused by ourselves: what is
+// known of the first must not be forgotten.
+func TestRefusalAfterARequestForgetsNothing(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		r.answer = func(s *outbox.Sending, _ int) outbox.Outcome {
+			return outbox.Outcome{Verdict: outbox.NotSent, Err: errors.New("the circuit is open"), After: time.Minute}
+		}
+		r.keep("keyed", keyed)
+		r.keep("unsafe", to("crm", "another lane"))
+		r.after(time.Second)
+		if view := r.wantState("keyed", "waiting"); !view.Departed.Equal(r.begin) {
+			t.Errorf("it left at %v", view.Departed)
+		}
+		r.wantState("unsafe", "dead unknown")
+	})
+}
+
 // A call that was rescued has used its key before it became a letter.
 func TestRescuedLetterKnowsWhenItsKeyWasUsed(t *testing.T) {
 	keyAge := func(s *outbox.Settings, _ *outbox.Limits) {
@@ -324,12 +343,12 @@ func TestRescuedLetterKnowsWhenItsKeyWasUsed(t *testing.T) {
 	}
 	inBubble(t, keyAge, func(r *rig) {
 		l := &outbox.Letter{ID: "a", Upstream: "crm", Method: "POST", Key: "own", KeyHeader: "Idempotency-Key"}
+		r.answer = failing(10)
 		how := outbox.KeepOptions{Departed: time.Now().Add(-50 * time.Minute), Delay: 5 * time.Minute}
 		receipt, err := r.outbox.Keep(context.Background(), l, nil, how)
 		if err != nil || receipt.RetryAfter != 5*time.Minute+time.Second {
 			t.Fatalf("%+v, %v", receipt, err)
 		}
-		r.answer = failing(10)
 		r.after(time.Hour)
 		r.want("a at 5m0s", "a at 5m2.5s", "a at 5m7.5s", "a at 5m17.5s", "a at 5m37.5s", "a at 6m17.5s", "a at 7m37.5s")
 		r.wantState("a", "dead key-age")
