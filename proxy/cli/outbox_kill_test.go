@@ -88,8 +88,12 @@ func (m *massacre) round(t *testing.T, chance *rand.Rand, number int, happen fun
 			client := &http.Client{Transport: transport, Timeout: patience}
 			for n := 0; !over.Load(); n++ {
 				at := m.stations[whims.IntN(len(m.stations))]
-				if err := m.make(client, at, m.next(whims, number, caller, n)); err != nil {
+				answered, err := m.make(client, at, m.next(whims, number, caller, n))
+				if err != nil {
 					t.Error(err)
+				}
+				if !answered {
+					<-time.After(10 * time.Millisecond) // as who is told no does
 				}
 				fuse.burn()
 			}

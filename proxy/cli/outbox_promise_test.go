@@ -143,11 +143,12 @@ func (ps *promises) next(chance *rand.Rand, round, caller, number int) *promise 
 	return newPromise(chance, round, caller, number)
 }
 
-// make makes a call, and notes what its caller was told.
-func (ps *promises) make(client *http.Client, s *station, p *promise) error {
+// make makes a call, and notes what its caller was told: answered is yes where that was
+// anything good.
+func (ps *promises) make(client *http.Client, s *station, p *promise) (answered bool, err error) {
 	req, err := p.request(s)
 	if err != nil {
-		return err
+		return false, err
 	}
 	resp, err := client.Do(req)
 	var answer []byte
@@ -159,23 +160,21 @@ func (ps *promises) make(client *http.Client, s *station, p *promise) error {
 	defer ps.mu.Unlock()
 	switch {
 	case err != nil:
-		if ps.silent++; p.kind.own {
-			ps.open = append(ps.open, p)
-			return nil
-		}
+		ps.silent++
 	case resp.StatusCode == http.StatusAccepted && resp.Header.Get("Outrider-Letter") != "":
 		p.letter = resp.Header.Get("Outrider-Letter")
 	case resp.StatusCode == http.StatusCreated:
 		p.done = true
 	default:
 		ps.statuses[fmt.Sprint(resp.StatusCode, " ", slug(string(answer)))]++
-		if p.kind.own {
-			ps.open = append(ps.open, p)
-			return nil
-		}
 	}
-	ps.made = append(ps.made, p)
-	return nil
+	answered = p.letter != "" || p.done
+	if p.kind.own && !answered {
+		ps.open = append(ps.open, p)
+	} else {
+		ps.made = append(ps.made, p)
+	}
+	return answered, nil
 }
 
 // kept is how many were promised.

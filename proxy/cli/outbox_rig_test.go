@@ -153,7 +153,16 @@ func (s *station) letter(t testing.TB, id string) *outbox.View {
 // fetch reads JSON, and reports whether there was any.
 func (s *station) fetch(t testing.TB, path string, into any) bool {
 	t.Helper()
-	resp, err := http.Get(s.url(path))
+	req, err := http.NewRequest(http.MethodGet, s.url(path), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.fetchBy(t, req, into)
+}
+
+func (s *station) fetchBy(t testing.TB, req *http.Request, into any) bool {
+	t.Helper()
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +171,7 @@ func (s *station) fetch(t testing.TB, path string, into any) bool {
 		return false
 	}
 	if err := json.NewDecoder(resp.Body).Decode(into); err != nil || resp.StatusCode >= http.StatusBadRequest {
-		t.Fatalf("%s: %s, %v", path, resp.Status, err)
+		t.Fatalf("%s: %s, %v", req.URL.Path, resp.Status, err)
 	}
 	return true
 }

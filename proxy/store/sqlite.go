@@ -158,6 +158,8 @@ func explainSQLite(path string, err error) error {
 		advice = "the disk is full; what was kept before is unchanged"
 	case lib.SQLITE_READONLY, lib.SQLITE_CANTOPEN, lib.SQLITE_PERM:
 		advice = "it and its directory must be writable for the user that runs Outrider"
+	case lib.SQLITE_IOERR:
+		advice = "its disk fails, or was made read-only: see the log of the system"
 	default:
 		return fmt.Errorf("%s: %w", path, err)
 	}
