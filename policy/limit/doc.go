@@ -164,6 +164,6 @@
 // takes it over in the next process. The scope of a quota is known when a call comes, so
 // what was kept is held until the quota begins. Which buckets most calls count to is
 // kept, too: otherwise all calls before the first answer would go as if there were none.
-// What no process can have kept is left out, as pace.Learned has it.
 // Which other routes have buckets of their own is found out anew, with one answer each.
+// And what no process can have kept is not taken over.
 package limit

@@ -36,8 +36,9 @@ func (l *Learned) Keep(now time.Time) (Kept, bool) {
 		k.Until = facts.Reset
 		q.Left, q.Reset, q.Trusted = r.left(now, flying), facts.Reset, r.trusted
 	case *gradual:
-		k.At, k.Until = r.told, r.about(r.told).Reset
-		q.Left, q.Speed = r.left(r.told, flying), r.rate()
+		g := gradual{limit: r.limit, level: r.left(r.told, flying), told: r.told, speed: r.rate()}
+		k.At, k.Until = r.told, g.about(r.told).Reset
+		q.Left, q.Speed = g.level, g.speed
 	case *rolls:
 		k.Log, k.Until = r.own.keep()
 		k.Until = later(k.Until, r.until)
@@ -69,10 +70,12 @@ func (l *Learned) Restore(k Kept, now time.Time) {
 	}
 }
 
-// sound reports whether the numbers are such as answers tell: see quota.View.
+// sound reports whether the numbers are such as answers tell: see quota.View. The window of a
+// bucket follows from the others.
 func (q *KeptQuota) sound() bool {
 	count := func(n float64) bool { return n >= 0 && n <= quota.MaxCount }
-	return count(q.Limit) && count(q.Weight) && q.Window >= 0 && q.Window <= quota.MaxWindow
+	window := q.Refill == "bucket" || q.Window >= 0 && q.Window <= quota.MaxWindow
+	return count(q.Limit) && count(q.Weight) && window
 }
 
 // refill is what comes back as the state says, and until when it says anything; never, if it

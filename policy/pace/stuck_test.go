@@ -106,12 +106,18 @@ func check(t rapid.TB, l *pace.Learned, now time.Time, cost, flying int) {
 		}
 	}
 	facts, left, _ := l.About(now)
-	kept, _ := l.Keep(now)
+	kept, worth := l.Keep(now)
 	if _, err := json.Marshal([]any{facts, left, kept}); err != nil || left < 0 || facts.Window < 0 {
 		t.Fatalf("%+v, %v left, %+v: %v", facts, left, kept, err)
 	}
 	again := pace.NewLearned(pace.Auto)
 	again.Restore(kept, now)
+	if worth && !again.Known(now) && kept.Until.Sub(now) <= quota.MaxWindow {
+		t.Fatalf("what was kept at %v is not restored: %+v, %+v", now, kept, kept.Learned)
+	}
+	if !again.Ready(now, cost) && !again.Turn(now, 0, cost).After(now) {
+		t.Fatalf("after a restart it is not ready at %v, though its turn is then: %+v, %+v", now, kept, kept.Learned)
+	}
 	if again.Known(now) && again.Ready(now, cost) && !ready && l.Left(now) == 0 && flying == 0 {
 		t.Fatalf("a restart lets a call go at %v: %+v", now, kept)
 	}
