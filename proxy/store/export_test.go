@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"time"
@@ -74,6 +75,25 @@ func (s *Store) Occupy(ctx context.Context) (release func(), err error) {
 	return s.leave, s.queue(ctx)
 }
 
+// OccupyAll keeps all of this store from writing.
+func (s *Store) OccupyAll(ctx context.Context) (release func()) {
+	for range s.db.writers {
+		_ = s.queue(ctx)
+	}
+	return func() {
+		for range s.db.writers {
+			s.leave()
+		}
+	}
+}
+
+// InLine is how many changes wait to be made.
+func (s *Store) InLine() int {
+	s.line.mu.Lock()
+	defer s.line.mu.Unlock()
+	return len(s.line.waiting)
+}
+
 // EndQuota has a kept quota be over.
 func (s *Store) EndQuota(ctx context.Context, key string) error {
 	return s.Exec(ctx, `UPDATE outrider_quotas SET until = 1 WHERE key = $1`, key)
@@ -89,4 +109,100 @@ func (s *Store) QuotaRows(ctx context.Context) (rows int, err error) {
 func (s *Store) Free(ctx context.Context) (int, error) {
 	e, err := measure(ctx, s.db)
 	return e.free * e.size, err
+}
+
+// WrongTallies names the tallies that are not what a count of all letters gives, and the
+// letters whose size is not what their pieces take.
+func (s *Store) WrongTallies(ctx context.Context) (wrong []string, err error) {
+	each := func(rows *sql.Rows) error {
+		var what string
+		err := rows.Scan(&what)
+		wrong = append(wrong, what)
+		return err
+	}
+	err = eachRow(ctx, s.db, each, `WITH counted AS (SELECT upstream, state, reason, COUNT(*) AS letters, SUM(size) AS bytes FROM outrider_letters GROUP BY upstream, state, reason)
+		SELECT counted.upstream || ' ' || counted.state FROM counted LEFT JOIN outrider_tallies AS t ON t.upstream = counted.upstream AND t.state = counted.state AND t.reason = counted.reason
+			WHERE t.letters IS NULL OR t.letters <> counted.letters OR t.bytes <> counted.bytes
+		UNION ALL SELECT t.upstream || ' ' || t.state FROM outrider_tallies AS t LEFT JOIN counted ON t.upstream = counted.upstream AND t.state = counted.state AND t.reason = counted.reason
+			WHERE counted.letters IS NULL AND (t.letters <> 0 OR t.bytes <> 0)
+		UNION ALL SELECT id FROM outrider_letters WHERE size <> 512 + (SELECT COALESCE(SUM(length(sealed)), 0) FROM outrider_pieces WHERE letter = id)
+		UNION ALL SELECT letter FROM outrider_pieces WHERE letter NOT IN (SELECT id FROM outrider_letters)`)
+	return wrong, err
+}
+
+// Rows counts the rows of a table.
+func (s *Store) Rows(ctx context.Context, table string) (rows int, err error) {
+	err = s.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM outrider_`+table).Scan(&rows)
+	return rows, err
+}
+
+// tables of each version of the schema that is not the first
+var newTables = map[int][]string{
+	2: {"quotas"},
+	3: {"data_keys", "letters", "pieces", "dedups", "tallies", "senders"},
+}
+
+// Downgrade makes the store what it was when the newest version was an earlier one.
+func (s *Store) Downgrade(ctx context.Context, to int) error {
+	for version, tables := range newTables {
+		if version <= to {
+			continue
+		}
+		for _, table := range tables {
+			if err := s.Exec(ctx, `DROP TABLE outrider_`+table); err != nil {
+				return err
+			}
+		}
+	}
+	return s.Exec(ctx, fmt.Sprintf(`DELETE FROM outrider_migrations WHERE version > %d`, to))
+}
+
+// Name is who holds the letters of a sender.
+func (h *Holder) Name() string { return h.name }
+
+// MayStray has a sender look for letters that it holds without knowing.
+func (h *Holder) MayStray() { h.mayStray() }
+
+// A Piece is a sealed one of a letter.
+type Piece struct {
+	At     int // among those of its letter
+	letter string
+	part   int
+	N      int64
+	Sealed []byte
+}
+
+// Name is what part of the letter it belongs to.
+func (p Piece) Name() string {
+	return map[int]string{headPart: "head", bodyPart: "body", attemptPart: "record", ansHeadPart: "answer", ansBodyPart: "answer"}[p.part]
+}
+
+// Pieces gives those of a letter.
+func (s *Store) Pieces(ctx context.Context, id string) (pieces []Piece, err error) {
+	err = eachRow(ctx, s.db, func(rows *sql.Rows) error {
+		p := Piece{At: len(pieces), letter: id}
+		err := rows.Scan(&p.part, &p.N, &p.Sealed)
+		pieces = append(pieces, p)
+		return err
+	}, `SELECT part, n, sealed FROM outrider_pieces WHERE letter = $1 ORDER BY part, n`, id)
+	return pieces, err
+}
+
+// PutPiece has a piece be something else.
+func (s *Store) PutPiece(ctx context.Context, p Piece, sealed []byte) error {
+	return s.Exec(ctx, `UPDATE outrider_pieces SET sealed = $1 WHERE letter = $2 AND part = $3 AND n = $4`, sealed, p.letter, p.part, p.N)
+}
+
+// Double adds a copy of each letter.
+func (s *Store) Double(ctx context.Context, suffix string) error {
+	for _, statement := range []string{
+		`INSERT INTO outrider_pieces SELECT letter || $1, part, n, sealed FROM outrider_pieces`,
+		`INSERT INTO outrider_letters SELECT id || $1, upstream, lane, state, reason, created, due, expires, departed, ended, attempts, records, size, body, answer,
+			key, version, holder, batch, ordered, seq + 1000000, CASE WHEN ordered IS NULL THEN turn ELSE 0 END, dedup FROM outrider_letters WHERE $1 <> ''`,
+	} {
+		if err := s.Exec(ctx, statement, suffix); err != nil {
+			return err
+		}
+	}
+	return s.Exec(ctx, `UPDATE outrider_tallies SET letters = letters * 2, bytes = bytes * 2`)
 }
