@@ -42,7 +42,7 @@ var leaf = houseRule{
 // whoever adds one says what it may see.
 var house = map[string]houseRule{
 	"":                  {may: []string{"proxy/cli", osys}, why: "main only hands over"},
-	"policy":            {may: []string{"policy/config", "policy/preset", "policy/answer", "policy/auth", "policy/breaker", "policy/hedge", "policy/limit", "policy/notice", "policy/pace", "policy/quota", "policy/results", "policy/retry", "policy/stale"}, why: "policy has no listener, no file, no logger"},
+	"policy":            {may: []string{"policy/config", "policy/preset", "policy/answer", "policy/auth", "policy/breaker", "policy/hedge", "policy/hint", "policy/limit", "policy/notice", "policy/pace", "policy/quota", "policy/results", "policy/retry", "policy/stale"}, why: "policy has no listener, no file, no logger"},
 	"policy/config":     {may: []string{"policy/preset", "policy/quota", toml, slog}, why: "the document knows nobody but the presets under it, and the names of the dialects; slog only so that a secret prints as REDACTED"},
 	"policy/hint":       {why: "a parser that every leaf may use"},
 	"policy/notice":     {why: "a parser: what a header says of the future, and not who is told"},
