@@ -15,6 +15,7 @@ import (
 	"outrider/policy/config"
 	"outrider/proxy"
 	"outrider/proxy/alarm"
+	"outrider/proxy/outbox"
 	"outrider/proxy/telemetry"
 )
 
@@ -38,8 +39,10 @@ type sidecar struct {
 
 	forCommand atomic.Bool // started by exec
 
-	storage *storage     // of tokens, and of how far quotas are spent
+	storage *storage     // of tokens, of letters, and of how far quotas are spent
 	quotas  *quotaKeeper // which has the latter survive a restart
+	outbox  *outbox.Outbox
+	sender  *sender // of its letters
 	watch   *alarm.Watch
 }
 
@@ -80,6 +83,8 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 		return nil, usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
 	}
 	s.quotas = keepQuotas(ctx, quotasOf{&s.live}, s.storage, s.telemetry.Logger())
+	s.outbox = s.newOutbox()
+	s.sender = startSender(s.outbox, s.storage, s.telemetry.Logger())
 	s.reloader.Changed = s.follow
 	s.follow()
 	s.telemetry.Watch(s.states)
@@ -91,7 +96,7 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 func (s *sidecar) serve() {
 	s.server = proxy.New(proxy.Settings{
 		Live: &s.live, Telemetry: s.telemetry, Outside: s.outside, Issuer: s.issuer,
-		Secret: s.secrets.get, Log: s.telemetry.Logger(),
+		Outbox: s.outbox, Secret: s.secrets.get, Log: s.telemetry.Logger(),
 	})
 	for _, l := range s.listeners {
 		s.server.Serve(l.Listener, l.upstream, l.listen)
@@ -134,8 +139,10 @@ func lastMoments(ctx context.Context) context.Context {
 func (s *sidecar) stop(ctx context.Context) error {
 	s.draining.Store(true)
 	s.watch.Close()
+	s.sender.stop() // the grace is that of what is under way, letters among it
 	err := s.server.Shutdown(ctx)
 	_ = s.admin.Close()
+	s.sender.close(ctx)
 	if lost := s.live.Close(lastMoments(ctx)); lost != nil {
 		s.telemetry.Logger().Warn("a token request goes on while we end: what it brings may be lost", "error", lost)
 	}
