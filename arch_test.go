@@ -69,6 +69,7 @@ var house = map[string]houseRule{
 	"proxy/intercept":   {may: []string{"proxy/statefile", osys}, why: "the authority is asked for certificates, and knows neither who asks nor the configuration"},
 	"proxy/framing":     {why: "the strict reader knows bytes only"},
 	"proxy/login":       {may: []string{osys}, why: "who leads a user to a provider and back knows no tokens"},
+	"proxy/outbox":      {may: []string{"proxy/store"}, why: "a letter is kept, sent and ended apart from policies, logs and spans: it reports through func fields"},
 	"proxy/simulator":   {may: []string{osys}, why: "the simulator is somebody else's server"},
 	"proxy/statefile":   {may: []string{osys}, why: "a file is private or not, whatever it holds"},
 	"proxy/store":       {may: []string{"proxy/statefile", dsql, lite, pgsq, osys}, why: "the store keeps bytes, and does not know whose"},
