@@ -67,6 +67,7 @@ var house = map[string]houseRule{
 	"proxy/egress":      {may: []string{osys}, why: "the network side knows nothing of policies"},
 	"proxy/handover":    {may: []string{"policy", "proxy/admin"}, why: "the API hands connections to the policies, below the guards of the admin port"},
 	"proxy/intercept":   {may: []string{"proxy/statefile", osys}, why: "the authority is asked for certificates, and knows neither who asks nor the configuration"},
+	"proxy/letters":     {may: []string{"proxy/admin", "proxy/outbox"}, why: "the API looks after letters, below the guards of the admin port, and knows no policies"},
 	"proxy/framing":     {why: "the strict reader knows bytes only"},
 	"proxy/login":       {may: []string{osys}, why: "who leads a user to a provider and back knows no tokens"},
 	"proxy/outbox":      {may: []string{"proxy/store"}, why: "a letter is kept, sent and ended apart from policies, logs and spans: it reports through func fields"},
@@ -74,7 +75,7 @@ var house = map[string]houseRule{
 	"proxy/statefile":   {may: []string{osys}, why: "a file is private or not, whatever it holds"},
 	"proxy/store":       {may: []string{"proxy/statefile", dsql, lite, pgsq, osys}, why: "the store keeps bytes, and does not know whose"},
 	"proxy/telemetry":   {may: []string{"policy", otel, slog, osys}, why: "the only importer of OpenTelemetry sees calls and events, not leaves"},
-	"proxy/cli": {may: []string{"policy", "policy/config", "policy/preset", "proxy", "proxy/admin", "proxy/alarm", "proxy/alert", "proxy/clients", "proxy/egress", "proxy/handover", "proxy/intercept", "proxy/login", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys, ring},
+	"proxy/cli": {may: []string{"policy", "policy/config", "policy/preset", "proxy", "proxy/admin", "proxy/alarm", "proxy/alert", "proxy/clients", "proxy/egress", "proxy/handover", "proxy/intercept", "proxy/letters", "proxy/login", "proxy/outbox", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys, ring},
 		why: "the wiring sees the parts, not the leaves"},
 	"proxy/store/postgrestest": {may: []string{osys}, why: "a server for tests must not know what they test"},
 }
