@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"outrider/proxy/webhook"
 )
 
 // post sends a message to a URL. Its errors show nothing of that.
@@ -24,7 +26,7 @@ func (s Settings) post(ctx context.Context, t target, id string, message []byte)
 		if err != nil {
 			return false, fmt.Errorf("reading the secret for its signature: %w", err)
 		}
-		sign(req.Header, key, id, time.Now(), message)
+		webhook.Message{ID: id, Body: message}.Sign(req.Header, key, time.Now())
 	}
 	resp, err := s.Transport.RoundTrip(req)
 	if err != nil {
@@ -64,7 +66,7 @@ func (s Settings) key() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return signingKey(secret)
+	return webhook.Key(secret)
 }
 
 // silence is the error of a target that did not answer.

@@ -93,15 +93,16 @@ type Standing struct {
 
 // An UpstreamStanding is that of the letters to one upstream.
 type UpstreamStanding struct {
-	Upstream  string    `json:"upstream"`
-	Waiting   int       `json:"waiting"` // those that are being sent among them
-	Sending   int       `json:"sending"` // by this process
-	Delivered int       `json:"delivered"`
-	Dead      int       `json:"dead"`
-	Cancelled int       `json:"cancelled"`
-	Bytes     int64     `json:"bytes"`
-	Oldest    time.Time `json:"oldest,omitzero"`       // creation of the oldest that waits
-	PerMinute float64   `json:"per_minute"`            // ended by this process, lately
-	ETA       float64   `json:"eta_seconds,omitempty"` // until none waits; 0: unknown
-	Paused    time.Time `json:"paused_until,omitzero"` // of the lane that pauses longest
+	Upstream  string         `json:"upstream"`
+	Waiting   int            `json:"waiting"` // those that are being sent among them
+	Sending   int            `json:"sending"` // by this process
+	Delivered int            `json:"delivered"`
+	Dead      int            `json:"dead"`
+	Reasons   map[string]int `json:"reasons,omitempty"` // reason → dead letters
+	Cancelled int            `json:"cancelled"`
+	Bytes     int64          `json:"bytes"`
+	Oldest    time.Time      `json:"oldest,omitzero"`       // creation of the oldest that waits
+	PerMinute float64        `json:"per_minute"`            // ended by this process, lately
+	ETA       float64        `json:"eta_seconds,omitempty"` // until none waits; 0: unknown
+	Paused    time.Time      `json:"paused_until,omitzero"` // of the lane that pauses longest
 }
