@@ -12,6 +12,18 @@ func Default() *File {
 		Admin:   "127.0.0.1:8081",
 		Forward: Forward{Unlisted: "tunnel", Intercept: true, IdleTimeout: 15 * time.Minute, MaxTunnels: 4096},
 		Egress:  Egress{Proxy: "environment"},
+		Outbox: Outbox{
+			MaxAge:      24 * time.Hour,
+			MaxSize:     1 << 30,
+			MaxBody:     64 << 20,
+			KeepResults: 24 * time.Hour,
+			KeepDead:    30 * 24 * time.Hour,
+			DedupWindow: 24 * time.Hour,
+			Attempts:    100,
+			Concurrency: 16,
+			OnDead:      "hold",
+			Priority:    "low",
+		},
 		Telemetry: Telemetry{
 			ServiceName: "outrider",
 			Sample:      1,
@@ -39,7 +51,9 @@ func defaultPolicy() Policy {
 			Cap:      20 * time.Second,
 			Budget:   0.1,
 			Statuses: []int{408, 425, 429, 500, 502, 503, 504},
+			KeyAge:   24 * time.Hour,
 		},
+		Outbox: OutboxNever,
 	}
 }
 

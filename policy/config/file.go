@@ -16,6 +16,7 @@ type File struct {
 	Forward   Forward
 	Egress    Egress
 	Store     Store
+	Outbox    Outbox
 	Telemetry Telemetry
 	Alerts    Alerts
 	Upstreams []Upstream // sorted by name
@@ -46,6 +47,23 @@ type Egress struct {
 type Store struct {
 	URL Reference // of a PostgreSQL database that several machines share; "": a file in StateDir
 	Key Reference // seals what is kept; "": OUTRIDER_KEY of our environment, or else a file in StateDir
+}
+
+// Outbox says how calls are kept that are sent later: letters. Which calls are is said by
+// Policy.Outbox.
+type Outbox struct {
+	MaxAge      time.Duration // a letter that was not delivered for as long is dead
+	MaxSize     int64         // bytes of all that is kept; beyond it no letter is taken
+	MaxBody     int64         // bytes of the body of one letter, and of one answer that is kept; at most MaxSize
+	KeepResults time.Duration // how long a letter that was delivered can be read, with its answer
+	KeepDead    time.Duration // how long a dead letter is kept
+	DedupWindow time.Duration // for how long a second call with the same dedup key is the first one
+	Attempts    int           // sends of a letter until it is dead
+	Concurrency int           // letters of one upstream that are sent at a time
+	OnDead      string        // what a dead letter does to later ones of its order key: "hold" or "skip"
+	Priority    string        // of sends whose caller said nothing: "high", "normal" or "low"
+	Callbacks   []string      // what a callback's URL begins with: "https://app.example.com/hooks/"; none: there are no callbacks
+	CallbackKey Reference     // signs callbacks; "": they are not signed
 }
 
 // Telemetry says how we report. Endpoint and protocol are the defaults under
@@ -117,8 +135,9 @@ type Policy struct {
 	Results        []string // paths to the list that a good answer to a GET has, "." for the body itself; none: lists are not looked at
 	Limits         []Limit
 	Retry          Retry
-	Hedge          bool // a second GET or HEAD where the first is slow
-	Propagate      bool // the upstream is told of the trace, and of the baggage of the caller
+	Hedge          bool   // a second GET or HEAD where the first is slow
+	Propagate      bool   // the upstream is told of the trace, and of the baggage of the caller
+	Outbox         string // which calls become letters: OutboxNever, OutboxAllow, OutboxAlways or OutboxOnFailure
 }
 
 // A Rule changes the settings of its upstream for the calls that it matches.
@@ -240,6 +259,7 @@ type Retry struct {
 	Unprocessed       []int         // answers by which the provider says that it did nothing: anything may be sent again
 	IdempotencyHeader string        // a POST that carries it may be sent again; "": none
 	MintKey           bool          // give a POST without that header one
+	KeyAge            time.Duration // how long the provider knows a key for sure, from its first use on
 }
 
 // Circuit says when an upstream counts as down, and for how long.

@@ -17,6 +17,7 @@ var fileKeys = table[File]{
 	sub("forward", func(f *File) *Forward { return &f.Forward }, forwardKeys),
 	sub("egress", func(f *File) *Egress { return &f.Egress }, egressKeys),
 	sub("store", func(f *File) *Store { return &f.Store }, storeKeys),
+	sub("outbox", func(f *File) *Outbox { return &f.Outbox }, outboxKeys, outboxAgrees),
 	sub("telemetry", func(f *File) *Telemetry { return &f.Telemetry }, telemetryKeys),
 	sub("alerts", func(f *File) *Alerts { return &f.Alerts }, alertKeys),
 	upstreams("upstream"),
@@ -38,6 +39,21 @@ var egressKeys = table[Egress]{
 var storeKeys = table[Store]{
 	databaseURL("url"),
 	secret("key", func(s *Store) *Reference { return &s.Key }),
+}
+
+var outboxKeys = table[Outbox]{
+	value("max_age", func(o *Outbox) *time.Duration { return &o.MaxAge }, readDuration, upToAYear),
+	value("max_size", func(o *Outbox) *int64 { return &o.MaxSize }, readSize, someBytes),
+	value("max_body", func(o *Outbox) *int64 { return &o.MaxBody }, readSize, someBytes),
+	value("keep_results", func(o *Outbox) *time.Duration { return &o.KeepResults }, readDuration, upToAYear),
+	value("keep_dead", func(o *Outbox) *time.Duration { return &o.KeepDead }, readDuration, upToAYear),
+	value("dedup_window", func(o *Outbox) *time.Duration { return &o.DedupWindow }, readDuration, upToAYear),
+	integer("attempts", func(o *Outbox) *int { return &o.Attempts }, between(1, 10000)),
+	integer("concurrency", func(o *Outbox) *int { return &o.Concurrency }, between(1, 1000)),
+	text("on_dead", func(o *Outbox) *string { return &o.OnDead }, oneOf("hold", "skip")),
+	text("priority", func(o *Outbox) *string { return &o.Priority }, oneOf("high", "normal", "low")),
+	list("callbacks", func(o *Outbox) *[]string { return &o.Callbacks }, readCallback),
+	secret("callback_key", func(o *Outbox) *Reference { return &o.CallbackKey }),
 }
 
 var telemetryKeys = table[Telemetry]{
@@ -109,6 +125,7 @@ var policyKeys = table[Policy]{
 	list("results", func(p *Policy) *[]string { return &p.Results }, readText, listPath),
 	flag("hedge", func(p *Policy) *bool { return &p.Hedge }),
 	flag("propagate", func(p *Policy) *bool { return &p.Propagate }),
+	text("outbox", func(p *Policy) *string { return &p.Outbox }, oneOf(OutboxNever, OutboxAllow, OutboxAlways, OutboxOnFailure)),
 	sub("retry", func(p *Policy) *Retry { return &p.Retry }, retryKeys, retryAgrees),
 }
 
@@ -177,6 +194,7 @@ var retryKeys = table[Retry]{
 	list("unprocessed", func(r *Retry) *[]int { return &r.Unprocessed }, readInt, between(400, 599)),
 	text("idempotency_header", func(r *Retry) *string { return &r.IdempotencyHeader }, optional(keyHeader)),
 	flag("mint_key", func(r *Retry) *bool { return &r.MintKey }),
+	value("key_age", func(r *Retry) *time.Duration { return &r.KeyAge }, readDuration, upToAYear),
 }
 
 var circuitKeys = table[Circuit]{

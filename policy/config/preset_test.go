@@ -113,7 +113,7 @@ auth   = { token = "env:STRIPE_KEY" }
 `), "pay")
 	if got, want := u.Retry, (config.Retry{
 		Attempts: 3, Base: 100 * time.Millisecond, Cap: 20 * time.Second, Budget: 0.1,
-		Statuses: []int{408, 409, 425, 429, 500, 502, 503, 504}, IdempotencyHeader: "Idempotency-Key", MintKey: true,
+		Statuses: []int{408, 409, 425, 429, 500, 502, 503, 504}, IdempotencyHeader: "Idempotency-Key", MintKey: true, KeyAge: 24 * time.Hour,
 	}); !reflect.DeepEqual(got, want) {
 		t.Errorf("retry: got %+v, want %+v", got, want)
 	}

@@ -157,7 +157,9 @@ limit = [{ concurrency = 1 }, { rate = "1/s", per = "upstream" }]
 		Retry: config.Retry{
 			Attempts: 5, Base: 100 * time.Millisecond, Cap: 20 * time.Second, Budget: 0.1,
 			Statuses: []int{408, 425, 429, 500, 502, 503, 504},
+			KeyAge:   24 * time.Hour,
 		},
+		Outbox: config.OutboxNever,
 	}
 	if !reflect.DeepEqual(u.Policy, want) {
 		t.Errorf("upstream: got %+v, want %+v", u.Policy, want)

@@ -57,6 +57,7 @@ func readUpstream(n node, name string) Upstream {
 	readConnections(n.child("connection"), n.child("auth"), &u)
 	fitCost(n, u.Cost, u.Limits)
 	fitHedge(n, &u.Policy, &u)
+	fitOutbox(n, &u.Policy)
 	readRules(n.child("rule"), &u)
 	fitWait(n, u.Limits, u.longestTimeout())
 	fitWindow(n, &u)
@@ -145,6 +146,7 @@ func readRules(list node, u *Upstream) {
 		}
 		fitWait(n, rule.Limits, rule.Timeout)
 		fitHedge(n, &rule.Policy, u)
+		fitOutbox(n, &rule.Policy)
 		ruleLogin(n, u, &rule)
 		switch earlier, taken := first[rule.Source]; {
 		case !n.has("match"):

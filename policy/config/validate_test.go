@@ -113,10 +113,10 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		// Unknown keys.
 		{"typing error", `lsten = "x"`, `lsten: unknown key; did you mean "listen"?`},
 		{"swapped letters", crm(`retry.attempst = 3`), `upstream.crm.retry.attempst: unknown key; did you mean "attempts"?`},
-		{"wrong table", crm(`attempts = 3`), `upstream.crm.attempts: unknown key; it belongs in [upstream.NAME.retry]`},
+		{"wrong table", crm(`attempts = 3`), `upstream.crm.attempts: unknown key; it belongs in [outbox] or [upstream.NAME.retry]`},
 		{"below a table by mistake", "[telemetry]\naccess_key = \"env:K\"", `telemetry.access_key: unknown key; it belongs at the top of the document, above the first [table]`},
-		{"later capability", crm(`outbox = "allow"`), `upstream.crm.outbox: unknown key; known here: preset, url, hosts, listen, intercept, steady, rewrite_links, proxy, ca_file, client_cert, client_key, timeout, attempt_timeout, idle_timeout, stale_if_error, replay_body, auth, cost, limit, answer, results, hedge, propagate, retry, circuit, connections, connection, rule`},
-		{"later table", `outbox.max_age = "1h"`, `outbox: unknown key; known here: listen, admin, state_dir, access_key, forward, egress, store, telemetry, alerts, upstream`},
+		{"later capability", crm(`request_schema = "a.json"`), `upstream.crm.request_schema: unknown key; known here: preset, url, hosts, listen, intercept, steady, rewrite_links, proxy, ca_file, client_cert, client_key, timeout, attempt_timeout, idle_timeout, stale_if_error, replay_body, auth, cost, limit, answer, results, hedge, propagate, outbox, retry, circuit, connections, connection, rule`},
+		{"later table", `payload.strict = true`, `payload: unknown key; known here: listen, admin, state_dir, access_key, forward, egress, store, outbox, telemetry, alerts, upstream`},
 
 		// Upstreams.
 		{"no table", `upstream = 3`, `upstream = 3: must be a table for each upstream: [upstream.NAME]`},
@@ -422,7 +422,7 @@ outrider.toml:7: upstream.github.auth.token: is missing: type bearer takes token
 outrider.toml:7: upstream.github.auth.tokn: unknown key; did you mean "token"?
 outrider.toml:10: upstream.github.retry.attempts = 0: must be at least 1
 outrider.toml:11: upstream.github.retry.statuses[1] = "500": must be a whole number without quotes
-outrider.toml:21: upstream.github.rule[1].note: unknown key; known here: match, timeout, attempt_timeout, idle_timeout, stale_if_error, replay_body, auth, cost, limit, answer, results, hedge, propagate, retry, circuit
+outrider.toml:21: upstream.github.rule[1].note: unknown key; known here: match, timeout, attempt_timeout, idle_timeout, stale_if_error, replay_body, auth, cost, limit, answer, results, hedge, propagate, outbox, retry, circuit
 outrider.toml:25: upstream.github.rule[1].retry.attempts = 99: must be at most 10
 outrider.toml:27: upstream.other.url: is missing: where do calls go? Such as "https://api.example.com"`)
 	if err == nil || err.Error() != want {
