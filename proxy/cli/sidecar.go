@@ -15,6 +15,8 @@ import (
 	"outrider/policy/config"
 	"outrider/proxy"
 	"outrider/proxy/alarm"
+	"outrider/proxy/letters"
+	"outrider/proxy/outbox"
 	"outrider/proxy/telemetry"
 )
 
@@ -41,6 +43,9 @@ type sidecar struct {
 	storage *storage     // of tokens, and of how far quotas are spent
 	quotas  *quotaKeeper // which has the latter survive a restart
 	watch   *alarm.Watch
+
+	outbox   *outbox.Outbox // nil: no upstream keeps calls
+	standing *outboxWatch   // how it stands
 }
 
 // start brings a sidecar up: it answers when start returns.
@@ -67,7 +72,7 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 	if err != nil {
 		return nil, usageError{fmt.Errorf("telemetry: %w", err)}
 	}
-	s.alarms = alarm.New(alarm.Settings{Log: s.telemetry.Logger(), Secret: s.secrets.get, Ways: s.alertWays, Authority: s.root})
+	s.alarms = alarm.New(alarm.Settings{Log: s.telemetry.Logger(), Secret: s.secrets.get, Ways: s.alertWays, Authority: s.root, Outbox: s.alarmingOutbox})
 	s.storage = newStorage(file, s.secrets, s.telemetry.Logger())
 	listeners, adminListener, err := s.listen()
 	if err != nil {
@@ -97,12 +102,30 @@ func (s *sidecar) serve() {
 		s.server.Serve(l.Listener, l.upstream, l.listen)
 	}
 	s.telemetry.WatchProcess(s.process)
+	s.standing = watchOutbox(s.kept)
+	s.telemetry.WatchOutbox(s.standing.measured)
 	s.serveAdmin(s.adminPort)
 	s.watch = s.alarms.Watch(s.states)
 }
 
 // states are those of the upstreams now.
 func (s *sidecar) states() []policy.UpstreamStatus { return s.live.Load().Status() }
+
+// kept is the outbox, for those who look after it; nil: there is none.
+func (s *sidecar) kept() letters.Outbox {
+	if s.outbox == nil {
+		return nil
+	}
+	return s.outbox
+}
+
+// keepable finds out whether a letter may be as somebody wants it.
+func (s *sidecar) keepable(l *outbox.Letter) error { return keepable(s.live.Load(), l) }
+
+// alarmingOutbox is the outbox as the alerts see it.
+func (s *sidecar) alarmingOutbox() (alarm.Outbox, bool) {
+	return s.standing.alarming(s.live.Load().File.Outbox.MaxAge)
+}
 
 // process is what belongs to no upstream now.
 func (s *sidecar) process() telemetry.Process {
@@ -134,6 +157,7 @@ func lastMoments(ctx context.Context) context.Context {
 func (s *sidecar) stop(ctx context.Context) error {
 	s.draining.Store(true)
 	s.watch.Close()
+	s.standing.close()
 	err := s.server.Shutdown(ctx)
 	_ = s.admin.Close()
 	if lost := s.live.Close(lastMoments(ctx)); lost != nil {

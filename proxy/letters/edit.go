@@ -2,6 +2,7 @@ package letters
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ func (l letter) edit(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_ = body.Close()
-	change, err := wanted.change(sent, l.header)
+	change, err := wanted.change(sent, l.keepable)
 	if err != nil {
 		admin.Fail(w, http.StatusUnprocessableEntity, "outbox-refused", err.Error())
 		return
@@ -79,15 +80,8 @@ func readRequest(body io.Reader) (Request, error) {
 var errNothing = errors.New("what is to be changed? Say method, target, header, key, body or body_base64")
 
 // change makes of a document what it changes of a letter that is sent so far.
-func (q Request) change(sent *outbox.Letter, keepable func(*outbox.Letter, http.Header) (http.Header, error)) (outbox.Change, error) {
+func (q Request) change(sent *outbox.Letter, keepable func(*outbox.Letter) error) (outbox.Change, error) {
 	c := outbox.Change{Key: q.Key}
-	to := *sent
-	if q.Method != "" {
-		c.Method, to.Method = &q.Method, q.Method
-	}
-	if q.Target != "" {
-		c.Target, to.Target = &q.Target, q.Target
-	}
 	switch {
 	case q.Text != nil && q.Bytes != nil:
 		return c, errors.New("body and body_base64: one of them is right")
@@ -95,17 +89,18 @@ func (q Request) change(sent *outbox.Letter, keepable func(*outbox.Letter, http.
 		c.Body = strings.NewReader(*q.Text)
 	case q.Bytes != nil:
 		c.Body = bytes.NewReader(q.Bytes)
-	}
-	if q.Header != nil {
-		header, err := keepable(&to, canonical(q.Header))
-		if err != nil {
-			return c, err
-		}
-		c.Header = header
-	}
-	if c.Method == nil && c.Target == nil && c.Header == nil && c.Key == nil && c.Body == nil {
+	case q.Method == "" && q.Target == "" && q.Header == nil && q.Key == nil:
 		return c, errNothing
 	}
+	to := *sent
+	to.Method, to.Target = cmp.Or(q.Method, sent.Method), cmp.Or(q.Target, sent.Target)
+	if q.Header != nil {
+		to.Header = canonical(q.Header)
+	}
+	if err := keepable(&to); err != nil {
+		return c, err
+	}
+	c.Method, c.Target, c.Header = &to.Method, &to.Target, to.Header
 	return c, nil
 }
 

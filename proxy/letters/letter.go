@@ -34,8 +34,17 @@ type Content struct {
 	Left bool `json:"body_left_out,omitempty"`
 }
 
-// content reads a body that may be shown. A body that is longer is left out, for half of it
-// cannot be mended.
+// ContentOf is a body that is known whole.
+func ContentOf(data []byte) Content {
+	if utf8.Valid(data) {
+		text := string(data)
+		return Content{Text: &text}
+	}
+	return Content{Bytes: data}
+}
+
+// content reads a body that may be shown. One that is longer than that is left out, for half
+// of it cannot be mended.
 func content(body io.Reader) (Content, error) {
 	data, err := io.ReadAll(io.LimitReader(body, shownBody+1))
 	switch {
@@ -43,11 +52,8 @@ func content(body io.Reader) (Content, error) {
 		return Content{}, err
 	case len(data) > shownBody:
 		return Content{Left: true}, nil
-	case utf8.Valid(data):
-		text := string(data)
-		return Content{Text: &text}, nil
 	}
-	return Content{Bytes: data}, nil
+	return ContentOf(data), nil
 }
 
 // A Request is what is sent for a letter. The address and the credential are its upstream's.

@@ -38,10 +38,9 @@ type Outbox interface {
 type Handler struct {
 	// Outbox gives the outbox; nil: there is none.
 	Outbox func() Outbox
-	// Header gives a header that a letter is to have without what the credential of its
-	// upstream sets anyway. Its error, shown to the user, names a credential that no letter
-	// may have.
-	Header func(l *outbox.Letter, header http.Header) (http.Header, error)
+	// Keepable takes from a letter, as it is to be, what the credential of its upstream sets
+	// anyway. Its error, shown to the user, names a credential that no letter may have.
+	Keepable func(l *outbox.Letter) error
 }
 
 func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -50,7 +49,7 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		admin.Fail(w, http.StatusNotFound, "outbox-unused", "No upstream keeps calls: there is no outbox = \"allow\", \"always\" or \"on_failure\" in the configuration.")
 		return
 	}
-	methods, found := desk{kept, h.Header}.find(strings.Trim(strings.TrimPrefix(r.URL.Path, root), "/"))
+	methods, found := desk{kept, h.Keepable}.find(strings.Trim(strings.TrimPrefix(r.URL.Path, root), "/"))
 	if !found {
 		admin.Fail(w, http.StatusNotFound, "not-found", "There is nothing at this address.")
 		return
@@ -60,8 +59,8 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // A desk is where one request is served.
 type desk struct {
-	outbox Outbox
-	header func(*outbox.Letter, http.Header) (http.Header, error)
+	outbox   Outbox
+	keepable func(*outbox.Letter) error
 }
 
 // find gives what is at an address below the root.

@@ -124,11 +124,11 @@ func (s *shelf) Export(_ context.Context, f outbox.Filter, w io.Writer) error {
 func handler(s *shelf) letters.Handler {
 	return letters.Handler{
 		Outbox: func() letters.Outbox { return s },
-		Header: func(l *outbox.Letter, header http.Header) (http.Header, error) {
-			if header.Get("Authorization") != "" {
-				return nil, errors.New("Authorization is a credential, and " + l.Upstream + " has none: no letter keeps one")
+		Keepable: func(l *outbox.Letter) error {
+			if l.Header.Get("Authorization") != "" {
+				return errors.New("Authorization is a credential, and " + l.Upstream + " has none: no letter keeps one")
 			}
-			return header, nil
+			return nil
 		},
 	}
 }
@@ -261,7 +261,7 @@ func TestEditTakesWhatWasShown(t *testing.T) {
 	}
 	s := two()
 	ask(handler(s), "PATCH", "/letters/a", "application/json", `{"header":{"content-type":["a/b"]},"key":"k"}`)
-	if s.changed.Header.Get("Content-Type") != "a/b" || *s.changed.Key != "k" || s.changed.Body != nil || s.changed.Method != nil {
+	if s.changed.Header.Get("Content-Type") != "a/b" || *s.changed.Key != "k" || s.changed.Body != nil || *s.changed.Method != "POST" {
 		t.Errorf("changed to %+v", s.changed)
 	}
 }

@@ -84,7 +84,7 @@ func everything(t *testing.T, r *rig) {
 	})
 	r.LetterKept(ctx, "crm", false)
 	r.LetterEnded(ctx, "crm", "delivered", time.Minute)
-	r.CallbackEnded(ctx, "crm", "delivered")
+	r.CallbackEnded(ctx, "delivered")
 	r.WatchOutbox(func() (telemetry.Outbox, bool) {
 		return telemetry.Outbox{Upstreams: []telemetry.OutboxLetters{{Upstream: "crm"}}}, true
 	})

@@ -49,8 +49,8 @@ func (t *Telemetry) LetterEnded(ctx context.Context, upstream, result string, ag
 
 // CallbackEnded counts a callback that is not sent any more. result is "delivered", or the
 // reason why not.
-func (t *Telemetry) CallbackEnded(ctx context.Context, upstream, result string) {
-	t.metrics.outbox.callbacks.add(ctx, upstream, result, "")
+func (t *Telemetry) CallbackEnded(ctx context.Context, result string) {
+	t.metrics.outbox.callbacks.add(ctx, result, "", "")
 }
 
 // deliveryBuckets are boundaries in seconds: a letter may be there at once, or after a day.
@@ -60,7 +60,7 @@ var deliveryBuckets = []float64{0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600
 type outboxMetrics struct {
 	accepted  counter // upstream, result
 	ended     counter // upstream, result
-	callbacks counter // upstream, result
+	callbacks counter // result
 	delivery  histogram[words]
 
 	letters, size, most, up metric.Int64ObservableGauge
@@ -73,7 +73,7 @@ func (x *outboxMetrics) init(m metric.Meter) error {
 	var errs [6]error
 	errs[0] = x.accepted.init(m, wordsOf(labelUpstream, labelResult), "outrider.outbox.accepted", "Calls that were accepted into the outbox: kept, or duplicate of a letter that is there.")
 	errs[1] = x.ended.init(m, wordsOf(labelUpstream, labelResult), "outrider.outbox.ended", "Letters that are not sent any more: delivered, cancelled, or why they are dead.")
-	errs[2] = x.callbacks.init(m, wordsOf(labelUpstream, labelResult), "outrider.outbox.callbacks", "Callbacks about letters that are not sent any more: delivered, or why not.")
+	errs[2] = x.callbacks.init(m, wordsOf(labelResult), "outrider.outbox.callbacks", "Callbacks about letters that are not sent any more: delivered, or why not.")
 	errs[3] = x.delivery.init(m, wordsOf(labelUpstream), "outrider.outbox.delivery.duration", "Time from the acceptance of a letter to its delivery.", deliveryBuckets)
 	for _, gauge := range []struct {
 		at                      *metric.Int64ObservableGauge

@@ -42,13 +42,13 @@ func TestLettersAreCounted(t *testing.T) {
 	r.LetterKept(t.Context(), "crm", true)
 	r.LetterEnded(t.Context(), "crm", "delivered", 90*time.Second)
 	r.LetterEnded(t.Context(), "crm", "key-age", 25*time.Hour)
-	r.CallbackEnded(t.Context(), "crm", "refused")
+	r.CallbackEnded(t.Context(), "refused")
 	r.tells(t,
 		`outrider_outbox_accepted_total{result="kept",upstream="crm"} 2`,
 		`outrider_outbox_accepted_total{result="duplicate",upstream="crm"} 1`,
 		`outrider_outbox_ended_total{result="delivered",upstream="crm"} 1`,
 		`outrider_outbox_ended_total{result="key-age",upstream="crm"} 1`,
-		`outrider_outbox_callbacks_total{result="refused",upstream="crm"} 1`,
+		`outrider_outbox_callbacks_total{result="refused"} 1`,
 		`outrider_outbox_delivery_duration_seconds_sum{upstream="crm"} 90`,
 		`outrider_outbox_delivery_duration_seconds_count{upstream="crm"} 1`,
 	)
