@@ -29,7 +29,7 @@
 //
 // /api/status is a list of upstreams, or an object that has it as "upstreams"
 // and may have beside it "listen" (upstream → address, "" being the main port),
-// "ready", "alerts" (each with "title", "detail" and "since", and maybe "action", "calls" and
+// "ready", "outbox" (as GET /api/outbox has it, where there is one), "alerts" (each with "title", "detail" and "since", and maybe "action", "calls" and
 // "trace"), "notified" (those who are told of them, with "error" and "failing" while they
 // are not), "capture" with the number of "tunnels" and the hosts "observed", and
 // "reload" with the "error" of a configuration that was refused.
@@ -125,6 +125,7 @@ var pageFiles = []struct{ path, file, kind string }{
 	{"/live.js", "page/live.js", "text/javascript; charset=utf-8"},
 	{"/act.js", "page/act.js", "text/javascript; charset=utf-8"},
 	{"/alerts.js", "page/alerts.js", "text/javascript; charset=utf-8"},
+	{"/outbox.js", "page/outbox.js", "text/javascript; charset=utf-8"},
 	{"/setup.js", "page/setup.js", "text/javascript; charset=utf-8"},
 	{"/chart.js", "page/chart.js", "text/javascript; charset=utf-8"},
 	{"/calls.js", "page/calls.js", "text/javascript; charset=utf-8"},
