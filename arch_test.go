@@ -42,7 +42,7 @@ var leaf = houseRule{
 // whoever adds one says what it may see.
 var house = map[string]houseRule{
 	"":                  {may: []string{"proxy/cli", osys}, why: "main only hands over"},
-	"policy":            {may: []string{"policy/config", "policy/preset", "policy/answer", "policy/auth", "policy/breaker", "policy/hedge", "policy/limit", "policy/notice", "policy/pace", "policy/quota", "policy/results", "policy/retry", "policy/stale"}, why: "policy has no listener, no file, no logger"},
+	"policy":            {may: []string{"policy/config", "policy/preset", "policy/answer", "policy/auth", "policy/breaker", "policy/hedge", "policy/hint", "policy/limit", "policy/notice", "policy/pace", "policy/quota", "policy/results", "policy/retry", "policy/stale"}, why: "policy has no listener, no file, no logger"},
 	"policy/config":     {may: []string{"policy/preset", "policy/quota", toml, slog}, why: "the document knows nobody but the presets under it, and the names of the dialects; slog only so that a secret prints as REDACTED"},
 	"policy/hint":       {why: "a parser that every leaf may use"},
 	"policy/notice":     {why: "a parser: what a header says of the future, and not who is told"},
@@ -59,7 +59,7 @@ var house = map[string]houseRule{
 	"policy/stale":      leaf,
 	"policy/preset":     {may: []string{toml}, why: "what is known of providers is data, and knows nobody"},
 	"policy/policytest": {may: []string{osys}, why: "the harness must not know what it tests"},
-	"proxy":             {may: []string{"policy", "policy/config", "proxy/egress", "proxy/framing", "proxy/telemetry", slog, osys}, why: "the way of a call uses policies as a Set, never leaf by leaf"},
+	"proxy":             {may: []string{"policy", "policy/config", "proxy/egress", "proxy/framing", "proxy/outbox", "proxy/telemetry", slog, osys}, why: "the way of a call uses policies as a Set, never leaf by leaf"},
 	"proxy/admin":       {may: []string{osys}, why: "the page shows views that it is handed"},
 	"proxy/alarm":       {may: []string{"policy", "policy/config", "proxy/alert", "proxy/telemetry", slog, osys}, why: "what is wrong is told by events, ended calls and states, and not by the wiring; slog, for alerts are told in the log, too"},
 	"proxy/alert":       {may: []string{"proxy/webhook"}, why: "who is told, and how, is known apart from what is wrong"},

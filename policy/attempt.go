@@ -14,13 +14,20 @@ import (
 	"outrider/policy/hedge"
 )
 
-// attempt is the innermost stage: it counts what reaches the wire, gives each
+// attempt is the innermost stage: it asks whether the request may leave (see Call.Depart),
+// counts what reaches the wire, gives each
 // attempt its own clock until the response headers, and watches for silence
 // inside the body afterwards.
 func attempt(timeout, idle time.Duration) Stage {
 	return Stage{Name: "attempt", Wrap: func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(req *http.Request) (*http.Response, error) {
 			call := CallFrom(req.Context())
+			if err := call.depart(req.Context()); err != nil {
+				if req.Body != nil {
+					req.Body.Close()
+				}
+				return nil, err
+			}
 			ctx, end := context.WithCancelCause(req.Context())
 			a := &Attempt{Start: time.Now()}
 			ctx = httptrace.WithClientTrace(context.WithValue(ctx, attemptKey{}, a), a.trace(call, guarded(ctx)))
@@ -30,6 +37,7 @@ func attempt(timeout, idle time.Duration) Stage {
 			clock := startClock(call, timeout, &TimeoutError{Clock: "attempt_timeout", Limit: timeout}, end)
 			resp, err := next.RoundTrip(req.WithContext(ctx))
 			clock.stop()
+			call.landed(err)
 			if err != nil {
 				end(nil)
 				return nil, err

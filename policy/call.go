@@ -17,9 +17,8 @@ type Call struct {
 	Connection string
 	// Propagate says that the upstream may know of the trace that the call is part of.
 	Propagate bool
-	// Depart is asked before each attempt is put on the wire, when all waiting is over: an
-	// error of it ends the call unsent, as a Refusal. nil: nobody has to be asked. See
-	// NotDepartedError.
+	// Depart is asked before each attempt is put on the wire, when all waiting is over. Its
+	// error ends the attempt, and the call, as a NotDepartedError. nil: nobody is asked.
 	Depart func(ctx context.Context) error
 	// Inform passes an informational response (1xx) on to the client. May be nil.
 	Inform func(code int, header textproto.MIMEHeader) error
@@ -39,6 +38,8 @@ type Call struct {
 	stale    atomic.Pointer[StaleAnswer] // see Stale
 	raced    atomic.Bool                 // its first attempt may have had a second request: see hedge
 	notes    notes
+
+	departures departures
 }
 
 type callKey struct{}

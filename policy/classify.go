@@ -23,6 +23,7 @@ const (
 	ClassFault      Class = "fault"           // the upstream failed, or could not be reached
 	ClassClientGone Class = "client-gone"     // nobody waits for it: our client left, or gave us too little time, or has the answer of another attempt. Nobody's fault
 	ClassLocal      Class = "local"           // we refused it ourselves: nothing was sent
+	ClassKept       Class = "kept"            // we keep it, to send it later: see package outbox. Nobody has answered it yet
 )
 
 // statusClass holds the statuses whose class is not ok. 529 is "overloaded" at

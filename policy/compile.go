@@ -69,6 +69,11 @@ func Compile(f *config.File, env Env, prev *Set) (*Set, error) {
 			errs = append(errs, fmt.Errorf("access_key: %w", err))
 		}
 	}
+	if f.Outbox.CallbackKey != "" {
+		if _, err := env.Secret(f.Outbox.CallbackKey); err != nil {
+			errs = append(errs, fmt.Errorf("outbox.callback_key: %w", err))
+		}
+	}
 	for i := range f.Upstreams {
 		c := &compiler{
 			env: env, key: "upstream." + f.Upstreams[i].Name, sources: make(map[string]auth.Source),

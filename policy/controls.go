@@ -20,12 +20,14 @@ const (
 	PriorityHigh   = limit.High
 )
 
-// Controls are what the caller itself asks of one call, in its request headers.
+// Controls are what the caller itself asks of one call, in its request headers, or whoever
+// sends it in its place.
 type Controls struct {
 	Timeout    time.Duration // shortens the call's timeout; zero: as configured
 	NoRetry    bool          // one attempt only
 	Connection *string       // the credential that the caller chooses, by its name; nil: the upstream's own
 	Idempotent bool          // the caller vouches that this request may be sent twice
+	NoKey      bool          // it gets no idempotency key on its way: a letter has its own, or none, for all of its sends
 	Priority   Priority      // before which other calls it goes, where it has to wait
 	// Caller says whose call it is: callers who wait take turns. It is asked only
 	// when the call has to wait, or calls of its upstream have just failed, and may
@@ -42,8 +44,8 @@ func WithControls(ctx context.Context, c Controls) context.Context {
 	if c.Timeout > 0 {
 		ctx = context.WithValue(ctx, timeoutKey{}, c.Timeout)
 	}
-	if c.NoRetry || c.Idempotent {
-		ctx = retry.WithControls(ctx, retry.Controls{Off: c.NoRetry, Idempotent: c.Idempotent})
+	if c.NoRetry || c.Idempotent || c.NoKey {
+		ctx = retry.WithControls(ctx, retry.Controls{Off: c.NoRetry, Idempotent: c.Idempotent, NoKey: c.NoKey})
 	}
 	return ctx
 }

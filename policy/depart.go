@@ -1,16 +1,64 @@
 package policy
 
-import "time"
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
 
 // A NotDepartedError ends an attempt that Call.Depart did not let go. Nothing was sent.
-type NotDepartedError struct{ Err error }
+type NotDepartedError struct {
+	Err error // what Depart said
+}
 
 func (e *NotDepartedError) Error() string { return "not sent: " + e.Err.Error() }
 
-// Unwrap returns why.
+// Unwrap returns what Depart said.
 func (e *NotDepartedError) Unwrap() error { return e.Err }
 
-// Refusal makes the error one of ours: it is not retried, and nobody's fault.
+// Refusal makes the error one of our own: no other attempt follows, no circuit counts it,
+// and the turn that the attempt had is given back.
 func (e *NotDepartedError) Refusal() (reason string, retryAfter time.Duration) {
 	return "outbox-unavailable", 0
+}
+
+// departures are the attempts of a call that were put on the wire, as far as it has to be
+// known what became of them.
+type departures struct {
+	count atomic.Int32
+	aloft atomic.Bool // the latest one: it may have been applied, and there is no answer
+}
+
+// depart asks whether an attempt may be put on the wire, and notes that it is.
+func (c *Call) depart(ctx context.Context) error {
+	if c == nil {
+		return nil
+	}
+	if c.Depart != nil {
+		if err := c.Depart(ctx); err != nil {
+			return &NotDepartedError{err}
+		}
+	}
+	c.departures.count.Add(1)
+	c.departures.aloft.Store(true)
+	return nil
+}
+
+// landed notes how an attempt ended that was put on the wire.
+func (c *Call) landed(err error) {
+	if c != nil && (err == nil || connectFailed(err)) {
+		c.departures.aloft.Store(false)
+	}
+}
+
+// departed gives how many attempts of a call that ended with err were put on the wire, and
+// whether the last of them is aloft. Of no Call it is as err alone says.
+func (c *Call) departed(err error, refused bool) (attempts int, aloft bool) {
+	switch {
+	case c != nil:
+		return int(c.departures.count.Load()), c.departures.aloft.Load()
+	case refused:
+		return 0, false
+	}
+	return 1, !connectFailed(err)
 }

@@ -30,6 +30,7 @@ type Explanation struct {
 	Hedge      string            `json:"hedge,omitempty"` // when it would have a second request beside the first; "": never
 	Timeout    string            `json:"timeout,omitempty"`
 	Stale      string            `json:"stale_if_error,omitempty"` // how old an answer may be that is given if it fails; "": none is
+	Outbox     *KeepForecast     `json:"outbox,omitempty"`
 	Captured   string            `json:"captured,omitempty"`       // what is done with an https URL of a proxy client: opened, or passed through
 	Verdict    string            `json:"verdict"`                  // what would happen, in a sentence
 }
@@ -81,6 +82,7 @@ func (s *Set) Explain(ctx context.Context, method, target, connection string) (*
 	e.Quotas = quotas
 	e.Circuit = u.circuitOf(key)
 	e.Class, e.Retries = forecastRetries(req, plan)
+	e.Outbox = forecastKeeping(req, plan, s.File)
 	e.Hedge = u.hedgeText(plan, keys, req)
 	if connection == "" {
 		e.Token, e.Verdict = u.explainToken(plan)

@@ -9,6 +9,7 @@ import (
 	"outrider/policy/auth"
 	"outrider/policy/config"
 	"outrider/policy/hedge"
+	"outrider/policy/quota"
 	"outrider/policy/retry"
 )
 
@@ -20,7 +21,8 @@ type Plan struct {
 	Credential string        // names the credential that is injected; never its value
 	quotas     []table       // its own
 	retry      *retry.Stage
-	hedge      *hedge.Stage // nil: there are no second requests
+	hedge      *hedge.Stage   // nil: there are no second requests
+	spoken     *quota.Dialect // of its quotas; nil: it is told by its look
 	upstream   *Upstream
 	source     auth.Source                   // of its own credential
 	connects   bool                          // it has the upstream's credential, and so its connections
@@ -76,7 +78,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 	chain := build(source, u.keys(credential))
 
 	plan := &Plan{Match: match, Policy: p, Stages: chain.Names(), Credential: credential, quotas: extra, retry: again, hedge: hedged,
-		upstream: u, source: source, connects: connects, chain: build}
+		spoken: spoken(passes), upstream: u, source: source, connects: connects, chain: build}
 	if match == "" {
 		plan.quotas = own
 	}

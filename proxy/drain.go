@@ -15,6 +15,7 @@ const broken = 2 * time.Second
 // Shutdown stops accepting, lets the calls under way end until ctx does, and
 // then breaks off what is left. It returns when the last of them has ended.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.leave()
 	var errs []error
 	var stopping sync.WaitGroup
 	var mu sync.Mutex

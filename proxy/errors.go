@@ -63,6 +63,15 @@ var kinds = map[string]kind{
 	"malformed-request":        {400, "The request cannot be understood", "http_request_error", true},
 	"key-required":             {401, "An access key is required", "http_request_denied", true},
 	"proxy-loop":               {508, "The call would come back to Outrider itself", "proxy_loop_detected", true},
+	"outbox-full":              {503, "The outbox is full", "http_request_denied", true},
+	"outbox-unavailable":       {503, "The outbox cannot be used now", "proxy_internal_error", true},
+	"outbox-refused":           {422, "The call cannot be kept", "http_request_denied", true},
+	"body-too-large":           {413, "The body is too large to be kept", "http_request_denied", true},
+	"key-reused":               {422, "The key belongs to another request", "http_request_denied", true},
+	"letter-unknown":           {404, "No such letter", "destination_not_found", true},
+	"letter-unanswered":        {404, "The letter has no answer", "destination_not_found", true},
+	"letter-sending":           {409, "The letter is being sent", "http_request_denied", true},
+	"letter-ended":             {409, "The letter has ended", "http_request_denied", true},
 	"internal-error":           {500, "A defect in Outrider", "proxy_internal_error", true},
 }
 
@@ -201,8 +210,7 @@ func respondProblem(w http.ResponseWriter, r *http.Request, call *policy.Call, p
 	header.Set("Cache-Control", "no-store")
 	header.Set("Proxy-Status", "outrider; error="+k.proxyStatus+"; details="+structuredString(p.slug+": "+p.detail))
 	if p.retryAfter > 0 {
-		// A sender of whole seconds rounds up: earlier would be too early.
-		header.Set("Retry-After", strconv.FormatInt(int64(math.Ceil(p.retryAfter.Seconds())), 10))
+		header.Set("Retry-After", wholeSeconds(p.retryAfter))
 		after := p.retryAfter.Seconds()
 		doc.RetryAfter = &after
 	}
@@ -231,6 +239,12 @@ func respondProblem(w http.ResponseWriter, r *http.Request, call *policy.Call, p
 		_, _ = w.Write(data)
 	}
 	return k.status
+}
+
+// wholeSeconds is a time as Retry-After has it. It is rounded up: earlier would be too
+// early.
+func wholeSeconds(d time.Duration) string {
+	return strconv.FormatInt(int64(math.Ceil(d.Seconds())), 10)
 }
 
 // structuredString writes s as a string of RFC 9651: printable ASCII only.

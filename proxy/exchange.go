@@ -149,6 +149,7 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 	x.outcome.Host = to.host
 	x.links = linksOf(x.r, to)
 	x.informer.links = x.links
+	kept := s.keepingOf(set, x.r, to)
 
 	out := outbound(x.r, to)
 	if x.body != nil {
@@ -158,6 +159,13 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 		x.body.shared = http.NewResponseController(x.w).EnableFullDuplex() == nil && x.r.ProtoMajor < 2
 		x.body.patience = x.patience
 	}
+	if kept.now {
+		s.keep(set, x, kept, to, out, asked)
+		return
+	}
+	if kept.rescue {
+		x.call.Depart = kept.departing
+	}
 	release, err := prepareBody(x.ctx, x.r, out, replay, &s.kept)
 	if err != nil {
 		x.refuse(err)
@@ -165,7 +173,11 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 	}
 	defer release()
 
-	resp, err := chain.RoundTrip(out.WithContext(x.ctx)) //nolint:bodyclose // respond and upgrade close it
+	out = out.WithContext(x.ctx)
+	resp, err := chain.RoundTrip(out) //nolint:bodyclose // respond, upgrade and rescue close it
+	if kept.rescue && s.rescue(set, x, kept, to, out, asked, resp, err) {
+		return
+	}
 	if err != nil {
 		x.refuse(err)
 		return

@@ -44,7 +44,7 @@ type address struct {
 
 // route finds out where a request wants to go.
 func (s *Server) route(set *policy.Set, at address, r *http.Request) (route, error) {
-	if absolute(r) && !at.self(r.URL.Host) {
+	if absolute(r) && !at.isMe(r) {
 		if at.upstream != "" {
 			return route{}, notAProxy(at.upstream)
 		}
@@ -186,6 +186,16 @@ func (at address) fromAnotherSite(header http.Header) bool {
 	}
 	u, err := url.Parse(origin)
 	return err != nil || !at.accepts(u.Host)
+}
+
+// isMe reports whether the authority of an absolute target is where its request came to:
+// this address, or the one of all of ours at which the connection ended.
+func (at address) isMe(r *http.Request) bool {
+	if at.self(r.URL.Host) {
+		return true
+	}
+	local, ok := localAddress(r)
+	return ok && !at.socket && r.URL.Host == local.String()
 }
 
 // self reports whether an authority is this address.

@@ -60,6 +60,7 @@ func cutName(t target) (string, target) {
 var ownHeaders = []string{
 	"Outrider-Timeout", "Outrider-Priority", "Outrider-Retry", "Outrider-Idempotent",
 	"Outrider-Connection", "Outrider-Caller", "Outrider-Key", "Outrider-Malformed",
+	"Outrider-Order-Key", "Outrider-Dedup-Key", "Outrider-Callback",
 }
 
 // hopHeaders concern one connection only (RFC 9110 section 7.6.1), or are old

@@ -13,6 +13,7 @@ import (
 	"outrider/policy"
 	"outrider/policy/config"
 	"outrider/proxy/framing"
+	"outrider/proxy/outbox"
 	"outrider/proxy/telemetry"
 )
 
@@ -34,6 +35,8 @@ type Settings struct {
 	// Issuer gives the certificates for the hosts that upstreams name. It is asked
 	// at the first connection that is to be opened, and when the names change.
 	Issuer func(names []string) (Issuer, error)
+	// Outbox keeps calls that are sent later. nil: none is kept.
+	Outbox *outbox.Outbox
 	// Secret gives the value of a reference, for the access key.
 	Secret func(ref config.Reference) (string, error)
 	Log    *slog.Logger
@@ -66,12 +69,16 @@ type Server struct {
 	processes  processes
 	base       context.Context // of all calls
 	breaks     context.CancelFunc
+	leaving    context.Context // ended: nobody is to wait for what may take long
+	leave      context.CancelFunc
+	main       address // of the port that serves every way in; set before anything is served there
 }
 
 // New makes a Server. It serves nothing before Serve is called.
 func New(s Settings) *Server {
 	server := &Server{Settings: s, inner: newInnerListener(), innerHTTP2: newInnerListener()}
 	server.base, server.breaks = context.WithCancel(context.Background())
+	server.leaving, server.leave = context.WithCancel(context.Background())
 	server.start(strict(server.inner), server.serveInner)
 	server.start(server.innerHTTP2, server.serveInner)
 	return server
@@ -85,6 +92,9 @@ func (s *Server) Serve(listener net.Listener, upstream, listen string) {
 	if host, _, err := net.SplitHostPort(listen); err == nil && !at.socket {
 		at.host = strings.ToLower(host)
 		_, at.port, _ = net.SplitHostPort(listener.Addr().String())
+	}
+	if upstream == "" {
+		s.main = at
 	}
 	s.start(strict(listener), func(w http.ResponseWriter, r *http.Request) { s.serve(at, w, r) })
 }
@@ -134,6 +144,10 @@ func (s *Server) serve(at address, w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s.connect(set, at, x)
+		return
+	}
+	if rest, ok := at.letterOfPath(r); ok {
+		s.letters(at, x, rest)
 		return
 	}
 	to, err := s.route(set, at, r)

@@ -6,6 +6,7 @@ import "context"
 type Controls struct {
 	Off        bool // never a second attempt
 	Idempotent bool // repeating this request does no harm, whatever its method
+	NoKey      bool // it gets no idempotency key from us
 }
 
 type controlsKey struct{}

@@ -19,7 +19,7 @@ func Mints(method string) bool { return method == http.MethodPost || method == h
 // mint returns the request with a new key, and the key, if it should have one
 // and has none. A key that the caller chose is never replaced.
 func (s *Stage) mint(req *http.Request) (*http.Request, string) {
-	if !s.set.MintKey || !Mints(req.Method) {
+	if !s.set.MintKey || !Mints(req.Method) || ControlsFrom(req.Context()).NoKey {
 		return req, ""
 	}
 	for _, v := range req.Header[s.header] {

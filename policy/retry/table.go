@@ -126,9 +126,16 @@ func once(req *http.Request) string {
 // Class tells the class of a request under these settings; its context carries
 // the caller's Controls.
 func (s *Stage) Class(req *http.Request) Class {
-	switch {
-	case !Replayable(req):
+	if !Replayable(req) {
 		return Once
+	}
+	return s.KeptClass(req)
+}
+
+// KeptClass is the Class of a request that is kept somewhere, so that it can be made again
+// whatever its form: it is never Once.
+func (s *Stage) KeptClass(req *http.Request) Class {
+	switch {
 	case idempotent(req.Method):
 		return Idempotent
 	case s.keyed(req):

@@ -36,6 +36,12 @@ func (s *Stage) verdict(c *course, resp *http.Response, a Answer) Verdict {
 	return Final
 }
 
+// Verdict reads what resp, the answer to the last attempt of a call, tells about trying it
+// again later. req is the first, with the idempotency key that it went out with.
+func (s *Stage) Verdict(req *http.Request, resp *http.Response) Verdict {
+	return s.verdict(&course{req: req}, resp, s.answer(req, resp))
+}
+
 // running reports whether a 409 to a keyed request is about another with the same
 // key, and not about what it asks for (draft-ietf-httpapi-idempotency-key-header). A key
 // that was minted for this very attempt is nobody else's. A problem (RFC 9457) says what

@@ -6,8 +6,11 @@ import (
 	"outrider/proxy/egress"
 )
 
-// follow has the alarms go by the configuration that is live now.
-func (s *sidecar) follow() { s.alarms.Follow(s.live.Load()) }
+// follow has the alarms and the outbox go by the configuration that is live now.
+func (s *sidecar) follow() {
+	s.alarms.Follow(s.live.Load())
+	s.sender.follow(s.live.Load().File)
+}
 
 // alertWays are the ways to those who are notified.
 func (s *sidecar) alertWays(file *config.File) (alert.Settings, error) {

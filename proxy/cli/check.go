@@ -52,10 +52,13 @@ func (c *commands) check() error {
 	for _, warning := range file.Warnings {
 		fmt.Fprintln(c.Stdout, "warning:", warning)
 	}
-	if kept {
-		if err := c.printStore(file, s.secrets); err != nil {
+	if kept || keeps(set) {
+		if err := c.printStore(file, s.secrets, keptText(kept, keeps(set))); err != nil {
 			return usageError{err}
 		}
+	}
+	if keeps(set) {
+		fmt.Fprintln(c.Stdout, lettersText(file.Outbox))
 	}
 	for _, u := range set.Upstreams() {
 		printUpstream(c.Stdout, file, u, set.Intercepts(u), s.wayText)
@@ -63,8 +66,19 @@ func (c *commands) check() error {
 	return nil
 }
 
-// printStore says where tokens would be kept.
-func (c *commands) printStore(file *config.File, secrets *secrets) error {
+// keptText names what is in the store.
+func keptText(tokens, letters bool) string {
+	switch {
+	case !letters:
+		return "tokens"
+	case !tokens:
+		return "letters"
+	}
+	return "tokens and letters"
+}
+
+// printStore says where what would be kept.
+func (c *commands) printStore(file *config.File, secrets *secrets, what string) error {
 	settings, err := storeSettings(file, secrets)
 	if err != nil {
 		return err
@@ -73,7 +87,7 @@ func (c *commands) printStore(file *config.File, secrets *secrets) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(c.Stdout, "tokens are kept in", planText(plan))
+	fmt.Fprintln(c.Stdout, what, "are kept in", planText(plan))
 	if warning := keyWarning(plan, file); warning != "" {
 		fmt.Fprintln(c.Stdout, "warning:", warning)
 	}

@@ -32,6 +32,7 @@ type planView struct {
 	Pauses     string   `json:"pauses,omitempty"`
 	Hedge      string   `json:"hedge,omitempty"`     // when there is a second request; "": never
 	Propagate  bool     `json:"propagate,omitempty"` // the upstream is told of the trace
+	Outbox     string   `json:"outbox,omitempty"`    // which calls are kept; "": none
 	Circuit    string   `json:"circuit"`
 	Captured   string   `json:"captured"`         // what is done with https:// calls through the proxy
 	Egress     string   `json:"egress,omitempty"` // the proxy on the way to the upstream
@@ -53,6 +54,7 @@ func plans(set *policy.Set, way func(*config.Upstream) string) []planView {
 				Steady:      u.Config.Steady,
 				Answers:     answerTexts(p.Policy.Answers),
 				Hedge:       hedgeText(p.Policy),
+				Outbox:      outboxText(p.Policy, set.File),
 				Propagate:   p.Policy.Propagate,
 				Connections: connectionsText(u.Config),
 			}
@@ -94,7 +96,7 @@ func printUpstream(w io.Writer, file *config.File, u *policy.Upstream, intercept
 		line("goes out", text)
 	}
 	line("chain", strings.Join(base.Stages, " → "))
-	facts := policyFacts(cfg, base.Policy)
+	facts := policyFacts(file, cfg, base.Policy)
 	for _, f := range facts {
 		line(f.label, f.text)
 	}
@@ -107,7 +109,7 @@ func printUpstream(w io.Writer, file *config.File, u *policy.Upstream, intercept
 	}
 	for i, rule := range u.Plans()[1:] {
 		fmt.Fprintf(w, "  rule %d      %s\n", i+1, rule.Match)
-		for _, f := range policyFacts(cfg, rule.Policy) {
+		for _, f := range policyFacts(file, cfg, rule.Policy) {
 			// What a rule has from its upstream is said above; its quotas are its own.
 			if f.label == "quota" || !slices.Contains(facts, f) {
 				line("  "+f.label, f.text)
@@ -116,7 +118,7 @@ func printUpstream(w io.Writer, file *config.File, u *policy.Upstream, intercept
 	}
 }
 
-func policyFacts(u *config.Upstream, p config.Policy) []fact {
+func policyFacts(file *config.File, u *config.Upstream, p config.Policy) []fact {
 	facts := []fact{{"credential", credentialText(u, p.Auth) + endText(p.Auth)}, {"time", timeoutText(p)}}
 	for _, text := range quotaTexts(p.Limits) {
 		facts = append(facts, fact{"quota", text})
@@ -133,6 +135,9 @@ func policyFacts(u *config.Upstream, p config.Policy) []fact {
 	}
 	if text := hedgeText(p); text != "" {
 		facts = append(facts, fact{"hedge", text})
+	}
+	if text := outboxText(p, file); text != "" {
+		facts = append(facts, fact{"outbox", text})
 	}
 	if text := staleText(p); text != "" {
 		facts = append(facts, fact{"stale", text})

@@ -156,7 +156,7 @@ func (c *commands) editByHand(ctx context.Context, sent letters.Request) ([]byte
 	if err := errors.Join(err, file.Close()); err != nil {
 		return nil, err
 	}
-	command := exec.CommandContext(ctx, editor[0], append(editor[1:], file.Name())...)
+	command := exec.CommandContext(ctx, editor[0], append(editor[1:], file.Name())...) //nolint:gosec // the user's own editor
 	command.Stdin, command.Stdout, command.Stderr = c.Stdin, c.Stderr, c.Stderr
 	if err := command.Run(); err != nil {
 		return nil, fmt.Errorf("%s: %w; nothing was changed", editor[0], err)

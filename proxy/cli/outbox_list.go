@@ -44,7 +44,7 @@ const letterPage = 500
 
 func (c *commands) listLetters(ctx context.Context, query url.Values, limit int) error {
 	all := []outbox.View{}
-	more := false
+	var more bool
 	for {
 		size := letterPage
 		if limit > 0 {

@@ -15,7 +15,6 @@ import (
 	"outrider/policy/config"
 	"outrider/proxy"
 	"outrider/proxy/alarm"
-	"outrider/proxy/letters"
 	"outrider/proxy/outbox"
 	"outrider/proxy/telemetry"
 )
@@ -40,12 +39,13 @@ type sidecar struct {
 
 	forCommand atomic.Bool // started by exec
 
-	storage *storage     // of tokens, and of how far quotas are spent
+	storage *storage     // of tokens, of letters, and of how far quotas are spent
 	quotas  *quotaKeeper // which has the latter survive a restart
+	outbox  *outbox.Outbox
+	sender  *sender // of its letters
 	watch   *alarm.Watch
 
-	outbox   *outbox.Outbox // nil: no upstream keeps calls
-	standing *outboxWatch   // how it stands
+	standing *outboxWatch // how the outbox stands
 }
 
 // start brings a sidecar up: it answers when start returns.
@@ -85,6 +85,8 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 		return nil, usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
 	}
 	s.quotas = keepQuotas(ctx, quotasOf{&s.live}, s.storage, s.telemetry.Logger())
+	s.outbox = s.newOutbox()
+	s.sender = startSender(s.outbox, s.storage, s.telemetry.Logger())
 	s.reloader.Changed = s.follow
 	s.follow()
 	s.telemetry.Watch(s.states)
@@ -96,7 +98,7 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 func (s *sidecar) serve() {
 	s.server = proxy.New(proxy.Settings{
 		Live: &s.live, Telemetry: s.telemetry, Outside: s.outside, Issuer: s.issuer,
-		Secret: s.secrets.get, Log: s.telemetry.Logger(),
+		Outbox: s.outbox, Secret: s.secrets.get, Log: s.telemetry.Logger(),
 	})
 	for _, l := range s.listeners {
 		s.server.Serve(l.Listener, l.upstream, l.listen)
@@ -110,22 +112,6 @@ func (s *sidecar) serve() {
 
 // states are those of the upstreams now.
 func (s *sidecar) states() []policy.UpstreamStatus { return s.live.Load().Status() }
-
-// kept is the outbox, for those who look after it; nil: there is none.
-func (s *sidecar) kept() letters.Outbox {
-	if s.outbox == nil {
-		return nil
-	}
-	return s.outbox
-}
-
-// keepable finds out whether a letter may be as somebody wants it.
-func (s *sidecar) keepable(l *outbox.Letter) error { return keepable(s.live.Load(), l) }
-
-// alarmingOutbox is the outbox as the alerts see it.
-func (s *sidecar) alarmingOutbox() (alarm.Outbox, bool) {
-	return s.standing.alarming(s.live.Load().File.Outbox.MaxAge)
-}
 
 // process is what belongs to no upstream now.
 func (s *sidecar) process() telemetry.Process {
@@ -158,8 +144,10 @@ func (s *sidecar) stop(ctx context.Context) error {
 	s.draining.Store(true)
 	s.watch.Close()
 	s.standing.close()
+	s.sender.stop() // the grace is that of what is under way, letters among it
 	err := s.server.Shutdown(ctx)
 	_ = s.admin.Close()
+	s.sender.close(ctx)
 	if lost := s.live.Close(lastMoments(ctx)); lost != nil {
 		s.telemetry.Logger().Warn("a token request goes on while we end: what it brings may be lost", "error", lost)
 	}

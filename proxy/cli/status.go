@@ -202,7 +202,23 @@ func printExplanation(w io.Writer, e policy.Explanation) {
 	if e.Stale != "" {
 		fmt.Fprintf(w, "  if it fails\tthe last good answer to the same request, if there is one that is at most %s old\n", shortDuration(e.Stale))
 	}
+	if e.Outbox != nil {
+		printKeeping(w, *e.Outbox)
+	}
 	fmt.Fprintf(w, "  budget\t%.1f retries may be spent now\n", e.Budget)
+}
+
+// printKeeping says what the outbox would do with a call.
+func printKeeping(w io.Writer, k policy.KeepForecast) {
+	fmt.Fprintf(w, "  kept\t%s\n", k.When)
+	if k.MaxAge == "" {
+		return
+	}
+	fmt.Fprintf(w, "  \tthen it is sent for up to %s\n", shortDuration(k.MaxAge))
+	if k.Key != "" {
+		fmt.Fprintf(w, "  \tunder one %s, its caller's or its own, which is good for %s from its first use\n", k.Key, shortDuration(k.KeyAge))
+	}
+	fmt.Fprintf(w, "  \twhere nobody knows whether it was applied: %s\n", k.Again)
 }
 
 // shortDuration writes a duration as the configuration does: 1m, not 1m0s.

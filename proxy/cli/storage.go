@@ -12,6 +12,7 @@ import (
 
 	"outrider/policy"
 	"outrider/policy/config"
+	"outrider/proxy/outbox"
 	"outrider/proxy/store"
 )
 
@@ -41,9 +42,9 @@ func storeSettings(file *config.File, secrets *secrets) (store.Settings, error) 
 	return settings, nil
 }
 
-// A storage is where a sidecar keeps tokens, and how far quotas are spent. The store is
-// opened when the first credential needs one, and made then, or when there is a quota to
-// keep.
+// A storage is where a sidecar keeps tokens, letters, and how far quotas are spent. The
+// store is opened when the first credential needs one, or calls may become letters, and
+// made then, or when there is a quota to keep.
 //
 // One that is wrong keeps the sidecar from starting. A database server that is away
 // does not: a machine that comes up before it has upstreams that need no token. Then
@@ -60,8 +61,9 @@ type storage struct {
 	store   atomic.Pointer[store.Store]
 	failed  atomic.Pointer[error] // why it is not open, though somebody needs it; nil: nobody does
 
-	forTokens atomic.Bool // a credential needs it
-	announced sync.Once   // to those who look after tokens
+	forTokens  atomic.Bool // a credential needs it
+	forLetters atomic.Bool // the outbox needs it
+	announced  sync.Once   // to those who look after either
 }
 
 func newStorage(file *config.File, secrets *secrets, log *slog.Logger) *storage {
@@ -71,16 +73,43 @@ func newStorage(file *config.File, secrets *secrets, log *slog.Logger) *storage 
 // keep is where the tokens of a credential are kept.
 func (s *storage) keep(credential string) (policy.Keeper, error) {
 	if asked := s.forTokens.Swap(true); !asked || !s.away() {
-		silent := fmt.Errorf("it did not answer within %s: %w", s.patience, store.ErrAway)
-		ctx, cancel := context.WithTimeoutCause(context.Background(), s.patience, silent)
-		defer cancel()
-		if _, err := s.open(ctx); errors.Is(err, store.ErrAway) {
-			s.log.Warn("tokens cannot be kept until the store is reached; it is tried again when one is needed", "error", err)
-		} else if err != nil {
+		if err := s.openAtStart("tokens cannot be kept until the store is reached; it is tried again when one is needed"); err != nil {
 			return nil, err
 		}
 	}
 	return keeper{s, credential}, nil
+}
+
+// openAtStart opens the store before it is needed. A server that is away may come later,
+// of which the log is told; what else is wrong is an error.
+func (s *storage) openAtStart(later string) error {
+	silent := fmt.Errorf("it did not answer within %s: %w", s.patience, store.ErrAway)
+	ctx, cancel := context.WithTimeoutCause(context.Background(), s.patience, silent)
+	defer cancel()
+	_, err := s.openSealed(ctx)
+	if errors.Is(err, store.ErrAway) {
+		s.log.Warn(later, "error", err)
+		return nil
+	}
+	return err
+}
+
+// keepLetters opens the store for the outbox.
+func (s *storage) keepLetters() error {
+	if asked := s.forLetters.Swap(true); asked && s.away() {
+		return nil
+	}
+	return s.openAtStart("calls cannot be kept until the store is reached; it is tried again when one is to be")
+}
+
+// letters gives the store to the outbox.
+func (s *storage) letters(ctx context.Context) (outbox.Store, error) {
+	s.forLetters.Store(true)
+	opened, err := s.openSealed(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the store is not open: %w", err)
+	}
+	return opened.Outbox(), nil
 }
 
 // away reports that the store did not answer so far.
@@ -122,6 +151,11 @@ func (s *storage) saveQuotas(ctx context.Context, quotas []store.Quota) error {
 // open gives the store for tokens, and opens it if nobody has.
 func (s *storage) open(ctx context.Context) (*store.Store, error) {
 	s.forTokens.Store(true)
+	return s.openSealed(ctx)
+}
+
+// openSealed opens the store for what is sealed in it, and says once where that is.
+func (s *storage) openSealed(ctx context.Context) (*store.Store, error) {
 	opened, err := s.reach(ctx, false)
 	if err == nil {
 		s.announced.Do(func() { s.announce(opened) })
@@ -175,7 +209,11 @@ func (s *storage) openNow(ctx context.Context, existing bool) (*store.Store, err
 // once, when it is made.
 func (s *storage) announce(opened *store.Store) {
 	plan := opened.Plan()
-	s.log.Info("tokens are kept", "store", plan.Place, "key", plan.KeyFrom)
+	what := "tokens are kept"
+	if !s.forTokens.Load() {
+		what = "letters are kept"
+	}
+	s.log.Info(what, "store", plan.Place, "key", plan.KeyFrom)
 	for _, warning := range opened.Warnings() {
 		s.log.Warn(warning)
 	}
@@ -193,14 +231,14 @@ func keyWarning(plan store.Plan, file *config.File) string {
 	case plan.KeyFile == "":
 		return ""
 	case file.Store.URL != "":
-		return "the key that seals the tokens is in " + plan.KeyFile + ", on this machine alone: give whoever shares the database the same, by OUTRIDER_KEY or [store] key"
+		return "the key that seals what is kept is in " + plan.KeyFile + ", on this machine alone: give whoever shares the database the same, by OUTRIDER_KEY or [store] key"
 	}
-	return "the key that seals the tokens is in " + plan.KeyFile + ", beside them: whoever copies both can read them; OUTRIDER_KEY or [store] key keeps it elsewhere"
+	return "the key that seals what is kept is in " + plan.KeyFile + ", beside it: whoever copies both can read it; OUTRIDER_KEY or [store] key keeps it elsewhere"
 }
 
-// text says where tokens are kept, and what with; "" when none has to be.
+// text says where tokens and letters are kept, and what with; "" when none have to be.
 func (s *storage) text() string {
-	if !s.forTokens.Load() {
+	if !s.needed() {
 		return ""
 	}
 	if opened := s.store.Load(); opened != nil {
@@ -211,6 +249,9 @@ func (s *storage) text() string {
 	}
 	return ""
 }
+
+// needed reports that there is something to be kept that is sealed.
+func (s *storage) needed() bool { return s.forTokens.Load() || s.forLetters.Load() }
 
 func planText(plan store.Plan) string {
 	return plan.Place + ", sealed with the key of " + plan.KeyFrom
@@ -223,7 +264,7 @@ func (s *storage) warnings() []string {
 		return nil
 	}
 	warnings := opened.Warnings()
-	if warning := keyWarning(opened.Plan(), s.file); warning != "" && s.forTokens.Load() {
+	if warning := keyWarning(opened.Plan(), s.file); warning != "" && s.needed() {
 		warnings = append(warnings[:len(warnings):len(warnings)], warning)
 	}
 	return warnings

@@ -183,7 +183,7 @@ func TestStoreCommandShowsWhatIsThere(t *testing.T) {
 				t.Errorf("without a store: exit code %d, %s", code, problems)
 			}
 			checked := succeeds(t, "check", "--config", path)
-			if !strings.Contains(checked, "\ntokens are kept in ") || !strings.Contains(checked, "warning: the key that seals the tokens is in ") {
+			if !strings.Contains(checked, "\ntokens are kept in ") || !strings.Contains(checked, "warning: the key that seals what is kept is in ") {
 				t.Errorf("check says\n%s", checked)
 			}
 			r := launchFile(t, path)
@@ -192,7 +192,7 @@ func TestStoreCommandShowsWhatIsThere(t *testing.T) {
 				t.Errorf("of the key file that was made the log says %v", told)
 			}
 			out := succeeds(t, "store", "--config", path)
-			for _, part := range []string{"place   ", "engine  " + engine + ", ", "key     ", "store.key\n", "kept    1 credential, the last one saved at ", "warning: the key that seals the tokens is in "} {
+			for _, part := range []string{"place   ", "engine  " + engine + ", ", "key     ", "store.key\n", "kept    1 credential, the last one saved at ", "warning: the key that seals what is kept is in "} {
 				if !strings.Contains(out, part) {
 					t.Errorf("%q is missing in\n%s", part, out)
 				}

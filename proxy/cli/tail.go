@@ -26,7 +26,7 @@ func (c *commands) tailCommand() *cobra.Command {
 			"  '>500ms'       the call took longer\n" +
 			"  failed         5xx, or no answer\n" +
 			"  waited, retried, problem, quiet\n" +
-			"  upstream:crm   just so; also method, rule, connection, host, path, class, problem, form, trace",
+			"  upstream:crm   just so; also method, rule, connection, host, path, class, problem, form, letter, trace",
 		Example: "  outrider tail failed\n  outrider tail upstream:crm '>1s' --json",
 		Args:    cobra.ArbitraryArgs,
 	}

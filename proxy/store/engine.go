@@ -9,12 +9,13 @@ import (
 // An engine is what SQLite and PostgreSQL do not have in common. The statements
 // of the store are common to both: numbered parameters that first appear in their
 // order, ON CONFLICT … DO UPDATE, times as whole numbers, tables whose names begin
-// with outrider_, because a PostgreSQL has other tenants, and four words:
+// with outrider_, because a PostgreSQL has other tenants, and five words:
 //
 //	{bytes}  the type of a column of bytes
 //	{text}   that of a column of text, in the order of its bytes
 //	{now}    the time of the database, in Unix milliseconds: of whoever shares a store, one clock decides
 //	{share}  at the end of a SELECT: the rows stay as they are until this transaction ends
+//	{skip}   at the end of a SELECT: so that they can be changed, without those that somebody else changes
 type engine struct {
 	name  string // "sqlite" or "postgres"
 	place string // for people, without any secret: "/path/store.db", "postgres at host/database"
@@ -31,6 +32,8 @@ type engine struct {
 	// spare runs do, which writes in tx what matters less than tokens, and fails if that
 	// took of the room that is reserved for them. nil: none is reserved.
 	spare func(ctx context.Context, tx *sql.Tx, do func() error) error
+
+	full func(error) bool // that there is no room on the disk
 
 	closed func() // is called when it was closed; nil: nothing is
 
@@ -64,12 +67,17 @@ func (d *database) Close() error {
 // transact runs do in a transaction that no other one of this store runs beside,
 // in whatever process.
 func (d *database) transact(ctx context.Context, do func(*sql.Tx) error) error {
+	return d.begin(ctx, d.exclude, do)
+}
+
+// begin runs do in a transaction that begins with a statement; "": with none.
+func (d *database) begin(ctx context.Context, first string, do func(*sql.Tx) error) error {
 	tx, err := d.BeginTx(ctx, &sql.TxOptions{Isolation: d.isolation})
 	if err != nil {
 		return err
 	}
-	if d.exclude != "" {
-		_, err = tx.ExecContext(ctx, d.exclude)
+	if first != "" {
+		_, err = tx.ExecContext(ctx, first)
 	}
 	if err == nil {
 		err = do(tx)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"time"
@@ -89,4 +90,29 @@ func (s *Store) QuotaRows(ctx context.Context) (rows int, err error) {
 func (s *Store) Free(ctx context.Context) (int, error) {
 	e, err := measure(ctx, s.db)
 	return e.free * e.size, err
+}
+
+// WrongTallies names the tallies that are not what a count of all letters gives, and the
+// letters whose size is not what their pieces take.
+func (s *Store) WrongTallies(ctx context.Context) (wrong []string, err error) {
+	each := func(rows *sql.Rows) error {
+		var what string
+		err := rows.Scan(&what)
+		wrong = append(wrong, what)
+		return err
+	}
+	err = eachRow(ctx, s.db, each, `WITH counted AS (SELECT upstream, state, COUNT(*) AS letters, SUM(size) AS bytes FROM outrider_letters GROUP BY upstream, state)
+		SELECT counted.upstream || ' ' || counted.state FROM counted LEFT JOIN outrider_tallies AS t ON t.upstream = counted.upstream AND t.state = counted.state
+			WHERE t.letters IS NULL OR t.letters <> counted.letters OR t.bytes <> counted.bytes
+		UNION ALL SELECT t.upstream || ' ' || t.state FROM outrider_tallies AS t LEFT JOIN counted ON t.upstream = counted.upstream AND t.state = counted.state
+			WHERE counted.letters IS NULL AND (t.letters <> 0 OR t.bytes <> 0)
+		UNION ALL SELECT id FROM outrider_letters WHERE size <> 512 + (SELECT COALESCE(SUM(length(sealed)), 0) FROM outrider_pieces WHERE letter = id)
+		UNION ALL SELECT letter FROM outrider_pieces WHERE letter NOT IN (SELECT id FROM outrider_letters)`)
+	return wrong, err
+}
+
+// Rows counts the rows of a table.
+func (s *Store) Rows(ctx context.Context, table string) (rows int, err error) {
+	err = s.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM outrider_`+table).Scan(&rows)
+	return rows, err
 }

@@ -2,68 +2,157 @@ package store
 
 import (
 	"context"
-	"io"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
 	"time"
 )
 
 // A Holder is a sender: what it claimed nobody else sends, until it gives it back or dies.
-type Holder struct{}
+// It may be used by several goroutines.
+//
+// One that died is waited for until its lease ends, 30 seconds after it prolonged it last;
+// with SQLite it is not waited for on Linux, see witness. One that stands still for as
+// long loses its letters to others, and is told so when it asks for something: ErrLost.
+// It is the row of the letter that decides, so that of two who believe to hold it only one
+// can have it depart.
+type Holder struct {
+	outbox *Outbox
+	name   string
 
-// Hold makes this process a sender, until Close.
-func (o *Outbox) Hold(ctx context.Context) (*Holder, error) { return nil, ErrFull }
+	stop    context.CancelFunc
+	renewed sync.WaitGroup
 
-// Close gives back what is still held. It waits for the goroutine of the lease.
-func (h *Holder) Close(ctx context.Context) error { return ErrFull }
-
-// A Lane is one with letters that wait and nobody holds.
-type Lane struct {
-	Name, Upstream string
-	Due            time.Duration // until the first of them is due, from now; 0 or less: it is
+	mu   sync.Mutex
+	held map[string]*row // id → letter
+	// stray is until when letters may become ours in the database without our knowing: a
+	// claim had no answer.
+	stray time.Time
 }
 
-// Lanes gives them in the order of their names. It costs by lanes, and not by letters. It
-// frees letters whose holder has died before.
-func (h *Holder) Lanes(ctx context.Context) ([]Lane, error) { return nil, ErrFull }
-
-// Claim takes letters of a lane that are due, first come first. One that is Expired or
-// Damaged is among them, to be ended by whoever claims it. Of an order key only the first
-// one that has not ended is claimed; a dead one holds the others, unless skipDead.
-func (h *Holder) Claim(ctx context.Context, lane string, limit int, skipDead bool) ([]Stored, error) {
-	return nil, ErrFull
+// Hold makes this process a sender, until Close. It starts a goroutine that prolongs the
+// lease.
+func (o *Outbox) Hold(ctx context.Context) (*Holder, error) {
+	h := &Holder{outbox: o, name: o.store.db.witness.sign(rand.Text()), held: map[string]*row{}}
+	if err := h.prolong(ctx); err != nil {
+		return nil, fmt.Errorf("becoming a sender of letters: %w", err)
+	}
+	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	h.stop = stop
+	h.renewed.Go(func() { h.renew(renewing) })
+	return h, nil
 }
 
-// ClaimExpired takes letters that are older than they may be, due or not, of any lane.
-func (h *Holder) ClaimExpired(ctx context.Context, limit int) ([]Stored, error) { return nil, ErrFull }
-
-// Depart notes that a request for the letter goes on the wire, durably when it returns.
-// The first time stays, until Later forgets it. ErrLost: send nothing.
-func (h *Holder) Depart(ctx context.Context, id string) error { return ErrFull }
-
-// A Later says when a letter is tried again.
-type Later struct {
-	Delay        time.Duration
-	Attempt      []byte // the record of the attempt, sealed; nil: there was none
-	ForgetDepart bool   // it is known that nothing was done
+func (h *Holder) renew(ctx context.Context) {
+	ticks := time.NewTicker(renewal)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ticks.C:
+			_ = h.prolong(ctx) // if it failed, the next may not
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
-// Later gives a letter back, to be tried again. ErrLost.
-func (h *Holder) Later(ctx context.Context, id string, l Later) error { return ErrFull }
+const prolongSender = `INSERT INTO outrider_senders (holder, until) VALUES ($1, {now} + $2)
+	ON CONFLICT (holder) DO UPDATE SET until = excluded.until`
 
-// An End says how a letter ends.
-type End struct {
-	State, Reason string
-	Attempt       []byte    // the record of the last attempt; nil: there was none
-	ResponseHead  []byte    // nil: there is no answer
-	Response      io.Reader // nil: without body
-	Follow        *Follow   // is kept in the same transaction
+func (h *Holder) prolong(ctx context.Context) error {
+	_, err := h.outbox.store.writeLease(ctx, prolongSender, h.name, lease.Milliseconds())
+	return err
 }
 
-// A Follow is a letter that comes of another one's end, such as a callback. It is small,
-// and kept although the outbox is full.
-type Follow struct {
-	Letter NewLetter
-	Body   []byte
+// Close gives back what is still held, and waits for the goroutine.
+func (h *Holder) Close(ctx context.Context) error {
+	h.stop()
+	h.renewed.Wait()
+	if err := h.outbox.free(ctx, h.name, `holder = $1`); err != nil {
+		return fmt.Errorf("giving letters back: %w", err)
+	}
+	return nil
 }
 
-// End ends a letter. ErrLost; the error of reading Response, and then the letter is still held.
-func (h *Holder) End(ctx context.Context, id string, e End) error { return ErrFull }
+// free has a sender be none any more, if that is so by a condition, and gives back its
+// letters.
+func (o *Outbox) free(ctx context.Context, holder, condition string) error {
+	return o.store.commit(ctx, &change{do: func(ctx context.Context, t *transaction) error {
+		rows, err := t.exec(ctx, `DELETE FROM outrider_senders WHERE `+condition, holder)
+		if err != nil || rows == 0 {
+			return err
+		}
+		_, err = t.exec(ctx, `UPDATE outrider_letters SET holder = '' WHERE holder = $1`, holder)
+		return err
+	}})
+}
+
+// bury frees the letters of senders that have died, and tells how many senders. Of one that
+// only was silent the lease is looked at again by who deletes it: it may have come back.
+func (o *Outbox) bury(ctx context.Context) (buried int, err error) {
+	s := o.store
+	var silent, gone []string
+	err = eachRow(ctx, s.db, func(rows *sql.Rows) error {
+		var holder string
+		var over bool
+		if err := rows.Scan(&holder, &over); err != nil {
+			return err
+		}
+		if over {
+			silent = append(silent, holder)
+		} else if s.db.witness.gone(holder) {
+			gone = append(gone, holder)
+		}
+		return nil
+	}, s.db.words.Replace(`SELECT holder, until <= {now} FROM outrider_senders`))
+	if err != nil {
+		return 0, s.explain(ctx, err)
+	}
+	for _, holder := range silent {
+		err = errors.Join(err, o.free(ctx, holder, `holder = $1 AND until <= {now}`))
+	}
+	for _, holder := range gone {
+		err = errors.Join(err, o.free(ctx, holder, `holder = $1`))
+	}
+	return len(silent) + len(gone), err
+}
+
+// find gives a letter that we hold, as we claimed it.
+func (h *Holder) find(id string) (*row, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	letter, known := h.held[id]
+	return letter, known
+}
+
+func (h *Holder) add(letters []row) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i := range letters {
+		h.held[letters[i].ID] = &letters[i]
+	}
+}
+
+func (h *Holder) drop(letters ...row) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, letter := range letters {
+		delete(h.held, letter.ID)
+	}
+}
+
+// mayStray notes that a claim had no answer. A server that we do not reach gives up its
+// transaction, too: see abandoned.
+func (h *Holder) mayStray() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stray = time.Now().Add(2 * lease)
+}
+
+func (h *Holder) straying() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Now().Before(h.stray)
+}

@@ -27,6 +27,9 @@ var (
 	ErrEnded    = errors.New("the letter has ended")
 	ErrLost     = errors.New("the letter is no longer held by this sender") // another one may have it: send nothing more
 	ErrDamaged  = errors.New("the letter was changed in the store")         // something sealed does not open
+
+	// ErrUnrecorded is a letter that has ended, while there was no room for its answer.
+	ErrUnrecorded = errors.New("the letter has ended, and the disk had no room for its answer")
 )
 
 // A ConflictError is a Strict letter whose Dedup another letter has, with another

@@ -37,6 +37,72 @@ var migrations = [][]string{
 			PRIMARY KEY (upstream, limits, key)
 		)`,
 	},
+	{ // 3: letters
+		`CREATE TABLE outrider_data_keys (
+			id     INTEGER PRIMARY KEY, -- 0: of names; else the number that letters have
+			sealed {bytes} NOT NULL
+		)`,
+		`CREATE TABLE outrider_letters (
+			id       {text}  PRIMARY KEY,
+			upstream {text}  NOT NULL,
+			lane     {text}  NOT NULL,
+			state    {text}  NOT NULL,
+			reason   TEXT    NOT NULL,
+			created  BIGINT  NOT NULL, -- of these times 0 is: not, or never
+			due      BIGINT  NOT NULL, -- while it arrives: when it is given up
+			expires  BIGINT  NOT NULL,
+			departed BIGINT  NOT NULL,
+			ended    BIGINT  NOT NULL,
+			attempts INTEGER NOT NULL, -- since it was kept or requeued
+			records  INTEGER NOT NULL, -- of attempts, in all
+			size     BIGINT  NOT NULL, -- with all its pieces
+			body     BIGINT  NOT NULL, -- bytes, as those of the answer; -1: there is none
+			answer   BIGINT  NOT NULL,
+			key      INTEGER NOT NULL, -- number of the data key
+			version  INTEGER NOT NULL, -- of head and body
+			holder   TEXT    NOT NULL, -- who sends it, or brings it; '' for nobody
+			batch    {text}  NOT NULL,
+			ordered  {bytes},          -- hash of its order key
+			seq      BIGINT  NOT NULL, -- among those of its order key
+			turn     INTEGER NOT NULL, -- 1: its turn; 2: but for a dead one before it; 0: others come first
+			dedup    {bytes}           -- hash of its dedup key
+		)`,
+		`CREATE INDEX outrider_letters_due ON outrider_letters (lane, due, id) WHERE state = 'waiting' AND holder = '' AND turn = 1`,
+		`CREATE INDEX outrider_letters_state ON outrider_letters (upstream, state, id)`,
+		`CREATE INDEX outrider_letters_expiry ON outrider_letters (expires) WHERE state = 'waiting' AND holder = '' AND expires > 0`,
+		`CREATE INDEX outrider_letters_ended ON outrider_letters (state, ended) WHERE ended > 0`,
+		`CREATE INDEX outrider_letters_arriving ON outrider_letters (due) WHERE state = 'arriving'`,
+		`CREATE INDEX outrider_letters_batch ON outrider_letters (batch) WHERE state = 'arriving' AND batch <> ''`,
+		`CREATE INDEX outrider_letters_holder ON outrider_letters (holder) WHERE holder <> ''`,
+		`CREATE INDEX outrider_letters_order ON outrider_letters (ordered, state, seq) WHERE ordered IS NOT NULL`,
+		`CREATE INDEX outrider_letters_turn ON outrider_letters (ordered) WHERE ordered IS NOT NULL AND state = 'waiting' AND turn > 0`,
+		`CREATE INDEX outrider_letters_behind ON outrider_letters (id) WHERE state = 'waiting' AND turn = 2`,
+		`CREATE TABLE outrider_pieces (
+			letter {text}  NOT NULL,
+			part   INTEGER NOT NULL, -- see piece.go
+			n      BIGINT  NOT NULL,
+			sealed {bytes} NOT NULL,
+			PRIMARY KEY (letter, part, n)
+		)`,
+		`CREATE TABLE outrider_dedups (
+			key         {bytes} PRIMARY KEY,
+			letter      {text}  NOT NULL,
+			fingerprint {bytes} NOT NULL,
+			until       BIGINT  NOT NULL
+		)`,
+		`CREATE INDEX outrider_dedups_until ON outrider_dedups (until)`,
+		`CREATE TABLE outrider_tallies ( -- what there is of letters, so that nobody has to count
+			upstream {text} NOT NULL,
+			state    {text} NOT NULL,
+			letters  BIGINT NOT NULL,
+			bytes    BIGINT NOT NULL,
+			PRIMARY KEY (upstream, state)
+		)`,
+		`CREATE TABLE outrider_senders (
+			holder {text} PRIMARY KEY,
+			until  BIGINT NOT NULL
+		)`,
+	},
 }
 
 // migrate brings the schema to the newest version, one transaction each, so that

@@ -83,7 +83,7 @@ func openPostgres(ctx context.Context, text string) (*database, error) {
 	place := placeOf(config)
 	db := &database{stdlib.OpenDB(*config, stdlib.OptionAfterConnect(settle)), engine{
 		name: "postgres", place: place,
-		words: strings.NewReplacer("{bytes}", "BYTEA", "{text}", `TEXT COLLATE "C"`, "{share}", "FOR SHARE",
+		words: strings.NewReplacer("{bytes}", "BYTEA", "{text}", `TEXT COLLATE "C"`, "{share}", "FOR SHARE", "{skip}", "FOR UPDATE SKIP LOCKED",
 			// The clock, and not the beginning of a statement that may have waited.
 			"{now}", `CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)`),
 		// So that each statement after the wait for the lock sees what others did before.
@@ -92,7 +92,9 @@ func openPostgres(ctx context.Context, text string) (*database, error) {
 		writers:   connections,
 		tables:    `SELECT count(*) FROM pg_class WHERE oid = to_regclass('outrider_migrations')`,
 		size: `SELECT CAST(COALESCE(SUM(pg_total_relation_size(oid)), 0) AS BIGINT) FROM pg_class
-			WHERE oid IN (to_regclass('outrider_slots'), to_regclass('outrider_leases'), to_regclass('outrider_quotas'), to_regclass('outrider_seal'), to_regclass('outrider_migrations'))`,
+			WHERE oid IN (to_regclass('outrider_slots'), to_regclass('outrider_leases'), to_regclass('outrider_quotas'), to_regclass('outrider_seal'), to_regclass('outrider_migrations'),
+				to_regclass('outrider_data_keys'), to_regclass('outrider_letters'), to_regclass('outrider_pieces'), to_regclass('outrider_dedups'), to_regclass('outrider_tallies'), to_regclass('outrider_senders'))`,
+		full:    fullPostgres,
 		explain: func(err error) error { return explainPostgres(place, err) },
 	}}
 	db.SetMaxOpenConns(connections)

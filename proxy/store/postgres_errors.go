@@ -19,19 +19,22 @@ var errStandby = errors.New("it is a standby, which takes no writes")
 // adviceStandby is for it, and for a primary that was told to refuse writes.
 const adviceStandby = "it takes no writes: name the primary, or all servers with target_session_attrs=read-write"
 
+// diskFull is the state of SQL for a write that found no room on the server.
+const diskFull = "53100"
+
 // state of SQL → what can be done (https://www.postgresql.org/docs/current/errcodes-appendix.html)
 var adviceOf = map[string]string{
-	"28P01": "it refuses the user or the password",
-	"28000": "it lets this user not in from here: look at the user, at sslmode, and at the server's pg_hba.conf",
-	"3D000": "there is no such database: CREATE DATABASE it first",
-	"3F000": "there is no schema to make tables in: CREATE SCHEMA outrider AUTHORIZATION the user, and add search_path=outrider to the URL",
-	"42501": "the user may not do this: let it own a database or a schema, CREATE SCHEMA outrider AUTHORIZATION the user, and add search_path=outrider to the URL",
-	"25006": adviceStandby,
-	"53100": "its disk is full; what was kept before is unchanged",
-	"53300": fmt.Sprintf("it has no connection left: an Outrider uses up to %d", connections),
-	"08P01": "what is between us and the server, a pooler perhaps, does not understand us: connect to the server itself",
-	"42P05": "a pooler hands its connections around: add default_query_exec_mode=exec to the URL",
-	"26000": "a pooler hands its connections around: add default_query_exec_mode=exec to the URL",
+	"28P01":  "it refuses the user or the password",
+	"28000":  "it lets this user not in from here: look at the user, at sslmode, and at the server's pg_hba.conf",
+	"3D000":  "there is no such database: CREATE DATABASE it first",
+	"3F000":  "there is no schema to make tables in: CREATE SCHEMA outrider AUTHORIZATION the user, and add search_path=outrider to the URL",
+	"42501":  "the user may not do this: let it own a database or a schema, CREATE SCHEMA outrider AUTHORIZATION the user, and add search_path=outrider to the URL",
+	"25006":  adviceStandby,
+	diskFull: "its disk is full; what was kept before is unchanged",
+	"53300":  fmt.Sprintf("it has no connection left: an Outrider uses up to %d", connections),
+	"08P01":  "what is between us and the server, a pooler perhaps, does not understand us: connect to the server itself",
+	"42P05":  "a pooler hands its connections around: add default_query_exec_mode=exec to the URL",
+	"26000":  "a pooler hands its connections around: add default_query_exec_mode=exec to the URL",
 }
 
 // explainPostgres says which database an error is about, and what can be done where
@@ -70,6 +73,11 @@ func isAway(err error) bool {
 	}
 	_, network := errors.AsType[net.Error](err)
 	return network || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+func fullPostgres(err error) bool {
+	failure, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && failure.Code == diskFull
 }
 
 // oneLine is an error about several attempts to connect, which the driver gives a

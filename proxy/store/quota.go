@@ -110,12 +110,12 @@ func (s *Store) putQuotas(ctx context.Context, tx *sql.Tx, quotas []Quota) (err 
 // keepable reports whether every engine keeps q: PostgreSQL takes no zero byte in a text,
 // and nothing that is not UTF-8.
 func (q Quota) keepable() bool {
-	for _, name := range []string{q.Upstream, q.Table, q.Key} {
-		if len(name) > maxID || !utf8.ValidString(name) || strings.Contains(name, "\x00") {
-			return false
-		}
-	}
-	return q.State != nil && len(q.State) <= maxState
+	return keepable(q.Upstream) && keepable(q.Table) && keepable(q.Key) && q.State != nil && len(q.State) <= maxState
+}
+
+// keepable reports so of a name.
+func keepable(name string) bool {
+	return len(name) <= maxID && utf8.ValidString(name) && !strings.Contains(name, "\x00")
 }
 
 // forgetQuotas removes those that are over, and those that are too many.

@@ -24,7 +24,7 @@ var errRefreshing = errors.New("somebody refreshes a token")
 // Rekeyed says what a Rekey did.
 type Rekeyed struct {
 	Slots   int      // that are sealed with the new key
-	Damaged []string // ids of those that did not open with the old one either, and stay as they are
+	Damaged []string // ids of those that did not open with the old one either, and stay as they are; so do data keys
 }
 
 // Rekey seals everything anew, with the key that next gives; nil: one that is made,
@@ -144,6 +144,11 @@ func (s *Store) reseal(ctx context.Context, tx *sql.Tx, next string, done func(s
 	if result, err = resealSlots(ctx, tx, from, by); err != nil {
 		return result, nil, err
 	}
+	damaged, err := resealKeys(ctx, tx, from, by)
+	if err != nil {
+		return result, nil, err
+	}
+	result.Damaged = append(result.Damaged, damaged...)
 	done("slots")
 	_, err = tx.ExecContext(ctx, `UPDATE outrider_seal SET salt = $1, proof = $2`, row.salt, row.proof)
 	return result, by, err

@@ -37,7 +37,13 @@ const (
 type roomError struct{ lacks int } // bytes
 
 func (e *roomError) Error() string {
-	return fmt.Sprintf("the disk is full: there is room for tokens, and not for %d bytes of quotas beside them", e.lacks)
+	return fmt.Sprintf("the disk is full: there is room for tokens, and not for %d bytes of anything else", e.lacks)
+}
+
+// fullSQLite reports that a write failed for want of room.
+func fullSQLite(err error) bool {
+	_, reserved := errors.AsType[*roomError](err)
+	return reserved || primary(err) == lib.SQLITE_FULL
 }
 
 // holdRoom takes the room of a log that takes size bytes, or what is left of it, and

@@ -37,11 +37,12 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 	db := &database{connected, engine{
 		name: "sqlite", place: path,
 		words: strings.NewReplacer("{bytes}", "BLOB", "{text}", "TEXT", "{now}", `CAST(unixepoch('subsec') * 1000 AS INTEGER)`,
-			"{share}", ""), // a statement that writes excludes the others from its beginning
+			"{share}", "", "{skip}", ""), // a statement that writes excludes the others from its beginning
 		writers:  1, // a queue of ours is in order and ends with a context, SQLite's is a wait that tries again
 		tables:   `SELECT count(*) FROM sqlite_master WHERE name = 'outrider_migrations'`,
 		makeRoom: makeRoom,
 		spare:    spareReserve,
+		full:     fullSQLite,
 		closed:   func() { holdRoomOfLog(path) },
 		size:     `SELECT page_count * page_size FROM pragma_page_count, pragma_page_size`,
 		explain:  func(err error) error { return explainSQLite(path, err) },

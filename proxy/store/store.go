@@ -37,10 +37,12 @@ type Store struct {
 	db   *database
 	key  *key
 	seal atomic.Pointer[sealer]
+	ring atomic.Pointer[ring] // nil: no letter was kept or read so far
 
 	// writing is held by those of this process who write: a queue of ours ends with
 	// a context.
 	writing chan struct{}
+	line    line // of changes to letters, for whoever writes next
 
 	mu    sync.Mutex
 	turns map[string]chan struct{} // id of a slot → held by its holder in this process

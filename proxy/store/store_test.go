@@ -146,7 +146,7 @@ func TestMigrationIsDoneWholeOrNotAtAll(t *testing.T) {
 		opened := open(t, s)
 		save(t, opened, "a/b", canary)
 		err := opened.Migrate(t.Context(), []string{`CREATE TABLE letters (id {bytes})`}, []string{`CREATE TABLE half (id TEXT)`, `nonsense`})
-		wantRefused(t, err, "migrating to version 4")
+		wantRefused(t, err, "migrating to version 5")
 		if err := opened.Exec(t.Context(), `SELECT id FROM letters`); err != nil {
 			t.Errorf("the step before was undone: %v", err)
 		}
@@ -154,7 +154,7 @@ func TestMigrationIsDoneWholeOrNotAtAll(t *testing.T) {
 			t.Error("half of a step was done")
 		}
 		wantKept(t, opened, "a/b", canary)
-		wantNotOpened(t, s, "version 3", "knows up to 2") // an Outrider from before
+		wantNotOpened(t, s, "version 4", "knows up to 3") // an Outrider from before
 	})
 }
 

@@ -33,7 +33,7 @@ type word struct {
 //	problem         the answer was ours
 //	quiet           it failed, and its status says nothing of it
 //	upstream:crm    that member is just so; also method, rule, connection, host, path, class,
-//	                problem, form and trace
+//	                problem, form, letter and trace
 //
 // Its errors say which word is wrong, and what would be right.
 func ParseFilter(text string) (Filter, error) {
@@ -87,6 +87,7 @@ var members = map[string]func(*Record) string{
 	"class":      func(r *Record) string { return string(r.Class) },
 	"problem":    func(r *Record) string { return r.Problem },
 	"form":       func(r *Record) string { return r.Form },
+	"letter":     func(r *Record) string { return r.Letter },
 	"trace":      func(r *Record) string { return r.TraceID },
 }
 

@@ -103,6 +103,9 @@ func (t *Telemetry) logAccess(ctx context.Context, r *Record) {
 	if r.Quiet != "" {
 		attrs = append(attrs, slog.String("quiet", r.Quiet))
 	}
+	if r.Letter != "" {
+		attrs = append(attrs, slog.String("letter", r.Letter))
+	}
 	if r.Error != "" {
 		attrs = append(attrs, slog.String("error", r.Error))
 	}

@@ -13,7 +13,7 @@ type Record struct {
 	Number        uint64       `json:"number"` // calls are numbered as they end
 	Time          time.Time    `json:"time"`   // when the call came in
 	TraceID       string       `json:"trace_id"`
-	Form          string       `json:"form"` // base-url, forward, intercepted, connect
+	Form          string       `json:"form"` // base-url, forward, intercepted, connect; outbox: a letter was sent
 	Method        string       `json:"method"`
 	Upstream      string       `json:"upstream,omitempty"`
 	Rule          string       `json:"rule,omitempty"`
@@ -25,6 +25,7 @@ type Record struct {
 	Problem       string       `json:"problem,omitempty"` // slug of an answer of our own
 	Stale         string       `json:"stale,omitempty"`   // the failure in place of which an earlier answer was given
 	Quiet         string       `json:"quiet,omitempty"`   // the failure of which the status says nothing: "failed: ok: false"
+	Letter        string       `json:"letter,omitempty"`  // id of the letter that it was kept as, or that was sent
 	Error         string       `json:"error,omitempty"`
 	Attempts      int          `json:"attempts"` // requests on the wire
 	WaitedMS      float64      `json:"waited_ms"`

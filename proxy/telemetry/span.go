@@ -42,6 +42,9 @@ type Span struct {
 	span  trace.Span
 	start time.Time
 
+	letter   *Letter           // that is sent; nil: it is a call of a client
+	accepted trace.SpanContext // of the call that was kept as that letter; zero: unknown
+
 	mu     sync.Mutex
 	ended  bool
 	record Record // complete, and never written again, once ended
@@ -57,6 +60,8 @@ type Outcome struct {
 	Class  policy.Class
 	// Problem is the slug of an answer that we made ourselves, else "".
 	Problem string
+	// Letter is the id of the letter that the call was kept as, else "".
+	Letter string
 	// Err ended the call. Its kind is recorded, and of its text only what is
 	// known to be harmless.
 	Err error
@@ -119,7 +124,9 @@ func (s *Span) End(o Outcome) {
 		return
 	}
 	s.ended = true
-	s.t.metrics.calls.Add(-1)
+	if s.letter == nil {
+		s.t.metrics.calls.Add(-1)
+	}
 	if o.Passing {
 		s.mu.Unlock()
 		s.t.tail.forget(s.span)
@@ -135,7 +142,11 @@ func (s *Span) End(o Outcome) {
 		s.t.tail.judge(s.span, kind != "" || o.Problem != "" || s.record.Quiet != "", s.record.answered())
 	}
 	s.span.End()
-	s.t.metrics.served(s.ctx, &done, kind, elapsed)
+	if s.letter == nil {
+		s.t.metrics.served(s.ctx, &done, kind, elapsed)
+	} else {
+		s.leaveTrace(s.start.Add(elapsed))
+	}
 	s.t.logAccess(s.ctx, &done)
 	s.t.traffic.count(&done, s.start.Add(elapsed))
 	s.t.recent.add(&done, &s.t.feed)
@@ -149,6 +160,9 @@ func (s *Span) fill(o Outcome, elapsed time.Duration) {
 	r.Status, r.Class, r.Problem = o.Status, o.Class, o.Problem
 	r.RequestBytes, r.ResponseBytes = o.RequestBytes, o.ResponseBytes
 	r.DurationMS = ms(elapsed)
+	if s.letter == nil {
+		r.Letter = o.Letter
+	}
 	if o.Err != nil {
 		r.Error = errorText(o.Err)
 	}
@@ -175,10 +189,10 @@ func (s *Span) fill(o Outcome, elapsed time.Duration) {
 // https://opentelemetry.io/docs/specs/semconv/http/http-spans/
 func (s *Span) describe(o Outcome, kind string) {
 	r := &s.record
-	if r.Upstream != "" {
+	if r.Upstream != "" && s.letter == nil {
 		s.span.SetName(spanMethod(o.Method) + " " + r.Upstream)
 	}
-	attrs := make([]attribute.KeyValue, 0, 20)
+	attrs := make([]attribute.KeyValue, 0, 28)
 	attrs = append(attrs,
 		semconv.HTTPRequestMethodKey.String(method(o.Method)),
 		semconv.URLScheme(scheme(r.Form)),
@@ -188,10 +202,13 @@ func (s *Span) describe(o Outcome, kind string) {
 		keyWait.Float64(r.WaitedMS/1000),
 	)
 	attrs = appendServer(attrs, r.Host)
+	if s.letter != nil {
+		attrs = append(attrs, s.letter.attributes()...)
+	}
 	for _, own := range []struct {
 		key   attribute.Key
 		value string
-	}{{keyUpstream, r.Upstream}, {keyRule, r.Rule}, {keyConnection, r.Connection}, {keyClass, string(r.Class)}, {keyProblem, r.Problem}, {keyStale, r.Stale}, {keyQuiet, r.Quiet}} {
+	}{{keyUpstream, r.Upstream}, {keyRule, r.Rule}, {keyConnection, r.Connection}, {keyClass, string(r.Class)}, {keyProblem, r.Problem}, {keyStale, r.Stale}, {keyQuiet, r.Quiet}, {keyLetter, r.Letter}} {
 		if own.value != "" {
 			attrs = append(attrs, own.key.String(own.value))
 		}

@@ -5,8 +5,26 @@ import (
 	"strings"
 
 	"outrider/policy"
+	"outrider/proxy/alarm"
+	"outrider/proxy/letters"
 	"outrider/proxy/outbox"
 )
+
+// kept is the outbox, for those who look after it; nil: there is none.
+func (s *sidecar) kept() letters.Outbox {
+	if !s.storage.forLetters.Load() {
+		return nil
+	}
+	return s.outbox
+}
+
+// alarmingOutbox is the outbox as the alerts see it.
+func (s *sidecar) alarmingOutbox() (alarm.Outbox, bool) {
+	return s.standing.alarming(s.live.Load().File.Outbox.MaxAge)
+}
+
+// keepable finds out whether a letter may be as somebody wants it.
+func (s *sidecar) keepable(l *outbox.Letter) error { return keepable(s.live.Load(), l) }
 
 // keepable takes from a letter that somebody changes what the credential of its upstream sets
 // anyway. A credential of somebody's own is an error: no letter has one.

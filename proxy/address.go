@@ -1,0 +1,128 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strings"
+
+	"outrider/policy"
+	"outrider/policy/config"
+	"outrider/proxy/framing"
+	"outrider/proxy/outbox"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// Address makes a letter of a line of a file that is imported, as if it had come in as a
+// call. The error says what is wrong with the line. Whether its connection exists, which
+// only the store may know, is seen when it is sent.
+func Address(set *policy.Set, l *outbox.Line) (*outbox.Letter, error) {
+	if !httpguts.ValidHeaderFieldName(l.Method) || l.Method == http.MethodConnect || l.Method == http.MethodTrace {
+		return nil, fmt.Errorf("method %s: must be one of HTTP, such as POST", quote(l.Method))
+	}
+	header, err := lineHeader(l.Header)
+	if err != nil {
+		return nil, err
+	}
+	to, err := routeLine(set, l)
+	if err != nil {
+		return nil, err
+	}
+	if to.plan.Policy.Outbox == config.OutboxNever {
+		return nil, fmt.Errorf(`%s of [upstream.%s] is not kept: outbox is "never" there`, l.Method, to.upstream.Config.Name)
+	}
+	asked, err := controls(header)
+	if err != nil {
+		return nil, detailOf(err)
+	}
+	if l.Connection != "" {
+		asked.Connection = &l.Connection
+	}
+	if asked.Connection != nil {
+		if problem := config.ConnectionName(*asked.Connection); problem != "" {
+			return nil, fmt.Errorf("connection %s: %s", quote(*asked.Connection), problem)
+		}
+	}
+	letter, err := letterOf(to.plan, outbound(&http.Request{Method: l.Method, Header: header, ProtoMajor: 1, ProtoMinor: 1}, to), to.target)
+	if err != nil {
+		return nil, detailOf(err)
+	}
+	addressed(letter, to, asked.Connection)
+	if _, err := wishes(letter, header, &set.File.Outbox); err != nil {
+		return nil, detailOf(err)
+	}
+	if l.OrderKey != "" {
+		letter.OrderKey = l.OrderKey
+	}
+	if l.DedupKey != "" {
+		letter.DedupKey = "dedup " + l.DedupKey
+	}
+	letter.Idempotent = letter.Idempotent || asked.Idempotent
+	letter.Caller, letter.Priority = header.Get("Outrider-Caller"), header.Get("Outrider-Priority")
+	return letter, nil
+}
+
+// detailOf is what a problem says, without its slug, which is for clients.
+func detailOf(err error) error {
+	if p, ok := errors.AsType[*problem](err); ok {
+		return errors.New(p.detail)
+	}
+	return err
+}
+
+// lineHeader is the header of a line, with the names as they are compared.
+func lineHeader(lines http.Header) (http.Header, error) {
+	header := make(http.Header, len(lines))
+	for name, values := range lines {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return nil, fmt.Errorf("header %s: is no name of one", quote(name))
+		}
+		canonical := textproto.CanonicalMIMEHeaderKey(name)
+		if canonical == "Host" {
+			return nil, errors.New("header Host: follows from the url")
+		}
+		for _, value := range values {
+			if !httpguts.ValidHeaderFieldValue(value) {
+				return nil, fmt.Errorf("header %s: its value has characters that no header may have", canonical)
+			}
+		}
+		header[canonical] = append(header[canonical], values...)
+	}
+	return header, nil
+}
+
+// routeLine finds out where a line wants to go: by its url, like a client of the proxy, or
+// by upstream and path, like a base URL.
+func routeLine(set *policy.Set, l *outbox.Line) (route, error) {
+	if l.URL == "" {
+		u, ok := set.ByName(l.Upstream)
+		if !ok {
+			return route{}, detailOf(unknownUpstream(set, l.Upstream))
+		}
+		if bad := framing.CheckTarget(l.Path); bad != nil {
+			return route{}, fmt.Errorf("path %s: %s", quote(l.Path), bad.Reason)
+		}
+		t := splitTarget(l.Path)
+		t.path = u.BasePath() + t.path
+		scheme, host := u.Origin("")
+		return route{formBaseURL, u, u.Plan(l.Method, t.path), scheme, host, t, ""}, nil
+	}
+	at, err := url.Parse(l.URL)
+	if err != nil || at.Scheme != "http" && at.Scheme != "https" || at.Host == "" || at.User != nil || strings.Contains(l.URL, "#") {
+		return route{}, errors.New("url: must be one of http or https, without a user name and a fragment")
+	}
+	target := originForm(l.URL)
+	if bad := framing.CheckTarget(target); bad != nil {
+		return route{}, fmt.Errorf("url: %s", bad.Reason)
+	}
+	u, listed := set.ByHost(at.Host)
+	if !listed {
+		return route{}, fmt.Errorf("url: no [upstream] names the host %s", quote(at.Host))
+	}
+	t := splitTarget(target)
+	scheme, host := u.Origin(at.Host)
+	return route{formForward, u, u.Plan(l.Method, t.path), scheme, host, t, at.Host}, nil
+}

@@ -1,0 +1,203 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"outrider/policy/config"
+	"outrider/proxy"
+	"outrider/proxy/egress"
+	"outrider/proxy/outbox"
+)
+
+// newOutbox wires the outbox: where it keeps letters, and how they are sent.
+func (s *sidecar) newOutbox() *outbox.Outbox {
+	delivery := &proxy.Delivery{Live: &s.live, Telemetry: s.telemetry, Log: s.telemetry.Logger()}
+	return outbox.New(outbox.Settings{
+		Store:             s.storage.letters,
+		Send:              delivery.Send,
+		Serves:            delivery.Serves,
+		KeyAge:            delivery.KeyAge,
+		Address:           func(l *outbox.Line) (*outbox.Letter, error) { return proxy.Address(s.live.Load(), l) },
+		CallbackTransport: &callbackWire{sidecar: s},
+		SigningKey:        s.callbackKey,
+		Observe:           s.observeLetters,
+		Jitter:            jitter,
+	}, proxy.Limits(s.file.Outbox))
+}
+
+// callbackKey signs callbacks; "": they are not signed.
+func (s *sidecar) callbackKey() (string, error) {
+	ref := s.live.Load().File.Outbox.CallbackKey
+	if ref == "" {
+		return "", nil
+	}
+	return s.secrets.get(ref)
+}
+
+// callbackWire sends callbacks: to any address but ours, for the operator has named where
+// they may go, and by the proxy of the configuration that is live.
+type callbackWire struct {
+	sidecar *sidecar
+
+	mu   sync.Mutex
+	file *config.File // that way is for
+	way  traced
+}
+
+func (w *callbackWire) RoundTrip(req *http.Request) (*http.Response, error) {
+	way, err := w.current()
+	if err != nil {
+		return nil, err
+	}
+	return way.RoundTrip(req)
+}
+
+func (w *callbackWire) current() (traced, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	file := w.sidecar.live.Load().File
+	if w.file == file {
+		return w.way, nil
+	}
+	proxied, err := w.sidecar.way(file.Egress)
+	if err != nil {
+		return traced{}, err
+	}
+	wire, err := egress.New(egress.Settings{Guard: egress.NewOpenGuard(w.sidecar.ours), Proxy: proxied})
+	if err != nil {
+		return traced{}, err
+	}
+	if w.file != nil {
+		w.way.CloseIdleConnections()
+	}
+	w.file, w.way = file, traced{w.sidecar.telemetry.Transport(wire), wire}
+	return w.way, nil
+}
+
+// observeLetters tells what happens to letters. Each time that one is sent has a line of its
+// own: that of a call, of the form outbox.
+func (s *sidecar) observeLetters(e outbox.Event) {
+	countLetter(s.telemetry, e)
+	log := s.telemetry.Logger()
+	about := []any{"letter", e.ID, "upstream", e.Upstream}
+	if e.TraceID != "" {
+		about = append(about, "trace_id", e.TraceID)
+	}
+	if e.Err != nil {
+		about = append(about, "error", e.Err)
+	}
+	level, text := slog.LevelDebug, "a letter: "+string(e.Kind)
+	switch e.Kind {
+	case outbox.DeadLetter:
+		level, text = slog.LevelWarn, "a letter is dead"
+		about = append(about, "reason", e.Reason, "status", e.Status, "attempts", e.Attempt)
+	case outbox.Deferred:
+		text = "a letter is sent again later"
+		about = append(about, "status", e.Status, "attempt", e.Attempt, "after", e.After.String())
+	case outbox.StoreAway:
+		level, text, about = slog.LevelError, "the store of the outbox cannot be used; nothing is kept or sent until it can be", []any{"error", e.Err}
+	case outbox.StoreBack:
+		level, text, about = slog.LevelInfo, "the store of the outbox can be used again", nil
+	case outbox.ClockJump:
+		level, text, about = slog.LevelWarn, "the clock was set; letters are due as if it had not been", []any{"by", e.Jump.String()}
+	case outbox.Overtaken:
+		level, text = slog.LevelWarn, "a letter was taken over by another Outrider while it was sent"
+	}
+	log.Log(context.Background(), level, text, about...)
+}
+
+// keepsLetters reports whether a configuration lets calls be kept.
+func keepsLetters(file *config.File) bool {
+	for _, u := range file.Upstreams {
+		if u.Outbox != config.OutboxNever {
+			return true
+		}
+		for _, rule := range u.Rules {
+			if rule.Policy.Outbox != config.OutboxNever {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// A sender sends the letters of this process from when there may be some: when calls may
+// become letters, or when an earlier configuration has left some.
+type sender struct {
+	outbox  *outbox.Outbox
+	storage *storage
+	log     *slog.Logger
+	wanted  chan struct{} // closed when calls may become letters
+	once    sync.Once
+	stop    context.CancelFunc
+	ended   chan struct{}
+}
+
+// startSender begins. close ends it.
+func startSender(o *outbox.Outbox, storage *storage, log *slog.Logger) *sender {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &sender{outbox: o, storage: storage, log: log, wanted: make(chan struct{}), stop: cancel, ended: make(chan struct{})}
+	go s.run(ctx)
+	return s
+}
+
+// follow follows a configuration that is live.
+func (s *sender) follow(file *config.File) {
+	s.outbox.Configure(proxy.Limits(file.Outbox))
+	if keepsLetters(file) {
+		s.once.Do(func() { close(s.wanted) })
+	}
+}
+
+func (s *sender) run(ctx context.Context) {
+	defer close(s.ended)
+	if !s.leftOver(ctx) {
+		select {
+		case <-s.wanted:
+		case <-ctx.Done():
+			return
+		}
+	}
+	if err := s.outbox.Run(ctx); err != nil {
+		s.log.Error("letters are not sent any more", "error", err)
+	}
+}
+
+// leftOver reports whether there is a store already, with letters in it that wait. One that
+// nobody has made is not made.
+func (s *sender) leftOver(ctx context.Context) bool {
+	opened, err := s.storage.reach(ctx, true)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			s.log.Debug("whether letters are left is not known", "error", err)
+		}
+		return false
+	}
+	counts, err := opened.Outbox().Counts(ctx)
+	if err != nil {
+		return false
+	}
+	for _, c := range counts {
+		if c.State == outbox.StateWaiting && c.Letters > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// close waits until ctx ends for the letters that are on their way, and breaks off the rest.
+func (s *sender) close(ctx context.Context) {
+	s.stop()
+	select {
+	case <-s.ended:
+		return
+	case <-ctx.Done():
+	}
+	s.outbox.Break()
+	<-s.ended
+}

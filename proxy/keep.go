@@ -1,0 +1,193 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"outrider/policy"
+	"outrider/policy/config"
+	"outrider/proxy/outbox"
+
+	"github.com/google/uuid"
+)
+
+// A keeping says what becomes of a call whose rule has an outbox. The zero keeping is that
+// of all others: they are sent, and that is that.
+type keeping struct {
+	now      bool                      // it is kept in place of being sent
+	rescue   bool                      // it is kept if it comes to nothing
+	asked    bool                      // its caller asked for it
+	wait     time.Duration             // how long its caller waits for the answer
+	limit    int64                     // of its body, in bytes
+	departed atomic.Pointer[time.Time] // when a first request for it went out; nil: none did
+}
+
+// keepingOf finds out what the rule of a call, and its caller, say. Who only reads wants
+// the answer, unless it says itself that this may come later; an upgrade is a
+// conversation.
+func (s *Server) keepingOf(set *policy.Set, r *http.Request, to route) *keeping {
+	k := &keeping{}
+	if to.upstream == nil || s.Outbox == nil || upgradeType(r) != "" || r.Method == http.MethodTrace {
+		return k
+	}
+	prefers := preferenceOf(r.Header)
+	mode := to.plan.Policy.Outbox
+	if mode == config.OutboxNever {
+		return k
+	}
+	k.asked = prefers.async
+	k.now = prefers.async || mode == config.OutboxAlways && !readsOnly(r.Method)
+	k.rescue = mode == config.OutboxOnFailure && !k.now && !readsOnly(r.Method)
+	k.wait, k.limit = prefers.wait, set.File.Outbox.MaxBody
+	return k
+}
+
+// departing notes when the first request of a call goes out.
+func (k *keeping) departing(context.Context) error {
+	now := time.Now()
+	k.departed.CompareAndSwap(nil, &now)
+	return nil
+}
+
+// keep makes a letter of a call, and answers: when the answer goes out, the letter is
+// durable. A client that leaves before has none.
+func (s *Server) keep(set *policy.Set, x *exchange, k *keeping, to route, out *http.Request, asked policy.Controls) {
+	withoutPreference(out.Header)
+	if x.r.ContentLength > k.limit {
+		x.refuse(tooLarge(k.limit))
+		return
+	}
+	letter, how, err := s.letter(set, x, to, out, asked)
+	if err != nil {
+		x.refuse(err)
+		return
+	}
+	var body io.Reader = http.NoBody
+	if x.body != nil {
+		body = &keptBody{x.body, x.call}
+	}
+	letter.Trailer = x.r.Trailer // which is filled when the body has been read
+	receipt, err := s.Outbox.Keep(x.ctx, letter, body, how)
+	if err != nil {
+		x.refuse(keepProblem(x, k, err))
+		return
+	}
+	s.accepted(x, k, letter, receipt)
+}
+
+// rescue makes a letter of a call that came to nothing, where another time it may come to
+// something. It reports that the call is answered. Where no letter can be made of it, its
+// own failure is the answer: nobody is told that it is kept who would not be told so
+// otherwise.
+func (s *Server) rescue(set *policy.Set, x *exchange, k *keeping, to route, out *http.Request, asked policy.Controls, resp *http.Response, failure error) bool {
+	settled := to.plan.Settle(out, resp, failure)
+	if settled.Verdict != policy.VerdictNotSent && settled.Verdict != policy.VerdictLater || policy.ClientGone(x.ctx) || x.call.BodyFailed() {
+		return false
+	}
+	letter, how, err := s.letter(set, x, to, out, asked)
+	if err != nil {
+		return false
+	}
+	if name, key := x.call.Minted(); key != "" {
+		letter.KeyHeader, letter.Key = name, key // what went out before is the same request
+	}
+	how.Delay = settled.After
+	if departed := k.departed.Load(); departed != nil && !settled.NothingDone {
+		how.Departed = *departed
+	}
+	body, err := again(out)
+	if err != nil {
+		return false
+	}
+	receipt, err := s.Outbox.Keep(x.ctx, letter, body, how)
+	if err != nil {
+		s.Log.WarnContext(x.ctx, "a call that failed could not be kept", "upstream", letter.Upstream, "error", err)
+		return false
+	}
+	if resp != nil {
+		_ = resp.Body.Close()
+	}
+	s.accepted(x, k, letter, receipt)
+	return true
+}
+
+// again is the body of a request that was sent, from its begin.
+func again(out *http.Request) (io.Reader, error) {
+	switch {
+	case out.Body == nil || out.Body == http.NoBody:
+		return http.NoBody, nil
+	case out.GetBody == nil:
+		return nil, errBodyGone
+	}
+	return out.GetBody()
+}
+
+// letter is that of a call, and how it is to be kept.
+func (s *Server) letter(set *policy.Set, x *exchange, to route, out *http.Request, asked policy.Controls) (*outbox.Letter, outbox.KeepOptions, error) {
+	letter, err := letterOf(to.plan, out, to.target)
+	if err != nil {
+		return nil, outbox.KeepOptions{}, err
+	}
+	addressed(letter, to, asked.Connection)
+	strict, err := wishes(letter, x.r.Header, &set.File.Outbox)
+	if err != nil {
+		return nil, outbox.KeepOptions{}, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, outbox.KeepOptions{}, err
+	}
+	letter.ID = id.String()
+	letter.Location = s.location(x.r, to, letter.ID)
+	letter.Idempotent = letter.Idempotent || asked.Idempotent
+	letter.Caller, letter.Priority = x.r.Header.Get("Outrider-Caller"), x.r.Header.Get("Outrider-Priority")
+	letter.Traceparent = x.span.Traceparent()
+	return letter, outbox.KeepOptions{Strict: strict}, nil
+}
+
+// keptBody is the body of a request on its way to the outbox. It notes a client that
+// breaks it off.
+type keptBody struct {
+	io.Reader
+	call *policy.Call
+}
+
+func (b *keptBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err != nil {
+		b.call.BodyEnded(err != io.EOF)
+	}
+	return n, err
+}
+
+// fullAgain is when a full outbox may be asked again. Nobody knows: letters go as their
+// upstreams take them.
+const fullAgain = 30 * time.Second
+
+// keepProblem is the answer to a call that was not kept. Nothing of it was.
+func keepProblem(x *exchange, k *keeping, err error) error {
+	conflict, reused := errors.AsType[*outbox.ConflictError](err)
+	callback, unwanted := errors.AsType[*outbox.CallbackError](err)
+	switch {
+	case x.call.BodyFailed() || policy.ClientGone(x.ctx):
+		return err
+	case errors.Is(err, outbox.ErrTooLarge):
+		return tooLarge(k.limit)
+	case errors.Is(err, outbox.ErrFull):
+		return &problem{slug: "outbox-full", retryAfter: fullAgain, detail: "the letters that wait take all of outbox.max_size; nothing was kept"}
+	case reused:
+		return &problem{slug: "key-reused", detail: "another request was kept under this key, as the letter " + conflict.ID + "; a key belongs to one request"}
+	case unwanted:
+		return refused("Outrider-Callback: " + callback.Reason)
+	}
+	return &problem{slug: "outbox-unavailable", detail: "the call could not be made durable, and nothing was kept: " + err.Error()}
+}
+
+func tooLarge(limit int64) *problem {
+	return &problem{slug: "body-too-large", detail: fmt.Sprintf("the body is larger than outbox.max_body, which is %s; nothing was kept", config.Size(limit))}
+}

@@ -1,0 +1,156 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// A Lane is one with letters that wait and that nobody holds.
+type Lane struct {
+	Name, Upstream string
+	Due            time.Duration // until the first of them is due, from now; 0 or less: it is
+}
+
+// Lanes gives them in the order of their names. It costs by lanes, and not by letters.
+//
+// Before, it frees the letters of senders that have died; and where skipDead says so, those
+// whose order key a dead letter holds, a portion each time. Otherwise these wait until the
+// dead one is requeued, dropped or forgotten.
+func (h *Holder) Lanes(ctx context.Context, skipDead bool) ([]Lane, error) {
+	lanes, err := h.lanes(ctx, skipDead)
+	if err != nil {
+		return nil, fmt.Errorf("looking for letters: %w", err)
+	}
+	return lanes, nil
+}
+
+func (h *Holder) lanes(ctx context.Context, skipDead bool) (lanes []Lane, err error) {
+	if _, err := h.outbox.bury(ctx); err != nil {
+		return nil, err
+	}
+	if err := h.collect(ctx); err != nil {
+		return nil, err
+	}
+	if skipDead {
+		if err := h.outbox.skipDead(ctx); err != nil {
+			return nil, err
+		}
+	}
+	s := h.outbox.store
+	each := func(rows *sql.Rows) error {
+		var lane Lane
+		var due, now int64
+		err := rows.Scan(&lane.Name, &lane.Upstream, &due, &now)
+		lane.Due = time.Duration(due-now) * time.Millisecond
+		lanes = append(lanes, lane)
+		return err
+	}
+	// From each name to the next, by the index: a skip scan.
+	const open = ` FROM outrider_letters WHERE state = 'waiting' AND holder = '' AND turn = 1 AND lane `
+	if err := eachRow(ctx, s.db, each, s.db.words.Replace(`WITH RECURSIVE lanes (name) AS (
+			SELECT (SELECT MIN(lane)`+open+`>= '')
+			UNION ALL SELECT (SELECT MIN(lane)`+open+`> name) FROM lanes WHERE name IS NOT NULL)
+		SELECT name, (SELECT upstream`+open+`= name ORDER BY lane, due, id LIMIT 1), (SELECT MIN(due)`+open+`= name), {now}
+		FROM lanes WHERE name IS NOT NULL`)); err != nil {
+		return nil, s.explain(ctx, err)
+	}
+	return lanes, nil
+}
+
+// skipDead gives letters their turn that a dead one holds, if there are any.
+func (o *Outbox) skipDead(ctx context.Context) error {
+	var some bool
+	if err := o.store.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM outrider_letters WHERE state = 'waiting' AND turn = 2)`).Scan(&some); err != nil {
+		return o.store.explain(ctx, err)
+	}
+	if !some {
+		return nil
+	}
+	return o.store.commit(ctx, &change{alone: true, do: func(ctx context.Context, t *transaction) error { return t.skipDead(ctx) }})
+}
+
+// Claim takes letters of a lane that are due, those that have waited longest first, at most
+// so many. One that is Expired or Damaged is among them, to be ended by whoever claims it.
+// Of an order key it is the first one that has not ended.
+//
+// Each is held until Later or End; after an error of these it still is, and they are to be
+// tried again.
+func (h *Holder) Claim(ctx context.Context, lane string, limit int) ([]Stored, error) {
+	return h.claim(ctx, `SELECT id FROM outrider_letters WHERE lane = $1 AND state = 'waiting' AND holder = '' AND turn = 1 AND due <= {now}
+		ORDER BY due, id LIMIT $2 {skip}`, lane, min(limit, portion))
+}
+
+// ClaimExpired takes letters that are older than they may be, due or not, of any lane, at
+// most so many.
+func (h *Holder) ClaimExpired(ctx context.Context, limit int) ([]Stored, error) {
+	s := h.outbox.store
+	const expired = ` FROM outrider_letters WHERE state = 'waiting' AND holder = '' AND expires > 0 AND expires <= {now} `
+	var some bool
+	if err := s.db.QueryRowContext(ctx, s.db.words.Replace(`SELECT EXISTS (SELECT 1`+expired+`)`)).Scan(&some); err != nil {
+		return nil, fmt.Errorf("claiming letters: %w", s.explain(ctx, err))
+	}
+	if !some {
+		return nil, nil
+	}
+	return h.claim(ctx, `SELECT id`+expired+`ORDER BY expires LIMIT $1 {skip}`, min(limit, portion))
+}
+
+// claim takes the letters whose ids a query gives.
+func (h *Holder) claim(ctx context.Context, picked string, args ...any) (claimed []Stored, err error) {
+	s := h.outbox.store
+	var letters []row
+	// As MATERIALIZED it runs once, and locks no more than it may.
+	take := fmt.Sprintf(`WITH picked AS MATERIALIZED (%s) UPDATE outrider_letters SET holder = $%d WHERE id IN (SELECT id FROM picked) RETURNING %s`,
+		picked, len(args)+1, letterColumns)
+	err = s.commit(ctx, &change{do: func(ctx context.Context, t *transaction) (err error) {
+		// The row of the lease is ours until this ends, so that nobody buries us meanwhile, and
+		// leaves behind what we claim now.
+		if _, err := t.exec(ctx, prolongSender, h.name, lease.Milliseconds()); err != nil {
+			return err
+		}
+		h.drop(letters...)
+		if letters, err = s.readLetters(ctx, t.tx, take, append(args, h.name)...); err != nil {
+			return err
+		}
+		slices.SortFunc(letters, func(a, b row) int { return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID)) })
+		h.add(letters) // before it is known, so that collect gives none of them back
+		return s.readHeads(ctx, t.tx, letters)
+	}})
+	if err != nil {
+		h.drop(letters...)
+		h.mayStray()
+		return nil, fmt.Errorf("claiming letters: %w", err)
+	}
+	for _, letter := range letters {
+		claimed = append(claimed, letter.Stored)
+	}
+	return claimed, nil
+}
+
+// collect gives back what a claim took whose answer was lost.
+func (h *Holder) collect(ctx context.Context) error {
+	if !h.straying() {
+		return nil
+	}
+	return h.outbox.store.commit(ctx, &change{do: func(ctx context.Context, t *transaction) error {
+		var strays []string
+		err := t.rows(ctx, func(rows *sql.Rows) error {
+			var id string
+			err := rows.Scan(&id)
+			if _, known := h.find(id); !known {
+				strays = append(strays, id)
+			}
+			return err
+		}, `SELECT id FROM outrider_letters WHERE holder = $1 ORDER BY id`, h.name)
+		for _, id := range strays {
+			if err == nil {
+				_, err = t.exec(ctx, `UPDATE outrider_letters SET holder = '' WHERE id = $1`, id)
+			}
+		}
+		return err
+	}})
+}

@@ -1,0 +1,85 @@
+package telemetry
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Attributes of our own.
+const (
+	keyLetter        = attribute.Key("outrider.letter")         // id of the letter that a call was kept as, or that is sent
+	keyLetterAttempt = attribute.Key("outrider.letter.attempt") // 1 for the first time that it is sent
+)
+
+// formOutbox is the form of what no client of ours waits for: a letter that is sent.
+const formOutbox = "outbox"
+
+// A Letter is a kept call, one time that it is sent.
+type Letter struct {
+	ID       string
+	Upstream string
+	Attempt  int    // 1 for the first time that it is sent
+	Size     int64  // of its body, in bytes
+	Accepted string // traceparent of the call that was kept, as [Span.Traceparent] gave it; "": unknown
+}
+
+// consumerKind is shared by all letters, so that none has to build it.
+var consumerKind = trace.WithSpanKind(trace.SpanKindConsumer)
+
+// StartLetter begins the CONSUMER span of sending a letter. It is a trace of its own: the
+// call that was kept has ended long ago, maybe in another process, and it may be sent
+// several times. The two point to each other: this span has a link to that call, and when
+// it ends, a span is added to the trace of that call, with a link back.
+//
+// https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/
+func (t *Telemetry) StartLetter(ctx context.Context, l Letter) (context.Context, *Span) {
+	s := &Span{t: t, start: time.Now(), letter: &l}
+	s.accepted = trace.SpanContextFromContext(
+		traceContext.Extract(context.Background(), propagation.MapCarrier{"traceparent": l.Accepted}))
+	opts := []trace.SpanStartOption{consumerKind, trace.WithNewRoot()}
+	if s.accepted.IsValid() {
+		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: s.accepted}))
+	}
+	ctx, s.span = t.tracer.Start(ctx, "deliver "+l.Upstream, opts...)
+	s.ctx = context.WithValue(ctx, spanKey{}, s)
+	s.record = Record{Time: s.start, TraceID: s.span.SpanContext().TraceID().String(), Form: formOutbox, Letter: l.ID}
+	return s.ctx, s
+}
+
+// Traceparent says which span this is, in the form of https://www.w3.org/TR/trace-context/.
+func (s *Span) Traceparent() string {
+	carrier := propagation.MapCarrier{}
+	traceContext.Inject(trace.ContextWithSpan(context.Background(), s.span), carrier)
+	return carrier.Get("traceparent")
+}
+
+// attributes are those of a message that is processed.
+func (l *Letter) attributes() []attribute.KeyValue {
+	return []attribute.KeyValue{
+		semconv.MessagingSystemKey.String("outrider"),
+		semconv.MessagingOperationTypeProcess,
+		semconv.MessagingOperationName("deliver"),
+		semconv.MessagingDestinationName(l.Upstream),
+		semconv.MessagingMessageID(l.ID),
+		semconv.MessagingMessageBodySize(int(l.Size)),
+		keyLetterAttempt.Int(l.Attempt),
+	}
+}
+
+// leaveTrace adds to the trace of the call that was kept where it was sent. One that is not
+// sampled has nobody who looks there.
+func (s *Span) leaveTrace(ended time.Time) {
+	if !s.accepted.IsSampled() {
+		return
+	}
+	ctx := trace.ContextWithRemoteSpanContext(context.Background(), s.accepted)
+	_, left := s.t.tracer.Start(ctx, "sent later", internalKind, trace.WithTimestamp(s.start),
+		trace.WithLinks(trace.Link{SpanContext: s.span.SpanContext()}))
+	left.SetAttributes(keyLetter.String(s.letter.ID), keyUpstream.String(s.letter.Upstream), keyLetterAttempt.Int(s.letter.Attempt))
+	left.End(trace.WithTimestamp(ended))
+}
