@@ -78,6 +78,7 @@ var house = map[string]houseRule{
 	"proxy/webhook":     {why: "a signature, for whoever sends messages to the URLs of others"},
 	"proxy/cli": {may: []string{"policy", "policy/config", "policy/preset", "proxy", "proxy/admin", "proxy/alarm", "proxy/alert", "proxy/clients", "proxy/egress", "proxy/handover", "proxy/intercept", "proxy/letters", "proxy/login", "proxy/outbox", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys, ring},
 		why: "the wiring sees the parts, not the leaves"},
+	"proxy/outbox/outboxtest":  {may: []string{"proxy/outbox", "proxy/store"}, why: "a store in memory, for tests, is one in the eyes of the outbox"},
 	"proxy/store/postgrestest": {may: []string{osys}, why: "a server for tests must not know what they test"},
 }
 

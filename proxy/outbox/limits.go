@@ -14,5 +14,17 @@ type Limits struct {
 	Concurrency int           // letters under way to one upstream
 	SkipDead    bool          // a dead letter does not hold up those behind it in its order key
 	Priority    string        // of letters that ask for none: high, normal or low
-	Callbacks   []string      // URL prefixes that a callback may have; none: no callbacks
+	// AllowsCallback reports whether a callback may go to a URL. Nil: to none.
+	AllowsCallback func(url string) bool
+}
+
+// allowCallback is the error of a callback that may not go to its URL.
+func (l *Limits) allowCallback(url string) error {
+	switch {
+	case l.AllowsCallback == nil:
+		return &CallbackError{"Outrider-Callback is not allowed: outbox.callbacks names no URL"}
+	case !l.AllowsCallback(url):
+		return &CallbackError{"Outrider-Callback must be a URL that begins with one of outbox.callbacks"}
+	}
+	return nil
 }

@@ -3,12 +3,14 @@ package outbox
 import (
 	"context"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
 // Settings are what an Outbox works with.
 type Settings struct {
-	// Store gives the store, opened at first use. It is called again while it fails.
+	// Store gives the store, and is called for each use: it opens it at the first one, and
+	// again while that fails.
 	Store func(ctx context.Context) (Store, error)
 	// Send sends a letter through the policies of its upstream. It obeys ctx.
 	Send func(ctx context.Context, s *Sending) Outcome
@@ -23,7 +25,7 @@ type Settings struct {
 	Address func(*Line) (*Letter, error)
 	// CallbackTransport sends callbacks.
 	CallbackTransport http.RoundTripper
-	// SigningKey gives the secret that signs callbacks; nil or "": they are not signed.
+	// SigningKey gives the secret that signs callbacks. Nil, or "": they are not signed.
 	SigningKey func() (string, error)
 	// Observe is told what happens. It must not block. It may be nil.
 	Observe func(Event)
@@ -31,5 +33,44 @@ type Settings struct {
 	Jitter func(max time.Duration) time.Duration
 }
 
-// Store will be the interface of the store (see package store).
-type Store any
+// An Outbox keeps letters and sends them. It may be used concurrently.
+type Outbox struct {
+	settings Settings
+	limits   atomic.Pointer[Limits]
+
+	sending  context.Context // governs what is sent; ends with Break
+	breakOff context.CancelFunc
+
+	bell      *bell     // rings for the sender when letters came
+	watchers  watchers  // those who wait for the end of a letter
+	unwritten unwritten // results that the store did not take yet
+	away      outage    // of the store
+	progress  progress  // what was sent lately
+}
+
+// New makes an Outbox, which accepts letters, and sends them while it runs.
+func New(s Settings, l Limits) *Outbox {
+	if s.Serves == nil {
+		s.Serves = func(string) bool { return true }
+	}
+	if s.KeyAge == nil {
+		s.KeyAge = func(*Letter) time.Duration { return 0 }
+	}
+	if s.Observe == nil {
+		s.Observe = func(Event) {}
+	}
+	o := &Outbox{settings: s, bell: newBell()}
+	o.sending, o.breakOff = context.WithCancel(context.Background())
+	o.Configure(l)
+	return o
+}
+
+// Configure sets other limits. They hold for what comes, and for the letters that wait: but
+// when a letter is too old was said when it was kept.
+func (o *Outbox) Configure(l Limits) {
+	o.limits.Store(&l)
+	o.bell.ringAll()
+}
+
+// Break breaks off what is being sent, so that Run, whose context has ended, returns soon.
+func (o *Outbox) Break() { o.breakOff() }

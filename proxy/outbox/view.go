@@ -1,10 +1,6 @@
 package outbox
 
-import (
-	"io"
-	"net/http"
-	"time"
-)
+import "time"
 
 // The states of a letter.
 const (
@@ -34,6 +30,7 @@ type View struct {
 	Connection string    `json:"connection,omitempty"`
 	State      string    `json:"state"`
 	Reason     string    `json:"reason,omitempty"`
+	Detail     string    `json:"detail,omitempty"` // the reason, in a sentence
 	Method     string    `json:"method,omitempty"`
 	Host       string    `json:"host,omitempty"`
 	Path       string    `json:"path,omitempty"` // without the query, which may be confidential
@@ -52,25 +49,32 @@ type View struct {
 	History    []Attempt `json:"history,omitempty"` // by Letter only, not by List
 }
 
-// An Attempt is one that was made for a letter.
-type Attempt struct {
-	Number  int       `json:"number"`
-	Started time.Time `json:"started"`
-	Took    float64   `json:"seconds"`
-	Status  int       `json:"status,omitempty"` // of the answer; 0: there was none
-	Error   string    `json:"error,omitempty"`
-	Wire    int       `json:"requests"` // that went on the wire
-	TraceID string    `json:"trace_id,omitempty"`
-}
+// HasEnded reports whether nothing will happen to the letter by itself.
+func (v *View) HasEnded() bool { return v.State != StateWaiting && v.State != StateSending }
 
-// An Answer is the last one that an upstream gave to a letter.
-type Answer struct {
-	Status    int
-	Header    http.Header
-	Trailer   http.Header
-	Size      int64 // of what is kept of the body
-	Body      io.ReadCloser
-	Truncated bool // the end of the body is not kept
+// detail is why a letter is dead, and what can be done.
+func (v *View) detail() string {
+	switch v.Reason {
+	case ReasonRefused:
+		return "The upstream refused it, and would again. Read the answer, and edit or drop it."
+	case ReasonRedirected:
+		return "The upstream sent it elsewhere, and nobody follows. Read the answer, and edit it."
+	case ReasonAge:
+		return "It was not delivered within outbox.max_age."
+	case ReasonAttempts:
+		return "It was not delivered with outbox.attempts. Read the last answer."
+	case ReasonKeyAge:
+		return "Its idempotency key was first used at " + v.Departed.UTC().Format(time.RFC3339) +
+			", and the provider may have forgotten it since: it may have been done. Look there before you retry it."
+	case ReasonUnknown:
+		return "It went out at " + v.Departed.UTC().Format(time.RFC3339) +
+			", and nobody knows what came of it: it may have been done. Look there before you retry it."
+	case ReasonDamaged:
+		return "What is kept of it is not what was written: the store was changed, or its disk fails. It can only be dropped."
+	case ReasonUnsendable:
+		return "Nothing could be sent of it: see its last attempt."
+	}
+	return ""
 }
 
 // A Filter chooses letters. Its zero chooses all.
@@ -81,28 +85,4 @@ type Filter struct {
 	Reason   string
 	Before   time.Time // created before
 	Newest   bool      // lists the newest first
-}
-
-// A Standing is how the outbox stands.
-type Standing struct {
-	Upstreams []UpstreamStanding `json:"upstreams"`
-	Size      int64              `json:"size"`           // of all letters, in bytes
-	MaxSize   int64              `json:"max_size"`       // bound of that
-	Away      string             `json:"away,omitempty"` // what is wrong with the store
-}
-
-// An UpstreamStanding is that of the letters to one upstream.
-type UpstreamStanding struct {
-	Upstream  string         `json:"upstream"`
-	Waiting   int            `json:"waiting"` // those that are being sent among them
-	Sending   int            `json:"sending"` // by this process
-	Delivered int            `json:"delivered"`
-	Dead      int            `json:"dead"`
-	Reasons   map[string]int `json:"reasons,omitempty"` // reason → dead letters
-	Cancelled int            `json:"cancelled"`
-	Bytes     int64          `json:"bytes"`
-	Oldest    time.Time      `json:"oldest,omitzero"`       // creation of the oldest that waits
-	PerMinute float64        `json:"per_minute"`            // ended by this process, lately
-	ETA       float64        `json:"eta_seconds,omitempty"` // until none waits; 0: unknown
-	Paused    time.Time      `json:"paused_until,omitzero"` // of the lane that pauses longest
 }

@@ -15,50 +15,52 @@ type Lane struct {
 	Due            time.Duration // until the first of them is due, from now; 0 or less: it is
 }
 
-// Lanes gives them in the order of their names. It costs by lanes, and not by letters.
+// Lanes gives them in the order of their names, and what time it is by the clock of the
+// database. It costs by lanes, and not by letters.
 //
 // Before, it frees the letters of senders that have died; and where skipDead says so, those
 // whose order key a dead letter holds, a portion each time. Otherwise these wait until the
 // dead one is requeued, dropped or forgotten.
-func (h *Holder) Lanes(ctx context.Context, skipDead bool) ([]Lane, error) {
-	lanes, err := h.lanes(ctx, skipDead)
-	if err != nil {
-		return nil, fmt.Errorf("looking for letters: %w", err)
+func (h *Holder) Lanes(ctx context.Context, skipDead bool) (lanes []Lane, now time.Time, err error) {
+	if _, err = h.outbox.bury(ctx); err == nil {
+		err = h.collect(ctx)
 	}
-	return lanes, nil
+	if err == nil && skipDead {
+		err = h.outbox.skipDead(ctx)
+	}
+	if err == nil {
+		lanes, now, err = h.outbox.lanes(ctx)
+	}
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("looking for letters: %w", err)
+	}
+	return lanes, now, nil
 }
 
-func (h *Holder) lanes(ctx context.Context, skipDead bool) (lanes []Lane, err error) {
-	if _, err := h.outbox.bury(ctx); err != nil {
-		return nil, err
+func (o *Outbox) lanes(ctx context.Context) (lanes []Lane, now time.Time, err error) {
+	s := o.store
+	var ms int64
+	if err := s.db.QueryRowContext(ctx, s.db.words.Replace(`SELECT {now}`)).Scan(&ms); err != nil {
+		return nil, now, s.explain(ctx, err)
 	}
-	if err := h.collect(ctx); err != nil {
-		return nil, err
-	}
-	if skipDead {
-		if err := h.outbox.skipDead(ctx); err != nil {
-			return nil, err
-		}
-	}
-	s := h.outbox.store
 	each := func(rows *sql.Rows) error {
 		var lane Lane
-		var due, now int64
-		err := rows.Scan(&lane.Name, &lane.Upstream, &due, &now)
-		lane.Due = time.Duration(due-now) * time.Millisecond
+		var due int64
+		err := rows.Scan(&lane.Name, &lane.Upstream, &due)
+		lane.Due = time.Duration(due-ms) * time.Millisecond
 		lanes = append(lanes, lane)
 		return err
 	}
 	// From each name to the next, by the index: a skip scan.
 	const open = ` FROM outrider_letters WHERE state = 'waiting' AND holder = '' AND turn = 1 AND lane `
-	if err := eachRow(ctx, s.db, each, s.db.words.Replace(`WITH RECURSIVE lanes (name) AS (
+	if err := eachRow(ctx, s.db, each, `WITH RECURSIVE lanes (name) AS (
 			SELECT (SELECT MIN(lane)`+open+`>= '')
 			UNION ALL SELECT (SELECT MIN(lane)`+open+`> name) FROM lanes WHERE name IS NOT NULL)
-		SELECT name, (SELECT upstream`+open+`= name ORDER BY lane, due, id LIMIT 1), (SELECT MIN(due)`+open+`= name), {now}
-		FROM lanes WHERE name IS NOT NULL`)); err != nil {
-		return nil, s.explain(ctx, err)
+		SELECT name, (SELECT upstream`+open+`= name ORDER BY lane, due, id LIMIT 1), (SELECT MIN(due)`+open+`= name)
+		FROM lanes WHERE name IS NOT NULL`); err != nil {
+		return nil, now, s.explain(ctx, err)
 	}
-	return lanes, nil
+	return lanes, time.UnixMilli(ms), nil
 }
 
 // skipDead gives letters their turn that a dead one holds, if there are any.

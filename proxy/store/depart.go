@@ -42,17 +42,23 @@ func (h *Holder) depart(ctx context.Context, id string) error {
 // A Later says when a letter is tried again.
 type Later struct {
 	Delay        time.Duration
-	Attempt      []byte // the record of the attempt, sealed; nil: there was none
-	ForgetDepart bool   // it is known that nothing was done
+	Attempt      []byte    // the record of the attempt, sealed; nil: there was none
+	ForgetDepart bool      // it is known that nothing was done
+	ResponseHead []byte    // takes the place of an earlier answer, sealed; nil: that stays
+	Response     io.Reader // its body; nil: it has none
 }
 
-// Later gives a letter back, to be tried again. The record of its attempt is left out where
-// the disk has no room for it. ErrLost.
+// Later gives a letter back, to be tried again. The record of its attempt and the answer are
+// left out where the disk has no room for them. ErrLost; after any other error, such as
+// that of reading Response, the letter is still held.
 func (h *Holder) Later(ctx context.Context, id string, l Later) error {
 	err := h.later(ctx, id, l)
-	if h.outbox.store.db.full(err) && len(l.Attempt) > 0 {
-		l.Attempt = []byte{}
-		err = h.later(ctx, id, l)
+	if h.outbox.store.db.full(err) {
+		bare := Later{Delay: l.Delay, ForgetDepart: l.ForgetDepart}
+		if l.Attempt != nil {
+			bare.Attempt = []byte{} // which counts
+		}
+		err = h.later(ctx, id, bare)
 	}
 	if err != nil {
 		return fmt.Errorf("giving letter %s back: %w", id, err)
@@ -65,31 +71,46 @@ func (h *Holder) later(ctx context.Context, id string, l Later) error {
 	if !held {
 		return ErrLost
 	}
+	a, err := h.answer(ctx, letter, l.ResponseHead, l.Response)
+	if err == nil {
+		err = h.outbox.store.commit(ctx, &change{
+			id: id, grows: len(l.Attempt) > 0 || l.ResponseHead != nil, weight: len(a.piece),
+			do: func(ctx context.Context, t *transaction) error { return t.later(ctx, h.name, letter, l, a) },
+		})
+	}
+	if err == nil || errors.Is(err, ErrLost) {
+		h.drop(*letter)
+	}
+	return err
+}
+
+// later gives back a letter that holder holds.
+func (t *transaction) later(ctx context.Context, holder string, letter *row, l Later, a answer) error {
 	keep := 1
 	if l.ForgetDepart {
 		keep = 0
 	}
-	err := h.outbox.store.commit(ctx, &change{id: id, grows: len(l.Attempt) > 0, do: func(ctx context.Context, t *transaction) error {
-		var size int64
-		if len(l.Attempt) > 0 {
-			size = int64(len(l.Attempt) + sealOverhead)
-		}
-		var n, number int
-		err := t.row(ctx, `UPDATE outrider_letters SET holder = '', due = {now} + $1, departed = departed * $2, attempts = attempts + $3, records = records + $3, size = size + $4
-			WHERE id = $5 AND holder = $6 AND state = 'waiting' RETURNING records, key`,
-			l.Delay.Milliseconds(), keep, attempted(l.Attempt), size, id, h.name).Scan(&n, &number)
-		if errors.Is(err, sql.ErrNoRows) {
-			return refusal{ErrLost}
-		}
-		if err != nil {
-			return err
-		}
-		t.count(letter.Upstream, Waiting, 0, size)
-		return t.record(ctx, id, number, n, l.Attempt)
-	}})
-	if err == nil || errors.Is(err, ErrLost) {
-		h.drop(*letter)
+	var before int64
+	var key, n int
+	err := t.row(ctx, `UPDATE outrider_letters SET holder = '', due = {now} + $1, departed = departed * $2, attempts = attempts + $3, records = records + $3
+		WHERE id = $4 AND holder = $5 AND state = 'waiting' RETURNING size, key, records`,
+		l.Delay.Milliseconds(), keep, attempted(l.Attempt), letter.ID, holder).Scan(&before, &key, &n)
+	if errors.Is(err, sql.ErrNoRows) {
+		return refusal{ErrLost}
 	}
+	if err != nil {
+		return err
+	}
+	if len(l.Attempt) == 0 && l.ResponseHead == nil {
+		return nil
+	}
+	if err := t.record(ctx, letter.ID, key, n, l.Attempt); err != nil {
+		return err
+	}
+	if err := t.putAnswer(ctx, letter.ID, key, l.ResponseHead, a); err != nil {
+		return err
+	}
+	_, err = t.weigh(ctx, tallied{upstream: letter.Upstream, state: Waiting}, letter.ID, before)
 	return err
 }
 
@@ -127,7 +148,7 @@ func (t *transaction) writerOf(id string, key int) (*letterKey, error) {
 type End struct {
 	State, Reason string
 	Attempt       []byte    // the record of the last attempt, sealed; nil: there was none
-	ResponseHead  []byte    // sealed; nil: there is no answer
+	ResponseHead  []byte    // takes the place of an earlier answer, sealed; nil: that stays
 	Response      io.Reader // its body; nil: it has none
 	Follow        *Follow   // is kept in the same transaction; nil: nothing is
 }
@@ -163,7 +184,7 @@ func (h *Holder) end(ctx context.Context, id string, e End) error {
 	if !held {
 		return ErrLost
 	}
-	a, err := h.answer(ctx, letter, e)
+	a, err := h.answer(ctx, letter, e.ResponseHead, e.Response)
 	if err == nil {
 		err = h.outbox.store.commit(ctx, &change{
 			id: id, alone: letter.ordered != nil || e.Follow != nil, grows: e.Attempt != nil || e.ResponseHead != nil || e.Follow != nil,
@@ -179,17 +200,18 @@ func (h *Holder) end(ctx context.Context, id string, e End) error {
 
 // An answer is the body of one, as far as it is not kept yet.
 type answer struct {
-	size     int64 // of all, in bytes; -1: there is no answer
+	size     int64 // of all, in bytes
 	piece    []byte
 	streamed bool // it is kept in pieces already
 }
 
-// answer reads the body of the answer. A long one is kept in pieces while it comes.
-func (h *Holder) answer(ctx context.Context, letter *row, e End) (a answer, err error) {
-	if e.ResponseHead == nil {
-		return answer{size: -1}, nil
+// answer reads the body of the answer. A long one is kept in pieces while it comes: it may
+// be as slow as the network.
+func (h *Holder) answer(ctx context.Context, letter *row, head []byte, body io.Reader) (a answer, err error) {
+	if head == nil {
+		return answer{}, nil
 	}
-	from := cut(e.Response, 0)
+	from := cut(body, 0)
 	piece, last, err := from.next()
 	if err != nil || last {
 		return answer{size: from.size, piece: piece}, err
@@ -235,7 +257,7 @@ func (h *Holder) stream(ctx context.Context, letter *row, n int64, last bool, pi
 		if _, err := t.putPieces(ctx, letter.ID, sealedPiece{ansBodyPart, n, sealer.seal(ansBodyPart, n, last, piece)}); err != nil {
 			return err
 		}
-		_, err = t.measure(ctx, letter.Upstream, Waiting, letter.ID, before)
+		_, err = t.weigh(ctx, tallied{upstream: letter.Upstream, state: Waiting}, letter.ID, before)
 		return err
 	}})
 }
@@ -245,11 +267,11 @@ func (t *transaction) dropAnswer(ctx context.Context, id string) error {
 	return err
 }
 
-// measure sets the size of a letter to what its pieces take, and counts the difference.
-func (t *transaction) measure(ctx context.Context, upstream, state, id string, before int64) (size int64, err error) {
+// weigh sets the size of a letter to what its pieces take, and counts the difference.
+func (t *transaction) weigh(ctx context.Context, of tallied, id string, before int64) (size int64, err error) {
 	err = t.row(ctx, `UPDATE outrider_letters SET size = $1 + (SELECT COALESCE(SUM(length(sealed)), 0) FROM outrider_pieces WHERE letter = $2)
 		WHERE id = $2 RETURNING size`, rowSize, id).Scan(&size)
-	t.count(upstream, state, 0, size-before)
+	t.count(of, 0, size-before)
 	return size, err
 }
 
@@ -257,34 +279,30 @@ func (t *transaction) measure(ctx context.Context, upstream, state, id string, b
 func (t *transaction) end(ctx context.Context, holder string, letter *row, e End, a answer) error {
 	var before int64
 	var key, n int
-	err := t.row(ctx, `UPDATE outrider_letters SET state = $1, reason = $2, ended = {now}, holder = '', attempts = attempts + $3, records = records + $3, answer = $4
-		WHERE id = $5 AND holder = $6 AND state = 'waiting' RETURNING size, key, records`,
-		e.State, e.Reason, attempted(e.Attempt), a.size, letter.ID, holder).Scan(&before, &key, &n)
+	err := t.row(ctx, `UPDATE outrider_letters SET state = $1, reason = $2, ended = {now}, holder = '', attempts = attempts + $3, records = records + $3
+		WHERE id = $4 AND holder = $5 AND state = 'waiting' RETURNING size, key, records`,
+		e.State, e.Reason, attempted(e.Attempt), letter.ID, holder).Scan(&before, &key, &n)
 	if errors.Is(err, sql.ErrNoRows) {
 		return refusal{ErrLost}
 	}
 	if err != nil {
 		return err
 	}
-	t.count(letter.Upstream, Waiting, -1, -before)
-	t.count(letter.Upstream, e.State, 1, before)
+	ended := tallied{letter.Upstream, e.State, e.Reason}
+	t.count(tallied{upstream: letter.Upstream, state: Waiting}, -1, -before)
+	t.count(ended, 1, before)
 	if e.State != Dead {
 		if err := t.dropBody(ctx, letter.ID); err != nil {
 			return err
 		}
 	}
-	if !a.streamed {
-		if err := t.dropAnswer(ctx, letter.ID); err != nil {
-			return err
-		}
-	}
-	if err := t.putAnswer(ctx, letter.ID, key, e.ResponseHead, a.piece); err != nil {
+	if err := t.putAnswer(ctx, letter.ID, key, e.ResponseHead, a); err != nil {
 		return err
 	}
 	if err := t.record(ctx, letter.ID, key, n, e.Attempt); err != nil {
 		return err
 	}
-	if _, err := t.measure(ctx, letter.Upstream, e.State, letter.ID, before); err != nil {
+	if _, err := t.weigh(ctx, ended, letter.ID, before); err != nil {
 		return err
 	}
 	t.touch(letter.ordered)
@@ -296,8 +314,8 @@ func (t *transaction) dropBody(ctx context.Context, id string) error {
 	return err
 }
 
-// putAnswer keeps an answer, and of a short one the body.
-func (t *transaction) putAnswer(ctx context.Context, id string, key int, head, body []byte) error {
+// putAnswer keeps an answer in the place of an earlier one; with no head it leaves that.
+func (t *transaction) putAnswer(ctx context.Context, id string, key int, head []byte, a answer) error {
 	if head == nil {
 		return nil
 	}
@@ -305,9 +323,17 @@ func (t *transaction) putAnswer(ctx context.Context, id string, key int, head, b
 	if err != nil {
 		return err
 	}
+	if !a.streamed {
+		if err := t.dropAnswer(ctx, id); err != nil {
+			return err
+		}
+	}
+	if _, err := t.exec(ctx, `UPDATE outrider_letters SET answer = $1 WHERE id = $2`, a.size, id); err != nil {
+		return err
+	}
 	pieces := []sealedPiece{{ansHeadPart, 0, sealer.seal(ansHeadPart, 0, true, head)}}
-	if len(body) > 0 {
-		pieces = append(pieces, sealedPiece{ansBodyPart, 0, sealer.seal(ansBodyPart, 0, true, body)})
+	if len(a.piece) > 0 {
+		pieces = append(pieces, sealedPiece{ansBodyPart, 0, sealer.seal(ansBodyPart, 0, true, a.piece)})
 	}
 	_, err = t.putPieces(ctx, id, pieces...)
 	return err

@@ -101,10 +101,10 @@ func (s *Store) WrongTallies(ctx context.Context) (wrong []string, err error) {
 		wrong = append(wrong, what)
 		return err
 	}
-	err = eachRow(ctx, s.db, each, `WITH counted AS (SELECT upstream, state, COUNT(*) AS letters, SUM(size) AS bytes FROM outrider_letters GROUP BY upstream, state)
-		SELECT counted.upstream || ' ' || counted.state FROM counted LEFT JOIN outrider_tallies AS t ON t.upstream = counted.upstream AND t.state = counted.state
+	err = eachRow(ctx, s.db, each, `WITH counted AS (SELECT upstream, state, reason, COUNT(*) AS letters, SUM(size) AS bytes FROM outrider_letters GROUP BY upstream, state, reason)
+		SELECT counted.upstream || ' ' || counted.state FROM counted LEFT JOIN outrider_tallies AS t ON t.upstream = counted.upstream AND t.state = counted.state AND t.reason = counted.reason
 			WHERE t.letters IS NULL OR t.letters <> counted.letters OR t.bytes <> counted.bytes
-		UNION ALL SELECT t.upstream || ' ' || t.state FROM outrider_tallies AS t LEFT JOIN counted ON t.upstream = counted.upstream AND t.state = counted.state
+		UNION ALL SELECT t.upstream || ' ' || t.state FROM outrider_tallies AS t LEFT JOIN counted ON t.upstream = counted.upstream AND t.state = counted.state AND t.reason = counted.reason
 			WHERE counted.letters IS NULL AND (t.letters <> 0 OR t.bytes <> 0)
 		UNION ALL SELECT id FROM outrider_letters WHERE size <> 512 + (SELECT COALESCE(SUM(length(sealed)), 0) FROM outrider_pieces WHERE letter = id)
 		UNION ALL SELECT letter FROM outrider_pieces WHERE letter NOT IN (SELECT id FROM outrider_letters)`)
@@ -115,4 +115,25 @@ func (s *Store) WrongTallies(ctx context.Context) (wrong []string, err error) {
 func (s *Store) Rows(ctx context.Context, table string) (rows int, err error) {
 	err = s.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM outrider_`+table).Scan(&rows)
 	return rows, err
+}
+
+// tables of each version of the schema that is not the first
+var newTables = map[int][]string{
+	2: {"quotas"},
+	3: {"data_keys", "letters", "pieces", "dedups", "tallies", "senders"},
+}
+
+// Downgrade makes the store what it was when the newest version was an earlier one.
+func (s *Store) Downgrade(ctx context.Context, to int) error {
+	for version, tables := range newTables {
+		if version <= to {
+			continue
+		}
+		for _, table := range tables {
+			if err := s.Exec(ctx, `DROP TABLE outrider_`+table); err != nil {
+				return err
+			}
+		}
+	}
+	return s.Exec(ctx, fmt.Sprintf(`DELETE FROM outrider_migrations WHERE version > %d`, to))
 }

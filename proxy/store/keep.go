@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/rand"
@@ -185,14 +184,19 @@ func (t *transaction) insert(ctx context.Context, l *NewLetter, row letterRow) (
 	if err != nil {
 		return created, err
 	}
-	t.count(l.Upstream, row.state, 1, row.size)
+	t.count(tallied{upstream: l.Upstream, state: row.state}, 1, row.size)
 	return time.UnixMilli(at), nil
 }
 
-// dedup gives the hash of a letter's dedup key, and the receipt of the letter that has it.
+// dedup gives the hash of a letter's dedup key, and the receipt of the letter that has it:
+// of one that is to be sent or was, or of one of the same batch.
 func (t *transaction) dedup(ctx context.Context, l *NewLetter, body Body) (key []byte, earlier *Receipt, err error) {
 	key, err = t.ring.name("dedup", l.Dedup)
 	if err != nil || key == nil {
+		return nil, nil, err
+	}
+	beside, err := t.dedupInBatch(l)
+	if err != nil {
 		return nil, nil, err
 	}
 	var created int64
@@ -200,7 +204,7 @@ func (t *transaction) dedup(ctx context.Context, l *NewLetter, body Body) (key [
 	there := Receipt{Duplicate: true}
 	err = t.row(ctx, `SELECT dedup.letter, dedup.fingerprint, COALESCE(letter.size, 0), COALESCE(letter.created, 0)
 		FROM outrider_dedups AS dedup LEFT JOIN outrider_letters AS letter ON letter.id = dedup.letter
-		WHERE dedup.key = $1 AND dedup.until > {now}`, key).Scan(&there.ID, &fingerprint, &there.Size, &created)
+		WHERE dedup.key IN ($1, $2) AND dedup.until > {now} LIMIT 1`, key, beside).Scan(&there.ID, &fingerprint, &there.Size, &created)
 	if errors.Is(err, sql.ErrNoRows) {
 		return key, nil, nil
 	}
@@ -214,14 +218,21 @@ func (t *transaction) dedup(ctx context.Context, l *NewLetter, body Body) (key [
 	if l.Strict && !hmac.Equal(ours, fingerprint) {
 		return nil, nil, refusal{&ConflictError{ID: there.ID}}
 	}
-	if created > 0 {
-		there.Created = time.UnixMilli(created)
-	}
+	there.Created = instant(created)
 	return key, &there, nil
 }
 
+// dedupInBatch is the key that stands for a letter until its batch is released: within the
+// batch, and to nobody else. nil: it has no batch.
+func (t *transaction) dedupInBatch(l *NewLetter) ([]byte, error) {
+	if l.Batch == "" {
+		return nil, nil
+	}
+	return t.ring.name("dedup in a batch", l.Batch+"\x00"+l.Dedup)
+}
+
 func (t *transaction) fingerprint(l *NewLetter, body Body) ([]byte, error) {
-	return t.ring.name("request", string(bytes.Join([][]byte{body.SHA256[:], l.Fingerprint}, nil)))
+	return t.ring.name("request", string(body.SHA256[:])+string(l.Fingerprint))
 }
 
 // remember has the dedup key stand for the letter.
@@ -233,9 +244,16 @@ func (t *transaction) remember(ctx context.Context, l *NewLetter, key []byte, bo
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(ctx, `INSERT INTO outrider_dedups (key, letter, fingerprint, until) VALUES ($1, $2, $3, {now} + $4)
-		ON CONFLICT (key) DO UPDATE SET letter = excluded.letter, fingerprint = excluded.fingerprint, until = excluded.until`,
-		key, l.ID, fingerprint, l.DedupFor.Milliseconds())
+	counts := l.DedupFor
+	if l.Batch != "" {
+		counts = abandonment
+		if key, err = t.dedupInBatch(l); err != nil {
+			return err
+		}
+	}
+	_, err = t.exec(ctx, `INSERT INTO outrider_dedups (key, letter, fingerprint, span, until) VALUES ($1, $2, $3, $4, {now} + $5)
+		ON CONFLICT (key) DO UPDATE SET letter = excluded.letter, fingerprint = excluded.fingerprint, span = excluded.span, until = excluded.until`,
+		key, l.ID, fingerprint, l.DedupFor.Milliseconds(), counts.Milliseconds())
 	return err
 }
 
@@ -318,7 +336,7 @@ func (a *arrival) prolong(ctx context.Context, t *transaction, size int64) (key 
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, refusal{fmt.Errorf("%w: its body was too slow", ErrLost)}
 	}
-	t.count(a.letter.Upstream, Arriving, 0, size)
+	t.count(tallied{upstream: a.letter.Upstream, state: Arriving}, 0, size)
 	return key, err
 }
 
@@ -365,8 +383,8 @@ func (a *arrival) appear(ctx context.Context, t *transaction, body Body, dedup [
 		return receipt, err
 	}
 	if state == Waiting {
-		t.count(l.Upstream, Arriving, -1, -receipt.Size)
-		t.count(l.Upstream, Waiting, 1, receipt.Size)
+		t.count(tallied{upstream: l.Upstream, state: Arriving}, -1, -receipt.Size)
+		t.count(tallied{upstream: l.Upstream, state: Waiting}, 1, receipt.Size)
 		t.touch(order)
 	}
 	receipt.ID, receipt.Created = l.ID, time.UnixMilli(created)

@@ -15,9 +15,6 @@ const (
 	Cancelled = "cancelled" // somebody withdrew it
 )
 
-// States are all of them.
-var states = []string{Arriving, Waiting, Delivered, Dead, Cancelled}
-
 // Why a letter was not kept, or not changed.
 var (
 	ErrFull     = errors.New("the outbox is full")                   // it would be longer than Bounds.MaxSize
@@ -61,7 +58,8 @@ type NewLetter struct {
 
 	// Dedup is the key of letters of which only the first is kept, for as long as DedupFor.
 	// "": none. Where Strict, another letter of this key has to be the same: Fingerprint is
-	// what it is beside its body, such as its method and target.
+	// what it is beside its body, such as its method and target. The key stands for a letter
+	// from when it is to be sent on, and for one of a batch from its Release on.
 	Dedup       string
 	DedupFor    time.Duration
 	Strict      bool
@@ -123,10 +121,10 @@ type Filter struct {
 	Before   time.Time // kept before, by the clock of the database; zero: whenever
 }
 
-// A Count is what there is of one upstream in one state.
+// A Count is what there is of one upstream in one state, for one reason.
 type Count struct {
-	Upstream, State string
-	Letters         int
-	Bytes           int64     // as they are kept, with what is kept of their answers
-	Oldest          time.Time // when the first of them was kept
+	Upstream, State, Reason string
+	Letters                 int
+	Bytes                   int64     // as they are kept, with what is kept of their answers
+	Oldest                  time.Time // when the first of this upstream and state was kept
 }

@@ -122,7 +122,7 @@ func TestLetterIsKeptSentAndEnded(t *testing.T) {
 		}
 		wantTallied(t, opened)
 		holder := hold(t, o)
-		lanes, err := holder.Lanes(t.Context(), false)
+		lanes, _, err := holder.Lanes(t.Context(), false)
 		if err != nil || len(lanes) != 1 || lanes[0].Name != "crm/default" || lanes[0].Upstream != "crm" || lanes[0].Due > 0 {
 			t.Errorf("got lanes %v, %v", lanes, err)
 		}

@@ -24,6 +24,8 @@ type row struct {
 	ordered               []byte
 }
 
+func (r *row) tallied() tallied { return tallied{r.Upstream, r.State, r.Reason} }
+
 func scanLetter(rows *sql.Rows) (r row, err error) {
 	var created, due, expires, departed, ended, now int64
 	var holder string
@@ -186,7 +188,7 @@ func (s *Store) find(ctx context.Context, from querier, f Filter, p page) (found
 			parts = append(parts, of)
 		}
 		return err
-	}, `SELECT upstream, state FROM outrider_tallies WHERE letters > 0`)
+	}, `SELECT DISTINCT upstream, state FROM outrider_tallies WHERE letters > 0`)
 	for _, of := range parts {
 		query, args := f.query(`upstream = $1 AND state = $2 AND id `+p.beyond()+` $3`, of.upstream, of.state, p.start())
 		part, failed := s.readLetters(ctx, from, fmt.Sprintf(`%s ORDER BY id %s LIMIT %d`, query, p.direction(), p.limit), args...)

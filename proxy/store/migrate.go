@@ -88,15 +88,18 @@ var migrations = [][]string{
 			key         {bytes} PRIMARY KEY,
 			letter      {text}  NOT NULL,
 			fingerprint {bytes} NOT NULL,
+			span        BIGINT  NOT NULL, -- how long it is to count
 			until       BIGINT  NOT NULL
 		)`,
 		`CREATE INDEX outrider_dedups_until ON outrider_dedups (until)`,
+		`CREATE INDEX outrider_dedups_letter ON outrider_dedups (letter)`,
 		`CREATE TABLE outrider_tallies ( -- what there is of letters, so that nobody has to count
 			upstream {text} NOT NULL,
 			state    {text} NOT NULL,
+			reason   {text} NOT NULL,
 			letters  BIGINT NOT NULL,
 			bytes    BIGINT NOT NULL,
-			PRIMARY KEY (upstream, state)
+			PRIMARY KEY (upstream, state, reason)
 		)`,
 		`CREATE TABLE outrider_senders (
 			holder {text} PRIMARY KEY,

@@ -5,79 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 )
 
 // portion is how many letters are changed at once: what is done to all of a million leaves
 // room for those who keep and send some meanwhile.
 const portion = 500
-
-// Release has a whole batch appear, in one transaction, and tells how many letters it has.
-func (o *Outbox) Release(ctx context.Context, batch string) (released int, err error) {
-	do := func(tx *sql.Tx) error {
-		released = 0
-		t := &transaction{tx: tx, store: o.store}
-		n, err := t.release(ctx, batch)
-		released = int(n)
-		if err != nil {
-			return err
-		}
-		return t.addTallies(ctx)
-	}
-	err = o.store.queue(ctx)
-	if err == nil {
-		defer o.store.leave()
-		err = o.store.db.transact(ctx, do) // of any length, and so for as long as ctx allows
-	}
-	if err != nil {
-		return 0, fmt.Errorf("releasing batch %q: %w", batch, o.store.explain(ctx, err))
-	}
-	return released, nil
-}
-
-func (t *transaction) release(ctx context.Context, batch string) (released int64, err error) {
-	err = t.rows(ctx, func(rows *sql.Rows) error {
-		var upstream string
-		var letters, bytes int64
-		err := rows.Scan(&upstream, &letters, &bytes)
-		t.count(upstream, Arriving, -letters, -bytes)
-		t.count(upstream, Waiting, letters, bytes)
-		return err
-	}, `SELECT upstream, COUNT(*), CAST(SUM(size) AS BIGINT) FROM outrider_letters WHERE batch = $1 AND batch <> '' AND state = 'arriving' AND holder = '' GROUP BY upstream`, batch)
-	if err != nil {
-		return 0, err
-	}
-	released, err = t.exec(ctx, `UPDATE outrider_letters SET state = 'waiting', due = {now} WHERE batch = $1 AND batch <> '' AND state = 'arriving' AND holder = ''`, batch)
-	if err != nil {
-		return 0, err
-	}
-	// What settle does, for all keys of the batch at once.
-	_, err = t.exec(ctx, `UPDATE outrider_letters SET turn = CASE WHEN EXISTS (
-			SELECT 1 FROM outrider_letters AS dead WHERE dead.ordered = outrider_letters.ordered AND dead.state = 'dead' AND dead.seq < outrider_letters.seq) THEN 2 ELSE 1 END
-		WHERE batch = $1 AND batch <> '' AND state = 'waiting' AND turn = 0
-			AND NOT EXISTS (SELECT 1 FROM outrider_letters AS other WHERE other.ordered = outrider_letters.ordered AND other.state = 'waiting' AND other.turn > 0)
-			AND NOT EXISTS (SELECT 1 FROM outrider_letters AS other WHERE other.ordered = outrider_letters.ordered AND other.state = 'waiting' AND other.seq < outrider_letters.seq)`, batch)
-	return released, err
-}
-
-// DropBatch forgets a batch that was not released, and tells how many letters it had.
-func (o *Outbox) DropBatch(ctx context.Context, batch string) (dropped int, err error) {
-	for {
-		var n int
-		err := o.store.commit(ctx, &change{alone: true, do: func(ctx context.Context, t *transaction) (err error) {
-			n, err = t.remove(ctx, `batch = $1 AND batch <> '' AND state = 'arriving'`, batch)
-			return err
-		}})
-		dropped += n
-		if err != nil {
-			return dropped, fmt.Errorf("dropping batch %q: %w", batch, err)
-		}
-		if n == 0 {
-			return dropped, nil
-		}
-	}
-}
 
 // remove forgets a portion of the letters with a condition, and tells how many. The change
 // is one alone.
@@ -112,14 +45,14 @@ func (t *transaction) removeOne(ctx context.Context, letter *row) error {
 	if _, err := t.exec(ctx, `DELETE FROM outrider_letters WHERE id = $1`, letter.ID); err != nil {
 		return err
 	}
-	t.count(letter.Upstream, letter.State, -1, -letter.Size)
+	t.count(letter.tallied(), -1, -letter.Size)
 	t.touch(letter.ordered)
 	return nil
 }
 
 // forgetDedup has the dedup key of a letter stand for it no more.
 func (t *transaction) forgetDedup(ctx context.Context, id string) error {
-	_, err := t.exec(ctx, `DELETE FROM outrider_dedups WHERE letter = $1 AND key = (SELECT dedup FROM outrider_letters WHERE id = $1)`, id)
+	_, err := t.exec(ctx, `DELETE FROM outrider_dedups WHERE letter = $1`, id)
 	return err
 }
 
@@ -145,8 +78,8 @@ func (t *transaction) cancel(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	t.count(upstream, Waiting, -1, -size)
-	t.count(upstream, Cancelled, 1, size)
+	t.count(tallied{upstream: upstream, state: Waiting}, -1, -size)
+	t.count(tallied{upstream: upstream, state: Cancelled}, 1, size)
 	t.touch(order)
 	if err := t.dropBody(ctx, id); err != nil {
 		return err
@@ -154,7 +87,7 @@ func (t *transaction) cancel(ctx context.Context, id string) error {
 	if err := t.forgetDedup(ctx, id); err != nil {
 		return err
 	}
-	_, err = t.measure(ctx, upstream, Cancelled, id, size)
+	_, err = t.weigh(ctx, tallied{upstream: upstream, state: Cancelled}, id, size)
 	return err
 }
 
@@ -203,8 +136,8 @@ func (t *transaction) requeue(ctx context.Context, letter *row, r Requeue) (done
 	if err != nil || rows == 0 {
 		return false, err
 	}
-	t.count(letter.Upstream, Dead, -1, -letter.Size)
-	t.count(letter.Upstream, Waiting, 1, letter.Size)
+	t.count(letter.tallied(), -1, -letter.Size)
+	t.count(tallied{upstream: letter.Upstream, state: Waiting}, 1, letter.Size)
 	t.touch(letter.ordered)
 	return true, nil
 }
@@ -256,108 +189,26 @@ func (o *Outbox) byPortion(ctx context.Context, f Filter, do func(context.Contex
 	}
 }
 
-// A Replacement is the new content of a dead letter.
-type Replacement struct {
-	Head    func(Body) ([]byte, error) // as in NewLetter; where the body stays it gets the size alone
-	Body    io.Reader                  // nil: it stays
-	MaxBody int64                      // in bytes; 0: no bound
+// Hurry has letters that wait be due now, and tells how many were not. Where the clock of the
+// database was set back by some time, that is taken off their other times, too: they
+// expire, and have departed, so much earlier. It does so by portions.
+func (o *Outbox) Hurry(ctx context.Context, f Filter, back time.Duration) (hurried int, err error) {
+	f.States = []string{Waiting}
+	hurried, err = o.byPortion(ctx, f, func(ctx context.Context, t *transaction, letter *row) (bool, error) {
+		return t.hurry(ctx, letter.ID, back)
+	})
+	if err != nil {
+		return hurried, fmt.Errorf("hurrying letters: %w", err)
+	}
+	return hurried, nil
 }
 
-// Replace gives a dead letter another content. It stays dead, until it is requeued.
-// ErrUnknown, ErrTooLarge; ErrEnded: it is not dead, but waits, or was delivered or cancelled.
-func (o *Outbox) Replace(ctx context.Context, id string, r Replacement) error {
-	if err := o.replace(ctx, id, r); err != nil {
-		return fmt.Errorf("changing letter %s: %w", id, err)
+func (t *transaction) hurry(ctx context.Context, id string, back time.Duration) (hurried bool, err error) {
+	rows, err := t.exec(ctx, `UPDATE outrider_letters SET due = {now} WHERE id = $1 AND state = 'waiting' AND due > {now}`, id)
+	if err == nil && back > 0 {
+		_, err = t.exec(ctx, `UPDATE outrider_letters SET expires = CASE WHEN expires > $1 THEN expires - $1 ELSE expires END,
+				departed = CASE WHEN departed > $1 THEN departed - $1 ELSE departed END
+			WHERE id = $2 AND state = 'waiting'`, back.Milliseconds(), id)
 	}
-	return nil
-}
-
-func (o *Outbox) replace(ctx context.Context, id string, r Replacement) error {
-	letter, err := o.letter(ctx, id)
-	if err == nil && letter.State != Dead {
-		err = ErrEnded
-	}
-	if err != nil {
-		return err
-	}
-	n := firstOf(letter.version + 1)
-	body := Body{Size: letter.BodySize}
-	if r.Body != nil {
-		from := cut(r.Body, r.MaxBody)
-		for last := false; !last; n++ {
-			var piece []byte
-			if piece, last, err = from.next(); err != nil {
-				return err
-			}
-			if err := o.replacePiece(ctx, &letter, n, last, piece); err != nil {
-				return err
-			}
-		}
-		body = from.body()
-	}
-	return o.store.commit(ctx, &change{id: id, alone: true, grows: true, do: func(ctx context.Context, t *transaction) error {
-		return t.replace(ctx, &letter, r, body)
-	}})
-}
-
-// replacePiece keeps a piece of the body that is to be.
-func (o *Outbox) replacePiece(ctx context.Context, letter *row, n int64, last bool, piece []byte) error {
-	if len(piece) == 0 {
-		return nil
-	}
-	return o.store.commit(ctx, &change{id: letter.ID, alone: true, grows: true, weight: len(piece), do: func(ctx context.Context, t *transaction) error {
-		sealer, err := t.writerOf(letter.ID, letter.key)
-		if err != nil {
-			return err
-		}
-		var before int64
-		err = t.row(ctx, `SELECT size FROM outrider_letters WHERE id = $1 AND state = 'dead' AND version = $2`, letter.ID, letter.version).Scan(&before)
-		if errors.Is(err, sql.ErrNoRows) {
-			return refusal{ErrEnded}
-		}
-		if err != nil {
-			return err
-		}
-		if _, err := t.exec(ctx, `DELETE FROM outrider_pieces WHERE letter = $1 AND part = 1 AND n >= $2`, letter.ID, n); err != nil {
-			return err // of a replacement that broke off
-		}
-		if _, err := t.putPieces(ctx, letter.ID, sealedPiece{bodyPart, n, sealer.seal(bodyPart, n, last, piece)}); err != nil {
-			return err
-		}
-		_, err = t.measure(ctx, letter.Upstream, Dead, letter.ID, before)
-		return err
-	}})
-}
-
-// replace has the new content take the place of the old.
-func (t *transaction) replace(ctx context.Context, letter *row, r Replacement, body Body) error {
-	head, err := r.Head(body)
-	if err != nil {
-		return refusal{err}
-	}
-	sealer, err := t.writerOf(letter.ID, letter.key)
-	if err != nil {
-		return err
-	}
-	version := letter.version
-	if r.Body != nil {
-		version++
-	}
-	var before int64
-	err = t.row(ctx, `UPDATE outrider_letters SET version = $1, body = $2 WHERE id = $3 AND state = 'dead' AND version = $4 RETURNING size`,
-		version, body.Size, letter.ID, letter.version).Scan(&before)
-	if errors.Is(err, sql.ErrNoRows) {
-		return refusal{ErrEnded}
-	}
-	if err != nil {
-		return err
-	}
-	if _, err := t.exec(ctx, `DELETE FROM outrider_pieces WHERE letter = $1 AND (part = 0 OR part = 1 AND n < $2)`, letter.ID, firstOf(version)); err != nil {
-		return err
-	}
-	if _, err := t.putPieces(ctx, letter.ID, sealedPiece{headPart, int64(version), sealer.seal(headPart, int64(version), true, head)}); err != nil {
-		return err
-	}
-	_, err = t.measure(ctx, letter.Upstream, Dead, letter.ID, before)
-	return err
+	return rows > 0, err
 }

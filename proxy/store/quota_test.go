@@ -195,10 +195,8 @@ func TestStoreFromBeforeQuotasGetsThem(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, statement := range []string{`DROP TABLE outrider_quotas`, `DELETE FROM outrider_migrations WHERE version = 2`} {
-			if err := before.Exec(t.Context(), statement); err != nil {
-				t.Fatal(err)
-			}
+		if err := before.Downgrade(t.Context(), 1); err != nil {
+			t.Fatal(err)
 		}
 		if err := before.Close(); err != nil {
 			t.Fatal(err)

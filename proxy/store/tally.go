@@ -11,17 +11,16 @@ import (
 )
 
 // tallied is what a tally is of.
-type tallied struct{ upstream, state string }
+type tallied struct{ upstream, state, reason string }
 
 // A tally is so many letters, and the bytes that they take.
 type tally struct{ letters, bytes int64 }
 
 // count adds letters and bytes to what there is, or takes them off.
-func (t *transaction) count(upstream, state string, letters, bytes int64) {
+func (t *transaction) count(of tallied, letters, bytes int64) {
 	if t.tallies == nil {
 		t.tallies = map[tallied]tally{}
 	}
-	of := tallied{upstream, state}
 	t.tallies[of] = tally{t.tallies[of].letters + letters, t.tallies[of].bytes + bytes}
 }
 
@@ -29,16 +28,16 @@ func (t *transaction) count(upstream, state string, letters, bytes int64) {
 // for these rows.
 func (t *transaction) addTallies(ctx context.Context) error {
 	byName := func(a, b tallied) int {
-		return cmp.Or(cmp.Compare(a.upstream, b.upstream), cmp.Compare(a.state, b.state))
+		return cmp.Or(cmp.Compare(a.upstream, b.upstream), cmp.Compare(a.state, b.state), cmp.Compare(a.reason, b.reason))
 	}
 	for _, of := range slices.SortedFunc(maps.Keys(t.tallies), byName) {
 		add := t.tallies[of]
 		if add == (tally{}) {
 			continue
 		}
-		_, err := t.exec(ctx, `INSERT INTO outrider_tallies (upstream, state, letters, bytes) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (upstream, state) DO UPDATE SET letters = outrider_tallies.letters + excluded.letters, bytes = outrider_tallies.bytes + excluded.bytes`,
-			of.upstream, of.state, add.letters, add.bytes)
+		_, err := t.exec(ctx, `INSERT INTO outrider_tallies (upstream, state, reason, letters, bytes) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (upstream, state, reason) DO UPDATE SET letters = outrider_tallies.letters + excluded.letters, bytes = outrider_tallies.bytes + excluded.bytes`,
+			of.upstream, of.state, of.reason, add.letters, add.bytes)
 		if err != nil {
 			return err
 		}
@@ -75,13 +74,13 @@ func (o *Outbox) Size(ctx context.Context) (size int64, err error) {
 	return size, nil
 }
 
-// Counts gives what there is, by upstream and state. It costs the same for a million
+// Counts gives what there is, by upstream, state and reason. It costs the same for a million
 // letters.
 func (o *Outbox) Counts(ctx context.Context) (counts []Count, err error) {
 	each := func(rows *sql.Rows) error {
 		var c Count
 		var oldest int64
-		if err := rows.Scan(&c.Upstream, &c.State, &c.Letters, &c.Bytes, &oldest); err != nil {
+		if err := rows.Scan(&c.Upstream, &c.State, &c.Reason, &c.Letters, &c.Bytes, &oldest); err != nil {
 			return err
 		}
 		if oldest > 0 {
@@ -90,9 +89,9 @@ func (o *Outbox) Counts(ctx context.Context) (counts []Count, err error) {
 		counts = append(counts, c)
 		return nil
 	}
-	err = eachRow(ctx, o.store.db, each, `SELECT upstream, state, letters, bytes, COALESCE((SELECT created FROM outrider_letters AS letter
+	err = eachRow(ctx, o.store.db, each, `SELECT upstream, state, reason, letters, bytes, COALESCE((SELECT created FROM outrider_letters AS letter
 			WHERE letter.upstream = outrider_tallies.upstream AND letter.state = outrider_tallies.state ORDER BY id LIMIT 1), 0)
-		FROM outrider_tallies WHERE letters > 0 ORDER BY upstream, state`)
+		FROM outrider_tallies WHERE letters > 0 ORDER BY upstream, state, reason`)
 	if err != nil {
 		return nil, fmt.Errorf("counting letters: %w", o.store.explain(ctx, err))
 	}
