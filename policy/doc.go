@@ -60,6 +60,15 @@
 // A connection may have a url of its own: Connect says where the call has to go, and the
 // token is bound to that place, so that it cannot go elsewhere, whoever makes the request.
 //
+// # Letters
+//
+// A call that is kept, and sent later, goes through the same chain with a Call of its own. The
+// plan says what of it may be kept (KeepableHeader, KeepableQuery: no credential), under which
+// key it is sent (LetterKey), and what becomes of it once it was sent (Settle, by a table
+// beside that of retries: Settlements). Whoever keeps it has to know, before a request leaves,
+// that it may have been applied from then on: the attempt stage asks [Call].Depart when all
+// waiting is over, and sends nothing if that fails.
+//
 // # What survives a reload
 //
 // [Compile] builds a new [Set] from a file and the previous Set. State is kept

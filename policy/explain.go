@@ -31,8 +31,8 @@ type Explanation struct {
 	Timeout    string            `json:"timeout,omitempty"`
 	Stale      string            `json:"stale_if_error,omitempty"` // how old an answer may be that is given if it fails; "": none is
 	Outbox     *KeepForecast     `json:"outbox,omitempty"`
-	Captured   string            `json:"captured,omitempty"`       // what is done with an https URL of a proxy client: opened, or passed through
-	Verdict    string            `json:"verdict"`                  // what would happen, in a sentence
+	Captured   string            `json:"captured,omitempty"` // what is done with an https URL of a proxy client: opened, or passed through
+	Verdict    string            `json:"verdict"`            // what would happen, in a sentence
 }
 
 // Explain says what would happen now to a call of method to target: a full URL

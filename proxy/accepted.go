@@ -87,18 +87,18 @@ func (x *exchange) relayKept(answer *outbox.Answer) {
 		StatusCode: answer.Status, Header: answer.Header, Trailer: answer.Trailer,
 		Body: answer.Body, ContentLength: answer.Size,
 	}
-	if answer.Header == nil {
+	if resp.Header == nil {
 		resp.Header = http.Header{}
 	}
 	delete(resp.Header, "Outrider-Letter")
+	if answer.Truncated {
+		resp.ContentLength = -1 // so that the client sees that the end is missing
+	}
 	if x.r.Method != http.MethodHead { // else it is the length of what a GET would bring
 		delete(resp.Header, "Content-Length")
-		if answer.Size > 0 {
-			resp.Header["Content-Length"] = []string{strconv.FormatInt(answer.Size, 10)}
+		if resp.ContentLength >= 0 {
+			resp.Header["Content-Length"] = []string{strconv.FormatInt(resp.ContentLength, 10)}
 		}
-	}
-	if answer.Truncated {
-		resp.Header["Outrider-Truncated"] = []string{"true"}
 	}
 	x.wrote, x.outcome.Status = true, answer.Status
 	var err error

@@ -51,7 +51,7 @@ func Address(set *policy.Set, l *outbox.Line) (*outbox.Letter, error) {
 		return nil, detailOf(err)
 	}
 	addressed(letter, to, asked.Connection)
-	if _, err := wishes(letter, header, &set.File.Outbox); err != nil {
+	if _, err := wishes(letter, header); err != nil {
 		return nil, detailOf(err)
 	}
 	if l.OrderKey != "" {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -195,13 +194,22 @@ func (s *sending) failed(ctx context.Context, settled policy.Settlement, err err
 		if k.ours {
 			s.outcome.Class = policy.ClassLocal
 		}
-		result.Err = errors.New(p.slug + ": " + p.detail)
+		result.Err = &sendError{p, err}
 	} else {
 		s.outcome.Status = statusClientClosed // it was us who broke off
 	}
 	s.span.End(s.outcome)
 	return result
 }
+
+// A sendError is what ended a sending, in the words that a client would read.
+type sendError struct {
+	*problem
+	cause error
+}
+
+// Unwrap is what happened.
+func (e *sendError) Unwrap() error { return e.cause }
 
 // answered is how a sending ended that has an answer. Its span ends with the body of that.
 func (s *sending) answered(ctx context.Context, settled policy.Settlement, resp *http.Response) outbox.Outcome {
@@ -288,6 +296,6 @@ func Limits(o config.Outbox) outbox.Limits {
 	return outbox.Limits{
 		MaxAge: o.MaxAge, KeepResults: o.KeepResults, KeepDead: o.KeepDead, DedupWindow: o.DedupWindow,
 		MaxSize: o.MaxSize, MaxBody: o.MaxBody, Attempts: o.Attempts, Concurrency: o.Concurrency,
-		SkipDead: o.OnDead == "skip", Priority: o.Priority, Callbacks: o.Callbacks,
+		SkipDead: o.OnDead == "skip", Priority: o.Priority, AllowsCallback: o.AllowsCallback,
 	}
 }

@@ -160,7 +160,7 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 		x.body.patience = x.patience
 	}
 	if kept.now {
-		s.keep(set, x, kept, to, out, asked)
+		s.keep(x, kept, to, out, asked)
 		return
 	}
 	if kept.rescue {
@@ -175,7 +175,7 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 
 	out = out.WithContext(x.ctx)
 	resp, err := chain.RoundTrip(out) //nolint:bodyclose // respond, upgrade and rescue close it
-	if kept.rescue && s.rescue(set, x, kept, to, out, asked, resp, err) {
+	if kept.rescue && s.rescue(x, kept, to, out, asked, resp, err) {
 		return
 	}
 	if err != nil {

@@ -56,13 +56,13 @@ func (k *keeping) departing(context.Context) error {
 
 // keep makes a letter of a call, and answers: when the answer goes out, the letter is
 // durable. A client that leaves before has none.
-func (s *Server) keep(set *policy.Set, x *exchange, k *keeping, to route, out *http.Request, asked policy.Controls) {
+func (s *Server) keep(x *exchange, k *keeping, to route, out *http.Request, asked policy.Controls) {
 	withoutPreference(out.Header)
 	if x.r.ContentLength > k.limit {
 		x.refuse(tooLarge(k.limit))
 		return
 	}
-	letter, how, err := s.letter(set, x, to, out, asked)
+	letter, how, err := s.letter(x, to, out, asked)
 	if err != nil {
 		x.refuse(err)
 		return
@@ -84,12 +84,12 @@ func (s *Server) keep(set *policy.Set, x *exchange, k *keeping, to route, out *h
 // something. It reports that the call is answered. Where no letter can be made of it, its
 // own failure is the answer: nobody is told that it is kept who would not be told so
 // otherwise.
-func (s *Server) rescue(set *policy.Set, x *exchange, k *keeping, to route, out *http.Request, asked policy.Controls, resp *http.Response, failure error) bool {
+func (s *Server) rescue(x *exchange, k *keeping, to route, out *http.Request, asked policy.Controls, resp *http.Response, failure error) bool {
 	settled := to.plan.Settle(out, resp, failure)
-	if settled.Verdict != policy.VerdictNotSent && settled.Verdict != policy.VerdictLater || policy.ClientGone(x.ctx) || x.call.BodyFailed() {
+	if !settled.Rescue || policy.ClientGone(x.ctx) || x.call.BodyFailed() {
 		return false
 	}
-	letter, how, err := s.letter(set, x, to, out, asked)
+	letter, how, err := s.letter(x, to, out, asked)
 	if err != nil {
 		return false
 	}
@@ -128,13 +128,13 @@ func again(out *http.Request) (io.Reader, error) {
 }
 
 // letter is that of a call, and how it is to be kept.
-func (s *Server) letter(set *policy.Set, x *exchange, to route, out *http.Request, asked policy.Controls) (*outbox.Letter, outbox.KeepOptions, error) {
+func (s *Server) letter(x *exchange, to route, out *http.Request, asked policy.Controls) (*outbox.Letter, outbox.KeepOptions, error) {
 	letter, err := letterOf(to.plan, out, to.target)
 	if err != nil {
 		return nil, outbox.KeepOptions{}, err
 	}
 	addressed(letter, to, asked.Connection)
-	strict, err := wishes(letter, x.r.Header, &set.File.Outbox)
+	strict, err := wishes(letter, x.r.Header)
 	if err != nil {
 		return nil, outbox.KeepOptions{}, err
 	}
@@ -183,7 +183,7 @@ func keepProblem(x *exchange, k *keeping, err error) error {
 	case reused:
 		return &problem{slug: "key-reused", detail: "another request was kept under this key, as the letter " + conflict.ID + "; a key belongs to one request"}
 	case unwanted:
-		return refused("Outrider-Callback: " + callback.Reason)
+		return refused(callback.Reason)
 	}
 	return &problem{slug: "outbox-unavailable", detail: "the call could not be made durable, and nothing was kept: " + err.Error()}
 }

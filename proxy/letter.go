@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"outrider/policy"
-	"outrider/policy/config"
 	"outrider/proxy/outbox"
 )
 
@@ -20,7 +19,7 @@ const (
 // caller left for us to replace stays behind. One that the caller brought for itself is
 // refused: it would be kept, and be sent when it is long over.
 func letterOf(plan *policy.Plan, out *http.Request, t target) (*outbox.Letter, error) {
-	header, secret := plan.KeepableHeader(out.Header.Clone())
+	header, secret := plan.KeepableHeader(out.Header)
 	if secret != "" {
 		return nil, refused("the header " + secret + " holds a credential, which is not kept: have Outrider add it, by auth of the upstream")
 	}
@@ -47,8 +46,9 @@ func addressed(l *outbox.Letter, to route, connection *string) {
 	}
 }
 
-// wishes reads what the caller of a letter says in headers of its own.
-func wishes(l *outbox.Letter, header http.Header, settings *config.Outbox) (strict bool, err error) {
+// wishes reads what the caller of a letter says in headers of its own. strict says that its
+// dedup key is its idempotency key, which belongs to one request.
+func wishes(l *outbox.Letter, header http.Header) (strict bool, err error) {
 	for _, wish := range []struct {
 		header  string
 		into    *string
@@ -67,9 +67,6 @@ func wishes(l *outbox.Letter, header http.Header, settings *config.Outbox) (stri
 		case len(values) == 1:
 			*wish.into = values[0]
 		}
-	}
-	if l.Callback != "" && !settings.AllowsCallback(l.Callback) {
-		return false, refused("Outrider-Callback: " + quote(l.Callback) + " begins with none of outbox.callbacks")
 	}
 	// Two names for the same thing must not be taken for each other.
 	switch key := callersKey(l, header); {

@@ -6,12 +6,14 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 
 	"outrider/policy/config"
 	"outrider/proxy"
 	"outrider/proxy/egress"
 	"outrider/proxy/outbox"
+	"outrider/proxy/store"
 )
 
 // newOutbox wires the outbox: where it keeps letters, and how they are sent.
@@ -163,13 +165,11 @@ func (s *sender) run(ctx context.Context) {
 			return
 		}
 	}
-	if err := s.outbox.Run(ctx); err != nil {
-		s.log.Error("letters are not sent any more", "error", err)
-	}
+	s.outbox.Run(ctx)
 }
 
-// leftOver reports whether there is a store already, with letters in it that wait. One that
-// nobody has made is not made.
+// leftOver reports whether there is a store already, with letters in it: those that wait are
+// to be sent, and the others to be forgotten in time. One that nobody has made is not made.
 func (s *sender) leftOver(ctx context.Context) bool {
 	opened, err := s.storage.reach(ctx, true)
 	if err != nil {
@@ -182,12 +182,7 @@ func (s *sender) leftOver(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	for _, c := range counts {
-		if c.State == outbox.StateWaiting && c.Letters > 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(counts, func(c store.Count) bool { return c.Letters > 0 })
 }
 
 // close waits until ctx ends for the letters that are on their way, and breaks off the rest.

@@ -109,7 +109,7 @@ func (s *storage) letters(ctx context.Context) (outbox.Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the store is not open: %w", err)
 	}
-	return opened.Outbox(), nil
+	return outbox.Over(opened.Outbox()), nil
 }
 
 // away reports that the store did not answer so far.
