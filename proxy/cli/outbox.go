@@ -172,7 +172,7 @@ func standingText(u outbox.UpstreamStanding) string {
 	if time.Until(u.Paused) > 0 {
 		text += ", paused for " + remaining(u.Paused)
 	}
-	if u.PerMinute > 0 {
+	if u.PerMinute > 0 && u.Waiting > 0 {
 		text += fmt.Sprintf(", %.3g a minute", u.PerMinute)
 	}
 	if u.ETA > 0 {
@@ -193,11 +193,14 @@ func roughTime(seconds float64) string {
 	return config.Duration(d.Round(time.Minute)).String()
 }
 
-// roundSize is a size without more digits than anybody reads.
+// roundSize is a size, rounded up, without more digits than anybody reads.
 func roundSize(n int64) string {
 	unit := int64(1)
+	if n >= 1<<10 {
+		unit = 1 << 10
+	}
 	for n/unit >= 10<<10 {
 		unit <<= 10
 	}
-	return config.Size(n / unit * unit).String()
+	return config.Size((n + unit - 1) / unit * unit).String()
 }

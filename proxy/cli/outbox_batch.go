@@ -11,7 +11,6 @@ import (
 	"os"
 	"time"
 
-	"outrider/proxy/letters"
 	"outrider/proxy/outbox"
 
 	"github.com/spf13/cobra"
@@ -49,7 +48,7 @@ func (c *commands) importLetters(ctx context.Context, name string) error {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	var done letters.Imported
+	var done outbox.Imported
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&done); err != nil {
 		return fmt.Errorf("reading what %s answered: %w", way.address, err)
 	}

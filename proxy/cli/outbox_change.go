@@ -18,10 +18,10 @@ import (
 func (c *commands) outboxRetryCommand() *cobra.Command {
 	var choice letterChoice
 	command := &cobra.Command{
-		Use: "retry [ID…]", Short: "Have dead letters sent again, and waiting ones at once", Args: cobra.ArbitraryArgs,
+		Use: "retry [ID…]", Short: "Have dead letters sent again, or waiting ones at once", Args: cobra.ArbitraryArgs,
 		Long: "retry gives dead letters a new life, with new attempts and a new age, and the idempotency key that they\n" +
-			"have. Waiting letters are due at once. Of one that may have been done (unknown, key-age), look at\n" +
-			"the provider first.",
+			"have. With --state waiting, letters that wait are due at once. Of one that may have been done (unknown,\n" +
+			"key-age), look at the provider first.",
 		Example: "  outrider outbox retry 019abf5e-7c1d-7e54-a3a5-0d1f5b0f3c11\n  outrider outbox retry --state dead --upstream crm --reason refused",
 	}
 	choice.actingFlags(command)

@@ -28,9 +28,9 @@ type letterEdit struct {
 func (c *commands) outboxEditCommand() *cobra.Command {
 	var edit letterEdit
 	command := &cobra.Command{
-		Use: "edit ID", Short: "Change what a letter sends, and have it sent", Args: cobra.ExactArgs(1),
-		Long: "edit changes a letter that is dead or waits. Without a flag it opens what is sent in $VISUAL or\n" +
-			"$EDITOR, as JSON. A letter that has an idempotency key gets a new one, for it is another\n" +
+		Use: "edit ID", Short: "Change what a dead letter sends, and have it sent", Args: cobra.ExactArgs(1),
+		Long: "edit changes a dead letter. Without a flag it opens what is sent in $VISUAL or $EDITOR, as\n" +
+			"JSON. A letter that has an idempotency key gets a new one, for it is another\n" +
 			"request now; --key sets it.",
 		Example: "  outrider outbox edit 019abf5e-7c1d-7e54-a3a5-0d1f5b0f3c11\n" +
 			"  outrider outbox edit 019abf5e-7c1d-7e54-a3a5-0d1f5b0f3c11 --header \"Content-Type: application/json\" --body @order.json",

@@ -50,12 +50,15 @@ func (c *commands) showLetter(ctx context.Context, id string, request bool) erro
 		return err
 	}
 	if request {
-		if err := c.askOutbox(ctx, question{path: "/letters/" + id + "/request"}, &l.Request); err != nil {
+		err := c.askOutbox(ctx, question{path: "/letters/" + id + "/request"}, &l.Request)
+		if answered(err, http.StatusConflict) {
+			c.note("what was sent is kept no longer: the letter has ended well")
+		} else if err != nil {
 			return err
 		}
 	}
 	err := c.askOutbox(ctx, question{path: "/letters/" + id + "/response"}, &l.Response)
-	if none, answered := errors.AsType[*adminError](err); err != nil && (!answered || none.status != http.StatusNotFound) {
+	if err != nil && !answered(err, http.StatusNotFound) {
 		return err
 	}
 	if c.json {
@@ -63,6 +66,12 @@ func (c *commands) showLetter(ctx context.Context, id string, request bool) erro
 	}
 	printLetter(c.Stdout, l)
 	return nil
+}
+
+// answered reports whether an error is an answer with this status.
+func answered(err error, status int) bool {
+	answer, ok := errors.AsType[*adminError](err)
+	return ok && answer.status == status
 }
 
 // printLetter shows a letter to people.
@@ -73,8 +82,8 @@ func printLetter(w io.Writer, l letterDocument) {
 		fmt.Fprintf(table, "  %s\t%s\n", name, printable(fmt.Sprintf(format, args...)))
 	}
 	fact("state", "%s", letterState(l.View))
-	if why := deadWords(l.Reason); why != "" {
-		fact("", "%s", why)
+	if l.Detail != "" {
+		fact("", "%s", l.Detail)
 	}
 	fact("call", "%s, of %s, %s", letterCall(l.View), letterLane(l.View), count(int(l.Size), "byte"))
 	fact("accepted", "%s, %s ago", l.Created.Local().Format(time.DateTime), ago(l.Created))
@@ -111,11 +120,14 @@ func printLetter(w io.Writer, l letterDocument) {
 
 // attemptText tells of an attempt.
 func attemptText(a outbox.Attempt) string {
+	if a.Damaged {
+		return "cannot be read"
+	}
 	end := a.Error
 	if a.Status > 0 {
 		end = strings.TrimSpace(fmt.Sprintf("%d %s", a.Status, a.Error))
 	}
-	text := fmt.Sprintf("%s  %s after %s", a.Started.Local().Format(time.DateTime), end, roughly(1000*a.Took))
+	text := fmt.Sprintf("%s  %s after %s", a.Started.Local().Format(time.DateTime), end, roughly(1000*a.Seconds))
 	if a.Wire != 1 {
 		text += ", " + count(a.Wire, "request")
 	}
@@ -123,29 +135,6 @@ func attemptText(a outbox.Attempt) string {
 		text += ", trace " + a.TraceID
 	}
 	return text
-}
-
-// deadWords say what a reason means, and what may be done; "": of a letter that is not dead.
-func deadWords(reason string) string {
-	switch reason {
-	case outbox.ReasonRefused:
-		return "the provider does not take it as it is: edit, retry or drop it"
-	case outbox.ReasonRedirected:
-		return "the provider answered with a redirect, which is not followed: edit its target"
-	case outbox.ReasonAge:
-		return "it was older than outbox.max_age: retry or drop it"
-	case outbox.ReasonAttempts:
-		return "outbox.attempts were in vain: retry or drop it"
-	case outbox.ReasonKeyAge:
-		return "it may have been done, and the provider may have forgotten its idempotency key: look there before you retry it"
-	case outbox.ReasonUnknown:
-		return "it may have been done, and has no idempotency key: look at the provider before you retry it"
-	case outbox.ReasonDamaged:
-		return "what is kept is not what was written: have the call made again, and drop it"
-	case outbox.ReasonUnsendable:
-		return "it cannot be sent as it is, such as when its upstream is gone: see to the configuration, and retry it"
-	}
-	return ""
 }
 
 // printMessage shows a header and a body.

@@ -136,8 +136,10 @@ func countLetter(t *telemetry.Telemetry, e outbox.Event) {
 	case e.Upstream == callbacks && e.Kind == outbox.DeadLetter:
 		t.CallbackEnded(ctx, e.Reason)
 	case e.Upstream == callbacks:
-	case e.Kind == outbox.Accepted, e.Kind == outbox.Duplicate:
-		t.LetterKept(ctx, e.Upstream, e.Kind == outbox.Duplicate)
+	case e.Kind == outbox.Accepted:
+		t.LettersKept(ctx, e.Upstream, max(e.Count, 1))
+	case e.Kind == outbox.Duplicate:
+		t.LetterThere(ctx, e.Upstream)
 	case e.Kind == outbox.Delivery:
 		t.LetterEnded(ctx, e.Upstream, "delivered", e.Age)
 	case e.Kind == outbox.DeadLetter:

@@ -12,12 +12,6 @@ import (
 	"outrider/proxy/outbox"
 )
 
-// An Imported says what became of a file.
-type Imported struct {
-	Letters    int `json:"letters"`
-	Duplicates int `json:"duplicates"` // of letters that were there
-}
-
 // shownMistakes bounds what is said about lines that are wrong.
 const shownMistakes = 10
 
@@ -25,7 +19,7 @@ func (d desk) importLines(w http.ResponseWriter, r *http.Request) {
 	if !takes(w, r, linesType) {
 		return
 	}
-	done, err := d.outbox.Import(r.Context(), r.Body, func(int) {})
+	done, err := d.outbox.Import(r.Context(), r.Body, nil)
 	if wrong, ok := errors.AsType[*outbox.ImportError](err); ok {
 		admin.Fail(w, http.StatusUnprocessableEntity, "import-invalid", mistakes(wrong))
 		return
@@ -34,7 +28,7 @@ func (d desk) importLines(w http.ResponseWriter, r *http.Request) {
 		fail(w, err)
 		return
 	}
-	admin.Answer(w, http.StatusOK, Imported(done))
+	admin.Answer(w, http.StatusOK, done)
 }
 
 // mistakes says what is wrong with which line.

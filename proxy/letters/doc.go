@@ -4,10 +4,10 @@
 //	GET   /api/outbox                        how it stands, for each upstream
 //	GET   /api/outbox/letters                ?state=&upstream=&reason=&older=&id=: letters, the newest first
 //	GET   /api/outbox/letters/ID             one, with its attempts
-//	GET   /api/outbox/letters/ID/request     what is sent, as PATCH takes it
+//	GET   /api/outbox/letters/ID/request     what is sent, as PATCH takes it; 409 when it is kept no longer
 //	GET   /api/outbox/letters/ID/response    the last answer
-//	PATCH /api/outbox/letters/ID             changes what is sent, and has it sent
-//	POST  /api/outbox/retry                  ?filter: has dead letters sent again, and waiting ones at once
+//	PATCH /api/outbox/letters/ID             changes what a dead letter sends, and has it sent
+//	POST  /api/outbox/retry                  ?filter: has dead letters sent again; with state=waiting, waiting ones at once
 //	POST  /api/outbox/drop                   ?filter: forgets letters, whatever their state
 //	POST  /api/outbox/drain                  ?upstream=: has what waits sent at once, and answers when nothing waits
 //	POST  /api/outbox/import                 a letter for each line (application/x-ndjson), all or none

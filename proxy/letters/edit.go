@@ -18,7 +18,7 @@ import (
 // maxChange bounds the document of a change: a body as base64, and what is around it.
 const maxChange = 4 * shownBody
 
-// edit changes what a letter sends, and has it sent. What the document does not have stays as
+// edit changes what a dead letter sends, and has it sent. What the document does not have stays as
 // it is, but for an idempotency key, which is made anew: for the provider it is another
 // request now.
 func (l letter) edit(w http.ResponseWriter, r *http.Request) {

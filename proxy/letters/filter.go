@@ -85,10 +85,20 @@ func readChoice(text string, now time.Time) (outbox.Filter, error) {
 	return readFilter(query, now)
 }
 
+// readRetry reads which letters are to be sent: dead ones, if nobody says that those which wait
+// are meant.
+func readRetry(text string, now time.Time) (outbox.Filter, error) {
+	f, err := readChoice(text, now)
+	if err == nil && f.State != "" && f.State != outbox.StateDead && f.State != outbox.StateWaiting {
+		err = fmt.Errorf("state = %q: must be dead or waiting, for others are not sent again", f.State)
+	}
+	return f, err
+}
+
 // A page of a list has at most maxPage letters, and defaultPage if nobody says.
 const (
 	defaultPage = 100
-	maxPage     = 1000
+	maxPage     = 500
 )
 
 func pageSize(query url.Values) (int, error) {

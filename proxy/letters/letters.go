@@ -110,6 +110,7 @@ var failures = []struct {
 	{outbox.ErrUnanswered, http.StatusNotFound, "letter-unanswered"},
 	{outbox.ErrHeld, http.StatusConflict, "letter-sending"},
 	{outbox.ErrEnded, http.StatusConflict, "letter-ended"},
+	{outbox.ErrDamaged, http.StatusConflict, "letter-damaged"},
 	{outbox.ErrTooLarge, http.StatusRequestEntityTooLarge, "body-too-large"},
 	{outbox.ErrFull, http.StatusServiceUnavailable, "outbox-full"},
 }

@@ -161,7 +161,7 @@ func TestAddresses(t *testing.T) {
 		{"POST", "", "", "", 405, "This address takes GET."},
 		{"GET", "/letters", "", "", 200, `{"letters":[{"id":"a","upstream":"crm","state":"dead","reason":"refused"`},
 		{"GET", "/letters?limit=1", "", "", 200, `"next":"next-one"`},
-		{"GET", "/letters?limit=1001", "", "", 400, "must be a number from 1 to 1000"},
+		{"GET", "/letters?limit=501", "", "", 400, "must be a number from 1 to 500"},
 		{"GET", "/letters?state=dad", "", "", 400, `state = \"dad\": must be one of waiting, sending, delivered, dead, cancelled`},
 		{"GET", "/letters?reason=x", "", "", 400, "must be one of refused, redirected"},
 		{"GET", "/letters?older=2", "", "", 400, "such as 2h"},
@@ -177,6 +177,8 @@ func TestAddresses(t *testing.T) {
 		{"DELETE", "/letters/a", "", "", 405, "This address takes GET, PATCH."},
 		{"POST", "/retry?state=dead&upstream=crm", "", "", 200, `{"letters":3}`},
 		{"POST", "/retry", "", "", 400, "which letters?"},
+		{"POST", "/retry?state=delivered", "", "", 400, "must be dead or waiting"},
+		{"POST", "/retry?state=waiting&id=b", "", "", 200, `{"letters":3}`},
 		{"POST", "/retry?all=true", "", "", 200, `{"letters":3}`},
 		{"POST", "/retry?all=yes", "", "", 400, "must be true"},
 		{"POST", "/retry?all=true&state=dead", "", "", 400, "one of them is right"},
@@ -294,7 +296,7 @@ func TestErrorsSayWhoIsToAct(t *testing.T) {
 		slug   string
 	}{
 		{outbox.ErrHeld, 409, "letter-sending"}, {outbox.ErrEnded, 409, "letter-ended"}, {outbox.ErrFull, 503, "outbox-full"},
-		{fmt.Errorf("importing: %w", outbox.ErrTooLarge), 413, "body-too-large"}, {&outbox.AwayError{Err: errors.New("no route")}, 503, "outbox-unavailable"},
+		{fmt.Errorf("importing: %w", outbox.ErrTooLarge), 413, "body-too-large"}, {errors.New("no route"), 503, "outbox-unavailable"},
 		{wrong, 422, "Nothing was kept. Line 1: method is missing. Line 2:"}, {wrong, 422, "And 2 more lines."},
 	} {
 		s := two()

@@ -14,15 +14,15 @@ type Done struct {
 	Letters int `json:"letters"`
 }
 
-func (d desk) retry(w http.ResponseWriter, r *http.Request) { act(w, r, d.outbox.Retry) }
-func (d desk) drop(w http.ResponseWriter, r *http.Request)  { act(w, r, d.outbox.Drop) }
+func (d desk) drop(w http.ResponseWriter, r *http.Request)  { act(w, r, readChoice, d.outbox.Drop) }
+func (d desk) retry(w http.ResponseWriter, r *http.Request) { act(w, r, readRetry, d.outbox.Retry) }
 
 // act does something to the letters that a request chooses.
-func act(w http.ResponseWriter, r *http.Request, do func(context.Context, outbox.Filter) (int, error)) {
+func act(w http.ResponseWriter, r *http.Request, read func(string, time.Time) (outbox.Filter, error), do func(context.Context, outbox.Filter) (int, error)) {
 	if !bodiless(w, r) {
 		return
 	}
-	filter, err := readChoice(r.URL.RawQuery, time.Now())
+	filter, err := read(r.URL.RawQuery, time.Now())
 	if err != nil {
 		malformed(w, err)
 		return

@@ -82,7 +82,7 @@ func everything(t *testing.T, r *rig) {
 			},
 		}}
 	})
-	r.LetterKept(ctx, "crm", false)
+	r.LettersKept(ctx, "crm", 1)
 	r.LetterEnded(ctx, "crm", "delivered", time.Minute)
 	r.CallbackEnded(ctx, "delivered")
 	r.WatchOutbox(func() (telemetry.Outbox, bool) {

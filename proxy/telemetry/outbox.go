@@ -28,14 +28,14 @@ type OutboxLetters struct {
 // collected; false: there is none, and nothing is told of it. A later WatchOutbox replaces it.
 func (t *Telemetry) WatchOutbox(state func() (Outbox, bool)) { t.metrics.outbox.state.Store(&state) }
 
-// LetterKept counts a call that was accepted. duplicate: there was a letter of it already,
-// and it was answered with that.
-func (t *Telemetry) LetterKept(ctx context.Context, upstream string, duplicate bool) {
-	result := "kept"
-	if duplicate {
-		result = "duplicate"
-	}
-	t.metrics.outbox.accepted.add(ctx, upstream, result, "")
+// LettersKept counts calls that were accepted, several when they were imported.
+func (t *Telemetry) LettersKept(ctx context.Context, upstream string, n int) {
+	t.metrics.outbox.accepted.addMany(ctx, n, words{upstream, "kept"})
+}
+
+// LetterThere counts a call that was accepted, of which there was a letter already.
+func (t *Telemetry) LetterThere(ctx context.Context, upstream string) {
+	t.metrics.outbox.accepted.add(ctx, upstream, "duplicate", "")
 }
 
 // LetterEnded counts a letter that is not sent any more. result is "delivered", "cancelled"

@@ -37,9 +37,8 @@ func TestGaugesOfTheOutbox(t *testing.T) {
 
 func TestLettersAreCounted(t *testing.T) {
 	r := newRig(t, telemetry.Settings{})
-	r.LetterKept(t.Context(), "crm", false)
-	r.LetterKept(t.Context(), "crm", false)
-	r.LetterKept(t.Context(), "crm", true)
+	r.LettersKept(t.Context(), "crm", 2)
+	r.LetterThere(t.Context(), "crm")
 	r.LetterEnded(t.Context(), "crm", "delivered", 90*time.Second)
 	r.LetterEnded(t.Context(), "crm", "key-age", 25*time.Hour)
 	r.CallbackEnded(t.Context(), "refused")

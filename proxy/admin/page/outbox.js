@@ -68,9 +68,10 @@ function filter() {
 async function look(more) {
   const mine = ++asked;
   const query = new URLSearchParams(filter());
-  query.set("limit", more ? page : Math.max(page, Math.min(letters.length, 1000)));
+  query.set("limit", more ? page : Math.max(page, Math.min(letters.length, 500)));
   if (more) query.set("after", next);
   $("letters-reason").hidden = $("letters-state").value !== "dead";
+  $("letters-retry").hidden = !["dead", "waiting"].includes($("letters-state").value);
   try {
     const response = await fetch("/api/outbox/letters?" + query, { signal: AbortSignal.timeout(30000) });
     const found = await response.json();
@@ -140,6 +141,7 @@ async function makeDetail(id) {
     if (value) facts.append(el("dt", "", name), el("dd", "", value));
   };
   fact("letter", el("span", "mono", letter.id));
+  fact("why", letter.detail);
   fact("accepted", new Date(letter.created).toLocaleString());
   fact("trace", letter.trace_id && (traceLink(letter.trace_id, letter.trace_id) || el("span", "mono", letter.trace_id)));
   fact("first sent", letter.departed && new Date(letter.departed).toLocaleString());
@@ -159,6 +161,7 @@ async function makeDetail(id) {
 }
 
 function attemptLine(attempt) {
+  if (attempt.damaged) return "cannot be read";
   const end = [attempt.status, attempt.error].filter(Boolean).join(" ");
   return `${new Date(attempt.started).toLocaleString()}: ${end} after ${millis(1000 * attempt.seconds)}`;
 }
@@ -170,7 +173,7 @@ function acts(letter) {
   const act = (label, what, title) => {
     const button = titled(el("button", "", label), title);
     button.type = "button";
-    twice(button, () => post("/api/outbox/" + what, { id: letter.id }, (words, bad) => {
+    twice(button, () => post("/api/outbox/" + what, { id: letter.id, state: letter.state }, (words, bad) => {
       text(said, words);
       cls(said, "bad", bad);
       look();
@@ -197,7 +200,7 @@ $("letters").addEventListener("toggle", () => { if ($("letters").open) look(); }
 $("letters-more").addEventListener("click", () => look(true));
 twice($("letters-retry"), () => {
   const chosen = filter();
-  post("/api/outbox/retry", Object.keys(chosen).length ? chosen : { all: "true" }, (words, bad) => {
+  post("/api/outbox/retry", chosen, (words, bad) => {
     text($("letters-said"), words);
     cls($("letters-said"), "bad", bad);
     look();
