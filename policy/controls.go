@@ -28,6 +28,7 @@ type Controls struct {
 	Connection *string       // the credential that the caller chooses, by its name; nil: the upstream's own
 	Idempotent bool          // the caller vouches that this request may be sent twice
 	NoKey      bool          // it gets no idempotency key on its way: a letter has its own, or none, for all of its sends
+	FirstUse   bool          // nobody has used its idempotency key before: a 409 to its first attempt is not about the key
 	Priority   Priority      // before which other calls it goes, where it has to wait
 	// Caller says whose call it is: callers who wait take turns. It is asked only
 	// when the call has to wait, or calls of its upstream have just failed, and may
@@ -44,8 +45,8 @@ func WithControls(ctx context.Context, c Controls) context.Context {
 	if c.Timeout > 0 {
 		ctx = context.WithValue(ctx, timeoutKey{}, c.Timeout)
 	}
-	if c.NoRetry || c.Idempotent || c.NoKey {
-		ctx = retry.WithControls(ctx, retry.Controls{Off: c.NoRetry, Idempotent: c.Idempotent, NoKey: c.NoKey})
+	if asked := (retry.Controls{Off: c.NoRetry, Idempotent: c.Idempotent, NoKey: c.NoKey, FirstUse: c.FirstUse}); asked != (retry.Controls{}) {
+		ctx = retry.WithControls(ctx, asked)
 	}
 	return ctx
 }

@@ -34,7 +34,7 @@ func forecastKeeping(req *http.Request, plan *Plan, file *config.File) *KeepFore
 	case class == retry.Idempotent:
 		k.Again = "it is sent again: " + retry.Lookup(class, retry.NoAnswer, "").Why
 	case cfg.IdempotencyHeader != "":
-		k.Again = dead + "; with a " + cfg.IdempotencyHeader + " of its caller, which is good for " + config.Duration(cfg.KeyAge).String() + ", it is sent again"
+		k.Again = dead + "; under an " + cfg.IdempotencyHeader + " of its caller, which is good for " + config.Duration(cfg.KeyAge).String() + ", it is sent again"
 	default:
 		k.Again = dead + "; with Outrider-Idempotent: true it is sent again"
 	}

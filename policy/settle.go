@@ -119,7 +119,8 @@ func (p *Plan) ending(req *http.Request, resp *http.Response) Ending {
 	case means == answer.Failed, means == answer.Partial:
 		return endFailed
 	}
-	switch p.retry.Verdict(req, resp) {
+	attempts, _ := CallFrom(req.Context()).departed(nil, false)
+	switch p.retry.Verdict(req, resp, attempts) {
 	case retry.Forbidden:
 		if status >= http.StatusInternalServerError {
 			return endForbidden

@@ -11,8 +11,8 @@ import (
 const (
 	OutboxNever     = "never"      // none
 	OutboxAllow     = "allow"      // those whose caller asks for it: Prefer: respond-async
-	OutboxAlways    = "always"     // all, but those that only read
-	OutboxOnFailure = "on_failure" // those that came to nothing, but those that only read
+	OutboxAlways    = "always"     // those too, and all that do not only read
+	OutboxOnFailure = "on_failure" // as OutboxAlways, but of those not asked for the ones alone that came to nothing
 )
 
 // outboxAgrees keeps max_body within max_size. One that is only the default gives way; one

@@ -7,6 +7,7 @@ type Controls struct {
 	Off        bool // never a second attempt
 	Idempotent bool // repeating this request does no harm, whatever its method
 	NoKey      bool // it gets no idempotency key from us
+	FirstUse   bool // nobody has used its key before: a 409 to the first attempt is not about the key
 }
 
 type controlsKey struct{}

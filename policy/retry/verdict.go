@@ -36,22 +36,22 @@ func (s *Stage) verdict(c *course, resp *http.Response, a Answer) Verdict {
 	return Final
 }
 
-// Verdict reads what resp, the answer to the last attempt of a call, tells about trying it
-// again later. req is the first, with the idempotency key that it went out with.
-func (s *Stage) Verdict(req *http.Request, resp *http.Response) Verdict {
-	return s.verdict(&course{req: req}, resp, s.answer(req, resp))
+// Verdict reads what resp, the answer to the last of so many attempts of a call, tells about
+// trying it again later. req is the first, with the idempotency key that it went out with.
+func (s *Stage) Verdict(req *http.Request, resp *http.Response, attempts int) Verdict {
+	return s.verdict(&course{req: req, attempts: attempts}, resp, s.answer(req, resp))
 }
 
 // running reports whether a 409 to a keyed request is about another with the same
 // key, and not about what it asks for (draft-ietf-httpapi-idempotency-key-header). A key
-// that was minted for this very attempt is nobody else's. A problem (RFC 9457) says what
+// that is used by this very attempt for the first time is nobody else's. A problem (RFC 9457) says what
 // it is about: one about the key is found by Settings.Answer, and stands for a throttle.
 func (c *course) running(resp *http.Response, a Answer) bool {
 	if a.Meaning == AsThrottle {
 		return true
 	}
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	return kind != "application/problem+json" && (c.minted == "" || c.attempts > 1)
+	return kind != "application/problem+json" && (c.minted == "" && !ControlsFrom(c.req.Context()).FirstUse || c.attempts > 1)
 }
 
 // shouldRetry reads the server's own word. Where it contradicts itself, the

@@ -36,10 +36,13 @@ func outboxText(p config.Policy, file *config.File) string {
 	case p.Retry.MintKey:
 		return text + fmt.Sprintf("POST and PATCH under one %s, which is good for %s", header, age)
 	case header != "":
-		return text + fmt.Sprintf("POST and PATCH again where nobody knows whether they were applied only with a %s, which is good for %s", header, age)
+		return text + fmt.Sprintf("POST and PATCH that carry %s, which is good for %s; any other %s", header, age, unrepeated)
 	}
-	return text + "POST and PATCH not again where nobody knows whether they were applied"
+	return text + "a POST or PATCH " + unrepeated
 }
+
+// unrepeated is what holds without a key.
+const unrepeated = "not again where nobody knows whether it was applied"
 
 // lettersText says how letters are kept.
 func lettersText(o config.Outbox) string {

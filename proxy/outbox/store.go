@@ -44,6 +44,7 @@ type Holder interface {
 	End(ctx context.Context, id string, e store.End) error
 	Close(ctx context.Context) error
 }
+
 // Over is a Store that keeps letters in o.
 func Over(o *store.Outbox) Store { return kept{o} }
 

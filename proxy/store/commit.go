@@ -41,17 +41,23 @@ type change struct {
 	grows  bool // takes room, and none of what is reserved for tokens
 	weight int  // bytes
 
-	// do makes it. It is called again where the transaction failed. A refusal is its own
-	// error, and it has written nothing then; any other error is that of the transaction.
+	// do makes it. It is called again where the transaction failed. A refusal or a breach is
+	// its own error; any other one is that of the transaction.
 	do func(context.Context, *transaction) error
 
 	done chan error
 }
 
-// A refusal is why one change is not made, while those beside it are.
+// A refusal is why a change is not made that has written nothing: those beside it are.
 type refusal struct{ error }
 
 func (r refusal) Unwrap() error { return r.error }
+
+// A breach is why a change is not made that has written something already: nothing of its
+// transaction is, and those beside it are made again without it.
+type breach struct{ error }
+
+func (b breach) Unwrap() error { return b.error }
 
 // A line is the changes that wait.
 type line struct {
@@ -165,6 +171,9 @@ func (s *Store) try(ctx context.Context, changes []*change) (refused []error, er
 		case s.db.makeRoom != nil && ahead >= 0 && s.db.makeRoom(ctx, s.db, err):
 			ahead -= grownAhead
 		default:
+			if broken, ok := errors.AsType[breach](err); ok {
+				return nil, broken.error
+			}
 			return nil, s.explain(ctx, err)
 		}
 	}

@@ -135,11 +135,11 @@ func (t *transaction) record(ctx context.Context, id string, key, n int, record 
 	return err
 }
 
-// writerOf gives the key of a letter that is there, and what to do where it is damaged.
+// writerOf gives the key of a letter that is there.
 func (t *transaction) writerOf(id string, key int) (*letterKey, error) {
 	sealer, err := t.ring.letter(key, id)
 	if errors.Is(err, ErrDamaged) {
-		return nil, refusal{err}
+		return nil, breach{err}
 	}
 	return sealer, err
 }
@@ -343,9 +343,12 @@ func (t *transaction) follow(ctx context.Context, f *Follow) error {
 	if f == nil {
 		return nil
 	}
-	if err := f.Letter.check(); err != nil {
-		return err
+	err := f.Letter.check()
+	if err == nil {
+		_, err = t.keep(ctx, &f.Letter, f.Body, Body{int64(len(f.Body)), sha256.Sum256(f.Body)}, 0)
 	}
-	_, err := t.keep(ctx, &f.Letter, f.Body, Body{int64(len(f.Body)), sha256.Sum256(f.Body)}, 0)
+	if refuses, ok := errors.AsType[refusal](err); ok {
+		return breach{refuses.error}
+	}
 	return err
 }

@@ -137,3 +137,39 @@ func (s *Store) Downgrade(ctx context.Context, to int) error {
 	}
 	return s.Exec(ctx, fmt.Sprintf(`DELETE FROM outrider_migrations WHERE version > %d`, to))
 }
+
+// Name is who holds the letters of a sender.
+func (h *Holder) Name() string { return h.name }
+
+// MayStray has a sender look for letters that it holds without knowing.
+func (h *Holder) MayStray() { h.mayStray() }
+
+// A Piece is a sealed one of a letter.
+type Piece struct {
+	At     int // among those of its letter
+	letter string
+	part   int
+	N      int64
+	Sealed []byte
+}
+
+// Name is what part of the letter it belongs to.
+func (p Piece) Name() string {
+	return map[int]string{headPart: "head", bodyPart: "body", attemptPart: "record", ansHeadPart: "answer", ansBodyPart: "answer"}[p.part]
+}
+
+// Pieces gives those of a letter.
+func (s *Store) Pieces(ctx context.Context, id string) (pieces []Piece, err error) {
+	err = eachRow(ctx, s.db, func(rows *sql.Rows) error {
+		p := Piece{At: len(pieces), letter: id}
+		err := rows.Scan(&p.part, &p.N, &p.Sealed)
+		pieces = append(pieces, p)
+		return err
+	}, `SELECT part, n, sealed FROM outrider_pieces WHERE letter = $1 ORDER BY part, n`, id)
+	return pieces, err
+}
+
+// PutPiece has a piece be something else.
+func (s *Store) PutPiece(ctx context.Context, p Piece, sealed []byte) error {
+	return s.Exec(ctx, `UPDATE outrider_pieces SET sealed = $1 WHERE letter = $2 AND part = $3 AND n = $4`, sealed, p.letter, p.part, p.N)
+}

@@ -56,11 +56,11 @@ func (o *Outbox) keep(ctx context.Context, l *NewLetter, body io.Reader, b Bound
 func (l *NewLetter) check() error {
 	for what, name := range map[string]string{"id": l.ID, "upstream": l.Upstream, "lane": l.Lane, "batch": l.Batch} {
 		if !keepable(name) {
-			return fmt.Errorf("its %s must be UTF-8 of at most %d bytes, without a zero byte", what, maxID)
+			return refusal{fmt.Errorf("its %s must be UTF-8 of at most %d bytes, without a zero byte", what, maxID)}
 		}
 	}
 	if l.ID == "" {
-		return errors.New("it has no id")
+		return refusal{errors.New("it has no id")}
 	}
 	return nil
 }
@@ -162,9 +162,9 @@ func (t *transaction) insert(ctx context.Context, l *NewLetter, row letterRow) (
 	if err != nil {
 		return created, err
 	}
-	turn := 1
+	turn, seq := 1, "0"
 	if order != nil {
-		turn = 0 // until it is settled
+		turn, seq = 0, nextOfOrder // until it is settled
 		if row.state == Waiting {
 			t.touch(order)
 		}
@@ -177,7 +177,7 @@ func (t *transaction) insert(ctx context.Context, l *NewLetter, row letterRow) (
 	err = t.row(ctx, `INSERT INTO outrider_letters (id, upstream, lane, state, reason, created, due, expires, departed, ended,
 			attempts, records, size, body, answer, key, version, holder, batch, turn, dedup, ordered, seq)
 		SELECT $1, $2, $3, $4, '', now.ms, now.ms + $5, CASE WHEN CAST($6 AS BIGINT) > 0 THEN now.ms + $6 ELSE 0 END, CASE WHEN CAST($7 AS BIGINT) >= 0 THEN now.ms - $7 ELSE 0 END, 0,
-			0, 0, $8, $9, -1, $10, 0, $11, $12, $13, $14, $15, `+nextOfOrder+`
+			0, 0, $8, $9, -1, $10, 0, $11, $12, $13, $14, CAST($15 AS {bytes}), `+seq+`
 		FROM (SELECT {now} AS ms) AS now RETURNING created`,
 		l.ID, l.Upstream, l.Lane, row.state, row.giveUp.Milliseconds(), l.MaxAge.Milliseconds(), departed,
 		row.size, row.body, t.ring.current, row.holder, l.Batch, turn, row.dedup, order).Scan(&at)

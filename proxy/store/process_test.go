@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -57,6 +59,14 @@ func work(what string, settings store.Settings, count int, step string) error {
 			}
 			fmt.Println(i)
 			time.Sleep(time.Hour) // until it is killed
+		case "claim":
+			if err := claimAndStay(ctx, opened.Outbox()); err != nil {
+				return err
+			}
+		case "keep":
+			if err := keepForever(ctx, opened.Outbox(), step); err != nil {
+				return err
+			}
 		case "rekey":
 			_, err := opened.RekeyBy(ctx, nil, func(done string) {
 				if done == step {
@@ -193,5 +203,83 @@ func TestKilledHolderIsNotWaitedFor(t *testing.T) {
 			}
 		}
 		lock(t, slot)()
+	})
+}
+
+// claimAndStay claims a letter, has it depart, and is killed.
+func claimAndStay(ctx context.Context, o *store.Outbox) error {
+	holder, err := o.Hold(ctx)
+	if err != nil {
+		return err
+	}
+	claimed, err := holder.Claim(ctx, "crm/default", 1)
+	if err != nil || len(claimed) != 1 {
+		return fmt.Errorf("claimed %d, %w", len(claimed), err)
+	}
+	if err := holder.Depart(ctx, claimed[0].ID); err != nil {
+		return err
+	}
+	fmt.Println(claimed[0].ID)
+	time.Sleep(time.Hour) // until it is killed
+	return nil
+}
+
+// keepForever has eight keep letters, and some of them arrive in pieces, until it is killed.
+// Each that is acknowledged is printed.
+func keepForever(ctx context.Context, o *store.Outbox, prefix string) error {
+	var keeping sync.WaitGroup
+	for worker := range 8 {
+		keeping.Go(func() {
+			for n := 0; ; n++ {
+				size := 100
+				if n%5 == 4 {
+					size = 700 << 10
+				}
+				receipt, err := o.Keep(ctx, letter(fmt.Sprintf("%s/%d/%06d", prefix, worker, n)), strings.NewReader(strings.Repeat("x", size)), store.Bounds{})
+				if err != nil {
+					fmt.Fprintln(os.Stderr, err)
+					return
+				}
+				fmt.Println(receipt.ID)
+			}
+		})
+	}
+	keeping.Wait()
+	return nil
+}
+
+// TestKilledProcessHasKeptWhatItAcknowledged kills one that keeps letters, at different
+// moments: all that it told of are there, whole; and what was arriving is swept.
+func TestKilledProcessHasKeptWhatItAcknowledged(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		for round := range 4 {
+			command, output := start(t, "keep", s, 1, fmt.Sprint(round))
+			lines := bufio.NewScanner(output)
+			var told []string
+			for lines.Scan() {
+				if told = append(told, lines.Text()); len(told) == 20+17*round {
+					_ = command.Process.Kill() // and what is in the pipe was acknowledged, too
+				}
+			}
+			_ = command.Wait() // killed
+			opened := open(t, keyless(s))
+			o := opened.Outbox()
+			for _, id := range told {
+				if l := get(t, o, id); string(l.Head) != "head of "+id || l.State != store.Waiting || int64(len(body(t, o, id))) != l.BodySize {
+					t.Errorf("%s was acknowledged, and is %+v", id, l)
+				}
+			}
+			if !opened.HasWitness() {
+				must(t, opened.Exec(t.Context(), `UPDATE outrider_letters SET due = 1 WHERE state = 'arriving'`))
+			}
+			if _, err := o.Sweep(t.Context(), store.SweepSettings{}); err != nil {
+				t.Error(err)
+			}
+			counts, err := o.Counts(t.Context())
+			if err != nil || len(counts) != 1 || counts[0].State != store.Waiting || counts[0].Letters < len(told) {
+				t.Errorf("after %d acknowledged in round %d there are %+v, %v", len(told), round, counts, err)
+			}
+			wantTallied(t, opened)
+		}
 	})
 }

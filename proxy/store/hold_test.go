@@ -1,0 +1,242 @@
+package store_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"outrider/proxy/store"
+)
+
+// lanes looks for letters, which frees those of senders that have died.
+func lanes(t testing.TB, h *store.Holder) []store.Lane {
+	t.Helper()
+	found, _, err := h.Lanes(context.Background(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func delivered(t testing.TB, h *store.Holder, id string) {
+	t.Helper()
+	must(t, h.Depart(context.Background(), id))
+	must(t, h.End(context.Background(), id, store.End{State: store.Delivered}))
+}
+
+// TestSendersClaimEachLetterOnce has two stores with two senders each empty one lane.
+func TestSendersClaimEachLetterOnce(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		const letters = 120
+		one, two := open(t, s), open(t, s)
+		for n := range letters {
+			keep(t, one.Outbox(), letter(fmt.Sprint("letter ", n)), "body")
+		}
+		var mu sync.Mutex
+		var sent []string
+		var sending sync.WaitGroup
+		for _, opened := range []*store.Store{one, one, two, two} {
+			holder := hold(t, opened.Outbox())
+			sending.Go(func() {
+				for {
+					claimed, err := holder.Claim(t.Context(), "crm/default", 7)
+					if err != nil || len(claimed) == 0 {
+						if err != nil {
+							t.Error(err)
+						}
+						return
+					}
+					for _, l := range claimed {
+						if err := errors.Join(holder.Depart(t.Context(), l.ID), holder.End(t.Context(), l.ID, store.End{State: store.Delivered})); err != nil {
+							t.Error(err)
+						}
+						mu.Lock()
+						sent = append(sent, l.ID)
+						mu.Unlock()
+					}
+				}
+			})
+		}
+		sending.Wait()
+		slices.Sort(sent)
+		if unique := len(slices.Compact(slices.Clone(sent))); unique != letters || len(sent) != letters {
+			t.Errorf("of %d letters %d were sent, %d times", letters, unique, len(sent))
+		}
+		wantTallied(t, one)
+	})
+}
+
+// TestSilentSenderIsReplacedAndSendsNothingMore: a machine that stood still comes back, and
+// its letter is another's by then.
+func TestSilentSenderIsReplacedAndSendsNothingMore(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened := open(t, s)
+		o := opened.Outbox()
+		keep(t, o, letter("a"), "body")
+		keep(t, o, letter("b"), "body")
+		silent, other := hold(t, o), hold(t, open(t, s).Outbox())
+		wantIDs(t, claim(t, silent, 10), "a", "b")
+		must(t, silent.Depart(t.Context(), "a"))
+		if found := lanes(t, other); len(found) != 0 {
+			t.Errorf("lanes while somebody holds all: %v", found)
+		}
+		must(t, opened.Exec(t.Context(), `UPDATE outrider_senders SET until = 1 WHERE holder = $1`, silent.Name()))
+		if found := lanes(t, other); len(found) != 1 {
+			t.Fatalf("lanes after the lease ended: %v", found)
+		}
+		wantIDs(t, claim(t, other, 10), "a", "b")
+		if get(t, o, "a").Departed.IsZero() || !get(t, o, "b").Departed.IsZero() {
+			t.Error("what was sent is not known any more")
+		}
+		for what, err := range map[string]error{
+			"depart": silent.Depart(t.Context(), "b"),
+			"later":  silent.Later(t.Context(), "a", store.Later{Attempt: []byte("lost")}),
+			"end":    silent.End(t.Context(), "b", store.End{State: store.Dead}),
+			"long":   silent.End(t.Context(), "a", store.End{State: store.Delivered, ResponseHead: []byte("200"), Response: strings.NewReader(strings.Repeat("x", 600<<10))}),
+		} {
+			if !errors.Is(err, store.ErrLost) {
+				t.Errorf("%s: got %v, want ErrLost", what, err)
+			}
+		}
+		delivered(t, other, "a")
+		delivered(t, other, "b")
+		wantTallied(t, opened)
+	})
+}
+
+// TestSilentSenderThatNobodyReplacedGoesOn: its database was away, and so was everybody's.
+func TestSilentSenderThatNobodyReplacedGoesOn(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened := open(t, s)
+		o := opened.Outbox()
+		keep(t, o, letter("a"), "")
+		keep(t, o, letter("b"), "")
+		holder := hold(t, o)
+		wantIDs(t, claim(t, holder, 1), "a")
+		must(t, opened.Exec(t.Context(), `UPDATE outrider_senders SET until = 1`))
+		must(t, holder.Depart(t.Context(), "a"))
+		wantIDs(t, claim(t, holder, 1), "b") // which prolongs it
+		lanes(t, hold(t, o))
+		must(t, holder.End(t.Context(), "a", store.End{State: store.Delivered}))
+	})
+}
+
+func TestClosedSenderGivesItsLettersBack(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		o := open(t, s).Outbox()
+		keep(t, o, letter("a"), "")
+		holder := hold(t, o)
+		wantIDs(t, claim(t, holder, 10), "a")
+		must(t, holder.Close(t.Context()))
+		wantIDs(t, claim(t, hold(t, o), 10), "a")
+	})
+}
+
+// TestClaimWhoseAnswerWasLostIsGivenBack: the letters were ours in the database, and nobody
+// knew.
+func TestClaimWhoseAnswerWasLostIsGivenBack(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened := open(t, s)
+		o := opened.Outbox()
+		keep(t, o, letter("a"), "")
+		keep(t, o, letter("b"), "")
+		holder := hold(t, o)
+		wantIDs(t, claim(t, holder, 1), "a")
+		must(t, opened.Exec(t.Context(), `UPDATE outrider_letters SET holder = $1 WHERE id = 'b'`, holder.Name()))
+		holder.MayStray()
+		lanes(t, holder)
+		wantIDs(t, claim(t, holder, 10), "b")
+		delivered(t, holder, "a")
+	})
+}
+
+// TestKilledSenderIsReplaced: on Linux at once, with SQLite; elsewhere when its lease ends.
+func TestKilledSenderIsReplaced(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened := open(t, keyless(s))
+		o := opened.Outbox()
+		keep(t, o, letter("a"), "")
+		command, output := start(t, "claim", s, 1, "")
+		if !bufio.NewScanner(output).Scan() {
+			t.Fatal("the child did not claim")
+		}
+		holder := hold(t, o)
+		if found := lanes(t, holder); len(found) != 0 {
+			t.Errorf("lanes while it lives: %v", found)
+		}
+		_ = command.Process.Kill()
+		_ = command.Wait() // killed
+		if !opened.HasWitness() {
+			must(t, opened.Exec(t.Context(), `UPDATE outrider_senders SET until = 1 WHERE holder <> $1`, holder.Name()))
+		}
+		lanes(t, holder)
+		wantIDs(t, claim(t, holder, 10), "a")
+		if get(t, o, "a").Departed.IsZero() {
+			t.Error("that it was sent is not known any more")
+		}
+	})
+}
+
+// TestLanesTellWhenTheFirstIsDue, and what time it is.
+func TestLanesTellWhenTheFirstIsDue(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		o := open(t, s).Outbox()
+		for n, lane := range []string{"c", "a", "b", "a"} {
+			l := letter(fmt.Sprint(n))
+			l.Lane, l.Upstream, l.Delay = lane, "of "+lane, time.Duration(4-n)*time.Hour
+			keep(t, o, l, "")
+		}
+		found, now, err := hold(t, o).Lanes(t.Context(), false)
+		if err != nil || time.Since(now).Abs() > time.Minute || len(found) != 3 {
+			t.Fatalf("got %v at %v, %v", found, now, err)
+		}
+		for i, want := range []store.Lane{{Name: "a", Upstream: "of a", Due: time.Hour}, {Name: "b", Upstream: "of b", Due: 2 * time.Hour}, {Name: "c", Upstream: "of c", Due: 4 * time.Hour}} {
+			if got := found[i]; got.Name != want.Name || got.Upstream != want.Upstream || (want.Due-got.Due).Abs() > time.Minute {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		}
+	})
+}
+
+func TestExpiredLettersAreClaimedWhateverTheirTurn(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened := open(t, s)
+		o := opened.Outbox()
+		for _, id := range []string{"a", "b", "c"} {
+			l := letter(id)
+			l.Order, l.Delay, l.MaxAge = "key", time.Hour, time.Hour
+			keep(t, o, l, "")
+		}
+		keep(t, o, letter("ageless"), "")
+		holder := hold(t, o)
+		expired := func() (ids []string) {
+			claimed, err := holder.ClaimExpired(t.Context(), 10)
+			must(t, err)
+			for _, l := range claimed {
+				if !l.Expired {
+					t.Errorf("%s is not expired", l.ID)
+				}
+				ids = append(ids, l.ID)
+			}
+			slices.Sort(ids)
+			return ids
+		}
+		wantIDs(t, expired())
+		must(t, opened.Exec(t.Context(), `UPDATE outrider_letters SET expires = 1 WHERE id IN ('a', 'b')`))
+		wantIDs(t, expired(), "a", "b")
+		for _, id := range []string{"b", "a"} {
+			must(t, holder.End(t.Context(), id, store.End{State: store.Dead, Reason: "age"}))
+		}
+		n, err := o.Hurry(t.Context(), store.Filter{}, 0)
+		if n != 1 || err != nil {
+			t.Errorf("hurried %d, %v", n, err)
+		}
+		wantIDs(t, claim(t, holder, 10), "ageless") // c is behind dead ones
+	})
+}
