@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -23,7 +24,8 @@ func TestPageLooksAfterLetters(t *testing.T) {
 	r.keep("/crm/v1/orders", "order=x")
 	r.keep("/crm/v1/orders", "order=y")
 	b.until(`document.querySelector("#outbox-upstreams tbody tr")?.children[3].textContent === "3"`)
-	b.until(`[...document.querySelectorAll("#alerts .alert")].some((alert) => alert.innerText.includes("dead letter")) || true`)
+	r.alarms.Look(r.states(), time.Now())
+	b.until(`document.querySelector("#alerts .alert strong")?.textContent === "3 dead letters of crm"`)
 
 	// The list opens by the keyboard, and so does a letter.
 	b.value(`document.querySelector("#letters summary").focus()`)
