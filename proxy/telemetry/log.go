@@ -104,7 +104,7 @@ func (t *Telemetry) logAccess(ctx context.Context, r *Record) {
 		attrs = append(attrs, slog.String("quiet", r.Quiet))
 	}
 	if r.Letter != "" {
-		attrs = append(attrs, slog.String("letter", r.Letter))
+		attrs = append(attrs, slog.String("letter", r.Letter), slog.String("form", r.Form))
 	}
 	if r.Error != "" {
 		attrs = append(attrs, slog.String("error", r.Error))
