@@ -80,7 +80,7 @@ func (o *Outbox) sendCallback(ctx context.Context, s *Sending) Outcome {
 	started := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, callbackTimeout)
 	defer cancel()
-	resp, err := o.postCallback(ctx, s)
+	resp, err := o.postCallback(ctx, s) //nolint:bodyclose // it is in memory, and settle closes it
 	out := Outcome{Started: started, Took: time.Since(started), Verdict: Later, Err: err, Wire: 1}
 	switch {
 	case errors.As(err, new(*CallbackError)):

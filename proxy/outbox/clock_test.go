@@ -61,7 +61,9 @@ func TestKeyOfTheFutureIsTooOld(t *testing.T) {
 }
 
 func TestClockThatIsSetForwardEndsNothingYoung(t *testing.T) {
-	inBubble(t, func(_ *outbox.Settings, l *outbox.Limits) { l.MaxAge, l.KeepResults, l.KeepDead = time.Hour, time.Hour, time.Hour }, func(r *rig) {
+	inBubble(t, func(_ *outbox.Settings, l *outbox.Limits) {
+		l.MaxAge, l.KeepResults, l.KeepDead = time.Hour, time.Hour, time.Hour
+	}, func(r *rig) {
 		r.keep("done")
 		r.after(0)
 		r.answer = failing(1)

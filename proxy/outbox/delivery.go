@@ -54,6 +54,9 @@ func (d *delivery) deliver(run context.Context, pause time.Duration) report {
 		d.write(&result{later: &store.Later{Delay: backoffCap}, event: d.event(Held, Outcome{Err: err})})
 		return report{delivery: d}
 	}
+	if letter != nil && letter.Priority == "" {
+		letter.Priority = d.limits.Priority
+	}
 	d.letter = letter
 	if reason := d.unfit(); reason != "" {
 		d.end(StateDead, reason, nil)

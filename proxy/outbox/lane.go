@@ -46,6 +46,13 @@ func (l *lane) room(now time.Time) int {
 	return maxClaim
 }
 
+// wake has a lane be ready whose first letter has become due.
+func (l *lane) wake(now time.Time) {
+	if !l.due.IsZero() && !now.Before(l.due) {
+		l.ready, l.due = true, time.Time{}
+	}
+}
+
 // refused has the lane wait, for a letter that was sent in an epoch.
 func (l *lane) refused(epoch int, after time.Duration) {
 	if epoch == l.epoch {
@@ -77,9 +84,6 @@ func (u *upstream) ready(now time.Time) []*lane {
 	var ready []*lane
 	for i := range u.lanes {
 		l := u.lanes[(u.turn+i)%len(u.lanes)]
-		if !l.due.IsZero() && !now.Before(l.due) {
-			l.ready, l.due = true, time.Time{}
-		}
 		if l.room(now) > 0 {
 			ready = append(ready, l)
 		}

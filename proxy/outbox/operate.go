@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"time"
 
 	"outrider/proxy/store"
 )
@@ -15,16 +16,20 @@ func (o *Outbox) Cancel(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	letter, err := kept.Get(ctx, id)
+	if err != nil {
+		return err
+	}
 	if err := kept.Cancel(ctx, id); err != nil {
 		return err
 	}
 	o.watchers.tell(id)
-	o.settings.Observe(Event{Kind: Cancellation, ID: id})
+	o.settings.Observe(Event{Kind: Cancellation, ID: id, Upstream: letter.Upstream, Age: time.Since(letter.Created)})
 	return nil
 }
 
 // Retry has letters that a filter chooses be sent now, and tells how many: dead ones, or
-// those that wait where it asks for that state. Damaged ones stay dead.
+// those that wait where it asks for that state. Others never are. Damaged ones stay dead.
 //
 // A letter that may have been done is sent again, because whoever asks for it has looked. The
 // time of its first request is forgotten but for keyed letters, whose key does not become
@@ -34,9 +39,10 @@ func (o *Outbox) Retry(ctx context.Context, f Filter) (retried int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if f.State == StateWaiting {
+	switch f.State {
+	case StateWaiting:
 		retried, err = kept.Hurry(ctx, f.kept(), 0)
-	} else {
+	case StateDead, "":
 		f.State = StateDead
 		retried, err = o.revive(ctx, kept, f)
 	}

@@ -83,6 +83,9 @@ func (p *pump) work(ctx context.Context) error {
 			return err
 		}
 	}
+	for _, l := range p.lanes {
+		l.wake(time.Now())
+	}
 	for _, u := range p.order {
 		err := p.claim(ctx, u)
 		p.start(ctx, u)

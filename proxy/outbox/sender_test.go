@@ -19,7 +19,7 @@ func TestLetterIsSentAtOnceAndItsAnswerKept(t *testing.T) {
 		r.answer = func(s *outbox.Sending, _ int) outbox.Outcome {
 			body, _ := s.Body()
 			text, err := io.ReadAll(body)
-			if err != nil || string(text) != "body of a" || s.Target != "/v1/charges?expand=1" || s.Attempt != 1 {
+			if err != nil || string(text) != "body of a" || s.Target != "/v1/charges?expand=1" || s.Attempt != 1 || s.Priority != "low" {
 				t.Errorf("sent %q, %v, of %+v", text, err, s)
 			}
 			return answer(outbox.Delivered, 201, "made")

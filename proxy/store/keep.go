@@ -268,15 +268,15 @@ type arrival struct {
 // keepArriving keeps a letter whose body comes in pieces, of which one is here.
 func (o *Outbox) keepArriving(ctx context.Context, l *NewLetter, piece []byte, from *cutter, b Bounds) (receipt Receipt, err error) {
 	a := arrival{o, l, b.MaxSize, o.store.db.witness.sign(rand.Text())}
-	if err := a.begin(ctx); err != nil {
-		return Receipt{}, err
-	}
 	defer func() {
 		if err != nil || receipt.Duplicate {
 			// The work is done, or given up: whoever waited may be gone. What stays is swept.
 			_ = a.giveUp(context.WithoutCancel(ctx))
 		}
 	}()
+	if err := a.begin(ctx); err != nil {
+		return Receipt{}, err
+	}
 	for n, last := int64(0), false; ; n++ {
 		if err := a.add(ctx, n, last, piece); err != nil {
 			return Receipt{}, err
