@@ -21,8 +21,12 @@ const diskVariable = "OUTRIDER_TEST_DISK"
 // TestRefreshesGoOnWhileTheDiskIsFull: a connection must not be lost, nor be without
 // tokens, because a log has filled the disk at night. The disk is a real one of 2 MiB, in
 // a mount namespace of the child's own.
-func TestRefreshesGoOnWhileTheDiskIsFull(t *testing.T) {
-	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestBeOnASmallDisk$")
+func TestRefreshesGoOnWhileTheDiskIsFull(t *testing.T) { onASmallDisk(t, "TestBeOnASmallDisk") }
+
+// onASmallDisk runs a test in a child with a mount namespace of its own.
+func onASmallDisk(t *testing.T, test string) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+test+"$")
 	command.Env = append(os.Environ(), diskVariable+"="+t.TempDir())
 	command.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWNS | syscall.CLONE_NEWUSER,
@@ -42,12 +46,9 @@ func TestRefreshesGoOnWhileTheDiskIsFull(t *testing.T) {
 // without a byte of room, also when it was started anew: a restart is what people try, and
 // what Kubernetes does, and nothing at all worked after it.
 func TestBeOnASmallDisk(t *testing.T) {
-	disk := os.Getenv(diskVariable)
+	disk := smallDisk(t, "2m")
 	if disk == "" {
 		return
-	}
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=2m"); err != nil {
-		t.Fatal(err)
 	}
 	dir := filepath.Join(disk, "state")
 	opened, err := store.Open(t.Context(), settings(dir))
@@ -76,6 +77,83 @@ func TestBeOnASmallDisk(t *testing.T) {
 	crowd(t, restarted)
 	refresh(t, restarted, 500, 600)
 	wantRefreshed(t, restarted, 600)
+}
+
+// smallDisk mounts a disk of a size in such a child; elsewhere it is "".
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
+	disk := os.Getenv(diskVariable)
+	if disk == "" {
+		return ""
+	}
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size="+size); err != nil {
+		t.Fatal(err)
+	}
+	return disk
+}
+
+// TestLettersFillADiskAndLeaveRoomForTokens: those that were kept are there and can be
+// sent, those that were refused have left nothing, and refreshes go on.
+func TestLettersFillADiskAndLeaveRoomForTokens(t *testing.T) {
+	onASmallDisk(t, "TestBeOnADiskThatLettersFill")
+}
+
+// TestBeOnADiskThatLettersFill is no test: it is that child.
+func TestBeOnADiskThatLettersFill(t *testing.T) {
+	disk := smallDisk(t, "24m")
+	if disk == "" {
+		return
+	}
+	dir := filepath.Join(disk, "state")
+	opened := open(t, settings(dir))
+	o := opened.Outbox()
+	refresh(t, opened, 0, credentials)
+	text := strings.Repeat("x", 40<<10)
+	var kept []string
+	for n := 0; ; n++ {
+		receipt, err := o.Keep(t.Context(), letter(fmt.Sprintf("%06d", n)), strings.NewReader(text), unbounded)
+		if err != nil {
+			wantRefused(t, err, "the disk is full")
+			break
+		}
+		kept = append(kept, receipt.ID)
+	}
+	if len(kept) < 50 {
+		t.Errorf("a disk of 24 MiB has room for %d letters of 40 KiB", len(kept))
+	}
+	if _, err := o.Keep(t.Context(), letter("long"), strings.NewReader(strings.Repeat("x", 8<<20)), unbounded); err == nil {
+		t.Error("a letter of 8 MiB was kept on a full disk")
+	}
+	if err := fill(filepath.Join(disk, "log")); err != nil {
+		t.Fatal(err)
+	}
+	refresh(t, opened, credentials, 200)
+	wantTallied(t, opened)
+	holder := hold(t, o)
+	for range kept {
+		ids := claim(t, holder, 1)
+		if len(ids) != 1 {
+			t.Fatal("a letter that was kept is not there")
+		}
+		must(t, holder.Depart(t.Context(), ids[0]))
+		if body(t, o, ids[0]) != text {
+			t.Errorf("the body of %s is another one", ids[0])
+		}
+		end := store.End{State: store.Delivered, Attempt: []byte("first"), ResponseHead: []byte("200"), Response: strings.NewReader(text)}
+		if err := holder.End(t.Context(), ids[0], end); err != nil && !errors.Is(err, store.ErrUnrecorded) {
+			t.Fatalf("ending %s: %v", ids[0], err)
+		}
+	}
+	refresh(t, opened, 200, 300)
+	wantRefreshed(t, opened, 300)
+	wantTallied(t, opened)
+	swept, err := o.Sweep(t.Context(), store.SweepSettings{})
+	if err != nil || swept.Forgotten == 0 {
+		t.Errorf("swept %+v, %v", swept, err)
+	}
+	keep(t, o, letter("after"), text)
+	refresh(t, opened, 300, 400)
+	wantRefreshed(t, opened, 400)
 }
 
 // crowd has quotas ask for all the room that is left, many times.
