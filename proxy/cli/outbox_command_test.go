@@ -56,8 +56,8 @@ func keepingAPI(url string) string {
 	return fmt.Sprintf("[upstream.crm]\nurl = %q\nhosts = []\nauth = { type = \"none\" }\noutbox = \"always\"\n", url)
 }
 
-// keep has a call kept, and gives the id of its letter.
-func (r *running) keep(path, body string) string {
+// keepLetter has a call kept, and gives the id of its letter.
+func (r *running) keepLetter(path, body string) string {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url(path), strings.NewReader(body))
 	if err != nil {
@@ -116,7 +116,7 @@ func TestDeadLetterIsShownMendedAndSent(t *testing.T) {
 	server := newFickle(t)
 	r := launch(t, keepingAPI(server.URL))
 	says(t, r.run("outbox"), "no letters", "of 1GiB used")
-	id := r.keep("/crm/v1/charges?note=hidden", "amount=x")
+	id := r.keepLetter("/crm/v1/charges?note=hidden", "amount=x")
 	r.standsSo("0 waiting, 1 dead, 0 delivered")
 
 	says(t, r.run("outbox"), "crm 0 waiting; 1 dead (1 refused); 0 delivered")
@@ -153,7 +153,7 @@ func TestDeadLettersAreSentAgainTogether(t *testing.T) {
 	server := newFickle(t)
 	r := launch(t, keepingAPI(server.URL))
 	for i := range 3 {
-		r.keep("/crm/v1/orders", fmt.Sprintf("order=%d", i))
+		r.keepLetter("/crm/v1/orders", fmt.Sprintf("order=%d", i))
 	}
 	r.standsSo("0 waiting, 3 dead, 0 delivered")
 	server.mended.Store(true)
@@ -231,7 +231,7 @@ func TestLetterIsEditedInAnEditor(t *testing.T) {
 	config := home(t, "")
 	server := newFickle(t)
 	r := launch(t, keepingAPI(server.URL))
-	id := r.keep("/crm/v1/charges", "amount=x")
+	id := r.keepLetter("/crm/v1/charges", "amount=x")
 	r.standsSo("0 waiting, 1 dead, 0 delivered")
 	t.Setenv("VISUAL", "")
 	t.Setenv("EDITOR", "")
