@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"outrider/policy"
@@ -37,12 +38,23 @@ type sending struct {
 	span    *telemetry.Span
 	outcome telemetry.Outcome
 	started time.Time
+	left    atomic.Bool // something of it may have gone on the wire
+}
+
+// depart lets an attempt go out, if the letter may leave still.
+func (s *sending) depart(ctx context.Context) error {
+	if err := s.Depart(ctx); err != nil {
+		return err
+	}
+	s.left.Store(true)
+	return nil
 }
 
 // Send sends a letter once, as often as its upstream's retries have it. The body of the
 // answer is the receiver's to close.
 func (d *Delivery) Send(ctx context.Context, l *outbox.Sending) (result outbox.Outcome) {
-	s := &sending{Sending: l, started: time.Now(), call: &policy.Call{Upstream: l.Upstream, Depart: l.Depart}}
+	s := &sending{Sending: l, started: time.Now()}
+	s.call = &policy.Call{Upstream: l.Upstream, Depart: s.depart}
 	ctx, s.span = d.Telemetry.StartLetter(ctx, telemetry.Letter{
 		ID: l.ID, Upstream: l.Upstream, Attempt: l.Attempt, Size: l.BodySize, Accepted: l.Traceparent,
 	})
@@ -243,7 +255,7 @@ func (s *sending) result(settled policy.Settlement) outbox.Outcome {
 // it.
 func (s *sending) settledByItself() policy.Settlement {
 	switch {
-	case s.call.Attempts() == 0:
+	case !s.left.Load():
 		return policy.Settlement{Verdict: policy.VerdictNotSent, After: unservedAgain, NothingDone: true}
 	case s.Resendable():
 		return policy.Settlement{Verdict: policy.VerdictLater}

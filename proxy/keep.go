@@ -80,6 +80,10 @@ func (s *Server) keep(x *exchange, k *keeping, to route, out *http.Request, aske
 	s.accepted(x, k, letter, receipt)
 }
 
+// rescuedAgain is when a call that failed is sent again, where nobody says when: retries
+// have just been of no use.
+const rescuedAgain = 5 * time.Second
+
 // rescue makes a letter of a call that came to nothing, where another time it may come to
 // something. It reports that the call is answered. Where no letter can be made of it, its
 // own failure is the answer: nobody is told that it is kept who would not be told so
@@ -96,7 +100,9 @@ func (s *Server) rescue(x *exchange, k *keeping, to route, out *http.Request, as
 	if name, key := x.call.Minted(); key != "" {
 		letter.KeyHeader, letter.Key = name, key // what went out before is the same request
 	}
-	how.Delay = settled.After
+	if how.Delay = settled.After; how.Delay == 0 {
+		how.Delay = rescuedAgain
+	}
 	if departed := k.departed.Load(); departed != nil && !settled.NothingDone {
 		how.Departed = *departed
 	}

@@ -177,5 +177,8 @@ func TestBreakEndsWhatIsUnderWay(t *testing.T) {
 		if time.Since(r.begin) != 0 {
 			t.Errorf("it took %v", time.Since(r.begin))
 		}
+		if view := r.wantState("a", "dead unknown"); len(view.History) != 1 {
+			t.Errorf("what is known of it was not written: %+v", view)
+		}
 	})
 }

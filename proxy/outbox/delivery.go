@@ -50,6 +50,10 @@ func (d *delivery) deliver(run context.Context, pause time.Duration) report {
 		return report{delivery: d}
 	}
 	letter, err := d.open()
+	if errors.Is(err, errNewer) && d.stored.Expired {
+		d.end(StateDead, ReasonAge, nil)
+		return report{delivery: d}
+	}
 	if errors.Is(err, errNewer) {
 		d.write(&result{later: &store.Later{Delay: backoffCap}, event: d.event(Held, Outcome{Err: err})})
 		return report{delivery: d}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 
 	"outrider/proxy/outbox"
 	"outrider/proxy/outbox/outboxtest"
+	"outrider/proxy/store"
 
 	"pgregory.net/rapid"
 )
@@ -179,8 +181,14 @@ func story(rt *rapid.T) {
 	p.mu.Lock()
 	p.well = true
 	p.mu.Unlock()
-	time.Sleep(time.Hour)
-	synctest.Wait()
+	for range 60 {
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		counts, _ := kept.Counts(context.Background())
+		if !slices.ContainsFunc(counts, func(c store.Count) bool { return c.State == store.Waiting }) {
+			break
+		}
+	}
 	for _, id := range accepted {
 		stored, err := kept.Get(context.Background(), id)
 		switch {

@@ -18,11 +18,13 @@ type result struct {
 }
 
 // write has the store know a result. While the store is away it waits for it, until what is
-// sent is broken off; so the letter is still held, and not sent again.
+// sent is broken off, and then tries once more; so the letter is still held, and not sent
+// again.
 func (d *delivery) write(r *result) {
 	o := d.outbox
 	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
-		err := r.writeTo(o.sending, d.holder, d.stored.ID)
+		last := o.sending.Err() != nil
+		err := d.writeOnce(r)
 		switch {
 		case err == nil || errors.Is(err, store.ErrUnrecorded):
 			o.unwritten.forget(d.stored.ID)
@@ -38,15 +40,24 @@ func (d *delivery) write(r *result) {
 			lost.Kind = Overtaken
 			o.settings.Observe(lost)
 			return
+		case last:
+			return
 		}
 		o.unwritten.keep(d.stored.ID, r)
 		o.noteStore(err)
-		select {
-		case <-time.After(wait):
-		case <-o.sending.Done():
-			return
-		}
+		sleep(o.sending, wait)
 	}
+}
+
+// writeOnce writes a result. What is known when all is broken off is written still.
+func (d *delivery) writeOnce(r *result) error {
+	ctx := d.outbox.sending
+	if ctx.Err() != nil {
+		writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closing)
+		defer cancel()
+		ctx = writing
+	}
+	return r.writeTo(ctx, d.holder, d.stored.ID)
 }
 
 // writeTo writes a result once.

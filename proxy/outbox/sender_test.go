@@ -317,6 +317,23 @@ func TestKeyThatMayBeForgottenIsNotUsedAgain(t *testing.T) {
 	})
 }
 
+// The first request of a sending went out, and its second one was refused by ourselves: what is
+// known of the first must not be forgotten.
+func TestRefusalAfterARequestForgetsNothing(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		r.answer = func(s *outbox.Sending, _ int) outbox.Outcome {
+			return outbox.Outcome{Verdict: outbox.NotSent, Err: errors.New("the circuit is open"), After: time.Minute}
+		}
+		r.keep("keyed", keyed)
+		r.keep("unsafe")
+		r.after(time.Second)
+		if view := r.wantState("keyed", "waiting"); !view.Departed.Equal(r.begin) {
+			t.Errorf("it left at %v", view.Departed)
+		}
+		r.wantState("unsafe", "dead unknown")
+	})
+}
+
 // A call that was rescued has used its key before it became a letter.
 func TestRescuedLetterKnowsWhenItsKeyWasUsed(t *testing.T) {
 	keyAge := func(s *outbox.Settings, _ *outbox.Limits) {

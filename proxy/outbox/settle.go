@@ -23,7 +23,7 @@ func (d *delivery) settle(out Outcome, leaving *departure) report {
 	}
 	left, refused := leaving.outcome()
 	verdict := out.Verdict
-	if verdict == Later && left && !out.NothingDone && !d.letter.Resendable() {
+	if (verdict == Later || verdict == NotSent && out.Wire > 0) && left && !out.NothingDone && !d.letter.Resendable() {
 		verdict = Unknown // whoever sends is asked, but not trusted with this
 	}
 	switch {
@@ -59,7 +59,8 @@ func (d *delivery) refuse(out Outcome) report {
 	}
 	event := d.event(Held, out)
 	event.After = after
-	d.write(&result{later: &store.Later{Delay: after, ForgetDepart: d.stored.Departed.IsZero()}, event: event})
+	nothing := out.Wire == 0 || out.NothingDone // an earlier attempt of this sending may have gone out
+	d.write(&result{later: &store.Later{Delay: after, ForgetDepart: nothing && d.stored.Departed.IsZero()}, event: event})
 	return report{delivery: d, sent: true, refused: true, after: after}
 }
 

@@ -139,7 +139,10 @@ func (h *Holder) Depart(_ context.Context, id string) error {
 }
 
 // Later implements outbox.Holder.
-func (h *Holder) Later(_ context.Context, id string, later store.Later) error {
+func (h *Holder) Later(ctx context.Context, id string, later store.Later) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	answered, err := content(later.Response)
 	if err != nil {
 		return err
@@ -159,7 +162,10 @@ func (h *Holder) Later(_ context.Context, id string, later store.Later) error {
 }
 
 // End implements outbox.Holder.
-func (h *Holder) End(_ context.Context, id string, e store.End) error {
+func (h *Holder) End(ctx context.Context, id string, e store.End) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	answered, err := content(e.Response)
 	if err != nil {
 		return err
