@@ -341,12 +341,12 @@ func TestRescuedLetterKnowsWhenItsKeyWasUsed(t *testing.T) {
 	}
 	inBubble(t, keyAge, func(r *rig) {
 		l := &outbox.Letter{ID: "a", Upstream: "crm", Method: "POST", Key: "own", KeyHeader: "Idempotency-Key"}
+		r.answer = failing(10)
 		how := outbox.KeepOptions{Departed: time.Now().Add(-50 * time.Minute), Delay: 5 * time.Minute}
 		receipt, err := r.outbox.Keep(context.Background(), l, nil, how)
 		if err != nil || receipt.RetryAfter != 5*time.Minute+time.Second {
 			t.Fatalf("%+v, %v", receipt, err)
 		}
-		r.answer = failing(10)
 		r.after(time.Hour)
 		r.want("a at 5m0s", "a at 5m2.5s", "a at 5m7.5s", "a at 5m17.5s", "a at 5m37.5s", "a at 6m17.5s", "a at 7m37.5s")
 		r.wantState("a", "dead key-age")
