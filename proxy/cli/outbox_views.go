@@ -15,7 +15,7 @@ func (s *sidecar) kept() letters.Outbox {
 	if !s.storage.forLetters.Load() {
 		return nil
 	}
-	return s.outbox
+	return pacedOutbox{s.outbox, s.states}
 }
 
 // alarmingOutbox is the outbox as the alerts see it.
