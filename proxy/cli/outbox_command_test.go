@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"outrider/policy"
 	"outrider/proxy/outbox"
 )
 
@@ -162,6 +163,17 @@ func TestDeadLettersAreSentAgainTogether(t *testing.T) {
 	if got := server.taken(); !slices.Equal(got, []string{"order=0", "order=1", "order=2"}) {
 		t.Errorf("the upstream took %q", got)
 	}
+	eventually(t, "status", func() (bool, string) {
+		out := r.run("status")
+		return strings.Contains(strings.Join(strings.Fields(out), " "), "outbox 0 waiting; 3 delivered"), out
+	})
+	r.metered(
+		`outrider_outbox_up 1`,
+		`outrider_outbox_letters{state="delivered",upstream="crm"} 3`,
+		`outrider_outbox_accepted_total{result="kept",upstream="crm"} 3`,
+		`outrider_outbox_ended_total{result="refused",upstream="crm"} 3`,
+		`outrider_outbox_ended_total{result="delivered",upstream="crm"} 3`,
+	)
 	var all []outbox.View
 	if err := json.Unmarshal([]byte(r.run("outbox", "list", "--json", "--limit", "2")), &all); err != nil || len(all) != 2 || all[0].State != "delivered" {
 		t.Errorf("%+v %v", all, err)
@@ -252,5 +264,21 @@ func TestLetterIsEditedInAnEditor(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "outrider-letter-*")); len(left) > 0 {
 		t.Errorf("%q are left", left)
+	}
+}
+
+func TestTopTellsOfTheOutbox(t *testing.T) {
+	s := screen{status: statusView{Ready: true, Outbox: &outbox.Standing{Upstreams: []outbox.UpstreamStanding{
+		{Upstream: "crm", Waiting: 40, ETA: 90, Dead: 2}, {Upstream: "erp", Waiting: 2},
+	}}}}
+	if got := s.heading(); !strings.HasSuffix(got, "outbox: 42 waiting, about 2m") {
+		t.Errorf("the heading is %q", got)
+	}
+	if got := s.health(policy.UpstreamStatus{Name: "crm"}); got != "2 dead letters" {
+		t.Errorf("of crm it says %q", got)
+	}
+	s.status.Outbox.Away = "the disk is full"
+	if got := s.heading(); !strings.HasSuffix(got, "outbox: away") {
+		t.Errorf("away, and the heading is %q", got)
 	}
 }
