@@ -71,7 +71,7 @@ func (d *Delivery) Send(ctx context.Context, l *outbox.Sending) (result outbox.O
 	if err != nil {
 		return s.failed(ctx, policy.Settlement{Verdict: policy.VerdictNotSent, After: unservedAgain, NothingDone: true}, err)
 	}
-	resp, err := way.RoundTrip(req)
+	resp, err := way.RoundTrip(req) //nolint:bodyclose // it is the receiver's to close
 	settled := plan.Settle(req, resp, err)
 	if err != nil {
 		return s.failed(ctx, settled, err)
@@ -88,7 +88,7 @@ func (d *Delivery) way(ctx context.Context, s *sending) (http.RoundTripper, *pol
 		return nil, nil, nil, err
 	}
 	s.call.Rule, s.call.Propagate = to.plan.Match, to.plan.Policy.Propagate
-	ctx = policy.WithControls(ctx, letterControls(s.Letter, set.File.Outbox.Priority))
+	ctx = policy.WithControls(ctx, letterControls(s.Sending, set.File.Outbox.Priority))
 	var way http.RoundTripper = to.plan
 	if s.Connection != "" {
 		connected, err := to.plan.Connect(ctx, s.Connection)
@@ -127,9 +127,10 @@ func routeLetter(set *policy.Set, l *outbox.Letter) (route, error) {
 }
 
 // letterControls are those that the caller had, as far as they are for later. usual is the
-// priority of a letter whose caller said nothing.
-func letterControls(l *outbox.Letter, usual string) policy.Controls {
-	c := policy.Controls{Idempotent: l.Idempotent}
+// priority of a letter whose caller said nothing. The key is the letter's own, the same in
+// all of its sends: one that was made for it, nobody has used before it went out first.
+func letterControls(l *outbox.Sending, usual string) policy.Controls {
+	c := policy.Controls{Idempotent: l.Idempotent, NoKey: true, FirstUse: l.First && l.Key == l.ID}
 	priority := l.Priority
 	if priority == "" {
 		priority = usual

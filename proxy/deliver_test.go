@@ -110,6 +110,41 @@ func TestLetterGoesThroughThePoliciesOfItsUpstream(t *testing.T) {
 	})
 }
 
+// Only its own key is a letter's: one that it got on its way would be another the next time.
+// The provider knows none that was made for it before it goes out first, and a 409 is then
+// about something else.
+func TestLetterHasItsOwnKeyOrNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, provider := delivering(t, "retry = { attempts = 1, idempotency_header = \"Idempotency-Key\", mint_key = true }\n",
+			policytest.Step{}, policytest.Step{Status: 409}, policytest.Step{Status: 409}, policytest.Step{Status: 409})
+		for i, c := range []struct {
+			key   string
+			first bool
+			want  outbox.Verdict
+		}{
+			{"", true, outbox.Delivered},
+			{"letter-1", true, outbox.Dead},
+			{"letter-1", false, outbox.Later},
+			{"of the caller", true, outbox.Later},
+		} {
+			letter := &outbox.Letter{Target: "/x", Key: c.key}
+			if c.key != "" {
+				letter.KeyHeader = "Idempotency-Key"
+			}
+			sending, _ := leaving(letter, "hello", nil)
+			sending.First = c.first
+			out := d.Send(t.Context(), sending)
+			if out.Verdict != c.want {
+				t.Errorf("%+v: the outcome is %+v", c, out)
+			}
+			_ = out.Response.Body.Close()
+			if got := provider.Requests()[i].Header.Get("Idempotency-Key"); got != c.key {
+				t.Errorf("%+v: sent under %q", c, got)
+			}
+		}
+	})
+}
+
 // A sender that has lost a letter, or whose store is away, sends nothing more of it.
 func TestLetterThatMayNotLeaveIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

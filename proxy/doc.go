@@ -23,6 +23,8 @@
 //	replay.go    the body: in memory when it is small, else streamed and remembered
 //	             up to a bound
 //	             → plan.RoundTrip: the chain of package policy → proxy/egress
+//	keep.go      a call that its rule keeps is made a letter, in place of being sent
+//	             or when it came to nothing: see below
 //	respond.go   copy, flush, trailers, 1xx; a broken answer breaks the client's
 //	             connection too
 //	links.go     Location and Link that point to the upstream lead a caller of base
@@ -30,6 +32,7 @@
 //	relay.go     upgrades and tunnels: bytes both ways, half-close, silence;
 //	             tunnels.go knows which are open, and how many may be
 //	errors.go    the one table: error → status, problem type, Proxy-Status, Retry-After
+//	letters.go   /outbox/letters/ID: how a letter stands, its answer, taking it back
 //	reload.go    SIGHUP, POST /reload, file watch → Compile → Publish
 //	drain.go     no new calls, those under way end, then the rest is broken off
 //
@@ -43,6 +46,29 @@
 //
 // A connection that cannot be opened is broken off, never passed through: it would
 // go out without credential, quota and trace, and look as if all were well.
+//
+// # Calls that are kept
+//
+//	keep.go      whether, by the rule and by Prefer (prefer.go); letter.go: what of a call
+//	             → proxy/outbox → accepted.go: 202, or the answer that the caller waits for
+//	deliver.go   proxy/outbox → the policies of now → proxy/egress, and back
+//	address.go   a line of a file that is imported becomes a letter like a call
+//
+// A caller is told 202 when its call is durable, and not before: if it breaks its body off,
+// or the store does not take it, nothing is kept. A body passes through in pieces.
+//
+// A letter has what a call has when it is ready to go out, but no credential: it is sent
+// with that of the time when it is sent. So it names the upstream and the host that its
+// caller asked for, and both are looked up again. An upstream that a reload took away has
+// its letters wait, and no letter goes to a host that the upstream does not name any more.
+//
+// A call that failed is kept with the key under which it went out, and with the time of
+// that. Its body has to be there still: one larger than replay_body, of which something was
+// sent, is not, and then the failure is the answer.
+//
+// The letters are no upstream's: they are at the main port alone, beside the upstreams, for
+// whoever may call these by base URL. The address that a caller is told is absolute, since
+// it may believe that it speaks with the provider.
 //
 // # What stays as it was
 //

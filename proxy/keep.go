@@ -43,7 +43,10 @@ func (s *Server) keepingOf(set *policy.Set, r *http.Request, to route) *keeping 
 	k.asked = prefers.async
 	k.now = prefers.async || mode == config.OutboxAlways && !readsOnly(r.Method)
 	k.rescue = mode == config.OutboxOnFailure && !k.now && !readsOnly(r.Method)
-	k.wait, k.limit = prefers.wait, set.File.Outbox.MaxBody
+	k.limit = set.File.Outbox.MaxBody
+	if k.now {
+		k.wait = prefers.wait
+	}
 	return k
 }
 

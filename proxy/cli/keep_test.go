@@ -46,6 +46,7 @@ func isKept(t *testing.T, resp *http.Response, body string) keptCall {
 // A letterView is what is shown of a letter.
 type letterView struct {
 	ID, State, Reason, Method, Path, Connection string
+	TraceID                                     string `json:"trace_id"`
 	Attempts                                    int
 	History                                     []struct {
 		Status  int
@@ -113,6 +114,9 @@ func TestCallIsKeptWhereItsCallerAsksForIt(t *testing.T) {
 	view := r.delivered(kept.Location)
 	if view.Attempts != 1 || len(view.History) != 1 || view.History[0].Status != http.StatusCreated || view.Path != "/orders//a%2Fb" {
 		t.Errorf("the letter is %+v", view)
+	}
+	if view.TraceID != resp.Header.Get("Outrider-Trace") || view.History[0].TraceID == "" || view.History[0].TraceID == view.TraceID {
+		t.Errorf("the traces are %s of the call, %+v of the letter", resp.Header.Get("Outrider-Trace"), view)
 	}
 	sent := provider.take()
 	if len(sent) != 1 || sent[0].uri != "/orders//a%2Fb?x=1+2" || sent[0].body != "hello" || sent[0].header.Get("X-Own") != "1" ||

@@ -46,10 +46,10 @@ func TestStoreInMemoryDoesWhatTheRealOneDoes(t *testing.T) {
 				rt.Fatal(closed, err)
 			}
 		}()
-		var ids []string
+		h := &history{number: &number, dedup: fmt.Sprint("d", number)} // a key outlives its letter
 		skip := rapid.Bool().Draw(rt, "skip dead")
 		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
-			do := step(rt, &ids, &number, skip)
+			do := h.step(rt, skip)
 			var got [2]string
 			for i, s := range sides {
 				got[i] = do(s) + "\n" + whole(s)
@@ -61,24 +61,31 @@ func TestStoreInMemoryDoesWhatTheRealOneDoes(t *testing.T) {
 	})
 }
 
+// A history is what was done to both so far.
+type history struct {
+	ids    []string
+	number *int   // of letters, over all of them
+	dedup  string // a key of this one
+}
+
 // step draws one thing to do, which tells what came of it.
-func step(rt *rapid.T, ids *[]string, number *int, skip bool) func(side) string {
+func (h *history) step(rt *rapid.T, skip bool) func(side) string {
 	ctx := context.Background()
-	if len(*ids) == 0 || rapid.IntRange(0, 2).Draw(rt, "keep") == 0 {
-		*number++
+	if len(h.ids) == 0 || rapid.IntRange(0, 2).Draw(rt, "keep") == 0 {
+		*h.number++
 		l := store.NewLetter{
-			ID: fmt.Sprintf("l%06d", *number), Upstream: "crm", Lane: rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "lane"),
-			Order: rapid.SampledFrom([]string{"", "x", "y"}).Draw(rt, "order"), Dedup: rapid.SampledFrom([]string{"", "", "d"}).Draw(rt, "dedup"),
+			ID: fmt.Sprintf("l%06d", *h.number), Upstream: "crm", Lane: rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "lane"),
+			Order: rapid.SampledFrom([]string{"", "x", "y"}).Draw(rt, "order"), Dedup: rapid.SampledFrom([]string{"", "", h.dedup}).Draw(rt, "dedup"),
 			DedupFor: time.Hour, MaxAge: time.Hour, Delay: time.Duration(rapid.IntRange(0, 1).Draw(rt, "delay")) * time.Hour,
 			Head: func(b store.Body) ([]byte, error) { return fmt.Appendf(nil, "head of %d", b.Size), nil },
 		}
-		*ids = append(*ids, l.ID)
+		h.ids = append(h.ids, l.ID)
 		return func(s side) string {
 			r, err := s.store.Keep(ctx, l, strings.NewReader("body"), store.Bounds{})
 			return fmt.Sprint(r.ID, r.Duplicate, class(err))
 		}
 	}
-	id := rapid.SampledFrom(*ids).Draw(rt, "id")
+	id := rapid.SampledFrom(h.ids).Draw(rt, "id")
 	lane := rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "lane")
 	state := rapid.SampledFrom([]string{store.Delivered, store.Dead}).Draw(rt, "state")
 	switch rapid.IntRange(0, 9).Draw(rt, "step") {

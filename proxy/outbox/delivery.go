@@ -124,7 +124,10 @@ func (d *delivery) send(run context.Context) report {
 	leaving := &departure{delivery: d, breakOff: breakOff}
 	defer context.AfterFunc(run, leaving.stop)()
 
-	sending := &Sending{Letter: d.letter, Attempt: d.stored.Attempts + 1, Body: d.body, Depart: leaving.depart}
+	sending := &Sending{
+		Letter: d.letter, Attempt: d.stored.Attempts + 1, First: d.stored.Attempts == 0 && d.stored.Departed.IsZero(),
+		Body: d.body, Depart: leaving.depart,
+	}
 	started := time.Now()
 	var out Outcome
 	if d.letter.Upstream == callbackUpstream {

@@ -18,6 +18,8 @@ const (
 	importAtOnce = 64
 	// importAlone is how long the body of a line is that is kept alone, in bytes.
 	importAlone = 512 << 10
+	// importOrders is of how many order keys the last letter is known at most.
+	importOrders = 10_000
 	// maxWrong is how many lines an ImportError names.
 	maxWrong = 100
 )
@@ -176,6 +178,10 @@ func (i *importing) keep(ctx context.Context, letter *Letter, line *Line) {
 	if len(line.body) > importAlone {
 		i.keeping.Wait()
 		defer i.keeping.Wait()
+	}
+	if len(i.last) > importOrders {
+		i.keeping.Wait() // they are all kept
+		clear(i.last)
 	}
 	before, done := i.last[letter.inLane(letter.OrderKey)], make(chan struct{})
 	if letter.OrderKey != "" {

@@ -10,7 +10,8 @@ import (
 // A Sending is a letter on its way.
 type Sending struct {
 	*Letter
-	Attempt int // 1 is the first; local refusals do not count
+	Attempt int  // 1 is the first; local refusals do not count
+	First   bool // nothing of it has gone on the wire before, by any process
 	// Body opens the body, from its begin each time. It fails with an error where the
 	// kept body is damaged.
 	Body func() (io.ReadCloser, error)

@@ -110,9 +110,11 @@ func TestRefusalPausesTheLaneAndIsNoAttempt(t *testing.T) {
 		r.keep("other", to("erp", ""))
 		r.after(59 * time.Second)
 		r.want("other at 0s")
+		r.mu.Lock()
 		if len(asked) > 5 {
 			t.Errorf("%d letters were asked for while the lane paused", len(asked)-1)
 		}
+		r.mu.Unlock()
 		r.after(2 * time.Second)
 		r.mu.Lock()
 		n := len(r.sent)
@@ -325,7 +327,7 @@ func TestRefusalAfterARequestForgetsNothing(t *testing.T) {
 			return outbox.Outcome{Verdict: outbox.NotSent, Err: errors.New("the circuit is open"), After: time.Minute}
 		}
 		r.keep("keyed", keyed)
-		r.keep("unsafe")
+		r.keep("unsafe", to("crm", "another lane"))
 		r.after(time.Second)
 		if view := r.wantState("keyed", "waiting"); !view.Departed.Equal(r.begin) {
 			t.Errorf("it left at %v", view.Departed)

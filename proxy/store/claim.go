@@ -53,10 +53,11 @@ func (o *Outbox) lanes(ctx context.Context) (lanes []Lane, now time.Time, err er
 	}
 	// From each name to the next, by the index: a skip scan.
 	const open = ` FROM outrider_letters WHERE state = 'waiting' AND holder = '' AND turn = 1 AND lane `
+	const first = ` ORDER BY lane, due, id LIMIT 1` // as the index has them
 	if err := eachRow(ctx, s.db, each, `WITH RECURSIVE lanes (name) AS (
-			SELECT (SELECT MIN(lane)`+open+`>= '')
-			UNION ALL SELECT (SELECT MIN(lane)`+open+`> name) FROM lanes WHERE name IS NOT NULL)
-		SELECT name, (SELECT upstream`+open+`= name ORDER BY lane, due, id LIMIT 1), (SELECT MIN(due)`+open+`= name)
+			SELECT (SELECT lane`+open+`>= ''`+first+`)
+			UNION ALL SELECT (SELECT lane`+open+`> name`+first+`) FROM lanes WHERE name IS NOT NULL)
+		SELECT name, (SELECT upstream`+open+`= name`+first+`), (SELECT due`+open+`= name`+first+`)
 		FROM lanes WHERE name IS NOT NULL`); err != nil {
 		return nil, now, s.explain(ctx, err)
 	}
@@ -147,7 +148,7 @@ func (h *Holder) collect(ctx context.Context) error {
 				strays = append(strays, id)
 			}
 			return err
-		}, `SELECT id FROM outrider_letters WHERE holder = $1 ORDER BY id`, h.name)
+		}, `SELECT id FROM outrider_letters WHERE holder = $1 AND holder <> '' ORDER BY id`, h.name)
 		for _, id := range strays {
 			if err == nil {
 				_, err = t.exec(ctx, `UPDATE outrider_letters SET holder = '' WHERE id = $1`, id)

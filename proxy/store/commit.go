@@ -211,9 +211,9 @@ type transaction struct {
 	store *Store
 	ring  *ring
 
-	tallies map[tallied]tally   // what they add
-	size    int64               // of all letters before, once sized
-	sized   bool                //
+	tallies map[tallied]tally // what they add
+	size    int64             // of all letters before, once sized
+	sized   bool
 	orders  map[string]struct{} // keys in which something changed, as hashes
 }
 

@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -150,8 +151,7 @@ func TestLetterThatFailsFailsNoOther(t *testing.T) {
 		opened := open(t, s)
 		o := opened.Outbox()
 		keep(t, o, letter("taken"), "")
-		release, err := opened.Occupy(t.Context())
-		must(t, err)
+		release := opened.OccupyAll(t.Context())
 		no := errors.New("no")
 		results := make([]error, 30)
 		var keeping sync.WaitGroup
@@ -165,7 +165,9 @@ func TestLetterThatFailsFailsNoOther(t *testing.T) {
 			}
 			keeping.Go(func() { _, results[n] = o.Keep(t.Context(), l, strings.NewReader("body"), unbounded) })
 		}
-		time.Sleep(50 * time.Millisecond) // so that they share one; whatever comes later does as well
+		for opened.InLine() < len(results) {
+			runtime.Gosched() // until they share one
+		}
 		release()
 		keeping.Wait()
 		for n, err := range results {

@@ -110,8 +110,7 @@ func (t *transaction) later(ctx context.Context, holder string, letter *row, l L
 	if err := t.putAnswer(ctx, letter.ID, key, l.ResponseHead, a); err != nil {
 		return err
 	}
-	_, err = t.weigh(ctx, tallied{upstream: letter.Upstream, state: Waiting}, letter.ID, before)
-	return err
+	return t.weigh(ctx, tallied{upstream: letter.Upstream, state: Waiting}, letter.ID, before)
 }
 
 // attempted is how many attempts a record is of.
@@ -131,8 +130,7 @@ func (t *transaction) record(ctx context.Context, id string, key, n int, record 
 	if err != nil {
 		return err
 	}
-	_, err = t.putPieces(ctx, id, sealedPiece{attemptPart, int64(n), sealer.seal(attemptPart, int64(n), true, record)})
-	return err
+	return t.putPieces(ctx, id, sealedPiece{attemptPart, int64(n), sealer.seal(attemptPart, int64(n), true, record)})
 }
 
 // writerOf gives the key of a letter that is there.
@@ -254,11 +252,10 @@ func (h *Holder) stream(ctx context.Context, letter *row, n int64, last bool, pi
 		if err != nil {
 			return err
 		}
-		if _, err := t.putPieces(ctx, letter.ID, sealedPiece{ansBodyPart, n, sealer.seal(ansBodyPart, n, last, piece)}); err != nil {
+		if err := t.putPieces(ctx, letter.ID, sealedPiece{ansBodyPart, n, sealer.seal(ansBodyPart, n, last, piece)}); err != nil {
 			return err
 		}
-		_, err = t.weigh(ctx, tallied{upstream: letter.Upstream, state: Waiting}, letter.ID, before)
-		return err
+		return t.weigh(ctx, tallied{upstream: letter.Upstream, state: Waiting}, letter.ID, before)
 	}})
 }
 
@@ -268,11 +265,12 @@ func (t *transaction) dropAnswer(ctx context.Context, id string) error {
 }
 
 // weigh sets the size of a letter to what its pieces take, and counts the difference.
-func (t *transaction) weigh(ctx context.Context, of tallied, id string, before int64) (size int64, err error) {
-	err = t.row(ctx, `UPDATE outrider_letters SET size = $1 + (SELECT COALESCE(SUM(length(sealed)), 0) FROM outrider_pieces WHERE letter = $2)
+func (t *transaction) weigh(ctx context.Context, of tallied, id string, before int64) error {
+	var size int64
+	err := t.row(ctx, `UPDATE outrider_letters SET size = $1 + (SELECT COALESCE(SUM(length(sealed)), 0) FROM outrider_pieces WHERE letter = $2)
 		WHERE id = $2 RETURNING size`, rowSize, id).Scan(&size)
 	t.count(of, 0, size-before)
-	return size, err
+	return err
 }
 
 // end ends a letter that holder holds.
@@ -302,7 +300,7 @@ func (t *transaction) end(ctx context.Context, holder string, letter *row, e End
 	if err := t.record(ctx, letter.ID, key, n, e.Attempt); err != nil {
 		return err
 	}
-	if _, err := t.weigh(ctx, ended, letter.ID, before); err != nil {
+	if err := t.weigh(ctx, ended, letter.ID, before); err != nil {
 		return err
 	}
 	t.touch(letter.ordered)
@@ -335,8 +333,7 @@ func (t *transaction) putAnswer(ctx context.Context, id string, key int, head []
 	if len(a.piece) > 0 {
 		pieces = append(pieces, sealedPiece{ansBodyPart, 0, sealer.seal(ansBodyPart, 0, true, a.piece)})
 	}
-	_, err = t.putPieces(ctx, id, pieces...)
-	return err
+	return t.putPieces(ctx, id, pieces...)
 }
 
 func (t *transaction) follow(ctx context.Context, f *Follow) error {
@@ -348,7 +345,7 @@ func (t *transaction) follow(ctx context.Context, f *Follow) error {
 		_, err = t.keep(ctx, &f.Letter, f.Body, Body{int64(len(f.Body)), sha256.Sum256(f.Body)}, 0)
 	}
 	if refuses, ok := errors.AsType[refusal](err); ok {
-		return breach{refuses.error}
+		return breach(refuses)
 	}
 	return err
 }

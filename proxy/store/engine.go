@@ -86,8 +86,17 @@ func (d *database) begin(ctx context.Context, first string, do func(*sql.Tx) err
 		_ = tx.Rollback() // what went wrong is known
 		return err
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return uncommitted{err}
+	}
+	return nil
 }
+
+// An uncommitted transaction is one whose commit failed: where the database went away, it
+// may have carried it out.
+type uncommitted struct{ error }
+
+func (u uncommitted) Unwrap() error { return u.error }
 
 // empty reports that there is no store in the database yet, as from sees it.
 func (d *database) empty(ctx context.Context, from rowQuerier) (bool, error) {

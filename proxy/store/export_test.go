@@ -75,6 +75,25 @@ func (s *Store) Occupy(ctx context.Context) (release func(), err error) {
 	return s.leave, s.queue(ctx)
 }
 
+// OccupyAll keeps all of this store from writing.
+func (s *Store) OccupyAll(ctx context.Context) (release func()) {
+	for range s.db.writers {
+		_ = s.queue(ctx)
+	}
+	return func() {
+		for range s.db.writers {
+			s.leave()
+		}
+	}
+}
+
+// InLine is how many changes wait to be made.
+func (s *Store) InLine() int {
+	s.line.mu.Lock()
+	defer s.line.mu.Unlock()
+	return len(s.line.waiting)
+}
+
 // EndQuota has a kept quota be over.
 func (s *Store) EndQuota(ctx context.Context, key string) error {
 	return s.Exec(ctx, `UPDATE outrider_quotas SET until = 1 WHERE key = $1`, key)
@@ -172,4 +191,18 @@ func (s *Store) Pieces(ctx context.Context, id string) (pieces []Piece, err erro
 // PutPiece has a piece be something else.
 func (s *Store) PutPiece(ctx context.Context, p Piece, sealed []byte) error {
 	return s.Exec(ctx, `UPDATE outrider_pieces SET sealed = $1 WHERE letter = $2 AND part = $3 AND n = $4`, sealed, p.letter, p.part, p.N)
+}
+
+// Double adds a copy of each letter.
+func (s *Store) Double(ctx context.Context, suffix string) error {
+	for _, statement := range []string{
+		`INSERT INTO outrider_pieces SELECT letter || $1, part, n, sealed FROM outrider_pieces`,
+		`INSERT INTO outrider_letters SELECT id || $1, upstream, lane, state, reason, created, due, expires, departed, ended, attempts, records, size, body, answer,
+			key, version, holder, batch, ordered, seq + 1000000, CASE WHEN ordered IS NULL THEN turn ELSE 0 END, dedup FROM outrider_letters WHERE $1 <> ''`,
+	} {
+		if err := s.Exec(ctx, statement, suffix); err != nil {
+			return err
+		}
+	}
+	return s.Exec(ctx, `UPDATE outrider_tallies SET letters = letters * 2, bytes = bytes * 2`)
 }

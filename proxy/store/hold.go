@@ -84,7 +84,7 @@ func (o *Outbox) free(ctx context.Context, holder, condition string) error {
 		if err != nil || rows == 0 {
 			return err
 		}
-		_, err = t.exec(ctx, `UPDATE outrider_letters SET holder = '' WHERE holder = $1`, holder)
+		_, err = t.exec(ctx, `UPDATE outrider_letters SET holder = '' WHERE holder = $1 AND holder <> ''`, holder)
 		return err
 	}})
 }

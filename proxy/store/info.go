@@ -45,11 +45,12 @@ func (s *Store) Warnings() []string { return s.db.warnings }
 
 // Info is what there is to know about a store without its values.
 type Info struct {
-	Engine string    // "sqlite" or "postgres"
-	Size   int64     // in bytes, with what the engine needs beside the values
-	Slots  int       // that keep something
-	Saved  time.Time // when a slot was saved last; zero: none keeps anything
-	Quotas int       // that are kept, and not over
+	Engine  string    // "sqlite" or "postgres"
+	Size    int64     // in bytes, with what the engine needs beside the values
+	Slots   int       // that keep something
+	Saved   time.Time // when a slot was saved last; zero: none keeps anything
+	Quotas  int       // that are kept, and not over
+	Letters int       // of all states
 }
 
 // Info looks at the store.
@@ -74,6 +75,9 @@ func (s *Store) info(ctx context.Context) (Info, error) {
 	if saved > 0 {
 		info.Saved = time.UnixMilli(saved)
 	}
-	err := s.db.QueryRowContext(ctx, s.db.words.Replace(`SELECT count(*) FROM outrider_quotas WHERE until > {now}`)).Scan(&info.Quotas)
+	if err := s.db.QueryRowContext(ctx, s.db.words.Replace(`SELECT count(*) FROM outrider_quotas WHERE until > {now}`)).Scan(&info.Quotas); err != nil {
+		return Info{}, err
+	}
+	err := s.db.QueryRowContext(ctx, `SELECT CAST(COALESCE(SUM(letters), 0) AS BIGINT) FROM outrider_tallies`).Scan(&info.Letters)
 	return info, err
 }

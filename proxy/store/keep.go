@@ -23,7 +23,7 @@ const (
 // Keep keeps a letter. It is durable (fsynced) when Keep returns, and nothing is kept where
 // it fails: ErrFull, ErrTooLarge, *ConflictError, the error of body, or what is wrong with
 // the database. Only where the database goes away at the last moment, and does not come
-// back within seconds, nobody can tell.
+// back at once, nobody can tell: ErrUncertain.
 //
 // A short body is kept with its letter in one transaction, which many share. A longer one
 // is kept in pieces while it comes; what breaks off leaves nothing.
@@ -68,7 +68,7 @@ func (l *NewLetter) check() error {
 // accept makes the change that a letter appears by. Where the database went away it tries
 // again: the letter's id tells whether it appeared.
 func (o *Outbox) accept(ctx context.Context, l *NewLetter, weight int, do func(context.Context, *transaction) (Receipt, error)) (receipt Receipt, err error) {
-	uncertain := false
+	uncertain, absent := false, false
 	write := func() error {
 		return o.store.commit(ctx, &change{id: l.ID, alone: true, grows: true, weight: weight, do: func(ctx context.Context, t *transaction) (err error) {
 			if uncertain {
@@ -76,16 +76,25 @@ func (o *Outbox) accept(ctx context.Context, l *NewLetter, weight int, do func(c
 				if receipt, known, err = t.receipt(ctx, l.ID); known || err != nil {
 					return err
 				}
+				absent = true
 			}
 			receipt, err = do(ctx, t)
 			return err
 		}})
 	}
-	if err = write(); errors.Is(err, ErrAway) || errors.Is(err, errUncommitted) {
+	if err = write(); isUncertain(err) {
 		uncertain = true
-		err = write()
+		if err = write(); err != nil && (!absent || isUncertain(err)) {
+			err = fmt.Errorf("%w: %w", ErrUncertain, err)
+		}
 	}
 	return receipt, err
+}
+
+// isUncertain reports that a change may have been made although there was no answer.
+func isUncertain(err error) bool {
+	_, late := errors.AsType[uncommitted](err)
+	return late && errors.Is(err, ErrAway) || errors.Is(err, errUncommitted)
 }
 
 // receipt is that of a letter which has appeared.
@@ -134,7 +143,7 @@ func (t *transaction) keep(ctx context.Context, l *NewLetter, piece []byte, body
 	if err != nil {
 		return Receipt{}, err
 	}
-	if _, err := t.putPieces(ctx, l.ID, pieces...); err != nil {
+	if err := t.putPieces(ctx, l.ID, pieces...); err != nil {
 		return Receipt{}, err
 	}
 	return Receipt{ID: l.ID, Size: size, Created: created}, t.remember(ctx, l, dedup, body)
@@ -323,8 +332,7 @@ func (a *arrival) add(ctx context.Context, n int64, last bool, piece []byte) err
 		if err != nil {
 			return err
 		}
-		_, err = t.putPieces(ctx, a.letter.ID, sealedPiece{bodyPart, n, sealer.seal(bodyPart, n, last, piece)})
-		return err
+		return t.putPieces(ctx, a.letter.ID, sealedPiece{bodyPart, n, sealer.seal(bodyPart, n, last, piece)})
 	})
 }
 
@@ -359,7 +367,7 @@ func (a *arrival) complete(ctx context.Context, body Body) (Receipt, error) {
 		if err != nil {
 			return Receipt{}, err
 		}
-		if _, err := t.putPieces(ctx, a.letter.ID, sealedPiece{headPart, 0, sealer.seal(headPart, 0, true, head)}); err != nil {
+		if err := t.putPieces(ctx, a.letter.ID, sealedPiece{headPart, 0, sealer.seal(headPart, 0, true, head)}); err != nil {
 			return Receipt{}, err
 		}
 		if err := t.remember(ctx, a.letter, dedup, body); err != nil {

@@ -25,6 +25,10 @@ var (
 	ErrLost     = errors.New("the letter is no longer held by this sender") // another one may have it: send nothing more
 	ErrDamaged  = errors.New("the letter was changed in the store")         // something sealed does not open
 
+	// ErrUncertain is a letter that may have been kept: the database went away in the middle
+	// of it, and did not come back.
+	ErrUncertain = errors.New("it may have been kept, or not")
+
 	// ErrUnrecorded is a letter that has ended, while there was no room for its answer.
 	ErrUnrecorded = errors.New("the letter has ended, and the disk had no room for its answer")
 )

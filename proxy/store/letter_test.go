@@ -201,3 +201,23 @@ func TestArrivalThatBreaksOffLeavesNothing(t *testing.T) {
 		keep(t, o, letter("a"), "and its id is free")
 	})
 }
+
+// An Outrider that is updated finds the store of the one before, with its tokens and quotas.
+func TestStoreFromBeforeLettersGetsThem(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		seed(t, s)
+		before, err := store.Open(t.Context(), s)
+		must(t, err)
+		quota := daily("a", 1, time.Hour)
+		saveQuotas(t, before, quota)
+		must(t, before.Downgrade(t.Context(), 2))
+		must(t, before.Close())
+		opened := open(t, s)
+		keep(t, opened.Outbox(), letter("a"), "body")
+		if info, err := opened.Info(t.Context()); err != nil || info.Letters != 1 {
+			t.Errorf("got %+v, %v", info, err)
+		}
+		wantQuotas(t, opened, quota)
+		wantKept(t, opened, "a/b", canary)
+	})
+}

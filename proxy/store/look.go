@@ -21,6 +21,7 @@ type row struct {
 	Stored
 	records, key, version int
 	answer                int64 // bytes of the answer's body; -1: there is no answer
+	holder                string
 	ordered               []byte
 }
 
@@ -28,15 +29,14 @@ func (r *row) tallied() tallied { return tallied{r.Upstream, r.State, r.Reason} 
 
 func scanLetter(rows *sql.Rows) (r row, err error) {
 	var created, due, expires, departed, ended, now int64
-	var holder string
 	err = rows.Scan(&r.ID, &r.Upstream, &r.Lane, &r.State, &r.Reason, &created, &due, &expires, &departed, &ended,
-		&r.Attempts, &r.records, &r.Size, &r.BodySize, &r.answer, &r.key, &r.version, &holder, &r.ordered, &now)
+		&r.Attempts, &r.records, &r.Size, &r.BodySize, &r.answer, &r.key, &r.version, &r.holder, &r.ordered, &now)
 	r.Created, r.Due, r.Expires, r.Departed, r.Ended = instant(created), instant(due), instant(expires), instant(departed), instant(ended)
 	r.Expired = expires > 0 && expires <= now
 	if departed > 0 {
 		r.Gone = time.Duration(now-departed) * time.Millisecond
 	}
-	r.Held, r.Ordered = holder != "", r.ordered != nil
+	r.Held, r.Ordered = r.holder != "", r.ordered != nil
 	return r, err
 }
 

@@ -75,7 +75,7 @@ var migrations = [][]string{
 		`CREATE INDEX outrider_letters_batch ON outrider_letters (batch) WHERE state = 'arriving' AND batch <> ''`,
 		`CREATE INDEX outrider_letters_holder ON outrider_letters (holder) WHERE holder <> ''`,
 		`CREATE INDEX outrider_letters_order ON outrider_letters (ordered, state, seq) WHERE ordered IS NOT NULL`,
-		`CREATE INDEX outrider_letters_turn ON outrider_letters (ordered) WHERE ordered IS NOT NULL AND state = 'waiting' AND turn > 0`,
+		`CREATE INDEX outrider_letters_turn ON outrider_letters (ordered, turn) WHERE ordered IS NOT NULL AND state = 'waiting' AND turn > 0`,
 		`CREATE INDEX outrider_letters_behind ON outrider_letters (id) WHERE state = 'waiting' AND turn = 2`,
 		`CREATE TABLE outrider_pieces (
 			letter {text}  NOT NULL,

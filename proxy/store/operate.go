@@ -15,39 +15,48 @@ const portion = 500
 // remove forgets a portion of the letters with a condition, and tells how many. The change
 // is one alone.
 func (t *transaction) remove(ctx context.Context, condition string, args ...any) (removed int, err error) {
-	letters, err := t.store.readLetters(ctx, t.tx, fmt.Sprintf(`SELECT %s FROM outrider_letters WHERE %s ORDER BY id LIMIT %d`, letterColumns, condition, portion), args...)
+	letters, err := t.store.readLetters(ctx, t.tx, fmt.Sprintf(`SELECT %s FROM outrider_letters WHERE %s LIMIT %d`, letterColumns, condition, portion), args...)
 	if err != nil {
 		return 0, err
 	}
 	weight := int64(0)
 	for i := range letters {
 		if weight += letters[i].Size; i > 0 && weight > maxWeight {
-			return i, nil
+			break
 		}
-		if err := t.removeOne(ctx, &letters[i]); err != nil {
+		did, err := t.removeOne(ctx, &letters[i])
+		if err != nil {
 			return 0, err
 		}
+		if did {
+			removed++
+		}
 	}
-	return len(letters), nil
+	return removed, nil
 }
 
 // removeOne forgets a letter, and its dedup key with it, unless the letter was delivered:
 // then another one of that key would be sent a second time.
-func (t *transaction) removeOne(ctx context.Context, letter *row) error {
-	if letter.State != Delivered {
-		if err := t.forgetDedup(ctx, letter.ID); err != nil {
-			return err
-		}
+func (t *transaction) removeOne(ctx context.Context, letter *row) (done bool, err error) {
+	var size int64
+	err = t.row(ctx, `DELETE FROM outrider_letters WHERE id = $1 AND holder = $2 AND state = $3 RETURNING size`, letter.ID, letter.holder, letter.State).Scan(&size)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil // it was claimed this moment
+	}
+	if err != nil {
+		return false, err
 	}
 	if _, err := t.exec(ctx, `DELETE FROM outrider_pieces WHERE letter = $1`, letter.ID); err != nil {
-		return err
+		return false, err
 	}
-	if _, err := t.exec(ctx, `DELETE FROM outrider_letters WHERE id = $1`, letter.ID); err != nil {
-		return err
+	if letter.State != Delivered {
+		if err := t.forgetDedup(ctx, letter.ID); err != nil {
+			return false, err
+		}
 	}
-	t.count(letter.tallied(), -1, -letter.Size)
+	t.count(letter.tallied(), -1, -size)
 	t.touch(letter.ordered)
-	return nil
+	return true, nil
 }
 
 // forgetDedup has the dedup key of a letter stand for it no more.
@@ -87,8 +96,7 @@ func (t *transaction) cancel(ctx context.Context, id string) error {
 	if err := t.forgetDedup(ctx, id); err != nil {
 		return err
 	}
-	_, err = t.weigh(ctx, tallied{upstream: upstream, state: Cancelled}, id, size)
-	return err
+	return t.weigh(ctx, tallied{upstream: upstream, state: Cancelled}, id, size)
 }
 
 // whyNot says why a letter cannot be cancelled.
@@ -149,7 +157,7 @@ func (o *Outbox) Drop(ctx context.Context, f Filter) (dropped int, err error) {
 		if letter.Held {
 			return false, nil
 		}
-		return true, t.removeOne(ctx, letter)
+		return t.removeOne(ctx, letter)
 	})
 	if err != nil {
 		return dropped, fmt.Errorf("dropping letters: %w", err)
@@ -167,7 +175,12 @@ func (o *Outbox) byPortion(ctx context.Context, f Filter, do func(context.Contex
 			if found, err = o.store.find(ctx, t.tx, f, page{from: after, limit: portion}); err != nil {
 				return err
 			}
+			weight := int64(0)
 			for i := range found {
+				if weight += found[i].Size; i > 0 && weight > maxWeight {
+					found = found[:i]
+					return nil
+				}
 				did, err := do(ctx, t, &found[i])
 				if err != nil {
 					return err

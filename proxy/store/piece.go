@@ -57,11 +57,6 @@ func placeOfPiece(part int, n int64, last bool) []byte {
 	return fmt.Appendf(nil, "%d %d %t", part, n, last)
 }
 
-// sealedSize is what so many bytes take, sealed in pieces.
-func sealedSize(size int64) int64 {
-	return size + (size+pieceSize-1)/pieceSize*sealOverhead
-}
-
 // A sealedPiece is one that is to be kept.
 type sealedPiece struct {
 	part   int
@@ -69,21 +64,17 @@ type sealedPiece struct {
 	sealed []byte
 }
 
-// putPieces keeps pieces of a letter, and tells what they take.
-func (t *transaction) putPieces(ctx context.Context, id string, pieces ...sealedPiece) (size int64, err error) {
-	if len(pieces) == 0 {
-		return 0, nil
-	}
+// putPieces keeps pieces of a letter.
+func (t *transaction) putPieces(ctx context.Context, id string, pieces ...sealedPiece) error {
 	args := []any{id}
 	var values []string
 	for _, p := range pieces {
 		n := len(args)
 		values = append(values, fmt.Sprintf("($1, $%d, $%d, $%d)", n+1, n+2, n+3))
 		args = append(args, p.part, p.n, p.sealed)
-		size += int64(len(p.sealed))
 	}
-	_, err = t.exec(ctx, `INSERT INTO outrider_pieces (letter, part, n, sealed) VALUES `+strings.Join(values, ", "), args...)
-	return size, err
+	_, err := t.exec(ctx, `INSERT INTO outrider_pieces (letter, part, n, sealed) VALUES `+strings.Join(values, ", "), args...)
+	return err
 }
 
 // A cutter cuts what it reads into pieces.

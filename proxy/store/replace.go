@@ -73,11 +73,10 @@ func (o *Outbox) replacePiece(ctx context.Context, letter *row, n int64, last bo
 		if _, err := t.exec(ctx, `DELETE FROM outrider_pieces WHERE letter = $1 AND part = 1 AND n >= $2`, letter.ID, n); err != nil {
 			return err // of a replacement that broke off
 		}
-		if _, err := t.putPieces(ctx, letter.ID, sealedPiece{bodyPart, n, sealer.seal(bodyPart, n, last, piece)}); err != nil {
+		if err := t.putPieces(ctx, letter.ID, sealedPiece{bodyPart, n, sealer.seal(bodyPart, n, last, piece)}); err != nil {
 			return err
 		}
-		_, err = t.weigh(ctx, letter.tallied(), letter.ID, before)
-		return err
+		return t.weigh(ctx, letter.tallied(), letter.ID, before)
 	}})
 }
 
@@ -107,9 +106,8 @@ func (t *transaction) replace(ctx context.Context, letter *row, r Replacement, b
 	if _, err := t.exec(ctx, `DELETE FROM outrider_pieces WHERE letter = $1 AND (part = 0 OR part = 1 AND n < $2)`, letter.ID, firstOf(version)); err != nil {
 		return err
 	}
-	if _, err := t.putPieces(ctx, letter.ID, sealedPiece{headPart, int64(version), sealer.seal(headPart, int64(version), true, head)}); err != nil {
+	if err := t.putPieces(ctx, letter.ID, sealedPiece{headPart, int64(version), sealer.seal(headPart, int64(version), true, head)}); err != nil {
 		return err
 	}
-	_, err = t.weigh(ctx, letter.tallied(), letter.ID, before)
-	return err
+	return t.weigh(ctx, letter.tallied(), letter.ID, before)
 }

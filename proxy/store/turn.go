@@ -60,7 +60,7 @@ func (t *transaction) settle(ctx context.Context, order []byte) error {
 		return err
 	}
 	var current, holder string
-	err = t.row(ctx, `SELECT id, holder FROM outrider_letters WHERE ordered = $1 AND state = 'waiting' AND turn > 0 LIMIT 1`, order).Scan(&current, &holder)
+	err = t.row(ctx, `SELECT id, holder FROM outrider_letters WHERE ordered = $1 AND state = 'waiting' AND turn > 0 ORDER BY turn LIMIT 1`, order).Scan(&current, &holder)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
@@ -68,7 +68,8 @@ func (t *transaction) settle(ctx context.Context, order []byte) error {
 		return nil // it is on its way, and settles again when it ends
 	}
 	if current != "" && current != first {
-		if _, err := t.exec(ctx, `UPDATE outrider_letters SET turn = 0 WHERE id = $1`, current); err != nil {
+		rows, err := t.exec(ctx, `UPDATE outrider_letters SET turn = 0 WHERE id = $1 AND holder = ''`, current)
+		if err != nil || rows == 0 { // it was claimed this moment
 			return err
 		}
 	}

@@ -9,6 +9,8 @@
 //	    t.Observe(ctx, event)                 INTERNAL span of a wait; decisions: events on the SERVER span
 //	span.End(outcome)                         span, metrics, access log line, Recent
 //
+//	ctx, span := t.StartLetter(ctx, letter)   CONSUMER span of sending a call that was kept; ends as above
+//
 //	work, ended := t.StartWork(ctx, event)    INTERNAL span of what several calls wait for, in a trace of its own
 //
 // # Which traces are sent
