@@ -113,6 +113,15 @@ func (s *sidecar) observeLetters(e outbox.Event) {
 	log.Log(context.Background(), level, text, about...)
 }
 
+// prepareFor finds out whether a file can be used, and opens the store where it lets calls
+// be kept.
+func (s *sidecar) prepareFor(file *config.File) error {
+	if err := s.checkFile(file); err != nil || !keepsLetters(file) {
+		return err
+	}
+	return s.storage.keepLetters()
+}
+
 // keepsLetters reports whether a configuration lets calls be kept.
 func keepsLetters(file *config.File) bool {
 	for _, u := range file.Upstreams {

@@ -78,7 +78,7 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 	if err != nil {
 		return nil, err
 	}
-	s.reloader = &proxy.Reloader{Path: path, Live: &s.live, Env: s.env(), Check: s.checkFile, Ended: s.alarms.Reloaded, Log: s.telemetry.Logger()}
+	s.reloader = &proxy.Reloader{Path: path, Live: &s.live, Env: s.env(), Check: s.prepareFor, Ended: s.alarms.Reloaded, Log: s.telemetry.Logger()}
 	if err := s.reloader.Load(data); err != nil {
 		closeAll(listeners, adminListener)
 		s.storage.close()
