@@ -15,6 +15,7 @@ func (d *dispatcher) advance(now time.Time) {
 		}
 	}
 	for _, l := range aged {
+		d.inVain = 0
 		d.changed(l, now)
 		d.disturbed = d.disturbed || l.shared()
 	}
@@ -89,7 +90,7 @@ func (d *dispatcher) setTimer(now time.Time) {
 	for _, l := range d.backlog {
 		sooner(l.line.oldest().arrived.Add(l.maxWait))
 		if !l.wake.IsZero() {
-			sooner(l.wake)
+			sooner(later(l.wake, now.Add(d.pause())))
 		}
 		if at, ok := l.line.nextAge(l.step()); ok {
 			sooner(at)
@@ -105,14 +106,26 @@ func (d *dispatcher) setTimer(now time.Time) {
 	}
 }
 
+// pause is for how long the timer waits for a turn at least: a nanosecond, and twice as long
+// each time that it let nobody go. Turns come when they were told, and so that is never felt.
+// But one that is told and never comes would keep a processor busy until its call is refused.
+func (d *dispatcher) pause() time.Duration {
+	return min(1<<min(d.inVain, 20), longestPause)
+}
+
+// longestPause is what a timer may be late by anyway.
+const longestPause = time.Millisecond
+
 // tick is what the timer does. It may come late or once too often.
 func (d *dispatcher) tick() {
 	d = d.lock()
 	defer d.mu.Unlock()
+	d.inVain++
 	d.advance(time.Now())
 }
 
 func (d *dispatcher) refuse(now time.Time, w *waiter, err *RefusedError) {
+	d.inVain = 0
 	w.err, w.reason = err, err.Reason
 	w.lane.line.remove(w)
 	d.changed(w.lane, now)

@@ -119,7 +119,10 @@ func (d *dispatcher) reserve(l *lane, w *waiter, now time.Time) {
 		wake = l.decided(now, w.cost)
 	}
 	l.wake = l.sooner(now, wake)
-	w.ripe = (w.ripe || due && full < len(l.meters)) && !gated && !l.distant(now, w.cost)
+	ripe := (w.ripe || due && full < len(l.meters)) && !gated && !l.distant(now, w.cost)
+	if ripe != w.ripe {
+		w.ripe, d.inVain = ripe, 0
+	}
 	for i, m := range l.meters {
 		kept := d.keptAt(m)
 		if w.ripe && i < full && !kept.slot {

@@ -38,6 +38,7 @@ type dispatcher struct {
 	disturbed bool              // somebody goes later than was told
 	timer     *time.Timer       // calls tick; nil until somebody waits
 	next      time.Time         // when it does, if somebody waits
+	inVain    int               // how often it has since somebody went, was refused, moved up or became ripe
 }
 
 func newDispatcher(inForce *Quotas) *dispatcher {
@@ -163,6 +164,7 @@ func (d *dispatcher) leave(w *waiter, cause error) {
 
 // take spends what a call costs at all meters of its lane.
 func (d *dispatcher) take(l *lane, now time.Time, r route, cost int) turn {
+	d.inVain = 0
 	l.sent++
 	l.flying += cost
 	t := turn{d: d, lane: l, route: r, seq: l.sent, meters: l.meters, taken: now, cost: cost}

@@ -165,4 +165,5 @@
 // what was kept is held until the quota begins. Which buckets most calls count to is
 // kept, too: otherwise all calls before the first answer would go as if there were none.
 // Which other routes have buckets of their own is found out anew, with one answer each.
+// And what no process can have kept is not taken over.
 package limit

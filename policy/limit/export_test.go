@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"outrider/policy/pace"
 )
 
 // Passes is how often the heads of lines have been looked at.
@@ -15,6 +17,27 @@ func (q *Quotas) Passes() (passes uint64) {
 	}
 	return passes
 }
+
+// Mislead has the quotas that have begun tell all who come that their turn is in a while,
+// which it never is.
+func (q *Quotas) Mislead(while time.Duration) {
+	for _, d := range q.scopes.list() {
+		d.mu.Lock()
+		for _, m := range d.meters {
+			m.shape = never{while: while}
+		}
+		d.mu.Unlock()
+	}
+}
+
+type never struct {
+	pace.None
+	while time.Duration
+}
+
+func (never) Ready(time.Time, int) bool { return false }
+
+func (n never) Turn(from time.Time, _, _ int) time.Time { return from.Add(n.while) }
 
 // Problems are what is wrong with what the dispatchers believe, and with who waits.
 func (q *Quotas) Problems() (problems []string) {

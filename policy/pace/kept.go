@@ -1,6 +1,8 @@
 package pace
 
 import (
+	"math"
+	"slices"
 	"time"
 )
 
@@ -21,18 +23,6 @@ type Kept struct {
 type KeptSpent struct {
 	At   int64 `json:"t"` // in milliseconds since 1970, rounded up
 	Cost int64 `json:"n"`
-}
-
-// KeptQuota is what was known of a provider's quota.
-type KeptQuota struct {
-	Refill  string        `json:"refill"` // "window", "bucket" or "rolling"
-	Limit   float64       `json:"limit,omitempty"`
-	Window  time.Duration `json:"window,omitempty"`
-	Left    float64       `json:"left"`
-	Reset   time.Time     `json:"reset,omitzero"`
-	Speed   float64       `json:"speed,omitempty"`
-	Trusted bool          `json:"trusted,omitempty"`
-	Weight  float64       `json:"weight,omitempty"`
 }
 
 // Used is how much is spent of a window that has a fixed end, in its units; 0: it has
@@ -76,7 +66,7 @@ func (k Kept) Restore(s Shape, now time.Time) {
 	case *smooth:
 		if k.Left != nil {
 			left := *k.Left + float64(s.lim.Limit())*max(now.Sub(k.At), 0).Seconds()
-			s.restore(s.Room()-left, now)
+			s.restore(s.Room()-max(left, -s.Room()), now) // No bucket owes more than it holds.
 		}
 	case *window:
 		if now.Before(k.End) && k.End.Sub(now) <= s.per+s.guard {
@@ -109,7 +99,7 @@ func (w *window) restore(spent int, end, now time.Time) {
 	if *w = w.at(now); w.spent > 0 {
 		w.late.spent, w.late.first, w.late.last = w.spent, w.open.Add(-w.per), now
 	}
-	w.sent = max(spent, 0) + w.spent
+	w.sent = min(max(spent, 0), math.MaxInt32) + w.spent
 	w.spent = min(w.sent, w.count)
 	w.begun, w.heard = end.Add(-w.per-w.guard), true // How late it began is in its end.
 	w.open, w.end = end.Add(-w.guard), end
@@ -131,9 +121,10 @@ func (r *rolling) keep() (log []KeptSpent, until time.Time) {
 	return log, until
 }
 
-// restore puts what was spent before what has been spent since.
+// restore adds what was spent to what has been spent since. Both come into order: a clock
+// that is set back makes of the old the latest, and in a log that is out of order a turn is
+// told for a time at which nothing leaves.
 func (r *rolling) restore(log []KeptSpent, now time.Time) {
-	since := r.log[r.gone:]
 	restored := rolling{count: r.count, span: r.span, guard: r.guard, way: r.way}
 	for _, e := range log {
 		at := time.UnixMilli(e.At)
@@ -141,77 +132,17 @@ func (r *rolling) restore(log []KeptSpent, now time.Time) {
 			at = now
 		}
 		if at.Add(r.span).After(now) && e.Cost > 0 {
-			restored.total += min(e.Cost, int64(r.count))
-			restored.log = append(restored.log, entry{at, at, restored.total})
+			restored.log = append(restored.log, entry{at, at, min(e.Cost, int64(r.count))})
 		}
 	}
-	for _, e := range since {
-		restored.log = append(restored.log, entry{e.first, e.last, restored.total + e.upTo - r.left})
+	for i := r.gone; i < len(r.log); i++ {
+		e := r.log[i]
+		restored.log = append(restored.log, entry{e.first, e.last, e.upTo - r.before(i)})
 	}
-	restored.total += r.total - r.left
+	slices.SortStableFunc(restored.log, func(a, b entry) int { return a.last.Compare(b.last) })
+	for i := range restored.log { // Up to here each entry has what was spent in it alone.
+		restored.total += restored.log[i].upTo
+		restored.log[i].upTo = restored.total
+	}
 	*r = restored
-}
-
-// Keep is the state of l at now; false if nothing of it is worth keeping.
-func (l *Learned) Keep(now time.Time) (Kept, bool) {
-	if !l.Known(now) {
-		return Kept{}, false
-	}
-	facts := l.refill.about(now)
-	q := &KeptQuota{Refill: facts.Shape, Limit: facts.Limit, Window: facts.Window, Weight: l.scale.weight}
-	k := Kept{Learned: q}
-	// What is on its way has been counted by the time when somebody reads this.
-	flying := l.units(l.flying)
-	switch r := l.refill.(type) {
-	case *whole:
-		if r.at(now).probing {
-			return Kept{}, false
-		}
-		k.Until = facts.Reset
-		q.Left, q.Reset, q.Trusted = r.left(now, flying), facts.Reset, r.trusted
-	case *gradual:
-		k.At, k.Until = r.told, r.about(r.told).Reset
-		q.Left, q.Speed = r.left(r.told, flying), r.rate()
-	case *rolls:
-		k.Log, k.Until = r.own.keep()
-		if r.until.After(k.Until) {
-			k.Until = r.until
-		}
-		q.Left, q.Reset = min(r.most, r.least+flying), r.until // that of others
-	}
-	return k, k.Until.Sub(now) >= Long
-}
-
-// Restore takes over what was known, if nothing has been told yet.
-func (l *Learned) Restore(k Kept, now time.Time) {
-	now = now.Round(0)
-	q := k.Learned
-	if l.refill != nil || q == nil || !k.Until.After(now) {
-		return
-	}
-	switch {
-	case q.Refill == "window":
-		l.refill = &whole{limit: q.Limit, window: q.Window, said: q.Left, reset: q.Reset, trusted: q.Trusted}
-	case q.Refill == "bucket":
-		told := k.At
-		if told.After(now) { // The clock has been set back since.
-			told = now
-		}
-		l.refill = &gradual{limit: q.Limit, level: q.Left, told: told, speed: q.Speed}
-	case q.Refill == "rolling" && q.Limit > 0 && q.Window > 0:
-		r := newRolls(q.Limit, q.Window, now)
-		r.own.restore(k.Log, now)
-		r.most, r.least, r.until = max(q.Left, 0), max(q.Left, 0), q.Reset
-		l.refill = r
-	default:
-		return
-	}
-	if q.Weight > 0 {
-		l.scale.weight, l.scale.taken = q.Weight, q.Weight
-	}
-	l.until = k.Until.Add(time.Minute)
-	l.heard, l.sent = now, now // A restart is no reason to ask.
-	if l.flying > 0 {
-		l.refill.spend(now, l.units(l.flying))
-	}
 }

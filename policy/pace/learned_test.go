@@ -221,3 +221,20 @@ func ExampleLearned() {
 	fmt.Println(l.Ready(now, 1), l.Turn(now, 0, 1).Sub(now))
 	// Output: false 20s
 }
+
+// When a window has ended, an answer told of a higher limit and of nothing else: what was
+// taken to be there was the old one, and a call that takes all of the new one, which nobody
+// had said anything of, was told to go now and never could.
+func TestLimitThatGrowsBetweenWindowsIsThere(t *testing.T) {
+	hourly := func(limit, left float64, reset time.Time) quota.View {
+		return quota.View{Limit: quota.Known(limit), Remaining: quota.Known(left), Window: time.Hour, Reset: reset, Refill: quota.Whole}
+	}
+	l := pace.NewLearned(pace.Auto)
+	l.Told(start, hourly(1, 0, at(time.Hour)), false)
+	l.Told(at(time.Hour), hourly(1, 1, at(2*time.Hour)), false) // The reset was right.
+	now := at(2 * time.Hour)
+	l.Told(now, quota.View{Limit: quota.Known(1.5)}, false)
+	if !l.Ready(now, 2) {
+		t.Errorf("is not ready, and its turn is at %v", l.Turn(now, 0, 2))
+	}
+}

@@ -2,6 +2,7 @@ package pace_test
 
 import (
 	"encoding/json"
+	"math"
 	"testing"
 	"time"
 
@@ -14,23 +15,27 @@ import (
 // drawView is anything that an answer may say, true or not.
 func drawView(t *rapid.T, now time.Time) quota.View {
 	count := func(name string) quota.Count {
-		n := rapid.SampledFrom([]float64{-1, 0, 0.5, 1, 5, 100, 1e15}).Draw(t, name)
+		n := rapid.SampledFrom([]float64{-1, 0, 1e-9, 0.5, 1, 5, 100, quota.MaxCount}).Draw(t, name)
 		return quota.Count{N: max(n, 0), Known: n >= 0}
 	}
 	v := quota.View{
 		Unit:  rapid.SampledFrom([]quota.Unit{"", quota.Requests, quota.Tokens, quota.Points, quota.Concurrency}).Draw(t, "unit"),
 		Limit: count("limit"), Remaining: count("remaining"),
-		Window: rapid.SampledFrom([]time.Duration{0, time.Millisecond, time.Second, time.Hour, quota.MaxWindow}).Draw(t, "window"),
+		Asked: count("asked"), Taken: count("taken"),
+		Window: rapid.SampledFrom([]time.Duration{0, 1, time.Millisecond, time.Second, time.Hour, quota.MaxWindow}).Draw(t, "window"),
 		Refill: quota.Refill(rapid.IntRange(0, 2).Draw(t, "refill")),
 	}
 	if v.Limit.N == 0 { // as package quota has it
 		v.Limit = quota.Count{}
 	}
 	if v.Limit.Known {
-		v.Remaining.N = min(v.Remaining.N, v.Limit.N)
+		v.Remaining.N, v.Asked.N, v.Taken.N = min(v.Remaining.N, v.Limit.N), min(v.Asked.N, v.Limit.N), min(v.Taken.N, v.Limit.N)
 	}
-	if reset := rapid.SampledFrom([]time.Duration{-1, 0, time.Second, time.Minute, quota.MaxReset}).Draw(t, "reset"); reset >= 0 {
+	if reset := rapid.SampledFrom([]time.Duration{-1, 0, 1, time.Second, time.Minute, quota.MaxReset}).Draw(t, "reset"); reset >= 0 {
 		v.Reset = now.Add(reset)
+	}
+	if v.Limit.Known && v.Refill == quota.Gradual {
+		v.Restore = v.Limit.N / rapid.SampledFrom([]float64{math.Inf(1), 1e-9, 1, quota.MaxReset.Seconds()}).Draw(t, "restored in")
 	}
 	return v
 }
@@ -61,7 +66,9 @@ func TestNobodyIsStuck(t *testing.T) {
 				flying = flying[1:]
 			default:
 				l.Land(cost)
-				l.Told(now, drawView(t, now), rapid.Bool().Draw(t, "refused"))
+				v := drawView(t, now)
+				l.Charged(cost, v)
+				l.Told(now, v, rapid.Bool().Draw(t, "refused"))
 				flying = flying[1:]
 			}
 			check(t, l, now, cost, len(flying))
@@ -79,7 +86,7 @@ func TestNobodyIsStuck(t *testing.T) {
 	})
 }
 
-func check(t *rapid.T, l *pace.Learned, now time.Time, cost, flying int) {
+func check(t rapid.TB, l *pace.Learned, now time.Time, cost, flying int) {
 	ready, held, turn := l.Ready(now, cost), l.Held(now, cost), l.Turn(now, 0, cost)
 	switch {
 	case ready && held:
@@ -99,12 +106,18 @@ func check(t *rapid.T, l *pace.Learned, now time.Time, cost, flying int) {
 		}
 	}
 	facts, left, _ := l.About(now)
-	kept, _ := l.Keep(now)
+	kept, worth := l.Keep(now)
 	if _, err := json.Marshal([]any{facts, left, kept}); err != nil || left < 0 || facts.Window < 0 {
 		t.Fatalf("%+v, %v left, %+v: %v", facts, left, kept, err)
 	}
 	again := pace.NewLearned(pace.Auto)
 	again.Restore(kept, now)
+	if worth && !again.Known(now) && kept.Until.Sub(now) <= quota.MaxWindow {
+		t.Fatalf("what was kept at %v is not restored: %+v, %+v", now, kept, kept.Learned)
+	}
+	if !again.Ready(now, cost) && !again.Turn(now, 0, cost).After(now) {
+		t.Fatalf("after a restart it is not ready at %v, though its turn is then: %+v, %+v", now, kept, kept.Learned)
+	}
 	if again.Known(now) && again.Ready(now, cost) && !ready && l.Left(now) == 0 && flying == 0 {
 		t.Fatalf("a restart lets a call go at %v: %+v", now, kept)
 	}

@@ -44,6 +44,9 @@ func (w *whole) tell(now time.Time, v quota.View, _ float64) {
 	}
 	if v.Limit.Known {
 		w.limit = v.Limit.N
+		if w.reset.IsZero() {
+			w.said = w.limit // All of it is there, until an answer leaves less.
+		}
 	}
 	if v.Window > 0 {
 		w.window = v.Window
@@ -187,7 +190,7 @@ func (w *whole) turn(from time.Time, flying, ahead, units float64) time.Time {
 	if missing <= 0 || now.reset.IsZero() {
 		return from
 	}
-	if w.limit == 0 {
+	if w.limit == 0 || w.window == 0 {
 		return now.reset
 	}
 	windows := math.Ceil(missing/w.limit) - 1

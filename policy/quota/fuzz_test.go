@@ -77,7 +77,7 @@ func FuzzParse(f *testing.F) {
 func inBounds(t *testing.T, v quota.View) {
 	t.Helper()
 	for _, c := range []quota.Count{v.Limit, v.Remaining, v.Used, v.Asked, v.Taken} {
-		if !(c.N >= 0 && c.N <= 2e15) || !c.Known && c.N != 0 {
+		if !(c.N >= 0 && c.N <= quota.MaxCount) || !c.Known && c.N != 0 {
 			t.Fatalf("count %v in %+v", c, v)
 		}
 	}

@@ -99,5 +99,5 @@ func count(n *float64, most float64) Count {
 	return Known(min(*n, most))
 }
 
-// sane reports whether n can be a count.
-func sane(n float64) bool { return n >= 0 && n < 1e15 }
+// sane reports whether n can be a count: as of an amount, nothing is finer than a billionth.
+func sane(n float64) bool { return n == 0 || n >= 1e-9 && n < 1e15 }

@@ -71,6 +71,7 @@ func TestThrottleThatMakesNoSense(t *testing.T) {
 		"a negative rest":      status(`{"maximumAvailable":1000,"currentlyAvailable":-10,"restoreRate":50}`),
 		"more than a float is": status(`{"maximumAvailable":1e999,"currentlyAvailable":10,"restoreRate":50}`),
 		"absurd":               status(`{"maximumAvailable":1e300,"currentlyAvailable":10,"restoreRate":50}`),
+		"a dust of points":     status(`{"maximumAvailable":5e-324,"currentlyAvailable":0,"restoreRate":5e-324}`),
 		"words":                status(`{"maximumAvailable":"many","currentlyAvailable":10,"restoreRate":50}`),
 		"too long":             status(`{"maximumAvailable":1000,"currentlyAvailable":10,"restoreRate":50}`) + strings.Repeat(" ", quota.MaxThrottleBody),
 	} {

@@ -14,6 +14,9 @@ const MaxReset = 31 * 24 * time.Hour
 // MaxWindow is the longest Window: a leap year.
 const MaxWindow = 366 * 24 * time.Hour
 
+// MaxCount is the greatest Count: of two numbers of 15 digits the sum.
+const MaxCount = 2e15
+
 // A View is what one response says of one quota. Each part may be unknown, but
 // not all of them. Bucket and Partition together name the quota, among those of
 // one host and credential.
@@ -68,7 +71,7 @@ const (
 )
 
 // A Count is a number that a response may have told: a whole one, but for
-// providers that count in fractions. It is never negative.
+// providers that count in fractions. It is never negative, and at most MaxCount.
 type Count struct {
 	N     float64
 	Known bool

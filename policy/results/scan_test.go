@@ -47,6 +47,9 @@ func FuzzLook(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, body string) {
+		if len(body) > 2000 {
+			return // Each of its beginnings is read.
+		}
 		got := results.Look([]byte(body), []string{"a", "b"})
 		for end := range len(body) {
 			if part := results.Look([]byte(body[:end]), []string{"a", "b"}); part != results.Unknown && part != got {

@@ -84,6 +84,7 @@ func (w *callbackWire) current() (traced, error) {
 // observeLetters tells what happens to letters. Each time that one is sent has a line of its
 // own: that of a call, of the form outbox.
 func (s *sidecar) observeLetters(e outbox.Event) {
+	countLetter(s.telemetry, e)
 	log := s.telemetry.Logger()
 	about := []any{"letter", e.ID, "upstream", e.Upstream}
 	if e.TraceID != "" {
