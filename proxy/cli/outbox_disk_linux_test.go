@@ -2,8 +2,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,9 +9,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"outrider/proxy/outbox"
-	"outrider/proxy/simulator"
 )
 
 // diskVariable names the directory on which a child mounts its disk.
@@ -45,104 +40,6 @@ func elsewhere(t *testing.T, test string, within bool) {
 	}
 }
 
-// A depot is a station whose provider is down, so that what it keeps stays.
-type depot struct {
-	*station
-	sim  *simulator.Simulator
-	kept []string // the ids of letters that were promised
-	told int      // calls that were told that they are not kept
-}
-
-func newDepot(t *testing.T, state string) *depot {
-	t.Helper()
-	sim, base := provide(t, simulator.Settings{Seed: 3, MaxEntries: 1 << 20})
-	d := &depot{sim: sim, station: newStation(t, home(t, fmt.Sprintf(`state_dir = %q
-[telemetry]
-access_log = false
-[upstream.api]
-url = %q
-outbox = "always"
-auth = { type = "none" }
-retry = { attempts = 1, idempotency_header = "Idempotency-Key", mint_key = true }
-circuit = { open = "1s", open_max = "1s" }
-`, state, base)))}
-	d.outage("503")
-	return d
-}
-
-// outage has the provider fail in some way, or not any more: "off".
-func (d *depot) outage(kind string) {
-	d.t.Helper()
-	if err := d.sim.Control(simulator.Control{Outage: kind}); err != nil {
-		d.t.Fatal(err)
-	}
-}
-
-// call makes a call, and reports whether it was kept.
-func (d *depot) call(t *testing.T) bool {
-	t.Helper()
-	logical := fmt.Sprint(len(d.kept)+d.told, " ")
-	req, err := http.NewRequest(http.MethodPost, d.url("/api/charges"), strings.NewReader(strings.Repeat(logical, 4<<10/len(logical))))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("X-Logical-Id", logical)
-	resp, body := do(t, http.DefaultClient, req)
-	switch {
-	case resp.StatusCode == http.StatusAccepted:
-		d.kept = append(d.kept, resp.Header.Get("Outrider-Letter"))
-		return true
-	case resp.StatusCode != http.StatusServiceUnavailable || slug(body) != "outbox-unavailable":
-		t.Fatalf("got %d %s", resp.StatusCode, body)
-	}
-	d.told++
-	return false
-}
-
-// callUntilRefused makes calls until so many in a row were not kept.
-func (d *depot) callUntilRefused(t *testing.T, inARow int) {
-	t.Helper()
-	for row := 0; row < inARow; {
-		if row++; d.call(t) {
-			row = 0
-		}
-	}
-}
-
-// wantKept looks for all letters that were promised.
-func (d *depot) wantKept(t *testing.T) {
-	t.Helper()
-	for _, id := range d.kept {
-		if d.letter(t, id) == nil {
-			t.Errorf("the letter %s is lost", id)
-		}
-	}
-}
-
-// wantDelivered waits until all are delivered, each once.
-func (d *depot) wantDelivered(t *testing.T) {
-	t.Helper()
-	for _, id := range d.kept {
-		var view outbox.View
-		for waiting := true; waiting; {
-			req, err := http.NewRequest(http.MethodGet, d.url("/outbox/letters/"+id), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("Prefer", "wait=60")
-			d.fetchBy(t, req, &view)
-			waiting = !view.HasEnded()
-		}
-		if view.State != outbox.StateDelivered {
-			t.Errorf("the letter %s: %s %s", id, view.State, view.Reason)
-		}
-	}
-	stats := d.sim.Stats()
-	if stats.Effects != int64(len(d.kept)) || stats.Duplicates > 0 {
-		t.Errorf("of %d letters came %d effects, %d twice", len(d.kept), stats.Effects, stats.Duplicates)
-	}
-}
-
 // Where the disk is full a call is told that it is not kept. What was kept is still there,
 // after a crash too, and is sent; and when it has been, there is room again.
 func TestFullDiskLosesNoLetter(t *testing.T) { elsewhere(t, "TestBeOnAFullDisk", true) }
@@ -170,7 +67,7 @@ func TestBeOnAFullDisk(t *testing.T) {
 	t.Logf("%d calls were kept on a disk of 4 MiB, %d were not", len(d.kept), d.told)
 	d.outage("off")
 	d.wantDelivered(t)
-	if !d.call(t) {
+	if !d.call(t, 4<<10) {
 		t.Error("what was delivered has made no room")
 	}
 	d.wantDelivered(t)
@@ -224,7 +121,7 @@ func TestBeOnADiskThatFails(t *testing.T) {
 	d := newDepot(t, filepath.Join(disk, "state"))
 	d.up()
 	for range 100 {
-		if !d.call(t) {
+		if !d.call(t, 4<<10) {
 			t.Fatal("it is not kept on a disk that is well")
 		}
 	}
