@@ -83,15 +83,21 @@ func (o *Outbox) skipDead(ctx context.Context) error {
 // Each is held until Later or End; after an error of these it still is, and they are to be
 // tried again.
 func (h *Holder) Claim(ctx context.Context, lane string, limit int) ([]Stored, error) {
-	return h.claim(ctx, `SELECT id FROM outrider_letters WHERE lane = $1 AND state = 'waiting' AND holder = '' AND turn = 1 AND due <= {now}
-		ORDER BY due, id LIMIT $2 {skip}`, lane, min(limit, portion))
+	return h.claim(ctx, dueLetters, lane, min(limit, portion))
 }
+
+const (
+	dueLetters = `SELECT id FROM outrider_letters WHERE lane = $1 AND state = 'waiting' AND holder = '' AND turn = 1 AND due <= (SELECT {now})
+		ORDER BY due, id LIMIT $2 {skip}`
+
+	expired        = ` FROM outrider_letters WHERE state = 'waiting' AND holder = '' AND expires > 0 AND expires <= (SELECT {now}) `
+	expiredLetters = `SELECT id` + expired + `ORDER BY expires LIMIT $1 {skip}`
+)
 
 // ClaimExpired takes letters that are older than they may be, due or not, of any lane, at
 // most so many.
 func (h *Holder) ClaimExpired(ctx context.Context, limit int) ([]Stored, error) {
 	s := h.outbox.store
-	const expired = ` FROM outrider_letters WHERE state = 'waiting' AND holder = '' AND expires > 0 AND expires <= {now} `
 	var some bool
 	if err := s.db.QueryRowContext(ctx, s.db.words.Replace(`SELECT EXISTS (SELECT 1`+expired+`)`)).Scan(&some); err != nil {
 		return nil, fmt.Errorf("claiming letters: %w", s.explain(ctx, err))
@@ -99,7 +105,7 @@ func (h *Holder) ClaimExpired(ctx context.Context, limit int) ([]Stored, error) 
 	if !some {
 		return nil, nil
 	}
-	return h.claim(ctx, `SELECT id`+expired+`ORDER BY expires LIMIT $1 {skip}`, min(limit, portion))
+	return h.claim(ctx, expiredLetters, min(limit, portion))
 }
 
 // claim takes the letters whose ids a query gives.
