@@ -131,7 +131,6 @@ func (h *Holder) claim(ctx context.Context, picked string, args ...any) (claimed
 	}})
 	if err != nil {
 		h.drop(letters...)
-		h.mayStray()
 		return nil, fmt.Errorf("claiming letters: %w", err)
 	}
 	for _, letter := range letters {
@@ -140,21 +139,20 @@ func (h *Holder) claim(ctx context.Context, picked string, args ...any) (claimed
 	return claimed, nil
 }
 
-// collect gives back what a claim took whose answer was lost.
+// collect gives back what is held in our name and not known to us: a claim took it whose answer
+// was lost.
 func (h *Holder) collect(ctx context.Context) error {
-	if !h.straying() {
+	s := h.outbox.store
+	strays, err := h.strays(ctx, s.db, ``)
+	if err != nil {
+		return s.explain(ctx, err)
+	}
+	if len(strays) == 0 {
 		return nil
 	}
-	return h.outbox.store.commit(ctx, &change{do: func(ctx context.Context, t *transaction) error {
-		var strays []string
-		err := t.rows(ctx, func(rows *sql.Rows) error {
-			var id string
-			err := rows.Scan(&id)
-			if _, known := h.find(id); !known {
-				strays = append(strays, id)
-			}
-			return err
-		}, `SELECT id FROM outrider_letters WHERE holder = $1 AND holder <> '' ORDER BY id`, h.name)
+	return s.commit(ctx, &change{do: func(ctx context.Context, t *transaction) error {
+		// Once more: what is read is locked now, so that it is known to us if it was claimed.
+		strays, err := h.strays(ctx, t.tx, `{skip}`)
 		for _, id := range strays {
 			if err == nil {
 				_, err = t.exec(ctx, `UPDATE outrider_letters SET holder = '' WHERE id = $1`, id)
@@ -162,4 +160,17 @@ func (h *Holder) collect(ctx context.Context) error {
 		}
 		return err
 	}})
+}
+
+func (h *Holder) strays(ctx context.Context, from querier, lock string) (ids []string, err error) {
+	words := h.outbox.store.db.words
+	err = eachRow(ctx, from, func(rows *sql.Rows) error {
+		var id string
+		err := rows.Scan(&id)
+		if _, known := h.find(id); !known {
+			ids = append(ids, id)
+		}
+		return err
+	}, words.Replace(`SELECT id FROM outrider_letters WHERE holder = $1 AND holder <> '' ORDER BY id `+lock), h.name)
+	return ids, err
 }

@@ -160,9 +160,6 @@ func (s *Store) Downgrade(ctx context.Context, to int) error {
 // Name is who holds the letters of a sender.
 func (h *Holder) Name() string { return h.name }
 
-// MayStray has a sender look for letters that it holds without knowing.
-func (h *Holder) MayStray() { h.mayStray() }
-
 // A Piece is a sealed one of a letter.
 type Piece struct {
 	At     int // among those of its letter
