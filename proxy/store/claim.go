@@ -127,7 +127,7 @@ func (h *Holder) claim(ctx context.Context, picked string, args ...any) (claimed
 		}
 		slices.SortFunc(letters, func(a, b row) int { return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID)) })
 		h.add(letters) // before it is known, so that collect gives none of them back
-		return s.readHeads(ctx, t.tx, letters)
+		return readHeads(ctx, t.tx, letters, func(of *row) (*letterKey, error) { return t.openLetter(ctx, of) })
 	}})
 	if err != nil {
 		h.drop(letters...)

@@ -70,6 +70,9 @@ func (s *Store) Block(ctx context.Context) (release func() error, err error) {
 	return tx.Rollback, err
 }
 
+// OneConnection leaves the store one connection to its database.
+func (s *Store) OneConnection() { s.db.SetMaxOpenConns(1) }
+
 // Occupy keeps the others of this store from writing.
 func (s *Store) Occupy(ctx context.Context) (release func(), err error) {
 	return s.leave, s.queue(ctx)

@@ -178,6 +178,27 @@ func TestClaimWhoseAnswerWasLostIsGivenBack(t *testing.T) {
 	})
 }
 
+// TestClaimNeedsOneConnection: for a letter whose data key does not open it asked for a second
+// one in the middle of its transaction. Of as many claims as there are connections each waited
+// for the others, until all of them were broken off.
+func TestClaimNeedsOneConnection(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened := open(t, s)
+		o := opened.Outbox()
+		keep(t, o, letter("a"), "")
+		keep(t, o, letter("b"), "")
+		must(t, opened.Exec(t.Context(), `UPDATE outrider_letters SET key = 7 WHERE id = 'b'`))
+		holder := hold(t, o)
+		opened.OneConnection()
+		wantIDs(t, claim(t, holder, 10), "a", "b")
+		if !get(t, o, "b").Damaged {
+			t.Error("b is not damaged")
+		}
+		must(t, holder.End(t.Context(), "b", store.End{State: store.Dead, Reason: "damaged"}))
+		delivered(t, holder, "a")
+	})
+}
+
 // TestKilledSenderIsReplaced: on Linux at once, with SQLite; elsewhere when its lease ends.
 func TestKilledSenderIsReplaced(t *testing.T) {
 	onEach(t, func(t *testing.T, s store.Settings) {

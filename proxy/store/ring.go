@@ -56,6 +56,16 @@ func (r *ring) letter(number int, id string) (*letterKey, error) {
 	return &letterKey{aead}, nil
 }
 
+// opener gives the key of a letter that is there; of one whose data key is damaged, or unknown,
+// a key that opens nothing.
+func (r *ring) opener(of *row) (*letterKey, error) {
+	key, err := r.letter(of.key, of.ID)
+	if errors.Is(err, ErrDamaged) {
+		return &letterKey{}, nil
+	}
+	return key, err
+}
+
 // name gives the hash by which a name is found, and not read. What it is the name of is
 // part of it. nil for no name.
 func (r *ring) name(of, text string) ([]byte, error) {
