@@ -13,14 +13,15 @@ import (
 )
 
 // backlogVariable is how many letters wait in TestBacklogCostsNoMoreThanAFewLetters, which
-// takes minutes: 1000000 is what we promise.
+// takes minutes: 1000000 is what we promise. Only then it is measured how long things take.
 const backlogVariable = "OUTRIDER_TEST_BACKLOG"
 
 // TestBacklogCostsNoMoreThanAFewLetters: opening the store, looking for what is due,
 // claiming, counting and listing take as long as ever, and memory does not grow.
 func TestBacklogCostsNoMoreThanAFewLetters(t *testing.T) {
 	letters, err := strconv.Atoi(os.Getenv(backlogVariable))
-	if err != nil {
+	measured := err == nil
+	if !measured {
 		letters = 3000
 	}
 	s := settings(t.TempDir())
@@ -34,7 +35,7 @@ func TestBacklogCostsNoMoreThanAFewLetters(t *testing.T) {
 		do()
 		took := time.Since(started)
 		t.Logf("%-10s %v", what, took)
-		if took > limit {
+		if measured && took > limit {
 			t.Errorf("%s takes %v with %d letters", what, took, letters)
 		}
 	}
