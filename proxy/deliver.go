@@ -71,7 +71,7 @@ func (d *Delivery) Send(ctx context.Context, l *outbox.Sending) (result outbox.O
 	if err != nil {
 		return s.failed(ctx, policy.Settlement{Verdict: policy.VerdictNotSent, After: unservedAgain, NothingDone: true}, err)
 	}
-	resp, err := way.RoundTrip(req)
+	resp, err := way.RoundTrip(req) //nolint:bodyclose // it is the receiver's to close
 	settled := plan.Settle(req, resp, err)
 	if err != nil {
 		return s.failed(ctx, settled, err)

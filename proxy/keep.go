@@ -43,7 +43,10 @@ func (s *Server) keepingOf(set *policy.Set, r *http.Request, to route) *keeping 
 	k.asked = prefers.async
 	k.now = prefers.async || mode == config.OutboxAlways && !readsOnly(r.Method)
 	k.rescue = mode == config.OutboxOnFailure && !k.now && !readsOnly(r.Method)
-	k.wait, k.limit = prefers.wait, set.File.Outbox.MaxBody
+	k.limit = set.File.Outbox.MaxBody
+	if k.now {
+		k.wait = prefers.wait
+	}
 	return k
 }
 
@@ -74,7 +77,7 @@ func (s *Server) keep(x *exchange, k *keeping, to route, out *http.Request, aske
 	letter.Trailer = x.r.Trailer // which is filled when the body has been read
 	receipt, err := s.Outbox.Keep(x.ctx, letter, body, how)
 	if err != nil {
-		x.refuse(keepProblem(x, k, err))
+		x.refuse(keepProblem(x, k, letter, err))
 		return
 	}
 	s.accepted(x, k, letter, receipt)
@@ -86,8 +89,7 @@ const rescuedAgain = 5 * time.Second
 
 // rescue makes a letter of a call that came to nothing, where another time it may come to
 // something. It reports that the call is answered. Where no letter can be made of it, its
-// own failure is the answer: nobody is told that it is kept who would not be told so
-// otherwise.
+// own failure is the answer; but one that may be kept, or not, is told so.
 func (s *Server) rescue(x *exchange, k *keeping, to route, out *http.Request, asked policy.Controls, resp *http.Response, failure error) bool {
 	settled := to.plan.Settle(out, resp, failure)
 	if !settled.Rescue || policy.ClientGone(x.ctx) || x.call.BodyFailed() {
@@ -111,15 +113,25 @@ func (s *Server) rescue(x *exchange, k *keeping, to route, out *http.Request, as
 		return false
 	}
 	receipt, err := s.Outbox.Keep(x.ctx, letter, body, how)
+	if errors.Is(err, outbox.ErrUncertain) {
+		drop(resp)
+		x.refuse(keepProblem(x, k, letter, err))
+		return true
+	}
 	if err != nil {
 		s.Log.WarnContext(x.ctx, "a call that failed could not be kept", "upstream", letter.Upstream, "error", err)
 		return false
 	}
+	drop(resp)
+	s.accepted(x, k, letter, receipt)
+	return true
+}
+
+// drop ends an answer that nobody gets; nil is none.
+func drop(resp *http.Response) {
 	if resp != nil {
 		_ = resp.Body.Close()
 	}
-	s.accepted(x, k, letter, receipt)
-	return true
 }
 
 // again is the body of a request that was sent, from its begin.
@@ -175,8 +187,9 @@ func (b *keptBody) Read(p []byte) (int, error) {
 // upstreams take them.
 const fullAgain = 30 * time.Second
 
-// keepProblem is the answer to a call that was not kept. Nothing of it was.
-func keepProblem(x *exchange, k *keeping, err error) error {
+// keepProblem is the answer to a call that was not kept. Nothing of it was, unless that is
+// said.
+func keepProblem(x *exchange, k *keeping, letter *outbox.Letter, err error) error {
 	conflict, reused := errors.AsType[*outbox.ConflictError](err)
 	callback, unwanted := errors.AsType[*outbox.CallbackError](err)
 	switch {
@@ -190,6 +203,9 @@ func keepProblem(x *exchange, k *keeping, err error) error {
 		return &problem{slug: "key-reused", detail: "another request was kept under this key, as the letter " + conflict.ID + "; a key belongs to one request"}
 	case unwanted:
 		return refused(callback.Reason)
+	}
+	if errors.Is(err, outbox.ErrUncertain) {
+		return &problem{slug: "outbox-unavailable", detail: "the store went away before it said whether the call is kept: " + letter.Location + " will tell, and the same call under its own Idempotency-Key or Outrider-Dedup-Key is no second one"}
 	}
 	return &problem{slug: "outbox-unavailable", detail: "the call could not be made durable, and nothing was kept: " + err.Error()}
 }

@@ -9,6 +9,7 @@
 //	GET  /api/plan     what the configuration says of the upstreams
 //	GET  /api/explain  ?method=&url=&connection=: what would happen to such a call now
 //	     /api/connections and below: the connections of upstreams, see package handover
+//	     /api/outbox and below: the letters that are kept, see package letters
 //	POST /api/circuit/open   ?upstream=&key=&for=: open circuits, of all keys and without an end by default
 //	POST /api/circuit/close  ?upstream=&key=: close them
 //	POST /api/alerts/test    send a test message to each notification URL, and say who took it
@@ -28,7 +29,7 @@
 //
 // /api/status is a list of upstreams, or an object that has it as "upstreams"
 // and may have beside it "listen" (upstream → address, "" being the main port),
-// "ready", "alerts" (each with "title", "detail" and "since", and maybe "action", "calls" and
+// "ready", "outbox" (as GET /api/outbox has it, where there is one), "alerts" (each with "title", "detail" and "since", and maybe "action", "calls" and
 // "trace"), "notified" (those who are told of them, with "error" and "failing" while they
 // are not), "capture" with the number of "tunnels" and the hosts "observed", and
 // "reload" with the "error" of a configuration that was refused.
@@ -89,6 +90,8 @@ type Settings struct {
 	Ready func() error
 	// Connections serves /api/connections and what is below it, whatever the method.
 	Connections http.Handler
+	// Outbox serves /api/outbox and what is below it, whatever the method.
+	Outbox http.Handler
 	// Metrics serves /metrics.
 	Metrics http.Handler
 	// AccessKey is the key that requests must show; "", and a nil function,
@@ -122,6 +125,7 @@ var pageFiles = []struct{ path, file, kind string }{
 	{"/live.js", "page/live.js", "text/javascript; charset=utf-8"},
 	{"/act.js", "page/act.js", "text/javascript; charset=utf-8"},
 	{"/alerts.js", "page/alerts.js", "text/javascript; charset=utf-8"},
+	{"/outbox.js", "page/outbox.js", "text/javascript; charset=utf-8"},
 	{"/setup.js", "page/setup.js", "text/javascript; charset=utf-8"},
 	{"/chart.js", "page/chart.js", "text/javascript; charset=utf-8"},
 	{"/calls.js", "page/calls.js", "text/javascript; charset=utf-8"},
@@ -191,12 +195,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// connectionsPath is where the connections of upstreams are.
-const connectionsPath = "/api/connections"
-
 func (h *handler) find(path string) (route, bool) {
-	if rest, below := strings.CutPrefix(path, connectionsPath); below && h.settings.Connections != nil && (rest == "" || rest[0] == '/') {
-		return route{handle: h.settings.Connections.ServeHTTP}, true
+	for root, below := range map[string]http.Handler{"/api/connections": h.settings.Connections, "/api/outbox": h.settings.Outbox} {
+		if rest, is := strings.CutPrefix(path, root); is && below != nil && (rest == "" || rest[0] == '/') {
+			return route{handle: below.ServeHTTP}, true
+		}
 	}
 	route, found := h.routes[path]
 	return route, found

@@ -187,7 +187,7 @@ func TestPageNeedsNothingThatThePolicyForbids(t *testing.T) {
 			}
 		}
 	}
-	if len(seen) != 12 {
+	if len(seen) != 13 {
 		t.Errorf("the page consists of %v", seen)
 	}
 }

@@ -54,6 +54,9 @@ func newAlarmsWith(t *testing.T, settings alarm.Settings) (*alarm.Alarms, *diary
 	if settings.Authority == nil {
 		settings.Authority = func() *x509.Certificate { return nil }
 	}
+	if settings.Outbox == nil {
+		settings.Outbox = func() (alarm.Outbox, bool) { return alarm.Outbox{}, false }
+	}
 	d.alarms = alarm.New(settings)
 	t.Cleanup(func() { d.alarms.Close(context.Background()) })
 	return d.alarms, d

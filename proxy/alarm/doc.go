@@ -33,6 +33,7 @@
 //	notice.go       provider-notice
 //	clock.go        clock-skew
 //	reload.go       reload-refused
+//	outbox.go       letters-dead, -damaged, -late; outbox-filling, -away
 //	watch.go        the looks, and who looks again and again
 //
 // # How a rule is added

@@ -13,7 +13,7 @@ import (
 
 // Rules are all that there are. docs/telemetry.md says of each when it tells.
 func Rules() []alert.Rule {
-	return slices.Concat(credentialRules, circuitRules, []alert.Rule{
+	return slices.Concat(credentialRules, circuitRules, outboxRules, []alert.Rule{
 		quotaExhausted, quotaLow, throttled, errorsHigh,
 		credentialExpiring, certificateExpiring, certificateRefused,
 		providerNotice, reloadRefused, clockSkew,
@@ -81,10 +81,12 @@ const (
 	quietMark       = "quiet"
 	resultsMark     = "results:"
 	volumeMark      = "volume:"
+	lettersMark     = "letters:"
 
 	configurationSubject = "the configuration"
 	clockSubject         = "the clock"
 	authoritySubject     = "the local authority"
+	outboxSubject        = "the outbox"
 )
 
 // lookedAt are the marks of what looks tell of: the next one says whether it is over.
@@ -110,7 +112,7 @@ func subjectOf(upstream, credential string) string {
 func about(set, before *policy.Set) func(subject string) bool {
 	return func(subject string) bool {
 		upstream, credential, named := strings.Cut(subject, "/")
-		if strings.Contains(upstream, " ") {
+		if strings.Contains(upstream, " ") || strings.HasPrefix(credential, lettersMark) { // letters outlive their upstream
 			return true
 		}
 		if !named {

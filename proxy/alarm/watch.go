@@ -20,6 +20,7 @@ func (a *Alarms) allLooks() []look {
 		&quotaLook{book: a.book}, a.circuits, newCallsLook(a.book, a.calls), newEndLook(a.book, a.upstreams, a.settings.Authority),
 		&noticeLook{book: a.book, upstreams: a.upstreams}, &clockLook{book: a.book, upstreams: a.upstreams}, tlsLook{a.book, &a.tls},
 		&quietLook{book: a.book, counts: a.quiet}, &volumeLook{book: a.book, volumes: a.volumes},
+		&outboxLook{book: a.book, outbox: a.settings.Outbox},
 	}
 }
 

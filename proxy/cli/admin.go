@@ -18,6 +18,8 @@ import (
 	"outrider/proxy/alert"
 	"outrider/proxy/handover"
 	"outrider/proxy/intercept"
+	"outrider/proxy/letters"
+	"outrider/proxy/outbox"
 	"outrider/proxy/telemetry"
 )
 
@@ -72,6 +74,7 @@ func (s *sidecar) serveAdmin(listener net.Listener) {
 			return nil
 		},
 		Connections: handover.Handler{Set: s.live.Load},
+		Outbox:      letters.Handler{Outbox: s.kept, Keepable: s.keepable},
 
 		Metrics:   s.telemetry.MetricsHandler(),
 		AccessKey: s.accessKey,
@@ -118,6 +121,7 @@ type statusView struct {
 	Capture   proxy.CaptureStatus          `json:"capture"`
 	Authority string                       `json:"authority,omitempty"`      // the local certificate authority, once there is one
 	Store     string                       `json:"store,omitempty"`          // of tokens, once something is kept
+	Outbox    *outbox.Standing             `json:"outbox,omitempty"`         // nil: there is none
 	Warnings  []string                     `json:"warnings,omitempty"`       // what of it should not stay as it is
 	Alerts    []alert.Alert                `json:"alerts,omitempty"`         // what lasts, the newest first
 	Notified  []alert.TargetStatus         `json:"notified,omitempty"`       // those who are told of them
@@ -137,7 +141,7 @@ func (s *sidecar) status() statusView {
 	return statusView{
 		Version: version(), Ready: !s.draining.Load(), Listen: s.addresses,
 		Upstreams: upstreams, Traffic: s.traffic(upstreams), Reload: s.reloader.Status(), Config: s.reloader.Path,
-		Capture: s.server.Capture(), Authority: s.authority(), Store: s.storage.text(), Warnings: s.storage.warnings(), StateDir: s.stateDir(),
+		Capture: s.server.Capture(), Authority: s.authority(), Store: s.storage.text(), Outbox: s.standing.standing(), Warnings: s.storage.warnings(), StateDir: s.stateDir(),
 		Started: s.started, TraceURL: s.live.Load().File.Telemetry.TraceURL,
 		ForCommand: s.forCommand.Load(), Alerts: s.alarms.Active(),
 		Notified: s.alarms.Targets(), HeldBack: s.alarms.Held(), Lost: s.telemetry.Losses(),

@@ -75,7 +75,7 @@ func newRoot(p Process) *cobra.Command {
 	flags.StringVar(&c.admin, "admin", "", "address of a running Outrider's admin port (default: from the configuration)")
 	flags.BoolVar(&c.json, "json", false, "print JSON")
 
-	root.AddCommand(c.runCommand(), c.checkCommand(), c.statusCommand(), c.topCommand(), c.tailCommand(), c.explainCommand(), c.circuitCommand(), c.alertsCommand(), c.observedCommand(), c.connectionsCommand(), c.storeCommand(), c.caCommand(),
+	root.AddCommand(c.runCommand(), c.checkCommand(), c.statusCommand(), c.topCommand(), c.tailCommand(), c.explainCommand(), c.circuitCommand(), c.alertsCommand(), c.observedCommand(), c.connectionsCommand(), c.outboxCommand(), c.storeCommand(), c.caCommand(),
 		c.loginCommand(), c.logoutCommand(), c.execCommand(), c.envCommand(), c.doctorCommand(), c.presetsCommand(),
 		c.simulateCommand(), c.demoCommand(), c.versionCommand())
 	usageArgs(root.Commands())

@@ -41,8 +41,17 @@ type question struct {
 	method string // "": GET
 	path   string
 	query  url.Values
-	body   []byte // nil: none
-	kind   string // content type of body
+	body   []byte    // nil: none
+	stream io.Reader // in place of body, where it may be long
+	kind   string    // content type of body
+}
+
+// payload is what a question brings.
+func (q question) payload() io.Reader {
+	if q.stream != nil {
+		return q.stream
+	}
+	return bytes.NewReader(q.body)
 }
 
 // An adminWay leads to the admin port of an Outrider.
@@ -83,7 +92,7 @@ func (way adminWay) send(ctx context.Context, q question) ([]byte, error) {
 // error, in its words.
 func (way adminWay) open(ctx context.Context, q question) (*http.Response, error) {
 	where := url.URL{Scheme: "http", Host: hostOfAdmin(way.address), Path: q.path, RawQuery: q.query.Encode()}
-	req, err := http.NewRequestWithContext(ctx, q.method, where.String(), bytes.NewReader(q.body))
+	req, err := http.NewRequestWithContext(ctx, q.method, where.String(), q.payload())
 	if err != nil {
 		return nil, err
 	}
@@ -113,11 +122,20 @@ func (way adminWay) open(ctx context.Context, q question) (*http.Response, error
 	}
 	var problem struct{ Detail string } // its title is the status
 	_ = json.Unmarshal(data, &problem)
-	if problem.Detail == "" {
-		return nil, fmt.Errorf("%s answered %s", way.address, resp.Status)
+	text := fmt.Sprintf("%s answered %s", way.address, resp.Status)
+	if problem.Detail != "" {
+		text += ": " + problem.Detail
 	}
-	return nil, fmt.Errorf("%s answered %s: %s", way.address, resp.Status, problem.Detail)
+	return nil, &adminError{resp.StatusCode, text}
 }
+
+// An adminError is an answer that is no success.
+type adminError struct {
+	status int
+	text   string
+}
+
+func (e *adminError) Error() string { return e.text }
 
 // hostOfAdmin is the Host of a question; a socket has none, and is local.
 func hostOfAdmin(address string) string {

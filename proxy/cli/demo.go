@@ -26,7 +26,7 @@ func (c *commands) demoCommand() *cobra.Command {
 	keep := false
 	command := &cobra.Command{
 		Use:   "demo",
-		Short: "Show, in some 15 seconds, what Outrider does for calls to a provider that misbehaves",
+		Short: "Show, in some 20 seconds, what Outrider does for calls to a provider that misbehaves",
 		Long: "demo runs a misbehaving provider and an Outrider, both on free ports of this machine, and makes\n" +
 			"the same calls twice at the same time: with a client as it is often written, and through Outrider.\n" +
 			"It ends with 0 if Outrider kept its promises, and with 1 if not. It reads no configuration file.",

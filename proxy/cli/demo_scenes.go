@@ -24,6 +24,7 @@ type demoScene struct {
 	query        func(i int) string // what call i, from 1, asks the provider for
 	charges      bool               // each call has a name of its own, under which its effects are counted
 	token        bool               // the provider wants a token
+	kept         bool               // Outrider keeps the calls, and sends them until they have arrived
 	host         string             // the application calls https://host, and uses Outrider as its proxy; "": it calls a base URL
 
 	calls   int
@@ -62,7 +63,7 @@ const (
 
 func demoScenes(size demoSize) []demoScene {
 	return []demoScene{
-		limitScene(size), chargeScene(size), maintenanceScene(size), outageScene(size), tokenScene(), chatScene(size),
+		limitScene(size), chargeScene(size), maintenanceScene(size), outageScene(size), ordersScene(size), tokenScene(), chatScene(size),
 	}
 }
 
@@ -129,6 +130,23 @@ func outageScene(size demoSize) demoScene {
 		during: outageAfter(demoLead, simulator.Control{Outage: "reset", For: size.outage}),
 		outage: "raw", over: over, calm: calm,
 		alert: "circuit-open",
+	}
+}
+
+// ordersScene is about calls that must arrive, made while nobody is there. None of them is a
+// failure for its application: they are kept, with 202, and sent when the provider is back.
+func ordersScene(size demoSize) demoScene {
+	return demoScene{
+		name:   "orders",
+		about:  fmt.Sprintf("5 by POST, in the %s in which every connection is reset", size.outage),
+		policy: "auth = { type = \"none\" }\noutbox = \"always\"\nretry = { idempotency_header = \"Idempotency-Key\", mint_key = true }",
+		method: http.MethodPost, path: "/charges", charges: true, kept: true, query: always(""),
+		calls: 5, every: demoPace,
+		before: func(_ context.Context, side *demoSide) error {
+			return side.provider.Control(simulator.Control{Outage: "reset", For: size.outage})
+		},
+		over: size.outage,
+		note: "Outrider kept the orders (202), and each has arrived, once.",
 	}
 }
 

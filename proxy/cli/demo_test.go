@@ -29,7 +29,7 @@ func TestDemoKeepsItsPromises(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
 		t.Fatalf("what it printed is not JSON: %v\n%s", err, out.String())
 	}
-	if !report.Held || len(report.Scenes) != 6 {
+	if !report.Held || len(report.Scenes) != 7 {
 		t.Fatalf("held: %t, scenes: %d\n%s", report.Held, len(report.Scenes), out.String())
 	}
 	scenes := make(map[string]demoSceneReport)
@@ -66,6 +66,9 @@ func TestDemoKeepsItsPromises(t *testing.T) {
 	outage := scenes["outage"].Sides
 	if *outage[1].InOutage == 0 || *outage[1].InOutage >= *outage[0].InOutage {
 		t.Errorf("attempts during the outage: %d through Outrider, %d without", *outage[1].InOutage, *outage[0].InOutage)
+	}
+	if orders := scenes["orders"].Sides; orders[0].Failed == 0 || orders[1].Failed != 0 || *orders[1].Duplicates != 0 {
+		t.Errorf("orders: %d failed without Outrider; through it %d, and %d were made twice", orders[0].Failed, orders[1].Failed, *orders[1].Duplicates)
 	}
 	if token := scenes["token"].Sides; token[1].Failed != 0 || token[0].Denied == 0 {
 		t.Errorf("401s: %d through Outrider, %d without", token[1].Denied, token[0].Denied)

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"outrider/proxy/outbox"
 	"outrider/proxy/simulator"
 	"outrider/proxy/telemetry"
 )
@@ -55,6 +56,9 @@ func (s *demoStage) play(ctx context.Context, scene demoScene, gauges demoGauges
 	for i, side := range s.sides {
 		both.Go(func() {
 			result.outcomes[i], errs[i] = scene.run(ctx, side, clients[i], gauges[i])
+			if scene.kept && side.base != "" {
+				errs[i] = errors.Join(errs[i], s.delivered(ctx, scene))
+			}
 			result.stats[i] = settled(side.provider)
 		})
 	}
@@ -68,6 +72,17 @@ func (s *demoStage) play(ctx context.Context, scene demoScene, gauges demoGauges
 		}
 	}
 	return result, errors.Join(errs[:]...)
+}
+
+// delivered waits until the letters of a scene have arrived, or are dead. They are sent at
+// once when the outage is over, for an audience that does not want to wait for their turn.
+func (s *demoStage) delivered(ctx context.Context, scene demoScene) error {
+	if !sleep(ctx, scene.over) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, demoDeadline)
+	defer cancel()
+	return s.sidecar.outbox.Drain(ctx, outbox.Filter{Upstream: scene.name})
 }
 
 // run makes the calls of one side, while the provider does what the script says.

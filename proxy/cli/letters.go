@@ -84,6 +84,7 @@ func (w *callbackWire) current() (traced, error) {
 // observeLetters tells what happens to letters. Each time that one is sent has a line of its
 // own: that of a call, of the form outbox.
 func (s *sidecar) observeLetters(e outbox.Event) {
+	countLetter(s.telemetry, e)
 	log := s.telemetry.Logger()
 	about := []any{"letter", e.ID, "upstream", e.Upstream}
 	if e.TraceID != "" {
@@ -110,6 +111,15 @@ func (s *sidecar) observeLetters(e outbox.Event) {
 		level, text = slog.LevelWarn, "a letter was taken over by another Outrider while it was sent"
 	}
 	log.Log(context.Background(), level, text, about...)
+}
+
+// prepareFor finds out whether a file can be used, and opens the store where it lets calls
+// be kept.
+func (s *sidecar) prepareFor(file *config.File) error {
+	if err := s.checkFile(file); err != nil || !keepsLetters(file) {
+		return err
+	}
+	return s.storage.keepLetters()
 }
 
 // keepsLetters reports whether a configuration lets calls be kept.

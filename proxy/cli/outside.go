@@ -148,7 +148,7 @@ func (s *sidecar) way(e config.Egress) (egress.ProxyFunc, error) {
 }
 
 // checkFile finds out whether the proxy for hosts that no upstream names, the store's
-// URL and key, the store itself for letters, and the notification URLs can be used. What belongs to an upstream is
+// URL and key, and the notification URLs can be used. What belongs to an upstream is
 // seen when it is compiled.
 func (s *sidecar) checkFile(file *config.File) error {
 	var errs []error
@@ -169,9 +169,6 @@ func (s *sidecar) checkFile(file *config.File) error {
 	}
 	check("store.url", file.Store.URL, store.CheckURL)
 	check("store.key", file.Store.Key, store.CheckKey)
-	if keepsLetters(file) {
-		errs = append(errs, s.storage.keepLetters())
-	}
 	errs = append(errs, alarm.Check(file.Alerts, s.secrets.get))
 	return errors.Join(errs...)
 }

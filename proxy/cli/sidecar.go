@@ -44,6 +44,8 @@ type sidecar struct {
 	outbox  *outbox.Outbox
 	sender  *sender // of its letters
 	watch   *alarm.Watch
+
+	standing *outboxWatch // how the outbox stands
 }
 
 // start brings a sidecar up: it answers when start returns.
@@ -70,13 +72,13 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 	if err != nil {
 		return nil, usageError{fmt.Errorf("telemetry: %w", err)}
 	}
-	s.alarms = alarm.New(alarm.Settings{Log: s.telemetry.Logger(), Secret: s.secrets.get, Ways: s.alertWays, Authority: s.root})
+	s.alarms = alarm.New(alarm.Settings{Log: s.telemetry.Logger(), Secret: s.secrets.get, Ways: s.alertWays, Authority: s.root, Outbox: s.alarmingOutbox})
 	s.storage = newStorage(file, s.secrets, s.telemetry.Logger())
 	listeners, adminListener, err := s.listen()
 	if err != nil {
 		return nil, err
 	}
-	s.reloader = &proxy.Reloader{Path: path, Live: &s.live, Env: s.env(), Check: s.checkFile, Ended: s.alarms.Reloaded, Log: s.telemetry.Logger()}
+	s.reloader = &proxy.Reloader{Path: path, Live: &s.live, Env: s.env(), Check: s.prepareFor, Ended: s.alarms.Reloaded, Log: s.telemetry.Logger()}
 	if err := s.reloader.Load(data); err != nil {
 		closeAll(listeners, adminListener)
 		s.storage.close()
@@ -102,6 +104,8 @@ func (s *sidecar) serve() {
 		s.server.Serve(l.Listener, l.upstream, l.listen)
 	}
 	s.telemetry.WatchProcess(s.process)
+	s.standing = watchOutbox(s.kept)
+	s.telemetry.WatchOutbox(s.standing.measured)
 	s.serveAdmin(s.adminPort)
 	s.watch = s.alarms.Watch(s.states)
 }
@@ -139,6 +143,7 @@ func lastMoments(ctx context.Context) context.Context {
 func (s *sidecar) stop(ctx context.Context) error {
 	s.draining.Store(true)
 	s.watch.Close()
+	s.standing.close()
 	s.sender.stop() // the grace is that of what is under way, letters among it
 	err := s.server.Shutdown(ctx)
 	_ = s.admin.Close()

@@ -67,6 +67,7 @@ func printStatus(w io.Writer, view statusView) {
 	for _, warning := range view.Warnings {
 		fmt.Fprintln(w, "warning:", warning)
 	}
+	printOutbox(w, view)
 	for _, lost := range view.Lost {
 		fmt.Fprintf(w, "%s: %d dropped since %s, the last %s ago: %s\n", lost.Signal, lost.Dropped,
 			lost.Since.Local().Format(time.DateTime), time.Since(lost.Last).Round(time.Second), printable(lost.Why))
@@ -92,6 +93,9 @@ func printStatus(w io.Writer, view statusView) {
 		printConnections(table, u.Connections)
 		printSome(table, "quota", u.Quotas, quotaUrgency, quotaLine)
 		printCircuits(table, u.Circuits)
+		if letters := lettersOf(view.Outbox, u.Name); letters != nil {
+			fmt.Fprintf(table, "  outbox\t%s\n", standingText(*letters))
+		}
 		if kept := u.Stale; kept != nil {
 			kib := (kept.Bytes + 1<<10 - 1) >> 10 << 10
 			fmt.Fprintf(table, "  kept\t%s\t%s of %s\n", count(kept.Answers, "answer"), config.Size(kib), config.Size(kept.Most))

@@ -10,6 +10,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"outrider/policy"
+	"outrider/proxy/outbox"
 	"outrider/proxy/telemetry"
 )
 
@@ -76,7 +77,11 @@ func (s *screen) heading() string {
 			}
 		}
 	}
-	return text + fmt.Sprintf("  at %s  %s  %d under way  %d waiting", v.Listen[""], count(len(v.Upstreams), "upstream"), active, waiting)
+	text += fmt.Sprintf("  at %s  %s  %d under way  %d waiting", v.Listen[""], count(len(v.Upstreams), "upstream"), active, waiting)
+	if v.Outbox != nil {
+		text += "  outbox: " + s.outbox(*v.Outbox)
+	}
+	return text
 }
 
 // alerts are the newest, and what else somebody has to do something about.
@@ -202,7 +207,23 @@ func (s *screen) health(u policy.UpstreamStatus) string {
 			parts = append(parts, s.paint.style(styleBad, "credential "+c.Name+": "+c.State))
 		}
 	}
+	if letters := lettersOf(s.status.Outbox, u.Name); letters != nil && letters.Dead > 0 {
+		parts = append(parts, s.paint.style(styleBad, count(letters.Dead, "dead letter")))
+	}
 	return strings.Join(parts, ", ")
+}
+
+// outbox is how the outbox stands, in a few words.
+func (s *screen) outbox(standing outbox.Standing) string {
+	if standing.Away != "" {
+		return s.paint.style(styleBad, "away")
+	}
+	waiting, eta := waitingOf(standing, "")
+	text := fmt.Sprintf("%d waiting", waiting)
+	if eta > 0 {
+		text += ", about " + roughTime(eta)
+	}
+	return text
 }
 
 func (s *screen) callsHeading() string {

@@ -34,7 +34,7 @@ type Handler struct {
 func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	upstream, name, one := strings.Cut(strings.Trim(strings.TrimPrefix(r.URL.Path, root), "/"), "/")
 	if upstream == "" {
-		only(w, r, methods{http.MethodGet: h.listAll})
+		admin.Methods{http.MethodGet: h.listAll}.ServeHTTP(w, r)
 		return
 	}
 	u, found := h.Set().ByName(upstream)
@@ -44,39 +44,16 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	at := place{u, name}
 	if !one {
-		only(w, r, methods{http.MethodGet: at.list, http.MethodPost: at.putMany})
+		admin.Methods{http.MethodGet: at.list, http.MethodPost: at.putMany}.ServeHTTP(w, r)
 		return
 	}
-	only(w, r, methods{http.MethodGet: at.show, http.MethodPut: at.put, http.MethodDelete: at.remove})
+	admin.Methods{http.MethodGet: at.show, http.MethodPut: at.put, http.MethodDelete: at.remove}.ServeHTTP(w, r)
 }
 
 // A place is a connection, or with no name all of an upstream.
 type place struct {
 	upstream *policy.Upstream
 	name     string
-}
-
-// methods maps the methods of an address.
-type methods map[string]http.HandlerFunc
-
-// only serves r by its method. GET brings HEAD.
-func only(w http.ResponseWriter, r *http.Request, by methods) {
-	method := r.Method
-	if method == http.MethodHead {
-		method = http.MethodGet
-	}
-	if handle := by[method]; handle != nil {
-		handle(w, r)
-		return
-	}
-	var allowed []string
-	for _, known := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
-		if by[known] != nil {
-			allowed = append(allowed, known)
-		}
-	}
-	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	admin.Fail(w, http.StatusMethodNotAllowed, "method-not-allowed", "This address takes "+strings.Join(allowed, ", ")+".")
 }
 
 // fail answers with what went wrong.

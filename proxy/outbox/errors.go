@@ -16,6 +16,10 @@ var (
 	ErrEnded    = store.ErrEnded    // what was asked for is not possible any more
 	ErrDamaged  = store.ErrDamaged  // what is kept is not what was written
 
+	// ErrUncertain is a letter that may have been kept, or not: the store went away in the
+	// middle of it. No other error of Keep leaves that open.
+	ErrUncertain = store.ErrUncertain
+
 	ErrUnanswered = errors.New("the letter has no answer yet")
 )
 

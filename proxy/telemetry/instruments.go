@@ -41,8 +41,11 @@ func (n *counter) init(m metric.Meter, attributes func(words) []attribute.KeyVal
 }
 
 // add counts one, under the values of the counter's labels.
-func (n *counter) add(ctx context.Context, a, b, c string) {
-	n.instrument.Add(ctx, 1, n.sets.get(words{a, b, c}, asAddOption)...)
+func (n *counter) add(ctx context.Context, a, b, c string) { n.addMany(ctx, 1, words{a, b, c}) }
+
+// addMany counts several at once.
+func (n *counter) addMany(ctx context.Context, many int, labels words) {
+	n.instrument.Add(ctx, int64(many), n.sets.get(labels, asAddOption)...)
 }
 
 func asRecordOption(s attribute.Set) metric.RecordOption { return metric.WithAttributeSet(s) }

@@ -75,6 +75,7 @@ type metrics struct {
 	connections    levels
 	states         atomic.Pointer[func() []policy.UpstreamStatus]
 	process        atomic.Pointer[func() Process]
+	outbox         outboxMetrics
 }
 
 func newMetrics(m metric.Meter, version string, l *losses) (*metrics, error) {
@@ -96,6 +97,7 @@ func newMetrics(m metric.Meter, version string, l *losses) (*metrics, error) {
 		x.gates.init(m, wordsOf(labelUpstream), "outrider.gates", "Times that a provider closed a quota that was open."),
 		x.watch(m),
 		x.watchProcess(m, version),
+		x.outbox.init(m),
 		l.watch(m),
 	)
 	return x, err

@@ -82,6 +82,12 @@ func everything(t *testing.T, r *rig) {
 			},
 		}}
 	})
+	r.LettersKept(ctx, "crm", 1)
+	r.LetterEnded(ctx, "crm", "delivered", time.Minute)
+	r.CallbackEnded(ctx, "delivered")
+	r.WatchOutbox(func() (telemetry.Outbox, bool) {
+		return telemetry.Outbox{Upstreams: []telemetry.OutboxLetters{{Upstream: "crm"}}}, true
+	})
 	r.WatchProcess(func() telemetry.Process {
 		return telemetry.Process{Read: now, Alerts: map[string]int{"quota-low": 1}}
 	})

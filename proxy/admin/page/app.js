@@ -4,6 +4,7 @@ import { showAlerts } from "./alerts.js";
 import { closeDetails, move, showCalls } from "./calls.js";
 import { cls, count, el, text } from "./dom.js";
 import { follow } from "./live.js";
+import { closeLetters, showOutbox } from "./outbox.js";
 import { reloadText, showHosts, showPlan } from "./setup.js";
 import { showUpstreams } from "./upstreams.js";
 
@@ -58,6 +59,7 @@ function showState(next) {
   $("no-upstreams").hidden = upstreams.length > 0;
   showTotals(upstreams, state.capture || {});
   showAlerts($("alerts"), (state.alerts || []).filter((alert) => alert.rule !== "reload-refused"), now, traceLink); // which warnings have, whole
+  showOutbox($("outbox"), state.outbox, now, traceLink);
   showHosts($("hosts"), state.capture, now);
   text($("read"), reloadText(state, now));
   text($("warnings"), (state.warnings || []).join("\n"));
@@ -180,8 +182,9 @@ $("theme").addEventListener("click", () => setTheme(themes[(themes.indexOf($("th
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const typing = event.target === filter;
+  if (event.target.tagName === "SELECT") return; // which has keys of its own
   if (event.key === "Escape") {
-    if (typing) { filter.value = ""; useFilter(); filter.blur(); } else closeDetails(list);
+    if (typing) { filter.value = ""; useFilter(); filter.blur(); } else if (!closeDetails(list)) closeLetters();
     return;
   }
   if (typing) {

@@ -1,0 +1,132 @@
+package alarm_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"outrider/proxy/alarm"
+)
+
+// An outboxRig looks at an outbox that a test changes.
+type outboxRig struct {
+	*diary
+	outbox alarm.Outbox
+	used   bool
+}
+
+func newOutboxRig(t *testing.T) *outboxRig {
+	r := &outboxRig{used: true, outbox: alarm.Outbox{Most: 1 << 30, MaxAge: 24 * time.Hour}}
+	_, r.diary = newAlarmsWith(t, alarm.Settings{Outbox: func() (alarm.Outbox, bool) { return r.outbox, r.used }})
+	return r
+}
+
+// look lets a minute pass with its looks.
+func (r *outboxRig) look(letters ...alarm.Letters) {
+	r.outbox.Letters = letters
+	for range time.Minute / lookout {
+		time.Sleep(lookout)
+		r.alarms.Look(nil, time.Now())
+	}
+}
+
+func TestDeadLettersAreToldOnceUntilNoneIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newOutboxRig(t)
+		r.look(alarm.Letters{Upstream: "crm", Waiting: 9})
+		r.want()
+		r.look(alarm.Letters{Upstream: "crm", Dead: map[string]int{"refused": 1}})
+		r.want("letters-dead: 1 dead letter of crm")
+		r.look(alarm.Letters{Upstream: "crm", Dead: map[string]int{"key-age": 1, "refused": 3, "unknown": 2}})
+		if a := r.only(); a.Title != "6 dead letters of crm" || a.Subject != "crm/letters:dead" ||
+			a.Detail != "3 refused by the provider, 2 that may have been done, 1 whose idempotency key is too old" ||
+			a.Action != "Look at them (outrider outbox list --upstream crm --state dead), and have them sent again, changed or dropped: outrider outbox retry, edit, drop." {
+			t.Errorf("it is %+v", a)
+		}
+		r.look()
+		r.want("letters-dead: 1 dead letter of crm", "letters-dead is over: 6 dead letters of crm")
+	})
+}
+
+// A letter that cannot be read is not one that the provider did not want: somebody has to look
+// at the disk.
+func TestDamagedLettersAreAnAlertOfTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newOutboxRig(t)
+		r.look(alarm.Letters{Upstream: "crm", Dead: map[string]int{"damaged": 2}})
+		r.want("letters-damaged: 2 letters of crm cannot be read")
+		if a := r.only(); a.Severity != "critical" || a.Subject != "crm/letters:damaged" {
+			t.Errorf("it is %+v", a)
+		}
+		r.look()
+		r.want("letters-damaged: 2 letters of crm cannot be read", "letters-damaged is over: 2 letters of crm cannot be read")
+	})
+}
+
+func TestLettersThatWaitForHalfOfTheirAgeAreLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newOutboxRig(t)
+		r.look(alarm.Letters{Upstream: "crm", Waiting: 3, Oldest: 12*time.Hour - 1})
+		r.want()
+		r.look(alarm.Letters{Upstream: "crm", Waiting: 3, Oldest: 12 * time.Hour})
+		r.want("letters-late: Letters of crm have waited for 12h")
+		if a := r.only(); a.Detail != "3 letters waiting; those that are 24h old are dead" {
+			t.Errorf("it is %+v", a)
+		}
+		r.look(alarm.Letters{Upstream: "crm", Waiting: 2, Oldest: time.Hour})
+		r.want("letters-late: Letters of crm have waited for 12h", "letters-late is over: Letters of crm have waited for 12h")
+	})
+}
+
+func TestOutboxThatFillsIsToldOnceUntilThereIsRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newOutboxRig(t)
+		fill := func(percent int64) {
+			r.outbox.Bytes = r.outbox.Most / 100 * percent
+			r.look()
+		}
+		fill(79)
+		r.want()
+		fill(81)
+		r.want("outbox-filling: The outbox is 81 % full")
+		fill(72)
+		fill(85)
+		r.want("outbox-filling: The outbox is 81 % full")
+		fill(60)
+		r.want("outbox-filling: The outbox is 81 % full", "outbox-filling is over: The outbox is 85 % full")
+		fill(72)
+		r.want("outbox-filling: The outbox is 81 % full", "outbox-filling is over: The outbox is 85 % full")
+	})
+}
+
+// Of an outbox that is away it is not known whether its letters are still dead: that they were
+// told to be over, and told again when it was back, was news of nothing.
+func TestOutboxThatIsAwayEndsNoOtherAlert(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newOutboxRig(t)
+		dead := alarm.Letters{Upstream: "crm", Dead: map[string]int{"refused": 1}}
+		r.look(dead)
+		r.outbox.Err = errors.New("the database does not answer\nand more")
+		r.alarms.Look(nil, time.Now())
+		r.want("letters-dead: 1 dead letter of crm") // it may be back in a moment
+		r.look()
+		r.want("letters-dead: 1 dead letter of crm", "outbox-away: The outbox cannot be used")
+		r.outbox.Err = nil
+		r.look(dead)
+		r.want("letters-dead: 1 dead letter of crm", "outbox-away: The outbox cannot be used", "outbox-away is over: The outbox cannot be used")
+	})
+}
+
+// A reload that takes an upstream away leaves its letters.
+func TestLettersOutliveTheirUpstream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newOutboxRig(t)
+		r.look(alarm.Letters{Upstream: "crm", Dead: map[string]int{"refused": 1}})
+		r.alarms.Follow(compiled(t, "[upstream.other]\nurl = \"http://127.0.0.1:1\"\n"))
+		r.want("letters-dead: 1 dead letter of crm")
+		r.used = false
+		r.look()
+		r.want("letters-dead: 1 dead letter of crm", "letters-dead is over: 1 dead letter of crm")
+	})
+}

@@ -1,0 +1,96 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"outrider/proxy/letters"
+	"outrider/proxy/outbox"
+)
+
+// A stood is an outbox that can only be asked how it stands.
+type stood struct {
+	letters.Outbox
+	standing outbox.Standing
+	err      error
+	takes    time.Duration
+	asked    atomic.Int64
+}
+
+func (s *stood) Standing(ctx context.Context) (outbox.Standing, error) {
+	s.asked.Add(1)
+	select {
+	case <-time.After(s.takes):
+		return s.standing, s.err
+	case <-ctx.Done():
+		return outbox.Standing{}, ctx.Err()
+	}
+}
+
+func watching(t *testing.T, s *stood) *outboxWatch {
+	w := watchOutbox(func() letters.Outbox { return s })
+	t.Cleanup(w.close)
+	return w
+}
+
+// However many look at it, the database is asked once in two seconds, and less often when it
+// takes long to answer.
+func TestOutboxIsAskedOnceForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stood{standing: outbox.Standing{Size: 7}}
+		w := watching(t, s)
+		time.Sleep(10*time.Second - 1)
+		for range 100 {
+			if got := w.standing(); got.Size != 7 {
+				t.Fatalf("it stands so: %+v", got)
+			}
+		}
+		if n := s.asked.Load(); n != 5 {
+			t.Errorf("asked %d times in ten seconds, want 5", n)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		s := &stood{takes: time.Second}
+		watching(t, s)
+		time.Sleep(42*time.Second - 1)
+		if n := s.asked.Load(); n != 2 {
+			t.Errorf("of answers that take a second %d were asked for in 42 seconds, want 2", n)
+		}
+	})
+}
+
+// What was known of an outbox that is away is not true any more.
+func TestOutboxThatDoesNotAnswerIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stood{standing: outbox.Standing{Upstreams: []outbox.UpstreamStanding{{Upstream: "crm", Waiting: 3, Sending: 1, Dead: 2,
+			Reasons: map[string]int{"refused": 2}, Oldest: time.Now().Add(-time.Hour)}}, Size: 5, MaxSize: 10}}
+		w := watching(t, s)
+		synctest.Wait()
+		time.Sleep(time.Second)
+		seen, used := w.alarming(time.Hour)
+		if !used || seen.Err != nil || seen.Letters[0].Oldest != time.Hour+time.Second || seen.Letters[0].Dead["refused"] != 2 || seen.Most != 10 {
+			t.Errorf("alerts see %+v", seen)
+		}
+		measured, _ := w.measured()
+		if states := measured.Upstreams[0].States; states["waiting"] != 2 || states["sending"] != 1 || states["dead"] != 2 {
+			t.Errorf("metrics see %v", states)
+		}
+		s.err = errors.New("the disk is full")
+		time.Sleep(2 * time.Second)
+		if seen, _ := w.alarming(time.Hour); seen.Err == nil || seen.Err.Error() != "the disk is full" {
+			t.Errorf("alerts see %+v", seen)
+		}
+		s.takes = time.Hour
+		time.Sleep(13 * time.Second)
+		if away := w.standing().Away; away != "it does not answer in time" {
+			t.Errorf("away: %s", away)
+		}
+		if measured, used := w.measured(); !used || !measured.Away || len(measured.Upstreams) > 0 {
+			t.Errorf("metrics see %+v", measured)
+		}
+	})
+}
