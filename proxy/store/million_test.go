@@ -87,7 +87,7 @@ func backlogCostsNoMore(t *testing.T, s store.Settings) {
 	l.Batch = "batch"
 	keep(t, o, l, "body")
 	took("release", time.Second, func() {
-		if released, _, err := o.Release(t.Context(), "batch"); err != nil || released != 1 {
+		if released, _, err := o.Release(t.Context(), "batch", 1); err != nil || released != 1 {
 			t.Errorf("released %d, %v", released, err)
 		}
 	})
