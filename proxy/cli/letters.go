@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"outrider/policy/config"
 	"outrider/proxy"
@@ -194,14 +195,30 @@ func (s *sender) leftOver(ctx context.Context) bool {
 	return slices.ContainsFunc(counts, func(c store.Count) bool { return c.Letters > 0 })
 }
 
-// close waits until ctx ends for the letters that are on their way, and breaks off the rest.
+// lastWrites is how long the sender may take, once it is broken off, to write down what came
+// of letters. It is part of the grace: nobody gives us more.
+const lastWrites = 5 * time.Second
+
+// close waits for the letters that are on their way, and breaks off the rest so long before
+// ctx ends that it can be written down. Where the store does not answer, that is lost, as if
+// we had been killed: who sends them next finds that they have left.
 func (s *sender) close(ctx context.Context) {
 	s.stop()
+	wait := ctx
+	if end, ends := ctx.Deadline(); ends {
+		var cancel context.CancelFunc
+		wait, cancel = context.WithDeadline(ctx, end.Add(-lastWrites))
+		defer cancel()
+	}
 	select {
 	case <-s.ended:
 		return
-	case <-ctx.Done():
+	case <-wait.Done():
 	}
 	s.outbox.Break()
-	<-s.ended
+	select {
+	case <-s.ended:
+	case <-time.After(lastWrites):
+		s.log.Warn("the store does not answer: what came of the letters on their way is not written down")
+	}
 }
