@@ -168,31 +168,51 @@ func (s *sender) follow(file *config.File) {
 
 func (s *sender) run(ctx context.Context) {
 	defer close(s.ended)
-	if !s.leftOver(ctx) {
+	if s.needed(ctx) {
+		s.outbox.Run(ctx)
+	}
+}
+
+// askAgain is when a store that was away is asked again for letters that are left.
+const askAgain = 5 * time.Second
+
+// needed waits until there may be letters, or ctx ends.
+func (s *sender) needed(ctx context.Context) bool {
+	for {
+		left, err := s.leftOver(ctx)
+		if left {
+			return true
+		}
+		var again <-chan time.Time
+		if errors.Is(err, store.ErrAway) {
+			again = time.After(askAgain)
+		}
 		select {
 		case <-s.wanted:
+			return true
+		case <-again:
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
-	s.outbox.Run(ctx)
 }
 
 // leftOver reports whether there is a store already, with letters in it: those that wait are
 // to be sent, and the others to be forgotten in time. One that nobody has made is not made.
-func (s *sender) leftOver(ctx context.Context) bool {
+func (s *sender) leftOver(ctx context.Context) (bool, error) {
 	opened, err := s.storage.reach(ctx, true)
-	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			s.log.Debug("whether letters are left is not known", "error", err)
-		}
-		return false
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	counts, err := opened.Outbox().Counts(ctx)
-	if err != nil {
-		return false
+	var counts []store.Count
+	if err == nil {
+		counts, err = opened.Outbox().Counts(ctx)
 	}
-	return slices.ContainsFunc(counts, func(c store.Count) bool { return c.Letters > 0 })
+	if err != nil {
+		s.log.Debug("whether letters are left is not known", "error", err)
+		return false, err
+	}
+	return slices.ContainsFunc(counts, func(c store.Count) bool { return c.Letters > 0 }), nil
 }
 
 // lastWrites is how long the sender may take, once it is broken off, to write down what came
