@@ -41,8 +41,12 @@
 //
 // A result that the store does not take, because it is away, is kept in memory, and is written
 // when it is back (result.go): the letter is not sent again by this process meanwhile, even
-// if its lease has run out and it is claimed anew. If the process ends before, what is left
-// is a letter that was sent by somebody who died.
+// if its lease has run out and it is claimed anew, as long as it is as it left. If the process
+// ends before, what is left is a letter that was sent by somebody who died.
+//
+// A process whose lease ran out, and whose letters others may have had since, begins anew as
+// another sender (pump.begin). What it still has under way from before finds out in Depart that
+// it may not leave any more.
 //
 // At its end the sender waits for what has left, until Break, and gives back the rest.
 //

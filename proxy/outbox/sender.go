@@ -44,13 +44,18 @@ func (o *Outbox) hold(ctx context.Context) (Holder, error) {
 func (o *Outbox) sendBy(ctx context.Context, holder Holder) {
 	p := &pump{
 		outbox: o, holder: holder, done: make(chan report),
-		lanes: map[string]*lane{}, upstreams: map[string]*upstream{}, under: map[string]struct{}{},
+		lanes: map[string]*lane{}, upstreams: map[string]*upstream{}, under: map[string]*delivery{},
 	}
 	p.run(ctx)
 	p.tending.Wait()
 	for p.started > 0 {
 		p.ended(<-p.done)
 	}
+	o.giveBack(ctx, p.holder)
+}
+
+// giveBack gives back what a holder holds.
+func (o *Outbox) giveBack(ctx context.Context, holder Holder) {
 	giving, cancel := context.WithTimeout(context.WithoutCancel(ctx), closing)
 	defer cancel()
 	if err := holder.Close(giving); err != nil {

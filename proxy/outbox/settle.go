@@ -15,13 +15,13 @@ type ending struct {
 }
 
 // settle decides what an outcome means for the letter, and has the store know it.
-func (d *delivery) settle(out Outcome, leaving *departure) report {
+func (d *delivery) settle(out Outcome) report {
 	e := &ending{Outcome: out}
 	if out.Response != nil {
 		e.answer = receive(out.Response, d.limits.MaxBody)
 		defer e.answer.close()
 	}
-	left, refused := leaving.outcome()
+	left, refused := d.leaving.outcome()
 	verdict := out.Verdict
 	if (verdict == Later || verdict == NotSent && out.Wire > 0) && left && !out.NothingDone && !d.letter.Resendable() {
 		verdict = Unknown // whoever sends is asked, but not trusted with this

@@ -22,7 +22,7 @@ type Lane struct {
 // whose order key a dead letter holds, a portion each time. Otherwise these wait until the
 // dead one is requeued, dropped or forgotten.
 func (h *Holder) Lanes(ctx context.Context, skipDead bool) (lanes []Lane, now time.Time, err error) {
-	if _, err = h.outbox.bury(ctx); err == nil {
+	if _, err = h.outbox.bury(ctx, h.name); err == nil {
 		err = h.collect(ctx)
 	}
 	if err == nil && skipDead {
@@ -81,7 +81,8 @@ func (o *Outbox) skipDead(ctx context.Context) error {
 // Of an order key it is the first one that has not ended.
 //
 // Each is held until Later or End; after an error of these it still is, and they are to be
-// tried again.
+// tried again. ErrLost: this sender was taken for dead, and claims nothing any more; another
+// Hold is another one.
 func (h *Holder) Claim(ctx context.Context, lane string, limit int) ([]Stored, error) {
 	return h.claim(ctx, `SELECT id FROM outrider_letters WHERE lane = $1 AND state = 'waiting' AND holder = '' AND turn = 1 AND due <= {now}
 		ORDER BY due, id LIMIT $2 {skip}`, lane, min(limit, portion))
@@ -109,10 +110,14 @@ func (h *Holder) claim(ctx context.Context, picked string, args ...any) (claimed
 	// As MATERIALIZED it runs once, and locks no more than it may.
 	take := fmt.Sprintf(`WITH picked AS MATERIALIZED (%s) UPDATE outrider_letters SET holder = $%d WHERE id IN (SELECT id FROM picked) RETURNING %s`,
 		picked, len(args)+1, letterColumns)
-	err = s.commit(ctx, &change{do: func(ctx context.Context, t *transaction) (err error) {
+	err = s.commit(ctx, &change{do: func(ctx context.Context, t *transaction) error {
 		// The row of the lease is ours until this ends, so that nobody buries us meanwhile, and
 		// leaves behind what we claim now.
-		if _, err := t.exec(ctx, prolongSender, h.name, lease.Milliseconds()); err != nil {
+		rows, err := t.exec(ctx, prolongSender, h.name, lease.Milliseconds())
+		if err == nil && rows == 0 {
+			return refusal{ErrLost}
+		}
+		if err != nil {
 			return err
 		}
 		h.drop(letters...)

@@ -17,7 +17,9 @@ import (
 // with SQLite it is not waited for on Linux, see witness. One that stands still for as
 // long loses its letters to others, and is told so when it asks for something: ErrLost.
 // It is the row of the letter that decides, so that of two who believe to hold it only one
-// can have it depart.
+// can have it depart. Whose letters were freed claims none any more, under that name: else
+// one that it had before, and that another has had depart meanwhile, would be its own again,
+// and whoever was about to send it would not know.
 type Holder struct {
 	outbox *Outbox
 	name   string
@@ -36,7 +38,7 @@ type Holder struct {
 // lease.
 func (o *Outbox) Hold(ctx context.Context) (*Holder, error) {
 	h := &Holder{outbox: o, name: o.store.db.witness.sign(rand.Text()), held: map[string]*row{}}
-	if err := h.prolong(ctx); err != nil {
+	if _, err := o.store.writeLease(ctx, enrolSender, h.name, lease.Milliseconds()); err != nil {
 		return nil, fmt.Errorf("becoming a sender of letters: %w", err)
 	}
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -51,20 +53,18 @@ func (h *Holder) renew(ctx context.Context) {
 	for {
 		select {
 		case <-ticks.C:
-			_ = h.prolong(ctx) // if it failed, the next may not
+			// If it failed, the next may not.
+			_, _ = h.outbox.store.writeLease(ctx, prolongSender, h.name, lease.Milliseconds())
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-const prolongSender = `INSERT INTO outrider_senders (holder, until) VALUES ($1, {now} + $2)
-	ON CONFLICT (holder) DO UPDATE SET until = excluded.until`
-
-func (h *Holder) prolong(ctx context.Context) error {
-	_, err := h.outbox.store.writeLease(ctx, prolongSender, h.name, lease.Milliseconds())
-	return err
-}
+const (
+	enrolSender   = `INSERT INTO outrider_senders (holder, until) VALUES ($1, {now} + $2)`
+	prolongSender = `UPDATE outrider_senders SET until = {now} + $2 WHERE holder = $1`
+)
 
 // Close gives back what is still held, and waits for the goroutine.
 func (h *Holder) Close(ctx context.Context) error {
@@ -90,25 +90,33 @@ func (o *Outbox) free(ctx context.Context, holder, condition string) error {
 }
 
 // bury frees the letters of senders that have died, and tells how many senders. Of one that
-// only was silent the lease is looked at again by who deletes it: it may have come back.
-func (o *Outbox) bury(ctx context.Context) (buried int, err error) {
+// only was silent the lease is looked at again by who deletes it: it may have come back. Own
+// is the sender that asks, which lives, and prolongs a lease that is over; "": none does.
+func (o *Outbox) bury(ctx context.Context, own string) (buried int, err error) {
 	s := o.store
 	var silent, gone []string
+	late := false
 	err = eachRow(ctx, s.db, func(rows *sql.Rows) error {
 		var holder string
 		var over bool
 		if err := rows.Scan(&holder, &over); err != nil {
 			return err
 		}
-		if over {
+		switch {
+		case holder == own:
+			late = over
+		case over:
 			silent = append(silent, holder)
-		} else if s.db.witness.gone(holder) {
+		case s.db.witness.gone(holder):
 			gone = append(gone, holder)
 		}
 		return nil
 	}, s.db.words.Replace(`SELECT holder, until <= {now} FROM outrider_senders`))
 	if err != nil {
 		return 0, s.explain(ctx, err)
+	}
+	if late {
+		_, err = s.writeLease(ctx, prolongSender, own, lease.Milliseconds())
 	}
 	for _, holder := range silent {
 		err = errors.Join(err, o.free(ctx, holder, `holder = $1 AND until <= {now}`))

@@ -33,7 +33,7 @@ func (o *Outbox) Sweep(ctx context.Context, s SweepSettings) (Swept, error) {
 }
 
 func (o *Outbox) sweep(ctx context.Context, s SweepSettings) (swept Swept, err error) {
-	if swept.Senders, err = o.bury(ctx); err != nil {
+	if swept.Senders, err = o.bury(ctx, ""); err != nil {
 		return swept, err
 	}
 	if swept.Arrivals, err = o.sweepArrivals(ctx); err != nil {
