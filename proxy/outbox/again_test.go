@@ -14,8 +14,17 @@ import (
 // A wire is the way of one process to the store, and may be cut.
 type wire struct {
 	outbox.Store
-	cut  atomic.Bool
-	slow time.Duration // for so long the answer to a Later is on its way
+	cut     atomic.Bool
+	slow    time.Duration // for so long the answer to a Later is on its way
+	failing atomic.Int32  // so many Hurrys fail
+}
+
+// Hurry implements outbox.Store.
+func (w *wire) Hurry(ctx context.Context, f store.Filter, back time.Duration) (int, error) {
+	if w.failing.Add(-1) >= 0 {
+		return 0, errAway
+	}
+	return w.Store.Hurry(ctx, f, back)
 }
 
 type wiredHolder struct {

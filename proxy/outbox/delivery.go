@@ -22,7 +22,7 @@ type delivery struct {
 	limits   *Limits
 	holder   Holder
 	stored   store.Stored
-	grace    time.Duration // by which it may be older than it may be: see clock
+	tooOld   bool // by any clock: see clock
 	claimed  time.Time
 	lane     *lane // belongs to the pump; its epoch and refusals when the letter was sent:
 	epoch    int
@@ -52,7 +52,7 @@ func (d *delivery) deliver(run context.Context, pause time.Duration) report {
 		return report{delivery: d}
 	}
 	letter, err := d.open()
-	if errors.Is(err, errNewer) && d.stored.Expired {
+	if errors.Is(err, errNewer) && d.tooOld {
 		d.end(StateDead, ReasonAge, nil)
 		return report{delivery: d}
 	}
@@ -87,7 +87,7 @@ func (d *delivery) unfit() string {
 		return ReasonUnknown
 	case d.keyOld(time.Time{}):
 		return ReasonKeyAge
-	case d.stored.Expired && d.grace == 0:
+	case d.tooOld:
 		return ReasonAge
 	case d.spent(d.stored.Attempts):
 		return ReasonAttempts

@@ -28,6 +28,8 @@ type pump struct {
 	outbox *Outbox
 	holder Holder
 	clock  clock
+	// setBack is by how much the clock was set back, as long as the letters do not know.
+	setBack time.Duration
 
 	lanes     map[string]*lane     // by name
 	upstreams map[string]*upstream // by name
@@ -292,10 +294,10 @@ func (p *pump) start(ctx context.Context, u *upstream) {
 
 // expire has letters ended that are too old, whatever their lane and their order.
 func (p *pump) expire(ctx context.Context) error {
-	if p.expiring > 0 || p.clock.grace() > 0 {
+	if p.expiring > 0 {
 		return nil
 	}
-	letters, err := p.holder.ClaimExpired(ctx, maxExpired)
+	letters, err := p.holder.ClaimExpired(ctx, p.clock.grace(p.outbox.limits.Load().MaxAge), maxExpired)
 	if err != nil {
 		return err
 	}
@@ -318,7 +320,8 @@ func (p *pump) delivery(letter store.Stored) *delivery {
 }
 
 func (p *pump) deliver(ctx context.Context, d *delivery, pause time.Duration) {
-	d.limits, d.grace = p.outbox.limits.Load(), p.clock.grace()
+	d.limits = p.outbox.limits.Load()
+	d.tooOld = d.lane == nil || d.stored.Expired && !p.clock.now().Before(d.stored.Expires.Add(p.clock.grace(d.limits.MaxAge)))
 	p.started++
 	go func() { p.done <- d.deliver(ctx, pause) }()
 }
@@ -365,20 +368,19 @@ func (p *pump) again(ctx context.Context, d *delivery) {
 func (p *pump) checkClock(ctx context.Context, wall time.Time) error {
 	limits := p.outbox.limits.Load()
 	jump := p.clock.look(wall, max(limits.MaxAge, limits.KeepResults, limits.KeepDead))
-	if jump == 0 {
-		return nil
+	if jump != 0 {
+		p.outbox.settings.Observe(Event{Kind: ClockJump, Jump: jump})
 	}
-	p.outbox.settings.Observe(Event{Kind: ClockJump, Jump: jump})
-	if jump > 0 {
+	if p.setBack += max(0, -jump); p.setBack == 0 {
 		return nil
 	}
 	kept, err := p.outbox.settings.Store(ctx)
 	if err != nil {
 		return err
 	}
-	n, err := kept.Hurry(ctx, store.Filter{}, -jump)
-	if n > 0 {
-		p.look = time.Now()
+	if _, err := kept.Hurry(ctx, store.Filter{}, p.setBack); err != nil {
+		return err
 	}
-	return err
+	p.setBack, p.look = 0, time.Now()
+	return nil
 }

@@ -83,24 +83,26 @@ func (p *pump) tend(ctx context.Context) {
 		return
 	}
 	p.tendAt = time.Now().Add(tendEvery)
-	grace := p.clock.grace()
+	limits := p.outbox.limits.Load()
+	keep := store.SweepSettings{
+		KeepResults: limits.KeepResults + p.clock.grace(limits.KeepResults), KeepDead: limits.KeepDead + p.clock.grace(limits.KeepDead),
+	}
 	p.tending.Go(func() {
 		defer p.atWork.Store(false)
-		if err := p.outbox.sweep(ctx, grace); err == nil {
+		if err := p.outbox.sweep(ctx, keep); err == nil {
 			_, _ = p.outbox.Standing(ctx) // for estimates; that the store is away is seen by the pump
 		}
 	})
 }
 
 // sweep forgets what has ended long enough ago, a portion at a time.
-func (o *Outbox) sweep(ctx context.Context, grace time.Duration) error {
+func (o *Outbox) sweep(ctx context.Context, keep store.SweepSettings) error {
 	kept, err := o.settings.Store(ctx)
 	if err != nil {
 		return err
 	}
 	for more := true; more; {
-		limits := o.limits.Load()
-		swept, err := kept.Sweep(ctx, store.SweepSettings{KeepResults: limits.KeepResults + grace, KeepDead: limits.KeepDead + grace})
+		swept, err := kept.Sweep(ctx, keep)
 		if err != nil {
 			return err
 		}

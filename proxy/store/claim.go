@@ -88,19 +88,20 @@ func (h *Holder) Claim(ctx context.Context, lane string, limit int) ([]Stored, e
 		ORDER BY due, id LIMIT $2 {skip}`, lane, min(limit, portion))
 }
 
-// ClaimExpired takes letters that are older than they may be, due or not, of any lane, at
-// most so many.
-func (h *Holder) ClaimExpired(ctx context.Context, limit int) ([]Stored, error) {
+// ClaimExpired takes letters that are by grace older than they may be, due or not, of any lane,
+// at most so many.
+func (h *Holder) ClaimExpired(ctx context.Context, grace time.Duration, limit int) ([]Stored, error) {
 	s := h.outbox.store
-	const expired = ` FROM outrider_letters WHERE state = 'waiting' AND holder = '' AND expires > 0 AND expires <= {now} `
+	const expired = ` FROM outrider_letters WHERE state = 'waiting' AND holder = '' AND expires > 0 AND expires <= {now} - $1 `
 	var some bool
-	if err := s.db.QueryRowContext(ctx, s.db.words.Replace(`SELECT EXISTS (SELECT 1`+expired+`)`)).Scan(&some); err != nil {
+	late := grace.Milliseconds()
+	if err := s.db.QueryRowContext(ctx, s.db.words.Replace(`SELECT EXISTS (SELECT 1`+expired+`)`), late).Scan(&some); err != nil {
 		return nil, fmt.Errorf("claiming letters: %w", s.explain(ctx, err))
 	}
 	if !some {
 		return nil, nil
 	}
-	return h.claim(ctx, `SELECT id`+expired+`ORDER BY expires LIMIT $1 {skip}`, min(limit, portion))
+	return h.claim(ctx, `SELECT id`+expired+`ORDER BY expires LIMIT $2 {skip}`, late, min(limit, portion))
 }
 
 // claim takes the letters whose ids a query gives.

@@ -258,7 +258,7 @@ func TestExpiredLettersAreClaimedWhateverTheirTurn(t *testing.T) {
 		keep(t, o, letter("ageless"), "")
 		holder := hold(t, o)
 		expired := func() (ids []string) {
-			claimed, err := holder.ClaimExpired(t.Context(), 10)
+			claimed, err := holder.ClaimExpired(t.Context(), 0, 10)
 			must(t, err)
 			for _, l := range claimed {
 				if !l.Expired {

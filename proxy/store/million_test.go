@@ -71,7 +71,7 @@ func TestBacklogCostsNoMoreThanAFewLetters(t *testing.T) {
 		}
 	})
 	took("expired", time.Second, func() {
-		if claimed, err := holder.ClaimExpired(t.Context(), 100); err != nil || len(claimed) != 0 {
+		if claimed, err := holder.ClaimExpired(t.Context(), 0, 100); err != nil || len(claimed) != 0 {
 			t.Errorf("claimed %d, %v", len(claimed), err)
 		}
 	})

@@ -95,7 +95,7 @@ func (h *Holder) Claim(_ context.Context, lane string, limit int) ([]store.Store
 }
 
 // ClaimExpired implements outbox.Holder.
-func (h *Holder) ClaimExpired(_ context.Context, limit int) ([]store.Stored, error) {
+func (h *Holder) ClaimExpired(_ context.Context, grace time.Duration, limit int) ([]store.Stored, error) {
 	s := h.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,7 +103,7 @@ func (h *Holder) ClaimExpired(_ context.Context, limit int) ([]store.Stored, err
 		return nil, err
 	}
 	return h.take(slices.DeleteFunc(s.sorted(), func(l *letter) bool {
-		return l.State != store.Waiting || l.holder != nil || !s.view(l).Expired
+		return l.State != store.Waiting || l.holder != nil || l.Expires.IsZero() || s.now().Before(l.Expires.Add(grace))
 	}), limit), nil
 }
 
