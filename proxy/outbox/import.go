@@ -72,13 +72,14 @@ func (o *Outbox) Import(ctx context.Context, r io.Reader, progress func(lines in
 	if away != nil {
 		return Imported{}, errors.Join(err, away)
 	}
-	if err != nil {
-		// If this fails, too, the store forgets the batch by itself.
-		_, _ = kept.DropBatch(context.WithoutCancel(ctx), i.batch)
-		return Imported{}, err
+	released := 0
+	if err == nil {
+		released, _, err = kept.Release(ctx, i.batch)
 	}
-	released, _, err := kept.Release(ctx, i.batch)
 	if err != nil {
+		// What was released nevertheless stays, and is a duplicate the next time. If this fails,
+		// too, the store forgets the batch by itself.
+		_, _ = kept.DropBatch(context.WithoutCancel(ctx), i.batch)
 		return Imported{}, err
 	}
 	for upstream, count := range i.upstreams {
