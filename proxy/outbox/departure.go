@@ -36,10 +36,10 @@ func (d *departure) depart(ctx context.Context) error {
 	switch {
 	case err != nil:
 		d.refused = err
-		d.gone = !d.first.IsZero()
 	case d.first.IsZero():
 		d.first = time.Now()
 	}
+	d.gone = !d.first.IsZero() // there may be two at a time: a hedge
 	return err
 }
 
