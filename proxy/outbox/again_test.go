@@ -2,6 +2,7 @@ package outbox_test
 
 import (
 	"context"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -183,6 +184,30 @@ func TestEditedLetterIsSentWhateverBecameOfTheOneBefore(t *testing.T) {
 		r.after(time.Minute)
 		r.want("a at 0s", "a at 2m3s")
 		r.wantState("a", "delivered")
+	})
+}
+
+// Of answers that cannot be written for long, and there may be a thousand, the memory has the
+// begin alone.
+func TestAnswerThatIsLostWithTheLeaseIsShortened(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		r.answer = func(*outbox.Sending, int) outbox.Outcome {
+			time.Sleep(2 * time.Second)
+			return answer(outbox.Delivered, 200, strings.Repeat("x", 1<<20))
+		}
+		r.keep("a")
+		r.after(time.Second)
+		r.store.Kill()
+		r.after(time.Minute)
+		r.want("a at 0s")
+		r.wantState("a", "delivered")
+		kept, err := r.outbox.Response(context.Background(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err := io.ReadAll(kept.Body); len(body) != 64<<10 || err != io.ErrUnexpectedEOF || !kept.Truncated {
+			t.Errorf("%d bytes, %v", len(body), err)
+		}
 	})
 }
 

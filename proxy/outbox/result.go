@@ -122,6 +122,7 @@ func (u *unwritten) keep(d *delivery, r *result) {
 	if r.later != nil && d.letter.Resendable() {
 		r.later.ForgetDepart = false
 	}
+	r.answer.shorten()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.results == nil {
