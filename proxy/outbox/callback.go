@@ -87,7 +87,7 @@ func (o *Outbox) sendCallback(ctx context.Context, s *Sending) Outcome {
 	switch {
 	case errors.As(err, new(*CallbackError)):
 		// Another process of this store may have the configuration that allows it.
-		out.Verdict, out.After, out.Wire = NotSent, callbackElsewhere, 0
+		out.Verdict, out.After, out.Elsewhere, out.Wire = NotSent, callbackElsewhere, true, 0
 	case errors.As(err, new(*unsentError)):
 		out.Verdict, out.Wire = NotSent, 0
 	case err != nil:

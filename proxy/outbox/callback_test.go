@@ -169,7 +169,7 @@ func TestCallbackThatIsNotAllowedIsLeftToOthers(t *testing.T) {
 		ctx, stop := context.WithCancel(context.Background())
 		ended := make(chan struct{})
 		go func() { defer close(ended); other.Run(ctx) }()
-		r.after(2 * time.Minute)
+		r.after(5 * time.Second) // each process looks once a second
 		r.wantState(id, "delivered")
 		stop()
 		<-ended

@@ -57,10 +57,14 @@ func (d *delivery) refuse(out Outcome) report {
 	if after <= 0 {
 		after = backoff(d.refusals+1, d.outbox.settings.Jitter)
 	}
+	delay := after
+	if out.Elsewhere {
+		delay = lookAgain
+	}
 	event := d.event(Held, out)
-	event.After = after
+	event.After = delay
 	nothing := out.Wire == 0 || out.NothingDone // an earlier attempt of this sending may have gone out
-	d.write(&result{later: &store.Later{Delay: after, ForgetDepart: nothing && d.stored.Departed.IsZero()}, event: event})
+	d.write(&result{later: &store.Later{Delay: delay, ForgetDepart: nothing && d.stored.Departed.IsZero()}, event: event})
 	return report{delivery: d, sent: true, refused: true, after: after}
 }
 
