@@ -74,7 +74,7 @@ func (o *Outbox) Import(ctx context.Context, r io.Reader, progress func(lines in
 	}
 	released := 0
 	if err == nil {
-		released, _, err = kept.Release(ctx, i.batch)
+		released, _, err = kept.Release(ctx, i.batch, i.kept())
 	}
 	if err != nil {
 		// What was released nevertheless stays, and is a duplicate the next time. If this fails,
@@ -87,6 +87,14 @@ func (o *Outbox) Import(ctx context.Context, r io.Reader, progress func(lines in
 	}
 	o.bell.ringAll()
 	return Imported{Letters: released, Duplicates: i.lines - released}, nil
+}
+
+// kept is how many letters are to appear.
+func (i *importing) kept() (letters int) {
+	for _, count := range i.upstreams {
+		letters += count
+	}
+	return letters
 }
 
 // importing is an import that goes on.

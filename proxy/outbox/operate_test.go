@@ -480,6 +480,6 @@ func TestImportThatDoesNotAppearLeavesNothing(t *testing.T) {
 type unreleased struct{ outbox.Store }
 
 // Release implements outbox.Store.
-func (unreleased) Release(context.Context, string) (released, duplicates int, err error) {
+func (unreleased) Release(context.Context, string, int) (released, duplicates int, err error) {
 	return 0, 0, errAway
 }

@@ -22,7 +22,7 @@ type Lane struct {
 // whose order key a dead letter holds, a portion each time. Otherwise these wait until the
 // dead one is requeued, dropped or forgotten.
 func (h *Holder) Lanes(ctx context.Context, skipDead bool) (lanes []Lane, now time.Time, err error) {
-	if _, err = h.outbox.bury(ctx, h.name); err == nil {
+	if _, err = h.outbox.bury(ctx); err == nil {
 		err = h.collect(ctx)
 	}
 	if err == nil && skipDead {
@@ -84,15 +84,21 @@ func (o *Outbox) skipDead(ctx context.Context) error {
 // tried again. ErrLost: this sender was taken for dead, and claims nothing any more; another
 // Hold is another one.
 func (h *Holder) Claim(ctx context.Context, lane string, limit int) ([]Stored, error) {
-	return h.claim(ctx, `SELECT id FROM outrider_letters WHERE lane = $1 AND state = 'waiting' AND holder = '' AND turn = 1 AND due <= {now}
-		ORDER BY due, id LIMIT $2 {skip}`, lane, min(limit, portion))
+	return h.claim(ctx, dueLetters, lane, min(limit, portion))
 }
+
+const (
+	dueLetters = `SELECT id FROM outrider_letters WHERE lane = $1 AND state = 'waiting' AND holder = '' AND turn = 1 AND due <= (SELECT {now})
+		ORDER BY due, id LIMIT $2 {skip}`
+
+	expired        = ` FROM outrider_letters WHERE state = 'waiting' AND holder = '' AND expires > 0 AND expires <= (SELECT {now} - $1) `
+	expiredLetters = `SELECT id` + expired + `ORDER BY expires LIMIT $2 {skip}`
+)
 
 // ClaimExpired takes letters that are by grace older than they may be, due or not, of any lane,
 // at most so many.
 func (h *Holder) ClaimExpired(ctx context.Context, grace time.Duration, limit int) ([]Stored, error) {
 	s := h.outbox.store
-	const expired = ` FROM outrider_letters WHERE state = 'waiting' AND holder = '' AND expires > 0 AND expires <= {now} - $1 `
 	var some bool
 	late := grace.Milliseconds()
 	if err := s.db.QueryRowContext(ctx, s.db.words.Replace(`SELECT EXISTS (SELECT 1`+expired+`)`), late).Scan(&some); err != nil {
@@ -101,7 +107,7 @@ func (h *Holder) ClaimExpired(ctx context.Context, grace time.Duration, limit in
 	if !some {
 		return nil, nil
 	}
-	return h.claim(ctx, `SELECT id`+expired+`ORDER BY expires LIMIT $2 {skip}`, late, min(limit, portion))
+	return h.claim(ctx, expiredLetters, late, min(limit, portion))
 }
 
 // claim takes the letters whose ids a query gives.
@@ -127,11 +133,10 @@ func (h *Holder) claim(ctx context.Context, picked string, args ...any) (claimed
 		}
 		slices.SortFunc(letters, func(a, b row) int { return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID)) })
 		h.add(letters) // before it is known, so that collect gives none of them back
-		return s.readHeads(ctx, t.tx, letters)
+		return readHeads(ctx, t.tx, letters, func(of *row) (*letterKey, error) { return t.openLetter(ctx, of) })
 	}})
 	if err != nil {
 		h.drop(letters...)
-		h.mayStray()
 		return nil, fmt.Errorf("claiming letters: %w", err)
 	}
 	for _, letter := range letters {
@@ -140,21 +145,20 @@ func (h *Holder) claim(ctx context.Context, picked string, args ...any) (claimed
 	return claimed, nil
 }
 
-// collect gives back what a claim took whose answer was lost.
+// collect gives back what is held in our name and not known to us: a claim took it whose answer
+// was lost.
 func (h *Holder) collect(ctx context.Context) error {
-	if !h.straying() {
+	s := h.outbox.store
+	strays, err := h.strays(ctx, s.db, ``)
+	if err != nil {
+		return s.explain(ctx, err)
+	}
+	if len(strays) == 0 {
 		return nil
 	}
-	return h.outbox.store.commit(ctx, &change{do: func(ctx context.Context, t *transaction) error {
-		var strays []string
-		err := t.rows(ctx, func(rows *sql.Rows) error {
-			var id string
-			err := rows.Scan(&id)
-			if _, known := h.find(id); !known {
-				strays = append(strays, id)
-			}
-			return err
-		}, `SELECT id FROM outrider_letters WHERE holder = $1 AND holder <> '' ORDER BY id`, h.name)
+	return s.commit(ctx, &change{do: func(ctx context.Context, t *transaction) error {
+		// Once more: what is read is locked now, so that it is known to us if it was claimed.
+		strays, err := h.strays(ctx, t.tx, `{skip}`)
 		for _, id := range strays {
 			if err == nil {
 				_, err = t.exec(ctx, `UPDATE outrider_letters SET holder = '' WHERE id = $1`, id)
@@ -162,4 +166,17 @@ func (h *Holder) collect(ctx context.Context) error {
 		}
 		return err
 	}})
+}
+
+func (h *Holder) strays(ctx context.Context, from querier, lock string) (ids []string, err error) {
+	words := h.outbox.store.db.words
+	err = eachRow(ctx, from, func(rows *sql.Rows) error {
+		var id string
+		err := rows.Scan(&id)
+		if _, known := h.find(id); !known {
+			ids = append(ids, id)
+		}
+		return err
+	}, words.Replace(`SELECT id FROM outrider_letters WHERE holder = $1 AND holder <> '' ORDER BY id `+lock), h.name)
+	return ids, err
 }

@@ -17,9 +17,10 @@ import (
 // with SQLite it is not waited for on Linux, see witness. One that stands still for as
 // long loses its letters to others, and is told so when it asks for something: ErrLost.
 // It is the row of the letter that decides, so that of two who believe to hold it only one
-// can have it depart. Whose letters were freed claims none any more, under that name: else
-// one that it had before, and that another has had depart meanwhile, would be its own again,
-// and whoever was about to send it would not know.
+// can have it depart. What nobody took meanwhile is its own still; but once its letters were
+// freed it claims none any more, under that name: else one that it had before, and that another
+// has had depart meanwhile, would be its own again, and whoever was about to send it would not
+// know.
 type Holder struct {
 	outbox *Outbox
 	name   string
@@ -29,9 +30,6 @@ type Holder struct {
 
 	mu   sync.Mutex
 	held map[string]*row // id → letter
-	// stray is until when letters may become ours in the database without our knowing: a
-	// claim had no answer.
-	stray time.Time
 }
 
 // Hold makes this process a sender, until Close. It starts a goroutine that prolongs the
@@ -41,6 +39,7 @@ func (o *Outbox) Hold(ctx context.Context) (*Holder, error) {
 	if _, err := o.store.writeLease(ctx, enrolSender, h.name, lease.Milliseconds()); err != nil {
 		return nil, fmt.Errorf("becoming a sender of letters: %w", err)
 	}
+	o.store.lives(h.name, true)
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	h.stop = stop
 	h.renewed.Go(func() { h.renew(renewing) })
@@ -70,6 +69,7 @@ const (
 func (h *Holder) Close(ctx context.Context) error {
 	h.stop()
 	h.renewed.Wait()
+	h.outbox.store.lives(h.name, false)
 	if err := h.outbox.free(ctx, h.name, `holder = $1`); err != nil {
 		return fmt.Errorf("giving letters back: %w", err)
 	}
@@ -89,13 +89,30 @@ func (o *Outbox) free(ctx context.Context, holder, condition string) error {
 	}})
 }
 
+// lives notes whether a sender of this store does.
+func (s *Store) lives(sender string, lives bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if lives {
+		s.senders[sender] = struct{}{}
+	} else {
+		delete(s.senders, sender)
+	}
+}
+
+func (s *Store) hasLiving(sender string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, lives := s.senders[sender]
+	return lives
+}
+
 // bury frees the letters of senders that have died, and tells how many senders. Of one that
-// only was silent the lease is looked at again by who deletes it: it may have come back. Own
-// is the sender that asks, which lives, and prolongs a lease that is over; "": none does.
-func (o *Outbox) bury(ctx context.Context, own string) (buried int, err error) {
+// only was silent the lease is looked at again by who deletes it: it may have come back. Those
+// of this store live, although a machine that was suspended finds their leases over.
+func (o *Outbox) bury(ctx context.Context) (buried int, err error) {
 	s := o.store
 	var silent, gone []string
-	late := false
 	err = eachRow(ctx, s.db, func(rows *sql.Rows) error {
 		var holder string
 		var over bool
@@ -103,8 +120,7 @@ func (o *Outbox) bury(ctx context.Context, own string) (buried int, err error) {
 			return err
 		}
 		switch {
-		case holder == own:
-			late = over
+		case s.hasLiving(holder): // and prolongs it
 		case over:
 			silent = append(silent, holder)
 		case s.db.witness.gone(holder):
@@ -114,9 +130,6 @@ func (o *Outbox) bury(ctx context.Context, own string) (buried int, err error) {
 	}, s.db.words.Replace(`SELECT holder, until <= {now} FROM outrider_senders`))
 	if err != nil {
 		return 0, s.explain(ctx, err)
-	}
-	if late {
-		_, err = s.writeLease(ctx, prolongSender, own, lease.Milliseconds())
 	}
 	for _, holder := range silent {
 		err = errors.Join(err, o.free(ctx, holder, `holder = $1 AND until <= {now}`))
@@ -149,18 +162,4 @@ func (h *Holder) drop(letters ...row) {
 	for _, letter := range letters {
 		delete(h.held, letter.ID)
 	}
-}
-
-// mayStray notes that a claim had no answer. A server that we do not reach gives up its
-// transaction, too: see abandoned.
-func (h *Holder) mayStray() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.stray = time.Now().Add(2 * lease)
-}
-
-func (h *Holder) straying() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return time.Now().Before(h.stray)
 }
