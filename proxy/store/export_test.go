@@ -216,7 +216,7 @@ type Search struct {
 // SearchesByTime are those of the outbox.
 var SearchesByTime = []Search{
 	{"due", dueLetters, []any{"lane", 16}},
-	{"expires", expiredLetters, []any{16}},
+	{"expires", expiredLetters, []any{0, 16}},
 	{"ended", `SELECT id FROM outrider_letters WHERE ` + endedBefore, []any{Dead, 1000}},
 	{"due", `SELECT id FROM outrider_letters WHERE ` + silentArrival, nil},
 	{"until", `SELECT key FROM outrider_dedups WHERE ` + overDedup, nil},
