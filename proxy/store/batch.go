@@ -67,13 +67,15 @@ func (t *transaction) release(ctx context.Context, batch string) (released int, 
 		`DELETE FROM outrider_dedups WHERE key IN (SELECT dedup FROM outrider_letters WHERE ` + ofBatch + `)`,
 		`UPDATE outrider_dedups SET until = {now} + span, key = (SELECT dedup FROM outrider_letters AS letter WHERE letter.id = outrider_dedups.letter)
 			WHERE letter IN (SELECT id FROM outrider_letters WHERE ` + ofBatch + `)`,
-		`UPDATE outrider_letters SET state = 'waiting', due = {now} WHERE ` + ofBatch,
-		// What settle does, for all order keys of the batch at once.
+		// What settle does, for all order keys of the batch at once; before they wait, for so
+		// there is an index of them.
 		`UPDATE outrider_letters SET turn = CASE WHEN EXISTS (
 				SELECT 1 FROM outrider_letters AS dead WHERE dead.ordered = outrider_letters.ordered AND dead.state = 'dead' AND dead.seq < outrider_letters.seq) THEN 2 ELSE 1 END
-			WHERE batch = $1 AND batch <> '' AND state = 'waiting' AND turn = 0
-				AND NOT EXISTS (SELECT 1 FROM outrider_letters AS other WHERE other.ordered = outrider_letters.ordered AND other.state = 'waiting' AND other.turn > 0)
-				AND NOT EXISTS (SELECT 1 FROM outrider_letters AS other WHERE other.ordered = outrider_letters.ordered AND other.state = 'waiting' AND other.seq < outrider_letters.seq)`,
+			WHERE ` + ofBatch + ` AND turn = 0
+				AND NOT EXISTS (SELECT 1 FROM outrider_letters AS other WHERE other.ordered = outrider_letters.ordered AND other.state = 'waiting')
+				AND NOT EXISTS (SELECT 1 FROM outrider_letters AS other WHERE other.ordered = outrider_letters.ordered AND other.seq < outrider_letters.seq
+					AND other.state = 'arriving' AND other.batch = outrider_letters.batch AND other.holder = '')`,
+		`UPDATE outrider_letters SET state = 'waiting', due = {now} WHERE ` + ofBatch,
 	} {
 		if _, err := t.exec(ctx, statement, batch); err != nil {
 			return 0, err
