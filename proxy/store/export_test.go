@@ -129,7 +129,7 @@ func (s *Store) WrongTallies(ctx context.Context) (wrong []string, err error) {
 		UNION ALL SELECT t.upstream || ' ' || t.state FROM outrider_tallies AS t LEFT JOIN counted ON t.upstream = counted.upstream AND t.state = counted.state AND t.reason = counted.reason
 			WHERE counted.letters IS NULL AND (t.letters <> 0 OR t.bytes <> 0)
 		UNION ALL SELECT id FROM outrider_letters WHERE size <> 512 + (SELECT COALESCE(SUM(length(sealed)), 0) FROM outrider_pieces WHERE letter = id)
-		UNION ALL SELECT letter FROM outrider_pieces WHERE letter NOT IN (SELECT id FROM outrider_letters)`)
+		UNION ALL SELECT letter FROM outrider_pieces AS piece WHERE NOT EXISTS (SELECT 1 FROM outrider_letters WHERE id = piece.letter)`)
 	return wrong, err
 }
 
