@@ -15,6 +15,7 @@ type Store interface {
 	Release(ctx context.Context, batch string, letters int) (kept, duplicates int, err error)
 	DropBatch(ctx context.Context, batch string) (int, error)
 
+	Earlier(ctx context.Context, dedup, order string, skipDead bool) (bool, error)
 	Get(ctx context.Context, id string) (store.Stored, error)
 	List(ctx context.Context, f store.Filter, after string, limit int) ([]store.Stored, error)
 	ListBack(ctx context.Context, f store.Filter, before string, limit int) ([]store.Stored, error)

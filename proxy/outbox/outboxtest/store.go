@@ -175,6 +175,24 @@ func (s *Store) size() (size int64) {
 	return size
 }
 
+// Earlier implements outbox.Store.
+func (s *Store) Earlier(_ context.Context, dedup, order string, skipDead bool) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away != nil {
+		return false, s.away
+	}
+	if first, known := s.dedups[dedup]; known && s.now().Before(first.until) {
+		return true, nil
+	}
+	for _, l := range s.letters {
+		if order != "" && l.order == order && (l.State == store.Waiting || l.State == store.Dead && !skipDead) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // Release implements outbox.Store. Dedup keys count for a day.
 func (s *Store) Release(_ context.Context, batch string, letters int) (kept, duplicates int, err error) {
 	s.mu.Lock()
