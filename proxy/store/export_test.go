@@ -73,6 +73,16 @@ func (s *Store) Block(ctx context.Context) (release func() error, err error) {
 // OneConnection leaves the store one connection to its database.
 func (s *Store) OneConnection() { s.db.SetMaxOpenConns(1) }
 
+// Exclude keeps all stores of a PostgreSQL from keeping letters until it is released.
+func (s *Store) Exclude(ctx context.Context) (release func() error, err error) {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	_, err = tx.ExecContext(ctx, s.db.exclude)
+	return tx.Rollback, err
+}
+
 // Occupy keeps the others of this store from writing.
 func (s *Store) Occupy(ctx context.Context) (release func(), err error) {
 	return s.leave, s.queue(ctx)
