@@ -20,8 +20,8 @@ import (
 // call. The error says what is wrong with the line. Whether its connection exists, which
 // only the store may know, is seen when it is sent.
 func Address(set *policy.Set, l *outbox.Line) (*outbox.Letter, error) {
-	if !httpguts.ValidHeaderFieldName(l.Method) || l.Method == http.MethodConnect || l.Method == http.MethodTrace {
-		return nil, fmt.Errorf("method %s: must be one of HTTP, such as POST", quote(l.Method))
+	if err := checkMethod(l.Method); err != nil {
+		return nil, err
 	}
 	header, err := lineHeader(l.Header)
 	if err != nil {
@@ -46,7 +46,7 @@ func Address(set *policy.Set, l *outbox.Line) (*outbox.Letter, error) {
 			return nil, fmt.Errorf("connection %s: %s", quote(*asked.Connection), problem)
 		}
 	}
-	letter, err := letterOf(to.plan, outbound(&http.Request{Method: l.Method, Header: header, ProtoMajor: 1, ProtoMinor: 1}, to), to.target)
+	letter, err := letterOf(to.plan, outbound(requestOf(l.Method, header), to), to.target)
 	if err != nil {
 		return nil, detailOf(err)
 	}
@@ -63,6 +63,57 @@ func Address(set *policy.Set, l *outbox.Line) (*outbox.Letter, error) {
 	letter.Idempotent = letter.Idempotent || asked.Idempotent
 	letter.Caller, letter.Priority = header.Get("Outrider-Caller"), header.Get("Outrider-Priority")
 	return letter, nil
+}
+
+// Amend holds a letter that somebody has changed to what its call would have been held to: it
+// goes to an upstream that there is, its header is one, and has nothing that a connection or a
+// credential of its own needs. What the credential of its upstream sets anyway is taken away.
+// The error says what is wrong with the change.
+func Amend(set *policy.Set, l *outbox.Letter) error {
+	if err := checkMethod(l.Method); err != nil {
+		return err
+	}
+	header, err := lineHeader(l.Header)
+	if err != nil {
+		return err
+	}
+	for _, name := range ownHeaders {
+		if _, there := header[name]; there {
+			return fmt.Errorf("header %s: speaks to Outrider when a call is made, and is no part of a letter", name)
+		}
+	}
+	if bad := framing.CheckTarget(l.Target); bad != nil {
+		return fmt.Errorf("target %s: %s", quote(l.Target), bad.Reason)
+	}
+	if !httpguts.ValidHeaderFieldValue(l.Key) || len(l.Key) > longestKey {
+		return fmt.Errorf("key: must be what a header may have, of %d bytes at most", longestKey)
+	}
+	to, err := routeLetter(set, l)
+	if err != nil {
+		return detailOf(err)
+	}
+	amended, err := letterOf(to.plan, outbound(requestOf(l.Method, header), to), to.target)
+	if err != nil {
+		return detailOf(err)
+	}
+	if amended.Key != "" {
+		return fmt.Errorf("header %s: is the idempotency key of the letter, which key says", amended.KeyHeader)
+	}
+	l.Header, l.Target = amended.Header, amended.Target
+	return nil
+}
+
+func checkMethod(method string) error {
+	if !httpguts.ValidHeaderFieldName(method) || method == http.MethodConnect || method == http.MethodTrace {
+		return fmt.Errorf("method %s: must be one of HTTP, such as POST", quote(method))
+	}
+	return nil
+}
+
+// requestOf is a request that somebody has written down. Nobody is there who could speak
+// another protocol on its connection, which a body, if only an unknown one, tells.
+func requestOf(method string, header http.Header) *http.Request {
+	return &http.Request{Method: method, Header: header, ContentLength: -1, ProtoMajor: 1, ProtoMinor: 1}
 }
 
 // detailOf is what a problem says, without its slug, which is for clients.

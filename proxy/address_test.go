@@ -74,3 +74,42 @@ func TestLinesThatCannotBeLetters(t *testing.T) {
 		}
 	}
 }
+
+// An edit could make a letter of any method, header and target: it took Host and Outrider-Key
+// of the document, and what can never be sent was queued, and was dead a second later.
+func TestChangedLetterIsHeldToWhatItsCallWas(t *testing.T) {
+	set := compile(t, imported, policytest.NewUpstream(t))
+	letter := func(change func(*outbox.Letter)) *outbox.Letter {
+		l := &outbox.Letter{Upstream: "crm", Method: "POST", Target: "/base/x?a=b", Header: http.Header{"Content-Type": {"a/b"}}, KeyHeader: "Idempotency-Key", Key: "k"}
+		change(l)
+		return l
+	}
+	good := letter(func(l *outbox.Letter) {
+		l.Header = http.Header{"X-A": {"1"}, "Authorization": {"Bearer of somebody"}, "Content-Length": {"99"}, "Transfer-Encoding": {"chunked"}, "Connection": {"upgrade"}, "Upgrade": {"x"}}
+	})
+	if err := proxy.Amend(set, good); err != nil {
+		t.Fatal(err)
+	}
+	if len(good.Header) != 1 || good.Header.Get("X-A") != "1" || good.Target != "/base/x?a=b" || good.Key != "k" {
+		t.Errorf("it became %+v", good)
+	}
+	for says, change := range map[string]func(*outbox.Letter){
+		`method "A B"`:              func(l *outbox.Letter) { l.Method = "A B" },
+		`method "CONNECT"`:          func(l *outbox.Letter) { l.Method = "CONNECT" },
+		`target "/a b"`:             func(l *outbox.Letter) { l.Target = "/a b" },
+		`target "/a#b"`:             func(l *outbox.Letter) { l.Target = "/a#b" },
+		`header "a b"`:              func(l *outbox.Letter) { l.Header = http.Header{"a b": {"x"}} },
+		"header X-A: its value":     func(l *outbox.Letter) { l.Header = http.Header{"X-A": {"x\r\nHost: canary"}} },
+		"header Host":               func(l *outbox.Letter) { l.Header = http.Header{"Host": {"canary"}} },
+		"header Outrider-Key":       func(l *outbox.Letter) { l.Header = http.Header{"Outrider-Key": {"canary"}} },
+		"Cookie holds a credential": func(l *outbox.Letter) { l.Header = http.Header{"Cookie": {"canary"}} },
+		"access_token holds a":      func(l *outbox.Letter) { l.Target = "/base/x?access_token=canary" },
+		"which key says":            func(l *outbox.Letter) { l.Header = http.Header{"Idempotency-Key": {"canary"}} },
+		"key: must be":              func(l *outbox.Letter) { l.Key = "canary\n" },
+		"no [upstream.gone]":        func(l *outbox.Letter) { l.Upstream = "gone" },
+	} {
+		if err := proxy.Amend(set, letter(change)); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%v; want an error that says %s", err, says)
+		}
+	}
+}

@@ -74,7 +74,7 @@ func (s *sidecar) serveAdmin(listener net.Listener) {
 			return nil
 		},
 		Connections: handover.Handler{Set: s.live.Load},
-		Outbox:      letters.Handler{Outbox: s.kept, Keepable: s.keepable},
+		Outbox:      letters.Handler{Outbox: s.kept, Amend: s.amend},
 
 		Metrics:   s.telemetry.MetricsHandler(),
 		AccessKey: s.accessKey,

@@ -113,7 +113,7 @@ func (c *commands) withConnections(ctx context.Context, do func(context.Context,
 	if runs != nil || c.admin != "" {
 		return do(ctx, way)
 	}
-	return c.atStore(func(set *policy.Set) error {
+	return c.atStore(func(set *policy.Set, _ *storage) error {
 		handler := handover.Handler{Set: func() *policy.Set { return set }}
 		return do(ctx, adminWay{address: "store", transport: inProcess{handler}})
 	})

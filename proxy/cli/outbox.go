@@ -2,11 +2,9 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"strings"
 	"text/tabwriter"
@@ -18,15 +16,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// outboxPath is where the API of the outbox is.
-const outboxPath = "/api/outbox"
-
 func (c *commands) outboxCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "outbox",
 		Short: "The letters of the outbox: what waits, what is dead, and what is to become of it",
 		Long: "outbox tells how the outbox stands. Below it are the commands that look after its letters. They\n" +
-			"ask the Outrider that runs.",
+			"ask the Outrider that runs, or look at the store itself where none does: then nothing is sent until one\n" +
+			"runs. Only drain needs one.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.outbox(cmd.Context()) },
 	}
@@ -109,39 +105,18 @@ func checkLetterID(id string) error {
 	return nil
 }
 
-// askOutbox asks the API, and reads its answer as JSON.
-func (c *commands) askOutbox(ctx context.Context, q question, answer any) error {
-	way, err := c.adminWay()
-	if err != nil {
-		return err
-	}
-	if q.method == "" || q.method == http.MethodGet {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, outboxTimeout)
-		defer cancel()
-	}
-	q.path = outboxPath + q.path
-	data, err := way.send(ctx, q)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(data, answer)
-}
-
-// outboxTimeout bounds a question about letters: it is answered by a database, maybe over a
-// network.
-const outboxTimeout = 30 * time.Second
-
 func (c *commands) outbox(ctx context.Context) error {
-	var standing outbox.Standing
-	if err := c.askOutbox(ctx, question{}, &standing); err != nil {
-		return err
-	}
-	if c.json {
-		return c.printJSON(standing)
-	}
-	printStanding(c.Stdout, standing)
-	return nil
+	return c.withOutbox(ctx, false, func(way outboxWay) error {
+		var standing outbox.Standing
+		if err := way.ask(ctx, question{}, &standing); err != nil {
+			return err
+		}
+		if c.json {
+			return c.printJSON(standing)
+		}
+		printStanding(c.Stdout, standing)
+		return nil
+	})
 }
 
 // printStanding tells how the outbox stands.
@@ -162,6 +137,15 @@ func printStanding(w io.Writer, s outbox.Standing) {
 
 // standingText tells of the letters of one upstream.
 func standingText(u outbox.UpstreamStanding) string {
+	text := waitingText(u)
+	if u.Dead > 0 {
+		text += fmt.Sprintf("; %d dead (%s)", u.Dead, reasonsText(u.Reasons))
+	}
+	return text + fmt.Sprintf("; %d delivered", u.Delivered)
+}
+
+// waitingText tells of those that wait, and how long they will.
+func waitingText(u outbox.UpstreamStanding) string {
 	text := fmt.Sprintf("%d waiting", u.Waiting)
 	if u.Waiting > 0 && !u.Oldest.IsZero() {
 		text += fmt.Sprintf(", the oldest for %s", ago(u.Oldest))
@@ -173,15 +157,20 @@ func standingText(u outbox.UpstreamStanding) string {
 		text += ", paused for " + remaining(u.Paused)
 	}
 	if u.PerMinute > 0 && u.Waiting > 0 {
-		text += fmt.Sprintf(", %.3g a minute", u.PerMinute)
+		text += ", " + roughRate(u.PerMinute) + " a minute"
 	}
 	if u.ETA > 0 {
 		text += fmt.Sprintf(", all sent in about %s", roughTime(u.ETA))
 	}
-	if u.Dead > 0 {
-		text += fmt.Sprintf("; %d dead (%s)", u.Dead, reasonsText(u.Reasons))
+	return text
+}
+
+// roughRate is a rate as a person reads it: its first digits, and never a power of ten.
+func roughRate(rate float64) string {
+	if rate < 10 {
+		return fmt.Sprintf("%.2g", rate)
 	}
-	return text + fmt.Sprintf("; %d delivered", u.Delivered)
+	return fmt.Sprintf("%.0f", rate)
 }
 
 // roughTime is a time in seconds, as a person reads it.

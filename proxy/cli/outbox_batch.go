@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"outrider/proxy/outbox"
@@ -36,31 +37,56 @@ func (c *commands) importLetters(ctx context.Context, name string) error {
 		return err
 	}
 	defer func() { _ = from.Close() }()
-	way, err := c.adminWay()
-	if err != nil {
-		return err
-	}
+	return c.withOutbox(ctx, true, func(way outboxWay) error {
+		done, err := c.sendLines(ctx, way, from, size)
+		if err != nil {
+			return err
+		}
+		if c.json {
+			return c.printJSON(done)
+		}
+		fmt.Fprintf(c.Stdout, "%s", countOf(done.Letters, "letter is kept", "letters are kept"))
+		if done.Duplicates > 0 {
+			fmt.Fprintf(c.Stdout, ", %s there already", countOf(done.Duplicates, "was", "were"))
+		}
+		fmt.Fprintln(c.Stdout)
+		if way.sends {
+			c.printSending(ctx, way)
+		}
+		return nil
+	})
+}
+
+// sendLines has the lines of a file, which has so many bytes, become letters.
+func (c *commands) sendLines(ctx context.Context, way outboxWay, from io.Reader, size int64) (outbox.Imported, error) {
 	bar := newProgress(c.Stderr, "keeping")
 	resp, err := way.open(ctx, question{method: http.MethodPost, path: outboxPath + "/import", kind: "application/x-ndjson",
 		stream: &metered{from: from, tell: func(read int64) { bar.show(read, size, roundSize(read)) }}})
 	bar.end()
 	if err != nil {
-		return err
+		return outbox.Imported{}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	var done outbox.Imported
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&done); err != nil {
-		return fmt.Errorf("reading what %s answered: %w", way.address, err)
+		return outbox.Imported{}, fmt.Errorf("reading what %s answered: %w", way.address, err)
 	}
-	if c.json {
-		return c.printJSON(done)
+	return done, nil
+}
+
+// printSending says how long it takes to send what waits now, as far as quotas and pace tell.
+// The letters are kept, whether that can be said or not.
+func (c *commands) printSending(ctx context.Context, way outboxWay) {
+	var standing outbox.Standing
+	if err := way.ask(ctx, question{}, &standing); err != nil {
+		c.note("how long it takes to send them is not known: %v", err)
+		return
 	}
-	fmt.Fprintf(c.Stdout, "%s", countOf(done.Letters, "letter is kept", "letters are kept"))
-	if done.Duplicates > 0 {
-		fmt.Fprintf(c.Stdout, ", %s there already", countOf(done.Duplicates, "was", "were"))
+	for _, u := range standing.Upstreams {
+		if u.Waiting > 0 {
+			fmt.Fprintf(c.Stdout, "%s  %s\n", u.Upstream, waitingText(u))
+		}
 	}
-	fmt.Fprintln(c.Stdout)
-	return nil
 }
 
 // openLines opens what is imported, and says how long it is; 0: nobody knows.
@@ -114,19 +140,17 @@ func (c *commands) outboxExportCommand() *cobra.Command {
 }
 
 func (c *commands) exportLetters(ctx context.Context, query url.Values) error {
-	way, err := c.adminWay()
-	if err != nil {
-		return err
-	}
-	resp, err := way.open(ctx, question{path: outboxPath + "/export", query: query})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if _, err := io.Copy(c.Stdout, resp.Body); err != nil {
-		return fmt.Errorf("what was written is not all: %w", err)
-	}
-	return nil
+	return c.withOutbox(ctx, false, func(way outboxWay) error {
+		resp, err := way.open(ctx, question{path: outboxPath + "/export", query: query})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = resp.Body.Close() }()
+		if _, err := io.Copy(c.Stdout, resp.Body); err != nil {
+			return fmt.Errorf("what was written is not all: %w", err)
+		}
+		return nil
+	})
 }
 
 func (c *commands) outboxDrainCommand() *cobra.Command {
@@ -162,15 +186,20 @@ func (c *commands) outboxDrainCommand() *cobra.Command {
 
 // drainOutbox waits, and shows how it goes meanwhile.
 func (c *commands) drainOutbox(ctx context.Context, query url.Values) error {
+	admin, err := c.adminWay()
+	if err != nil {
+		return err
+	}
+	way, upstream := outboxWay{adminWay: admin, sends: true}, query.Get("upstream")
 	watching, stop := context.WithCancel(ctx)
 	watched := make(chan struct{})
 	bar := newProgress(c.Stderr, "sending")
 	go func() {
 		defer close(watched)
-		c.watchDrain(watching, query.Get("upstream"), bar)
+		way.watchDrain(watching, upstream, bar)
 	}()
 	var standing outbox.Standing
-	err := c.askOutbox(ctx, question{method: http.MethodPost, path: "/drain", query: query}, &standing)
+	err = way.ask(ctx, question{method: http.MethodPost, path: "/drain", query: query}, &standing)
 	stop()
 	<-watched
 	bar.end()
@@ -183,7 +212,12 @@ func (c *commands) drainOutbox(ctx context.Context, query url.Values) error {
 	if c.json {
 		return c.printJSON(standing)
 	}
-	fmt.Fprintln(c.Stdout, "nothing waits any more")
+	done := "nothing waits any more"
+	if upstream != "" {
+		done = "nothing of " + upstream + " waits any more"
+		standing.Upstreams = slices.DeleteFunc(standing.Upstreams, func(u outbox.UpstreamStanding) bool { return u.Upstream != upstream })
+	}
+	fmt.Fprintln(c.Stdout, done)
 	printStanding(c.Stdout, standing)
 	return nil
 }
@@ -192,7 +226,7 @@ func (c *commands) drainOutbox(ctx context.Context, query url.Values) error {
 const drainLook = time.Second
 
 // watchDrain shows how many letters are gone of those that waited first.
-func (c *commands) watchDrain(ctx context.Context, upstream string, bar *progress) {
+func (way outboxWay) watchDrain(ctx context.Context, upstream string, bar *progress) {
 	if !bar.moving {
 		return
 	}
@@ -201,7 +235,7 @@ func (c *commands) watchDrain(ctx context.Context, upstream string, bar *progres
 	most := 0
 	for {
 		var standing outbox.Standing
-		if err := c.askOutbox(ctx, question{}, &standing); err == nil {
+		if err := way.ask(ctx, question{}, &standing); err == nil {
 			waiting, eta := waitingOf(standing, upstream)
 			most = max(most, waiting)
 			text := count(waiting, "letter") + " left"

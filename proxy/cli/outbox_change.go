@@ -64,7 +64,9 @@ func (c *commands) outboxDropCommand() *cobra.Command {
 // which were named is an error.
 func (c *commands) actOnLetters(ctx context.Context, path string, query url.Values, done string) error {
 	var did letters.Done
-	if err := c.askOutbox(ctx, question{method: http.MethodPost, path: path, query: query}, &did); err != nil {
+	if err := c.withOutbox(ctx, false, func(way outboxWay) error {
+		return way.ask(ctx, question{method: http.MethodPost, path: path, query: query}, &did)
+	}); err != nil {
 		return err
 	}
 	if c.json {

@@ -212,6 +212,85 @@ func TestFileIsImportedWholeAndOnce(t *testing.T) {
 	r.standsSo("0 waiting, 0 dead, 2 delivered")
 }
 
+// An import says how long it takes until all is sent: a quota that lets one letter through in
+// an hour has the last of three sent in about two.
+func TestImportSaysHowLongSendingTakes(t *testing.T) {
+	config := home(t, "")
+	server := newFickle(t)
+	server.mended.Store(true)
+	r := launch(t, keepingAPI(server.URL)+"limit = { rate = \"1/h\", burst = 1 }\n")
+	lines := layFile(t, filepath.Join(filepath.Dir(config), "orders.ndjson"), strings.Repeat(`{"upstream":"crm","path":"/v1/orders"}`+"\n", 3))
+	out := r.run("outbox", "import", lines)
+	if !strings.Contains(out, "3 letters are kept\ncrm  ") || !strings.Contains(out, "all sent in about 2h") && !strings.Contains(out, "all sent in about 3h") {
+		t.Errorf("it says %q", out)
+	}
+}
+
+// A drain of one upstream says nothing of what waits elsewhere: it said that nothing waits any
+// more, and below that how many letters do.
+func TestDrainOfAnUpstreamTellsOfIt(t *testing.T) {
+	home(t, "")
+	r := launch(t, keepingAPI("http://"+closedPort(t))+"[upstream.erp]\nurl = \"http://erp.test\"\nauth = { type = \"none\" }\n")
+	r.keepLetter("/crm/v1/orders", "x")
+	out := r.run("outbox", "drain", "--upstream", "erp")
+	says(t, out, "nothing of erp waits any more", "no letters")
+	if strings.Contains(out, "crm") {
+		t.Errorf("it says %q", out)
+	}
+}
+
+// Where no Outrider runs, the commands do at the store what they would have asked it for, and
+// nothing is sent. The next one sends what they left.
+func TestLettersAreLookedAfterWhereNoneRuns(t *testing.T) {
+	server := newFickle(t)
+	dir := t.TempDir()
+	document := anyPorts + fmt.Sprintf("state_dir = %q\n", filepath.Join(dir, "state")) + keepingAPI(server.URL)
+	path := layFile(t, filepath.Join(dir, "config.toml"), document)
+	t.Setenv("OUTRIDER_ADMIN", closedPort(t))
+	outrider := func(want int, args ...string) string {
+		t.Helper()
+		code, out, errs := commandLine("", append(append([]string{"outbox"}, args...), "--config", path)...)
+		if code != want {
+			t.Errorf("%q: %d %s", args, code, errs)
+		}
+		return out + errs
+	}
+	says(t, outrider(exitFailed), "no letter was kept yet")
+	if _, err := os.Stat(filepath.Join(dir, "state")); !os.IsNotExist(err) {
+		t.Errorf("a store was made to look into: %v", err)
+	}
+
+	lines := layFile(t, filepath.Join(dir, "orders.ndjson"), `{"upstream":"crm","path":"/v1/orders","body":"mended=1"}
+{"upstream":"crm","path":"/v1/charges","body":"amount=x"}
+`)
+	says(t, outrider(exitFine, "import", lines), "2 letters are kept", "nothing is sent until one runs")
+	says(t, outrider(exitFine, "import", lines), "0 letters are kept, 2 were there already")
+	says(t, outrider(exitFine), "crm 2 waiting")
+	says(t, outrider(exitFailed, "drain"), "no Outrider answers at")
+	if got := server.taken(); len(got) > 0 {
+		t.Errorf("the upstream took %q", got)
+	}
+
+	r := launchUnstopped(t, path, document)
+	r.standsSo("0 waiting, 1 dead, 1 delivered")
+	r.halt()
+	list := outrider(exitFine, "list", "--state", "dead")
+	id, _, _ := strings.Cut(list, " ")
+	says(t, list, "crm POST /v1/charges dead for")
+	says(t, outrider(exitFine, "show", id), "amount must be a number")
+	says(t, outrider(exitFine, "export"), `"path":"/v1/orders"`, `"status":422`)
+	says(t, outrider(exitFailed, "edit", id, "--header", "Cookie: a=b"), "Cookie holds a credential")
+	says(t, outrider(exitFine, "edit", id, "--body", "mended=2"), id+" is changed: waiting")
+	says(t, outrider(exitFine, "drop", "--yes", "--state", "delivered"), "1 letter is dropped")
+
+	r = launchUnstopped(t, path, document)
+	r.standsSo("0 waiting, 0 dead, 1 delivered")
+	r.halt()
+	if got := server.taken(); !slices.Equal(got, []string{"mended=1", "mended=2"}) {
+		t.Errorf("the upstream took %q", got)
+	}
+}
+
 // What is misspelt, or got lost on its way here, must not mean all letters.
 func TestOutboxCommandsNeedAChoice(t *testing.T) {
 	home(t, "")

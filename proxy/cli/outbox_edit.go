@@ -45,15 +45,15 @@ func (c *commands) outboxEditCommand() *cobra.Command {
 		if err := checkLetterID(args[0]); err != nil {
 			return err
 		}
-		return c.editLetter(cmd, args[0], edit)
+		return c.withOutbox(cmd.Context(), false, func(way outboxWay) error { return c.editLetter(cmd, way, args[0], edit) })
 	}
 	return command
 }
 
-func (c *commands) editLetter(cmd *cobra.Command, id string, edit letterEdit) error {
+func (c *commands) editLetter(cmd *cobra.Command, way outboxWay, id string, edit letterEdit) error {
 	ctx := cmd.Context()
 	var sent letters.Request
-	if err := c.askOutbox(ctx, question{path: "/letters/" + id + "/request"}, &sent); err != nil {
+	if err := way.ask(ctx, question{path: "/letters/" + id + "/request"}, &sent); err != nil {
 		return err
 	}
 	var document []byte
@@ -67,7 +67,7 @@ func (c *commands) editLetter(cmd *cobra.Command, id string, edit letterEdit) er
 		return err
 	}
 	var view outbox.View
-	if err := c.askOutbox(ctx, question{method: http.MethodPatch, path: "/letters/" + id, kind: "application/json", body: document}, &view); err != nil {
+	if err := way.ask(ctx, question{method: http.MethodPatch, path: "/letters/" + id, kind: "application/json", body: document}, &view); err != nil {
 		return err
 	}
 	if c.json {

@@ -34,7 +34,9 @@ func (c *commands) outboxListCommand() *cobra.Command {
 		if *limit < 0 {
 			return usageError{fmt.Errorf("--limit %d: must not be below 0", *limit)}
 		}
-		return c.listLetters(cmd.Context(), query, *limit)
+		return c.withOutbox(cmd.Context(), false, func(way outboxWay) error {
+			return c.listLetters(cmd.Context(), way, query, *limit)
+		})
 	}
 	return command
 }
@@ -42,7 +44,7 @@ func (c *commands) outboxListCommand() *cobra.Command {
 // letterPage is how many letters one question asks for.
 const letterPage = 500
 
-func (c *commands) listLetters(ctx context.Context, query url.Values, limit int) error {
+func (c *commands) listLetters(ctx context.Context, way outboxWay, query url.Values, limit int) error {
 	all := []outbox.View{}
 	var more bool
 	for {
@@ -52,7 +54,7 @@ func (c *commands) listLetters(ctx context.Context, query url.Values, limit int)
 		}
 		query.Set("limit", strconv.Itoa(size))
 		var page letters.Page
-		if err := c.askOutbox(ctx, question{path: "/letters", query: query}, &page); err != nil {
+		if err := way.ask(ctx, question{path: "/letters", query: query}, &page); err != nil {
 			return err
 		}
 		all = append(all, page.Letters...)
@@ -89,10 +91,13 @@ func letterLane(l outbox.View) string {
 	return l.Upstream + "/" + l.Connection
 }
 
-// letterCall is what a letter calls.
+// letterCall is what a letter calls. The path of a callback may be a secret, and is not told.
 func letterCall(l outbox.View) string {
-	if l.Damaged {
+	switch {
+	case l.Damaged:
 		return "cannot be read"
+	case l.Upstream == callbacks:
+		return "callback to " + l.Host
 	}
 	return l.Method + " " + l.Path
 }

@@ -16,7 +16,7 @@ import (
 // the last minutes a quota that is spent until tomorrow is not seen.
 type pacedOutbox struct {
 	*outbox.Outbox
-	states func() []policy.UpstreamStatus
+	set func() *policy.Set
 }
 
 // Standing tells how the outbox stands.
@@ -25,15 +25,36 @@ func (p pacedOutbox) Standing(ctx context.Context) (outbox.Standing, error) {
 	if err != nil {
 		return s, err
 	}
-	states := p.states()
+	set := p.set()
+	states := set.Status()
 	for i := range s.Upstreams {
 		u := &s.Upstreams[i]
 		at := slices.IndexFunc(states, func(up policy.UpstreamStatus) bool { return up.Name == u.Upstream })
-		if at >= 0 && u.Waiting > 0 {
-			u.ETA = math.Round(max(u.ETA, quotaTime(states[at].Quotas, float64(u.Waiting), time.Now())))
+		if at < 0 || u.Waiting == 0 {
+			continue
 		}
+		calls, took := float64(u.Waiting), 0.0
+		if quotas := states[at].Quotas; len(quotas) > 0 {
+			took = quotaTime(quotas, calls, time.Now())
+		} else if configured, there := set.ByName(u.Upstream); there {
+			took = limitTime(configured.Config.Limits, calls)
+		}
+		u.ETA = math.Round(max(u.ETA, took))
 	}
 	return s, nil
+}
+
+// limitTime is how many seconds it takes until limits have let so many calls through that
+// nothing was spent of yet: before the first call there is no quota. 0: they go at once, or
+// nobody knows.
+func limitTime(limits []config.Limit, calls float64) float64 {
+	longest := 0.0
+	for _, l := range limits {
+		if rate := l.Rate.PerSecond(); rate > 0 {
+			longest = max(longest, (calls-float64(max(l.Burst, 1)))/rate)
+		}
+	}
+	return longest
 }
 
 // quotaTime is how many seconds it takes until each quota has let so many calls through, and no

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"outrider/policy"
+	"outrider/policy/config"
 )
 
 func TestQuotaSaysWhenAllLettersAreSent(t *testing.T) {
@@ -28,6 +29,28 @@ func TestQuotaSaysWhenAllLettersAreSent(t *testing.T) {
 		{"calls of several points", policy.QuotaStatus{Learned: &policy.LearnedStatus{Limit: 100, Remaining: 0, Window: 60, Shape: "bucket", Each: 5}}, 20, 60},
 	} {
 		if got := quotaTime([]policy.QuotaStatus{c.quota}, c.calls, now); got != c.want {
+			t.Errorf("%s: %v seconds, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// A quota begins with its first call. Until then the limits that are configured say how long
+// it takes, or an import into an idle Outrider would not.
+func TestLimitSaysWhenAllLettersAreSent(t *testing.T) {
+	perMinute := config.Rate{Count: 60, Per: time.Minute}
+	for _, c := range []struct {
+		name   string
+		limits []config.Limit
+		calls  float64
+		want   float64
+	}{
+		{"none", nil, 1000, 0},
+		{"no rate", []config.Limit{{Concurrency: 5}}, 1000, 0},
+		{"a rate", []config.Limit{{Rate: perMinute}}, 61, 60},
+		{"the slowest of two", []config.Limit{{Rate: perMinute, Burst: 61}, {Rate: config.Rate{Count: 60, Per: time.Hour}, Burst: 2}}, 61, 59 * 60},
+		{"room for all", []config.Limit{{Rate: perMinute, Burst: 100}}, 61, 0},
+	} {
+		if got := limitTime(c.limits, c.calls); got != c.want {
 			t.Errorf("%s: %v seconds, want %v", c.name, got, c.want)
 		}
 	}

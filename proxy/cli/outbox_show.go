@@ -32,7 +32,9 @@ func (c *commands) outboxShowCommand() *cobra.Command {
 		if err := checkLetterID(args[0]); err != nil {
 			return err
 		}
-		return c.showLetter(cmd.Context(), args[0], *request)
+		return c.withOutbox(cmd.Context(), false, func(way outboxWay) error {
+			return c.showLetter(cmd.Context(), way, args[0], *request)
+		})
 	}
 	return command
 }
@@ -44,21 +46,25 @@ type letterDocument struct {
 	Response *letters.Response `json:"response,omitempty"` // nil: there is none yet
 }
 
-func (c *commands) showLetter(ctx context.Context, id string, request bool) error {
+func (c *commands) showLetter(ctx context.Context, way outboxWay, id string, request bool) error {
 	var l letterDocument
-	if err := c.askOutbox(ctx, question{path: "/letters/" + id}, &l.View); err != nil {
+	if err := way.ask(ctx, question{path: "/letters/" + id}, &l.View); err != nil {
 		return err
 	}
 	if request {
-		err := c.askOutbox(ctx, question{path: "/letters/" + id + "/request"}, &l.Request)
-		if answered(err, http.StatusConflict) {
-			c.note("what was sent is kept no longer: the letter has ended well")
+		err := way.ask(ctx, question{path: "/letters/" + id + "/request"}, &l.Request)
+		if answered(err, http.StatusConflict) { // kept no longer, or damaged
+			c.note("what was sent cannot be shown: %v", err)
 		} else if err != nil {
 			return err
 		}
 	}
-	err := c.askOutbox(ctx, question{path: "/letters/" + id + "/response"}, &l.Response)
-	if err != nil && !answered(err, http.StatusNotFound) {
+	err := way.ask(ctx, question{path: "/letters/" + id + "/response"}, &l.Response)
+	switch {
+	case err == nil || answered(err, http.StatusNotFound):
+	case answered(err, http.StatusConflict): // damaged; what is known of the letter is not
+		c.note("the answer cannot be shown: %v", err)
+	default:
 		return err
 	}
 	if c.json {
@@ -101,7 +107,10 @@ func printLetter(w io.Writer, l letterDocument) {
 			fact(name, "%s", value)
 		}
 	}
-	for _, a := range l.History {
+	for i, a := range l.History {
+		if i > 0 && a.Number <= l.History[i-1].Number {
+			fact("again", "dead, and sent again by hand")
+		}
 		fact(fmt.Sprintf("attempt %d", a.Number), "%s", attemptText(a))
 	}
 	_ = table.Flush()

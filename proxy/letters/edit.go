@@ -36,20 +36,30 @@ func (l letter) edit(w http.ResponseWriter, r *http.Request) {
 	}
 	sent, body, err := l.outbox.Request(r.Context(), l.id)
 	if err != nil {
-		fail(w, err)
+		failEdit(w, err)
 		return
 	}
-	_ = body.Close()
-	change, err := wanted.change(sent, l.keepable)
+	_ = body.Close() // it is replaced, or stays
+	change, err := wanted.change(sent, l.amend)
 	if err != nil {
 		admin.Fail(w, http.StatusUnprocessableEntity, "outbox-refused", err.Error())
 		return
 	}
 	if err := l.outbox.Edit(r.Context(), l.id, change); err != nil {
-		fail(w, err)
+		failEdit(w, err)
 		return
 	}
 	l.show(w, r)
+}
+
+// failEdit answers with why a letter is not changed. One that waits has not ended, as the
+// outbox calls it.
+func failEdit(w http.ResponseWriter, err error) {
+	if errors.Is(err, outbox.ErrEnded) {
+		admin.Fail(w, http.StatusConflict, "letter-ended", "Only a dead letter is changed, and this one is none (any more).")
+		return
+	}
+	fail(w, err)
 }
 
 // readRequest reads the document of a change. A member that is not known is one that somebody
@@ -80,7 +90,7 @@ func readRequest(body io.Reader) (Request, error) {
 var errNothing = errors.New("what is to be changed? Say method, target, header, key, body or body_base64")
 
 // change makes of a document what it changes of a letter that is sent so far.
-func (q Request) change(sent *outbox.Letter, keepable func(*outbox.Letter) error) (outbox.Change, error) {
+func (q Request) change(sent *outbox.Letter, amend func(*outbox.Letter) error) (outbox.Change, error) {
 	c := outbox.Change{Key: q.Key}
 	switch {
 	case q.Text != nil && q.Bytes != nil:
@@ -97,7 +107,10 @@ func (q Request) change(sent *outbox.Letter, keepable func(*outbox.Letter) error
 	if q.Header != nil {
 		to.Header = canonical(q.Header)
 	}
-	if err := keepable(&to); err != nil {
+	if q.Key != nil {
+		to.Key = *q.Key
+	}
+	if err := amend(&to); err != nil {
 		return c, err
 	}
 	c.Method, c.Target, c.Header = &to.Method, &to.Target, to.Header

@@ -1,11 +1,13 @@
 package letters
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"unicode/utf8"
 
 	"outrider/proxy/admin"
+	"outrider/proxy/outbox"
 )
 
 // shownBody is how much of a body is shown, in bytes: what people can read, and mend.
@@ -66,18 +68,26 @@ type Request struct {
 }
 
 func (l letter) request(w http.ResponseWriter, r *http.Request) {
+	shown, err := l.readRequest(r)
+	switch {
+	case errors.Is(err, outbox.ErrEnded):
+		admin.Fail(w, http.StatusConflict, "letter-ended", "What was sent is kept no longer: the letter was delivered, or taken back.")
+	case err != nil:
+		fail(w, err)
+	default:
+		admin.Answer(w, http.StatusOK, shown)
+	}
+}
+
+func (l letter) readRequest(r *http.Request) (Request, error) {
 	sent, body, err := l.outbox.Request(r.Context(), l.id)
 	if err != nil {
-		fail(w, err)
-		return
+		return Request{}, err
 	}
 	defer func() { _ = body.Close() }()
 	shown := Request{Method: sent.Method, Target: sent.Target, Header: sent.Header}
-	if shown.Content, err = content(body); err != nil {
-		fail(w, err)
-		return
-	}
-	admin.Answer(w, http.StatusOK, shown)
+	shown.Content, err = content(body)
+	return shown, err
 }
 
 // A Response is the last answer to a letter.

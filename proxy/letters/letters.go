@@ -38,9 +38,9 @@ type Outbox interface {
 type Handler struct {
 	// Outbox gives the outbox; nil: there is none.
 	Outbox func() Outbox
-	// Keepable takes from a letter, as it is to be, what the credential of its upstream sets
-	// anyway. Its error, shown to the user, names a credential that no letter may have.
-	Keepable func(l *outbox.Letter) error
+	// Amend holds a letter, as somebody wants it to be, to what a call is held to, and takes
+	// away what no letter has. Its error, shown to the user, says what is wrong.
+	Amend func(l *outbox.Letter) error
 }
 
 func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -49,7 +49,7 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		admin.Fail(w, http.StatusNotFound, "outbox-unused", "No upstream keeps calls: there is no outbox = \"allow\", \"always\" or \"on_failure\" in the configuration.")
 		return
 	}
-	methods, found := desk{kept, h.Keepable}.find(strings.Trim(strings.TrimPrefix(r.URL.Path, root), "/"))
+	methods, found := desk{kept, h.Amend}.find(strings.Trim(strings.TrimPrefix(r.URL.Path, root), "/"))
 	if !found {
 		admin.Fail(w, http.StatusNotFound, "not-found", "There is nothing at this address.")
 		return
@@ -59,8 +59,8 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // A desk is where one request is served.
 type desk struct {
-	outbox   Outbox
-	keepable func(*outbox.Letter) error
+	outbox Outbox
+	amend  func(*outbox.Letter) error
 }
 
 // find gives what is at an address below the root.

@@ -1,6 +1,7 @@
 package letters_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -27,6 +29,9 @@ type shelf struct {
 
 	asked   []string // what was done, and to which letters
 	changed outbox.Change
+
+	refused error // of an edit
+	unread  error // of the body of a request
 }
 
 func (s *shelf) note(what string, f outbox.Filter) {
@@ -68,7 +73,7 @@ func (s *shelf) Request(ctx context.Context, id string) (*outbox.Letter, io.Read
 		return nil, nil, err
 	}
 	return &outbox.Letter{ID: id, Upstream: view.Upstream, Method: "POST", Target: "/v1/charges?notify=true", Header: http.Header{"Content-Type": {"text/plain"}}},
-		io.NopCloser(strings.NewReader(s.body)), nil
+		io.NopCloser(io.MultiReader(strings.NewReader(s.body), iotest.ErrReader(cmp.Or(s.unread, io.EOF)))), nil
 }
 
 func (s *shelf) Response(ctx context.Context, id string) (*outbox.Answer, error) {
@@ -84,7 +89,7 @@ func (s *shelf) Response(ctx context.Context, id string) (*outbox.Answer, error)
 func (s *shelf) Edit(_ context.Context, id string, c outbox.Change) error {
 	s.note("edit", outbox.Filter{IDs: []string{id}})
 	s.changed = c
-	return s.lost
+	return cmp.Or(s.refused, s.lost)
 }
 
 func (s *shelf) Retry(_ context.Context, f outbox.Filter) (int, error) {
@@ -124,7 +129,7 @@ func (s *shelf) Export(_ context.Context, f outbox.Filter, w io.Writer) error {
 func handler(s *shelf) letters.Handler {
 	return letters.Handler{
 		Outbox: func() letters.Outbox { return s },
-		Keepable: func(l *outbox.Letter) error {
+		Amend: func(l *outbox.Letter) error {
 			if l.Header.Get("Authorization") != "" {
 				return errors.New("Authorization is a credential, and " + l.Upstream + " has none: no letter keeps one")
 			}
@@ -304,6 +309,21 @@ func TestErrorsSayWhoIsToAct(t *testing.T) {
 		if w := ask(handler(s), "POST", "/import", "application/x-ndjson", "{}\n"); w.Code != c.status || !strings.Contains(w.Body.String(), c.slug) {
 			t.Errorf("%v: %d %s", c.err, w.Code, w.Body)
 		}
+	}
+}
+
+// Somebody who changes a letter that waits was told that it had ended.
+func TestOnlyWhatIsThereIsShownAndChanged(t *testing.T) {
+	s := two()
+	s.refused = outbox.ErrEnded
+	w := ask(handler(s), "PATCH", "/letters/b", "application/json", `{"method":"PUT"}`)
+	if w.Code != 409 || !strings.Contains(w.Body.String(), "Only a dead letter is changed") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	s.unread = outbox.ErrEnded
+	w = ask(handler(s), "GET", "/letters/b/request", "", "")
+	if w.Code != 409 || !strings.Contains(w.Body.String(), "What was sent is kept no longer") {
+		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
 
