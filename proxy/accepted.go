@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -75,7 +76,10 @@ func (s *Server) await(x *exchange, id string, patience time.Duration) string {
 		}
 	}
 	view, err := s.Outbox.Letter(x.ctx, id)
-	if err != nil {
+	switch {
+	case errors.Is(err, outbox.ErrUnknown):
+		return outbox.StateDelivered // only of those the dedup key outlives the letter
+	case err != nil:
 		return outbox.StateWaiting // it was kept a moment ago
 	}
 	return view.State
@@ -94,7 +98,8 @@ func (x *exchange) relayKept(answer *outbox.Answer) {
 	if answer.Truncated {
 		resp.ContentLength = -1 // so that the client sees that the end is missing
 	}
-	if x.r.Method != http.MethodHead { // else it is the length of what a GET would bring
+	// To a HEAD, and of a 304, it is the length of what a GET would bring.
+	if x.r.Method != http.MethodHead && answer.Status != http.StatusNotModified {
 		delete(resp.Header, "Content-Length")
 		if resp.ContentLength >= 0 {
 			resp.Header["Content-Length"] = []string{strconv.FormatInt(resp.ContentLength, 10)}
@@ -120,7 +125,7 @@ func (x *exchange) document(status int, doc any) {
 	if x.last || x.body.open() {
 		endWith(header, x.r)
 	}
-	x.wrote, x.outcome.Status = true, status
+	x.wrote, x.outcome.Status, x.outcome.Own = true, status, true
 	x.w.WriteHeader(status)
 	if x.r.Method == http.MethodHead {
 		return

@@ -230,7 +230,7 @@ func (s *sending) answered(ctx context.Context, settled policy.Settlement, resp 
 	if failed := s.call.Stale(); failed != nil {
 		s.outcome.Class, s.outcome.Err = failed.Class, failed.Err
 	}
-	resp.Body = &keptDownload{ReadCloser: resp.Body, sending: s}
+	resp.Body = &keptDownload{ReadCloser: resp.Body, ctx: ctx, sending: s}
 	result := s.result(settled)
 	result.Response = resp
 	return result
@@ -268,6 +268,7 @@ func (s *sending) settledByItself() policy.Settlement {
 // end is that of the sending.
 type keptDownload struct {
 	io.ReadCloser
+	ctx     context.Context // of the sending
 	sending *sending
 	once    sync.Once
 }
@@ -276,7 +277,7 @@ func (b *keptDownload) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.sending.outcome.ResponseBytes += int64(n)
 	if err != nil && err != io.EOF {
-		b.sending.outcome.Err = err
+		b.sending.outcome.Err, b.sending.outcome.Class = err, policy.Classify(b.ctx, nil, err)
 	}
 	return n, err
 }

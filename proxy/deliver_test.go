@@ -145,6 +145,23 @@ func TestLetterHasItsOwnKeyOrNone(t *testing.T) {
 	})
 }
 
+// The provider answered, and broke off in the middle of the answer: the line of the sending
+// said "ok" beside the error, where that of a call says "fault".
+func TestAnswerThatBreaksOffIsAFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, _ := delivering(t, "", policytest.Step{Body: "half", BodyErr: io.ErrUnexpectedEOF})
+		sending, _ := leaving(&outbox.Letter{Target: "/x"}, "hello", nil)
+		out := d.Send(t.Context(), sending)
+		if body, err := io.ReadAll(out.Response.Body); string(body) != "half" || err == nil {
+			t.Errorf("the answer is %q, %v", body, err)
+		}
+		_ = out.Response.Body.Close()
+		if told := d.Telemetry.Recent(telemetry.Filter{}); len(told) != 1 || told[0].Class != policy.ClassFault || told[0].Error == "" {
+			t.Errorf("told is %+v", told[0])
+		}
+	})
+}
+
 // A sender that has lost a letter, or whose store is away, sends nothing more of it.
 func TestLetterThatMayNotLeaveIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

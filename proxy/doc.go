@@ -64,7 +64,9 @@
 //
 // A call that failed is kept with the key under which it went out, and with the time of
 // that. Its body has to be there still: one larger than replay_body, of which something was
-// sent, is not, and then the failure is the answer.
+// sent, is not, and then the failure is the answer. A call that brings the dedup key or the
+// order key of an earlier one that was kept is not sent, but kept like it: it would be done a
+// second time, or overtake that one.
 //
 // The letters are no upstream's: they are at the main port alone, beside the upstreams, for
 // whoever may call these by base URL. The address that a caller is told is absolute, since

@@ -159,6 +159,12 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 		x.body.shared = http.NewResponseController(x.w).EnableFullDuplex() == nil && x.r.ProtoMajor < 2
 		x.body.patience = x.patience
 	}
+	if kept.rescue {
+		if kept.now, err = s.comesAfter(x, to, out, asked); err != nil {
+			x.refuse(err)
+			return
+		}
+	}
 	if kept.now {
 		s.keep(x, kept, to, out, asked)
 		return

@@ -83,6 +83,39 @@ func (s *Server) keep(x *exchange, k *keeping, to route, out *http.Request, aske
 	s.accepted(x, k, letter, receipt)
 }
 
+// asking bounds how long a call waits for the store to say whether letters come before it.
+const asking = 5 * time.Second
+
+// comesAfter reports whether letters come before a call that would be sent, and be kept only
+// if that fails: an earlier call with its keys was kept. Sent now it would be done a second
+// time, or overtake them. An idempotency key that the upstream honours is no question: the
+// upstream itself knows the call again.
+func (s *Server) comesAfter(x *exchange, to route, out *http.Request, asked policy.Controls) (bool, error) {
+	call := &outbox.Letter{}
+	addressed(call, to, asked.Connection)
+	call.KeyHeader, call.Key = to.plan.LetterKey(out)
+	own, err := wishes(call, x.r.Header)
+	if err != nil {
+		return false, err
+	}
+	if own && call.Key != "" {
+		call.DedupKey = ""
+	}
+	if call.DedupKey == "" && call.OrderKey == "" {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeoutCause(x.ctx, asking, fmt.Errorf("the store did not answer within %s", asking))
+	defer cancel()
+	earlier, err := s.Outbox.Earlier(ctx, call)
+	switch {
+	case err == nil || policy.ClientGone(x.ctx):
+		return earlier, err
+	case own && call.OrderKey == "": // a key that it brought for the upstream, and not for us
+		return false, nil
+	}
+	return false, &problem{slug: "outbox-unavailable", detail: "whether an earlier call with this Outrider-Dedup-Key or Outrider-Order-Key is kept cannot be told, and nothing was sent: " + err.Error()}
+}
+
 // rescuedAgain is when a call that failed is sent again, where nobody says when: retries
 // have just been of no use.
 const rescuedAgain = 5 * time.Second

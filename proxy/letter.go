@@ -34,7 +34,8 @@ func letterOf(plan *policy.Plan, out *http.Request, t target) (*outbox.Letter, e
 	if l.KeyHeader, l.Key = plan.LetterKey(out); l.KeyHeader != "" {
 		header.Del(l.KeyHeader)
 	}
-	delete(header, "Expect") // there is nobody to be told to continue
+	delete(header, "Expect")     // there is nobody to be told to continue
+	delete(header, "Early-Data") // of the way that the call came by (RFC 8470 section 5.1), and answered by 425 for ever
 	return l, nil
 }
 

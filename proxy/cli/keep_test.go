@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"outrider/proxy/outbox"
 )
 
 // A keptCall is what a client is told of a call that is kept.
@@ -263,6 +265,40 @@ func TestCallerWaitsForTheAnswerToALetter(t *testing.T) {
 	wantProblem(t, sending, problem, http.StatusConflict, "letter-sending")
 	close(release)
 	r.delivered(kept.Location)
+}
+
+// A 304 has no body, and its length is that of what the client has already. The answer of a
+// letter said "content-length: 0".
+func TestAnswerWithoutABodyIsGivenAsItCame(t *testing.T) {
+	server := upstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("ETag", `"x"`)
+		w.WriteHeader(http.StatusNotModified)
+	})
+	r := launch(t, keeping(server.Listener.Addr().String(), "allow"))
+	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url("/api/x"), nil)
+	req.Header.Set("Prefer", "respond-async, wait=20")
+	waited, _ := do(t, http.DefaultClient, req)
+	later, _ := get(t, http.DefaultClient, r.url("/outbox/letters/"+waited.Header.Get("Outrider-Letter")+"/response"))
+	for _, resp := range []*http.Response{waited, later} {
+		if length, said := resp.Header["Content-Length"]; resp.StatusCode != http.StatusNotModified || said || resp.Header.Get("ETag") != `"x"` {
+			t.Errorf("answered %d with the length %q: %v", resp.StatusCode, length, resp.Header)
+		}
+	}
+}
+
+// A delivered letter that is forgotten has its dedup key count on. The second call was told
+// that it waits, at an address where nothing is.
+func TestSecondCallOfAForgottenLetterIsToldThatItWasDelivered(t *testing.T) {
+	server := upstream(t, func(http.ResponseWriter, *http.Request) {})
+	r := launch(t, keeping(server.Listener.Addr().String(), "always"))
+	first := r.keep(t, "x", "Outrider-Dedup-Key", "k1")
+	r.delivered(first.Location)
+	if n, err := r.outbox.Drop(t.Context(), outbox.Filter{IDs: []string{first.ID}}); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	if again := r.keep(t, "x", "Outrider-Dedup-Key", "k1"); !again.Duplicate || again.ID != first.ID || again.State != "delivered" {
+		t.Errorf("again %+v", again)
+	}
 }
 
 // The same request again is the same letter. The same key for another request is a mistake

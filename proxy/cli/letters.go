@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"outrider/policy/config"
 	"outrider/proxy"
@@ -167,41 +168,77 @@ func (s *sender) follow(file *config.File) {
 
 func (s *sender) run(ctx context.Context) {
 	defer close(s.ended)
-	if !s.leftOver(ctx) {
+	if s.needed(ctx) {
+		s.outbox.Run(ctx)
+	}
+}
+
+// askAgain is when a store that was away is asked again for letters that are left.
+const askAgain = 5 * time.Second
+
+// needed waits until there may be letters, or ctx ends.
+func (s *sender) needed(ctx context.Context) bool {
+	for {
+		left, err := s.leftOver(ctx)
+		if left {
+			return true
+		}
+		var again <-chan time.Time
+		if errors.Is(err, store.ErrAway) {
+			again = time.After(askAgain)
+		}
 		select {
 		case <-s.wanted:
+			return true
+		case <-again:
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
-	s.outbox.Run(ctx)
 }
 
 // leftOver reports whether there is a store already, with letters in it: those that wait are
 // to be sent, and the others to be forgotten in time. One that nobody has made is not made.
-func (s *sender) leftOver(ctx context.Context) bool {
+func (s *sender) leftOver(ctx context.Context) (bool, error) {
 	opened, err := s.storage.reach(ctx, true)
-	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			s.log.Debug("whether letters are left is not known", "error", err)
-		}
-		return false
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	counts, err := opened.Outbox().Counts(ctx)
-	if err != nil {
-		return false
+	var counts []store.Count
+	if err == nil {
+		counts, err = opened.Outbox().Counts(ctx)
 	}
-	return slices.ContainsFunc(counts, func(c store.Count) bool { return c.Letters > 0 })
+	if err != nil {
+		s.log.Debug("whether letters are left is not known", "error", err)
+		return false, err
+	}
+	return slices.ContainsFunc(counts, func(c store.Count) bool { return c.Letters > 0 }), nil
 }
 
-// close waits until ctx ends for the letters that are on their way, and breaks off the rest.
+// lastWrites is how long the sender may take, once it is broken off, to write down what came
+// of letters. It is part of the grace: nobody gives us more.
+const lastWrites = 5 * time.Second
+
+// close waits for the letters that are on their way, and breaks off the rest so long before
+// ctx ends that it can be written down. Where the store does not answer, that is lost, as if
+// we had been killed: who sends them next finds that they have left.
 func (s *sender) close(ctx context.Context) {
 	s.stop()
+	wait := ctx
+	if end, ends := ctx.Deadline(); ends {
+		var cancel context.CancelFunc
+		wait, cancel = context.WithDeadline(ctx, end.Add(-lastWrites))
+		defer cancel()
+	}
 	select {
 	case <-s.ended:
 		return
-	case <-ctx.Done():
+	case <-wait.Done():
 	}
 	s.outbox.Break()
-	<-s.ended
+	select {
+	case <-s.ended:
+	case <-time.After(lastWrites):
+		s.log.Warn("the store does not answer: what came of the letters on their way is not written down")
+	}
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"outrider/proxy/outbox"
+	"outrider/proxy/store/postgrestest"
 )
 
 // A process ends with letters in its outbox, and the next one sends them: under the key
@@ -183,6 +184,36 @@ func TestLettersAreSentWhereNoCallIsKeptAnyMore(t *testing.T) {
 	second := launchData(t, "", top+keeping(address, "never")+keyed)
 	second.hurry()
 	second.delivered(second.url("/outbox/letters/" + kept.ID))
+}
+
+// The database was away when the next process started, which keeps no calls any more: nobody
+// asked again, and the letters of the first one lay there.
+func TestLettersThatAreLeftAreFoundWhenTheStoreIsBack(t *testing.T) {
+	server := postgrestest.Start(t)
+	t.Setenv("DATABASE_URL", server.Database(t))
+	t.Setenv("STORE_KEY", keyBefore)
+	provider, address := flakily(t, http.StatusServiceUnavailable)
+	top := anyPorts + fmt.Sprintf("state_dir = %q\n", t.TempDir()) + "[store]\nurl = \"env:DATABASE_URL\"\nkey = \"env:STORE_KEY\"\n"
+	first := launchUnstopped(t, "", top+keeping(address, "always")+keyed)
+	kept := first.keep(t, "x")
+	eventually(t, "an attempt", func() (bool, string) {
+		view, err := first.outbox.Letter(t.Context(), kept.ID)
+		return err == nil && view.Attempts > 0 && view.State == outbox.StateWaiting, fmt.Sprint(view, err)
+	})
+	if err := first.stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	provider.status.Store(0)
+	server.Stop(t)
+	second := launchData(t, "", top+keeping(address, "never")+keyed)
+	server.Continue(t)
+	eventually(t, "the letter", func() (bool, string) {
+		if _, err := second.outbox.Retry(t.Context(), outbox.Filter{State: outbox.StateWaiting}); err != nil {
+			return false, err.Error()
+		}
+		view, err := second.outbox.Letter(t.Context(), kept.ID)
+		return err == nil && view.State == outbox.StateDelivered, fmt.Sprint(view, err)
+	})
 }
 
 // Without an outbox in the configuration there is no store for one.

@@ -140,6 +140,70 @@ func TestCallsThatWeRefuseAreKeptForLater(t *testing.T) {
 	}
 }
 
+// The first call was kept, since the provider was down. Its caller never saw that, and called
+// again under the same dedup key when the provider was back: the call was sent at once, and
+// the letter besides, though the key was there to keep it from being done twice. Likewise a
+// call of an order key overtook the letters before it.
+func TestSecondCallOfARescuedOneIsNotSent(t *testing.T) {
+	for name, c := range map[string]struct {
+		headers []string
+		same    bool // letter
+	}{
+		"a dedup key":                             {[]string{"Outrider-Dedup-Key", "k"}, true},
+		"a key that the upstream does not know":   {[]string{"Idempotency-Key", "k"}, true},
+		"an order key":                            {[]string{"Outrider-Order-Key", "k"}, false},
+		"an order key, and a key that it honours": {[]string{"Outrider-Order-Key", "k", "X-Honoured", "k"}, true},
+	} {
+		provider, address := flakily(t, http.StatusServiceUnavailable)
+		r := launch(t, keeping(address, "on_failure")+"retry = { attempts = 1, idempotency_header = \"X-Honoured\" }\n")
+		put := func() (*http.Response, string) {
+			req, _ := http.NewRequestWithContext(t.Context(), http.MethodPut, r.url("/api/x"), strings.NewReader("x"))
+			for i := 0; i < len(c.headers); i += 2 {
+				req.Header.Set(c.headers[i], c.headers[i+1])
+			}
+			return do(t, http.DefaultClient, req)
+		}
+		resp, body := put()
+		first := isKept(t, resp, body)
+		provider.take()
+		provider.status.Store(0)
+		resp, body = put()
+		again := isKept(t, resp, body)
+		if again.Duplicate != c.same || (again.ID == first.ID) != c.same {
+			t.Errorf("%s: first %+v, again %+v", name, first, again)
+		}
+		if sent := provider.take(); len(sent) != 0 {
+			t.Errorf("%s: sent was %+v before the letter", name, sent)
+		}
+		r.hurry()
+		r.delivered(first.Location)
+		r.delivered(again.Location)
+		resp, body = r.post(http.DefaultClient, r.url("/api/x"), "x", "Outrider-Dedup-Key", "another")
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: another call is answered %d %s", name, resp.StatusCode, body)
+		}
+	}
+}
+
+// A key that the upstream honours needs no letter to be asked for.
+func TestCallUnderAKeyThatTheUpstreamKnowsIsSent(t *testing.T) {
+	provider, address := flakily(t, http.StatusServiceUnavailable)
+	r := launch(t, rescuable(address))
+	kept := r.keep(t, "x", "Idempotency-Key", "k")
+	provider.take()
+	provider.status.Store(0)
+	if resp, body := r.post(http.DefaultClient, r.url("/api/x"), "x", "Idempotency-Key", "k"); resp.StatusCode != http.StatusOK || body != "done" {
+		t.Errorf("answered %d %s", resp.StatusCode, body)
+	}
+	r.hurry()
+	r.delivered(kept.Location)
+	for _, sent := range provider.take() {
+		if sent.header.Get("Idempotency-Key") != "k" {
+			t.Errorf("sent was %+v", sent)
+		}
+	}
+}
+
 // Who cannot keep what failed tells the failure, and not what is wrong with the outbox.
 func TestFailureIsToldWhereItCannotBeKept(t *testing.T) {
 	_, address := flakily(t, http.StatusServiceUnavailable)

@@ -96,6 +96,33 @@ func TestListenersMayBeSockets(t *testing.T) {
 	}
 }
 
+// Letters are reached at a socket by any name, and by the one that their call had.
+func TestLettersAtASocket(t *testing.T) {
+	server := upstream(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "done") })
+	dir := socketDir(t)
+	listen, own := filepath.Join(dir, "o.sock"), filepath.Join(dir, "u.sock")
+	r := launchData(t, "", fmt.Sprintf("listen = \"unix:%s\"\nadmin = \"127.0.0.1:0\"\nstate_dir = %q\n", listen, filepath.Join(dir, "state"))+
+		keeping(server.Listener.Addr().String(), "always")+"listen = \"unix:"+own+"\"\n")
+	for _, c := range []struct{ socket, url, at string }{
+		{listen, "http://localhost/api/x", "http://localhost/outbox/letters/"},
+		{listen, "http://any.name/api/x", "http://any.name/outbox/letters/"},
+		{listen, "http://api.localhost/x", "http://localhost/outbox/letters/"},
+		{own, "http://any.name/x", "http://localhost/outbox/letters/"},
+	} {
+		resp, body := r.post(socketClient(t, c.socket), c.url, "x")
+		kept := isKept(t, resp, body)
+		if kept.Location != c.at+kept.ID {
+			t.Errorf("%s at %s: it is said to be at %s", c.url, c.socket, kept.Location)
+		}
+		if view := r.look(socketClient(t, listen), kept.Location); view.State != "delivered" {
+			t.Errorf("%s at %s: the letter is %+v", c.url, c.socket, view)
+		}
+		if resp, body := get(t, socketClient(t, listen), kept.Location+"/response"); resp.StatusCode != 200 || body != "done" {
+			t.Errorf("%s at %s: the answer is %d %s", c.url, c.socket, resp.StatusCode, body)
+		}
+	}
+}
+
 // What a process left that was killed is no obstacle. What somebody answers at,
 // or what is no socket, is.
 func TestSocketThatIsThereAlready(t *testing.T) {

@@ -88,7 +88,7 @@ func (h *history) step(rt *rapid.T, skip bool) func(side) string {
 	id := rapid.SampledFrom(h.ids).Draw(rt, "id")
 	lane := rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "lane")
 	state := rapid.SampledFrom([]string{store.Delivered, store.Dead}).Draw(rt, "state")
-	switch rapid.IntRange(0, 9).Draw(rt, "step") {
+	switch rapid.IntRange(0, 10).Draw(rt, "step") {
 	case 0:
 		return func(s side) string { return class(s.store.Cancel(ctx, id)) }
 	case 1:
@@ -112,6 +112,12 @@ func (h *history) step(rt *rapid.T, skip bool) func(side) string {
 	case 5, 6:
 		return func(s side) string {
 			return class(s.holder.End(ctx, id, store.End{State: state, Reason: "why", Attempt: []byte("a")}))
+		}
+	case 10:
+		dedup, order := rapid.SampledFrom([]string{"", h.dedup}).Draw(rt, "dedup"), rapid.SampledFrom([]string{"", "x", "y"}).Draw(rt, "order")
+		return func(s side) string {
+			there, err := s.store.Earlier(ctx, dedup, order, skip)
+			return fmt.Sprint(there, class(err))
 		}
 	case 7:
 		return func(s side) string {

@@ -77,8 +77,13 @@ func (o *Outbox) Import(ctx context.Context, r io.Reader, progress func(lines in
 		_, _ = kept.DropBatch(context.WithoutCancel(ctx), i.batch)
 		return Imported{}, err
 	}
-	released, _, err := kept.Release(ctx, i.batch)
+	letters := 0
+	for _, count := range i.upstreams {
+		letters += count
+	}
+	released, _, err := kept.Release(ctx, i.batch, letters)
 	if err != nil {
+		_, _ = kept.DropBatch(context.WithoutCancel(ctx), i.batch) // what was released after all stays
 		return Imported{}, err
 	}
 	for upstream, count := range i.upstreams {

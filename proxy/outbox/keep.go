@@ -63,6 +63,16 @@ func (o *Outbox) Keep(ctx context.Context, l *Letter, body io.Reader, how KeepOp
 	return Receipt{ID: receipt.ID, Duplicate: receipt.Duplicate, Key: letter.Key, RetryAfter: o.estimate(letter) + how.Delay}, nil
 }
 
+// Earlier reports whether letters come before a call with the keys of l: as a letter it would
+// be a duplicate, or stand behind others of its order key. So it must not be sent by itself.
+func (o *Outbox) Earlier(ctx context.Context, l *Letter) (bool, error) {
+	kept, err := o.settings.Store(ctx)
+	if err != nil {
+		return false, err
+	}
+	return kept.Earlier(ctx, l.inLane(l.DedupKey), l.inLane(l.OrderKey), o.limits.Load().SkipDead)
+}
+
 // accepted tells of a letter that was kept.
 func (o *Outbox) accepted(l *Letter, r store.Receipt) {
 	event := Event{Kind: Accepted, ID: r.ID, Upstream: l.Upstream, Connection: l.Connection, Count: 1}

@@ -12,9 +12,10 @@ import (
 // and a wide one, is for tests in virtual time, in which no database can live.
 type Store interface {
 	Keep(ctx context.Context, l store.NewLetter, body io.Reader, b store.Bounds) (store.Receipt, error)
-	Release(ctx context.Context, batch string) (kept, duplicates int, err error)
+	Release(ctx context.Context, batch string, letters int) (kept, duplicates int, err error)
 	DropBatch(ctx context.Context, batch string) (int, error)
 
+	Earlier(ctx context.Context, dedup, order string, skipDead bool) (bool, error)
 	Get(ctx context.Context, id string) (store.Stored, error)
 	List(ctx context.Context, f store.Filter, after string, limit int) ([]store.Stored, error)
 	ListBack(ctx context.Context, f store.Filter, before string, limit int) ([]store.Stored, error)

@@ -7,8 +7,9 @@ import (
 )
 
 // Release has a whole batch appear, in one transaction, and tells how many letters. Those
-// whose dedup key another letter has got meanwhile are forgotten instead: duplicates.
-func (o *Outbox) Release(ctx context.Context, batch string) (released, duplicates int, err error) {
+// whose dedup key another letter has got meanwhile are forgotten instead: duplicates. letters is
+// how many were kept: where they are not all there any more none appears, ErrIncomplete.
+func (o *Outbox) Release(ctx context.Context, batch string, letters int) (released, duplicates int, err error) {
 	do := func(tx *sql.Tx) (err error) {
 		t := &transaction{tx: tx, store: o.store}
 		if duplicates, err = t.dropDuplicates(ctx, batch); err != nil {
@@ -16,6 +17,9 @@ func (o *Outbox) Release(ctx context.Context, batch string) (released, duplicate
 		}
 		if released, err = t.release(ctx, batch); err != nil {
 			return err
+		}
+		if released+duplicates != letters {
+			return fmt.Errorf("%w: %d of %d are there", ErrIncomplete, released+duplicates, letters)
 		}
 		return t.addTallies(ctx)
 	}

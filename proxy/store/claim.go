@@ -83,15 +83,21 @@ func (o *Outbox) skipDead(ctx context.Context) error {
 // Each is held until Later or End; after an error of these it still is, and they are to be
 // tried again.
 func (h *Holder) Claim(ctx context.Context, lane string, limit int) ([]Stored, error) {
-	return h.claim(ctx, `SELECT id FROM outrider_letters WHERE lane = $1 AND state = 'waiting' AND holder = '' AND turn = 1 AND due <= {now}
-		ORDER BY due, id LIMIT $2 {skip}`, lane, min(limit, portion))
+	return h.claim(ctx, dueLetters, lane, min(limit, portion))
 }
+
+const (
+	dueLetters = `SELECT id FROM outrider_letters WHERE lane = $1 AND state = 'waiting' AND holder = '' AND turn = 1 AND due <= (SELECT {now})
+		ORDER BY due, id LIMIT $2 {skip}`
+
+	expired        = ` FROM outrider_letters WHERE state = 'waiting' AND holder = '' AND expires > 0 AND expires <= (SELECT {now}) `
+	expiredLetters = `SELECT id` + expired + `ORDER BY expires LIMIT $1 {skip}`
+)
 
 // ClaimExpired takes letters that are older than they may be, due or not, of any lane, at
 // most so many.
 func (h *Holder) ClaimExpired(ctx context.Context, limit int) ([]Stored, error) {
 	s := h.outbox.store
-	const expired = ` FROM outrider_letters WHERE state = 'waiting' AND holder = '' AND expires > 0 AND expires <= {now} `
 	var some bool
 	if err := s.db.QueryRowContext(ctx, s.db.words.Replace(`SELECT EXISTS (SELECT 1`+expired+`)`)).Scan(&some); err != nil {
 		return nil, fmt.Errorf("claiming letters: %w", s.explain(ctx, err))
@@ -99,7 +105,7 @@ func (h *Holder) ClaimExpired(ctx context.Context, limit int) ([]Stored, error) 
 	if !some {
 		return nil, nil
 	}
-	return h.claim(ctx, `SELECT id`+expired+`ORDER BY expires LIMIT $1 {skip}`, min(limit, portion))
+	return h.claim(ctx, expiredLetters, min(limit, portion))
 }
 
 // claim takes the letters whose ids a query gives.
@@ -121,11 +127,10 @@ func (h *Holder) claim(ctx context.Context, picked string, args ...any) (claimed
 		}
 		slices.SortFunc(letters, func(a, b row) int { return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.ID, b.ID)) })
 		h.add(letters) // before it is known, so that collect gives none of them back
-		return s.readHeads(ctx, t.tx, letters)
+		return readHeads(ctx, t.tx, letters, func(of *row) (*letterKey, error) { return t.openLetter(ctx, of) })
 	}})
 	if err != nil {
 		h.drop(letters...)
-		h.mayStray()
 		return nil, fmt.Errorf("claiming letters: %w", err)
 	}
 	for _, letter := range letters {
@@ -134,21 +139,20 @@ func (h *Holder) claim(ctx context.Context, picked string, args ...any) (claimed
 	return claimed, nil
 }
 
-// collect gives back what a claim took whose answer was lost.
+// collect gives back what is held in our name and not known to us: a claim took it whose answer
+// was lost.
 func (h *Holder) collect(ctx context.Context) error {
-	if !h.straying() {
+	s := h.outbox.store
+	strays, err := h.strays(ctx, s.db, ``)
+	if err != nil {
+		return s.explain(ctx, err)
+	}
+	if len(strays) == 0 {
 		return nil
 	}
-	return h.outbox.store.commit(ctx, &change{do: func(ctx context.Context, t *transaction) error {
-		var strays []string
-		err := t.rows(ctx, func(rows *sql.Rows) error {
-			var id string
-			err := rows.Scan(&id)
-			if _, known := h.find(id); !known {
-				strays = append(strays, id)
-			}
-			return err
-		}, `SELECT id FROM outrider_letters WHERE holder = $1 AND holder <> '' ORDER BY id`, h.name)
+	return s.commit(ctx, &change{do: func(ctx context.Context, t *transaction) error {
+		// Once more: what is read is locked now, so that it is known to us if it was claimed.
+		strays, err := h.strays(ctx, t.tx, `{skip}`)
 		for _, id := range strays {
 			if err == nil {
 				_, err = t.exec(ctx, `UPDATE outrider_letters SET holder = '' WHERE id = $1`, id)
@@ -156,4 +160,17 @@ func (h *Holder) collect(ctx context.Context) error {
 		}
 		return err
 	}})
+}
+
+func (h *Holder) strays(ctx context.Context, from querier, lock string) (ids []string, err error) {
+	words := h.outbox.store.db.words
+	err = eachRow(ctx, from, func(rows *sql.Rows) error {
+		var id string
+		err := rows.Scan(&id)
+		if _, known := h.find(id); !known {
+			ids = append(ids, id)
+		}
+		return err
+	}, words.Replace(`SELECT id FROM outrider_letters WHERE holder = $1 AND holder <> '' ORDER BY id `+lock), h.name)
+	return ids, err
 }

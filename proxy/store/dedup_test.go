@@ -85,6 +85,38 @@ func TestDedupKeyIsFreeAfterItsWindow(t *testing.T) {
 	})
 }
 
+// TestCallThatComesAfterALetterIsTold: one that is no letter itself, but brings its keys.
+func TestCallThatComesAfterALetterIsTold(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		o := open(t, s).Outbox()
+		want := func(dedup, order string, skipDead, want bool) {
+			t.Helper()
+			if there, err := o.Earlier(t.Context(), dedup, order, skipDead); there != want || err != nil {
+				t.Errorf("%q, %q: %t, %v", dedup, order, there, err)
+			}
+		}
+		want("d", "o", false, false)
+		l := once("a", "d")
+		l.Order = "o"
+		keep(t, o, l, "body")
+		want("d", "", false, true)
+		want("", "o", true, true)
+		want("o", "d", false, false)
+		want("", "", false, false)
+		holder := hold(t, o)
+		wantIDs(t, claim(t, holder, 1), "a")
+		want("", "o", false, true)
+		delivered(t, holder, "a")
+		want("d", "", false, true)
+		want("", "o", false, false)
+		keep(t, o, ordered("b", "o"), "")
+		wantIDs(t, claim(t, holder, 1), "b")
+		must(t, holder.End(t.Context(), "b", store.End{State: store.Dead, Reason: "refused"}))
+		want("", "o", false, true)
+		want("", "o", true, false)
+	})
+}
+
 func TestOneOfManyThatComeTogetherIsKept(t *testing.T) {
 	onEach(t, func(t *testing.T, s store.Settings) {
 		one, two := open(t, s), open(t, s)

@@ -13,7 +13,8 @@ import (
 //
 //	{bytes}  the type of a column of bytes
 //	{text}   that of a column of text, in the order of its bytes
-//	{now}    the time of the database, in Unix milliseconds: of whoever shares a store, one clock decides
+//	{now}    the time of the database, in Unix milliseconds: of whoever shares a store, one clock decides;
+//	         where an index is to be searched by it (SELECT {now}), which is asked for once, and not for each row
 //	{share}  at the end of a SELECT: the rows stay as they are until this transaction ends
 //	{skip}   at the end of a SELECT: so that they can be changed, without those that somebody else changes
 type engine struct {

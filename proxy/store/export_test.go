@@ -70,6 +70,9 @@ func (s *Store) Block(ctx context.Context) (release func() error, err error) {
 	return tx.Rollback, err
 }
 
+// OneConnection leaves the store one connection to its database.
+func (s *Store) OneConnection() { s.db.SetMaxOpenConns(1) }
+
 // Occupy keeps the others of this store from writing.
 func (s *Store) Occupy(ctx context.Context) (release func(), err error) {
 	return s.leave, s.queue(ctx)
@@ -160,9 +163,6 @@ func (s *Store) Downgrade(ctx context.Context, to int) error {
 // Name is who holds the letters of a sender.
 func (h *Holder) Name() string { return h.name }
 
-// MayStray has a sender look for letters that it holds without knowing.
-func (h *Holder) MayStray() { h.mayStray() }
-
 // A Piece is a sealed one of a letter.
 type Piece struct {
 	At     int // among those of its letter
@@ -205,4 +205,48 @@ func (s *Store) Double(ctx context.Context, suffix string) error {
 		}
 	}
 	return s.Exec(ctx, `UPDATE outrider_tallies SET letters = letters * 2, bytes = bytes * 2`)
+}
+
+// A Search is a statement that looks for rows by the time in a column.
+type Search struct {
+	Column, Statement string
+	Args              []any
+}
+
+// SearchesByTime are those of the outbox.
+var SearchesByTime = []Search{
+	{"due", dueLetters, []any{"lane", 16}},
+	{"expires", expiredLetters, []any{16}},
+	{"ended", `SELECT id FROM outrider_letters WHERE ` + endedBefore, []any{Dead, 1000}},
+	{"due", `SELECT id FROM outrider_letters WHERE ` + silentArrival, nil},
+	{"until", `SELECT key FROM outrider_dedups WHERE ` + overDedup, nil},
+}
+
+// WayOf tells how the database carries a statement out.
+func (s *Store) WayOf(ctx context.Context, statement string, args ...any) (way string, err error) {
+	err = s.db.transact(ctx, func(tx *sql.Tx) error {
+		explain := `EXPLAIN QUERY PLAN `
+		if s.db.name == "postgres" {
+			explain = `EXPLAIN `
+			if _, err := tx.ExecContext(ctx, `SET LOCAL enable_seqscan = off`); err != nil { // which it prefers for a few rows
+				return err
+			}
+		}
+		return eachRow(ctx, tx, func(rows *sql.Rows) error {
+			columns, err := rows.Columns()
+			if err != nil {
+				return err
+			}
+			var line string
+			into := make([]any, len(columns))
+			for i := range into {
+				into[i] = new(any)
+			}
+			into[len(into)-1] = &line
+			err = rows.Scan(into...)
+			way += line + "\n"
+			return err
+		}, explain+s.db.words.Replace(statement), args...)
+	})
+	return way, err
 }

@@ -17,7 +17,7 @@ import (
 // with SQLite it is not waited for on Linux, see witness. One that stands still for as
 // long loses its letters to others, and is told so when it asks for something: ErrLost.
 // It is the row of the letter that decides, so that of two who believe to hold it only one
-// can have it depart.
+// can have it depart. What nobody took meanwhile is its own still.
 type Holder struct {
 	outbox *Outbox
 	name   string
@@ -27,9 +27,6 @@ type Holder struct {
 
 	mu   sync.Mutex
 	held map[string]*row // id → letter
-	// stray is until when letters may become ours in the database without our knowing: a
-	// claim had no answer.
-	stray time.Time
 }
 
 // Hold makes this process a sender, until Close. It starts a goroutine that prolongs the
@@ -39,6 +36,7 @@ func (o *Outbox) Hold(ctx context.Context) (*Holder, error) {
 	if err := h.prolong(ctx); err != nil {
 		return nil, fmt.Errorf("becoming a sender of letters: %w", err)
 	}
+	o.store.lives(h.name, true)
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	h.stop = stop
 	h.renewed.Go(func() { h.renew(renewing) })
@@ -70,6 +68,7 @@ func (h *Holder) prolong(ctx context.Context) error {
 func (h *Holder) Close(ctx context.Context) error {
 	h.stop()
 	h.renewed.Wait()
+	h.outbox.store.lives(h.name, false)
 	if err := h.outbox.free(ctx, h.name, `holder = $1`); err != nil {
 		return fmt.Errorf("giving letters back: %w", err)
 	}
@@ -89,8 +88,27 @@ func (o *Outbox) free(ctx context.Context, holder, condition string) error {
 	}})
 }
 
+// lives notes whether a sender of this store does.
+func (s *Store) lives(sender string, lives bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if lives {
+		s.senders[sender] = struct{}{}
+	} else {
+		delete(s.senders, sender)
+	}
+}
+
+func (s *Store) hasLiving(sender string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, lives := s.senders[sender]
+	return lives
+}
+
 // bury frees the letters of senders that have died, and tells how many senders. Of one that
-// only was silent the lease is looked at again by who deletes it: it may have come back.
+// only was silent the lease is looked at again by who deletes it: it may have come back. Those
+// of this store live, although a machine that was suspended finds their leases over.
 func (o *Outbox) bury(ctx context.Context) (buried int, err error) {
 	s := o.store
 	var silent, gone []string
@@ -100,9 +118,11 @@ func (o *Outbox) bury(ctx context.Context) (buried int, err error) {
 		if err := rows.Scan(&holder, &over); err != nil {
 			return err
 		}
-		if over {
+		switch {
+		case s.hasLiving(holder): // and prolongs it
+		case over:
 			silent = append(silent, holder)
-		} else if s.db.witness.gone(holder) {
+		case s.db.witness.gone(holder):
 			gone = append(gone, holder)
 		}
 		return nil
@@ -141,18 +161,4 @@ func (h *Holder) drop(letters ...row) {
 	for _, letter := range letters {
 		delete(h.held, letter.ID)
 	}
-}
-
-// mayStray notes that a claim had no answer. A server that we do not reach gives up its
-// transaction, too: see abandoned.
-func (h *Holder) mayStray() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.stray = time.Now().Add(2 * lease)
-}
-
-func (h *Holder) straying() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return time.Now().Before(h.stray)
 }

@@ -25,6 +25,9 @@ var (
 	ErrLost     = errors.New("the letter is no longer held by this sender") // another one may have it: send nothing more
 	ErrDamaged  = errors.New("the letter was changed in the store")         // something sealed does not open
 
+	// ErrIncomplete is a batch of which letters were dropped, because a day had passed.
+	ErrIncomplete = errors.New("the batch stood still for a day, and is not complete any more")
+
 	// ErrUncertain is a letter that may have been kept: the database went away in the middle
 	// of it, and did not come back.
 	ErrUncertain = errors.New("it may have been kept, or not")
@@ -81,7 +84,7 @@ type NewLetter struct {
 	Departed time.Duration
 
 	// Batch is the name of the letters that appear together, by Release. "": this one is
-	// to be sent at once. A batch that is neither released nor added to for a day is dropped.
+	// to be sent at once. A letter whose batch is not released within a day is dropped.
 	Batch string
 }
 

@@ -122,3 +122,28 @@ func TestStoreWithTheOldKeyKeepsNoLetter(t *testing.T) {
 		}
 	})
 }
+
+// TestNumberOfADataKeyIsNotUsedAgain: one that no letter needed was dropped, and the next one
+// got its number. Another Outrider that knew the old one read the letters of the new one by
+// it, and told that somebody had changed them.
+func TestNumberOfADataKeyIsNotUsedAgain(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		s = keyless(s)
+		running := open(t, s)
+		keep(t, running.Outbox(), letter("before"), "")
+		if n, err := running.Outbox().Drop(t.Context(), store.Filter{}); n != 1 || err != nil {
+			t.Fatalf("dropped %d, %v", n, err)
+		}
+		rekeyed := open(t, s)
+		if _, err := rekeyed.Rekey(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		keep(t, rekeyed.Outbox(), letter("after"), "body")
+		if l := get(t, running.Outbox(), "after"); l.Damaged {
+			t.Error("a letter that nobody changed is damaged")
+		}
+		if body(t, running.Outbox(), "after") != "body" {
+			t.Error("its body is another one")
+		}
+	})
+}

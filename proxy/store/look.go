@@ -59,7 +59,12 @@ func (s *Store) readLetters(ctx context.Context, from querier, query string, arg
 }
 
 // readHeads opens the heads of letters.
-func (s *Store) readHeads(ctx context.Context, from querier, letters []row) error {
+func (s *Store) readHeads(ctx context.Context, letters []row) error {
+	return readHeads(ctx, s.db, letters, func(of *row) (*letterKey, error) { return s.openLetter(ctx, of) })
+}
+
+// readHeads opens the heads of letters with the keys that opener gives.
+func readHeads(ctx context.Context, from querier, letters []row, opener func(*row) (*letterKey, error)) error {
 	if len(letters) == 0 {
 		return nil
 	}
@@ -81,7 +86,7 @@ func (s *Store) readHeads(ctx context.Context, from querier, letters []row) erro
 		return err
 	}
 	for i := range letters {
-		key, err := s.openLetter(ctx, &letters[i])
+		key, err := opener(&letters[i])
 		if err != nil {
 			return err
 		}
@@ -91,18 +96,25 @@ func (s *Store) readHeads(ctx context.Context, from querier, letters []row) erro
 	return nil
 }
 
-// openLetter gives the key of a letter; of one whose data key is damaged, or unknown, a key
-// that opens nothing.
+// openLetter gives the key of a letter, outside of transactions: it may have to read it.
 func (s *Store) openLetter(ctx context.Context, of *row) (*letterKey, error) {
 	ring, err := s.readingRing(ctx, of.key)
 	if err != nil {
 		return nil, err
 	}
-	key, err := ring.letter(of.key, of.ID)
-	if errors.Is(err, ErrDamaged) {
-		return &letterKey{}, nil
+	return ring.opener(of)
+}
+
+// openLetter does so in a transaction, by its own connection: there may be no other.
+func (t *transaction) openLetter(ctx context.Context, of *row) (*letterKey, error) {
+	ring := t.ring
+	if ring.keys[of.key] == nil {
+		var err error
+		if ring, err = readRing(ctx, t.tx, t.store.seal.Load()); err != nil {
+			return nil, err
+		}
 	}
-	return key, err
+	return ring.opener(of)
 }
 
 // inList gives the places of n parameters, from the first on, and their values.
@@ -134,7 +146,7 @@ func (o *Outbox) Get(ctx context.Context, id string) (Stored, error) {
 		return Stored{}, fmt.Errorf("reading letter %s: %w", id, err)
 	}
 	one := []row{letter}
-	if err := o.store.readHeads(ctx, o.store.db, one); err != nil {
+	if err := o.store.readHeads(ctx, one); err != nil {
 		return Stored{}, fmt.Errorf("reading letter %s: %w", id, o.store.explain(ctx, err))
 	}
 	return one[0].Stored, nil
@@ -156,7 +168,7 @@ func (o *Outbox) list(ctx context.Context, f Filter, p page) (listed []Stored, e
 	p.limit = min(p.limit, portion)
 	letters, err := o.store.find(ctx, o.store.db, f, p)
 	if err == nil {
-		err = o.store.readHeads(ctx, o.store.db, letters)
+		err = o.store.readHeads(ctx, letters)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listing letters: %w", o.store.explain(ctx, err))

@@ -203,8 +203,10 @@ func (o *Outbox) byPortion(ctx context.Context, f Filter, do func(context.Contex
 }
 
 // Hurry has letters that wait be due now, and tells how many were not. Where the clock of the
-// database was set back by some time, that is taken off their other times, too: they
-// expire, and have departed, so much earlier. It does so by portions.
+// database was set back by some time, that is taken off when they departed, too. Those that
+// were kept in what is the future now were kept now, and expire so much earlier: those that
+// were kept since have their whole time. It does so by portions. To do it twice makes what has
+// departed look older, which keeps it from being done twice, and takes nobody's time.
 func (o *Outbox) Hurry(ctx context.Context, f Filter, back time.Duration) (hurried int, err error) {
 	f.States = []string{Waiting}
 	hurried, err = o.byPortion(ctx, f, func(ctx context.Context, t *transaction, letter *row) (bool, error) {
@@ -219,9 +221,12 @@ func (o *Outbox) Hurry(ctx context.Context, f Filter, back time.Duration) (hurri
 func (t *transaction) hurry(ctx context.Context, id string, back time.Duration) (hurried bool, err error) {
 	rows, err := t.exec(ctx, `UPDATE outrider_letters SET due = {now} WHERE id = $1 AND state = 'waiting' AND due > {now}`, id)
 	if err == nil && back > 0 {
-		_, err = t.exec(ctx, `UPDATE outrider_letters SET expires = CASE WHEN expires > $1 THEN expires - $1 ELSE expires END,
-				departed = CASE WHEN departed > $1 THEN departed - $1 ELSE departed END
+		_, err = t.exec(ctx, `UPDATE outrider_letters SET departed = CASE WHEN departed > $1 THEN departed - $1 ELSE departed END
 			WHERE id = $2 AND state = 'waiting'`, back.Milliseconds(), id)
+		if err == nil {
+			_, err = t.exec(ctx, `UPDATE outrider_letters SET created = now.ms, expires = CASE WHEN expires > 0 THEN expires - (created - now.ms) ELSE 0 END
+				FROM (SELECT {now} AS ms) AS now WHERE id = $1 AND state = 'waiting' AND created > now.ms`, id)
+		}
 	}
 	return rows > 0, err
 }

@@ -200,25 +200,39 @@ func TestSweepForgetsWhatIsOver(t *testing.T) {
 	})
 }
 
-// TestClockThatWasSetBackHoldsNothingUp: what is due later is due now, and nothing gets
-// younger.
+// TestClockThatWasSetBackHoldsNothingUp: what is due later is due now, and no key gets
+// younger. It was seen that letters which were kept after the clock was set, and before that
+// was noticed, were over at once: their time was taken off, too.
 func TestClockThatWasSetBackHoldsNothingUp(t *testing.T) {
 	onEach(t, func(t *testing.T, s store.Settings) {
-		o := open(t, s).Outbox()
+		opened := open(t, s)
+		o := opened.Outbox()
 		l := letter("a")
 		l.Delay, l.MaxAge, l.Sent, l.Departed = 3*time.Hour, 5*time.Hour, true, time.Minute
 		keep(t, o, l, "")
-		before := get(t, o, "a")
+		const ahead = `UPDATE outrider_letters SET created = created + $1, due = due + $1, expires = expires + $1, departed = departed + $1`
+		if err := opened.Exec(t.Context(), ahead, (2 * time.Hour).Milliseconds()); err != nil {
+			t.Fatal(err)
+		}
+		since := l
+		since.ID, since.Delay, since.Sent = "b", 0, false
+		keep(t, o, since, "")
+		before, fresh := get(t, o, "a"), get(t, o, "b")
 		holder := hold(t, o)
-		wantIDs(t, claim(t, holder, 10))
 		n, err := o.Hurry(t.Context(), store.Filter{}, 2*time.Hour)
 		if n != 1 || err != nil {
 			t.Errorf("hurried %d, %v", n, err)
 		}
 		after := get(t, o, "a")
-		if before.Expires.Sub(after.Expires) != 2*time.Hour || before.Departed.Sub(after.Departed) != 2*time.Hour || after.Gone < 2*time.Hour {
+		if lasts := after.Expires.Sub(after.Created); lasts != l.MaxAge || !after.Created.Before(before.Created) {
+			t.Errorf("it was kept at %s until %s, and is at %s until %s", before.Created, before.Expires, after.Created, after.Expires)
+		}
+		if before.Departed.Sub(after.Departed) != 2*time.Hour || after.Gone < time.Minute {
 			t.Errorf("before %+v, after %+v", before, after)
 		}
-		wantIDs(t, claim(t, holder, 10), "a")
+		if now := get(t, o, "b"); now.Created != fresh.Created || now.Expires != fresh.Expires {
+			t.Errorf("what was kept since: before %+v, after %+v", fresh, now)
+		}
+		wantIDs(t, claim(t, holder, 10), "b", "a")
 	})
 }

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -160,7 +161,7 @@ func TestBatchAppearsAsAWhole(t *testing.T) {
 		if receipt := keep(t, o, same, "second"); receipt.Duplicate {
 			t.Error("a letter that may yet vanish stands for another")
 		}
-		released, duplicates, err := o.Release(t.Context(), "file")
+		released, duplicates, err := o.Release(t.Context(), "file", 3)
 		if released != 2 || duplicates != 1 || err != nil {
 			t.Errorf("released %d, %d duplicates, %v", released, duplicates, err)
 		}
@@ -177,6 +178,35 @@ func TestBatchAppearsAsAWhole(t *testing.T) {
 		}
 		if again := keep(t, o, of("4 again", "", "line 4"), "kept"); again.Duplicate {
 			t.Error("a letter that was dropped stands for another")
+		}
+		wantTallied(t, opened)
+	})
+}
+
+// TestBatchOfWhichSomeIsGoneDoesNotAppear: an import stood still with its machine for a day.
+// When it went on, what was kept before was swept; the rest appeared, and those that were
+// missing were told to be duplicates.
+func TestBatchOfWhichSomeIsGoneDoesNotAppear(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened := open(t, s)
+		o := opened.Outbox()
+		of := func(id string) store.NewLetter {
+			l := ordered(id, "key")
+			l.Batch = "file"
+			return l
+		}
+		keep(t, o, of("1"), "")
+		must(t, opened.Exec(t.Context(), `UPDATE outrider_letters SET due = 1`))
+		if swept, err := o.Sweep(t.Context(), store.SweepSettings{}); swept.Arrivals != 1 || err != nil {
+			t.Errorf("swept %+v, %v", swept, err)
+		}
+		keep(t, o, of("2"), "")
+		if _, _, err := o.Release(t.Context(), "file", 2); !errors.Is(err, store.ErrIncomplete) {
+			t.Errorf("got %v", err)
+		}
+		wantIDs(t, claim(t, hold(t, o), 10))
+		if n, err := o.DropBatch(t.Context(), "file"); n != 1 || err != nil {
+			t.Errorf("dropped %d, %v", n, err)
 		}
 		wantTallied(t, opened)
 	})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"strings"
 
@@ -50,10 +51,14 @@ func explainPostgres(place string, err error) error {
 	if _, known := errors.AsType[*pgconn.ConnectError](err); known {
 		err = oneLine{err}
 	}
+	away := isAway(err)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errors.New(err.Error()) // the socket of a server that is away: that is not to say that there is no store
+	}
 	switch {
-	case isAway(err) && advice == "":
+	case away && advice == "":
 		return fmt.Errorf("%s: %w (%w)", place, ErrAway, err)
-	case isAway(err):
+	case away:
 		return fmt.Errorf("%s: %w: %s (%w)", place, ErrAway, advice, err)
 	case advice == "":
 		return fmt.Errorf("%s: %w", place, err)

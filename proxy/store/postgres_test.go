@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -36,6 +37,12 @@ func TestServerThatComesBackIsUsedAgain(t *testing.T) {
 	if _, err := store.Open(t.Context(), s); !errors.Is(err, store.ErrAway) {
 		t.Errorf("got %v, want ErrAway", err)
 	}
+	// Its socket is not there. That was taken for: nobody has made a store yet, and so nothing is kept.
+	s.Existing = true
+	if _, err := store.Open(t.Context(), s); !errors.Is(err, store.ErrAway) || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v, want ErrAway alone", err)
+	}
+	s.Existing = false
 	server.Continue(t)
 	wantKept(t, opened, "a/b", canary)
 	lock(t, opened.Slot("a/b"))()

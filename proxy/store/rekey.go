@@ -44,7 +44,7 @@ func (s *Store) Rekey(ctx context.Context, next func() (string, error)) (Rekeyed
 	return s.rekeyBy(ctx, next, func(string) {})
 }
 
-// rekeyBy is Rekey that tells after each step what is done.
+// rekeyBy is Rekey that tells after each step what is done, and each time when it "waits".
 func (s *Store) rekeyBy(ctx context.Context, next func() (string, error), done func(step string)) (Rekeyed, error) {
 	if next == nil && s.key.file == "" {
 		return Rekeyed{}, fmt.Errorf("sealing anew: the key comes from %s: say where the new one is", s.key.from)
@@ -61,6 +61,7 @@ func (s *Store) rekeyBy(ctx context.Context, next func() (string, error), done f
 		result, err := s.tryRekey(ctx, text, done)
 		if errors.Is(err, errRefreshing) {
 			waited = true
+			done("waits")
 			if pause(ctx) {
 				continue
 			}

@@ -114,17 +114,23 @@ func TestRekeyWaitsForLocks(t *testing.T) {
 		running := open(t, s)
 		unlock := lock(t, running.Slot("a/b"))
 		enough := errors.New("the operator's patience")
-		ctx, cancel := context.WithTimeoutCause(t.Context(), 200*time.Millisecond, enough)
-		defer cancel()
-		_, err := open(t, s).Rekey(ctx, key(other))
+		ctx, cancel := context.WithCancelCause(t.Context())
+		defer cancel(nil)
+		_, err := open(t, s).RekeyBy(ctx, key(other), func(string) { cancel(enough) })
 		wantRefused(t, err, "somebody refreshes a token")
 		if !errors.Is(err, enough) {
 			t.Errorf("got %v, want why the context ended", err)
 		}
 		save(t, running, "a/b", canary)
-		time.AfterFunc(30*time.Millisecond, unlock)
-		if result := rekey(t, s, key(other)); result.Slots != 1 {
-			t.Errorf("got %+v", result)
+		waited := false
+		result, err := open(t, s).RekeyBy(t.Context(), key(other), func(step string) {
+			if step == "waits" {
+				waited = true
+				unlock()
+			}
+		})
+		if result.Slots != 1 || err != nil || !waited {
+			t.Errorf("got %+v, %v, after it waited: %t", result, err, waited)
 		}
 	})
 }

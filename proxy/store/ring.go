@@ -56,6 +56,16 @@ func (r *ring) letter(number int, id string) (*letterKey, error) {
 	return &letterKey{aead}, nil
 }
 
+// opener gives the key of a letter that is there; of one whose data key is damaged, or unknown,
+// a key that opens nothing.
+func (r *ring) opener(of *row) (*letterKey, error) {
+	key, err := r.letter(of.key, of.ID)
+	if errors.Is(err, ErrDamaged) {
+		return &letterKey{}, nil
+	}
+	return key, err
+}
+
 // name gives the hash by which a name is found, and not read. What it is the name of is
 // part of it. nil for no name.
 func (r *ring) name(of, text string) ([]byte, error) {
@@ -159,7 +169,11 @@ func (s *Store) makeKeys(ctx context.Context) error {
 		if err != nil || there.current > 0 {
 			return err
 		}
-		return addKey(ctx, tx, seal)
+		next, err := nextKey(ctx, tx)
+		if err != nil {
+			return err
+		}
+		return addKey(ctx, tx, seal, next)
 	})
 	if err != nil {
 		return s.explain(ctx, err)
@@ -167,12 +181,14 @@ func (s *Store) makeKeys(ctx context.Context) error {
 	return nil
 }
 
+// nextKey is the number of the next data key; 0: there is none so far, not even that of names.
+func nextKey(ctx context.Context, tx *sql.Tx) (next int, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(id) + 1, 0) FROM outrider_data_keys`).Scan(&next)
+	return next, err
+}
+
 // addKey makes a new data key, sealed by a seal, and the key of names before the first.
-func addKey(ctx context.Context, tx *sql.Tx, by *sealer) error {
-	var next int
-	if err := tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(id) + 1, 0) FROM outrider_data_keys`).Scan(&next); err != nil {
-		return err
-	}
+func addKey(ctx context.Context, tx *sql.Tx, by *sealer, next int) error {
 	for _, number := range slices.Compact([]int{next, max(next, 1)}) {
 		key := make([]byte, keySize)
 		_, _ = rand.Read(key) // it never fails
@@ -187,6 +203,11 @@ func addKey(ctx context.Context, tx *sql.Tx, by *sealer) error {
 // resealKeys seals the data keys anew, drops those that no letter needs, and makes one for
 // the letters to come. It names those that do not open, which stay as they are.
 func resealKeys(ctx context.Context, tx *sql.Tx, from, to *sealer) (damaged []string, err error) {
+	// Before some are dropped: who knows one of them must not take the new one for it.
+	next, err := nextKey(ctx, tx)
+	if err != nil || next == 0 {
+		return nil, err
+	}
 	if _, err := tx.ExecContext(ctx, `DELETE FROM outrider_data_keys
 		WHERE id > 0 AND NOT EXISTS (SELECT 1 FROM outrider_letters AS letter WHERE letter.key = outrider_data_keys.id)`); err != nil {
 		return nil, err
@@ -199,7 +220,7 @@ func resealKeys(ctx context.Context, tx *sql.Tx, from, to *sealer) (damaged []st
 		sealed[number] = value
 		return err
 	}
-	if err := eachRow(ctx, tx, each, `SELECT id, sealed FROM outrider_data_keys`); err != nil || len(sealed) == 0 {
+	if err := eachRow(ctx, tx, each, `SELECT id, sealed FROM outrider_data_keys`); err != nil {
 		return nil, err
 	}
 	for number, value := range sealed {
@@ -214,5 +235,5 @@ func resealKeys(ctx context.Context, tx *sql.Tx, from, to *sealer) (damaged []st
 			return nil, err
 		}
 	}
-	return damaged, addKey(ctx, tx, to)
+	return damaged, addKey(ctx, tx, to, next)
 }

@@ -47,7 +47,11 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 		size:     `SELECT page_count * page_size FROM pragma_page_count, pragma_page_size`,
 		explain:  func(err error) error { return explainSQLite(path, err) },
 	}}
-	if err := adopt(ctx, db); err != nil {
+	err = adopt(ctx, db)
+	if err == nil {
+		err = readTables(ctx, db)
+	}
+	if err != nil {
 		_ = db.Close() // what went wrong is known
 		return nil, explainSQLite(path, err)
 	}
@@ -137,6 +141,25 @@ func useWAL(ctx context.Context, db *database) error {
 	return nil
 }
 
+// readTables finds a table that is damaged where it begins, before anything is written: a
+// file that is refused stays as it is.
+func readTables(ctx context.Context, db *database) error {
+	var reads []string
+	err := eachRow(ctx, db, func(rows *sql.Rows) error {
+		var read string
+		err := rows.Scan(&read)
+		reads = append(reads, read)
+		return err
+	}, `SELECT 'SELECT EXISTS (SELECT 1 FROM "' || name || '")' FROM sqlite_master WHERE type = 'table' AND name GLOB 'outrider_*' AND name <> 'outrider_reserve'`)
+	for _, read := range reads {
+		var some bool
+		if err == nil {
+			err = db.QueryRowContext(ctx, read).Scan(&some)
+		}
+	}
+	return err
+}
+
 func isBusy(err error) bool {
 	switch primary(err) {
 	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED, lib.SQLITE_PROTOCOL:
@@ -158,6 +181,8 @@ func explainSQLite(path string, err error) error {
 		advice = "the disk is full; what was kept before is unchanged"
 	case lib.SQLITE_READONLY, lib.SQLITE_CANTOPEN, lib.SQLITE_PERM:
 		advice = "it and its directory must be writable for the user that runs Outrider"
+	case lib.SQLITE_IOERR:
+		advice = "its disk fails, or was made read-only: see the log of the system"
 	default:
 		return fmt.Errorf("%s: %w", path, err)
 	}

@@ -44,8 +44,9 @@ type Store struct {
 	writing chan struct{}
 	line    line // of changes to letters, for whoever writes next
 
-	mu    sync.Mutex
-	turns map[string]chan struct{} // id of a slot → held by its holder in this process
+	mu      sync.Mutex
+	turns   map[string]chan struct{} // id of a slot → held by its holder in this process
+	senders map[string]struct{}      // names of the Holders of this store that are not closed
 }
 
 // Open opens the store, creating and migrating it where needed. It starts no
@@ -62,7 +63,8 @@ func Open(ctx context.Context, s Settings) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the store: %w", err)
 	}
-	store := &Store{db: db, key: newKey(s.Key, dir), writing: make(chan struct{}, db.writers), turns: map[string]chan struct{}{}}
+	store := &Store{db: db, key: newKey(s.Key, dir), writing: make(chan struct{}, db.writers),
+		turns: map[string]chan struct{}{}, senders: map[string]struct{}{}}
 	if err := store.setUp(ctx, s.Existing); err != nil {
 		_ = db.Close() // what went wrong is known
 		return nil, fmt.Errorf("opening the store: %w", err)

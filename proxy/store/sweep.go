@@ -22,6 +22,13 @@ type Swept struct {
 	More      bool // there is more to do: sweep again
 }
 
+// What is over.
+const (
+	endedBefore   = `state = $1 AND ended > 0 AND ended <= (SELECT {now}) - $2`
+	silentArrival = `state = 'arriving' AND due <= (SELECT {now})`
+	overDedup     = `until <= (SELECT {now})`
+)
+
 // Sweep forgets what is over, a portion at a time. A dead letter that is forgotten no longer
 // holds its order key.
 func (o *Outbox) Sweep(ctx context.Context, s SweepSettings) (Swept, error) {
@@ -44,7 +51,7 @@ func (o *Outbox) sweep(ctx context.Context, s SweepSettings) (swept Swept, err e
 		state string
 		keep  time.Duration
 	}{{Delivered, s.KeepResults}, {Cancelled, s.KeepResults}, {Dead, s.KeepDead}} {
-		n, err := o.removeSome(ctx, `state = $1 AND ended > 0 AND ended <= {now} - $2`, ended.state, ended.keep.Milliseconds())
+		n, err := o.removeSome(ctx, endedBefore, ended.state, ended.keep.Milliseconds())
 		if err != nil {
 			return swept, err
 		}
@@ -76,7 +83,7 @@ func (o *Outbox) removeSome(ctx context.Context, condition string, args ...any) 
 
 // sweepArrivals forgets letters that nobody completes any more.
 func (o *Outbox) sweepArrivals(ctx context.Context) (removed int, err error) {
-	removed, err = o.removeSome(ctx, `state = 'arriving' AND due <= {now}`)
+	removed, err = o.removeSome(ctx, silentArrival)
 	if err != nil {
 		return removed, err
 	}
@@ -103,7 +110,7 @@ func (o *Outbox) sweepArrivals(ctx context.Context) (removed int, err error) {
 func (o *Outbox) sweepDedups(ctx context.Context) (forgotten int, err error) {
 	s := o.store
 	var some bool
-	const over = `SELECT EXISTS (SELECT 1 FROM outrider_dedups WHERE until <= {now})`
+	const over = `SELECT EXISTS (SELECT 1 FROM outrider_dedups WHERE ` + overDedup + `)`
 	if err := s.db.QueryRowContext(ctx, s.db.words.Replace(over)).Scan(&some); err != nil {
 		return 0, s.explain(ctx, err)
 	}
@@ -111,7 +118,7 @@ func (o *Outbox) sweepDedups(ctx context.Context) (forgotten int, err error) {
 		return 0, nil
 	}
 	err = s.commit(ctx, &change{alone: true, do: func(ctx context.Context, t *transaction) error {
-		rows, err := t.exec(ctx, `DELETE FROM outrider_dedups WHERE key IN (SELECT key FROM outrider_dedups WHERE until <= {now} ORDER BY until LIMIT $1)`, portion)
+		rows, err := t.exec(ctx, `DELETE FROM outrider_dedups WHERE key IN (SELECT key FROM outrider_dedups WHERE `+overDedup+` ORDER BY until LIMIT $1)`, portion)
 		forgotten = int(rows)
 		return err
 	}})

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 
+	"outrider/policy"
+
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -58,11 +60,11 @@ func (r *Record) answeredBy() string {
 	switch {
 	case r.Stale != "":
 		return "stale"
-	case r.Problem != "":
+	case r.Problem != "" || r.own:
 		return "outrider"
 	case r.Status == 0 || r.Status == statusClientClosed || r.Form == "connect":
 		return ""
-	case r.Attempts == 0:
+	case r.Attempts == 0 && r.Class != policy.ClassKept: // whose answer came by a letter
 		return "outrider"
 	}
 	return "upstream"

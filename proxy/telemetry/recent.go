@@ -34,6 +34,8 @@ type Record struct {
 	ResponseBytes int64        `json:"response_bytes"`
 	Tries         []Try        `json:"tries,omitempty"` // the first 32, as they began
 	Waits         []Wait       `json:"waits,omitempty"` // the first 32
+
+	own bool // the answer was ours, though the upstream may have been asked
 }
 
 // address notes what was asked for, as a copy, in one piece: the parts may be cut out of a

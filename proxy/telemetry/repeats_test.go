@@ -103,6 +103,8 @@ func TestAccessLineSaysWhoAnswered(t *testing.T) {
 		{"a fault that was relayed", []int{503}, "base-url", telemetry.Outcome{Status: 503}, "upstream"},
 		{"a problem of ours", nil, "base-url", telemetry.Outcome{Status: 503, Problem: "circuit-open"}, "outrider"},
 		{"something else of ours", nil, "base-url", telemetry.Outcome{Status: 204}, "outrider"},
+		{"a letter, when all attempts had failed", []int{503}, "base-url", telemetry.Outcome{Status: 202, Class: policy.ClassKept, Letter: "l", Own: true}, "outrider"},
+		{"the answer to a letter, which was waited for", nil, "base-url", telemetry.Outcome{Status: 200, Class: policy.ClassKept, Letter: "l"}, "upstream"},
 		{"nobody", []int{200}, "base-url", telemetry.Outcome{Status: 499, Class: policy.ClassClientGone}, ""},
 		{"a tunnel", nil, "connect", telemetry.Outcome{Status: 200}, ""},
 	} {

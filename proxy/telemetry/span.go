@@ -62,6 +62,7 @@ type Outcome struct {
 	Problem string
 	// Letter is the id of the letter that the call was kept as, else "".
 	Letter string
+	Own    bool // what the client got is ours, and no problem: it is told of a letter
 	// Err ended the call. Its kind is recorded, and of its text only what is
 	// known to be harmless.
 	Err error
@@ -157,7 +158,7 @@ func (s *Span) End(o Outcome) {
 func (s *Span) fill(o Outcome, elapsed time.Duration) {
 	r := &s.record
 	r.address(clip(o.Method, 32), clip(o.Host[strings.LastIndexByte(o.Host, '@')+1:], 255), clip(pathOnly(o.Path), 1024))
-	r.Status, r.Class, r.Problem = o.Status, o.Class, o.Problem
+	r.Status, r.Class, r.Problem, r.own = o.Status, o.Class, o.Problem, o.Own
 	r.RequestBytes, r.ResponseBytes = o.RequestBytes, o.ResponseBytes
 	r.DurationMS = ms(elapsed)
 	if s.letter == nil {

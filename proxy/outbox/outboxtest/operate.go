@@ -57,8 +57,11 @@ func (s *Store) Hurry(_ context.Context, f store.Filter, back time.Duration) (hu
 		if !l.Departed.IsZero() {
 			l.Departed = l.Departed.Add(-back)
 		}
-		if !l.Expires.IsZero() {
-			l.Expires = l.Expires.Add(-back)
+		if early := l.Created.Sub(s.now()); back > 0 && early > 0 {
+			l.Created = s.now()
+			if !l.Expires.IsZero() {
+				l.Expires = l.Expires.Add(-early)
+			}
 		}
 		if !l.Due.After(s.now()) {
 			return false

@@ -175,17 +175,36 @@ func (s *Store) size() (size int64) {
 	return size
 }
 
+// Earlier implements outbox.Store.
+func (s *Store) Earlier(_ context.Context, dedup, order string, skipDead bool) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away != nil {
+		return false, s.away
+	}
+	if first, known := s.dedups[dedup]; known && s.now().Before(first.until) {
+		return true, nil
+	}
+	for _, l := range s.letters {
+		if order != "" && l.order == order && (l.State == store.Waiting || l.State == store.Dead && !skipDead) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // Release implements outbox.Store. Dedup keys count for a day.
-func (s *Store) Release(_ context.Context, batch string) (kept, duplicates int, err error) {
+func (s *Store) Release(_ context.Context, batch string, letters int) (kept, duplicates int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.away != nil {
 		return 0, 0, s.away
 	}
-	for _, l := range s.sorted() {
-		if l.batch != batch || l.State != store.Arriving {
-			continue
-		}
+	of := slices.DeleteFunc(s.sorted(), func(l *letter) bool { return l.batch != batch || l.State != store.Arriving })
+	if len(of) != letters {
+		return 0, 0, store.ErrIncomplete
+	}
+	for _, l := range of {
 		if _, taken := s.dedups[l.dedup]; taken && l.dedup != "" {
 			delete(s.letters, l.ID)
 			duplicates++

@@ -131,8 +131,13 @@ func (s *Server) command(name string, args ...string) *exec.Cmd {
 // run runs one of the server's programs to its end.
 func (s *Server) run(t testing.TB, name string, args ...string) {
 	t.Helper()
-	command := s.command(filepath.Join(s.programs, name), args...)
-	output, err := os.CreateTemp(t.TempDir(), name) // a pipe would be held open by a server that is started
+	s.finish(t, s.command(filepath.Join(s.programs, name), args...))
+}
+
+// finish runs a command to its end.
+func (s *Server) finish(t testing.TB, command *exec.Cmd) {
+	t.Helper()
+	output, err := os.CreateTemp(t.TempDir(), "output") // a pipe would be held open by a server that is started
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +145,7 @@ func (s *Server) run(t testing.TB, name string, args ...string) {
 	command.Stdout, command.Stderr = output, output
 	if err := command.Run(); err != nil {
 		text, _ := os.ReadFile(output.Name())
-		t.Fatalf("%s: %v\n%s", name, err, text)
+		t.Fatalf("%q: %v\n%s", command.Args, err, text)
 	}
 }
 
@@ -171,6 +176,22 @@ func (s *Server) Exec(t testing.TB, url, statements string) {
 func (s *Server) Stop(t testing.TB) {
 	t.Helper()
 	s.run(t, "pg_ctl", "-D", filepath.Join(s.dir, "data"), "-m", "immediate", "-w", "stop")
+}
+
+// kill waits for the other processes of the server, too: they end when they notice that
+// they are alone, and before it does not start again.
+const kill = `pid=$(head -n 1 "$1/data/postmaster.pid")
+others=$(pgrep -P "$pid")
+kill -KILL "$pid"
+for other in $others; do
+	while kill -0 "$other" 2>/dev/null; do sleep 0.02; done
+done`
+
+// Kill kills the server, as the system does where memory is short. Continue starts it
+// again.
+func (s *Server) Kill(t testing.TB) {
+	t.Helper()
+	s.finish(t, s.command("sh", "-c", kill, "sh", s.dir))
 }
 
 // Continue starts a server that was stopped.
