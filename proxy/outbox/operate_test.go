@@ -272,6 +272,39 @@ func TestResultsAreForgotten(t *testing.T) {
 	})
 }
 
+// Letters that came in one by one said how long a backlog takes: after an import of ten
+// thousand that was nine hours, of which a few minutes were true, and so it was after an outage.
+func TestPaceOfABacklogIsThatOfABacklog(t *testing.T) {
+	inBubble(t, func(_ *outbox.Settings, l *outbox.Limits) { l.Concurrency = 2 }, func(r *rig) {
+		r.answer = func(s *outbox.Sending, n int) outbox.Outcome {
+			time.Sleep(time.Second)
+			return good(s, n)
+		}
+		eta := func() float64 {
+			t.Helper()
+			s, err := r.outbox.Standing(context.Background())
+			if err != nil || len(s.Upstreams) != 1 {
+				t.Fatalf("%+v, %v", s, err)
+			}
+			return s.Upstreams[0].ETA
+		}
+		for i := range 3 {
+			r.keep(fmt.Sprintf("single%d", i))
+			r.after(20 * time.Second)
+		}
+		for i := range 60 {
+			r.keep(fmt.Sprintf("many%02d", i))
+		}
+		if got := eta(); got != 0 {
+			t.Errorf("of a backlog that has just come it says %v seconds", got)
+		}
+		r.after(10*time.Second + time.Millisecond)
+		if got := eta(); got != 20 {
+			t.Errorf("of 40 letters, two a second, it says %v seconds", got)
+		}
+	})
+}
+
 func TestStandingTellsPaceAndEnd(t *testing.T) {
 	inBubble(t, func(_ *outbox.Settings, l *outbox.Limits) { l.Concurrency = 1 }, func(r *rig) {
 		r.answer = func(s *outbox.Sending, n int) outbox.Outcome {

@@ -289,7 +289,7 @@ func (p *pump) start(ctx context.Context, u *upstream) {
 		d.epoch, d.refusals = l.epoch, l.refusals
 		p.deliver(ctx, d, time.Until(l.paused))
 	}
-	p.outbox.progress.standing(u)
+	p.outbox.progress.standing(u, u.sending >= concurrency, time.Now())
 }
 
 // expire has letters ended that are too old, whatever their lane and their order.
