@@ -120,7 +120,7 @@ type statusView struct {
 	Traffic   map[string]telemetry.Traffic `json:"traffic"` // upstream → what its calls of late came to
 	Capture   proxy.CaptureStatus          `json:"capture"`
 	Authority string                       `json:"authority,omitempty"`      // the local certificate authority, once there is one
-	Store     string                       `json:"store,omitempty"`          // of tokens, once something is kept
+	Store     string                       `json:"store,omitempty"`          // of tokens and letters, once something is kept
 	Outbox    *outbox.Standing             `json:"outbox,omitempty"`         // nil: there is none
 	Warnings  []string                     `json:"warnings,omitempty"`       // what of it should not stay as it is
 	Alerts    []alert.Alert                `json:"alerts,omitempty"`         // what lasts, the newest first

@@ -58,3 +58,17 @@ url = "https://plain.example"
 		t.Log(out)
 	}
 }
+
+// A key that nothing can be signed with was found out by the first callback, and by every one
+// after it: none was sent.
+func TestCheckLooksAtTheKeyOfCallbacks(t *testing.T) {
+	t.Setenv("OUTRIDER_TEST_KEY", "whsec_canary!")
+	code, out, problems := check(t, `
+[outbox]
+callbacks    = ["https://app.example.com/hooks/"]
+callback_key = "env:OUTRIDER_TEST_KEY"
+`)
+	if code != 2 || !strings.Contains(problems, "outbox.callback_key: must be base64 after whsec_") || strings.Contains(out+problems, "canary") {
+		t.Errorf("%d %s %s", code, out, problems)
+	}
+}

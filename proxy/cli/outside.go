@@ -15,6 +15,7 @@ import (
 	"outrider/policy/config"
 	"outrider/proxy"
 	"outrider/proxy/alarm"
+	"outrider/proxy/alert"
 	"outrider/proxy/egress"
 	"outrider/proxy/intercept"
 	"outrider/proxy/store"
@@ -169,8 +170,24 @@ func (s *sidecar) checkFile(file *config.File) error {
 	}
 	check("store.url", file.Store.URL, store.CheckURL)
 	check("store.key", file.Store.Key, store.CheckKey)
-	errs = append(errs, alarm.Check(file.Alerts, s.secrets.get))
+	errs = append(errs, s.checkCallbackKey(file.Outbox.CallbackKey), alarm.Check(file.Alerts, s.secrets.get))
 	return errors.Join(errs...)
+}
+
+// checkCallbackKey finds out whether callbacks can be signed with a key: if not, none would
+// ever be sent. Whether it can be read, the policies say.
+func (s *sidecar) checkCallbackKey(ref config.Reference) error {
+	if ref == "" {
+		return nil
+	}
+	key, err := s.secrets.get(ref)
+	if err != nil {
+		return nil
+	}
+	if err := alert.CheckSecret(key); err != nil {
+		return fmt.Errorf("outbox.callback_key: %w", err)
+	}
+	return nil
 }
 
 // A settingError is what is wrong with one setting of an upstream.

@@ -62,7 +62,7 @@ func printStatus(w io.Writer, view statusView) {
 		fmt.Fprintf(w, "local certificate authority %s\n", view.Authority)
 	}
 	if view.Store != "" {
-		fmt.Fprintf(w, "tokens are kept in %s\n", view.Store)
+		fmt.Fprintf(w, "what is kept is in %s\n", view.Store)
 	}
 	for _, warning := range view.Warnings {
 		fmt.Fprintln(w, "warning:", warning)

@@ -19,7 +19,7 @@ import (
 func (c *commands) storeCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "store",
-		Short: "Show where tokens and spent quotas are kept, and what seals the tokens",
+		Short: "Show where tokens, letters and spent quotas are kept, and what seals them",
 		Long:  "store opens the store that the configuration names, also beside an Outrider that runs, and\nchanges nothing that is kept. No value is shown.",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return c.store(cmd.Context()) },
@@ -54,7 +54,7 @@ func (c *commands) openStore(ctx context.Context) (*store.Store, *config.File, e
 	settings.Existing = true
 	opened, err := store.Open(ctx, settings)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w; it is made when the first token is kept, or a quota that takes long to come back", err)
+		err = fmt.Errorf("%w; it is made when the first token or letter is kept, or a quota that takes long to come back", err)
 	}
 	return opened, file, err
 }

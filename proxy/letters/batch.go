@@ -24,8 +24,11 @@ func (d desk) importLines(w http.ResponseWriter, r *http.Request) {
 		admin.Fail(w, http.StatusUnprocessableEntity, "import-invalid", mistakes(wrong))
 		return
 	}
-	if err != nil {
-		fail(w, err)
+	if errors.Is(err, outbox.ErrFull) {
+		fail(w, fmt.Errorf("nothing was kept of the file: %w: see outbox.max_size", err))
+		return
+	} else if err != nil {
+		fail(w, fmt.Errorf("%w; import the same file again, for no line becomes two letters", err))
 		return
 	}
 	admin.Answer(w, http.StatusOK, done)

@@ -272,6 +272,39 @@ func TestResultsAreForgotten(t *testing.T) {
 	})
 }
 
+// Letters that came in one by one said how long a backlog takes: after an import of ten
+// thousand that was nine hours, of which a few minutes were true, and so it was after an outage.
+func TestPaceOfABacklogIsThatOfABacklog(t *testing.T) {
+	inBubble(t, func(_ *outbox.Settings, l *outbox.Limits) { l.Concurrency = 2 }, func(r *rig) {
+		r.answer = func(s *outbox.Sending, n int) outbox.Outcome {
+			time.Sleep(time.Second)
+			return good(s, n)
+		}
+		eta := func() float64 {
+			t.Helper()
+			s, err := r.outbox.Standing(context.Background())
+			if err != nil || len(s.Upstreams) != 1 {
+				t.Fatalf("%+v, %v", s, err)
+			}
+			return s.Upstreams[0].ETA
+		}
+		for i := range 3 {
+			r.keep(fmt.Sprintf("single%d", i))
+			r.after(20 * time.Second)
+		}
+		for i := range 60 {
+			r.keep(fmt.Sprintf("many%02d", i))
+		}
+		if got := eta(); got != 0 {
+			t.Errorf("of a backlog that has just come it says %v seconds", got)
+		}
+		r.after(10*time.Second + time.Millisecond)
+		if got := eta(); got != 20 {
+			t.Errorf("of 40 letters, two a second, it says %v seconds", got)
+		}
+	})
+}
+
 func TestStandingTellsPaceAndEnd(t *testing.T) {
 	inBubble(t, func(_ *outbox.Settings, l *outbox.Limits) { l.Concurrency = 1 }, func(r *rig) {
 		r.answer = func(s *outbox.Sending, n int) outbox.Outcome {
@@ -457,4 +490,29 @@ func TestExportHasTheAnswers(t *testing.T) {
 			t.Errorf("exported\n%s", out.String())
 		}
 	})
+}
+
+// The store goes away when all lines are kept, and are to appear. What was kept so far stood in
+// the way of the same import for a day, for it counts in the size of all.
+func TestImportThatDoesNotAppearLeavesNothing(t *testing.T) {
+	inBubble(t, func(s *outbox.Settings, _ *outbox.Limits) { s.Address = address }, func(r *rig) {
+		w := &unreleased{r.store}
+		s := r.settings()
+		s.Address, s.Store = address, func(context.Context) (outbox.Store, error) { return w, nil }
+		_, err := outbox.New(s, limits()).Import(context.Background(), strings.NewReader(`{"upstream":"crm","path":"/"}`), nil)
+		if !errors.Is(err, errAway) {
+			t.Errorf("error %v", err)
+		}
+		if size, err := r.store.Size(context.Background()); size != 0 || err != nil {
+			t.Errorf("%d bytes are left, %v", size, err)
+		}
+	})
+}
+
+// An unreleased store lets no batch appear.
+type unreleased struct{ outbox.Store }
+
+// Release implements outbox.Store.
+func (unreleased) Release(context.Context, string, int) (released, duplicates int, err error) {
+	return 0, 0, errAway
 }

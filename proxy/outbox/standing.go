@@ -103,8 +103,8 @@ func (o *Outbox) addProgress(standings []UpstreamStanding) {
 		u := &standings[i]
 		waiting[u.Upstream] = u.Waiting
 		u.Sending, u.Paused, u.PerMinute, _ = o.progress.now(u.Upstream, now)
-		if u.PerMinute > 0 && u.Waiting > 0 {
-			u.ETA = (time.Duration(float64(u.Waiting) / u.PerMinute * float64(time.Minute))).Round(time.Second).Seconds()
+		if pace := o.progress.catchUp(u.Upstream, now); pace > 0 && u.Waiting > 0 {
+			u.ETA = (time.Duration(float64(u.Waiting) / pace * float64(time.Minute))).Round(time.Second).Seconds()
 		}
 	}
 	o.progress.counted(waiting)

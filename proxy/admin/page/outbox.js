@@ -93,12 +93,18 @@ async function look(more) {
 
 function makeLetter(letter) {
   const row = el("button", "row", el("span", "l-state"), el("span", "l-call", el("span", "c-method", letter.method || ""), " ",
-    el("span", "mono", letter.damaged ? "cannot be read" : letter.path)), el("span", "c-up", lane(letter)), el("span", "num faint"), el("span", "num"));
+    el("span", "mono", target(letter))), el("span", "c-up", lane(letter)), el("span", "num faint"), el("span", "num"));
   row.type = "button";
   row.setAttribute("aria-expanded", "false");
   const item = el("li", "letter call", row);
   row.addEventListener("click", () => toggle(item, row, letter.id));
   return item;
+}
+
+// target is what a letter calls. The path of a callback may be a secret, and is not told.
+function target(letter) {
+  if (letter.damaged) return "cannot be read";
+  return letter.upstream === "outbox" ? "callback to " + letter.host : letter.path;
 }
 
 function lane(letter) {
@@ -150,7 +156,12 @@ async function makeDetail(id) {
   fact("order key", letter.order_key);
   fact("callback", letter.callback);
   fact("body", bytes(letter.size));
-  for (const attempt of letter.history || []) fact("attempt " + attempt.number, attemptLine(attempt));
+  let before = 0;
+  for (const attempt of letter.history || []) {
+    if (attempt.number <= before) fact("again", "dead, and sent again by hand");
+    fact("attempt " + attempt.number, attemptLine(attempt));
+    before = attempt.number;
+  }
   const detail = el("div", "detail", facts);
   if (answer) {
     detail.append(el("p", "", `The last answer: ${answer.status}` + (answer.truncated ? ", of which the end is not kept" : "")));
