@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -16,16 +17,28 @@ import (
 type stood struct {
 	letters.Outbox
 	standing outbox.Standing
-	err      error
-	takes    time.Duration
 	asked    atomic.Int64
+
+	mu    sync.Mutex
+	err   error
+	takes time.Duration
+}
+
+// turn has it answer otherwise from now on.
+func (s *stood) turn(err error, takes time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err, s.takes = err, takes
 }
 
 func (s *stood) Standing(ctx context.Context) (outbox.Standing, error) {
 	s.asked.Add(1)
+	s.mu.Lock()
+	err, takes := s.err, s.takes
+	s.mu.Unlock()
 	select {
-	case <-time.After(s.takes):
-		return s.standing, s.err
+	case <-time.After(takes):
+		return s.standing, err
 	case <-ctx.Done():
 		return outbox.Standing{}, ctx.Err()
 	}
@@ -79,12 +92,12 @@ func TestOutboxThatDoesNotAnswerIsAway(t *testing.T) {
 		if states := measured.Upstreams[0].States; states["waiting"] != 2 || states["sending"] != 1 || states["dead"] != 2 {
 			t.Errorf("metrics see %v", states)
 		}
-		s.err = errors.New("the disk is full")
+		s.turn(errors.New("the disk is full"), 0)
 		time.Sleep(2 * time.Second)
 		if seen, _ := w.alarming(time.Hour); seen.Err == nil || seen.Err.Error() != "the disk is full" {
 			t.Errorf("alerts see %+v", seen)
 		}
-		s.takes = time.Hour
+		s.turn(nil, time.Hour)
 		time.Sleep(13 * time.Second)
 		if away := w.standing().Away; away != "it does not answer in time" {
 			t.Errorf("away: %s", away)
