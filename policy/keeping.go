@@ -47,7 +47,7 @@ func keepText(mode, method string) string {
 	switch {
 	case mode == config.OutboxNever || method == http.MethodTrace:
 		return "never"
-	case mode == config.OutboxAllow || readsOnly(method):
+	case mode == config.OutboxAllow || ReadsOnly(method):
 		return asked
 	case mode == config.OutboxOnFailure:
 		return "if it comes to nothing (retries are spent, the circuit is open, the quota is gone), or " + asked
@@ -55,12 +55,16 @@ func keepText(mode, method string) string {
 	return "always"
 }
 
-// readsOnly reports the methods of calls whose answer is what they are made for (RFC 9110
+// ReadsOnly reports the methods of calls whose answer is what they are made for (RFC 9110
 // §9.2.1, RFC 10008): unasked they are not kept.
-func readsOnly(method string) bool {
+func ReadsOnly(method string) bool {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "QUERY":
 		return true
 	}
 	return false
 }
+
+// Idempotent reports the methods of requests that may be sent twice (RFC 9110 §9.2.2, RFC 10008
+// §2 for QUERY).
+func Idempotent(method string) bool { return retry.IdempotentMethod(method) }

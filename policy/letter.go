@@ -106,11 +106,16 @@ func (p *Plan) stoodIn(value string) bool {
 var accessHeaders = []string{
 	"authorization", "proxy-authorization", "cookie", "apikey", "x-apikey", "private-token", "job-token",
 	"x-amz-security-token", "x-auth-key", "x-auth-token", "x-vault-token", "x-session-token",
+	"x-figma-token", "circle-token", "x-rapidapi-key", "x-functions-key",
 }
 
 // accessSuffixes are how the names of others end, in lower case: X-Goog-Api-Key,
-// X-Shopify-Access-Token, X-Client-Secret.
-var accessSuffixes = []string{"api-key", "access-key", "access-token", "auth-token", "-secret"}
+// X-Shopify-Access-Token, X-Client-Secret, DD-Application-Key, Ocp-Apim-Subscription-Key,
+// X-Postmark-Server-Token. Not all that end with Token are: X-Csrf-Token, X-Atlassian-Token.
+var accessSuffixes = []string{
+	"api-key", "access-key", "application-key", "subscription-key", "access-token", "auth-token", "authorization-token",
+	"account-token", "server-token", "-secret",
+}
 
 // accessHeader reports whether a header field gives access, going by its name.
 func accessHeader(name string) bool {

@@ -84,6 +84,8 @@ func TestLetterHasNoCredential(t *testing.T) {
 		{"another beside ours", ownHeader, http.Header{"Authorization": {"Bearer canary"}, "X-Shop-Token": {"canary"}}, "", "Authorization"},
 		{"the first of several is named", none, http.Header{"X-Api-Key": {"canary"}, "Api-Key": {"canary"}}, "", "Api-Key"},
 		{"by the end of its name", none, http.Header{"X-Goog-Api-Key": {"canary"}}, "", "X-Goog-Api-Key"},
+		{"one of a provider's own", none, http.Header{"X-Postmark-Server-Token": {"canary"}}, "", "X-Postmark-Server-Token"},
+		{"a token that gives no access", none, http.Header{"X-Atlassian-Token": {"no-check"}}, "", ""},
 		{"an empty one is none", none, http.Header{"X-Api-Key": {""}}, "", ""},
 		{"the placeholder is no secret", filled, http.Header{"X-Api-Key": {placeholder}, "Authorization": {"Bearer " + placeholder}}, "", ""},
 		{"nor is it inside of Basic", filled, http.Header{"Authorization": {basic("user:" + placeholder)}}, "", ""},

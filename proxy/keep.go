@@ -41,8 +41,8 @@ func (s *Server) keepingOf(set *policy.Set, r *http.Request, to route) *keeping 
 		return k
 	}
 	k.asked = prefers.async
-	k.now = prefers.async || mode == config.OutboxAlways && !readsOnly(r.Method)
-	k.rescue = mode == config.OutboxOnFailure && !k.now && !readsOnly(r.Method)
+	k.now = prefers.async || mode == config.OutboxAlways && !policy.ReadsOnly(r.Method)
+	k.rescue = mode == config.OutboxOnFailure && !k.now && !policy.ReadsOnly(r.Method)
 	k.limit = set.File.Outbox.MaxBody
 	if k.now {
 		k.wait = prefers.wait

@@ -27,7 +27,7 @@ func letterOf(plan *policy.Plan, out *http.Request, t target) (*outbox.Letter, e
 	if secret != "" {
 		return nil, refused("the query parameter " + secret + " holds a credential, which is not kept: have Outrider add it, by auth of the upstream")
 	}
-	l := &outbox.Letter{Method: out.Method, Header: header, Trailer: out.Trailer, Idempotent: idempotent(out.Method)}
+	l := &outbox.Letter{Method: out.Method, Header: header, Trailer: out.Trailer, Idempotent: policy.Idempotent(out.Method)}
 	if l.Target = t.path; query != "" || t.question {
 		l.Target += "?" + query
 	}
@@ -89,18 +89,3 @@ func callersKey(l *outbox.Letter, header http.Header) string {
 }
 
 func refused(detail string) *problem { return &problem{slug: "outbox-refused", detail: detail} }
-
-// idempotent reports whether a method means that a request may be sent twice (RFC 9110
-// section 9.2.2; RFC 10008 section 2 for QUERY).
-func idempotent(method string) bool {
-	return readsOnly(method) || method == http.MethodPut || method == http.MethodDelete
-}
-
-// readsOnly reports whether a method only reads: what it brings is wanted at once, or not.
-func readsOnly(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, "QUERY":
-		return true
-	}
-	return false
-}

@@ -90,7 +90,8 @@ func readCallback(n node) (string, bool) {
 // It is not plain if its path leads elsewhere than it looks.
 func callbackURL(u *url.URL) (at string, plain bool) {
 	for segment := range strings.SplitSeq(u.Path, "/") {
-		if segment == "." || segment == ".." {
+		name, _, _ := strings.Cut(segment, ";") // servers that take parameters in a segment take "..;" for ".."
+		if name == "." || name == ".." {
 			return "", false
 		}
 	}

@@ -91,9 +91,9 @@ func Lookup(c Class, p Phase, v Verdict) Row {
 	return Row{Class: c, Phase: p, Verdict: v, Why: "nothing is known about it"}
 }
 
-// idempotent reports the methods of RFC 9110 §9.2.2 and RFC 10008. Methods are
+// IdempotentMethod reports the methods of RFC 9110 §9.2.2 and RFC 10008. Methods are
 // case-sensitive: "get" is unknown.
-func idempotent(method string) bool {
+func IdempotentMethod(method string) bool {
 	switch method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace,
 		http.MethodPut, http.MethodDelete, "QUERY":
@@ -136,7 +136,7 @@ func (s *Stage) Class(req *http.Request) Class {
 // whatever its form: it is never Once.
 func (s *Stage) KeptClass(req *http.Request) Class {
 	switch {
-	case idempotent(req.Method):
+	case IdempotentMethod(req.Method):
 		return Idempotent
 	case s.keyed(req):
 		return Keyed

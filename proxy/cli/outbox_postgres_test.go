@@ -169,7 +169,7 @@ func TestPromisesOutliveTheirDatabase(t *testing.T) {
 		s.up()
 		m.stations = append(m.stations, s)
 	}
-	rounds := kills(t) / 4
+	rounds := kills(t) / 10
 	for n := range rounds {
 		chance := chanceOf(9, "round", uint64(n))
 		i := chance.IntN(len(links))

@@ -19,6 +19,8 @@ import (
 const (
 	// callbackTimeout is how long a callback may take.
 	callbackTimeout = 30 * time.Second
+	// callbackElsewhere is when a callback is looked at again that this process may not send.
+	callbackElsewhere = time.Minute
 	// callbackAnswer is how much of the answer to a callback is kept, in bytes.
 	callbackAnswer = 64 << 10
 )
@@ -84,7 +86,8 @@ func (o *Outbox) sendCallback(ctx context.Context, s *Sending) Outcome {
 	out := Outcome{Started: started, Took: time.Since(started), Verdict: Later, Err: err, Wire: 1}
 	switch {
 	case errors.As(err, new(*CallbackError)):
-		out.Verdict, out.Reason, out.Wire = Dead, ReasonUnsendable, 0
+		// Another process of this store may have the configuration that allows it.
+		out.Verdict, out.After, out.Elsewhere, out.Wire = NotSent, callbackElsewhere, true, 0
 	case errors.As(err, new(*unsentError)):
 		out.Verdict, out.Wire = NotSent, 0
 	case err != nil:

@@ -1,6 +1,7 @@
 package outbox_test
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -145,8 +146,10 @@ func TestCallbackElsewhereIsNotAccepted(t *testing.T) {
 	})
 }
 
-// The configuration allows a callback no more that it allowed when its letter was kept.
-func TestCallbackThatIsNotAllowedAnyMoreIsDead(t *testing.T) {
+// The configuration allows a callback no more that it allowed when its letter was kept: it is
+// not sent. But it waits, for it may be allowed to another process that shares the store, as
+// while a new configuration comes to one after the other; it was dead at once.
+func TestCallbackThatIsNotAllowedIsLeftToOthers(t *testing.T) {
 	h := &hook{answers: []int{500}}
 	inBubble(t, withHook(h), func(r *rig) {
 		r.keep("a", calling)
@@ -156,6 +159,30 @@ func TestCallbackThatIsNotAllowedAnyMoreIsDead(t *testing.T) {
 		if len(h.got) != 1 {
 			t.Errorf("%d callbacks", len(h.got))
 		}
-		r.wantState(h.got[0].Header.Get("Webhook-Id"), "dead unsendable")
+		id := h.got[0].Header.Get("Webhook-Id")
+		r.wantState(id, "waiting")
+
+		l := limits()
+		l.AllowsCallback = func(string) bool { return true }
+		second := outbox.Settings{Store: r.store.Open, CallbackTransport: h, Jitter: func(time.Duration) time.Duration { return 0 }}
+		other := outbox.New(second, l)
+		ctx, stop := context.WithCancel(context.Background())
+		ended := make(chan struct{})
+		go func() { defer close(ended); other.Run(ctx) }()
+		r.after(5 * time.Second) // each process looks once a second
+		r.wantState(id, "delivered")
+		stop()
+		<-ended
+	})
+}
+
+func TestCallbackThatNobodyMaySendIsDeadOfItsAge(t *testing.T) {
+	h := &hook{answers: []int{500}}
+	inBubble(t, withHook(h), func(r *rig) {
+		r.keep("a", calling)
+		r.after(time.Second)
+		r.outbox.Configure(limits())
+		r.after(25 * time.Hour)
+		r.wantState(h.got[0].Header.Get("Webhook-Id"), "dead age")
 	})
 }

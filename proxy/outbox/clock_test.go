@@ -89,3 +89,42 @@ func TestGraceOfAClockThatWasSetForwardEnds(t *testing.T) {
 		r.wantState("a", "dead age")
 	})
 }
+
+// A machine that sleeps each night has its clock set forward each morning, for all that can be
+// told. What waits on it must be given up at some time nevertheless: nothing ever was.
+func TestMachineThatSleepsGivesUpToo(t *testing.T) {
+	refused := func(s *outbox.Settings, _ *outbox.Limits) {
+		s.Send = func(context.Context, *outbox.Sending) outbox.Outcome {
+			return outbox.Outcome{Verdict: outbox.NotSent, After: time.Hour}
+		}
+	}
+	inBubble(t, refused, func(r *rig) {
+		r.keep("first", ordered("k"))
+		r.keep("behind", ordered("k"))
+		for night := range 3 {
+			r.after(16 * time.Hour)
+			r.store.SetClock(8 * time.Hour)
+			r.after(time.Second)
+			if night == 0 {
+				r.wantState("first", "waiting") // 16 hours are no day
+			}
+		}
+		r.wantState("first", "dead age")
+		r.wantState("behind", "dead age")
+	})
+}
+
+// The store goes away between telling that the clock was set back and the repair of what waits.
+// The repair was forgotten, and letters waited for a day that were due in seconds.
+func TestClockThatIsSetBackIsNotForgottenWhileTheStoreIsAway(t *testing.T) {
+	inBubble(t, nil, func(r *rig) {
+		w := r.wired(nil)
+		w.failing.Store(3)
+		r.answer = failing(1)
+		r.keep("a", keyed)
+		r.after(time.Second)
+		r.store.SetClock(-24 * time.Hour)
+		r.after(time.Minute)
+		r.want("a at 0s", "a at 5s")
+	})
+}

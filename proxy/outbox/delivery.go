@@ -22,12 +22,14 @@ type delivery struct {
 	limits   *Limits
 	holder   Holder
 	stored   store.Stored
-	grace    time.Duration // by which it may be older than it may be: see clock
+	tooOld   bool // by any clock: see clock
 	claimed  time.Time
 	lane     *lane // belongs to the pump; its epoch and refusals when the letter was sent:
 	epoch    int
 	refusals int
-	letter   *Letter // nil: the envelope does not open
+	next     *delivery  // belongs to the pump: the same letter, claimed again before this one ended
+	letter   *Letter    // nil: the envelope does not open
+	leaving  *departure // nil: nobody was asked to send it
 }
 
 // A report tells the pump what a delivery means for others.
@@ -41,7 +43,7 @@ type report struct {
 // deliver does what is to be done with the letter, until the store has it. run ends when the
 // sender stops. A lane that pauses gets it back, to be sent so much later.
 func (d *delivery) deliver(run context.Context, pause time.Duration) report {
-	if known := d.outbox.unwritten.of(d.stored.ID); known != nil {
+	if known := d.outbox.unwritten.of(d); known != nil {
 		d.write(known)
 		return report{delivery: d}
 	}
@@ -50,7 +52,7 @@ func (d *delivery) deliver(run context.Context, pause time.Duration) report {
 		return report{delivery: d}
 	}
 	letter, err := d.open()
-	if errors.Is(err, errNewer) && d.stored.Expired {
+	if errors.Is(err, errNewer) && d.tooOld {
 		d.end(StateDead, ReasonAge, nil)
 		return report{delivery: d}
 	}
@@ -85,7 +87,7 @@ func (d *delivery) unfit() string {
 		return ReasonUnknown
 	case d.keyOld(time.Time{}):
 		return ReasonKeyAge
-	case d.stored.Expired && d.grace == 0:
+	case d.tooOld:
 		return ReasonAge
 	case d.spent(d.stored.Attempts):
 		return ReasonAttempts
@@ -110,23 +112,39 @@ func (d *delivery) keyOld(first time.Time) bool {
 		return false
 	case !d.stored.Departed.IsZero():
 		// Of a time in the future nothing is known but that the clock was wrong.
-		return d.stored.Gone < -futureSlack || d.stored.Gone+time.Since(d.claimed) >= lifetime
+		return d.stored.Gone < -futureSlack || time.Since(d.departed()) >= lifetime
 	case !first.IsZero():
 		return time.Since(first) >= lifetime
 	}
 	return false
 }
 
+// departed is when the letter had left first as it was claimed, by our clock.
+func (d *delivery) departed() time.Time { return d.claimed.Add(-d.stored.Gone) }
+
+// left is when the letter left first, by our clock, if it has left in this delivery; zero: it
+// has not.
+func (d *delivery) left() time.Time {
+	if d.leaving == nil {
+		return time.Time{}
+	}
+	first := d.leaving.left()
+	if !first.IsZero() && !d.stored.Departed.IsZero() {
+		return d.departed()
+	}
+	return first
+}
+
 // send sends the letter, and has the store know what came of it.
 func (d *delivery) send(run context.Context) report {
 	ctx, breakOff := context.WithCancelCause(d.outbox.sending)
 	defer breakOff(nil)
-	leaving := &departure{delivery: d, breakOff: breakOff}
-	defer context.AfterFunc(run, leaving.stop)()
+	d.leaving = &departure{delivery: d, breakOff: breakOff}
+	defer context.AfterFunc(run, d.leaving.stop)()
 
 	sending := &Sending{
 		Letter: d.letter, Attempt: d.stored.Attempts + 1, First: d.stored.Attempts == 0 && d.stored.Departed.IsZero(),
-		Body: d.body, Depart: leaving.depart,
+		Body: d.body, Depart: d.leaving.depart,
 	}
 	started := time.Now()
 	var out Outcome
@@ -138,7 +156,7 @@ func (d *delivery) send(run context.Context) report {
 	if out.Started.IsZero() {
 		out.Started, out.Took = started, time.Since(started)
 	}
-	return d.settle(out, leaving)
+	return d.settle(out)
 }
 
 // body opens the body that was kept.

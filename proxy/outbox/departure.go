@@ -19,7 +19,7 @@ type departure struct {
 	breakOff context.CancelCauseFunc
 
 	mu      sync.Mutex
-	left    bool
+	gone    bool
 	stopped bool
 	refused error     // why it may not leave (any more)
 	first   time.Time // when it left first, by our clock; zero: never
@@ -36,10 +36,10 @@ func (d *departure) depart(ctx context.Context) error {
 	switch {
 	case err != nil:
 		d.refused = err
-		d.left = !d.first.IsZero()
 	case d.first.IsZero():
 		d.first = time.Now()
 	}
+	d.gone = !d.first.IsZero() // there may be two at a time: a hedge
 	return err
 }
 
@@ -53,7 +53,7 @@ func (d *departure) leave() error {
 	case d.delivery.keyOld(d.first):
 		d.refused = errKeyOld
 	default:
-		d.left, d.refused = true, nil
+		d.gone, d.refused = true, nil
 	}
 	return d.refused
 }
@@ -62,10 +62,17 @@ func (d *departure) leave() error {
 func (d *departure) stop() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.left {
+	if !d.gone {
 		d.stopped = true
 		d.breakOff(errStopping)
 	}
+}
+
+// left is when the letter left first, by our clock; zero: it has not.
+func (d *departure) left() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.first
 }
 
 // outcome tells whether the letter left, and why it was not let (again).
@@ -73,7 +80,7 @@ func (d *departure) outcome() (left bool, refused error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.stopped && d.refused == nil {
-		return d.left, errStopping
+		return d.gone, errStopping
 	}
-	return d.left, d.refused
+	return d.gone, d.refused
 }

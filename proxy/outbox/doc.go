@@ -41,8 +41,12 @@
 //
 // A result that the store does not take, because it is away, is kept in memory, and is written
 // when it is back (result.go): the letter is not sent again by this process meanwhile, even
-// if its lease has run out and it is claimed anew. If the process ends before, what is left
-// is a letter that was sent by somebody who died.
+// if its lease has run out and it is claimed anew, as long as it is as it left. If the process
+// ends before, what is left is a letter that was sent by somebody who died.
+//
+// A process whose lease ran out, and whose letters others may have had since, begins anew as
+// another sender (pump.begin). What it still has under way from before finds out in Depart that
+// it may not leave any more.
 //
 // At its end the sender waits for what has left, until Break, and gives back the rest.
 //
@@ -69,7 +73,8 @@
 //     must not be sent yet is refused by the policies, whose gates know no wall time. When
 //     they have left and when they expire is moved back with the clock.
 //   - Set forward: letters look too old by so much, and what is kept looks kept for too long.
-//     Nothing is ended or forgotten for that, as long as anything from before may be kept.
+//     So both may be older by that, as long as anything from before may be there: letters for
+//     Limits.MaxAge, and what has ended for as long as it is kept.
 //
 // What cannot be done:
 //
@@ -78,6 +83,8 @@
 //   - A machine that slept looks like one whose clock was set forward. So a key is believed to
 //     be as old as the wall clock says: it is never used for too long, and after a clock was
 //     set forward a keyed letter can be dead too early. It is not lost: Retry.
+//   - Of several senders of one store each moves the times back: letters then look older than
+//     they are, and may be dead of their age too early. They are not lost: Retry.
 //   - Dedup keys are forgotten by the wall clock alone.
 //   - Less than a minute is not noticed, and delays a letter by that.
 package outbox

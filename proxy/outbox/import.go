@@ -72,18 +72,14 @@ func (o *Outbox) Import(ctx context.Context, r io.Reader, progress func(lines in
 	if away != nil {
 		return Imported{}, errors.Join(err, away)
 	}
+	released := 0
+	if err == nil {
+		released, _, err = kept.Release(ctx, i.batch, i.kept())
+	}
 	if err != nil {
-		// If this fails, too, the store forgets the batch by itself.
+		// What was released nevertheless stays, and is a duplicate the next time. If this fails,
+		// too, the store forgets the batch by itself.
 		_, _ = kept.DropBatch(context.WithoutCancel(ctx), i.batch)
-		return Imported{}, err
-	}
-	letters := 0
-	for _, count := range i.upstreams {
-		letters += count
-	}
-	released, _, err := kept.Release(ctx, i.batch, letters)
-	if err != nil {
-		_, _ = kept.DropBatch(context.WithoutCancel(ctx), i.batch) // what was released after all stays
 		return Imported{}, err
 	}
 	for upstream, count := range i.upstreams {
@@ -91,6 +87,14 @@ func (o *Outbox) Import(ctx context.Context, r io.Reader, progress func(lines in
 	}
 	o.bell.ringAll()
 	return Imported{Letters: released, Duplicates: i.lines - released}, nil
+}
+
+// kept is how many letters are to appear.
+func (i *importing) kept() (letters int) {
+	for _, count := range i.upstreams {
+		letters += count
+	}
+	return letters
 }
 
 // importing is an import that goes on.

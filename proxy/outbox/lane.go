@@ -1,10 +1,6 @@
 package outbox
 
-import (
-	"time"
-
-	"outrider/proxy/store"
-)
+import "time"
 
 // maxPause is for how long a lane waits at most before it is tried again with one letter: the
 // time that was named may be one of yesterday's configuration.
@@ -16,9 +12,9 @@ type lane struct {
 	name     string
 	upstream *upstream
 
-	ready    bool           // the store has letters that are due
-	due      time.Time      // when it has some; zero: nobody knows
-	claimed  []store.Stored // that are not being sent yet
+	ready    bool        // the store has letters that are due
+	due      time.Time   // when it has some; zero: nobody knows
+	claimed  []*delivery // that are not being sent yet
 	sending  int
 	paused   time.Time // until then nothing is sent
 	doubtful bool      // the first letter after a pause is sent alone

@@ -169,10 +169,10 @@ func (l *Letter) change(c Change) error {
 	return nil
 }
 
-// idempotent reports whether a method is, by RFC 9110 section 9.2.2.
+// idempotent reports whether a method is (RFC 9110 section 9.2.2; RFC 10008 section 2 for QUERY).
 func idempotent(method string) bool {
 	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete, "QUERY":
 		return true
 	}
 	return false

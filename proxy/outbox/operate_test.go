@@ -491,3 +491,28 @@ func TestExportHasTheAnswers(t *testing.T) {
 		}
 	})
 }
+
+// The store goes away when all lines are kept, and are to appear. What was kept so far stood in
+// the way of the same import for a day, for it counts in the size of all.
+func TestImportThatDoesNotAppearLeavesNothing(t *testing.T) {
+	inBubble(t, func(s *outbox.Settings, _ *outbox.Limits) { s.Address = address }, func(r *rig) {
+		w := &unreleased{r.store}
+		s := r.settings()
+		s.Address, s.Store = address, func(context.Context) (outbox.Store, error) { return w, nil }
+		_, err := outbox.New(s, limits()).Import(context.Background(), strings.NewReader(`{"upstream":"crm","path":"/"}`), nil)
+		if !errors.Is(err, errAway) {
+			t.Errorf("error %v", err)
+		}
+		if size, err := r.store.Size(context.Background()); size != 0 || err != nil {
+			t.Errorf("%d bytes are left, %v", size, err)
+		}
+	})
+}
+
+// An unreleased store lets no batch appear.
+type unreleased struct{ outbox.Store }
+
+// Release implements outbox.Store.
+func (unreleased) Release(context.Context, string, int) (released, duplicates int, err error) {
+	return 0, 0, errAway
+}

@@ -51,7 +51,10 @@ type Outcome struct {
 	Err error
 	// After is how long the letter is not to be sent again; 0: nobody says.
 	After time.Duration
-	// Done says that it is known that nothing was done, though it went on the wire.
+	// Elsewhere says of NotSent that another process of this store may send the letter at once:
+	// After is for this process alone.
+	Elsewhere bool
+	// NothingDone says that it is known that nothing was done, though it went on the wire.
 	NothingDone bool
 	Wire        int // requests that went on the wire
 	TraceID     string

@@ -21,6 +21,7 @@ import (
 // counts what it has done, as one does that honours idempotency keys.
 type provider struct {
 	mu      sync.Mutex
+	turns   int
 	faults  func() fault
 	well    bool              // there are no more faults
 	keys    map[string]string // id of a letter → its key
@@ -67,6 +68,14 @@ func (p *provider) take(s *outbox.Sending) fault {
 	return f
 }
 
+// turn is how long a letter waits for its turn.
+func (p *provider) turn() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.turns++
+	return time.Duration(p.turns%4) * time.Second
+}
+
 // A generation is a process that sends, until it crashes.
 type generation struct {
 	outbox *outbox.Outbox
@@ -78,6 +87,7 @@ type generation struct {
 
 func (p *provider) send(g *generation) func(context.Context, *outbox.Sending) outbox.Outcome {
 	return func(ctx context.Context, s *outbox.Sending) outbox.Outcome {
+		time.Sleep(p.turn())
 		if err := s.Depart(ctx); err != nil {
 			return outbox.Outcome{Verdict: outbox.NotSent, Err: err}
 		}
@@ -99,12 +109,19 @@ func (p *provider) send(g *generation) func(context.Context, *outbox.Sending) ou
 	}
 }
 
-// TestNothingIsLostOrDoubled has senders crash at any instant, the store go away, and the
-// provider do what it likes. In the end every letter that was accepted is delivered or dead;
+// TestNothingIsLostOrDoubled has senders crash at any instant, or be taken for dead while they
+// live, the store go away, and the provider do what it likes. In the end every letter that was accepted is delivered or dead;
 // what cannot be sent twice was not; keys stayed the same; and order was kept.
 func TestNothingIsLostOrDoubled(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		synctest.Test(t, func(t *testing.T) { story(rt) })
+		var stopped any // rapid ends a story by a panic, which must not end the bubble
+		synctest.Test(t, func(*testing.T) {
+			defer func() { stopped = recover() }()
+			story(rt)
+		})
+		if stopped != nil {
+			panic(stopped)
+		}
 	})
 }
 
@@ -132,6 +149,14 @@ func story(rt *rapid.T) {
 		generations = append(generations, g)
 		return g
 	}
+	defer func() {
+		kept.GoAway(nil)
+		close(rest)
+		for _, g := range generations {
+			g.stop()
+			<-g.ended
+		}
+	}()
 	current := start()
 	p.ended = func(id string) bool {
 		stored, err := kept.Get(context.Background(), id)
@@ -160,7 +185,7 @@ func story(rt *rapid.T) {
 		}
 	}
 	for range rapid.IntRange(5, 40).Draw(rt, "steps") {
-		switch rapid.IntRange(0, 9).Draw(rt, "step") {
+		switch rapid.IntRange(0, 11).Draw(rt, "step") {
 		case 0, 1, 2, 3:
 			keep()
 		case 4, 5, 6:
@@ -175,6 +200,10 @@ func story(rt *rapid.T) {
 			kept.GoAway(errAway)
 		case 9:
 			kept.GoAway(nil)
+		case 10:
+			kept.Kill() // who lives is taken for dead
+		case 11:
+			current = start() // beside the one before
 		}
 	}
 	kept.GoAway(nil)
@@ -204,10 +233,5 @@ func story(rt *rapid.T) {
 	}
 	for _, broken := range p.broken {
 		rt.Error(broken)
-	}
-	close(rest)
-	for _, g := range generations {
-		g.stop()
-		<-g.ended
 	}
 }

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -27,13 +28,15 @@ type pump struct {
 	outbox *Outbox
 	holder Holder
 	clock  clock
+	// setBack is by how much the clock was set back, as long as the letters do not know.
+	setBack time.Duration
 
 	lanes     map[string]*lane     // by name
 	upstreams map[string]*upstream // by name
 	order     []*upstream
-	under     map[string]struct{} // ids of the letters under way
-	started   int                 // of them are being sent, or ended
-	expiring  int                 // and of those are too old
+	under     map[string]*delivery // id → a letter under way
+	started   int                  // of them are being sent, or ended
+	expiring  int                  // and of those are too old
 	done      chan report
 
 	look time.Time // when to look for lanes next
@@ -54,6 +57,7 @@ func (p *pump) run(ctx context.Context) {
 			return
 		case r := <-p.done:
 			p.ended(r)
+			p.again(ctx, r.next)
 		case <-p.outbox.bell.rung:
 			p.hear()
 		case <-timer.C:
@@ -68,6 +72,9 @@ func (p *pump) run(ctx context.Context) {
 // step does what can be done now. Where the store is away it is left alone for a while.
 func (p *pump) step(ctx context.Context) {
 	err := p.work(ctx)
+	if errors.Is(err, store.ErrLost) {
+		err = p.begin(ctx)
+	}
 	if ctx.Err() != nil {
 		return
 	}
@@ -75,6 +82,30 @@ func (p *pump) step(ctx context.Context) {
 	if err != nil {
 		p.rest = time.Now().Add(awayPause)
 	}
+}
+
+// begin begins anew as another sender, since the store has taken this one for dead: others may
+// have had its letters. Those that are being sent go on, and find out for themselves whether
+// they still may; the others are dropped.
+func (p *pump) begin(ctx context.Context) error {
+	holder, err := p.outbox.hold(ctx)
+	if err != nil {
+		return err
+	}
+	lost := p.holder
+	p.tending.Go(func() { p.outbox.giveBack(ctx, lost) })
+	p.holder, p.look = holder, time.Now()
+	for _, l := range p.lanes {
+		for _, d := range l.claimed {
+			delete(p.under, d.stored.ID)
+		}
+		l.upstream.claimed -= len(l.claimed)
+		l.claimed = nil
+	}
+	for _, d := range p.under {
+		d.next = nil
+	}
+	return nil
 }
 
 func (p *pump) work(ctx context.Context) error {
@@ -146,7 +177,7 @@ func (p *pump) survey(ctx context.Context) error {
 		if found.Upstream != callbackUpstream && !p.outbox.settings.Serves(found.Upstream) {
 			continue
 		}
-		l := p.lane(found)
+		l := p.lane(found.Name, found.Upstream)
 		if l.ready = found.Due <= 0; !l.ready {
 			l.due = now.Add(found.Due)
 		}
@@ -157,18 +188,18 @@ func (p *pump) survey(ctx context.Context) error {
 }
 
 // lane is the lane of that name.
-func (p *pump) lane(found store.Lane) *lane {
-	l := p.lanes[found.Name]
+func (p *pump) lane(name, of string) *lane {
+	l := p.lanes[name]
 	if l != nil {
 		return l
 	}
-	u := p.upstreams[found.Upstream]
+	u := p.upstreams[of]
 	if u == nil {
-		u = &upstream{name: found.Upstream}
+		u = &upstream{name: of}
 		p.upstreams[u.name] = u
 		p.order = append(p.order, u)
 	}
-	l = &lane{name: found.Name, upstream: u}
+	l = &lane{name: name, upstream: u}
 	p.lanes[l.name] = l
 	u.lanes = append(u.lanes, l)
 	return l
@@ -215,19 +246,34 @@ func (p *pump) claim(ctx context.Context, u *upstream) error {
 	return nil
 }
 
-// take adds claimed letters to those of a lane, and tells how many. One that is under way
-// was freed meanwhile, because the lease ran out, and is ours again: who sends it goes on.
+// take adds claimed letters to those of a lane, and tells how many.
 func (p *pump) take(l *lane, letters []store.Stored) (taken int) {
 	for _, letter := range letters {
-		if _, known := p.under[letter.ID]; known {
-			continue
+		d := p.delivery(letter)
+		d.lane = l
+		if p.admit(d) {
+			p.wait(d)
+			taken++
 		}
-		p.under[letter.ID] = struct{}{}
-		l.claimed = append(l.claimed, letter)
-		l.upstream.claimed++
-		taken++
 	}
 	return taken
+}
+
+// admit has a letter be under way, unless it is already: it was given back, or lost with its
+// lease, and is ours again before we know how that ended. Then this is what comes next.
+func (p *pump) admit(d *delivery) bool {
+	if before := p.under[d.stored.ID]; before != nil {
+		before.next = d
+		return false
+	}
+	p.under[d.stored.ID] = d
+	return true
+}
+
+// wait has a letter wait for the turn of its lane.
+func (p *pump) wait(d *delivery) {
+	d.lane.claimed = append(d.lane.claimed, d)
+	d.lane.upstream.claimed++
 }
 
 // start has claimed letters of an upstream sent, its lanes by turns.
@@ -235,13 +281,12 @@ func (p *pump) start(ctx context.Context, u *upstream) {
 	concurrency := p.outbox.limits.Load().Concurrency
 	for u.claimed > 0 && u.sending < concurrency {
 		l := u.next()
-		letter := l.claimed[0]
+		d := l.claimed[0]
 		l.claimed = l.claimed[1:]
 		l.sending++
 		u.claimed--
 		u.sending++
-		d := p.delivery(letter)
-		d.lane, d.epoch, d.refusals = l, l.epoch, l.refusals
+		d.epoch, d.refusals = l.epoch, l.refusals
 		p.deliver(ctx, d, time.Until(l.paused))
 	}
 	p.outbox.progress.standing(u, u.sending >= concurrency, time.Now())
@@ -249,31 +294,34 @@ func (p *pump) start(ctx context.Context, u *upstream) {
 
 // expire has letters ended that are too old, whatever their lane and their order.
 func (p *pump) expire(ctx context.Context) error {
-	if p.expiring > 0 || p.clock.grace() > 0 {
+	if p.expiring > 0 {
 		return nil
 	}
-	letters, err := p.holder.ClaimExpired(ctx, maxExpired)
+	letters, err := p.holder.ClaimExpired(ctx, p.clock.grace(p.outbox.limits.Load().MaxAge), maxExpired)
 	if err != nil {
 		return err
 	}
 	for _, letter := range letters {
-		if _, known := p.under[letter.ID]; !known {
-			p.under[letter.ID] = struct{}{}
-			p.expiring++
-			p.deliver(ctx, p.delivery(letter), 0)
+		if d := p.delivery(letter); p.admit(d) {
+			p.end(ctx, d)
 		}
 	}
 	return nil
 }
 
+// end has a letter ended that is too old.
+func (p *pump) end(ctx context.Context, d *delivery) {
+	p.expiring++
+	p.deliver(ctx, d, 0)
+}
+
 func (p *pump) delivery(letter store.Stored) *delivery {
-	return &delivery{
-		outbox: p.outbox, limits: p.outbox.limits.Load(), holder: p.holder,
-		stored: letter, grace: p.clock.grace(), claimed: time.Now(),
-	}
+	return &delivery{outbox: p.outbox, holder: p.holder, stored: letter, claimed: time.Now()}
 }
 
 func (p *pump) deliver(ctx context.Context, d *delivery, pause time.Duration) {
+	d.limits = p.outbox.limits.Load()
+	d.tooOld = d.lane == nil || d.stored.Expired && !p.clock.now().Before(d.stored.Expires.Add(p.clock.grace(d.limits.MaxAge)))
 	p.started++
 	go func() { p.done <- d.deliver(ctx, pause) }()
 }
@@ -301,25 +349,38 @@ func (p *pump) ended(r report) {
 	}
 }
 
+// again goes on with a letter that was claimed again while it was under way. nil: there is none.
+func (p *pump) again(ctx context.Context, d *delivery) {
+	switch {
+	case d == nil:
+	case d.lane == nil:
+		p.under[d.stored.ID] = d
+		p.end(ctx, d)
+	default:
+		p.under[d.stored.ID] = d
+		d.lane = p.lane(d.stored.Lane, d.stored.Upstream) // it may have been forgotten meanwhile
+		p.wait(d)
+	}
+}
+
 // checkClock sees to it that a clock that was set neither keeps letters for long nor ends
 // young ones.
 func (p *pump) checkClock(ctx context.Context, wall time.Time) error {
 	limits := p.outbox.limits.Load()
 	jump := p.clock.look(wall, max(limits.MaxAge, limits.KeepResults, limits.KeepDead))
-	if jump == 0 {
-		return nil
+	if jump != 0 {
+		p.outbox.settings.Observe(Event{Kind: ClockJump, Jump: jump})
 	}
-	p.outbox.settings.Observe(Event{Kind: ClockJump, Jump: jump})
-	if jump > 0 {
+	if p.setBack += max(0, -jump); p.setBack == 0 {
 		return nil
 	}
 	kept, err := p.outbox.settings.Store(ctx)
 	if err != nil {
 		return err
 	}
-	n, err := kept.Hurry(ctx, store.Filter{}, -jump)
-	if n > 0 {
-		p.look = time.Now()
+	if _, err := kept.Hurry(ctx, store.Filter{}, p.setBack); err != nil {
+		return err
 	}
-	return err
+	p.setBack, p.look = 0, time.Now()
+	return nil
 }

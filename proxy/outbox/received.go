@@ -11,6 +11,10 @@ import (
 // end.
 const heldAnswer = 1 << 20
 
+// lostAnswer is how much is held on of it where the letter is lost before the store has it:
+// there may be many, and for long.
+const lostAnswer = 64 << 10
+
 // A received answer is one that is to be kept.
 type received struct {
 	answerHead
@@ -54,6 +58,14 @@ func (a *received) content() (head []byte, body io.Reader, err error) {
 	}
 	head, err = now.seal()
 	return head, body, err
+}
+
+// shorten has no more of it held than lostAnswer. It may be called for none.
+func (a *received) shorten() {
+	if a != nil && len(a.held) > lostAnswer {
+		a.held = bytes.Clone(a.held[:lostAnswer])
+		a.Size, a.Truncated = lostAnswer, true
+	}
 }
 
 // close ends the answer. It may be called for none.

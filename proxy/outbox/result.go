@@ -30,12 +30,8 @@ func (d *delivery) write(r *result) {
 			o.unwritten.forget(d.stored.ID)
 			o.wrote(d, r)
 			return
-		case errors.Is(err, store.ErrUnknown):
-			o.unwritten.forget(d.stored.ID) // somebody has dropped it
-			return
 		case errors.Is(err, store.ErrLost):
-			// Where it comes back to us, it is written then.
-			o.unwritten.keep(d.stored.ID, r)
+			o.unwritten.keep(d, r)
 			lost := r.event
 			lost.Kind = Overtaken
 			o.settings.Observe(lost)
@@ -43,7 +39,6 @@ func (d *delivery) write(r *result) {
 		case last:
 			return
 		}
-		o.unwritten.keep(d.stored.ID, r)
 		o.noteStore(err)
 		sleep(o.sending, wait)
 	}
@@ -104,8 +99,8 @@ const (
 	unwrittenFor = time.Hour
 )
 
-// unwritten are results that the store does not know yet: a letter that has one is not sent
-// again by this process.
+// unwritten are results of letters that were lost with the lease before the store knew them.
+// Where such a letter comes back as it left, its result is written then.
 type unwritten struct {
 	mu      sync.Mutex
 	results map[string]unwrittenResult // id of a letter → what came of it
@@ -113,16 +108,27 @@ type unwritten struct {
 
 type unwrittenResult struct {
 	*result
-	since time.Time
+	left, since time.Time // when the letter left first, and when it was lost
 }
 
-func (u *unwritten) keep(id string, r *result) {
+// keep keeps what came of a letter, if it left: else nothing is known that another sender
+// would not find out. Of one that another may have sent again, it cannot be said any more
+// that nothing was done.
+func (u *unwritten) keep(d *delivery, r *result) {
+	left := d.left()
+	if left.IsZero() {
+		return
+	}
+	if r.later != nil && d.letter.Resendable() {
+		r.later.ForgetDepart = false
+	}
+	r.answer.shorten()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.results == nil {
 		u.results = map[string]unwrittenResult{}
 	}
-	now := time.Now()
+	now, id := time.Now(), d.stored.ID
 	if len(u.results) >= maxUnwritten {
 		for other, kept := range u.results {
 			if now.Sub(kept.since) >= unwrittenFor {
@@ -131,7 +137,7 @@ func (u *unwritten) keep(id string, r *result) {
 		}
 	}
 	if _, known := u.results[id]; known || len(u.results) < maxUnwritten {
-		u.results[id] = unwrittenResult{r, now}
+		u.results[id] = unwrittenResult{r, left, now}
 	}
 }
 
@@ -141,12 +147,19 @@ func (u *unwritten) forget(id string) {
 	delete(u.results, id)
 }
 
-// of is the result that is known of a letter; nil: none is.
-func (u *unwritten) of(id string) *result {
+// sameDeparture is by how much two looks at the time of one departure may differ: by the time
+// that the store takes for it, and less than by that after which another sender may have the
+// letter.
+const sameDeparture = 15 * time.Second
+
+// of is the result that is known of a letter; nil: none is. It is for the letter as it left:
+// one that somebody has edited, or that others have sent since, has another departure, or none.
+func (u *unwritten) of(d *delivery) *result {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	kept, ok := u.results[id]
-	if !ok || time.Since(kept.since) >= unwrittenFor {
+	kept, ok := u.results[d.stored.ID]
+	if !ok || time.Since(kept.since) >= unwrittenFor || d.stored.Departed.IsZero() || d.departed().Sub(kept.left).Abs() > sameDeparture {
+		delete(u.results, d.stored.ID)
 		return nil
 	}
 	return kept.result

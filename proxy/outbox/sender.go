@@ -44,13 +44,18 @@ func (o *Outbox) hold(ctx context.Context) (Holder, error) {
 func (o *Outbox) sendBy(ctx context.Context, holder Holder) {
 	p := &pump{
 		outbox: o, holder: holder, done: make(chan report),
-		lanes: map[string]*lane{}, upstreams: map[string]*upstream{}, under: map[string]struct{}{},
+		lanes: map[string]*lane{}, upstreams: map[string]*upstream{}, under: map[string]*delivery{},
 	}
 	p.run(ctx)
 	p.tending.Wait()
 	for p.started > 0 {
 		p.ended(<-p.done)
 	}
+	o.giveBack(ctx, p.holder)
+}
+
+// giveBack gives back what a holder holds.
+func (o *Outbox) giveBack(ctx context.Context, holder Holder) {
 	giving, cancel := context.WithTimeout(context.WithoutCancel(ctx), closing)
 	defer cancel()
 	if err := holder.Close(giving); err != nil {
@@ -78,24 +83,26 @@ func (p *pump) tend(ctx context.Context) {
 		return
 	}
 	p.tendAt = time.Now().Add(tendEvery)
-	grace := p.clock.grace()
+	limits := p.outbox.limits.Load()
+	keep := store.SweepSettings{
+		KeepResults: limits.KeepResults + p.clock.grace(limits.KeepResults), KeepDead: limits.KeepDead + p.clock.grace(limits.KeepDead),
+	}
 	p.tending.Go(func() {
 		defer p.atWork.Store(false)
-		if err := p.outbox.sweep(ctx, grace); err == nil {
+		if err := p.outbox.sweep(ctx, keep); err == nil {
 			_, _ = p.outbox.Standing(ctx) // for estimates; that the store is away is seen by the pump
 		}
 	})
 }
 
 // sweep forgets what has ended long enough ago, a portion at a time.
-func (o *Outbox) sweep(ctx context.Context, grace time.Duration) error {
+func (o *Outbox) sweep(ctx context.Context, keep store.SweepSettings) error {
 	kept, err := o.settings.Store(ctx)
 	if err != nil {
 		return err
 	}
 	for more := true; more; {
-		limits := o.limits.Load()
-		swept, err := kept.Sweep(ctx, store.SweepSettings{KeepResults: limits.KeepResults + grace, KeepDead: limits.KeepDead + grace})
+		swept, err := kept.Sweep(ctx, keep)
 		if err != nil {
 			return err
 		}

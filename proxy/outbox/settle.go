@@ -15,13 +15,13 @@ type ending struct {
 }
 
 // settle decides what an outcome means for the letter, and has the store know it.
-func (d *delivery) settle(out Outcome, leaving *departure) report {
+func (d *delivery) settle(out Outcome) report {
 	e := &ending{Outcome: out}
 	if out.Response != nil {
 		e.answer = receive(out.Response, d.limits.MaxBody)
 		defer e.answer.close()
 	}
-	left, refused := leaving.outcome()
+	left, refused := d.leaving.outcome()
 	verdict := out.Verdict
 	if (verdict == Later || verdict == NotSent && out.Wire > 0) && left && !out.NothingDone && !d.letter.Resendable() {
 		verdict = Unknown // whoever sends is asked, but not trusted with this
@@ -57,10 +57,14 @@ func (d *delivery) refuse(out Outcome) report {
 	if after <= 0 {
 		after = backoff(d.refusals+1, d.outbox.settings.Jitter)
 	}
+	delay := after
+	if out.Elsewhere {
+		delay = lookAgain
+	}
 	event := d.event(Held, out)
-	event.After = after
+	event.After = delay
 	nothing := out.Wire == 0 || out.NothingDone // an earlier attempt of this sending may have gone out
-	d.write(&result{later: &store.Later{Delay: after, ForgetDepart: nothing && d.stored.Departed.IsZero()}, event: event})
+	d.write(&result{later: &store.Later{Delay: delay, ForgetDepart: nothing && d.stored.Departed.IsZero()}, event: event})
 	return report{delivery: d, sent: true, refused: true, after: after}
 }
 

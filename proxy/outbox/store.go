@@ -39,7 +39,7 @@ type Store interface {
 type Holder interface {
 	Lanes(ctx context.Context, skipDead bool) (lanes []store.Lane, now time.Time, err error)
 	Claim(ctx context.Context, lane string, limit int) ([]store.Stored, error)
-	ClaimExpired(ctx context.Context, limit int) ([]store.Stored, error)
+	ClaimExpired(ctx context.Context, grace time.Duration, limit int) ([]store.Stored, error)
 	Depart(ctx context.Context, id string) error
 	Later(ctx context.Context, id string, l store.Later) error
 	End(ctx context.Context, id string, e store.End) error

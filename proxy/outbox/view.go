@@ -20,7 +20,7 @@ const (
 	ReasonKeyAge     = "key-age"    // its idempotency key may be forgotten by the provider
 	ReasonUnknown    = "unknown"    // it may have been done, and may not be sent again
 	ReasonDamaged    = "damaged"    // what is kept of it is not what was written
-	ReasonUnsendable = "unsendable" // nothing can be sent of it: its upstream is gone, say
+	ReasonUnsendable = "unsendable" // nothing can be sent of it: no request can be made of it that its credential signs, say
 )
 
 // A View is what can be told of a letter: nothing of its header and its body.

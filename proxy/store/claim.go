@@ -81,7 +81,8 @@ func (o *Outbox) skipDead(ctx context.Context) error {
 // Of an order key it is the first one that has not ended.
 //
 // Each is held until Later or End; after an error of these it still is, and they are to be
-// tried again.
+// tried again. ErrLost: this sender was taken for dead, and claims nothing any more; another
+// Hold is another one.
 func (h *Holder) Claim(ctx context.Context, lane string, limit int) ([]Stored, error) {
 	return h.claim(ctx, dueLetters, lane, min(limit, portion))
 }
@@ -90,22 +91,23 @@ const (
 	dueLetters = `SELECT id FROM outrider_letters WHERE lane = $1 AND state = 'waiting' AND holder = '' AND turn = 1 AND due <= (SELECT {now})
 		ORDER BY due, id LIMIT $2 {skip}`
 
-	expired        = ` FROM outrider_letters WHERE state = 'waiting' AND holder = '' AND expires > 0 AND expires <= (SELECT {now}) `
-	expiredLetters = `SELECT id` + expired + `ORDER BY expires LIMIT $1 {skip}`
+	expired        = ` FROM outrider_letters WHERE state = 'waiting' AND holder = '' AND expires > 0 AND expires <= (SELECT {now} - $1) `
+	expiredLetters = `SELECT id` + expired + `ORDER BY expires LIMIT $2 {skip}`
 )
 
-// ClaimExpired takes letters that are older than they may be, due or not, of any lane, at
-// most so many.
-func (h *Holder) ClaimExpired(ctx context.Context, limit int) ([]Stored, error) {
+// ClaimExpired takes letters that are by grace older than they may be, due or not, of any lane,
+// at most so many.
+func (h *Holder) ClaimExpired(ctx context.Context, grace time.Duration, limit int) ([]Stored, error) {
 	s := h.outbox.store
 	var some bool
-	if err := s.db.QueryRowContext(ctx, s.db.words.Replace(`SELECT EXISTS (SELECT 1`+expired+`)`)).Scan(&some); err != nil {
+	late := grace.Milliseconds()
+	if err := s.db.QueryRowContext(ctx, s.db.words.Replace(`SELECT EXISTS (SELECT 1`+expired+`)`), late).Scan(&some); err != nil {
 		return nil, fmt.Errorf("claiming letters: %w", s.explain(ctx, err))
 	}
 	if !some {
 		return nil, nil
 	}
-	return h.claim(ctx, expiredLetters, min(limit, portion))
+	return h.claim(ctx, expiredLetters, late, min(limit, portion))
 }
 
 // claim takes the letters whose ids a query gives.
@@ -115,10 +117,14 @@ func (h *Holder) claim(ctx context.Context, picked string, args ...any) (claimed
 	// As MATERIALIZED it runs once, and locks no more than it may.
 	take := fmt.Sprintf(`WITH picked AS MATERIALIZED (%s) UPDATE outrider_letters SET holder = $%d WHERE id IN (SELECT id FROM picked) RETURNING %s`,
 		picked, len(args)+1, letterColumns)
-	err = s.commit(ctx, &change{do: func(ctx context.Context, t *transaction) (err error) {
+	err = s.commit(ctx, &change{do: func(ctx context.Context, t *transaction) error {
 		// The row of the lease is ours until this ends, so that nobody buries us meanwhile, and
 		// leaves behind what we claim now.
-		if _, err := t.exec(ctx, prolongSender, h.name, lease.Milliseconds()); err != nil {
+		rows, err := t.exec(ctx, prolongSender, h.name, lease.Milliseconds())
+		if err == nil && rows == 0 {
+			return refusal{ErrLost}
+		}
+		if err != nil {
 			return err
 		}
 		h.drop(letters...)

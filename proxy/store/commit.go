@@ -174,7 +174,11 @@ func (s *Store) try(ctx context.Context, changes []*change) (refused []error, er
 			if broken, ok := errors.AsType[breach](err); ok {
 				return nil, broken.error
 			}
-			return nil, s.explain(ctx, err)
+			explained := s.explain(ctx, err)
+			if _, late := errors.AsType[uncommitted](err); late {
+				explained = uncommitted{explained}
+			}
+			return nil, explained
 		}
 	}
 }

@@ -73,6 +73,16 @@ func (s *Store) Block(ctx context.Context) (release func() error, err error) {
 // OneConnection leaves the store one connection to its database.
 func (s *Store) OneConnection() { s.db.SetMaxOpenConns(1) }
 
+// Exclude keeps all stores of a PostgreSQL from keeping letters until it is released.
+func (s *Store) Exclude(ctx context.Context) (release func() error, err error) {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	_, err = tx.ExecContext(ctx, s.db.exclude)
+	return tx.Rollback, err
+}
+
 // Occupy keeps the others of this store from writing.
 func (s *Store) Occupy(ctx context.Context) (release func(), err error) {
 	return s.leave, s.queue(ctx)
@@ -129,7 +139,7 @@ func (s *Store) WrongTallies(ctx context.Context) (wrong []string, err error) {
 		UNION ALL SELECT t.upstream || ' ' || t.state FROM outrider_tallies AS t LEFT JOIN counted ON t.upstream = counted.upstream AND t.state = counted.state AND t.reason = counted.reason
 			WHERE counted.letters IS NULL AND (t.letters <> 0 OR t.bytes <> 0)
 		UNION ALL SELECT id FROM outrider_letters WHERE size <> 512 + (SELECT COALESCE(SUM(length(sealed)), 0) FROM outrider_pieces WHERE letter = id)
-		UNION ALL SELECT letter FROM outrider_pieces WHERE letter NOT IN (SELECT id FROM outrider_letters)`)
+		UNION ALL SELECT letter FROM outrider_pieces AS piece WHERE NOT EXISTS (SELECT 1 FROM outrider_letters WHERE id = piece.letter)`)
 	return wrong, err
 }
 
@@ -216,7 +226,7 @@ type Search struct {
 // SearchesByTime are those of the outbox.
 var SearchesByTime = []Search{
 	{"due", dueLetters, []any{"lane", 16}},
-	{"expires", expiredLetters, []any{16}},
+	{"expires", expiredLetters, []any{0, 16}},
 	{"ended", `SELECT id FROM outrider_letters WHERE ` + endedBefore, []any{Dead, 1000}},
 	{"due", `SELECT id FROM outrider_letters WHERE ` + silentArrival, nil},
 	{"until", `SELECT key FROM outrider_dedups WHERE ` + overDedup, nil},

@@ -17,7 +17,10 @@ import (
 // with SQLite it is not waited for on Linux, see witness. One that stands still for as
 // long loses its letters to others, and is told so when it asks for something: ErrLost.
 // It is the row of the letter that decides, so that of two who believe to hold it only one
-// can have it depart. What nobody took meanwhile is its own still.
+// can have it depart. What nobody took meanwhile is its own still; but once its letters were
+// freed it claims none any more, under that name: else one that it had before, and that another
+// has had depart meanwhile, would be its own again, and whoever was about to send it would not
+// know.
 type Holder struct {
 	outbox *Outbox
 	name   string
@@ -33,7 +36,7 @@ type Holder struct {
 // lease.
 func (o *Outbox) Hold(ctx context.Context) (*Holder, error) {
 	h := &Holder{outbox: o, name: o.store.db.witness.sign(rand.Text()), held: map[string]*row{}}
-	if err := h.prolong(ctx); err != nil {
+	if _, err := o.store.writeLease(ctx, enrolSender, h.name, lease.Milliseconds()); err != nil {
 		return nil, fmt.Errorf("becoming a sender of letters: %w", err)
 	}
 	o.store.lives(h.name, true)
@@ -49,20 +52,18 @@ func (h *Holder) renew(ctx context.Context) {
 	for {
 		select {
 		case <-ticks.C:
-			_ = h.prolong(ctx) // if it failed, the next may not
+			// If it failed, the next may not.
+			_, _ = h.outbox.store.writeLease(ctx, prolongSender, h.name, lease.Milliseconds())
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-const prolongSender = `INSERT INTO outrider_senders (holder, until) VALUES ($1, {now} + $2)
-	ON CONFLICT (holder) DO UPDATE SET until = excluded.until`
-
-func (h *Holder) prolong(ctx context.Context) error {
-	_, err := h.outbox.store.writeLease(ctx, prolongSender, h.name, lease.Milliseconds())
-	return err
-}
+const (
+	enrolSender   = `INSERT INTO outrider_senders (holder, until) VALUES ($1, {now} + $2)`
+	prolongSender = `UPDATE outrider_senders SET until = {now} + $2 WHERE holder = $1`
+)
 
 // Close gives back what is still held, and waits for the goroutine.
 func (h *Holder) Close(ctx context.Context) error {

@@ -110,6 +110,48 @@ func TestSilentSenderIsReplacedAndSendsNothingMore(t *testing.T) {
 	})
 }
 
+// TestSenderThatWasReplacedIsSoForGood: it stood still, another took its letter over, had it
+// depart, and died. The letter is free again, but whoever was about to send it for the first
+// one must not: it may have been done.
+func TestSenderThatWasReplacedIsSoForGood(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened := open(t, s)
+		o := opened.Outbox()
+		keep(t, o, letter("a"), "body")
+		silent, other := hold(t, o), hold(t, open(t, s).Outbox())
+		wantIDs(t, claim(t, silent, 10), "a")
+		must(t, opened.Exec(t.Context(), `UPDATE outrider_senders SET until = 1 WHERE holder = $1`, silent.Name()))
+		lanes(t, other)
+		wantIDs(t, claim(t, other, 10), "a")
+		must(t, other.Depart(t.Context(), "a"))
+		must(t, other.Close(t.Context()))
+		if claimed, err := silent.Claim(t.Context(), "crm/default", 10); !errors.Is(err, store.ErrLost) {
+			t.Errorf("it claimed %v, %v; want ErrLost", claimed, err)
+		}
+		if err := silent.Depart(t.Context(), "a"); !errors.Is(err, store.ErrLost) {
+			t.Errorf("depart: got %v, want ErrLost", err)
+		}
+		must(t, silent.Close(t.Context()))
+		wantIDs(t, claim(t, hold(t, o), 10), "a")
+	})
+}
+
+// TestSenderDoesNotTakeItselfForDead: the database was away for longer than its lease.
+func TestSenderDoesNotTakeItselfForDead(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened := open(t, s)
+		o := opened.Outbox()
+		keep(t, o, letter("a"), "")
+		holder := hold(t, o)
+		wantIDs(t, claim(t, holder, 1), "a")
+		must(t, opened.Exec(t.Context(), `UPDATE outrider_senders SET until = 1`))
+		lanes(t, holder)
+		_, err := o.Sweep(t.Context(), store.SweepSettings{}) // which frees the letters of the dead, too
+		must(t, err)
+		must(t, holder.End(t.Context(), "a", store.End{State: store.Delivered}))
+	})
+}
+
 // TestSilentSenderThatNobodyReplacedGoesOn: its database was away, and so was everybody's.
 func TestSilentSenderThatNobodyReplacedGoesOn(t *testing.T) {
 	onEach(t, func(t *testing.T, s store.Settings) {
@@ -259,7 +301,7 @@ func TestExpiredLettersAreClaimedWhateverTheirTurn(t *testing.T) {
 		keep(t, o, letter("ageless"), "")
 		holder := hold(t, o)
 		expired := func() (ids []string) {
-			claimed, err := holder.ClaimExpired(t.Context(), 10)
+			claimed, err := holder.ClaimExpired(t.Context(), 0, 10)
 			must(t, err)
 			for _, l := range claimed {
 				if !l.Expired {
@@ -272,6 +314,9 @@ func TestExpiredLettersAreClaimedWhateverTheirTurn(t *testing.T) {
 		}
 		wantIDs(t, expired())
 		must(t, opened.Exec(t.Context(), `UPDATE outrider_letters SET expires = 1 WHERE id IN ('a', 'b')`))
+		if claimed, err := holder.ClaimExpired(t.Context(), 200*365*24*time.Hour, 10); err != nil || len(claimed) != 0 {
+			t.Errorf("by grace they are young: got %v, %v", claimed, err)
+		}
 		wantIDs(t, expired(), "a", "b")
 		for _, id := range []string{"b", "a"} {
 			must(t, holder.End(t.Context(), id, store.End{State: store.Dead, Reason: "age"}))

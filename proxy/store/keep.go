@@ -94,7 +94,7 @@ func (o *Outbox) accept(ctx context.Context, l *NewLetter, weight int, do func(c
 // isUncertain reports that a change may have been made although there was no answer.
 func isUncertain(err error) bool {
 	_, late := errors.AsType[uncommitted](err)
-	return late && errors.Is(err, ErrAway) || errors.Is(err, errUncommitted)
+	return late && (errors.Is(err, ErrAway) || errors.Is(err, errUncommitted))
 }
 
 // receipt is that of a letter which has appeared.

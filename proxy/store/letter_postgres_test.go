@@ -86,6 +86,23 @@ func TestLetterWhoseCommitHadNoAnswerIsKeptOnce(t *testing.T) {
 	wantTallied(t, opened)
 }
 
+// TestLetterThatWaitedInVainIsNotKept: it was told that it may have been kept, after twice the
+// time, although nothing had been asked of the server that it could have carried out.
+func TestLetterThatWaitedInVainIsNotKept(t *testing.T) {
+	_, s := shared(t)
+	opened, other := open(t, s), open(t, s)
+	release, err := other.Exclude(t.Context())
+	must(t, err)
+	_, err = opened.Outbox().Keep(t.Context(), letter("a"), nil, unbounded)
+	if wantRefused(t, err, "did not answer within 10s"); errors.Is(err, store.ErrUncertain) {
+		t.Errorf("got %v", err)
+	}
+	must(t, release())
+	if _, err := opened.Outbox().Get(t.Context(), "a"); !errors.Is(err, store.ErrUnknown) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // cutCommits puts a wire between the store and its server that breaks, once each time that
 // it is told to, after the server has answered a commit of something and before the store
 // hears of it.

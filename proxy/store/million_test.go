@@ -73,7 +73,7 @@ func backlogCostsNoMore(t *testing.T, s store.Settings) {
 		}
 	})
 	took("expired", time.Second, func() {
-		if claimed, err := holder.ClaimExpired(t.Context(), 100); err != nil || len(claimed) != 0 {
+		if claimed, err := holder.ClaimExpired(t.Context(), 0, 100); err != nil || len(claimed) != 0 {
 			t.Errorf("claimed %d, %v", len(claimed), err)
 		}
 	})

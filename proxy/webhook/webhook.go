@@ -14,16 +14,20 @@ import (
 	"time"
 )
 
-// Key is what a secret stands for: one that begins with whsec_ is base64 after that, and
-// any other is taken as it is. The error does not show the secret.
+// Key is what a secret stands for: one that begins with whsec_ is base64 after that, with or
+// without padding, and any other is taken as it is. One of nothing is none, since anybody can
+// sign with it. The error does not show the secret.
 func Key(secret string) ([]byte, error) {
 	coded, ok := strings.CutPrefix(secret, "whsec_")
-	if !ok {
-		return []byte(secret), nil
+	key := []byte(secret)
+	if ok {
+		var err error
+		if key, err = base64.RawStdEncoding.DecodeString(strings.TrimRight(coded, "=")); err != nil {
+			return nil, errors.New("must be base64 after whsec_")
+		}
 	}
-	key, err := base64.StdEncoding.DecodeString(coded)
-	if err != nil {
-		return nil, errors.New("must be base64 after whsec_")
+	if len(key) == 0 {
+		return nil, errors.New("must not be empty")
 	}
 	return key, nil
 }

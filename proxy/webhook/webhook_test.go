@@ -32,6 +32,23 @@ func TestSecretThatIsNoBase64IsNotShown(t *testing.T) {
 	}
 }
 
+// Anybody can sign with a key of no bytes.
+func TestEmptySecretIsNoKey(t *testing.T) {
+	for _, secret := range []string{"", "whsec_", "whsec_=="} {
+		if key, err := webhook.Key(secret); err == nil {
+			t.Errorf("%q is the key %q", secret, key)
+		}
+	}
+}
+
+func TestSecretNeedsNoPadding(t *testing.T) {
+	for _, secret := range []string{"whsec_c2VjcmV0LQ==", "whsec_c2VjcmV0LQ"} {
+		if key, err := webhook.Key(secret); err != nil || string(key) != "secret-" {
+			t.Errorf("%q, %v", key, err)
+		}
+	}
+}
+
 func TestSecretWithoutPrefixIsTheKey(t *testing.T) {
 	if key, err := webhook.Key("plain"); err != nil || string(key) != "plain" {
 		t.Errorf("%q, %v", key, err)

@@ -16,6 +16,7 @@ import (
 type Holder struct {
 	store    *Store
 	skipDead bool
+	dead     bool // others think so: it claims nothing any more
 }
 
 // Hold implements outbox.Store.
@@ -85,8 +86,8 @@ func (h *Holder) Claim(_ context.Context, lane string, limit int) ([]store.Store
 	s := h.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.away != nil {
-		return nil, s.away
+	if err := h.lives(); err != nil {
+		return nil, err
 	}
 	due := slices.DeleteFunc(h.free(), func(l *letter) bool { return l.Lane != lane || s.now().Before(l.Due) })
 	slices.SortStableFunc(due, func(a, b *letter) int { return a.Due.Compare(b.Due) })
@@ -94,16 +95,23 @@ func (h *Holder) Claim(_ context.Context, lane string, limit int) ([]store.Store
 }
 
 // ClaimExpired implements outbox.Holder.
-func (h *Holder) ClaimExpired(_ context.Context, limit int) ([]store.Stored, error) {
+func (h *Holder) ClaimExpired(_ context.Context, grace time.Duration, limit int) ([]store.Stored, error) {
 	s := h.store
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.away != nil {
-		return nil, s.away
+	if err := h.lives(); err != nil {
+		return nil, err
 	}
 	return h.take(slices.DeleteFunc(s.sorted(), func(l *letter) bool {
-		return l.State != store.Waiting || l.holder != nil || !s.view(l).Expired
+		return l.State != store.Waiting || l.holder != nil || l.Expires.IsZero() || s.now().Before(l.Expires.Add(grace))
 	}), limit), nil
+}
+
+func (h *Holder) lives() error {
+	if h.store.away == nil && h.dead {
+		return store.ErrLost
+	}
+	return h.store.away
 }
 
 // take claims letters.

@@ -77,11 +77,12 @@ func (s *Store) Flip(id string) {
 	s.letters[id].body[0] ^= 1
 }
 
-// Kill frees what everybody holds, as if all senders had died.
+// Kill takes all senders for dead, and frees what they hold.
 func (s *Store) Kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for h := range s.holders {
+		h.dead = true
 		s.free(h)
 	}
 }
