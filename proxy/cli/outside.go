@@ -180,12 +180,10 @@ func (s *sidecar) checkCallbackKey(ref config.Reference) error {
 	if ref == "" {
 		return nil
 	}
-	key, err := s.secrets.get(ref)
-	if err != nil {
-		return nil //nolint:nilerr // see above
-	}
-	if err := alert.CheckSecret(key); err != nil {
-		return fmt.Errorf("outbox.callback_key: %w", err)
+	if key, err := s.secrets.get(ref); err == nil {
+		if err := alert.CheckSecret(key); err != nil {
+			return fmt.Errorf("outbox.callback_key: %w", err)
+		}
 	}
 	return nil
 }
