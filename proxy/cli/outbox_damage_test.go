@@ -105,6 +105,9 @@ func flip(t *testing.T, state string, letters int) (lost []string) {
 // were changed, and no others: these are never sent as what they have become, the operator
 // is told, and all others arrive.
 func TestFlippedBitsCostTheirLettersOnly(t *testing.T) {
+	if !apart(t) {
+		return
+	}
 	state := filepath.Join(t.TempDir(), "state")
 	d := laden(t, state, 60)
 	lost := flip(t, state, 20)
@@ -131,6 +134,9 @@ func TestFlippedBitsCostTheirLettersOnly(t *testing.T) {
 // A database that is no database any more is refused at the start, with what to do, and
 // stays as it is: whoever repairs it, or has a copy, finds everything.
 func TestDamagedDatabaseIsRefusedAndKept(t *testing.T) {
+	if !apart(t) {
+		return
+	}
 	state := filepath.Join(t.TempDir(), "state")
 	d := laden(t, state, 20)
 	path := filepath.Join(state, "store.db")

@@ -42,7 +42,11 @@ func elsewhere(t *testing.T, test string, within bool) {
 
 // Where the disk is full a call is told that it is not kept. What was kept is still there,
 // after a crash too, and is sent; and when it has been, there is room again.
-func TestFullDiskLosesNoLetter(t *testing.T) { elsewhere(t, "TestBeOnAFullDisk", true) }
+func TestFullDiskLosesNoLetter(t *testing.T) {
+	if apart(t) {
+		elsewhere(t, "TestBeOnAFullDisk", true)
+	}
+}
 
 // TestBeOnAFullDisk is no test: it is that child, on a disk of 4 MiB.
 func TestBeOnAFullDisk(t *testing.T) {
@@ -94,6 +98,9 @@ func fillDisk(t *testing.T, path string) {
 // calls are told that they are not kept, and no letter is sent, since nobody could note that
 // it was. When the disk has been mended, all that was promised is there.
 func TestReadOnlyDiskLosesNoLetter(t *testing.T) {
+	if !apart(t) {
+		return
+	}
 	if os.Getuid() != 0 && os.Getenv("OUTRIDER_TEST_NO_SKIP") == "" {
 		t.Skip("only root makes a disk fail: sudo go test ./proxy/cli -run ReadOnlyDisk")
 	}

@@ -129,6 +129,9 @@ func kills(t *testing.T) int {
 //
 //	OUTRIDER_TEST_KILLS=1000 go test ./proxy/cli -run KilledOutriderKeepsItsPromises -v
 func TestKilledOutriderKeepsItsPromises(t *testing.T) {
+	if !apart(t) {
+		return
+	}
 	rounds := kills(t)
 	m := newMassacre(t, 8)
 	state := filepath.Join(t.TempDir(), "state")

@@ -179,7 +179,7 @@ func TestStoreCommandShowsWhatIsThere(t *testing.T) {
 	} {
 		t.Run(engine, func(t *testing.T) {
 			_, path := connected(t, settings(t))
-			if code, _, problems := invoke(t, "store", "--config", path); code != exitFailed || !strings.Contains(problems, "it is made when the first token is kept, or a quota that takes long to come back") {
+			if code, _, problems := invoke(t, "store", "--config", path); code != exitFailed || !strings.Contains(problems, "it is made when the first token or letter is kept, or a quota that takes long to come back") {
 				t.Errorf("without a store: exit code %d, %s", code, problems)
 			}
 			checked := succeeds(t, "check", "--config", path)
