@@ -221,3 +221,26 @@ func TestStoreFromBeforeLettersGetsThem(t *testing.T) {
 		wantKept(t, opened, "a/b", canary)
 	})
 }
+
+// An attempt's time may be over while its body is being read: the connection's side closes
+// the body beside the reader. That ends the reading, and races with nothing.
+func TestBodyIsClosedWhileItIsRead(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		o := open(t, s).Outbox()
+		keep(t, o, letter("a"), strings.Repeat("body ", 100_000))
+		for range 20 {
+			from, err := o.Body(t.Context(), "a")
+			must(t, err)
+			read := make(chan error)
+			go func() {
+				_, err := io.Copy(io.Discard, from)
+				_, again := from.Read(make([]byte, 1))
+				read <- errors.Join(err, again)
+			}()
+			must(t, from.Close())
+			if err := <-read; err == nil {
+				t.Error("a body that is closed can be read")
+			}
+		}
+	})
+}

@@ -337,7 +337,8 @@ func (o *Outbox) read(ctx context.Context, letter *row, part int, first, size in
 	if err != nil {
 		return nil, err
 	}
-	return &pieceReader{ctx: ctx, store: o.store, id: letter.ID, key: key, part: part, next: first, left: size}, nil
+	ctx, end := context.WithCancel(ctx)
+	return &pieceReader{ctx: ctx, end: end, store: o.store, id: letter.ID, key: key, part: part, next: first, left: size}, nil
 }
 
 // Response gives what End kept of the answer. head is nil where there is none. ErrUnknown,

@@ -10,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"strings"
+	"sync"
 )
 
 // What is sealed of a letter is in pieces, so that a body of any length is never in
@@ -126,13 +127,18 @@ func (c *cutter) body() (b Body) {
 	return b
 }
 
-// A pieceReader reads a part piece by piece. It holds no connection between them.
+// A pieceReader reads a part piece by piece. It holds no connection between them. Close may
+// come while a Read is under way, as it does to the body of a request whose time is over, and
+// ends it.
 type pieceReader struct {
 	ctx   context.Context // governs the reads, as that of a response's body
+	end   context.CancelFunc
 	store *Store
 	id    string
 	key   *letterKey
 	part  int
+
+	mu    sync.Mutex // held while one reads
 	next  int64
 	left  int64 // bytes that are not opened yet
 	piece []byte
@@ -140,6 +146,8 @@ type pieceReader struct {
 }
 
 func (r *pieceReader) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if len(r.piece) == 0 && r.err == nil {
 		r.err = r.fetch()
 	}
@@ -152,6 +160,9 @@ func (r *pieceReader) Read(p []byte) (int, error) {
 }
 
 func (r *pieceReader) Close() error {
+	r.end()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.piece, r.err = nil, errors.New("it is closed")
 	return nil
 }
