@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 // apartVariable names the test that a process of its own is there for.
@@ -19,19 +20,25 @@ func apart(t *testing.T) bool {
 		return true
 	}
 	t.Parallel()
-	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=0")
+	var left time.Duration // that process says first where it hangs
+	if deadline, ok := t.Deadline(); ok {
+		left = time.Until(deadline) - 5*time.Second
+	}
+	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout="+left.String())
 	command.Env = append(os.Environ(), apartVariable+"="+t.Name())
 	output, err := command.CombinedOutput()
+	said := ""
 	for line := range strings.Lines(string(output)) {
 		if strings.Contains(line, "_test.go") {
-			t.Log(strings.TrimSpace(line))
+			said = strings.TrimSpace(line)
+			t.Log(said)
 		}
 	}
 	switch {
 	case err != nil:
 		t.Errorf("%v\n%s", err, output)
 	case strings.Contains(string(output), "\n--- SKIP"):
-		t.Skip("it was skipped there")
+		t.Skip(said) // with what to install
 	}
 	return false
 }

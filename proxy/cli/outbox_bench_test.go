@@ -50,7 +50,7 @@ circuit = { open = "1s", open_max = "1s" }
 // one client and by 64, beside calls that are passed on; and how fast letters are sent to an
 // upstream that takes them at once.
 //
-//	go test ./proxy/cli -run XXX -bench Outbox
+//	go test ./proxy/cli -run '^$' -bench Outbox
 func BenchmarkOutbox(b *testing.B) {
 	for _, mode := range []string{"plain", "kept"} {
 		for _, clients := range []int{1, 64} {
