@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"outrider/policy"
 	"outrider/policy/config"
 	"outrider/proxy"
 	"outrider/proxy/egress"
@@ -25,6 +26,7 @@ func (s *sidecar) newOutbox() *outbox.Outbox {
 		Send:              delivery.Send,
 		Serves:            delivery.Serves,
 		KeyAge:            delivery.KeyAge,
+		Idempotent:        policy.Idempotent,
 		Address:           func(l *outbox.Line) (*outbox.Letter, error) { return proxy.Address(s.live.Load(), l) },
 		CallbackTransport: &callbackWire{sidecar: s},
 		SigningKey:        s.callbackKey,

@@ -127,7 +127,7 @@ func (o *Outbox) Edit(ctx context.Context, id string, c Change) error {
 	if err != nil {
 		return err
 	}
-	if err := letter.change(c); err != nil {
+	if err := letter.change(c, o.settings.Idempotent); err != nil {
 		return err
 	}
 	limits := o.limits.Load()
@@ -145,8 +145,8 @@ func (o *Outbox) Edit(ctx context.Context, id string, c Change) error {
 	return err
 }
 
-// change makes the changes but for the body.
-func (l *Letter) change(c Change) error {
+// change makes the changes but for the body. idempotent says what of a method.
+func (l *Letter) change(c Change, idempotent func(method string) bool) error {
 	if c.Method != nil && *c.Method != l.Method {
 		l.Method, l.Idempotent = *c.Method, idempotent(*c.Method)
 	}
@@ -167,15 +167,6 @@ func (l *Letter) change(c Change) error {
 		l.Key = fresh
 	}
 	return nil
-}
-
-// idempotent reports whether a method is (RFC 9110 section 9.2.2; RFC 10008 section 2 for QUERY).
-func idempotent(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete, "QUERY":
-		return true
-	}
-	return false
 }
 
 // changedHead is the envelope of a letter that was changed. A body that stays is as it was.

@@ -228,6 +228,32 @@ func TestEditedLetterIsSentWithAnotherKey(t *testing.T) {
 	})
 }
 
+// Whether it may be sent twice is a matter of the new method, whatever the first one was.
+func TestLetterWhoseMethodIsChangedIsAsSafeAsThat(t *testing.T) {
+	idempotent := func(s *outbox.Settings, _ *outbox.Limits) {
+		s.Idempotent = func(method string) bool { return method == "PUT" }
+	}
+	inBubble(t, idempotent, func(r *rig) {
+		r.answer = func(s *outbox.Sending, n int) outbox.Outcome {
+			if n == 1 {
+				return answer(outbox.Dead, 405, "no")
+			}
+			return failing(100)(s, n)
+		}
+		r.keep("safe")
+		r.keep("unsafe", func(l *outbox.Letter) { l.Idempotent = true })
+		r.after(0)
+		for id, method := range map[string]string{"safe": "PUT", "unsafe": "PATCH"} {
+			if err := r.outbox.Edit(context.Background(), id, outbox.Change{Method: &method}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.after(time.Second)
+		r.wantState("safe", "waiting")
+		r.wantState("unsafe", "dead unknown")
+	})
+}
+
 func TestDropForgets(t *testing.T) {
 	inBubble(t, nil, func(r *rig) {
 		r.answer = func(*outbox.Sending, int) outbox.Outcome { return answer(outbox.Dead, 422, "no") }

@@ -20,6 +20,9 @@ type Settings struct {
 	// KeyAge is how long the upstream of a letter honours an idempotency key; 0: nobody
 	// knows. Nil is 0 for all.
 	KeyAge func(*Letter) time.Duration
+	// Idempotent reports whether a request of this method may be sent twice, for letters whose
+	// method is changed. Nil: none may.
+	Idempotent func(method string) bool
 	// Address makes a letter of a line that is imported: it finds the upstream, and drops or
 	// refuses credentials. Nil: nothing can be imported.
 	Address func(*Line) (*Letter, error)
@@ -55,6 +58,9 @@ func New(s Settings, l Limits) *Outbox {
 	}
 	if s.KeyAge == nil {
 		s.KeyAge = func(*Letter) time.Duration { return 0 }
+	}
+	if s.Idempotent == nil {
+		s.Idempotent = func(string) bool { return false }
 	}
 	if s.Observe == nil {
 		s.Observe = func(Event) {}
