@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 
 	"outrider/proxy/webhook"
@@ -38,7 +37,7 @@ func (s Settings) post(ctx context.Context, t target, id string, message []byte)
 		return false, nil
 	}
 	again = resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusRequestTimeout
-	return again, &refusal{resp.StatusCode, retryAfter(resp.Header.Get("Retry-After"), time.Now())}
+	return again, &refusal{resp.StatusCode, webhook.RetryAfter(resp.Header, time.Now())}
 }
 
 // A refusal is the answer of a target that does not take a message.
@@ -49,17 +48,6 @@ type refusal struct {
 
 // Error implements error.
 func (r *refusal) Error() string { return fmt.Sprintf("it answered %d", r.status) }
-
-// retryAfter reads a Retry-After (RFC 9110 section 10.2.3); 0 if it is none.
-func retryAfter(value string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		return at.Sub(now)
-	}
-	return 0
-}
 
 func (s Settings) key() ([]byte, error) {
 	secret, err := s.Secret()

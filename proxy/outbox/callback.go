@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"outrider/proxy/store"
@@ -96,7 +95,7 @@ func (o *Outbox) sendCallback(ctx context.Context, s *Sending) Outcome {
 	case resp.StatusCode == http.StatusGone: // Standard Webhooks: it wants no more
 		out.Verdict, out.Reason = Dead, ReasonRefused
 	default:
-		out.After = retryAfter(resp.Header.Get("Retry-After"), time.Now())
+		out.After = webhook.RetryAfter(resp.Header, time.Now())
 	}
 	out.Response = resp
 	return out
@@ -184,15 +183,4 @@ func (o *Outbox) signCallback(header http.Header, m webhook.Message) error {
 	}
 	m.Sign(header, key, time.Now())
 	return nil
-}
-
-// retryAfter reads a Retry-After (RFC 9110 section 10.2.3); 0 if it is none.
-func retryAfter(value string, now time.Time) time.Duration {
-	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
-	}
-	if at, err := http.ParseTime(value); err == nil {
-		return at.Sub(now)
-	}
-	return 0
 }

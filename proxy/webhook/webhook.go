@@ -1,4 +1,5 @@
-// Package webhook signs messages to the URLs of others as Standard Webhooks says
+// Package webhook has what all messages to the URLs of others have in common. They are signed
+// as Standard Webhooks says
 // (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md),
 // so that who gets one knows that it is ours, and not an old one again.
 package webhook
@@ -48,4 +49,17 @@ func (m Message) Sign(header http.Header, key []byte, at time.Time) {
 	header.Set("Webhook-Id", m.ID)
 	header.Set("Webhook-Timestamp", stamp)
 	header.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)))
+}
+
+// RetryAfter is for how long a receiver does not want to be asked again (RFC 9110 section
+// 10.2.3); 0 if it does not say.
+func RetryAfter(header http.Header, now time.Time) time.Duration {
+	value := header.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return at.Sub(now)
+	}
+	return 0
 }
