@@ -3,9 +3,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -41,15 +38,7 @@ func (r *ring) letter(number int, id string) (*letterKey, error) {
 	if !known || number == nameKey {
 		return nil, ErrDamaged
 	}
-	own, err := hkdf.Key(sha256.New, key, nil, letterPurpose+"\x00"+id, keySize)
-	if err != nil {
-		return nil, err
-	}
-	block, err := aes.NewCipher(own)
-	if err != nil {
-		return nil, err
-	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
+	aead, err := derive(key, nil, letterPurpose+"\x00"+id)
 	if err != nil {
 		return nil, err
 	}

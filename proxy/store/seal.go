@@ -42,7 +42,19 @@ type sealer struct {
 // HKDF-SHA256 (RFC 5869). HKDF does not make a weak text strong: it takes no
 // time to try one, which is why the key that we make ourselves is random.
 func newSealer(text string, salt []byte) (*sealer, error) {
-	key, err := hkdf.Key(sha256.New, []byte(text), salt, purpose, keySize)
+	// Random nonces are good for 2³² values of one key (NIST SP 800-38D section
+	// 8.3): saving one each second, for 136 years.
+	aead, err := derive([]byte(text), salt, purpose)
+	if err != nil {
+		return nil, err
+	}
+	return &sealer{aead, salt}, nil
+}
+
+// derive gives what seals for a purpose: AES-256-GCM with random nonces, under a key that
+// HKDF makes of a secret.
+func derive(secret, salt []byte, purpose string) (cipher.AEAD, error) {
+	key, err := hkdf.Key(sha256.New, secret, salt, purpose, keySize)
 	if err != nil {
 		return nil, err
 	}
@@ -50,13 +62,7 @@ func newSealer(text string, salt []byte) (*sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Random nonces are good for 2³² values of one key (NIST SP 800-38D section
-	// 8.3): saving one each second, for 136 years.
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		return nil, err
-	}
-	return &sealer{aead, salt}, nil
+	return cipher.NewGCMWithRandomNonce(block)
 }
 
 func (s *sealer) seal(table, id string, data []byte) []byte {
