@@ -17,6 +17,7 @@ func FuzzTapDoesNotDependOnTheReads(f *testing.F) {
 	f.Add([]byte("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n0\r\nT: 1\r\n\r\nGET / HTTP/1.1\r\n\r\n"), uint8(1))
 	f.Add([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), uint8(7))
 	f.Add([]byte("POST / HTTP/1.1\nTransfer-Encoding: chunked\n\nffffffffffffffff\r\n"), uint8(2))
+	f.Add([]byte("POST / HTTP/1.1\nTransfer-Encoding: chunked\n\n-f\r\nabc"), uint8(40)) // a size below zero
 	f.Fuzz(func(t *testing.T, stream []byte, step uint8) {
 		whole, cut := new(tap), new(tap)
 		whole.feed(stream)

@@ -81,9 +81,9 @@ func (t *tap) endLine() {
 		t.endHead()
 	case inChunkSize:
 		size, _, _ := strings.Cut(string(t.line), ";")
-		n, err := strconv.ParseInt(strings.TrimSpace(size), 16, 62)
+		n, err := strconv.ParseUint(strings.TrimSpace(size), 16, 62) // no sign, and room for two more
 		t.off = err != nil
-		if t.state, t.left = inChunk, n+2; n == 0 { // the line end after the data
+		if t.state, t.left = inChunk, int64(n)+2; n == 0 { // the line end after the data
 			t.state = inTrailer
 		}
 	case inTrailer:
@@ -107,10 +107,10 @@ func (t *tap) endHead() {
 			t.state = inChunkSize
 			return // it overrules a length, RFC 9112 section 6.3
 		case strings.EqualFold(h[0], "Content-Length"):
-			n, err := strconv.ParseInt(h[1], 10, 63)
-			t.off = t.off || err != nil || n < 0
+			n, err := strconv.ParseUint(h[1], 10, 63)
+			t.off = t.off || err != nil
 			if n > 0 {
-				t.state, t.left = inBody, n
+				t.state, t.left = inBody, int64(n)
 			}
 		}
 	}
