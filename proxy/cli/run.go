@@ -45,6 +45,7 @@ func (c *commands) run(ctx context.Context) error {
 		s.announceTrust()
 	}
 	s.serve()
+	useMemory(ctx, log)
 	log.Info("outrider is ready", "version", version(), "listen", s.addresses[""], "admin", s.adminAt,
 		"config", orBuiltIn(path), "upstreams", len(file.Upstreams))
 

@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+)
+
+// heapFloor is what the heap may take, in bytes, before garbage is collected. Most of it is
+// garbage: what is live of a sidecar are a few MiB, and collecting as soon as that has
+// doubled, as Go does by itself, takes a tenth of the processor time of a call.
+const heapFloor = 32 << 20
+
+// startOver is how long after the start nothing that only the start needed is used any more.
+const startOver = time.Second
+
+// useMemory has the process take the memory that pays, and no more: garbage is collected
+// above heapFloor, and in time for the limit of the container; what only the start needed
+// is given back. GOGC and GOMEMLIMIT win, each over its part.
+func useMemory(ctx context.Context, log *slog.Logger) {
+	// A limit cannot be known where there is no cgroup, which is nobody's mistake.
+	if _, err := memlimit.Set(memlimit.WithRefreshInterval(ctx, time.Minute)); err != nil {
+		log.Debug("the memory limit of the container is not known", "error", err)
+	}
+	if _, set := os.LookupEnv("GOGC"); !set {
+		(&collecting{percent: 100}).watch()
+	}
+	go func() {
+		select {
+		case <-time.After(startOver):
+			debug.FreeOSMemory()
+			releaseProgram()
+		case <-ctx.Done():
+		}
+	}()
+}
+
+// collecting sets anew, at the end of each garbage collection, when the next one begins.
+type collecting struct{ percent int }
+
+// watch is told of the next collection by a cleanup: of an object that only it knows of.
+func (c *collecting) watch() {
+	garbage := new(*byte)
+	runtime.AddCleanup(garbage, func(c *collecting) {
+		c.adjust()
+		c.watch()
+	}, c)
+}
+
+// adjust changes the pace where it is off by a tenth: a change stops the world for a moment.
+func (c *collecting) adjust() {
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(live)
+	percent := collectAt(live[0].Value.Uint64())
+	if off := percent - c.percent; off*10 > c.percent || -off*10 > c.percent {
+		c.percent = percent
+		debug.SetGCPercent(percent)
+	}
+}
+
+// collectAt is how much the heap may grow by, in percent of the bytes that are live, until
+// the next collection: to heapFloor, or by as much again where more is live.
+func collectAt(live uint64) int {
+	return max(100, int(heapFloor*100/max(live, heapFloor/16))-100)
+}

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package cli
+
+// releaseProgram does nothing where we do not know how.
+func releaseProgram() {}
