@@ -173,11 +173,14 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 	c.connections(u)
 	own, extra := c.quotas(u, old)
 	u.base = c.plan(u, c.key, "", "default", cfg.Policy, own, nil)
+	matches := make([]config.Match, len(cfg.Rules))
 	for i, rule := range cfg.Rules {
 		key := fmt.Sprintf("%s.rule[%d]", c.key, i)
+		matches[i] = rule.Match
 		credential := credentialName(cfg, i)
 		u.rules = append(u.rules, c.plan(u, key, rule.Source, credential, rule.Policy, own, extra[i]))
 	}
+	u.matcher = config.NewMatcher(matches)
 	return u
 }
 

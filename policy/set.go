@@ -145,6 +145,7 @@ type Upstream struct {
 	template    *template              // of those; nil: the store can have none
 	base        *Plan
 	rules       []*Plan
+	matcher     *config.Matcher // which of them is for a call
 }
 
 // Upstreams lists the upstreams in the order of their names.
@@ -266,10 +267,8 @@ func (u *Upstream) BasePath() string {
 // Plan finds the plan for a call: the first rule that matches, or the upstream
 // itself. escapedPath is the path at the provider, as it goes out.
 func (u *Upstream) Plan(method, escapedPath string) *Plan {
-	for i, plan := range u.rules {
-		if u.Config.Rules[i].Match.Matches(method, escapedPath) {
-			return plan
-		}
+	if i := u.matcher.First(method, escapedPath); i >= 0 {
+		return u.rules[i]
 	}
 	return u.base
 }
