@@ -7,7 +7,7 @@ import (
 )
 
 // maxDocument bounds a document, in bytes.
-const maxDocument = 1 << 20
+const maxDocument = 16 << 20
 
 // Parse reads a document and fills in the defaults. name is what messages call
 // it. The error, if any, is of type Errors and complete: everything that is

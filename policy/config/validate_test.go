@@ -626,7 +626,7 @@ retry = { attempts = 1 }
 }
 
 func TestHugeDocumentsAreRefused(t *testing.T) {
-	if got, want := problems(t, strings.Repeat("#", 1<<20+1)).Error(), "is larger than 1MiB: this is no configuration"; got != want {
+	if got, want := problems(t, strings.Repeat("#", 16<<20+1)).Error(), "is larger than 16MiB: this is no configuration"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
