@@ -57,6 +57,7 @@ type try struct {
 const (
 	noAnswer = -1 // the response headers are waited for
 	nobody   = -2 // waits
+	noEnd    = -3 // of any wait: it may be silent, or is over
 )
 
 // begin begins an attempt. It has a share in the clock of its call: deadline is above.
@@ -69,7 +70,7 @@ func begin(req *http.Request, call *Call, timeout, idle time.Duration) *try {
 	now := t.clock.now()
 	t.Start = t.clock.began.Add(now)
 	t.request = *req.WithContext(t)
-	t.clock.set(t, now, timeout)
+	t.clock.set(t, now+timeout)
 	return t
 }
 
@@ -92,19 +93,21 @@ func (t *try) Value(key any) any {
 func (t *try) follow(body io.ReadCloser) io.ReadCloser {
 	t.body.try = t
 	if _, upgraded := body.(io.ReadWriteCloser); upgraded || body == http.NoBody {
-		t.clock.stop(t)
+		t.waiting.Store(noEnd)
 		return t.body.around(body, t)
 	}
 	t.body.around(body, t)
 	now := t.clock.now()
 	t.waiting.Store(int64(now))
-	t.clock.set(t, now, t.idle)
+	if t.idle < t.timeout {
+		t.clock.set(t, now+t.idle)
+	}
 	return &t.body
 }
 
 // over ends what goes with the attempt.
 func (t *try) over() {
-	t.clock.stop(t)
+	t.waiting.Store(noEnd)
 	t.end(nil)
 }
 
@@ -121,6 +124,8 @@ func (t *try) ring(now time.Duration) time.Duration {
 		return 0
 	case nobody:
 		return now + t.idle
+	case noEnd:
+		return 0
 	}
 	if since+t.idle > now {
 		return since + t.idle
@@ -141,8 +146,9 @@ type watchedBody struct {
 // Read counts from its own beginning, so that a slow client of ours, which delays the next
 // read, is not taken for a silent upstream.
 func (b *watchedBody) Read(p []byte) (int, error) {
-	b.try.waiting.Store(int64(b.try.clock.now()))
+	began := int64(b.try.clock.now())
+	b.try.waiting.Store(began)
 	n, err := b.ReadCloser.Read(p)
-	b.try.waiting.Store(nobody)
+	b.try.waiting.CompareAndSwap(began, nobody) // else it was closed meanwhile
 	return n, err
 }

@@ -53,6 +53,7 @@ func chain(t testing.TB, document string) func() {
 	}}}
 	env := newRig(nil, upstream).env
 	env.Observe = func(context.Context, policy.Event) {}
+	env.Secret = func(config.Reference) (string, error) { return "0123456789", nil }
 	file, err := config.Parse("bench.toml", []byte(document))
 	if err != nil {
 		t.Fatal(err)

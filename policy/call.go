@@ -28,6 +28,7 @@ type Call struct {
 
 	priority Priority      // see Controls
 	caller   func() string // see Controls; may be nil
+	timeout  time.Duration // see Controls; 0: as configured
 
 	ended                string // see NotRetried
 	keyHeader, keyMinted string // see Minted

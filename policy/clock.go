@@ -6,24 +6,26 @@ import (
 )
 
 // A clock rings the alarms of one call, by one timer of the runtime. It counts from when
-// the call began.
+// the call began, and is stopped when all of it has ended.
 //
-// The timer is not moved when an alarm is put off, which happens with each part of a body
-// that comes: it rings in vain then, and asks for how long still.
+// Nobody moves the timer when an alarm has to ring later than it was set for, or not at
+// all: it rings in vain then, and is told. So a call that ends well sets the timer once, and
+// an answer that comes in many parts does not move it with each of them.
 type clock struct {
 	began time.Time
 
-	mu     sync.Mutex
-	alarms []setting
-	first  [2]setting // room for most: the call's own, and that of an attempt
-	timer  *time.Timer
-	next   time.Duration // when it rings, if any alarm is set
+	mu      sync.Mutex
+	stopped bool
+	alarms  []setting
+	first   [2]setting // room for most: the call's own, and that of an attempt
+	timer   *time.Timer
+	next    time.Duration // when it rings; 0: it is not set
 }
 
-// An alarm is rung when its time has come. It says for when it is to be set next; 0: it
-// was the last time. The lock of the clock is held.
+// An alarm is rung at its time, or later if the clock was busy. It says when it is to ring
+// again, if what it is for has changed; 0: no more. The lock of the clock is held.
 type alarm interface {
-	ring(now time.Duration) (next time.Duration)
+	ring(now time.Duration) (again time.Duration)
 }
 
 type setting struct {
@@ -34,61 +36,46 @@ type setting struct {
 // now is how long ago the call began.
 func (c *clock) now() time.Duration { return time.Since(c.began) }
 
-// set sets an alarm, or sets it anew, to ring so long after now.
-func (c *clock) set(a alarm, now, after time.Duration) {
-	at := now + after
+// set has an alarm ring at a time, if not before.
+func (c *clock) set(a alarm, at time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.alarms == nil {
 		c.alarms = c.first[:0]
 	}
-	i := c.find(a)
-	if i < 0 {
-		i = len(c.alarms)
-		c.alarms = append(c.alarms, setting{alarm: a})
+	i := 0
+	for i < len(c.alarms) && c.alarms[i].alarm != a {
+		i++
 	}
-	c.alarms[i].at = at
+	if i == len(c.alarms) {
+		c.alarms = append(c.alarms, setting{a, at})
+	} else {
+		c.alarms[i].at = min(c.alarms[i].at, at)
+	}
+	if c.next == 0 || at < c.next {
+		c.wake(at)
+	}
+}
+
+// wake has the timer ring at a time. mu is held.
+func (c *clock) wake(at time.Duration) {
+	c.next = at
 	switch {
+	case c.stopped:
 	case c.timer == nil:
-		c.next = at
-		c.timer = time.AfterFunc(after, c.ring)
-	case len(c.alarms) == 1 || at < c.next:
-		c.next = at
-		c.timer.Reset(after)
+		c.timer = time.AfterFunc(at-c.now(), c.ring)
+	default:
+		c.timer.Reset(at - c.now())
 	}
-}
-
-// stop takes an alarm away: from then on it is not rung.
-func (c *clock) stop(a alarm) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	i := c.find(a)
-	if i < 0 {
-		return
-	}
-	last := len(c.alarms) - 1
-	c.alarms[i] = c.alarms[last]
-	c.alarms[last] = setting{}
-	c.alarms = c.alarms[:last]
-	if last == 0 {
-		c.timer.Stop()
-	}
-}
-
-// find is where an alarm is; -1: it is not set. mu is held.
-func (c *clock) find(a alarm) int {
-	for i := range c.alarms {
-		if c.alarms[i].alarm == a {
-			return i
-		}
-	}
-	return -1
 }
 
 // ring rings the alarms whose time has come.
 func (c *clock) ring() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.stopped {
+		return
+	}
 	now, left := c.now(), c.alarms[:0]
 	for _, s := range c.alarms {
 		if s.at <= now {
@@ -99,13 +86,23 @@ func (c *clock) ring() {
 		}
 	}
 	clear(c.alarms[len(left):])
-	c.alarms = left
-	if len(left) == 0 {
-		return
-	}
-	c.next = left[0].at
+	c.alarms, c.next = left, 0
 	for _, s := range left {
-		c.next = min(c.next, s.at)
+		if c.next == 0 || s.at < c.next {
+			c.next = s.at
+		}
 	}
-	c.timer.Reset(c.next - now)
+	if c.next > 0 {
+		c.wake(c.next)
+	}
+}
+
+// stop ends the clock: no alarm is rung any more.
+func (c *clock) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped = true
+	if c.timer != nil {
+		c.timer.Stop()
+	}
 }

@@ -21,9 +21,9 @@ func TestStoppedClockStaysStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		call := &Call{}
 		call.Uploading()
-		b := bound(requestOf(t, call), time.Second)
+		b := bound(requestOf(t, call), time.Second, time.Second)
 		defer b.over()
-		b.time.stop(b)
+		b.answered.Store(true)
 		b.time.ring() // it was on its way when it was stopped
 		time.Sleep(time.Hour)
 		synctest.Wait()
@@ -39,7 +39,7 @@ func TestClocksStandWhileTheClientIsAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		call := &Call{}
 		call.Awaiting()
-		whole := bound(requestOf(t, call), time.Second)
+		whole := bound(requestOf(t, call), time.Second, time.Second)
 		defer whole.over()
 		attempt := begin(&whole.request, call, time.Second, time.Hour)
 		defer attempt.over()
@@ -63,7 +63,7 @@ func TestAnswerMayBeSilentWhileTheUploadFlows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		silent, says := io.Pipe()
 		call := &Call{}
-		chain := Chain{deadline(time.Minute), attempt(time.Minute, 10*time.Second)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
+		chain := Chain{deadline(time.Minute, time.Minute), attempt(time.Minute, 10*time.Second)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
 			go func() {
 				<-req.Context().Done()
 				_ = says.CloseWithError(context.Cause(req.Context()))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,27 +28,34 @@ func (e *TimeoutError) Timeout() bool { return true }
 // Unwrap makes the error a context.DeadlineExceeded.
 func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 
-// timeoutKey carries Controls.Timeout.
+// timeoutKey carries Controls.Timeout where there is no Call.
 type timeoutKey struct{}
 
 // wholeTime is how long a call may take: as configured, or shorter where its caller asks.
 func wholeTime(ctx context.Context, timeout time.Duration) (limit time.Duration, clock string) {
-	if asked, ok := ctx.Value(timeoutKey{}).(time.Duration); ok && asked < timeout {
+	var asked time.Duration
+	if call := CallFrom(ctx); call != nil {
+		asked = call.timeout
+	} else {
+		asked, _ = ctx.Value(timeoutKey{}).(time.Duration)
+	}
+	if asked > 0 && asked < timeout {
 		return asked, CallerClock
 	}
 	return timeout, "timeout"
 }
 
 // deadline bounds a whole call, queue and backoff and all attempts, until the
-// response headers are there. A body may take as long as it flows.
-func deadline(timeout time.Duration) Stage {
+// response headers are there. A body may take as long as it flows. attempt is how long an
+// attempt may take, for which the clock is set at once.
+func deadline(timeout, attempt time.Duration) Stage {
 	return Stage{Name: "deadline", Wrap: func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(req *http.Request) (*http.Response, error) {
-			b := bound(req, timeout)
+			b := bound(req, timeout, attempt)
 			resp, err := next.RoundTrip(&b.request)
-			b.time.stop(b)
+			b.answered.Store(true)
 			if err != nil {
-				b.end(nil)
+				b.over()
 				return nil, err
 			}
 			resp.Body = b.body.around(resp.Body, b)
@@ -60,16 +68,17 @@ func deadline(timeout time.Duration) Stage {
 // they are one allocation.
 type bounded struct {
 	scope
-	time    clock
-	limit   time.Duration
-	name    string // of the clock that the limit is of
-	at      time.Time
-	request http.Request
-	body    closingBody
+	time     clock
+	limit    time.Duration
+	name     string // of the clock that the limit is of
+	at       time.Time
+	request  http.Request
+	answered atomic.Bool // or it has ended without an answer
+	body     closingBody
 }
 
 // bound begins the time of a call.
-func bound(req *http.Request, timeout time.Duration) *bounded {
+func bound(req *http.Request, timeout, attempt time.Duration) *bounded {
 	ctx := req.Context()
 	b := &bounded{scope: scope{Context: ctx, call: CallFrom(ctx)}, time: clock{began: time.Now()}}
 	b.clock = &b.time
@@ -79,7 +88,7 @@ func bound(req *http.Request, timeout time.Duration) *bounded {
 		b.at = earlier
 	}
 	b.request = *req.WithContext(b)
-	b.time.set(b, 0, b.limit)
+	b.time.set(b, min(b.limit, attempt)) // the attempt will have it set for that, about
 	return b
 }
 
@@ -88,11 +97,20 @@ func bound(req *http.Request, timeout time.Duration) *bounded {
 func (b *bounded) Deadline() (time.Time, bool) { return b.at, true }
 
 // over ends what goes with the call: its answer has been read.
-func (b *bounded) over() { b.end(nil) }
+func (b *bounded) over() {
+	b.time.stop()
+	b.end(nil)
+}
 
 // ring ends the call when its time is over, counted from the last byte of a request body
 // that the client streams: a large upload is not a slow answer.
 func (b *bounded) ring(now time.Duration) time.Duration {
+	if b.answered.Load() {
+		return 0
+	}
+	if now < b.limit {
+		return b.limit
+	}
 	if passed, streamed := b.call.sinceUpload(); streamed && passed < b.limit {
 		return now + b.limit - passed
 	}

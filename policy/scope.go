@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // A scope is the context of a call within its time, or of one of its attempts. It keeps
@@ -19,6 +20,7 @@ type scope struct {
 	call            *Call
 	clock           *clock // of the call
 
+	ended   atomic.Bool // err is known, and stays what it is
 	mu      sync.Mutex
 	err     error         // why it has ended; nil: it has not, as far as is known
 	done    chan struct{} // nil: nobody has asked for it
@@ -64,8 +66,9 @@ func (s *scope) Err() error {
 }
 
 func (s *scope) known() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if !s.ended.Load() {
+		return nil
+	}
 	return s.err
 }
 
@@ -113,6 +116,7 @@ func (s *scope) end(cause error) {
 		return
 	}
 	s.err = cause
+	s.ended.Store(true)
 	if s.done != nil {
 		close(s.done)
 	}
