@@ -85,6 +85,27 @@ func chain(t testing.TB, document string) func() {
 	}
 }
 
+// What a call costs is counted, so that it does not grow unseen. Three of the allocations
+// are what a listener makes of a request: its Call, the context of that, and the request
+// with it.
+func TestCallThatSucceedsAllocatesLittle(t *testing.T) {
+	for _, test := range []struct {
+		name, document string
+		want           float64
+	}{
+		{"everything", everything, 12},
+		{"nothing configured", plain, 8},
+	} {
+		call := chain(t, test.document)
+		for range 100 { // after some, the circuit knows when an answer is overdue
+			call()
+		}
+		if got := testing.AllocsPerRun(1000, call); got != test.want {
+			t.Errorf("%s: %v allocations for each call, want %v", test.name, got, test.want)
+		}
+	}
+}
+
 // BenchmarkChain is what all policies of a call cost together.
 func BenchmarkChain(b *testing.B) {
 	call := chain(b, everything)
