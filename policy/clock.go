@@ -8,18 +8,20 @@ import (
 // A clock rings the alarms of one call, by one timer of the runtime. It counts from when
 // the call began, and is stopped when all of it has ended.
 //
-// Nobody moves the timer when an alarm has to ring later than it was set for, or not at
-// all: it rings in vain then, and is told. So a call that ends well sets the timer once, and
-// an answer that comes in many parts does not move it with each of them.
+// There is no timer before somebody waits for an alarm to end something: see scope. And
+// nobody moves it when an alarm has to ring later than it was set for, or not at all: it
+// rings in vain then, and is told. So an answer that comes in many parts does not move it
+// with each of them.
 type clock struct {
 	began time.Time
 
-	mu      sync.Mutex
-	stopped bool
-	alarms  []setting
-	first   [2]setting // room for most: the call's own, and that of an attempt
-	timer   *time.Timer
-	next    time.Duration // when it rings; 0: it is not set
+	mu     sync.Mutex
+	runs   bool // somebody waits for what the alarms end
+	over   bool
+	alarms []setting
+	first  [2]setting // room for most: the call's own, and that of an attempt
+	timer  *time.Timer
+	next   time.Duration // when it rings; 0: it is not set
 }
 
 // An alarm is rung at its time, or later if the clock was busy. It says when it is to ring
@@ -52,19 +54,40 @@ func (c *clock) set(a alarm, at time.Duration) {
 	} else {
 		c.alarms[i].at = min(c.alarms[i].at, at)
 	}
-	if c.next == 0 || at < c.next {
+	if c.runs && !c.over && (c.next == 0 || at < c.next) {
 		c.wake(at)
+	}
+}
+
+// run has the alarms ring from now on.
+func (c *clock) run() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.runs && !c.over {
+		c.runs = true
+		c.wakeNext()
+	}
+}
+
+// wakeNext has the timer ring for the next of the alarms. mu is held.
+func (c *clock) wakeNext() {
+	c.next = 0
+	for _, s := range c.alarms {
+		if c.next == 0 || s.at < c.next {
+			c.next = s.at
+		}
+	}
+	if c.next > 0 {
+		c.wake(c.next)
 	}
 }
 
 // wake has the timer ring at a time. mu is held.
 func (c *clock) wake(at time.Duration) {
 	c.next = at
-	switch {
-	case c.stopped:
-	case c.timer == nil:
+	if c.timer == nil {
 		c.timer = time.AfterFunc(at-c.now(), c.ring)
-	default:
+	} else {
 		c.timer.Reset(at - c.now())
 	}
 }
@@ -73,7 +96,7 @@ func (c *clock) wake(at time.Duration) {
 func (c *clock) ring() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.stopped {
+	if c.over {
 		return
 	}
 	now, left := c.now(), c.alarms[:0]
@@ -86,22 +109,15 @@ func (c *clock) ring() {
 		}
 	}
 	clear(c.alarms[len(left):])
-	c.alarms, c.next = left, 0
-	for _, s := range left {
-		if c.next == 0 || s.at < c.next {
-			c.next = s.at
-		}
-	}
-	if c.next > 0 {
-		c.wake(c.next)
-	}
+	c.alarms = left
+	c.wakeNext()
 }
 
 // stop ends the clock: no alarm is rung any more.
 func (c *clock) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.stopped = true
+	c.over = true
 	if c.timer != nil {
 		c.timer.Stop()
 	}

@@ -21,7 +21,7 @@ func TestStoppedClockStaysStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		call := &Call{}
 		call.Uploading()
-		b := bound(requestOf(t, call), time.Second, time.Second)
+		b := bound(requestOf(t, call), time.Second)
 		defer b.over()
 		b.answered.Store(true)
 		b.time.ring() // it was on its way when it was stopped
@@ -39,10 +39,11 @@ func TestClocksStandWhileTheClientIsAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		call := &Call{}
 		call.Awaiting()
-		whole := bound(requestOf(t, call), time.Second, time.Second)
+		whole := bound(requestOf(t, call), time.Second)
 		defer whole.over()
 		attempt := begin(&whole.request, call, time.Second, time.Hour)
 		defer attempt.over()
+		attempt.Done() // or nobody waits for either
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if whole.Err() != nil || attempt.Err() != nil {
@@ -63,7 +64,7 @@ func TestAnswerMayBeSilentWhileTheUploadFlows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		silent, says := io.Pipe()
 		call := &Call{}
-		chain := Chain{deadline(time.Minute, time.Minute), attempt(time.Minute, 10*time.Second)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
+		chain := Chain{deadline(time.Minute), attempt(time.Minute, 10*time.Second)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
 			go func() {
 				<-req.Context().Done()
 				_ = says.CloseWithError(context.Cause(req.Context()))

@@ -46,12 +46,11 @@ func wholeTime(ctx context.Context, timeout time.Duration) (limit time.Duration,
 }
 
 // deadline bounds a whole call, queue and backoff and all attempts, until the
-// response headers are there. A body may take as long as it flows. attempt is how long an
-// attempt may take, for which the clock is set at once.
-func deadline(timeout, attempt time.Duration) Stage {
+// response headers are there. A body may take as long as it flows.
+func deadline(timeout time.Duration) Stage {
 	return Stage{Name: "deadline", Wrap: func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(req *http.Request) (*http.Response, error) {
-			b := bound(req, timeout, attempt)
+			b := bound(req, timeout)
 			resp, err := next.RoundTrip(&b.request)
 			b.answered.Store(true)
 			if err != nil {
@@ -78,7 +77,7 @@ type bounded struct {
 }
 
 // bound begins the time of a call.
-func bound(req *http.Request, timeout, attempt time.Duration) *bounded {
+func bound(req *http.Request, timeout time.Duration) *bounded {
 	ctx := req.Context()
 	b := &bounded{scope: scope{Context: ctx, call: CallFrom(ctx)}, time: clock{began: time.Now()}}
 	b.clock = &b.time
@@ -88,7 +87,7 @@ func bound(req *http.Request, timeout, attempt time.Duration) *bounded {
 		b.at = earlier
 	}
 	b.request = *req.WithContext(b)
-	b.time.set(b, min(b.limit, attempt)) // the attempt will have it set for that, about
+	b.time.set(b, b.limit)
 	return b
 }
 
@@ -107,9 +106,6 @@ func (b *bounded) over() {
 func (b *bounded) ring(now time.Duration) time.Duration {
 	if b.answered.Load() {
 		return 0
-	}
-	if now < b.limit {
-		return b.limit
 	}
 	if passed, streamed := b.call.sinceUpload(); streamed && passed < b.limit {
 		return now + b.limit - passed

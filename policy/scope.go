@@ -13,12 +13,12 @@ import (
 // is asked for.
 //
 // Err is the cause itself, a *TimeoutError where one of our clocks ended it, and so is
-// what context.Cause gives. A scope ends with what it is part of, which it hears of only
-// when somebody waits for it.
+// what context.Cause gives. A scope ends with what it is part of, which it is told of only
+// when somebody waits for the end, as its clock runs only from then on.
 type scope struct {
 	context.Context // that it is part of
 	call            *Call
-	clock           *clock // of the call
+	clock           *clock // of the call; nil: it has as long as it takes
 
 	ended   atomic.Bool // err is known, and stays what it is
 	mu      sync.Mutex
@@ -74,30 +74,44 @@ func (s *scope) known() error {
 
 // Done is closed at the end.
 func (s *scope) Done() <-chan struct{} {
+	done, made := s.channel()
+	if made {
+		s.run()
+	}
+	return done
+}
+
+// channel is what is closed at the end, and whether it was just made.
+func (s *scope) channel() (done chan struct{}, made bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.done == nil {
-		s.done = make(chan struct{})
-		if s.err != nil {
-			close(s.done)
-		}
-		s.hear()
+	if s.done != nil {
+		return s.done, false
 	}
-	return s.done
+	s.done = make(chan struct{})
+	if s.err != nil {
+		close(s.done)
+	}
+	s.hear()
+	return s.done, true
+}
+
+// run has the clock run, since somebody waits.
+func (s *scope) run() {
+	if s.clock != nil {
+		s.clock.run()
+	}
 }
 
 // AfterFunc is what context.AfterFunc does: package context asks for it where a context
 // made of this one has to end with it.
 func (s *scope) AfterFunc(f func()) (stop func() bool) {
 	h := &heir{f: f}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err != nil {
+	if !s.tell(h) {
 		go f()
 		return func() bool { return false }
 	}
-	s.add(h)
-	s.hear()
+	s.run()
 	return func() bool { return s.remove(h) }
 }
 
