@@ -138,7 +138,7 @@ func answerForRetry(passes []table) func(*http.Request, *http.Response) retry.An
 		case answer.Throttled, answer.Busy:
 			return retry.Answer{Meaning: retry.AsThrottle, After: f.After, Unprocessed: f.Unprocessed, Reason: f.String()}
 		}
-		if after := spentFor(resp, spoken, time.Now()); learns && after > 0 {
+		if after := spentFor(resp, spoken); learns && after > 0 {
 			return retry.Answer{Meaning: retry.AsThrottle, After: after, Reason: "throttled: nothing left"}
 		}
 		return retry.Answer{}
@@ -149,10 +149,11 @@ func answerForRetry(passes []table) func(*http.Request, *http.Response) retry.An
 // another answer, or does not say so. GitHub and those who answer as it does refuse by 403
 // what others refuse by 429. One about permission may come with the last call of a quota,
 // too: then that is found out after the reset, before which no call could have gone.
-func spentFor(resp *http.Response, spoken *quota.Dialect, now time.Time) time.Duration {
+func spentFor(resp *http.Response, spoken *quota.Dialect) time.Duration {
 	if resp.StatusCode != http.StatusForbidden {
 		return 0
 	}
+	now := time.Now()
 	until, spent := quota.Exhausted(quota.Parse(resp.Header, now, spoken), resp.StatusCode, false, now)
 	if !spent || until.IsZero() {
 		return 0

@@ -1,11 +1,8 @@
 package policy
 
 import (
-	"context"
 	"io"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"sync/atomic"
 	"time"
 
@@ -28,97 +25,130 @@ func attempt(timeout, idle time.Duration) Stage {
 				}
 				return nil, err
 			}
-			ctx, end := context.WithCancelCause(req.Context())
-			a := &Attempt{Start: time.Now()}
-			ctx = httptrace.WithClientTrace(context.WithValue(ctx, attemptKey{}, a), a.trace(call, guarded(ctx)))
-
-			hedge.Begun(ctx)
-			breaker.Begun(ctx)
-			clock := startClock(call, timeout, &TimeoutError{Clock: "attempt_timeout", Limit: timeout}, end)
-			resp, err := next.RoundTrip(req.WithContext(ctx))
-			clock.stop()
+			t := begin(req, call, timeout, idle)
+			hedge.Begun(t)
+			breaker.Begun(t)
+			resp, err := next.RoundTrip(&t.request)
 			call.landed(err)
 			if err != nil {
-				end(nil)
+				t.over()
 				return nil, err
 			}
-			resp.Body = watch(resp.Body, call, idle, end)
+			resp.Body = t.follow(resp.Body)
 			return resp, nil
 		})
 	}}
 }
 
-// trace lets the transport report to the attempt and its call.
-func (a *Attempt) trace(call *Call, guard *auth.Guard) *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) {
-			a.reused.Store(info.Reused)
-			if info.Conn != nil {
-				remote := info.Conn.RemoteAddr().String()
-				a.remote.Store(&remote)
-			}
-		},
-		WroteHeaders: func() {
-			number := int32(1)
-			if call != nil {
-				number = call.sent.Add(1)
-			}
-			a.number.Store(number)
-		},
-		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
-			return call.inform(code, header, guard)
-		},
-	}
-}
-
-// watch ends an attempt whose response body is silent for longer than idle, and
-// whose request body is, if that is being sent still: where both directions flow
-// on their own, one of them may have nothing to say for long. A connection that was upgraded may be silent for as long as it likes: its two
-// ends have their own ways to find out.
-func watch(body io.ReadCloser, call *Call, idle time.Duration, end context.CancelCauseFunc) io.ReadCloser {
-	if _, upgraded := body.(io.ReadWriteCloser); upgraded || body == http.NoBody {
-		return onClose(body, func() { end(nil) })
-	}
-	b := &watchedBody{ReadCloser: body, call: call, idle: idle, end: end}
-	// fire reads b.timer, so it must not run before that is set.
-	b.timer = time.AfterFunc(never, b.fire)
-	b.timer.Reset(idle)
-	b.reading.Store(true) // until the first Read it is no different
-	return onClose(b, func() {
-		b.reading.Store(false)
-		b.timer.Stop()
-		end(nil)
-	})
-}
-
-type watchedBody struct {
-	io.ReadCloser
-	call    *Call
+// A try is an attempt under way: its context, by which the transport reports, its request,
+// and then the body of its answer, so that they are one allocation.
+type try struct {
+	scope
+	Attempt
+	guard   *auth.Guard // knows what must not be shown; nil: there is nothing
+	timeout time.Duration
 	idle    time.Duration
-	end     context.CancelCauseFunc
-	timer   *time.Timer
-	reading atomic.Bool // the upstream is waited for
+	request http.Request
+	waiting atomic.Int64 // since when somebody waits for the upstream to send more of its body, by the clock
+	body    watchedBody
 }
 
-// Read restarts the clock before each read, so that a slow client of ours,
-// which delays the next read, is not taken for a silent upstream.
+// What is in the place of the time in try.waiting.
+const (
+	noAnswer = -1 // the response headers are waited for
+	nobody   = -2 // waits
+	noEnd    = -3 // of any wait: it may be silent, or is over
+)
+
+// begin begins an attempt. It has a share in the clock of its call: deadline is above.
+func begin(req *http.Request, call *Call, timeout, idle time.Duration) *try {
+	ctx := req.Context()
+	t := &try{scope: scope{Context: ctx, call: call}, guard: guarded(ctx), timeout: timeout, idle: idle}
+	t.waiting.Store(noAnswer)
+	whole, _ := ctx.Value(scopeKey{}).(*scope)
+	t.clock = whole.clock
+	now := t.clock.now()
+	t.Start = t.clock.began.Add(now)
+	t.request = *req.WithContext(t)
+	t.clock.set(t, now+timeout)
+	return t
+}
+
+// Value gives what is known of the attempt, and else what its call has.
+func (t *try) Value(key any) any {
+	switch key {
+	case attemptKey{}:
+		return &t.Attempt
+	case traceKey:
+		return t.trace()
+	}
+	return t.scope.Value(key)
+}
+
+// follow has the attempt end with the body of its answer, or when that is silent for
+// longer than idle, and the request body is, if that is being sent still: where both
+// directions flow on their own, one of them may have nothing to say for long. A connection
+// that was upgraded may be silent for as long as it likes: its two ends have their own ways
+// to find out.
+func (t *try) follow(body io.ReadCloser) io.ReadCloser {
+	t.body.try = t
+	if _, upgraded := body.(io.ReadWriteCloser); upgraded || body == http.NoBody {
+		t.waiting.Store(noEnd)
+		return t.body.around(body, t)
+	}
+	t.body.around(body, t)
+	now := t.clock.now()
+	t.waiting.Store(int64(now))
+	if t.idle < t.timeout {
+		t.clock.set(t, now+t.idle)
+	}
+	return &t.body
+}
+
+// over ends what goes with the attempt.
+func (t *try) over() {
+	t.waiting.Store(noEnd)
+	t.end(nil)
+}
+
+// ring ends the attempt if it has taken too long, counted from the last byte of a request
+// body that the client streams, or if the body of its answer is silent for too long.
+func (t *try) ring(now time.Duration) time.Duration {
+	since := time.Duration(t.waiting.Load())
+	switch since {
+	case noAnswer:
+		if passed, streamed := t.call.sinceUpload(); streamed && passed < t.timeout {
+			return now + t.timeout - passed
+		}
+		t.end(&TimeoutError{Clock: "attempt_timeout", Limit: t.timeout})
+		return 0
+	case nobody:
+		return now + t.idle
+	case noEnd:
+		return 0
+	}
+	if since+t.idle > now {
+		return since + t.idle
+	}
+	if quiet, streamed := t.call.uploadQuiet(); streamed && quiet < t.idle {
+		return now + t.idle - quiet
+	}
+	t.end(&TimeoutError{Clock: "idle_timeout", Limit: t.idle})
+	return 0
+}
+
+// watchedBody is a body whose silence ends its attempt.
+type watchedBody struct {
+	closingBody
+	try *try
+}
+
+// Read counts from its own beginning, so that a slow client of ours, which delays the next
+// read, is not taken for a silent upstream.
 func (b *watchedBody) Read(p []byte) (int, error) {
-	b.reading.Store(true)
-	b.timer.Reset(b.idle)
+	began := int64(b.try.clock.now())
+	b.try.waiting.Store(began)
 	n, err := b.ReadCloser.Read(p)
-	b.reading.Store(false)
-	b.timer.Stop()
+	b.try.waiting.CompareAndSwap(began, nobody) // else it was closed meanwhile
 	return n, err
-}
-
-func (b *watchedBody) fire() {
-	quiet, streamed := b.call.uploadQuiet()
-	if !streamed || quiet >= b.idle {
-		b.end(&TimeoutError{Clock: "idle_timeout", Limit: b.idle})
-		return
-	}
-	b.timer.Reset(b.idle - quiet)
-	if !b.reading.Load() { // in the meantime: the Reset must not outlive it
-		b.timer.Stop()
-	}
 }

@@ -2,27 +2,35 @@ package policy
 
 import (
 	"io"
-	"sync"
+	"sync/atomic"
 )
 
-// onClose runs release once, when the body is closed.
-func onClose(body io.ReadCloser, release func()) io.ReadCloser {
-	b := &closingBody{ReadCloser: body, release: release}
-	if upgraded, ok := body.(io.ReadWriteCloser); ok {
-		return &upgradedBody{closingBody: b, conn: upgraded}
+// An ender is told that the body of its response is closed.
+type ender interface{ over() }
+
+// A closingBody ends something, once, when it is closed.
+type closingBody struct {
+	io.ReadCloser
+	ender  ender
+	closed atomic.Bool
+}
+
+// around makes b the body of a response whose end is e's, and gives what can do all that
+// body can.
+func (b *closingBody) around(body io.ReadCloser, e ender) io.ReadCloser {
+	b.ReadCloser, b.ender = body, e
+	if conn, ok := body.(io.ReadWriteCloser); ok {
+		return &upgradedBody{closingBody: b, conn: conn}
 	}
 	return b
 }
 
-type closingBody struct {
-	io.ReadCloser
-	once    sync.Once
-	release func()
-}
-
+// Close closes the body, and ends what ends with it.
 func (b *closingBody) Close() error {
 	err := b.ReadCloser.Close()
-	b.once.Do(b.release)
+	if !b.closed.Swap(true) {
+		b.ender.over()
+	}
 	return err
 }
 

@@ -2,7 +2,10 @@ package policy
 
 import (
 	"context"
+	"net"
+	"net/http/httptrace"
 	"net/textproto"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -25,6 +28,7 @@ type Call struct {
 
 	priority Priority      // see Controls
 	caller   func() string // see Controls; may be nil
+	timeout  time.Duration // see Controls; 0: as configured
 
 	ended                string // see NotRetried
 	keyHeader, keyMinted string // see Minted
@@ -164,7 +168,9 @@ type Attempt struct {
 	Start  time.Time // when the attempt began, before dialing
 	number atomic.Int32
 	reused atomic.Bool
-	remote atomic.Pointer[string]
+
+	mu     sync.Mutex
+	remote net.Addr // nil: it is not known
 }
 
 type attemptKey struct{}
@@ -187,10 +193,23 @@ func (a *Attempt) Reused() bool { return a.reused.Load() }
 
 // Remote is the network address that the attempt was sent to, "" when unknown.
 func (a *Attempt) Remote() string {
-	if p := a.remote.Load(); p != nil {
-		return *p
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.remote == nil {
+		return ""
 	}
-	return ""
+	return a.remote.String()
+}
+
+// connected notes the connection that the attempt uses.
+func (a *Attempt) connected(info httptrace.GotConnInfo) {
+	a.reused.Store(info.Reused)
+	if info.Conn == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.remote = info.Conn.RemoteAddr()
 }
 
 // Refusal is an answer that a stage of ours gave in place of the upstream: the

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"outrider/policy/answer"
 )
@@ -45,7 +44,7 @@ var statusClass = map[int]Class{
 func Classify(ctx context.Context, resp *http.Response, err error) Class {
 	if err == nil {
 		means := meaning(finding(ctx))
-		if means == "" && spentFor(resp, nil, time.Now()) > 0 {
+		if means == "" && spentFor(resp, nil) > 0 {
 			means = answer.Throttled
 		}
 		return classifyAnswer(resp.StatusCode, means)

@@ -10,21 +10,25 @@ import (
 	"time"
 )
 
+// requestOf gives a request of a call.
+func requestOf(t *testing.T, call *Call) *http.Request {
+	return (&http.Request{Header: http.Header{}}).WithContext(WithCall(t.Context(), call))
+}
+
 // A clock that ran out while the answer came, in the middle of an upload, set
 // itself anew after it had been stopped, and cut off the answer's body later.
 func TestStoppedClockStaysStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, end := context.WithCancelCause(t.Context())
-		defer end(nil)
 		call := &Call{}
 		call.Uploading()
-		c := startClock(call, time.Second, &TimeoutError{Clock: "timeout", Limit: time.Second}, end)
-		c.stop()
-		c.fire() // it was on its way when it was stopped
+		b := bound(requestOf(t, call), time.Second)
+		defer b.over()
+		b.answered.Store(true)
+		b.time.ring() // it was on its way when it was stopped
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if ctx.Err() != nil {
-			t.Errorf("the context ended: %v", context.Cause(ctx))
+		if b.Err() != nil {
+			t.Errorf("the context ended: %v", context.Cause(b))
 		}
 	})
 }
@@ -33,21 +37,22 @@ func TestStoppedClockStaysStopped(t *testing.T) {
 // for those to say who read from it. It must not look like a slow upstream.
 func TestClocksStandWhileTheClientIsAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, end := context.WithCancelCause(t.Context())
-		defer end(nil)
 		call := &Call{}
 		call.Awaiting()
-		c := startClock(call, time.Second, &TimeoutError{Clock: "attempt_timeout", Limit: time.Second}, end)
-		defer c.stop()
+		whole := bound(requestOf(t, call), time.Second)
+		defer whole.over()
+		attempt := begin(&whole.request, call, time.Second, time.Hour)
+		defer attempt.over()
+		attempt.Done() // or nobody waits for either
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if ctx.Err() != nil {
-			t.Fatalf("the context ended while the client was awaited: %v", context.Cause(ctx))
+		if whole.Err() != nil || attempt.Err() != nil {
+			t.Fatalf("a context ended while the client was awaited: %v, %v", context.Cause(whole), context.Cause(attempt))
 		}
 		call.Uploading()
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if ctx.Err() == nil {
+		if whole.Err() == nil || attempt.Err() == nil {
 			t.Error("the clock did not go on when the client had spoken")
 		}
 	})
@@ -59,7 +64,7 @@ func TestAnswerMayBeSilentWhileTheUploadFlows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		silent, says := io.Pipe()
 		call := &Call{}
-		stage := attempt(time.Minute, 10*time.Second).Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
+		chain := Chain{deadline(time.Minute), attempt(time.Minute, 10*time.Second)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
 			go func() {
 				<-req.Context().Done()
 				_ = says.CloseWithError(context.Cause(req.Context()))
@@ -68,7 +73,7 @@ func TestAnswerMayBeSilentWhileTheUploadFlows(t *testing.T) {
 		}))
 		began := time.Now()
 		call.Uploading()
-		resp, err := stage.RoundTrip((&http.Request{Header: http.Header{}}).WithContext(WithCall(t.Context(), call)))
+		resp, err := chain.RoundTrip(requestOf(t, call))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -36,13 +36,13 @@ type Controls struct {
 	Caller func() string
 }
 
-// WithControls attaches the caller's wishes to the context of its call. What
-// concerns the line is noted in its Call: without one, it is a normal one of nobody.
+// WithControls attaches the caller's wishes to the context of its call, or notes them in
+// the Call that it has. What concerns the line is noted there alone: without one, it is a
+// normal one of nobody.
 func WithControls(ctx context.Context, c Controls) context.Context {
 	if call := CallFrom(ctx); call != nil {
-		call.priority, call.caller = c.Priority, c.Caller
-	}
-	if c.Timeout > 0 {
+		call.priority, call.caller, call.timeout = c.Priority, c.Caller, c.Timeout
+	} else if c.Timeout > 0 {
 		ctx = context.WithValue(ctx, timeoutKey{}, c.Timeout)
 	}
 	if asked := (retry.Controls{Off: c.NoRetry, Idempotent: c.Idempotent, NoKey: c.NoKey, FirstUse: c.FirstUse}); asked != (retry.Controls{}) {

@@ -28,61 +28,18 @@ func (e *TimeoutError) Timeout() bool { return true }
 // Unwrap makes the error a context.DeadlineExceeded.
 func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 
-// A clock ends a context when its limit has passed, counted from the last byte
-// of a request body that the client streams: a large upload is not a slow answer.
-type clock struct {
-	timer   *time.Timer
-	limit   time.Duration
-	call    *Call
-	end     context.CancelCauseFunc
-	cause   *TimeoutError
-	stopped atomic.Bool
-}
-
-// never is too far away to be reached before the Reset that follows.
-const never = 1 << 62 * time.Nanosecond
-
-func startClock(call *Call, limit time.Duration, cause *TimeoutError, end context.CancelCauseFunc) *clock {
-	c := &clock{limit: limit, call: call, end: end, cause: cause}
-	// fire reads c.timer, so it must not run before that is set.
-	c.timer = time.AfterFunc(never, c.fire)
-	c.timer.Reset(limit)
-	return c
-}
-
-func (c *clock) fire() {
-	passed, streamed := c.call.sinceUpload()
-	if !streamed || passed >= c.limit {
-		c.end(c.cause)
-		return
-	}
-	c.timer.Reset(c.limit - passed)
-	if c.stopped.Load() { // in the meantime: the Reset must not outlive it
-		c.timer.Stop()
-	}
-}
-
-// stop ends the clock, also one that is about to start anew.
-func (c *clock) stop() {
-	c.stopped.Store(true)
-	c.timer.Stop()
-}
-
-// deadlineContext tells the stages below when the call ends. The ending itself
-// is the clock's, so that it can be lifted once the answer has begun.
-type deadlineContext struct {
-	context.Context
-	at time.Time
-}
-
-func (c deadlineContext) Deadline() (time.Time, bool) { return c.at, true }
-
-// timeoutKey carries Controls.Timeout.
+// timeoutKey carries Controls.Timeout where there is no Call.
 type timeoutKey struct{}
 
 // wholeTime is how long a call may take: as configured, or shorter where its caller asks.
 func wholeTime(ctx context.Context, timeout time.Duration) (limit time.Duration, clock string) {
-	if asked, ok := ctx.Value(timeoutKey{}).(time.Duration); ok && asked < timeout {
+	var asked time.Duration
+	if call := CallFrom(ctx); call != nil {
+		asked = call.timeout
+	} else {
+		asked, _ = ctx.Value(timeoutKey{}).(time.Duration)
+	}
+	if asked > 0 && asked < timeout {
 		return asked, CallerClock
 	}
 	return timeout, "timeout"
@@ -93,24 +50,68 @@ func wholeTime(ctx context.Context, timeout time.Duration) (limit time.Duration,
 func deadline(timeout time.Duration) Stage {
 	return Stage{Name: "deadline", Wrap: func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(req *http.Request) (*http.Response, error) {
-			ctx := req.Context()
-			limit, name := wholeTime(ctx, timeout)
-			bounded, end := context.WithCancelCause(ctx)
-			at := time.Now().Add(limit)
-			if earlier, ok := ctx.Deadline(); ok && earlier.Before(at) {
-				at = earlier
-			}
-			clock := startClock(CallFrom(ctx), limit, &TimeoutError{Clock: name, Limit: limit}, end)
-			resp, err := next.RoundTrip(req.WithContext(deadlineContext{bounded, at}))
-			clock.stop()
+			b := bound(req, timeout)
+			resp, err := next.RoundTrip(&b.request)
+			b.answered.Store(true)
 			if err != nil {
-				end(nil)
+				b.over()
 				return nil, err
 			}
-			resp.Body = onClose(resp.Body, func() { end(nil) })
+			resp.Body = b.body.around(resp.Body, b)
 			return resp, nil
 		})
 	}}
+}
+
+// A bounded call is one within its time: its context, and all that goes with it, so that
+// they are one allocation.
+type bounded struct {
+	scope
+	time     clock
+	limit    time.Duration
+	name     string // of the clock that the limit is of
+	at       time.Time
+	request  http.Request
+	answered atomic.Bool // or it has ended without an answer
+	body     closingBody
+}
+
+// bound begins the time of a call.
+func bound(req *http.Request, timeout time.Duration) *bounded {
+	ctx := req.Context()
+	b := &bounded{scope: scope{Context: ctx, call: CallFrom(ctx)}, time: clock{began: time.Now()}}
+	b.clock = &b.time
+	b.limit, b.name = wholeTime(ctx, timeout)
+	b.at = b.time.began.Add(b.limit)
+	if earlier, ok := ctx.Deadline(); ok && earlier.Before(b.at) {
+		b.at = earlier
+	}
+	b.request = *req.WithContext(b)
+	b.time.set(b, b.limit)
+	return b
+}
+
+// Deadline tells the stages below when the call ends. The ending itself is the clock's, so
+// that it can be lifted once the answer has begun.
+func (b *bounded) Deadline() (time.Time, bool) { return b.at, true }
+
+// over ends what goes with the call: its answer has been read.
+func (b *bounded) over() {
+	b.time.stop()
+	b.end(nil)
+}
+
+// ring ends the call when its time is over, counted from the last byte of a request body
+// that the client streams: a large upload is not a slow answer.
+func (b *bounded) ring(now time.Duration) time.Duration {
+	if b.answered.Load() {
+		return 0
+	}
+	if passed, streamed := b.call.sinceUpload(); streamed && passed < b.limit {
+		return now + b.limit - passed
+	}
+	b.end(&TimeoutError{Clock: b.name, Limit: b.limit})
+	return 0
 }
 
 // roundTripper makes a function an http.RoundTripper.

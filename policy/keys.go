@@ -53,7 +53,7 @@ func (u *Upstream) keys(credential string) keys {
 		k.credential = func(req *http.Request) string { return req.URL.Host }
 	case "passthrough":
 		k.credential = func(req *http.Request) string {
-			own := req.Header.Get("Authorization") + req.Header.Get("X-Api-Key")
+			own := first(req.Header["Authorization"]) + first(req.Header["X-Api-Key"])
 			if own == "" {
 				return req.URL.Host
 			}
@@ -63,6 +63,14 @@ func (u *Upstream) keys(credential string) keys {
 		k.credential = func(req *http.Request) string { return req.URL.Host + " " + credential }
 	}
 	return k
+}
+
+// first is the value of a field that is read once; "": it is not there.
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
 }
 
 // connectionKeys are the keys of a call that names a connection: each has its own quota

@@ -112,7 +112,7 @@ func (p *Plan) ending(req *http.Request, resp *http.Response) Ending {
 	switch {
 	case CallFrom(req.Context()).Stale() != nil:
 		return endNoAnswer // it is an earlier one
-	case means == answer.Exhausted, status == http.StatusForbidden && (means == answer.Throttled || spentFor(resp, p.spoken, time.Now()) > 0):
+	case means == answer.Exhausted, status == http.StatusForbidden && (means == answer.Throttled || spentFor(resp, p.spoken) > 0):
 		return endSpent
 	case means == answer.Refused, means == "" && p.injects() && (status == http.StatusUnauthorized || status == http.StatusForbidden):
 		return endDenied
@@ -171,5 +171,5 @@ func (p *Plan) leftAlone(req *http.Request, resp *http.Response) time.Duration {
 	if f := finding(req.Context()); f != nil {
 		after = max(after, f.After)
 	}
-	return max(after, spentFor(resp, p.spoken, now))
+	return max(after, spentFor(resp, p.spoken))
 }

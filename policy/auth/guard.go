@@ -62,7 +62,7 @@ func (g *Guard) Scrub(header http.Header) {
 
 func (g *Guard) clean(value string) string {
 	for _, secret := range g.hidden {
-		if text := secret.Reveal(); len(text) >= shortest {
+		if text := secret.Reveal(); len(text) >= shortest && len(value) >= len(text) {
 			value = replaceEncoded(value, text, g.placeholder)
 		}
 	}

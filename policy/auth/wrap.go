@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -73,6 +74,7 @@ type injected struct {
 	http.Request
 	guard Guard
 	body  guardedBody
+	value [1]string // of the field that was set
 }
 
 // send sends what was made of req.
@@ -129,7 +131,8 @@ func inject(req *http.Request, token Token) (*injected, error) {
 }
 
 // inject begins a request with the token in it. The copy is shallow: the values of
-// its Trailer arrive later, in the same map.
+// its Trailer arrive later, in the same map. Of its header, too, only the map is another
+// one where a field is set: lists of values are replaced, and never written to.
 func (t Token) inject(req *http.Request) *injected {
 	return &injected{Request: *req, guard: guardOf(t)}
 }
@@ -139,17 +142,18 @@ func (t Token) remove(req *http.Request) *injected {
 		return nil
 	}
 	in := t.inject(req)
-	in.Header = req.Header.Clone()
+	in.Header = maps.Clone(req.Header)
 	delete(in.Header, t.Header)
 	return in
 }
 
 func (t Token) setHeader(req *http.Request) *injected {
 	in := t.inject(req)
-	if in.Header = req.Header.Clone(); in.Header == nil {
+	if in.Header = maps.Clone(req.Header); in.Header == nil {
 		in.Header = http.Header{}
 	}
-	in.Header[t.Header] = []string{t.Value.Reveal()}
+	in.value[0] = t.Value.Reveal()
+	in.Header[t.Header] = in.value[:]
 	return in
 }
 

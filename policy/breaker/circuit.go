@@ -106,7 +106,7 @@ func (c *circuit) allow(rules *Settings, req request, now time.Time) (p permit, 
 	moved[1] = c.entered(now)
 	p.life = c.life
 	if req.replayable { // else its client may be what is slow, or the answer is a conversation
-		p.wait = c.wait(req.kind, now)
+		p.patience = c.patience(req.kind, now)
 	}
 	return p, nil, moved
 }

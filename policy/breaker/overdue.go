@@ -46,7 +46,31 @@ type wait struct {
 	due      time.Time     // when it is overdue; zero: it has not gone to the network yet
 }
 
+// An attempt is one that may become overdue: the context by which Begun knows it, its
+// request, and then the body of its answer, together, so that they are one allocation.
+type attempt struct {
+	context.Context
+	wait    wait
+	request http.Request
+	body    body
+}
+
+// newAttempt makes the attempt of a permit.
+func newAttempt(req *http.Request, c *circuit, p permit) *attempt {
+	a := &attempt{Context: req.Context(), wait: wait{circuit: c, patience: p.patience, life: p.life}}
+	a.request = *req.WithContext(a)
+	return a
+}
+
 type waitKey struct{}
+
+// Value gives the wait itself, besides what the context of the request has.
+func (a *attempt) Value(key any) any {
+	if key == (waitKey{}) {
+		return &a.wait
+	}
+	return a.Context.Value(key)
+}
 
 // Begun notes that the request of a context goes to the network now. The innermost stage
 // calls it: what was waited for before, such as a turn, was not the provider's answer. An
@@ -92,14 +116,17 @@ func (r *row) overdue(now time.Time) int {
 	return n
 }
 
-// wait prepares that for the answer to a request of a kind. Nil: what it should take is
-// not known.
-func (c *circuit) wait(k kind, now time.Time) *wait {
-	known := c.known(k, now)
-	if c.rules.Overdue == 0 || known.answers == 0 || known.answers < uint32(c.rules.MinCalls) {
-		return nil
+// patience is how long the answer to a request of a kind may take before its attempt is
+// overdue. 0: that is not known.
+func (c *circuit) patience(k kind, now time.Time) time.Duration {
+	if c.rules.Overdue == 0 {
+		return 0
 	}
-	return &wait{circuit: c, patience: max(c.rules.Overdue, 2*known.longest), life: c.life}
+	known := c.known(k, now)
+	if known.answers == 0 || known.answers < uint32(c.rules.MinCalls) {
+		return 0
+	}
+	return max(c.rules.Overdue, 2*known.longest)
 }
 
 // known is the pace of a kind: that of the window, and until a circuit that opened is back

@@ -1,8 +1,6 @@
 package breaker
 
 import (
-	"context"
-	"net/http"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -26,6 +24,8 @@ type permit struct {
 	life  uint64
 	probe func(error) // gives a probe's verdict to machine; nil while closed
 	wait  *wait       // for its answer; nil: as long as it takes
+
+	patience time.Duration // after which the attempt is overdue; 0: never
 }
 
 // result is what an attempt's end was.
@@ -53,12 +53,4 @@ func (r *result) good() bool { return r.counts() && !r.bad() }
 type credit struct {
 	epoch uint64 // of the window
 	at    time.Time
-}
-
-// marked is a request that Begun knows as the attempt of the permit.
-func (p permit) marked(req *http.Request) *http.Request {
-	if p.wait == nil {
-		return req
-	}
-	return req.WithContext(context.WithValue(req.Context(), waitKey{}, p.wait))
 }

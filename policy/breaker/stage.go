@@ -82,20 +82,25 @@ func refuse(req *http.Request, err *OpenError) (*http.Response, error) {
 // is what giving the permit did to the circuit.
 func (s *stage) send(req *http.Request, c *circuit, p permit, moved []change, begun time.Time) (resp *http.Response, err error) {
 	r := result{outcome: Ignored} // what a panic and runtime.Goexit leave
+	out, wrapper := req, (*body)(nil)
+	if p.patience > 0 {
+		a := newAttempt(req, c, p)
+		p.wait, out, wrapper = &a.wait, &a.request, &a.body
+	}
 	defer func() {
 		if r.ended.IsZero() {
 			r.ended = time.Now()
 		}
 		was, moved := c.settle(p, s.group.rules(), r)
 		if r.outcome == Success {
-			s.watch(req, resp, c, was)
+			s.watch(req, resp, c, was, wrapper)
 		}
 		s.tell(req.Context(), c, moved)
 	}()
 	s.tell(req.Context(), c, moved...)
 
 	waited := s.waited(req)
-	resp, err = s.next.RoundTrip(p.marked(req))
+	resp, err = s.next.RoundTrip(out)
 	ended := time.Now()
 	took := ended.Sub(begun) - (s.waited(req) - waited)
 	outcome := s.group.settings.Outcome(req, resp, err)
@@ -139,15 +144,19 @@ func (s *stage) tell(ctx context.Context, c *circuit, moved ...change) {
 
 // watch has the circuit learn of it when the body of a good answer breaks off.
 // An upgraded connection is a conversation, which may end in any way: it was
-// judged by its headers.
-func (s *stage) watch(req *http.Request, resp *http.Response, c *circuit, was credit) {
+// judged by its headers. watched is room for what watches; nil: there is none.
+func (s *stage) watch(req *http.Request, resp *http.Response, c *circuit, was credit, watched *body) {
 	if resp == nil || resp.Body == nil || resp.Body == http.NoBody {
 		return
 	}
 	if _, upgraded := resp.Body.(io.Writer); upgraded {
 		return
 	}
-	resp.Body = &body{ReadCloser: resp.Body, stage: s, circuit: c, req: req, was: was}
+	if watched == nil {
+		watched = new(body)
+	}
+	watched.ReadCloser, watched.stage, watched.circuit, watched.req, watched.was = resp.Body, s, c, req, was
+	resp.Body = watched
 }
 
 // body is that of a response which was counted as a success.

@@ -56,8 +56,8 @@ func HasLost(ctx context.Context) bool { return context.Cause(ctx) == errLost }
 // newFlight prepares a request. It must be canceled or answered at last.
 func newFlight(req *http.Request, set *Settings) *flight {
 	f := &flight{err: errNoEnd, failed: true}
-	ctx, cancel := context.WithCancelCause(context.WithValue(req.Context(), flightKey{}, f))
-	f.cancel = cancel
+	ctx, cancel := context.WithCancelCause(req.Context()) // of that itself, which says best when it ends
+	ctx, f.cancel = context.WithValue(ctx, flightKey{}, f), cancel
 	if set.Apart != nil {
 		ctx, f.chosen = set.Apart(ctx)
 	}

@@ -193,10 +193,10 @@ func (r *rolling) forgive(now time.Time, units int) {
 // leftAt is how much of what was ever spent has left the span at now.
 func (r *rolling) leftAt(now time.Time) int64 {
 	kept := r.log[r.gone:]
-	i := sort.Search(len(kept), func(i int) bool { return kept[i].last.Add(r.span).After(now) })
-	if i == 0 {
+	if len(kept) == 0 || kept[0].last.Add(r.span).After(now) { // as mostly, since it is asked often
 		return r.left
 	}
+	i := sort.Search(len(kept), func(i int) bool { return kept[i].last.Add(r.span).After(now) })
 	return kept[i-1].upTo
 }
 

@@ -104,11 +104,12 @@ func (b *smooth) needed(cost int) int { return min(cost, b.lim.Burst()) }
 // this moment. It never reserves ahead: a Reservation that is cancelled 1 ns late
 // returns nothing, and after a later one too little.
 func (b *smooth) spend(now time.Time, tokens int) {
-	burst := b.lim.Burst()
 	at := b.clock(now)
-	b.lim.SetBurstAt(at, max(burst, tokens))
+	if burst := b.lim.Burst(); tokens > burst {
+		b.lim.SetBurstAt(at, tokens)
+		defer b.lim.SetBurstAt(at, burst)
+	}
 	b.lim.ReserveN(at, tokens)
-	b.lim.SetBurstAt(at, burst)
 	b.changed = now
 }
 

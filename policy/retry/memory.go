@@ -33,7 +33,10 @@ func newMemory(span time.Duration) *memory {
 }
 
 // empty reports, without a lock, that nothing is known.
-func (m *memory) empty() bool { return m.ends.Load() <= int64(time.Since(m.made)) }
+func (m *memory) empty() bool {
+	ends := m.ends.Load()
+	return ends == 0 || ends <= int64(time.Since(m.made))
+}
 
 // note remembers a mark, and reports whether it was known.
 func (m *memory) note(mark uint64) (known bool) {

@@ -81,7 +81,11 @@ func fresh(header http.Header, said directives) time.Duration {
 	if d, ok := said.seconds("max-age"); ok {
 		return d
 	}
-	expires, err := http.ParseTime(header.Get("Expires"))
+	until := header.Get("Expires")
+	if until == "" { // mostly
+		return 0
+	}
+	expires, err := http.ParseTime(until)
 	if err != nil {
 		return 0
 	}

@@ -3,7 +3,6 @@ package stale
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"hash"
 	"maps"
 	"net/http"
 	"slices"
@@ -15,22 +14,20 @@ type digest [sha256.Size]byte
 
 // pageOf is what a request is about, whoever asks.
 func pageOf(req *http.Request) digest {
-	sum := sha256.New()
-	write(sum, req.URL.String(), req.Host)
-	return digest(sum.Sum(nil))
+	return sha256.Sum256(appendTexts(nil, req.URL.String(), req.Host))
 }
 
 // variantOf is who asks, and how: see the package's documentation.
 func variantOf(req *http.Request, credential string) digest {
-	sum := sha256.New()
-	write(sum, req.Method, credential)
+	who := make([]byte, 0, 1<<10)
+	who = appendTexts(who, req.Method, credential)
 	for _, name := range slices.Sorted(maps.Keys(req.Header)) {
 		if values := asking(name, req.Header[name]); len(values) > 0 {
-			write(sum, http.CanonicalHeaderKey(name))
-			write(sum, values...)
+			who = appendTexts(who, http.CanonicalHeaderKey(name))
+			who = appendTexts(who, values...)
 		}
 	}
-	return digest(sum.Sum(nil))
+	return sha256.Sum256(who)
 }
 
 // asking gives what the values of a header may ask for. Applications pass along in Baggage
@@ -52,16 +49,14 @@ func asking(name string, values []string) (members []string) {
 	return members
 }
 
-// write adds texts so that no two lists of them are the same bytes.
-func write(sum hash.Hash, texts ...string) {
-	var length [8]byte
-	binary.BigEndian.PutUint64(length[:], uint64(len(texts)))
-	sum.Write(length[:])
+// appendTexts appends texts so that no two lists of them are the same bytes.
+func appendTexts(to []byte, texts ...string) []byte {
+	to = binary.BigEndian.AppendUint64(to, uint64(len(texts)))
 	for _, text := range texts {
-		binary.BigEndian.PutUint64(length[:], uint64(len(text)))
-		sum.Write(length[:])
-		sum.Write([]byte(text))
+		to = binary.BigEndian.AppendUint64(to, uint64(len(text)))
+		to = append(to, text...)
 	}
+	return to
 }
 
 // passingNames are the headers that change from call to call and say nothing of what is

@@ -1,0 +1,227 @@
+package policy
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// A scope is the context of a call within its time, or of one of its attempts. It keeps
+// what package context promises, and is made for calls that end well: what only those
+// need that wait for something, a channel and somebody to tell of the end, is made when it
+// is asked for.
+//
+// Err is the cause itself, a *TimeoutError where one of our clocks ended it, and so is
+// what context.Cause gives. A scope ends with what it is part of, which it is told of only
+// when somebody waits for the end, as its clock runs only from then on.
+type scope struct {
+	context.Context // that it is part of
+	call            *Call
+	clock           *clock // of the call; nil: it has as long as it takes
+
+	ended   atomic.Bool // err is known, and stays what it is
+	mu      sync.Mutex
+	err     error         // why it has ended; nil: it has not, as far as is known
+	done    chan struct{} // nil: nobody has asked for it
+	heirs   []*heir       // are told of the end
+	first   [1]*heir      // room for most
+	heard   bool          // it is told of the end of Context
+	whole   *scope        // by this one, to which it is an heir
+	heir    heir          // the one that it is
+	unheard func() bool   // ends it where it is not by a scope; nil: Context never ends
+}
+
+// An heir is told of the end of a scope: a part of it, at once, or a function, on a
+// goroutine of its own.
+type heir struct {
+	part *scope
+	f    func()
+}
+
+type scopeKey struct{}
+
+// Value gives what is known here, and else what Context has. Whoever asks package context
+// for the cause of the end is to find Err, and not the cause of something above that has
+// ended later.
+func (s *scope) Value(key any) any {
+	switch key {
+	case callKey{}:
+		return s.call
+	case scopeKey{}:
+		return s
+	case causeKey:
+		return nil
+	}
+	return s.Context.Value(key)
+}
+
+// Err is the cause of the end; nil: it has not come.
+func (s *scope) Err() error {
+	if err := s.known(); err != nil || s.Context.Err() == nil {
+		return err
+	}
+	s.end(nil)
+	return s.known()
+}
+
+func (s *scope) known() error {
+	if !s.ended.Load() {
+		return nil
+	}
+	return s.err
+}
+
+// Done is closed at the end.
+func (s *scope) Done() <-chan struct{} {
+	done, made := s.channel()
+	if made {
+		s.run()
+	}
+	return done
+}
+
+// channel is what is closed at the end, and whether it was just made.
+func (s *scope) channel() (done chan struct{}, made bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done != nil {
+		return s.done, false
+	}
+	s.done = make(chan struct{})
+	if s.err != nil {
+		close(s.done)
+	}
+	s.hear()
+	return s.done, true
+}
+
+// run has the clock run, since somebody waits.
+func (s *scope) run() {
+	if s.clock != nil {
+		s.clock.run()
+	}
+}
+
+// AfterFunc is what context.AfterFunc does: package context asks for it where a context
+// made of this one has to end with it.
+func (s *scope) AfterFunc(f func()) (stop func() bool) {
+	h := &heir{f: f}
+	if !s.tell(h) {
+		go f()
+		return func() bool { return false }
+	}
+	s.run()
+	return func() bool { return s.remove(h) }
+}
+
+// end ends the scope, if it has not ended: for a cause, or where that is nil as context.Canceled.
+// Where what it is part of has ended, that was before.
+func (s *scope) end(cause error) {
+	switch {
+	case s.Context.Err() != nil:
+		cause = context.Cause(s.Context)
+	case cause == nil:
+		cause = context.Canceled
+	}
+	s.mu.Lock()
+	if s.err != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.err = cause
+	s.ended.Store(true)
+	if s.done != nil {
+		close(s.done)
+	}
+	heirs := s.heirs
+	s.heirs = nil
+	s.mu.Unlock()
+
+	switch {
+	case s.whole != nil:
+		s.whole.remove(&s.heir)
+	case s.unheard != nil:
+		s.unheard()
+	}
+	for _, h := range heirs {
+		if h.part != nil {
+			h.part.end(nil)
+		} else {
+			go h.f()
+		}
+	}
+}
+
+// hear has the scope told of the end of what it is part of. mu is held.
+func (s *scope) hear() {
+	if s.heard || s.err != nil {
+		return
+	}
+	s.heard = true
+	whole, _ := s.Context.Value(scopeKey{}).(*scope)
+	switch {
+	case whole != nil && whole.Done() == s.Context.Done(): // nothing between them ends by itself
+		s.whole, s.heir.part = whole, s
+		if !whole.tell(&s.heir) {
+			go s.end(nil)
+		}
+	case s.Context.Done() != nil:
+		s.unheard = context.AfterFunc(s.Context, func() { s.end(nil) })
+	}
+}
+
+// tell has h told of the end, unless that has come.
+func (s *scope) tell(h *heir) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return false
+	}
+	s.add(h)
+	s.hear()
+	return true
+}
+
+// add makes h an heir. mu is held.
+func (s *scope) add(h *heir) {
+	if s.heirs == nil {
+		s.heirs = s.first[:0]
+	}
+	s.heirs = append(s.heirs, h)
+}
+
+// remove makes h no heir any more, and reports whether it was one.
+func (s *scope) remove(h *heir) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.Index(s.heirs, h)
+	if i >= 0 {
+		s.heirs = slices.Delete(s.heirs, i, i+1)
+	}
+	return i >= 0
+}
+
+// causeKey is what context.Cause asks a context for.
+var causeKey = keyAsked(func(ctx context.Context) { _ = context.Cause(ctx) })
+
+// keyAsked gives the last key by which ask asks a context for a value: those of the
+// standard library have no names.
+func keyAsked(ask func(context.Context)) any {
+	asked := &eavesdropper{Context: context.Background()}
+	ask(asked)
+	return asked.key
+}
+
+// An eavesdropper is a context that has ended, and has no values.
+type eavesdropper struct {
+	context.Context
+	key any
+}
+
+func (*eavesdropper) Err() error { return context.Canceled }
+
+func (e *eavesdropper) Value(key any) any {
+	e.key = key
+	return nil
+}

@@ -1,0 +1,189 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+type someKey struct{}
+
+// nested gives a call's scope in a context, and that of an attempt in it, with a value
+// between them as stages have it.
+func nested(ctx context.Context) (whole, part *scope) {
+	whole = &scope{Context: ctx}
+	return whole, &scope{Context: context.WithValue(whole, someKey{}, "value")}
+}
+
+func wantCause(t *testing.T, ctx context.Context, want error) {
+	t.Helper()
+	if got := context.Cause(ctx); got != want {
+		t.Errorf("the context ended with %v, want %v", got, want)
+	}
+}
+
+func TestScopeEndsWithTheClockThatEndedIt(t *testing.T) {
+	ended := &TimeoutError{Clock: "timeout", Limit: time.Second}
+	whole, part := nested(t.Context())
+	if whole.Err() != nil || part.Err() != nil {
+		t.Fatal("a scope has ended before its end")
+	}
+	done := part.Done()
+	whole.end(ended)
+	for _, ctx := range []context.Context{whole, part} {
+		<-ctx.Done()
+		wantCause(t, ctx, ended)
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			t.Errorf("%v is no context.DeadlineExceeded", ctx.Err())
+		}
+	}
+	<-done
+}
+
+func TestPartEndsByItself(t *testing.T) {
+	whole, part := nested(t.Context())
+	part.Done()
+	part.end(nil)
+	<-part.Done()
+	wantCause(t, part, context.Canceled)
+	if whole.Err() != nil {
+		t.Errorf("the whole ended with its part: %v", whole.Err())
+	}
+	if len(whole.heirs) != 0 {
+		t.Error("the whole still knows a part that has ended")
+	}
+}
+
+// The first end is the one that counts, also where nobody had waited for it, and so nobody
+// had heard of it.
+func TestScopeKeepsItsFirstEnd(t *testing.T) {
+	late := &TimeoutError{Clock: "timeout", Limit: time.Second}
+	for _, waited := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			client, leave := context.WithCancel(t.Context())
+			_, left := nested(client)
+			_, ended := nested(client)
+			if waited {
+				left.Done()
+				ended.Done()
+			}
+			ended.end(late)
+			leave()
+			left.end(late)
+			wantCause(t, left, context.Canceled)
+			wantCause(t, ended, late)
+		})
+	}
+}
+
+func TestScopeEndsWithAContextBetweenItAndItsWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := errors.New("lost")
+		whole := &scope{Context: t.Context()}
+		flight, lose := context.WithCancelCause(whole)
+		part := &scope{Context: flight}
+		part.Done()
+		lose(lost)
+		<-part.Done()
+		wantCause(t, part, lost)
+		if whole.Err() != nil {
+			t.Errorf("the whole ended with it: %v", whole.Err())
+		}
+	})
+}
+
+// A context that package context makes of a scope has no goroutine to watch it, as it has
+// of contexts that package context knows nothing of.
+func TestContextMadeOfAScopeEndsWithItWithoutAGoroutine(t *testing.T) {
+	_, part := nested(t.Context())
+	before := runtime.NumGoroutine()
+	derived, cancel := context.WithCancel(part)
+	defer cancel()
+	if now := runtime.NumGoroutine(); now > before {
+		t.Errorf("%d goroutines, and %d before", now, before)
+	}
+	ended := errors.New("ended")
+	part.end(ended)
+	<-derived.Done()
+	wantCause(t, derived, ended)
+}
+
+func TestFunctionsRunAtTheEndUnlessTheyAreStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		whole, part := nested(t.Context())
+		ran := make(chan string, 9)
+		stopped := context.AfterFunc(part, func() { ran <- "stopped" })
+		runs := part.AfterFunc(func() { ran <- "runs" })
+		if !stopped() || stopped() {
+			t.Error("a function was not stopped once")
+		}
+		whole.end(nil)
+		synctest.Wait()
+		if got := <-ran; got != "runs" || len(ran) != 0 {
+			t.Errorf("%q ran, and %d others", got, len(ran))
+		}
+		if runs() {
+			t.Error("what has run was stopped")
+		}
+		if part.AfterFunc(func() { ran <- "late" })() {
+			t.Error("what runs at once was stopped")
+		}
+		if got := <-ran; got != "late" {
+			t.Errorf("%q ran", got)
+		}
+	})
+}
+
+func TestScopesMayBeUsedFromManyGoroutines(t *testing.T) {
+	client, leave := context.WithCancel(t.Context())
+	whole, part := nested(client)
+	var busy sync.WaitGroup
+	for i := range 8 {
+		busy.Go(func() {
+			stop := part.AfterFunc(func() {})
+			_ = part.Err()
+			if i%2 == 0 {
+				stop()
+			}
+			<-part.Done()
+			wantCause(t, part, context.Canceled)
+		})
+	}
+	busy.Go(leave)
+	busy.Go(func() { whole.end(nil) })
+	busy.Go(func() { part.end(nil) })
+	busy.Wait()
+}
+
+// A transport that does not know the methods of an attempt's context finds the hooks of
+// package httptrace, and those of who listens above.
+func TestTransportReportsByHooksToo(t *testing.T) {
+	var above int
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{WroteHeaders: func() { above++ }})
+	var informed int
+	call := &Call{Inform: func(code int, _ textproto.MIMEHeader) error { informed = code; return nil }}
+	req := (&http.Request{Header: http.Header{}}).WithContext(WithCall(ctx, call))
+	whole := bound(req, time.Minute)
+	defer whole.over()
+	attempt := begin(&whole.request, call, time.Minute, time.Minute)
+	defer attempt.over()
+
+	hooks := httptrace.ContextClientTrace(context.WithValue(attempt, someKey{}, "value"))
+	hooks.GotConn(httptrace.GotConnInfo{Reused: true})
+	hooks.WroteHeaders()
+	if err := hooks.Got1xxResponse(103, nil); err != nil {
+		t.Fatal(err)
+	}
+	a := AttemptFrom(attempt)
+	if !a.Reused() || a.Number() != 1 || call.Attempts() != 1 || informed != 103 || above != 1 {
+		t.Errorf("reused %v, number %d of %d, informed of %d, told %d times above",
+			a.Reused(), a.Number(), call.Attempts(), informed, above)
+	}
+}
