@@ -3,6 +3,7 @@ package telemetry_test
 import (
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -462,6 +463,31 @@ func TestExportByGRPC(t *testing.T) {
 	}
 	if n := sink.count(); n != 4 {
 		t.Errorf("%d spans arrived", n)
+	}
+}
+
+// A collector that wants JSON gets spans that can be read: they are sent as they are encoded
+// by any other protocol, but not by this one.
+func TestExportAsJSON(t *testing.T) {
+	var got struct {
+		ResourceSpans []struct {
+			ScopeSpans []struct{ Spans []struct{ TraceID, Name string } }
+		}
+	}
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if err := json.NewDecoder(r.Body).Decode(&got); err != nil || r.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %v", r.Header.Get("Content-Type"), err)
+		}
+	}))
+	defer collector.Close()
+	r := exporting(t, telemetry.Settings{Endpoint: collector.URL}, map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"})
+	traceID := r.oneCall(t)
+	if err := r.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	spans := got.ResourceSpans[0].ScopeSpans[0].Spans
+	if len(spans) != 4 || !strings.EqualFold(spans[3].TraceID, traceID) || spans[3].Name != "GET crm" {
+		t.Errorf("arrived are %+v", got)
 	}
 }
 

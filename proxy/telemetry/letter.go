@@ -8,6 +8,8 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+
+	"outrider/proxy/telemetry/spans"
 )
 
 // Attributes of our own.
@@ -28,9 +30,6 @@ type Letter struct {
 	Accepted string // traceparent of the call that was kept, as [Span.Traceparent] gave it; "": unknown
 }
 
-// consumerKind is shared by all letters, so that none has to build it.
-var consumerKind = trace.WithSpanKind(trace.SpanKindConsumer)
-
 // StartLetter begins the CONSUMER span of sending a letter. It is a trace of its own: the
 // call that was kept has ended long ago, maybe in another process, and it may be sent
 // several times. The two point to each other: this span has a link to that call, and when
@@ -41,11 +40,12 @@ func (t *Telemetry) StartLetter(ctx context.Context, l Letter) (context.Context,
 	s := &Span{t: t, start: time.Now(), letter: &l}
 	s.accepted = trace.SpanContextFromContext(
 		traceContext.Extract(context.Background(), propagation.MapCarrier{"traceparent": l.Accepted}))
-	opts := []trace.SpanStartOption{consumerKind, trace.WithNewRoot()}
+	how := spans.Beginning{Name: "deliver " + l.Upstream, Kind: trace.SpanKindConsumer, Start: s.start, NewRoot: true}
 	if s.accepted.IsValid() {
-		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: s.accepted}))
+		how.Links = []trace.Link{{SpanContext: s.accepted}}
 	}
-	ctx, s.span = t.tracer.Start(ctx, "deliver "+l.Upstream, opts...)
+	ctx = t.tracer.Begin(ctx, &s.span, how)
+	t.tail.begin(&s.span)
 	s.ctx = context.WithValue(ctx, spanKey{}, s)
 	s.record = Record{Time: s.start, TraceID: s.span.SpanContext().TraceID().String(), Form: formOutbox, Letter: l.ID}
 	return s.ctx, s
@@ -54,7 +54,7 @@ func (t *Telemetry) StartLetter(ctx context.Context, l Letter) (context.Context,
 // Traceparent says which span this is, in the form of https://www.w3.org/TR/trace-context/.
 func (s *Span) Traceparent() string {
 	carrier := propagation.MapCarrier{}
-	traceContext.Inject(trace.ContextWithSpan(context.Background(), s.span), carrier)
+	traceContext.Inject(trace.ContextWithSpan(context.Background(), &s.span), carrier)
 	return carrier.Get("traceparent")
 }
 
@@ -78,8 +78,10 @@ func (s *Span) leaveTrace(ended time.Time) {
 		return
 	}
 	ctx := trace.ContextWithRemoteSpanContext(context.Background(), s.accepted)
-	_, left := s.t.tracer.Start(ctx, "sent later", internalKind, trace.WithTimestamp(s.start),
-		trace.WithLinks(trace.Link{SpanContext: s.span.SpanContext()}))
+	var left spans.Span
+	s.t.tracer.Begin(ctx, &left, spans.Beginning{
+		Name: "sent later", Start: s.start, Links: []trace.Link{{SpanContext: s.span.SpanContext()}},
+	})
 	left.SetAttributes(keyLetter.String(s.letter.ID), keyUpstream.String(s.letter.Upstream), keyLetterAttempt.Int(s.letter.Attempt))
-	left.End(trace.WithTimestamp(ended))
+	left.EndAt(ended)
 }

@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"outrider/policy"
+	"outrider/proxy/telemetry/spans"
 )
 
 // Attributes of our own.
@@ -39,7 +40,7 @@ const (
 type Span struct {
 	t     *Telemetry
 	ctx   context.Context // carries span: exemplars and log lines find the trace through it
-	span  trace.Span
+	span  spans.Span
 	start time.Time
 
 	letter   *Letter           // that is sent; nil: it is a call of a client
@@ -95,14 +96,12 @@ func (t *Telemetry) StartCall(r *http.Request, form string) (context.Context, *S
 	}
 	s := &Span{t: t, start: time.Now()}
 	t.metrics.calls.Add(1)
-	ctx, s.span = t.tracer.Start(ctx, spanMethod(r.Method), serverKind...)
+	ctx = t.tracer.Begin(ctx, &s.span, spans.Beginning{Name: spanMethod(r.Method), Kind: trace.SpanKindServer, Start: s.start})
+	t.tail.begin(&s.span)
 	s.ctx = context.WithValue(ctx, spanKey{}, s)
 	s.record = Record{Time: s.start, TraceID: s.span.SpanContext().TraceID().String(), Form: form}
 	return s.ctx, s
 }
-
-// serverKind is shared by all calls, so that none has to build it.
-var serverKind = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
 
 // TraceID is the id of the call's trace, also when the trace is not sampled.
 func (s *Span) TraceID() string { return s.record.TraceID }
@@ -130,7 +129,7 @@ func (s *Span) End(o Outcome) {
 	}
 	if o.Passing {
 		s.mu.Unlock()
-		s.t.tail.forget(s.span)
+		s.t.tail.forget(&s.span)
 		return // a span that is never ended is never sent
 	}
 	s.fill(o, elapsed)
@@ -140,9 +139,9 @@ func (s *Span) End(o Outcome) {
 	kind := serverError(o)
 	if s.span.IsRecording() {
 		s.describe(o, kind)
-		s.t.tail.judge(s.span, kind != "" || o.Problem != "" || s.record.Quiet != "", s.record.answered())
+		s.t.tail.judge(&s.span, kind != "" || o.Problem != "" || s.record.Quiet != "", s.record.answered())
 	}
-	s.span.End()
+	s.span.EndAt(s.start.Add(elapsed))
 	if s.letter == nil {
 		s.t.metrics.served(s.ctx, &done, kind, elapsed)
 	} else {

@@ -6,17 +6,18 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
-	"go.opentelemetry.io/otel/trace"
+
+	"outrider/proxy/telemetry/spans"
 )
 
 // scope names the instrumentation in what is exported.
@@ -56,7 +57,8 @@ type Settings struct {
 	AccessLog bool
 	// LogOutput takes the log; nil means [os.Stderr].
 	LogOutput io.Writer
-	// SpanProcessors see every recorded span beside the exporter.
+	// SpanProcessors are told of the end of each span that is sampled or kept, beside the
+	// exporter. They are not told of beginnings.
 	SpanProcessors []sdktrace.SpanProcessor
 	// Ended is told of each call that has ended; it must not block, and neither keep nor
 	// change what it is told. nil: nobody is.
@@ -70,7 +72,7 @@ type Settings struct {
 type Telemetry struct {
 	log       *slog.Logger
 	accessLog bool
-	tracer    trace.Tracer
+	tracer    *spans.Tracer
 	metrics   *metrics
 	registry  *prometheus.Registry
 	recent    *recent
@@ -84,7 +86,7 @@ type Telemetry struct {
 	watched   bool   // somebody gets spans
 
 	repeats  repeats
-	traces   *sdktrace.TracerProvider
+	sinks    []spanSink // that get spans
 	meters   *sdkmetric.MeterProvider
 	logs     *sdklog.LoggerProvider // nil: the log is not exported
 	abort    context.CancelFunc     // ends exports that are under way
@@ -136,8 +138,8 @@ func (t *Telemetry) build(ctx, running context.Context, s Settings, handler slog
 		return err
 	}
 	t.log = slog.New(sparing{Handler: handler, repeats: &t.repeats})
-	spans, err := spanExporters(ctx, s.Endpoint)
-	if err != nil {
+	of := instrumentation.Scope{Name: scope, Version: s.Version, SchemaURL: semconv.SchemaURL}
+	if t.sinks, err = spanSinks(ctx, s.Endpoint, res, of, guard); err != nil {
 		return err
 	}
 	readers, err := metricReaders(ctx, s.Endpoint, guard)
@@ -145,10 +147,9 @@ func (t *Telemetry) build(ctx, running context.Context, s Settings, handler slog
 		return err
 	}
 
-	if err := t.trace(s, res, spans, guard); err != nil {
+	if err := t.trace(s, res, of); err != nil {
 		return err
 	}
-	t.tracer = t.traces.Tracer(scope, trace.WithInstrumentationVersion(s.Version), trace.WithSchemaURL(semconv.SchemaURL))
 
 	t.meters, err = newMeterProvider(t.registry, res, readers)
 	if err != nil {
@@ -158,28 +159,22 @@ func (t *Telemetry) build(ctx, running context.Context, s Settings, handler slog
 	return err
 }
 
-// trace makes the provider of spans.
-func (t *Telemetry) trace(s Settings, res *resource.Resource, exporters []sdktrace.SpanExporter, g *guard) error {
-	processors := slices.Clone(s.SpanProcessors)
-	for _, exporter := range exporters {
-		processors = append(processors, newSpanQueue(exporter, g))
+// trace makes the tracer.
+func (t *Telemetry) trace(s Settings, res *resource.Resource, of instrumentation.Scope) error {
+	for _, processor := range s.SpanProcessors {
+		t.sinks = append(t.sinks, snapshots{processor})
 	}
-	t.watched = len(processors) > 0
+	t.watched = len(t.sinks) > 0
 	chosen, err := newSampling(s, t.watched)
 	if err != nil {
 		return err
 	}
-	sampler := chosen.Sampler
+	settings := spans.Settings{Resource: res, Scope: of, Sampler: chosen.Sampler, Limits: sdktrace.NewSpanLimits(), Ended: t.deliver}
 	if chosen.partial && (s.KeepErrors || s.KeepSlow > 0) {
-		sampler = recordAll{chosen}
-		t.tail = newTail(s, &t.losses, processors)
-		processors = []sdktrace.SpanProcessor{t.tail}
+		t.tail = newTail(s, &t.losses, t.deliver)
+		settings.Sampler, settings.Ended = recordAll{chosen}, t.tail.ended
 	}
-	opts := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithSampler(sampler)}
-	for _, processor := range processors {
-		opts = append(opts, sdktrace.WithSpanProcessor(processor))
-	}
-	t.traces = sdktrace.NewTracerProvider(opts...)
+	t.tracer = spans.New(settings)
 	return nil
 }
 
@@ -213,7 +208,7 @@ func (t *Telemetry) Shutdown(ctx context.Context) error {
 		defer cancel()
 		defer t.abort()
 		t.repeats.flush()
-		ends := []func(context.Context) error{t.traces.Shutdown, t.meters.Shutdown}
+		ends := []func(context.Context) error{t.shutdownSpans, t.meters.Shutdown}
 		if t.logs != nil {
 			ends = append(ends, t.logs.Shutdown)
 		}
