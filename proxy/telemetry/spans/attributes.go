@@ -18,14 +18,16 @@ func (d *Data) setAttributes(list []attribute.KeyValue) {
 			continue
 		}
 		at := d.place(a.Key)
-		if at == len(d.attributes) {
-			if limit >= 0 && at >= limit {
-				d.droppedAttributes++
-				continue
-			}
+		switch {
+		case at < len(d.attributes):
+			d.attributes[at].Value = a.Value
+		case limit >= 0 && at >= limit:
+			d.droppedAttributes++
+			continue
+		default:
 			d.attributes = append(d.attributes, *a)
 		}
-		d.attributes[at] = attribute.KeyValue{Key: a.Key, Value: d.bounded(a.Value)}
+		d.bound(&d.attributes[at].Value)
 	}
 }
 
@@ -39,17 +41,16 @@ func (d *Data) place(key attribute.Key) int {
 	return len(d.attributes)
 }
 
-// bounded is a value within the limits of an attribute of a span.
-func (d *Data) bounded(v attribute.Value) attribute.Value {
+// bound brings a value within the limits of an attribute of a span.
+func (d *Data) bound(v *attribute.Value) {
 	limits := &d.tracer.Limits
 	switch v.Type() {
 	case attribute.SLICE, attribute.MAP:
-		v = flat(v, limits.AttributeValueDepthLimit)
+		*v = flat(*v, limits.AttributeValueDepthLimit)
 	}
 	if limits.AttributeValueLengthLimit >= 0 {
-		v = short(v, limits.AttributeValueLengthLimit)
+		*v = short(*v, limits.AttributeValueLengthLimit)
 	}
-	return v
 }
 
 // shallow are the attributes of an event or a link within the limit of depth. There is no

@@ -56,6 +56,7 @@ type Queue struct {
 	full    []Batch  // that wait to be sent, the oldest first
 	bytes   int      // of all that waits
 	spare   [][]byte // of batches that were sent
+	usual   int      // bytes of a full batch
 	stopped bool
 }
 
@@ -105,9 +106,7 @@ func (q *Queue) put(span []byte) bool {
 	}
 	b := &q.filling
 	if b.Count == 0 {
-		if last := len(q.spare) - 1; last >= 0 {
-			b.Spans, q.spare = q.spare[last], q.spare[:last]
-		}
+		b.Spans = q.buffer()
 		q.due.Reset(q.settings.Delay)
 	}
 	before := len(b.Spans)
@@ -115,9 +114,21 @@ func (q *Queue) put(span []byte) bool {
 	b.Count++
 	q.bytes += len(b.Spans) - before
 	if b.Count >= q.settings.Batch || len(b.Spans) >= batchBytes {
+		q.usual = len(b.Spans) + len(b.Spans)/8
 		q.close()
 	}
 	return true
+}
+
+// buffer is an empty one for a batch. The lock is held.
+func (q *Queue) buffer() []byte {
+	last := len(q.spare) - 1
+	if last < 0 {
+		return make([]byte, 0, q.usual)
+	}
+	b := q.spare[last]
+	q.spare = q.spare[:last]
+	return b
 }
 
 // sendSoon has sent what waits.
