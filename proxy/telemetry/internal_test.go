@@ -1,5 +1,12 @@
 package telemetry
 
+import (
+	"context"
+	"io"
+	"log/slog"
+	"time"
+)
+
 // Held is what the tail holds: calls that have not ended, and spans of them.
 func (t *Telemetry) Held() (calls, spans int) {
 	t.tail.mu.Lock()
@@ -12,3 +19,14 @@ const (
 	MaxCallSpans = maxCallSpans
 	MaxHeldSpans = maxHeldSpans
 )
+
+// MS is a duration in milliseconds, as records have it.
+func MS(d time.Duration) float64 { return ms(d) }
+
+// WriteLines writes the line of a call as we do, and as slog does.
+func (t *Telemetry) WriteLines(ctx context.Context, r *Record, ended time.Time, ours, theirs io.Writer) {
+	with := Telemetry{accessLog: true, log: t.log, lines: &lineLog{ours}}
+	with.logAccess(ctx, r, ended)
+	with = Telemetry{accessLog: true, log: slog.New(traced{slog.NewJSONHandler(theirs, nil)})}
+	with.logAccess(ctx, r, ended)
+}

@@ -118,6 +118,7 @@ func TraceID(ctx context.Context) string {
 // access log line and remembers the call. Only the first End counts.
 func (s *Span) End(o Outcome) {
 	elapsed := time.Since(s.start)
+	ended := s.start.Add(elapsed)
 	s.mu.Lock()
 	if s.ended {
 		s.mu.Unlock()
@@ -141,14 +142,14 @@ func (s *Span) End(o Outcome) {
 		s.describe(o, kind)
 		s.t.tail.judge(&s.span, kind != "" || o.Problem != "" || s.record.Quiet != "", s.record.answered())
 	}
-	s.span.EndAt(s.start.Add(elapsed))
+	s.span.EndAt(ended)
 	if s.letter == nil {
 		s.t.metrics.served(s.ctx, &done, kind, elapsed)
 	} else {
-		s.leaveTrace(s.start.Add(elapsed))
+		s.leaveTrace(ended)
 	}
-	s.t.logAccess(s.ctx, &done)
-	s.t.traffic.count(&done, s.start.Add(elapsed))
+	s.t.logAccess(s.ctx, &done, ended)
+	s.t.traffic.count(&done, ended)
 	s.t.recent.add(&done, &s.t.feed)
 	s.t.ended(&done)
 }

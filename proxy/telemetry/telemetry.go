@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -72,6 +73,7 @@ type Settings struct {
 type Telemetry struct {
 	log       *slog.Logger
 	accessLog bool
+	lines     *lineLog // writes the lines of calls; nil: the log does, since it is more than JSON on one output
 	tracer    *spans.Tracer
 	metrics   *metrics
 	registry  *prometheus.Registry
@@ -100,7 +102,11 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 	if s.Sample < 0 || s.Sample > 1 {
 		return nil, fmt.Errorf("telemetry.sample = %v: must be from 0 to 1", s.Sample)
 	}
-	handler, err := newLogHandler(s)
+	out := &locked{out: s.LogOutput}
+	if out.out == nil {
+		out.out = os.Stderr
+	}
+	handler, err := newLogHandler(s, out)
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +124,9 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 	if err := t.build(ctx, running, s, handler); err != nil {
 		abort()
 		return nil, err
+	}
+	if s.LogFormat != "text" && t.logs == nil {
+		t.lines = &lineLog{out}
 	}
 	return t, nil
 }

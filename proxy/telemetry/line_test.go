@@ -1,0 +1,71 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"outrider/policy"
+	"outrider/proxy/telemetry"
+)
+
+// The line of a call is held against what slog writes of the same one.
+func FuzzLineIsAsSlogWritesIt(f *testing.F) {
+	for _, text := range []string{"", "crm", `"q"\`, "\x00\n\r\t\x1f\x7f", "日本語", "\xff\xe2\x80", "a\u2028b\u2029c", "<&>"} {
+		f.Add(text, text, int64(len(text)), 200, int64(1500), true)
+	}
+	f.Fuzz(func(t *testing.T, a, b string, bytes int64, status int, micros int64, letter bool) {
+		r := &telemetry.Record{
+			Upstream: a, Rule: b, Method: "GET", Host: b, Path: a, Status: status, Class: policy.Class(b), Problem: a,
+			Attempts: status, WaitedMS: telemetry.MS(time.Duration(micros)), DurationMS: telemetry.MS(time.Duration(micros) * time.Microsecond),
+			RequestBytes: bytes, ResponseBytes: -bytes, Connection: a, Stale: b, Quiet: a, Error: b, Form: b,
+		}
+		if letter {
+			r.Letter = a
+		}
+		asSlog(t, r)
+	})
+}
+
+func TestLineIsAsSlogWritesIt(t *testing.T) {
+	chance := rand.New(rand.NewPCG(1, 2))
+	text := func() string {
+		b := make([]byte, chance.IntN(20))
+		for i := range b {
+			b[i] = byte(chance.Uint32())
+		}
+		return string(b)
+	}
+	for range 2000 {
+		asSlog(t, &telemetry.Record{
+			Upstream: text(), Rule: text(), Method: text(), Host: text(), Path: text(), Status: chance.IntN(600), Class: policy.Class(text()),
+			Attempts: chance.IntN(9), WaitedMS: telemetry.MS(time.Duration(chance.Int64N(1 << chance.IntN(50)))), DurationMS: telemetry.MS(time.Duration(chance.Int64N(1 << chance.IntN(60)))),
+			RequestBytes: chance.Int64(), ResponseBytes: chance.Int64(), Letter: text(), Form: text(), Error: text(),
+		})
+	}
+}
+
+// asSlog wants the same line by both ways, in a bubble where both are of the same time.
+func asSlog(t *testing.T, r *telemetry.Record) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Duration(len(r.Path)) * 1234567)
+		tel := newRig(t, telemetry.Settings{AccessLog: true})
+		for _, ctx := range []context.Context{t.Context(), first(tel.begin("GET", "crm"))} {
+			var ours, theirs bytes.Buffer
+			tel.WriteLines(ctx, r, time.Now(), &ours, &theirs)
+			if ours.String() != theirs.String() {
+				t.Fatalf("the line is\n%sand by slog\n%s", &ours, &theirs)
+			}
+			if !json.Valid(ours.Bytes()) {
+				t.Fatalf("this is no JSON: %s", &ours)
+			}
+		}
+	})
+}
+
+func first[A, B, C any](a A, _ B, _ C) A { return a }
