@@ -46,9 +46,8 @@ func (t *Telemetry) StartLetter(ctx context.Context, l Letter) (context.Context,
 	}
 	ctx = t.tracer.Begin(ctx, &s.span, how)
 	t.tail.begin(&s.span)
-	s.ctx = context.WithValue(ctx, spanKey{}, s)
-	s.record = Record{Time: s.start, TraceID: s.span.SpanContext().TraceID().String(), Form: formOutbox, Letter: l.ID}
-	return s.ctx, s
+	s.record = Record{Time: s.start, TraceID: s.span.SpanContext().TraceID().String(), Form: formOutbox, Letter: l.ID, Tries: s.first[:0]}
+	return s.carry(ctx), s
 }
 
 // Traceparent says which span this is, in the form of https://www.w3.org/TR/trace-context/.

@@ -40,10 +40,33 @@ type Record struct {
 
 // address notes what was asked for, as a copy, in one piece: the parts may be cut out of a
 // request, of which nothing else is to be held on to, neither for its size nor for the
-// secrets in it.
-func (r *Record) address(method, host, path string) {
-	all := method + host + path
-	r.Method, r.Host, r.Path = all[:len(method)], all[len(method):len(method)+len(host)], all[len(method)+len(host):]
+// secrets in it. Of the same piece is what the call can be called: "GET crm".
+func (r *Record) address(method, upstream, host, path string) (name string) {
+	all := method + " " + upstream + host + path
+	name = all[:len(method)+1+len(upstream)]
+	rest := all[len(name):]
+	r.Method, r.Host, r.Path = all[:len(method)], rest[:len(host)], rest[len(host):]
+	return name
+}
+
+// alone is a copy that holds on to nothing else of the call, which has room for one try of
+// its own: see the type Span.
+func (r *Record) alone() *Record {
+	switch len(r.Tries) {
+	case 0:
+		copied := *r
+		copied.Tries = nil
+		return &copied
+	case 1:
+		copied := &struct {
+			Record
+			try [1]Try
+		}{Record: *r, try: [1]Try{r.Tries[0]}}
+		copied.Tries = copied.try[:]
+		return &copied.Record
+	}
+	copied := *r // the tries have outgrown that room
+	return &copied
 }
 
 // A Try is one pass through the transport; Sent says whether it became an

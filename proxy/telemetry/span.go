@@ -39,7 +39,7 @@ const (
 // A Span is one call under way.
 type Span struct {
 	t     *Telemetry
-	ctx   context.Context // carries span: exemplars and log lines find the trace through it
+	ctx   callContext // exemplars and log lines find the trace through it
 	span  spans.Span
 	start time.Time
 
@@ -49,6 +49,8 @@ type Span struct {
 	mu     sync.Mutex
 	ended  bool
 	record Record // complete, and never written again, once ended
+	first  [1]Try // where most calls have all of their tries
+	name   string // such as "GET crm", once ended
 }
 
 // An Outcome is how a call ended.
@@ -74,7 +76,28 @@ type Outcome struct {
 	ResponseBytes int64 // of the body that the client got
 }
 
+// A callContext carries a call, within the context that carries its span. It is a part of
+// the call, and so costs nothing.
+type callContext struct {
+	context.Context
+	call *Span
+}
+
 type spanKey struct{}
+
+// Value gives the call.
+func (c *callContext) Value(key any) any {
+	if key == (spanKey{}) {
+		return c.call
+	}
+	return c.Context.Value(key)
+}
+
+// carry makes the context of the call, out of one that carries its span.
+func (s *Span) carry(ctx context.Context) context.Context {
+	s.ctx = callContext{Context: ctx, call: s}
+	return &s.ctx
+}
 
 // spanFrom returns the call's span, or nil outside of a call.
 func spanFrom(ctx context.Context) *Span {
@@ -98,9 +121,8 @@ func (t *Telemetry) StartCall(r *http.Request, form string) (context.Context, *S
 	t.metrics.calls.Add(1)
 	ctx = t.tracer.Begin(ctx, &s.span, spans.Beginning{Name: spanMethod(r.Method), Kind: trace.SpanKindServer, Start: s.start})
 	t.tail.begin(&s.span)
-	s.ctx = context.WithValue(ctx, spanKey{}, s)
-	s.record = Record{Time: s.start, TraceID: s.span.SpanContext().TraceID().String(), Form: form}
-	return s.ctx, s
+	s.record = Record{Time: s.start, TraceID: s.span.SpanContext().TraceID().String(), Form: form, Tries: s.first[:0]}
+	return s.carry(ctx), s
 }
 
 // TraceID is the id of the call's trace, also when the trace is not sampled.
@@ -134,7 +156,7 @@ func (s *Span) End(o Outcome) {
 		return // a span that is never ended is never sent
 	}
 	s.fill(o, elapsed)
-	done := s.record // its own, so that what remembers it holds on to nothing else of the call
+	done := s.record.alone()
 	s.mu.Unlock()
 
 	kind := serverError(o)
@@ -144,20 +166,23 @@ func (s *Span) End(o Outcome) {
 	}
 	s.span.EndAt(ended)
 	if s.letter == nil {
-		s.t.metrics.served(s.ctx, &done, kind, elapsed)
+		s.t.metrics.served(&s.ctx, done, kind, elapsed)
 	} else {
 		s.leaveTrace(ended)
 	}
-	s.t.logAccess(s.ctx, &done, ended)
-	s.t.traffic.count(&done, ended)
-	s.t.recent.add(&done, &s.t.feed)
-	s.t.ended(&done)
+	s.t.logAccess(&s.ctx, done, ended)
+	s.t.traffic.count(done, ended)
+	s.t.recent.add(done, &s.t.feed)
+	s.t.ended(done)
 }
 
 // fill completes the record of the call. The caller holds s.mu.
 func (s *Span) fill(o Outcome, elapsed time.Duration) {
 	r := &s.record
-	r.address(clip(o.Method, 32), clip(o.Host[strings.LastIndexByte(o.Host, '@')+1:], 255), clip(pathOnly(o.Path), 1024))
+	if o.Call != nil {
+		r.Upstream = o.Call.Upstream
+	}
+	s.name = r.address(clip(o.Method, 32), r.Upstream, clip(o.Host[strings.LastIndexByte(o.Host, '@')+1:], 255), clip(pathOnly(o.Path), 1024))
 	r.Status, r.Class, r.Problem, r.own = o.Status, o.Class, o.Problem, o.Own
 	r.RequestBytes, r.ResponseBytes = o.RequestBytes, o.ResponseBytes
 	r.DurationMS = ms(elapsed)
@@ -168,7 +193,7 @@ func (s *Span) fill(o Outcome, elapsed time.Duration) {
 		r.Error = errorText(o.Err)
 	}
 	if c := o.Call; c != nil {
-		r.Upstream, r.Rule, r.Connection = c.Upstream, c.Rule, strings.Clone(clip(c.Connection, 128))
+		r.Rule, r.Connection = c.Rule, strings.Clone(clip(c.Connection, 128))
 		r.Attempts, r.WaitedMS = c.Attempts(), ms(c.Waited())
 		if failed := c.Stale(); failed != nil {
 			r.Stale = clip(failed.Reason, 64)
@@ -191,7 +216,10 @@ func (s *Span) fill(o Outcome, elapsed time.Duration) {
 func (s *Span) describe(o Outcome, kind string) {
 	r := &s.record
 	if r.Upstream != "" && s.letter == nil {
-		s.span.SetName(spanMethod(o.Method) + " " + r.Upstream)
+		if method(o.Method) == otherMethod {
+			s.name = spanMethod(o.Method) + " " + r.Upstream
+		}
+		s.span.SetName(s.name)
 	}
 	attrs := make([]attribute.KeyValue, 0, 28)
 	attrs = append(attrs,

@@ -99,6 +99,7 @@ type wire struct {
 	status int
 	active *atomic.Int64 // requests under way to its upstream, this among them until it ends
 	once   sync.Once
+	body   responseBody // of the usual response
 }
 
 // sent reports that the request reached the wire. Without an attempt to ask,
@@ -258,7 +259,8 @@ func (w *wire) follow(resp *http.Response) {
 	}
 	stream, ok := body.(io.ReadWriteCloser)
 	if !ok {
-		resp.Body = &responseBody{ReadCloser: body, wire: w}
+		w.body = responseBody{ReadCloser: body, wire: w}
+		resp.Body = &w.body
 		return
 	}
 	resp.Body = &streamBody{ReadWriteCloser: stream, wire: w}
