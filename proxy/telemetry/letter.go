@@ -28,6 +28,8 @@ type Letter struct {
 	Attempt  int    // 1 for the first time that it is sent
 	Size     int64  // of its body, in bytes
 	Accepted string // traceparent of the call that was kept, as [Span.Traceparent] gave it; "": unknown
+
+	accepted trace.SpanContext // as it is read
 }
 
 // StartLetter begins the CONSUMER span of sending a letter. It is a trace of its own: the
@@ -38,16 +40,17 @@ type Letter struct {
 // https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/
 func (t *Telemetry) StartLetter(ctx context.Context, l Letter) (context.Context, *Span) {
 	s := &Span{t: t, start: time.Now(), letter: &l}
-	s.accepted = trace.SpanContextFromContext(
+	l.accepted = trace.SpanContextFromContext(
 		traceContext.Extract(context.Background(), propagation.MapCarrier{"traceparent": l.Accepted}))
 	how := spans.Beginning{Name: "deliver " + l.Upstream, Kind: trace.SpanKindConsumer, Start: s.start, NewRoot: true}
-	if s.accepted.IsValid() {
-		how.Links = []trace.Link{{SpanContext: s.accepted}}
+	if l.accepted.IsValid() {
+		how.Links = []trace.Link{{SpanContext: l.accepted}}
 	}
 	ctx = t.tracer.Begin(ctx, &s.span, how)
 	t.tail.begin(&s.span)
-	s.record = Record{Time: s.start, TraceID: s.span.SpanContext().TraceID().String(), Form: formOutbox, Letter: l.ID, Tries: s.first[:0]}
-	return s.carry(ctx), s
+	ctx = s.carry(ctx, formOutbox)
+	s.record.Letter = l.ID
+	return ctx, s
 }
 
 // Traceparent says which span this is, in the form of https://www.w3.org/TR/trace-context/.
@@ -73,10 +76,10 @@ func (l *Letter) attributes() []attribute.KeyValue {
 // leaveTrace adds to the trace of the call that was kept where it was sent. One that is not
 // sampled has nobody who looks there.
 func (s *Span) leaveTrace(ended time.Time) {
-	if !s.accepted.IsSampled() {
+	if !s.letter.accepted.IsSampled() {
 		return
 	}
-	ctx := trace.ContextWithRemoteSpanContext(context.Background(), s.accepted)
+	ctx := trace.ContextWithRemoteSpanContext(context.Background(), s.letter.accepted)
 	var left spans.Span
 	s.t.tracer.Begin(ctx, &left, spans.Beginning{
 		Name: "sent later", Start: s.start, Links: []trace.Link{{SpanContext: s.span.SpanContext()}},

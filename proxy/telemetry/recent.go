@@ -49,24 +49,15 @@ func (r *Record) address(method, upstream, host, path string) (name string) {
 	return name
 }
 
-// alone is a copy that holds on to nothing else of the call, which has room for one try of
-// its own: see the type Span.
-func (r *Record) alone() *Record {
-	switch len(r.Tries) {
-	case 0:
-		copied := *r
-		copied.Tries = nil
-		return &copied
-	case 1:
-		copied := &struct {
-			Record
-			try [1]Try
-		}{Record: *r, try: [1]Try{r.Tries[0]}}
-		copied.Tries = copied.try[:]
-		return &copied.Record
-	}
-	copied := *r // the tries have outgrown that room
-	return &copied
+// newRecord makes one that holds on to nothing else of its call, with room for the one try
+// that most calls have.
+func newRecord() *Record {
+	r := &struct {
+		Record
+		try [1]Try
+	}{}
+	r.Tries = r.try[:0]
+	return &r.Record
 }
 
 // A Try is one pass through the transport; Sent says whether it became an

@@ -43,14 +43,12 @@ type Span struct {
 	span  spans.Span
 	start time.Time
 
-	letter   *Letter           // that is sent; nil: it is a call of a client
-	accepted trace.SpanContext // of the call that was kept as that letter; zero: unknown
+	letter *Letter // that is sent; nil: it is a call of a client
 
 	mu     sync.Mutex
 	ended  bool
-	record Record // complete, and never written again, once ended
-	first  [1]Try // where most calls have all of their tries
-	name   string // such as "GET crm", once ended
+	record *Record // complete, and never written again, once ended
+	name   string  // such as "GET crm", once ended
 }
 
 // An Outcome is how a call ended.
@@ -93,8 +91,11 @@ func (c *callContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// carry makes the context of the call, out of one that carries its span.
-func (s *Span) carry(ctx context.Context) context.Context {
+// carry begins the record of the call, whose span has begun, and makes its context, out of
+// one that carries the span.
+func (s *Span) carry(ctx context.Context, form string) context.Context {
+	s.record = newRecord()
+	s.record.Time, s.record.TraceID, s.record.Form = s.start, s.span.SpanContext().TraceID().String(), form
 	s.ctx = callContext{Context: ctx, call: s}
 	return &s.ctx
 }
@@ -121,8 +122,7 @@ func (t *Telemetry) StartCall(r *http.Request, form string) (context.Context, *S
 	t.metrics.calls.Add(1)
 	ctx = t.tracer.Begin(ctx, &s.span, spans.Beginning{Name: spanMethod(r.Method), Kind: trace.SpanKindServer, Start: s.start})
 	t.tail.begin(&s.span)
-	s.record = Record{Time: s.start, TraceID: s.span.SpanContext().TraceID().String(), Form: form, Tries: s.first[:0]}
-	return s.carry(ctx), s
+	return s.carry(ctx, form), s
 }
 
 // TraceID is the id of the call's trace, also when the trace is not sampled.
@@ -156,7 +156,7 @@ func (s *Span) End(o Outcome) {
 		return // a span that is never ended is never sent
 	}
 	s.fill(o, elapsed)
-	done := s.record.alone()
+	done := s.record
 	s.mu.Unlock()
 
 	kind := serverError(o)
@@ -178,7 +178,7 @@ func (s *Span) End(o Outcome) {
 
 // fill completes the record of the call. The caller holds s.mu.
 func (s *Span) fill(o Outcome, elapsed time.Duration) {
-	r := &s.record
+	r := s.record
 	if o.Call != nil {
 		r.Upstream = o.Call.Upstream
 	}
@@ -214,7 +214,7 @@ func (s *Span) fill(o Outcome, elapsed time.Duration) {
 // describe puts the outcome on the SERVER span; kind is its error.type.
 // https://opentelemetry.io/docs/specs/semconv/http/http-spans/
 func (s *Span) describe(o Outcome, kind string) {
-	r := &s.record
+	r := s.record
 	if r.Upstream != "" && s.letter == nil {
 		if method(o.Method) == otherMethod {
 			s.name = spanMethod(o.Method) + " " + r.Upstream
