@@ -471,7 +471,9 @@ func TestExportByGRPC(t *testing.T) {
 func TestExportAsJSON(t *testing.T) {
 	var got struct {
 		ResourceSpans []struct {
-			ScopeSpans []struct{ Spans []struct{ TraceID, Name string } }
+			ScopeSpans []struct {
+				Spans []struct{ TraceID, Name string }
+			}
 		}
 	}
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -123,7 +123,7 @@ func appendValue(b []byte, field int, v attribute.Value) []byte {
 	case attribute.BOOL:
 		b = append(appendTag(b, 2, varint), truth(v.AsBool()))
 	case attribute.INT64:
-		b = binary.AppendUvarint(appendTag(b, 3, varint), uint64(v.AsInt64()))
+		b = appendNumber(appendTag(b, 3, varint), uint64(v.AsInt64()))
 	case attribute.FLOAT64:
 		b = binary.LittleEndian.AppendUint64(appendTag(b, 4, fixed64), math.Float64bits(v.AsFloat64()))
 	case attribute.BYTESLICE:

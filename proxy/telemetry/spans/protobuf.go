@@ -16,8 +16,14 @@ const (
 	fixed32   = 5
 )
 
-func appendTag(b []byte, field, how int) []byte {
-	return binary.AppendUvarint(b, uint64(field<<3|how))
+func appendTag(b []byte, field, how int) []byte { return appendNumber(b, uint64(field<<3|how)) }
+
+// appendNumber writes a varint. Most are of one byte, and that is all that is inlined.
+func appendNumber(b []byte, n uint64) []byte {
+	if n < 1<<7 {
+		return append(b, byte(n))
+	}
+	return binary.AppendUvarint(b, n)
 }
 
 // appendVarint writes a number, unless it is zero, which goes without saying.
@@ -25,7 +31,7 @@ func appendVarint(b []byte, field int, n uint64) []byte {
 	if n == 0 {
 		return b
 	}
-	return binary.AppendUvarint(appendTag(b, field, varint), n)
+	return appendNumber(appendTag(b, field, varint), n)
 }
 
 // appendFixed64 writes a number of eight bytes, unless it is zero.
@@ -37,7 +43,7 @@ func appendFixed64(b []byte, field int, n uint64) []byte {
 }
 
 func appendBytes(b []byte, field int, value []byte) []byte {
-	b = binary.AppendUvarint(appendTag(b, field, delimited), uint64(len(value)))
+	b = appendNumber(appendTag(b, field, delimited), uint64(len(value)))
 	return append(b, value...)
 }
 
@@ -47,7 +53,7 @@ func appendString(b []byte, field int, text string) []byte {
 	if !utf8.ValidString(text) {
 		text = strings.ToValidUTF8(text, "\uFFFD")
 	}
-	b = binary.AppendUvarint(appendTag(b, field, delimited), uint64(len(text)))
+	b = appendNumber(appendTag(b, field, delimited), uint64(len(text)))
 	return append(b, text...)
 }
 
