@@ -24,9 +24,20 @@ const (
 func MS(d time.Duration) float64 { return ms(d) }
 
 // WriteLines writes the line of a call as we do, and as slog does.
-func (t *Telemetry) WriteLines(ctx context.Context, r *Record, ended time.Time, ours, theirs io.Writer) {
-	with := Telemetry{accessLog: true, log: t.log, lines: &lineLog{ours}}
+func WriteLines(ctx context.Context, r *Record, ended time.Time, ours, theirs io.Writer) {
+	with := Telemetry{accessLog: true, log: slog.New(at{slog.Handler(traced{slog.NewJSONHandler(theirs, nil)}), ended})}
 	with.logAccess(ctx, r, ended)
-	with = Telemetry{accessLog: true, log: slog.New(traced{slog.NewJSONHandler(theirs, nil)})}
+	with.lines = &lineLog{ours}
 	with.logAccess(ctx, r, ended)
+}
+
+// at has records be of one time.
+type at struct {
+	slog.Handler
+	time time.Time
+}
+
+func (h at) Handle(ctx context.Context, r slog.Record) error {
+	r.Time = h.time
+	return h.Handler.Handle(ctx, r)
 }

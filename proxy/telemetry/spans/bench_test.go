@@ -144,6 +144,9 @@ func processorTime(b *testing.B) time.Duration {
 // A call allocates the handles of its two spans and a context for each, and nothing for
 // what they record.
 func TestSpanAllocatesItsHandleAndItsContext(t *testing.T) {
+	if raceEnabled { // the pool leaves things out then, at random
+		return
+	}
 	tracer, end := byUs(t, &discarding{})
 	defer end()
 	if n := testing.AllocsPerRun(1000, func() { oneCall(tracer) }); n != 4 {
