@@ -23,12 +23,20 @@ const (
 // MS is a duration in milliseconds, as records have it.
 func MS(d time.Duration) float64 { return ms(d) }
 
-// WriteLines writes the line of a call as we do, and as slog does.
-func WriteLines(ctx context.Context, r *Record, ended time.Time, ours, theirs io.Writer) {
-	with := Telemetry{accessLog: true, log: slog.New(at{slog.Handler(traced{slog.NewJSONHandler(theirs, nil)}), ended})}
-	with.logAccess(ctx, r, ended)
-	with.lines = &lineLog{ours}
-	with.logAccess(ctx, r, ended)
+// LineBySlog gives what writes the line of a call to out as slog does.
+func LineBySlog(out io.Writer) func(context.Context, *Record, time.Time) {
+	handler := &at{Handler: traced{slog.NewJSONHandler(out, nil)}}
+	t := &Telemetry{accessLog: true, log: slog.New(handler)}
+	return func(ctx context.Context, r *Record, ended time.Time) {
+		handler.time = ended
+		t.logAccess(ctx, r, ended)
+	}
+}
+
+// LineByUs gives what writes it as we do.
+func LineByUs(out io.Writer) func(context.Context, *Record, time.Time) {
+	t := &Telemetry{accessLog: true, log: slog.New(slog.NewJSONHandler(out, nil)), lines: &lineLog{out}}
+	return t.logAccess
 }
 
 // at has records be of one time.
@@ -37,7 +45,7 @@ type at struct {
 	time time.Time
 }
 
-func (h at) Handle(ctx context.Context, r slog.Record) error {
+func (h *at) Handle(ctx context.Context, r slog.Record) error {
 	r.Time = h.time
 	return h.Handler.Handle(ctx, r)
 }

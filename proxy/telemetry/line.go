@@ -20,7 +20,8 @@ type lineLog struct{ out io.Writer }
 var linePool = sync.Pool{New: func() any { return new(jsonLine) }}
 
 // write writes the line of a call that ended at some time, in one piece, and at once: what
-// a process had not written yet when it is killed is what somebody looks for.
+// a process had not written yet when it is killed is what somebody looks for, and to gather
+// lines would save less than a microsecond a call.
 func (l *lineLog) write(ctx context.Context, r *Record, ended time.Time) {
 	line := linePool.Get().(*jsonLine)
 	defer linePool.Put(line)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -56,12 +57,36 @@ func asSlog(t *testing.T, r *telemetry.Record, ended time.Time) {
 	within := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1, 0xab}, SpanID: trace.SpanID{2, 0xcd}})
 	for _, ctx := range []context.Context{t.Context(), trace.ContextWithSpanContext(t.Context(), within)} {
 		var ours, theirs bytes.Buffer
-		telemetry.WriteLines(ctx, r, ended, &ours, &theirs)
+		telemetry.LineByUs(&ours)(ctx, r, ended)
+		telemetry.LineBySlog(&theirs)(ctx, r, ended)
 		if ours.String() != theirs.String() {
 			t.Fatalf("the line is\n%sand by slog\n%s", &ours, &theirs)
 		}
 		if !json.Valid(ours.Bytes()) {
 			t.Fatalf("this is no JSON: %s", &ours)
 		}
+	}
+}
+
+// BenchmarkLine is the cost of the line of a call until it is written, which is the same.
+func BenchmarkLine(b *testing.B) {
+	within := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1, 0xab}, SpanID: trace.SpanID{2, 0xcd}})
+	ctx := trace.ContextWithSpanContext(b.Context(), within)
+	r := &telemetry.Record{
+		Upstream: "crm", Method: "GET", Host: "acme.my.salesforce.com", Path: "/services/data/v61.0/sobjects/Contact",
+		Status: 200, Class: policy.ClassOK, Attempts: 1, DurationMS: 12.345, ResponseBytes: 1234,
+	}
+	for name, by := range map[string]func(io.Writer) func(context.Context, *telemetry.Record, time.Time){
+		"slog": telemetry.LineBySlog, "ours": telemetry.LineByUs,
+	} {
+		b.Run(name, func(b *testing.B) {
+			write, ended := by(io.Discard), time.Now()
+			b.ReportAllocs()
+			before := processorTime(b)
+			for b.Loop() {
+				write(ctx, r, ended)
+			}
+			b.ReportMetric(float64(processorTime(b)-before)/float64(b.N), "cpu-ns/op")
+		})
 	}
 }

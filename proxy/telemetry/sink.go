@@ -68,7 +68,11 @@ func milliseconds(variable string, otherwise time.Duration) time.Duration {
 
 // Shutdown sends what waits, and ends.
 func (q spanQueue) Shutdown(ctx context.Context) error {
-	return errors.Join(q.Queue.Shutdown(ctx), q.upload.Stop(ctx))
+	sent, stopped := q.Queue.Shutdown(ctx), q.upload.Stop(ctx)
+	if sent != nil {
+		return sent // and the other is no news then
+	}
+	return stopped
 }
 
 // snapshots has a span processor of the SDK's see the ends of spans, one copy each.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,7 +103,7 @@ func (s *Span) RecordError(err error, options ...trace.EventOption) {
 	if err == nil || !s.IsRecording() {
 		return
 	}
-	options = append(options, trace.WithAttributes(
+	options = append(slices.Clip(options), trace.WithAttributes(
 		semconv.ExceptionType(typeName(err)), semconv.ExceptionMessage(err.Error())))
 	how := trace.NewEventConfig(options...)
 	if how.StackTrace() {
