@@ -31,7 +31,8 @@ import (
 // Beside us that variable names us, and every export would be a call that is
 // exported again.
 
-// spanSinks are those that the environment or the endpoint ask for, for spans of res.
+// spanSinks are those that the environment or the endpoint ask for, for spans of res. Beside
+// an error there are those that were begun, and must be ended.
 func spanSinks(ctx context.Context, endpoint string, res *resource.Resource, of instrumentation.Scope, g *guard) ([]spanSink, error) {
 	names := exporters("TRACES")
 	if names == nil && (endpoint != "" || endpointFromEnv("TRACES")) {
@@ -49,10 +50,10 @@ func spanSinks(ctx context.Context, endpoint string, res *resource.Resource, of 
 		case "console":
 			sink, err = consoleSpans(g)
 		default:
-			return nil, fmt.Errorf("OTEL_TRACES_EXPORTER=%s: must be otlp, console or none", name)
+			err = fmt.Errorf("OTEL_TRACES_EXPORTER=%s: must be otlp, console or none", name)
 		}
 		if err != nil {
-			return nil, err
+			return list, err
 		}
 		list = append(list, sink)
 	}

@@ -493,6 +493,30 @@ func TestExportAsJSON(t *testing.T) {
 	}
 }
 
+// The console has spans as people read them. They are written to standard output, so the test
+// has a process of its own.
+func TestConsoleGetsSpans(t *testing.T) {
+	if os.Getenv("TEST_CONSOLE") != "" {
+		r := exporting(t, telemetry.Settings{}, map[string]string{"OTEL_TRACES_EXPORTER": "console"})
+		r.oneCall(t)
+		if err := r.Shutdown(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestConsoleGetsSpans$")
+	cmd.Env = append(os.Environ(), "TEST_CONSOLE=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, part := range []string{`"Name":"backoff"`, `"Name":"GET crm"`, `"ChildSpanCount":3`, `"Key":"outrider.attempts","Value":{"Type":"INT64","Value":2}`} {
+		if !strings.Contains(string(out), part) {
+			t.Errorf("there is no %s in\n%s", part, out)
+		}
+	}
+}
+
 // A call that is not sampled and fails arrives whole.
 func TestKeptCallArrivesAtACollector(t *testing.T) {
 	c := newCollector(t)

@@ -123,7 +123,7 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 	}
 	if err := t.build(ctx, running, s, handler); err != nil {
 		abort()
-		return nil, err
+		return nil, errors.Join(err, t.shutdownSpans(ctx)) // nothing waits to be sent
 	}
 	if s.LogFormat != "text" && t.logs == nil {
 		t.lines = &lineLog{out}
@@ -155,11 +155,9 @@ func (t *Telemetry) build(ctx, running context.Context, s Settings, handler slog
 	if err != nil {
 		return err
 	}
-
 	if err := t.trace(s, res, of); err != nil {
 		return err
 	}
-
 	t.meters, err = newMeterProvider(t.registry, res, readers)
 	if err != nil {
 		return err
@@ -170,13 +168,13 @@ func (t *Telemetry) build(ctx, running context.Context, s Settings, handler slog
 
 // trace makes the tracer.
 func (t *Telemetry) trace(s Settings, res *resource.Resource, of instrumentation.Scope) error {
-	for _, processor := range s.SpanProcessors {
-		t.sinks = append(t.sinks, snapshots{processor})
-	}
-	t.watched = len(t.sinks) > 0
+	t.watched = len(t.sinks)+len(s.SpanProcessors) > 0
 	chosen, err := newSampling(s, t.watched)
 	if err != nil {
 		return err
+	}
+	for _, processor := range s.SpanProcessors {
+		t.sinks = append(t.sinks, snapshots{processor})
 	}
 	settings := spans.Settings{Resource: res, Scope: of, Sampler: chosen.Sampler, Limits: sdktrace.NewSpanLimits(), Ended: t.deliver}
 	if chosen.partial && (s.KeepErrors || s.KeepSlow > 0) {
