@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -305,6 +306,18 @@ func TestUnknownExporterIsAnError(t *testing.T) {
 			t.Errorf("%s=%s: %v", name, value, err)
 		}
 	}
+}
+
+// A bubble ends only when all that was begun in it has ended.
+func TestTelemetryThatCannotBeBuiltLeavesNothingRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clearEnvironment(t)
+		t.Setenv("OTEL_TRACES_SAMPLER", "dice")
+		_, err := telemetry.New(context.Background(), telemetry.Settings{Endpoint: "http://127.0.0.1:1", LogOutput: io.Discard})
+		if err == nil || !strings.Contains(err.Error(), "OTEL_TRACES_SAMPLER=dice") {
+			t.Errorf("error %v", err)
+		}
+	})
 }
 
 // Beside us HTTP_PROXY names us: an export that followed it would be a call,

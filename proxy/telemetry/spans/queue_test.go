@@ -110,7 +110,7 @@ func TestBatchIsSmallEnoughForAReceiver(t *testing.T) {
 		if first := q.sent[0]; first != "0s: 4" {
 			t.Errorf("the first batch is %s", first)
 		}
-		if q.dropped < 40 || q.dropped > 50 { // there is room for 16 MiB
+		if q.dropped != 100-54 { // there is room for 16 MiB
 			t.Errorf("%d are dropped", q.dropped)
 		}
 	})
