@@ -19,7 +19,7 @@ const keyKept = attribute.Key("outrider.kept")
 // What a tail holds is bounded: spans of one call, and of all.
 const (
 	maxCallSpans = 64
-	maxHeldSpans = 8192 // of about 2 KiB each
+	maxHeldSpans = 8192 // of about 2.5 KiB each
 )
 
 // A tail gets spans that have ended, and sees to it that calls which failed, or were slow, are

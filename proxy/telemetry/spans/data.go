@@ -35,7 +35,7 @@ type Data struct {
 
 // Room that a Data has from the first, and how much of it is kept for the next span.
 const (
-	usualAttributes = 32
+	usualAttributes = 24
 	mostAttributes  = 128
 	mostEncoded     = 64 << 10
 )
