@@ -74,12 +74,13 @@ var house = map[string]houseRule{
 	"proxy/simulator":   {may: []string{osys}, why: "the simulator is somebody else's server"},
 	"proxy/statefile":   {may: []string{osys}, why: "a file is private or not, whatever it holds"},
 	"proxy/store":       {may: []string{"proxy/statefile", dsql, lite, pgsq, osys}, why: "the store keeps bytes, and does not know whose"},
-	"proxy/telemetry":   {may: []string{"policy", otel, slog, osys}, why: "the only importer of OpenTelemetry sees calls and events, not leaves"},
+	"proxy/telemetry":   {may: []string{"policy", "proxy/telemetry/spans", otel, slog, osys}, why: "the only importer of OpenTelemetry, with its tracer, sees calls and events, not leaves"},
 	"proxy/webhook":     {why: "a signature, for whoever sends messages to the URLs of others"},
 	"proxy/cli": {may: []string{"policy", "policy/config", "policy/preset", "proxy", "proxy/admin", "proxy/alarm", "proxy/alert", "proxy/clients", "proxy/egress", "proxy/handover", "proxy/intercept", "proxy/letters", "proxy/login", "proxy/outbox", "proxy/simulator", "proxy/store", "proxy/telemetry", slog, osys, ring},
 		why: "the wiring sees the parts, not the leaves"},
 	"proxy/outbox/outboxtest":  {may: []string{"proxy/outbox", "proxy/store"}, why: "a store in memory, for tests, is one in the eyes of the outbox"},
 	"proxy/store/postgrestest": {may: []string{osys}, why: "a server for tests must not know what they test"},
+	"proxy/telemetry/spans":    {may: []string{otel}, why: "a tracer, in place of OpenTelemetry's, knows spans and nothing of what they tell of"},
 }
 
 // TestHouse keeps the import table, in the manner of the standard library's

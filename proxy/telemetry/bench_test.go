@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
@@ -25,6 +27,8 @@ func (ignore) ForceFlush(context.Context) error                { return nil }
 // BenchmarkCall is the cost of one call with one attempt: StartCall, Transport,
 // End. The base line is the same call without us.
 func BenchmarkCall(b *testing.B) {
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+	defer collector.Close()
 	for _, c := range []struct {
 		name string
 		s    telemetry.Settings
@@ -32,11 +36,11 @@ func BenchmarkCall(b *testing.B) {
 	}{
 		{"base line", telemetry.Settings{}, true},
 		{"no exporter", telemetry.Settings{}, false},
-		{"sampled 0%", telemetry.Settings{Endpoint: "http://127.0.0.1:1"}, false},
-		{"sampled 0%, failures kept", telemetry.Settings{Endpoint: "http://127.0.0.1:1", KeepErrors: true}, false},
+		{"sampled 0%", telemetry.Settings{Endpoint: collector.URL}, false},
+		{"sampled 0%, failures kept", telemetry.Settings{Endpoint: collector.URL, KeepErrors: true}, false},
 		{"recorded, not exported", telemetry.Settings{Sample: 1, SpanProcessors: []sdktrace.SpanProcessor{ignore{}}}, false},
-		{"sampled 100%", telemetry.Settings{Endpoint: "http://127.0.0.1:1", Sample: 1}, false},
-		{"sampled 100%, access log", telemetry.Settings{Endpoint: "http://127.0.0.1:1", Sample: 1, AccessLog: true}, false},
+		{"sampled 100%", telemetry.Settings{Endpoint: collector.URL, Sample: 1}, false},
+		{"sampled 100%, access log", telemetry.Settings{Endpoint: collector.URL, Sample: 1, AccessLog: true}, false},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			clearEnvironment(b)
@@ -46,31 +50,69 @@ func BenchmarkCall(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.Cleanup(func() { t.Shutdown(b.Context()) })
-			in := httptest.NewRequest("GET", "/crm/contacts?limit=10", nil)
-			provider := roundTripper(func(r *http.Request) (*http.Response, error) {
-				wrote(r)
-				return &http.Response{StatusCode: 200, Proto: "HTTP/1.1", Body: io.NopCloser(strings.NewReader("ok"))}, nil
-			})
-			chain := policy.Passage(t.Transport(provider))
+			one := usualCall(t)
 			if c.bare {
-				chain = policy.Passage(provider)
+				one = usualCall(nil)
 			}
-			out := outbound(b.Context(), "GET", "https://crm.test/contacts?limit=10")
 			b.ReportAllocs()
+			before := processorTime(b)
 			for b.Loop() {
-				call := &policy.Call{Upstream: "crm"}
-				ctx := in.Context()
-				var span *telemetry.Span
-				if !c.bare {
-					ctx, span = t.StartCall(in, "base-url")
-				}
-				resp, _ := chain.RoundTrip(out.WithContext(policy.WithCall(ctx, call)))
-				io.Copy(io.Discard, resp.Body)
-				resp.Body.Close()
-				if !c.bare {
-					span.End(telemetry.Outcome{Call: call, Method: "GET", Host: "crm.test", Path: "/contacts", Status: 200, Class: policy.ClassOK})
-				}
+				one()
 			}
+			b.ReportMetric(float64(processorTime(b)-before)/float64(b.N), "cpu-ns/op")
 		})
 	}
+}
+
+// usualCall is a call that is answered by its first attempt. t may be nil.
+func usualCall(t *telemetry.Telemetry) func() {
+	in := httptest.NewRequest("GET", "/crm/contacts?limit=10", nil)
+	provider := http.RoundTripper(roundTripper(func(r *http.Request) (*http.Response, error) {
+		wrote(r)
+		return &http.Response{StatusCode: 200, Proto: "HTTP/1.1", Body: io.NopCloser(strings.NewReader("ok"))}, nil
+	}))
+	if t != nil {
+		provider = t.Transport(provider)
+	}
+	chain := policy.Passage(provider)
+	out := outbound(context.Background(), "GET", "https://crm.test/contacts?limit=10")
+	return func() {
+		call := &policy.Call{Upstream: "crm"}
+		ctx := in.Context()
+		var span *telemetry.Span
+		if t != nil {
+			ctx, span = t.StartCall(in, "base-url")
+		}
+		resp, _ := chain.RoundTrip(out.WithContext(policy.WithCall(ctx, call)))
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if t != nil {
+			span.End(telemetry.Outcome{Call: call, Method: "GET", Host: "crm.test", Path: "/contacts", Status: 200, Class: policy.ClassOK})
+		}
+	}
+}
+
+// What a call is told by, with both of its spans and its line, is eight allocations: the call
+// and its record, the attempt, a context for each of the two, the trace's id, the URL of the
+// attempt, and what was asked for.
+func TestCallIsToldByEightAllocations(t *testing.T) {
+	if raceEnabled { // pools leave things out then, at random
+		return
+	}
+	r := exporting(t, telemetry.Settings{Endpoint: "http://127.0.0.1:1", AccessLog: true}, map[string]string{"OTEL_BSP_SCHEDULE_DELAY": "3600000"})
+	const calls = 200 // fewer than a batch
+	bare := testing.AllocsPerRun(calls, usualCall(nil))
+	if n := testing.AllocsPerRun(calls, usualCall(r.Telemetry)) - bare; n != 8 {
+		t.Errorf("%v allocations, want 8", n)
+	}
+}
+
+// processorTime is what the process has used: on a machine that others use, too, it says more
+// than the clock.
+func processorTime(b *testing.B) time.Duration {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }

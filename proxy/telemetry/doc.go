@@ -13,6 +13,13 @@
 //
 //	work, ended := t.StartWork(ctx, event)    INTERNAL span of what several calls wait for, in a trace of its own
 //
+// # What it costs
+//
+// Each call pays for all of this, so it is made to cost little: spans are recorded by a tracer
+// of ours, package spans, and not by the SDK's; the line of a call is written by an encoder
+// that knows its fields; and label sets are built once. A test holds a call to eight
+// allocations. BenchmarkCall says what that comes to, beside the same call untold.
+//
 // # Which traces are sent
 //
 // Those that the sampler chose when they began, and, where it leaves some out, those of

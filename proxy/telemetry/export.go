@@ -10,13 +10,17 @@ import (
 
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/exporters/stdout/stdoutmetric"
 	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/resource"
 	"google.golang.org/grpc"
+
+	"outrider/proxy/telemetry/spans"
 )
 
 // Which exporters there are follows the standard variables:
@@ -27,55 +31,77 @@ import (
 // Beside us that variable names us, and every export would be a call that is
 // exported again.
 
-// spanExporters are those that the environment or the endpoint ask for.
-func spanExporters(ctx context.Context, endpoint string) ([]sdktrace.SpanExporter, error) {
+// spanSinks are those that the environment or the endpoint ask for, for spans of res. Beside
+// an error there are those that were begun, and must be ended.
+func spanSinks(ctx context.Context, endpoint string, res *resource.Resource, of instrumentation.Scope, g *guard) ([]spanSink, error) {
 	names := exporters("TRACES")
 	if names == nil && (endpoint != "" || endpointFromEnv("TRACES")) {
 		names = []string{"otlp"}
 	}
-	var list []sdktrace.SpanExporter
+	var list []spanSink
 	for _, name := range names {
-		var exporter sdktrace.SpanExporter
+		var sink spanSink
 		var err error
 		switch name {
 		case "none":
 			continue
 		case "otlp":
-			exporter, err = otlpSpans(ctx, endpoint)
+			sink, err = otlpSpans(ctx, endpoint, res, of, g)
 		case "console":
-			exporter, err = stdouttrace.New()
+			sink, err = consoleSpans(g)
 		default:
-			return nil, fmt.Errorf("OTEL_TRACES_EXPORTER=%s: must be otlp, console or none", name)
+			err = fmt.Errorf("OTEL_TRACES_EXPORTER=%s: must be otlp, console or none", name)
 		}
 		if err != nil {
-			return nil, err
+			return list, err
 		}
-		list = append(list, exporter)
+		list = append(list, sink)
 	}
 	return list, nil
 }
 
-func otlpSpans(ctx context.Context, endpoint string) (sdktrace.SpanExporter, error) {
+func otlpSpans(ctx context.Context, endpoint string, res *resource.Resource, of instrumentation.Scope, g *guard) (spanSink, error) {
+	protocol := otlpProtocol("TRACES")
+	client, err := otlpSpanClient(endpoint, protocol)
+	if err != nil {
+		return nil, err
+	}
+	upload, err := spans.NewUploader(ctx, client, protocol == "http/json", res, of)
+	if err != nil {
+		return nil, err
+	}
+	return newSpanQueue(upload, g), nil
+}
+
+func otlpSpanClient(endpoint, protocol string) (otlptrace.Client, error) {
 	base, err := otlpEndpoint("TRACES", endpoint)
 	if err != nil {
 		return nil, err
 	}
-	switch protocol := otlpProtocol("TRACES"); protocol {
+	switch protocol {
 	case "grpc":
 		opts := []otlptracegrpc.Option{otlptracegrpc.WithDialOption(grpc.WithNoProxy())}
 		if base != "" {
 			opts = append(opts, otlptracegrpc.WithEndpointURL(base))
 		}
-		return otlptracegrpc.New(ctx, opts...)
+		return otlptracegrpc.NewClient(opts...), nil
 	case "http/protobuf", "http/json":
 		opts := []otlptracehttp.Option{otlptracehttp.WithProxy(noProxy)}
 		if base != "" {
 			opts = append(opts, otlptracehttp.WithEndpointURL(base+"/v1/traces"))
 		}
-		return otlptracehttp.New(ctx, opts...)
+		return otlptracehttp.NewClient(opts...), nil
 	default:
 		return nil, unknownProtocol(protocol)
 	}
+}
+
+func consoleSpans(g *guard) (spanSink, error) {
+	exporter, err := stdouttrace.New()
+	if err != nil {
+		return nil, err
+	}
+	return newConsoleQueue(exporter, g), nil
 }
 
 // metricReaders are those that the environment asks for; "prometheus" is there

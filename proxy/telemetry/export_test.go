@@ -3,6 +3,7 @@ package telemetry_test
 import (
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -306,6 +308,18 @@ func TestUnknownExporterIsAnError(t *testing.T) {
 	}
 }
 
+// A bubble ends only when all that was begun in it has ended.
+func TestTelemetryThatCannotBeBuiltLeavesNothingRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clearEnvironment(t)
+		t.Setenv("OTEL_TRACES_SAMPLER", "dice")
+		_, err := telemetry.New(context.Background(), telemetry.Settings{Endpoint: "http://127.0.0.1:1", LogOutput: io.Discard})
+		if err == nil || !strings.Contains(err.Error(), "OTEL_TRACES_SAMPLER=dice") {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
 // Beside us HTTP_PROXY names us: an export that followed it would be a call,
 // which is exported, and so on without end. net/http reads the variable once in
 // a process, so the test has one of its own.
@@ -462,6 +476,57 @@ func TestExportByGRPC(t *testing.T) {
 	}
 	if n := sink.count(); n != 4 {
 		t.Errorf("%d spans arrived", n)
+	}
+}
+
+// A collector that wants JSON gets spans that can be read: they are sent as they are encoded
+// by any other protocol, but not by this one.
+func TestExportAsJSON(t *testing.T) {
+	var got struct {
+		ResourceSpans []struct {
+			ScopeSpans []struct {
+				Spans []struct{ TraceID, Name string }
+			}
+		}
+	}
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if err := json.NewDecoder(r.Body).Decode(&got); err != nil || r.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%s: %v", r.Header.Get("Content-Type"), err)
+		}
+	}))
+	defer collector.Close()
+	r := exporting(t, telemetry.Settings{Endpoint: collector.URL}, map[string]string{"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"})
+	traceID := r.oneCall(t)
+	if err := r.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	spans := got.ResourceSpans[0].ScopeSpans[0].Spans
+	if len(spans) != 4 || !strings.EqualFold(spans[3].TraceID, traceID) || spans[3].Name != "GET crm" {
+		t.Errorf("arrived are %+v", got)
+	}
+}
+
+// The console has spans as people read them. They are written to standard output, so the test
+// has a process of its own.
+func TestConsoleGetsSpans(t *testing.T) {
+	if os.Getenv("TEST_CONSOLE") != "" {
+		r := exporting(t, telemetry.Settings{}, map[string]string{"OTEL_TRACES_EXPORTER": "console"})
+		r.oneCall(t)
+		if err := r.Shutdown(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestConsoleGetsSpans$")
+	cmd.Env = append(os.Environ(), "TEST_CONSOLE=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, part := range []string{`"Name":"backoff"`, `"Name":"GET crm"`, `"ChildSpanCount":3`, `"Key":"outrider.attempts","Value":{"Type":"INT64","Value":2}`} {
+		if !strings.Contains(string(out), part) {
+			t.Errorf("there is no %s in\n%s", part, out)
+		}
 	}
 }
 

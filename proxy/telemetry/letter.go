@@ -8,6 +8,8 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+
+	"outrider/proxy/telemetry/spans"
 )
 
 // Attributes of our own.
@@ -26,10 +28,9 @@ type Letter struct {
 	Attempt  int    // 1 for the first time that it is sent
 	Size     int64  // of its body, in bytes
 	Accepted string // traceparent of the call that was kept, as [Span.Traceparent] gave it; "": unknown
-}
 
-// consumerKind is shared by all letters, so that none has to build it.
-var consumerKind = trace.WithSpanKind(trace.SpanKindConsumer)
+	accepted trace.SpanContext // as it is read
+}
 
 // StartLetter begins the CONSUMER span of sending a letter. It is a trace of its own: the
 // call that was kept has ended long ago, maybe in another process, and it may be sent
@@ -39,22 +40,23 @@ var consumerKind = trace.WithSpanKind(trace.SpanKindConsumer)
 // https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/
 func (t *Telemetry) StartLetter(ctx context.Context, l Letter) (context.Context, *Span) {
 	s := &Span{t: t, start: time.Now(), letter: &l}
-	s.accepted = trace.SpanContextFromContext(
+	l.accepted = trace.SpanContextFromContext(
 		traceContext.Extract(context.Background(), propagation.MapCarrier{"traceparent": l.Accepted}))
-	opts := []trace.SpanStartOption{consumerKind, trace.WithNewRoot()}
-	if s.accepted.IsValid() {
-		opts = append(opts, trace.WithLinks(trace.Link{SpanContext: s.accepted}))
+	how := spans.Beginning{Name: "deliver " + l.Upstream, Kind: trace.SpanKindConsumer, Start: s.start, NewRoot: true}
+	if l.accepted.IsValid() {
+		how.Links = []trace.Link{{SpanContext: l.accepted}}
 	}
-	ctx, s.span = t.tracer.Start(ctx, "deliver "+l.Upstream, opts...)
-	s.ctx = context.WithValue(ctx, spanKey{}, s)
-	s.record = Record{Time: s.start, TraceID: s.span.SpanContext().TraceID().String(), Form: formOutbox, Letter: l.ID}
-	return s.ctx, s
+	ctx = t.tracer.Begin(ctx, &s.span, how)
+	t.tail.begin(&s.span)
+	ctx = s.carry(ctx, formOutbox)
+	s.record.Letter = l.ID
+	return ctx, s
 }
 
 // Traceparent says which span this is, in the form of https://www.w3.org/TR/trace-context/.
 func (s *Span) Traceparent() string {
 	carrier := propagation.MapCarrier{}
-	traceContext.Inject(trace.ContextWithSpan(context.Background(), s.span), carrier)
+	traceContext.Inject(trace.ContextWithSpan(context.Background(), &s.span), carrier)
 	return carrier.Get("traceparent")
 }
 
@@ -74,12 +76,14 @@ func (l *Letter) attributes() []attribute.KeyValue {
 // leaveTrace adds to the trace of the call that was kept where it was sent. One that is not
 // sampled has nobody who looks there.
 func (s *Span) leaveTrace(ended time.Time) {
-	if !s.accepted.IsSampled() {
+	if !s.letter.accepted.IsSampled() {
 		return
 	}
-	ctx := trace.ContextWithRemoteSpanContext(context.Background(), s.accepted)
-	_, left := s.t.tracer.Start(ctx, "sent later", internalKind, trace.WithTimestamp(s.start),
-		trace.WithLinks(trace.Link{SpanContext: s.span.SpanContext()}))
+	ctx := trace.ContextWithRemoteSpanContext(context.Background(), s.letter.accepted)
+	var left spans.Span
+	s.t.tracer.Begin(ctx, &left, spans.Beginning{
+		Name: "sent later", Start: s.start, Links: []trace.Link{{SpanContext: s.span.SpanContext()}},
+	})
 	left.SetAttributes(keyLetter.String(s.letter.ID), keyUpstream.String(s.letter.Upstream), keyLetterAttempt.Int(s.letter.Attempt))
-	left.End(trace.WithTimestamp(ended))
+	left.EndAt(ended)
 }

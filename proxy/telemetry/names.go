@@ -14,6 +14,9 @@ import (
 // maxURL bounds url.full, in bytes.
 const maxURL = 2048
 
+// otherMethod stands for all methods that are not known.
+const otherMethod = "_OTHER"
+
 // method is m if it is a method of RFC 9110, RFC 5789 or RFC 10008, and _OTHER
 // if not: whoever calls us must not invent metric labels.
 func method(m string) string {
@@ -21,12 +24,12 @@ func method(m string) string {
 	case "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY":
 		return m
 	}
-	return "_OTHER"
+	return otherMethod
 }
 
 // spanMethod is the method as a span's name.
 func spanMethod(m string) string {
-	if m = method(m); m != "_OTHER" {
+	if m = method(m); m != otherMethod {
 		return m
 	}
 	return "HTTP"
@@ -136,6 +139,9 @@ func appendServer(attrs []attribute.KeyValue, authority string) []attribute.KeyV
 
 // splitPort splits "host:port" and "[v6]:port"; port is 0 when there is none.
 func splitPort(authority string) (host string, port int) {
+	if strings.IndexByte(authority, ':') < 0 { // the usual, of which net would make an error
+		return authority, 0
+	}
 	host, text, err := net.SplitHostPort(authority)
 	if err != nil {
 		return strings.Trim(authority, "[]"), 0

@@ -2,13 +2,10 @@ package telemetry
 
 import (
 	"context"
-	"os"
 	"strconv"
 	"sync/atomic"
-	"time"
 
 	sdklog "go.opentelemetry.io/otel/sdk/log"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
 // room is that of one of the SDK's batch processors, which drop in silence what does not
@@ -27,11 +24,15 @@ const defaultRoom = 2048
 
 // newRoom has the size that a standard variable says.
 func newRoom(signal, variable string, g *guard) *room {
-	r := &room{signal: signal, size: defaultRoom, guard: g}
-	if n, err := strconv.Atoi(env(variable)); err == nil && n > 0 {
-		r.size = int64(n)
+	return &room{signal: signal, size: int64(max(1, number(variable, defaultRoom))), guard: g}
+}
+
+// number is what a standard variable says, if that is a number that is not below zero.
+func number(variable string, otherwise int) int {
+	if n, err := strconv.Atoi(env(variable)); err == nil && n >= 0 {
+		return n
 	}
-	return r
+	return otherwise
 }
 
 // enter reports whether there is room for one more.
@@ -48,43 +49,6 @@ func (r *room) enter() bool {
 func (r *room) export(ctx context.Context, n int, send func(context.Context) error) {
 	defer r.pending.Add(-int64(n))
 	r.guard.export(ctx, r.signal, n, send)
-}
-
-// spanQueue is the batch processor before an exporter of spans.
-type spanQueue struct {
-	sdktrace.SpanProcessor
-	room *room
-}
-
-// exportEvery is how long spans wait for others to be exported with, where
-// OTEL_BSP_SCHEDULE_DELAY does not say. The five seconds of the specification are long
-// for somebody who looks for the trace of the call that has just failed.
-const exportEvery = time.Second
-
-func newSpanQueue(exporter sdktrace.SpanExporter, g *guard) spanQueue {
-	r := newRoom("traces", "OTEL_BSP_MAX_QUEUE_SIZE", g)
-	opts := []sdktrace.BatchSpanProcessorOption{sdktrace.WithMaxQueueSize(int(r.size))}
-	if os.Getenv("OTEL_BSP_SCHEDULE_DELAY") == "" {
-		opts = append(opts, sdktrace.WithBatchTimeout(exportEvery))
-	}
-	return spanQueue{sdktrace.NewBatchSpanProcessor(spanExporter{exporter, r}, opts...), r}
-}
-
-// OnEnd queues a span, or drops it.
-func (q spanQueue) OnEnd(span sdktrace.ReadOnlySpan) {
-	if span.SpanContext().IsSampled() && q.room.enter() {
-		q.SpanProcessor.OnEnd(span)
-	}
-}
-
-type spanExporter struct {
-	sdktrace.SpanExporter
-	room *room
-}
-
-func (e spanExporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
-	e.room.export(ctx, len(spans), func(ctx context.Context) error { return e.SpanExporter.ExportSpans(ctx, spans) })
-	return nil
 }
 
 // logQueue is the batch processor before an exporter of log records.

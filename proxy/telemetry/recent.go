@@ -40,10 +40,24 @@ type Record struct {
 
 // address notes what was asked for, as a copy, in one piece: the parts may be cut out of a
 // request, of which nothing else is to be held on to, neither for its size nor for the
-// secrets in it.
-func (r *Record) address(method, host, path string) {
-	all := method + host + path
-	r.Method, r.Host, r.Path = all[:len(method)], all[len(method):len(method)+len(host)], all[len(method)+len(host):]
+// secrets in it. Of the same piece is what the call can be called: "GET crm".
+func (r *Record) address(method, upstream, host, path string) (name string) {
+	all := method + " " + upstream + host + path
+	name = all[:len(method)+1+len(upstream)]
+	rest := all[len(name):]
+	r.Method, r.Host, r.Path = all[:len(method)], rest[:len(host)], rest[len(host):]
+	return name
+}
+
+// newRecord makes one that holds on to nothing else of its call, with room for the one try
+// that most calls have.
+func newRecord() *Record {
+	r := &struct {
+		Record
+		try [1]Try
+	}{}
+	r.Tries = r.try[:0]
+	return &r.Record
 }
 
 // A Try is one pass through the transport; Sent says whether it became an

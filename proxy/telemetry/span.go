@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"outrider/policy"
+	"outrider/proxy/telemetry/spans"
 )
 
 // Attributes of our own.
@@ -38,16 +39,16 @@ const (
 // A Span is one call under way.
 type Span struct {
 	t     *Telemetry
-	ctx   context.Context // carries span: exemplars and log lines find the trace through it
-	span  trace.Span
+	ctx   callContext // exemplars and log lines find the trace through it
+	span  spans.Span
 	start time.Time
 
-	letter   *Letter           // that is sent; nil: it is a call of a client
-	accepted trace.SpanContext // of the call that was kept as that letter; zero: unknown
+	letter *Letter // that is sent; nil: it is a call of a client
 
 	mu     sync.Mutex
 	ended  bool
-	record Record // complete, and never written again, once ended
+	record *Record // complete, and never written again, once ended
+	name   string  // such as "GET crm", once ended
 }
 
 // An Outcome is how a call ended.
@@ -73,7 +74,31 @@ type Outcome struct {
 	ResponseBytes int64 // of the body that the client got
 }
 
+// A callContext carries a call, within the context that carries its span. It is a part of
+// the call, and so costs nothing.
+type callContext struct {
+	context.Context
+	call *Span
+}
+
 type spanKey struct{}
+
+// Value gives the call.
+func (c *callContext) Value(key any) any {
+	if key == (spanKey{}) {
+		return c.call
+	}
+	return c.Context.Value(key)
+}
+
+// carry begins the record of the call, whose span has begun, and makes its context, out of
+// one that carries the span.
+func (s *Span) carry(ctx context.Context, form string) context.Context {
+	s.record = newRecord()
+	s.record.Time, s.record.TraceID, s.record.Form = s.start, s.span.SpanContext().TraceID().String(), form
+	s.ctx = callContext{Context: ctx, call: s}
+	return &s.ctx
+}
 
 // spanFrom returns the call's span, or nil outside of a call.
 func spanFrom(ctx context.Context) *Span {
@@ -95,14 +120,10 @@ func (t *Telemetry) StartCall(r *http.Request, form string) (context.Context, *S
 	}
 	s := &Span{t: t, start: time.Now()}
 	t.metrics.calls.Add(1)
-	ctx, s.span = t.tracer.Start(ctx, spanMethod(r.Method), serverKind...)
-	s.ctx = context.WithValue(ctx, spanKey{}, s)
-	s.record = Record{Time: s.start, TraceID: s.span.SpanContext().TraceID().String(), Form: form}
-	return s.ctx, s
+	ctx = t.tracer.Begin(ctx, &s.span, spans.Beginning{Name: spanMethod(r.Method), Kind: trace.SpanKindServer, Start: s.start})
+	t.tail.begin(&s.span)
+	return s.carry(ctx, form), s
 }
-
-// serverKind is shared by all calls, so that none has to build it.
-var serverKind = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
 
 // TraceID is the id of the call's trace, also when the trace is not sampled.
 func (s *Span) TraceID() string { return s.record.TraceID }
@@ -119,6 +140,7 @@ func TraceID(ctx context.Context) string {
 // access log line and remembers the call. Only the first End counts.
 func (s *Span) End(o Outcome) {
 	elapsed := time.Since(s.start)
+	ended := s.start.Add(elapsed)
 	s.mu.Lock()
 	if s.ended {
 		s.mu.Unlock()
@@ -130,34 +152,37 @@ func (s *Span) End(o Outcome) {
 	}
 	if o.Passing {
 		s.mu.Unlock()
-		s.t.tail.forget(s.span)
+		s.t.tail.forget(&s.span)
 		return // a span that is never ended is never sent
 	}
 	s.fill(o, elapsed)
-	done := s.record // its own, so that what remembers it holds on to nothing else of the call
+	done := s.record
 	s.mu.Unlock()
 
 	kind := serverError(o)
 	if s.span.IsRecording() {
 		s.describe(o, kind)
-		s.t.tail.judge(s.span, kind != "" || o.Problem != "" || s.record.Quiet != "", s.record.answered())
+		s.t.tail.judge(&s.span, kind != "" || o.Problem != "" || s.record.Quiet != "", s.record.answered())
 	}
-	s.span.End()
+	s.span.EndAt(ended)
 	if s.letter == nil {
-		s.t.metrics.served(s.ctx, &done, kind, elapsed)
+		s.t.metrics.served(&s.ctx, done, kind, elapsed)
 	} else {
-		s.leaveTrace(s.start.Add(elapsed))
+		s.leaveTrace(ended)
 	}
-	s.t.logAccess(s.ctx, &done)
-	s.t.traffic.count(&done, s.start.Add(elapsed))
-	s.t.recent.add(&done, &s.t.feed)
-	s.t.ended(&done)
+	s.t.logAccess(&s.ctx, done, ended)
+	s.t.traffic.count(done, ended)
+	s.t.recent.add(done, &s.t.feed)
+	s.t.ended(done)
 }
 
 // fill completes the record of the call. The caller holds s.mu.
 func (s *Span) fill(o Outcome, elapsed time.Duration) {
-	r := &s.record
-	r.address(clip(o.Method, 32), clip(o.Host[strings.LastIndexByte(o.Host, '@')+1:], 255), clip(pathOnly(o.Path), 1024))
+	r := s.record
+	if o.Call != nil {
+		r.Upstream = o.Call.Upstream
+	}
+	s.name = r.address(clip(o.Method, 32), r.Upstream, clip(o.Host[strings.LastIndexByte(o.Host, '@')+1:], 255), clip(pathOnly(o.Path), 1024))
 	r.Status, r.Class, r.Problem, r.own = o.Status, o.Class, o.Problem, o.Own
 	r.RequestBytes, r.ResponseBytes = o.RequestBytes, o.ResponseBytes
 	r.DurationMS = ms(elapsed)
@@ -168,7 +193,7 @@ func (s *Span) fill(o Outcome, elapsed time.Duration) {
 		r.Error = errorText(o.Err)
 	}
 	if c := o.Call; c != nil {
-		r.Upstream, r.Rule, r.Connection = c.Upstream, c.Rule, strings.Clone(clip(c.Connection, 128))
+		r.Rule, r.Connection = c.Rule, strings.Clone(clip(c.Connection, 128))
 		r.Attempts, r.WaitedMS = c.Attempts(), ms(c.Waited())
 		if failed := c.Stale(); failed != nil {
 			r.Stale = clip(failed.Reason, 64)
@@ -189,9 +214,12 @@ func (s *Span) fill(o Outcome, elapsed time.Duration) {
 // describe puts the outcome on the SERVER span; kind is its error.type.
 // https://opentelemetry.io/docs/specs/semconv/http/http-spans/
 func (s *Span) describe(o Outcome, kind string) {
-	r := &s.record
+	r := s.record
 	if r.Upstream != "" && s.letter == nil {
-		s.span.SetName(spanMethod(o.Method) + " " + r.Upstream)
+		if method(o.Method) == otherMethod {
+			s.name = spanMethod(o.Method) + " " + r.Upstream
+		}
+		s.span.SetName(s.name)
 	}
 	attrs := make([]attribute.KeyValue, 0, 28)
 	attrs = append(attrs,

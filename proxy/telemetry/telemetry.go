@@ -6,17 +6,19 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
 	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
-	"go.opentelemetry.io/otel/trace"
+
+	"outrider/proxy/telemetry/spans"
 )
 
 // scope names the instrumentation in what is exported.
@@ -56,7 +58,8 @@ type Settings struct {
 	AccessLog bool
 	// LogOutput takes the log; nil means [os.Stderr].
 	LogOutput io.Writer
-	// SpanProcessors see every recorded span beside the exporter.
+	// SpanProcessors are told of the end of each span that is sampled or kept, beside the
+	// exporter. They are not told of beginnings.
 	SpanProcessors []sdktrace.SpanProcessor
 	// Ended is told of each call that has ended; it must not block, and neither keep nor
 	// change what it is told. nil: nobody is.
@@ -70,7 +73,8 @@ type Settings struct {
 type Telemetry struct {
 	log       *slog.Logger
 	accessLog bool
-	tracer    trace.Tracer
+	lines     *lineLog // writes the lines of calls; nil: the log does, since it is more than JSON on one output
+	tracer    *spans.Tracer
 	metrics   *metrics
 	registry  *prometheus.Registry
 	recent    *recent
@@ -84,7 +88,7 @@ type Telemetry struct {
 	watched   bool   // somebody gets spans
 
 	repeats  repeats
-	traces   *sdktrace.TracerProvider
+	sinks    []spanSink // that get spans
 	meters   *sdkmetric.MeterProvider
 	logs     *sdklog.LoggerProvider // nil: the log is not exported
 	abort    context.CancelFunc     // ends exports that are under way
@@ -98,7 +102,11 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 	if s.Sample < 0 || s.Sample > 1 {
 		return nil, fmt.Errorf("telemetry.sample = %v: must be from 0 to 1", s.Sample)
 	}
-	handler, err := newLogHandler(s)
+	out := &locked{out: s.LogOutput}
+	if out.out == nil {
+		out.out = os.Stderr
+	}
+	handler, err := newLogHandler(s, out)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +123,10 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 	}
 	if err := t.build(ctx, running, s, handler); err != nil {
 		abort()
-		return nil, err
+		return nil, errors.Join(err, t.shutdownSpans(ctx)) // nothing waits to be sent
+	}
+	if s.LogFormat != "text" && t.logs == nil {
+		t.lines = &lineLog{out}
 	}
 	return t, nil
 }
@@ -136,20 +147,17 @@ func (t *Telemetry) build(ctx, running context.Context, s Settings, handler slog
 		return err
 	}
 	t.log = slog.New(sparing{Handler: handler, repeats: &t.repeats})
-	spans, err := spanExporters(ctx, s.Endpoint)
-	if err != nil {
+	of := instrumentation.Scope{Name: scope, Version: s.Version, SchemaURL: semconv.SchemaURL}
+	if t.sinks, err = spanSinks(ctx, s.Endpoint, res, of, guard); err != nil {
 		return err
 	}
 	readers, err := metricReaders(ctx, s.Endpoint, guard)
 	if err != nil {
 		return err
 	}
-
-	if err := t.trace(s, res, spans, guard); err != nil {
+	if err := t.trace(s, res, of); err != nil {
 		return err
 	}
-	t.tracer = t.traces.Tracer(scope, trace.WithInstrumentationVersion(s.Version), trace.WithSchemaURL(semconv.SchemaURL))
-
 	t.meters, err = newMeterProvider(t.registry, res, readers)
 	if err != nil {
 		return err
@@ -158,28 +166,22 @@ func (t *Telemetry) build(ctx, running context.Context, s Settings, handler slog
 	return err
 }
 
-// trace makes the provider of spans.
-func (t *Telemetry) trace(s Settings, res *resource.Resource, exporters []sdktrace.SpanExporter, g *guard) error {
-	processors := slices.Clone(s.SpanProcessors)
-	for _, exporter := range exporters {
-		processors = append(processors, newSpanQueue(exporter, g))
-	}
-	t.watched = len(processors) > 0
+// trace makes the tracer.
+func (t *Telemetry) trace(s Settings, res *resource.Resource, of instrumentation.Scope) error {
+	t.watched = len(t.sinks)+len(s.SpanProcessors) > 0
 	chosen, err := newSampling(s, t.watched)
 	if err != nil {
 		return err
 	}
-	sampler := chosen.Sampler
+	for _, processor := range s.SpanProcessors {
+		t.sinks = append(t.sinks, snapshots{processor})
+	}
+	settings := spans.Settings{Resource: res, Scope: of, Sampler: chosen.Sampler, Limits: sdktrace.NewSpanLimits(), Ended: t.deliver}
 	if chosen.partial && (s.KeepErrors || s.KeepSlow > 0) {
-		sampler = recordAll{chosen}
-		t.tail = newTail(s, &t.losses, processors)
-		processors = []sdktrace.SpanProcessor{t.tail}
+		t.tail = newTail(s, &t.losses, t.deliver)
+		settings.Sampler, settings.Ended = recordAll{chosen}, t.tail.ended
 	}
-	opts := []sdktrace.TracerProviderOption{sdktrace.WithResource(res), sdktrace.WithSampler(sampler)}
-	for _, processor := range processors {
-		opts = append(opts, sdktrace.WithSpanProcessor(processor))
-	}
-	t.traces = sdktrace.NewTracerProvider(opts...)
+	t.tracer = spans.New(settings)
 	return nil
 }
 
@@ -213,7 +215,7 @@ func (t *Telemetry) Shutdown(ctx context.Context) error {
 		defer cancel()
 		defer t.abort()
 		t.repeats.flush()
-		ends := []func(context.Context) error{t.traces.Shutdown, t.meters.Shutdown}
+		ends := []func(context.Context) error{t.shutdownSpans, t.meters.Shutdown}
 		if t.logs != nil {
 			ends = append(ends, t.logs.Shutdown)
 		}

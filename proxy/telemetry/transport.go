@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"outrider/policy"
+	"outrider/proxy/telemetry/spans"
 )
 
 // Transport makes a CLIENT span of each request that next puts on the wire. The
@@ -34,17 +35,18 @@ func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 // the trace of the refresh, and no attempt of any call.
 func (t *Telemetry) TokenTransport(next http.RoundTripper, upstream string) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
-		ctx, span := t.tracer.Start(req.Context(), spanMethod(req.Method)+" token", clientKind...)
-		defer span.End()
+		w := &wire{t: t}
+		w.ctx = t.tracer.Begin(req.Context(), &w.span, spans.Beginning{Name: spanMethod(req.Method) + " token", Kind: trace.SpanKindClient})
+		defer w.span.End()
+		w.req = req.WithContext(policy.WithCall(w.ctx, nil))
 		resp, err := next.RoundTrip(req)
-		w := &wire{t: t, ctx: ctx, span: span, req: req.WithContext(policy.WithCall(ctx, nil))}
-		if span.IsRecording() {
+		if w.span.IsRecording() {
 			w.describe(resp)
-			span.SetAttributes(keyUpstream.String(upstream))
+			w.span.SetAttributes(keyUpstream.String(upstream))
 		}
 		if err != nil {
-			span.SetAttributes(semconv.ErrorTypeKey.String(errorKind(err)))
-			span.SetStatus(codes.Error, errorText(err))
+			w.span.SetAttributes(semconv.ErrorTypeKey.String(errorKind(err)))
+			w.span.SetStatus(codes.Error, errorText(err))
 		}
 		return resp, err
 	})
@@ -59,17 +61,14 @@ type transport struct {
 	next http.RoundTripper
 }
 
-// clientKind is shared by all requests, so that none has to build it.
-var clientKind = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}
-
 func (x *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	w := &wire{t: x.t, call: spanFrom(req.Context()), req: req, start: time.Now()}
-	w.ctx, w.span = x.t.tracer.Start(req.Context(), spanMethod(req.Method), clientKind...)
+	w.ctx = x.t.tracer.Begin(req.Context(), &w.span, spans.Beginning{Name: spanMethod(req.Method), Kind: trace.SpanKindClient, Start: w.start})
 	w.active = x.t.metrics.requests.at(upstreamOf(req.Context()))
 	w.active.Add(1)
 
 	if c := policy.CallFrom(req.Context()); c != nil && c.Propagate && x.t.watched {
-		req = withTrace(req, w.span)
+		req = withTrace(req, &w.span)
 	}
 	resp, err := x.next.RoundTrip(req)
 	headers := time.Since(w.start)
@@ -93,13 +92,14 @@ type wire struct {
 	t      *Telemetry
 	call   *Span           // nil outside of a call
 	ctx    context.Context // carries span: exemplars find the trace through it
-	span   trace.Span
+	span   spans.Span
 	req    *http.Request
 	start  time.Time
 	try    int // place in the call's record
 	status int
 	active *atomic.Int64 // requests under way to its upstream, this among them until it ends
 	once   sync.Once
+	body   responseBody // of the usual response
 }
 
 // sent reports that the request reached the wire. Without an attempt to ask,
@@ -219,7 +219,7 @@ func (w *wire) end(err error) {
 			w.span.SetAttributes(semconv.ErrorTypeKey.String(kind))
 			w.span.SetStatus(codes.Error, errorText(err))
 		}
-		w.span.End()
+		w.span.EndAt(w.start.Add(d))
 		w.call.endTry(w.try, d, kind, lost)
 		w.active.Add(-1)
 		w.t.metrics.sent(w.ctx, w.labels(kind, lost), d)
@@ -259,7 +259,8 @@ func (w *wire) follow(resp *http.Response) {
 	}
 	stream, ok := body.(io.ReadWriteCloser)
 	if !ok {
-		resp.Body = &responseBody{ReadCloser: body, wire: w}
+		w.body = responseBody{ReadCloser: body, wire: w}
+		resp.Body = &w.body
 		return
 	}
 	resp.Body = &streamBody{ReadWriteCloser: stream, wire: w}

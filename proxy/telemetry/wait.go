@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"outrider/policy"
+	"outrider/proxy/telemetry/spans"
 )
 
 // A waiting is one kind of time that a call spends without being sent.
@@ -22,9 +23,6 @@ var (
 	forToken = waiting{"token wait", "token"}
 )
 
-// internalKind is shared by all waits, so that none has to build it.
-var internalKind = trace.WithSpanKind(trace.SpanKindInternal)
-
 // waited tells of a wait that is over just now and took e.Delay: in the record of the
 // call, in the metrics by reason, and as a span within the call's, which is made when it
 // has ended already. A wait that took no time is none.
@@ -38,10 +36,10 @@ func (t *Telemetry) waited(ctx context.Context, w waiting, e policy.Event, reaso
 	if !trace.SpanFromContext(ctx).IsRecording() {
 		return
 	}
-	options := [...]trace.SpanStartOption{internalKind, trace.WithTimestamp(began), linkTo(e.Work)}
-	_, span := t.tracer.Start(ctx, w.span, options[:]...)
+	var span spans.Span
+	t.tracer.Begin(ctx, &span, spans.Beginning{Name: w.span, Start: began, Links: linkTo(e.Work)})
 	span.SetAttributes(waitAttributes(ctx, w, e)...)
-	span.End(trace.WithTimestamp(now))
+	span.EndAt(now)
 }
 
 // waitAttributes are those of the event, but its duration, which is the span's; and for

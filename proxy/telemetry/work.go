@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"outrider/policy"
+	"outrider/proxy/telemetry/spans"
 )
 
 // StartWork begins the span of what several calls may wait for, such as the refresh of a
@@ -19,7 +20,9 @@ import (
 //
 // The context goes on with what ctx has, but in the new trace and in no call.
 func (t *Telemetry) StartWork(ctx context.Context, e policy.Event) (context.Context, func(error)) {
-	ctx, span := t.tracer.Start(ctx, workNames[e.Kind], internalKind, trace.WithNewRoot(), linkTo(ctx))
+	span := &spans.Span{}
+	ctx = t.tracer.Begin(ctx, span, spans.Beginning{Name: workNames[e.Kind], NewRoot: true, Links: linkTo(ctx)})
+	t.tail.begin(span)
 	if span.IsRecording() {
 		span.SetAttributes(append(eventAttributes(e), keyUpstream.String(e.Upstream))...)
 	}
@@ -42,15 +45,14 @@ var workNames = map[policy.EventKind]string{
 
 // linkTo points from a span that begins to the one of a context, in whatever trace that
 // is. Whether there is anything to be found there, the link says itself: it has the
-// sampled flag of the other trace. It does nothing for no context, and for one without
-// a span.
-func linkTo(ctx context.Context) trace.SpanStartOption {
+// sampled flag of the other trace. There is none to no context, nor to one without a span.
+func linkTo(ctx context.Context) []trace.Link {
 	if ctx == nil {
-		return trace.WithLinks()
+		return nil
 	}
 	other := trace.SpanContextFromContext(ctx)
 	if !other.IsValid() {
-		return trace.WithLinks()
+		return nil
 	}
-	return trace.WithLinks(trace.Link{SpanContext: other})
+	return []trace.Link{{SpanContext: other}}
 }

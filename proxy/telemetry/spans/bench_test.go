@@ -1,0 +1,155 @@
+package spans_test
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+
+	"outrider/proxy/telemetry/spans"
+)
+
+// discarding is a client that makes of spans what it would send, and no more.
+type discarding struct{ bytes atomic.Int64 }
+
+func (*discarding) Start(context.Context) error { return nil }
+func (*discarding) Stop(context.Context) error  { return nil }
+
+func (c *discarding) UploadTraces(_ context.Context, list []*tracepb.ResourceSpans) error {
+	sent, err := proto.Marshal(&coltrace.ExportTraceServiceRequest{ResourceSpans: list})
+	c.bytes.Add(int64(len(sent)))
+	return err
+}
+
+// bySDK is a tracer of the SDK's with its batch processor.
+func bySDK(b testing.TB, client otlptrace.Client) (tracer trace.Tracer, end func()) {
+	exporter, err := otlptrace.New(b.Context(), client)
+	if err != nil {
+		b.Fatal(err)
+	}
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.AlwaysSample())),
+		sdktrace.WithResource(about), sdktrace.WithBatcher(exporter, sdktrace.WithBlocking()))
+	return provider.Tracer("outrider"), func() { provider.Shutdown(context.Background()) }
+}
+
+// byUs is a tracer of ours with its queue.
+func byUs(b testing.TB, client otlptrace.Client) (tracer *spans.Tracer, end func()) {
+	upload, err := spans.NewUploader(b.Context(), client, false, about, theScope)
+	if err != nil {
+		b.Fatal(err)
+	}
+	queue := spans.NewQueue(spans.QueueSettings{
+		Spans: 1 << 20, Delay: time.Second, Full: func(int) { b.Error("a span was dropped") },
+		Export: func(ctx context.Context, batch spans.Batch) { upload.Upload(ctx, batch) },
+	})
+	tracer = spans.New(spans.Settings{
+		Resource: about, Scope: theScope, Sampler: sdktrace.ParentBased(sdktrace.AlwaysSample()), Limits: sdktrace.NewSpanLimits(),
+		Ended: func(d *spans.Data) {
+			queue.Add(d)
+			d.Free()
+		},
+	})
+	return tracer, func() { queue.Shutdown(context.Background()) }
+}
+
+// Attributes as a usual call has them, and its attempt.
+var (
+	ofCall = []attribute.KeyValue{
+		attribute.String("http.request.method", "GET"), attribute.String("url.scheme", "http"),
+		attribute.String("url.path", "/services/data/v61.0/sobjects/Contact"), attribute.String("outrider.form", "base-url"),
+		attribute.Int("outrider.attempts", 1), attribute.Float64("outrider.wait", 0),
+		attribute.String("server.address", "acme.my.salesforce.com"), attribute.String("outrider.upstream", "crm"),
+		attribute.String("outrider.class", "ok"), attribute.Int("http.response.status_code", 200), attribute.Int("http.response.body.size", 1234),
+	}
+	ofAttempt = []attribute.KeyValue{
+		attribute.String("http.request.method", "GET"),
+		attribute.String("url.full", "https://acme.my.salesforce.com/services/data/v61.0/sobjects/Contact?limit=REDACTED"),
+		attribute.String("server.address", "acme.my.salesforce.com"), attribute.Int("server.port", 443),
+		attribute.Bool("outrider.connection.reused", true), attribute.String("network.peer.address", "203.0.113.7"),
+		attribute.Int("network.peer.port", 443), attribute.String("outrider.upstream", "crm"),
+		attribute.Int("http.response.status_code", 200), attribute.String("network.protocol.version", "1.1"),
+	}
+)
+
+// BenchmarkSpans is the cost of the two spans of a call until they are the body of an
+// export. One processor does it all, so that nothing is hidden by another.
+func BenchmarkSpans(b *testing.B) {
+	b.Run("sdk", func(b *testing.B) {
+		client := &discarding{}
+		tracer, end := bySDK(b, client)
+		server, attempt := trace.WithSpanKind(trace.SpanKindServer), trace.WithSpanKind(trace.SpanKindClient)
+		measure(b, client, end, func() {
+			ctx, call := tracer.Start(context.Background(), "GET", server)
+			_, try := tracer.Start(ctx, "GET", attempt)
+			try.SetAttributes(ofAttempt...)
+			try.End()
+			call.SetName("GET crm")
+			call.SetAttributes(ofCall...)
+			call.End()
+		})
+	})
+	b.Run("ours", func(b *testing.B) {
+		client := &discarding{}
+		tracer, end := byUs(b, client)
+		measure(b, client, end, func() { oneCall(tracer) })
+	})
+}
+
+func oneCall(tracer *spans.Tracer) {
+	var call, try spans.Span
+	ctx := tracer.Begin(context.Background(), &call, spans.Beginning{Name: "GET", Kind: trace.SpanKindServer})
+	tracer.Begin(ctx, &try, spans.Beginning{Name: "GET", Kind: trace.SpanKindClient})
+	try.SetAttributes(ofAttempt...)
+	try.End()
+	call.SetName("GET crm")
+	call.SetAttributes(ofCall...)
+	call.End()
+}
+
+func measure(b *testing.B, client *discarding, end func(), call func()) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	b.ReportAllocs()
+	before := processorTime(b)
+	for n := 0; b.Loop(); n++ {
+		call()
+		if n%512 == 0 {
+			runtime.Gosched() // who sends has its turn
+		}
+	}
+	end()
+	b.ReportMetric(float64(processorTime(b)-before)/float64(b.N), "cpu-ns/op")
+	b.ReportMetric(float64(client.bytes.Load())/float64(b.N), "sent_B/op")
+}
+
+// processorTime is what the process has used: on a machine that others use, too, it says more
+// than the clock.
+func processorTime(b *testing.B) time.Duration {
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+// A call allocates the handles of its two spans and a context for each, and nothing for
+// what they record.
+func TestSpanAllocatesItsHandleAndItsContext(t *testing.T) {
+	if raceEnabled { // the pool leaves things out then, at random
+		return
+	}
+	tracer, end := byUs(t, &discarding{})
+	defer end()
+	if n := testing.AllocsPerRun(1000, func() { oneCall(tracer) }); n != 4 {
+		t.Errorf("%v allocations, want 4", n)
+	}
+}

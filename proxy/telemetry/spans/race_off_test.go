@@ -1,0 +1,5 @@
+//go:build !race
+
+package spans_test
+
+const raceEnabled = false

@@ -1,0 +1,153 @@
+package spans
+
+import (
+	"fmt"
+	"reflect"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/embedded"
+	"go.opentelemetry.io/otel/trace/noop"
+)
+
+// A Span is the handle of one span: its ids, and, while it is recorded and has not ended,
+// a place to write to. Its methods are safe for concurrent use.
+type Span struct {
+	embedded.Span
+	context  trace.SpanContext // never changes once the span has begun
+	children atomic.Int32      // that had it for a parent
+
+	mu   sync.Mutex
+	data *Data // nil: it is not recorded, or has ended
+}
+
+var _ trace.Span = (*Span)(nil)
+
+// SpanContext has the ids of the span. It holds after the end, too.
+func (s *Span) SpanContext() trace.SpanContext { return s.context }
+
+// IsRecording reports whether what is written to the span is kept: it is recorded, and has
+// not ended.
+func (s *Span) IsRecording() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.data != nil
+}
+
+// SetStatus says how the operation went, unless something better was said already: ok is
+// final, and an error is more than nothing. Only an error has a description.
+func (s *Span) SetStatus(code codes.Code, description string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.data == nil || s.data.status.Code > code {
+		return
+	}
+	if code != codes.Error {
+		description = ""
+	}
+	s.data.status = sdktrace.Status{Code: code, Description: description}
+}
+
+// SetName gives the span another name.
+func (s *Span) SetName(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.data != nil {
+		s.data.name = name
+	}
+}
+
+// SetAttributes adds attributes. One that is there already has its value replaced; those
+// that there is no room for are counted.
+func (s *Span) SetAttributes(attributes ...attribute.KeyValue) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.data != nil {
+		s.data.setAttributes(attributes)
+	}
+}
+
+// AddEvent adds something that happened at one time.
+func (s *Span) AddEvent(name string, options ...trace.EventOption) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.data == nil {
+		return
+	}
+	how := trace.NewEventConfig(options...)
+	s.data.addEvent(name, how.Timestamp(), how.Attributes())
+}
+
+// AddLink adds a link to another span. One that says nothing is left out.
+func (s *Span) AddLink(link trace.Link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.data != nil {
+		s.data.addLink(link)
+	}
+}
+
+// RecordError adds an event that has the type of an error and its text, and the stack if an
+// option asks for that. It does not change the status. Whoever calls it answers for the
+// text holding no secret.
+// https://opentelemetry.io/docs/specs/semconv/exceptions/exceptions-spans/
+func (s *Span) RecordError(err error, options ...trace.EventOption) {
+	if err == nil || !s.IsRecording() {
+		return
+	}
+	options = append(slices.Clip(options), trace.WithAttributes(
+		semconv.ExceptionType(typeName(err)), semconv.ExceptionMessage(err.Error())))
+	how := trace.NewEventConfig(options...)
+	if how.StackTrace() {
+		stack := make([]byte, 2048)
+		stack = stack[:runtime.Stack(stack, false)]
+		options = append(options, trace.WithAttributes(semconv.ExceptionStacktrace(string(stack))))
+	}
+	s.AddEvent(semconv.ExceptionEventName, options...)
+}
+
+func typeName(err error) string {
+	t := reflect.TypeOf(err)
+	if t.PkgPath() == "" && t.Name() == "" { // such as a pointer
+		return t.String()
+	}
+	return fmt.Sprintf("%s.%s", t.PkgPath(), t.Name())
+}
+
+// End ends the span, now or when an option says. Only the first End counts.
+func (s *Span) End(options ...trace.SpanEndOption) {
+	var at time.Time
+	if len(options) > 0 {
+		how := trace.NewSpanEndConfig(options...)
+		at = how.Timestamp()
+	}
+	s.EndAt(at)
+}
+
+// EndAt is End where who ends the span knows the time; the zero Time means now.
+func (s *Span) EndAt(at time.Time) {
+	s.mu.Lock()
+	d := s.data
+	s.data = nil
+	s.mu.Unlock()
+	if d == nil {
+		return
+	}
+	if at.IsZero() {
+		at = d.start.Add(time.Since(d.start)) // by the clock that nobody sets
+	}
+	d.end, d.children = at, int(s.children.Load())
+	d.tracer.Ended(d)
+}
+
+// TracerProvider gives one whose spans are not recorded: all that are recorded here belong
+// to one scope.
+func (s *Span) TracerProvider() trace.TracerProvider { return noop.NewTracerProvider() }

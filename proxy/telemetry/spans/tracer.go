@@ -1,0 +1,115 @@
+package spans
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/embedded"
+)
+
+// Settings say which spans are recorded, and who gets them.
+type Settings struct {
+	Resource *resource.Resource    // who makes the spans
+	Scope    instrumentation.Scope // of all of them
+	Sampler  sdktrace.Sampler      // which are recorded, and which sent
+	Limits   sdktrace.SpanLimits   // of what one holds: see [sdktrace.NewSpanLimits]
+	IDs      sdktrace.IDGenerator  // nil: they are random
+	// Ended is handed what a span has recorded, once it has ended. It has it for its own
+	// from then on, and frees it: see [Data.Free]. It must not block.
+	Ended func(*Data)
+}
+
+// A Tracer starts spans. Its methods are safe for concurrent use.
+type Tracer struct {
+	embedded.Tracer
+	Settings
+}
+
+var _ trace.Tracer = (*Tracer)(nil)
+
+// New makes a Tracer.
+func New(s Settings) *Tracer {
+	if s.IDs == nil {
+		s.IDs = randomIDs{}
+	}
+	return &Tracer{Settings: s}
+}
+
+// A Beginning says how a span begins.
+type Beginning struct {
+	Name       string
+	Kind       trace.SpanKind // zero: internal
+	Start      time.Time      // zero: now
+	NewRoot    bool           // it is nobody's child, whatever span the context has
+	Links      []trace.Link
+	Attributes []attribute.KeyValue // that the sampler sees, too
+}
+
+// Start begins a span, as a child of the one in ctx, and gives the context that carries it.
+func (t *Tracer) Start(ctx context.Context, name string, options ...trace.SpanStartOption) (context.Context, trace.Span) {
+	if ctx == nil { // the interface wants that to be borne
+		ctx = context.Background()
+	}
+	how := trace.NewSpanStartConfig(options...)
+	s := new(Span)
+	return t.Begin(ctx, s, Beginning{
+		Name: name, Kind: how.SpanKind(), Start: how.Timestamp(), NewRoot: how.NewRoot(),
+		Links: how.Links(), Attributes: how.Attributes(),
+	}), s
+}
+
+// Begin is Start where who begins a span has a place for it, and no options to be looked
+// through. s must be new: a Span serves once.
+func (t *Tracer) Begin(ctx context.Context, s *Span, how Beginning) context.Context {
+	above := trace.SpanFromContext(ctx)
+	if of, ok := above.(*Span); ok {
+		of.children.Add(1)
+	}
+	parent, within := above.SpanContext(), ctx
+	if how.NewRoot {
+		parent, within = trace.SpanContext{}, trace.ContextWithSpanContext(ctx, trace.SpanContext{})
+	}
+	sampled := t.identify(within, s, parent, &how)
+	if sampled.Decision != sdktrace.Drop {
+		s.data = t.record(s.context, parent, &how)
+		s.data.setAttributes(sampled.Attributes)
+		s.data.setAttributes(how.Attributes)
+	}
+	return trace.ContextWithSpan(ctx, s)
+}
+
+// identify gives a span its ids, and says whether it is recorded.
+func (t *Tracer) identify(ctx context.Context, s *Span, parent trace.SpanContext, how *Beginning) sdktrace.SamplingResult {
+	var of trace.SpanContextConfig
+	if of.TraceID = parent.TraceID(); of.TraceID.IsValid() {
+		of.SpanID = t.IDs.NewSpanID(ctx, of.TraceID)
+	} else {
+		of.TraceID, of.SpanID = t.IDs.NewIDs(ctx)
+	}
+	result := t.Sampler.ShouldSample(sdktrace.SamplingParameters{
+		ParentContext: ctx, TraceID: of.TraceID, Name: how.Name, Kind: how.Kind, Attributes: how.Attributes, Links: how.Links,
+	})
+	of.TraceState = result.Tracestate
+	of.TraceFlags = parent.TraceFlags().WithSampled(result.Decision == sdktrace.RecordAndSample)
+	s.context = trace.NewSpanContext(of)
+	return result
+}
+
+// record begins to record a span.
+func (t *Tracer) record(context, parent trace.SpanContext, how *Beginning) *Data {
+	d := pool.Get().(*Data)
+	d.tracer, d.context, d.parent = t, context, parent
+	d.name, d.kind, d.start = how.Name, trace.ValidateSpanKind(how.Kind), how.Start
+	if d.start.IsZero() {
+		d.start = time.Now()
+	}
+	for _, link := range how.Links {
+		d.addLink(link)
+	}
+	return d
+}
