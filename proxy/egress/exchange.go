@@ -42,11 +42,13 @@ type exchange struct {
 	// once canceled they stay in the past.
 	mu       sync.Mutex
 	canceled bool
-	unwatch  func() bool // nil: the context cannot end
+	detached bool        // the call is over, or others follow its context
+	unwatch  func() bool // nil: the context is not followed
 
 	// The response's body.
 	reading  sync.Mutex // held by Read; guards what follows
-	resp     *http.Response
+	answer   http.Response  // the last head that was read
+	resp     *http.Response // the final response: answer; nil before it is there
 	framing  framing
 	left     int64 // bytes: of a fixed body, or of the current chunk
 	excess   int64 // chunked: overhead that the data does not make up for
@@ -111,7 +113,7 @@ func (ex *exchange) prepare() error {
 	if ex.out != nil {
 		return nil
 	}
-	ex.watch()
+	ex.watchEarly()
 	buf := outPool.Get().(*[]byte)
 	*buf = ex.appendHead((*buf)[:0])
 	ex.out, ex.headLen = buf, len(*buf)

@@ -89,6 +89,9 @@ type conn struct {
 	carrier *carrier // TLS to a proxy below that of the target; nil: none
 
 	uses      int               // requests so far
+	taken     time.Time         // when the call that uses it got it
+	young     *exchange         // that call, as long as it is in Transport.young; guarded by Transport.mu
+	place     int               // … and where there
 	idleSince time.Time         // when it went into the pool
 	expires   time.Time         // when it must leave the pool
 	keepFor   time.Duration     // how long the peer keeps it, 0: it did not say
