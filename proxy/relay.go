@@ -27,8 +27,8 @@ func respondUpgrade(w http.ResponseWriter, resp *http.Response, traceID string, 
 	defer tunnels.add(client, upstream)()
 
 	upgrade := resp.Header["Upgrade"]
-	header := resp.Header.Clone()
-	stripHop(header)
+	header := make(http.Header)
+	passOn(header, resp.Header)
 	header["Connection"] = []string{"Upgrade"}
 	header["Upgrade"] = upgrade
 	ownResponseHeaders(header, call, traceID)

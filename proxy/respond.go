@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -14,12 +15,31 @@ import (
 // copyBuffers are the buffers that bodies pass through.
 var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
-// ownResponseHeaders says what it took to get the answer, and why it is the last. What an upstream says
-// under these names is not about this call.
-func ownResponseHeaders(header http.Header, call *policy.Call, traceID string) {
-	for _, name := range []string{"Outrider-Attempts", "Outrider-Wait", "Outrider-Retry", "Outrider-Trace"} {
-		delete(header, name)
+// answerHeaders are those in which we say what it took to get an answer. What an
+// upstream says under these names is not about this call.
+var answerHeaders = []string{"Outrider-Attempts", "Outrider-Wait", "Outrider-Retry", "Outrider-Trace"}
+
+// notPassedOn are the headers of an answer that stay with us. It is not changed.
+var notPassedOn = func() map[string]bool {
+	all := make(map[string]bool)
+	for _, name := range slices.Concat(hopHeaders, answerHeaders) {
+		all[name] = true
 	}
+	return all
+}()
+
+// passOn puts the headers of an upstream's answer that are for the client into header.
+func passOn(header, answer http.Header) {
+	for name, values := range answer {
+		if !notPassedOn[name] {
+			header[name] = values
+		}
+	}
+	stripNamed(header, answer["Connection"])
+}
+
+// ownResponseHeaders says what it took to get the answer, and why it is the last.
+func ownResponseHeaders(header http.Header, call *policy.Call, traceID string) {
 	if n := call.Attempts(); n > 1 {
 		header["Outrider-Attempts"] = []string{strconv.Itoa(n)}
 	}
@@ -64,10 +84,7 @@ func (i *informer) pass(code int, informational textproto.MIMEHeader) error {
 	}
 	i.gave = i.gave || code == http.StatusContinue
 	header := i.w.Header()
-	for name, values := range informational {
-		header[name] = values
-	}
-	stripHop(header)
+	passOn(header, http.Header(informational))
 	i.links.rewrite(header)
 	i.w.WriteHeader(code)
 	clear(header)
@@ -87,11 +104,8 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 	defer func() { _ = resp.Body.Close() }()
 	w, call := x.w, x.call
 	header := w.Header()
-	for name, values := range resp.Header {
-		header[name] = values
-	}
-	stripHop(header)
-	x.links.rewrite(header)
+	passOn(header, resp.Header)
+	x.informer.links.rewrite(header)
 	if x.inside {
 		// Another way to the provider (RFC 7838), which would lead around us.
 		delete(header, "Alt-Svc")
@@ -125,7 +139,7 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 	if bodyless {
 		return 0, nil
 	}
-	out := &download{w, http.NewResponseController(w), x.patience, x.r.ProtoMajor >= 2, x.body}
+	out := &download{w, *http.NewResponseController(w), x.patience, x.r.ProtoMajor >= 2, x.body}
 	defer out.done()
 	written, err = copyBody(out, resp.Body, sized, resp.ContentLength)
 	if err != nil {
@@ -210,7 +224,7 @@ func copyBody(w *download, body io.Reader, sized bool, length int64) (written in
 // not read for longer than patience: the upstream's connection waits with it.
 type download struct {
 	w        http.ResponseWriter
-	conn     *http.ResponseController
+	conn     http.ResponseController
 	patience time.Duration
 	stream   bool    // of HTTP/2
 	upload   *upload // the other direction; nil: there is none
