@@ -46,7 +46,7 @@ type exchange struct {
 	unwatch  func() bool // nil: the context is not followed
 
 	// The response's body.
-	reading  sync.Mutex // held by Read; guards what follows
+	reading  sync.Mutex     // held by Read; guards what follows
 	answer   http.Response  // the last head that was read
 	resp     *http.Response // the final response: answer; nil before it is there
 	framing  framing
@@ -130,20 +130,22 @@ func (ex *exchange) prepare() error {
 	return nil
 }
 
+// errStale is run's error for a connection that was not used, because it has
+// ended or its peer has said something that nobody asked for.
+var errStale = errors.New("connection cannot take a request any more")
+
 // run sends the request over c and reads the response's head.
 func (ex *exchange) run(c *conn) (*http.Response, error) {
 	ex.attach(c)
 	ex.br = readerPool.Get().(*bufio.Reader)
 	ex.br.Reset(c.nc)
-	if tr := ex.trace; tr != nil && tr.GotConn != nil {
-		info := httptrace.GotConnInfo{Conn: c.nc, Reused: c.uses > 0, WasIdle: !c.idleSince.IsZero()}
-		if info.WasIdle {
-			info.IdleTime = time.Since(c.idleSince)
-		}
-		tr.GotConn(info)
+	err := ex.sendFirst()
+	if err == errStale {
+		ex.freeReader()
+		c.close()
+		return nil, err
 	}
-	c.uses++
-	if err := ex.send(); err != nil {
+	if err != nil {
 		return nil, ex.fail(err)
 	}
 	resp, err := ex.receive()
@@ -153,9 +155,55 @@ func (ex *exchange) run(c *conn) (*http.Response, error) {
 	return resp, nil
 }
 
+// sendFirst sends the request, if the connection is fresh or as good as that.
+// One from the pool is read from, and finds that there is nothing before it
+// finds that there is something to send: then the answer is waited for already.
+// Where the body depends on what the peer says, one comes after the other.
+func (ex *exchange) sendFirst() error {
+	switch wire := ex.c.wire; {
+	case ex.c.idleSince.IsZero():
+		return ex.send()
+	case ex.expect:
+		if !ex.c.alive() {
+			return errStale
+		}
+		return ex.send()
+	default:
+		wire.asker = ex
+		_, err := ex.br.Peek(1)
+		if wire.asker != nil {
+			wire.asker = nil
+			return errStale
+		}
+		return err
+	}
+}
+
+// ask implements asker. A call that was canceled meanwhile sends nothing.
+func (ex *exchange) ask() error {
+	if ex.isCanceled() {
+		return os.ErrDeadlineExceeded
+	}
+	return ex.send()
+}
+
+// announce tells who listens that the request is about to be sent.
+func (ex *exchange) announce() {
+	c := ex.c
+	if tr := ex.trace; tr != nil && tr.GotConn != nil {
+		info := httptrace.GotConnInfo{Conn: c.nc, Reused: c.uses > 0, WasIdle: !c.idleSince.IsZero()}
+		if info.WasIdle {
+			info.IdleTime = time.Since(c.idleSince)
+		}
+		tr.GotConn(info)
+	}
+	c.uses++
+}
+
 // send writes what can be written without waiting for the peer, and starts the
 // sender for the rest.
 func (ex *exchange) send() error {
+	ex.announce()
 	head, body := (*ex.out)[:ex.headLen], (*ex.out)[ex.headLen:]
 	if !ex.expect {
 		head, body = *ex.out, nil

@@ -202,13 +202,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			t.put(c)
 			return nil, ex.giveUp(err)
 		}
-		// The check comes after the body is in memory, which may have taken a
-		// while, and so immediately before the write.
-		if !c.idleSince.IsZero() && !c.alive() {
-			c.close()
+		// The body is in memory by now, which may have taken a while: whether
+		// the connection is still good is found out immediately before the write.
+		resp, err := ex.run(c)
+		if err == errStale {
 			continue
 		}
-		return ex.run(c)
+		return resp, err
 	}
 }
 
