@@ -1,7 +1,6 @@
 package egress
 
 import (
-	"context"
 	"time"
 )
 
@@ -76,7 +75,7 @@ func (ex *exchange) watch() {
 	ex.mu.Lock()
 	defer ex.mu.Unlock()
 	if !ex.detached && ex.unwatch == nil && ex.ctx.Done() != nil {
-		ex.unwatch = context.AfterFunc(ex.ctx, ex.cancel)
+		ex.unwatch = afterFunc(ex.ctx, ex.cancel)
 	}
 }
 

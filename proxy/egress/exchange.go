@@ -16,11 +16,13 @@ import (
 // one, parses the other, and then is the response's body. Everything that a
 // call needs is in this one allocation.
 type exchange struct {
-	t     *Transport
-	req   *http.Request
-	ctx   context.Context
-	trace *httptrace.ClientTrace // nil: nobody listens
-	key   key
+	t   *Transport
+	req *http.Request
+	ctx context.Context
+	key key
+
+	listener Listener               // nil: nobody listens
+	trace    *httptrace.ClientTrace // the hooks that no Listener has; nil: there are none
 
 	// The request, as begin found it.
 	host    string // Host, in ASCII
@@ -74,7 +76,7 @@ func (t *Transport) begin(req *http.Request) (*exchange, error) {
 	if err := ex.check(); err != nil {
 		return nil, ex.refuse(err)
 	}
-	ex.trace = httptrace.ContextClientTrace(ex.ctx)
+	ex.listen()
 	if req.Body != nil && req.Body != http.NoBody {
 		ex.length = req.ContentLength
 		if ex.length <= 0 {
@@ -190,12 +192,12 @@ func (ex *exchange) ask() error {
 // announce tells who listens that the request is about to be sent.
 func (ex *exchange) announce() {
 	c := ex.c
-	if tr := ex.trace; tr != nil && tr.GotConn != nil {
+	if ex.listener != nil {
 		info := httptrace.GotConnInfo{Conn: c.nc, Reused: c.uses > 0, WasIdle: !c.idleSince.IsZero()}
 		if info.WasIdle {
 			info.IdleTime = time.Since(c.idleSince)
 		}
-		tr.GotConn(info)
+		ex.listener.GotConn(info)
 	}
 	c.uses++
 }
@@ -212,8 +214,8 @@ func (ex *exchange) send() error {
 	_, err := ex.c.nc.Write(head)
 	if ex.c.wire.written.Load() > before {
 		ex.sent = true
-		if tr := ex.trace; tr != nil && tr.WroteHeaders != nil {
-			tr.WroteHeaders()
+		if ex.listener != nil {
+			ex.listener.WroteHeaders()
 		}
 	}
 	if err != nil {

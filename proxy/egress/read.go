@@ -104,15 +104,11 @@ func (ex *exchange) interim(r *http.Response, n int) error {
 	if n >= maxInterim {
 		return malformed("too many interim responses")
 	}
-	tr := ex.trace
-	if tr == nil {
-		return nil
-	}
-	if r.StatusCode == http.StatusContinue && tr.Got100Continue != nil {
+	if tr := ex.trace; r.StatusCode == http.StatusContinue && tr != nil && tr.Got100Continue != nil {
 		tr.Got100Continue()
 	}
-	if tr.Got1xxResponse != nil {
-		return tr.Got1xxResponse(r.StatusCode, textproto.MIMEHeader(r.Header))
+	if ex.listener != nil {
+		return ex.listener.Got1xxResponse(r.StatusCode, textproto.MIMEHeader(r.Header))
 	}
 	return nil
 }

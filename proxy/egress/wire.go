@@ -19,6 +19,7 @@ import (
 type wireConn struct {
 	net.Conn
 	raw     syscall.RawConn // nil: not a system socket
+	remote  remoteAddr
 	written atomic.Int64
 	gotFIN  atomic.Bool
 	onClose atomic.Pointer[func()] // called once, when the connection closes
@@ -43,6 +44,9 @@ func (w *wireConn) ask() error {
 
 func newWire(nc net.Conn) *wireConn {
 	w := &wireConn{Conn: nc}
+	if remote := nc.RemoteAddr(); remote != nil {
+		w.remote = remoteAddr{remote, remote.String()}
+	}
 	if sc, ok := nc.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			w.raw = raw
@@ -50,6 +54,22 @@ func newWire(nc net.Conn) *wireConn {
 		}
 	}
 	return w
+}
+
+// A remoteAddr has its text at hand: each call that uses the connection wants it.
+type remoteAddr struct {
+	net.Addr
+	text string
+}
+
+func (a *remoteAddr) String() string { return a.text }
+
+// RemoteAddr implements net.Conn.
+func (w *wireConn) RemoteAddr() net.Addr {
+	if w.remote.Addr == nil {
+		return nil
+	}
+	return &w.remote
 }
 
 func (w *wireConn) Read(p []byte) (int, error) {
