@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -46,7 +47,7 @@ func Address(set *policy.Set, l *outbox.Line) (*outbox.Letter, error) {
 			return nil, fmt.Errorf("connection %s: %s", quote(*asked.Connection), problem)
 		}
 	}
-	letter, err := letterOf(to.plan, outbound(requestOf(l.Method, header), to), to.target)
+	letter, err := letterOf(to.plan, outbound(context.Background(), requestOf(l.Method, header), to), to.target)
 	if err != nil {
 		return nil, detailOf(err)
 	}
@@ -92,7 +93,7 @@ func Amend(set *policy.Set, l *outbox.Letter) error {
 	if err != nil {
 		return detailOf(err)
 	}
-	amended, err := letterOf(to.plan, outbound(requestOf(l.Method, header), to), to.target)
+	amended, err := letterOf(to.plan, outbound(context.Background(), requestOf(l.Method, header), to), to.target)
 	if err != nil {
 		return detailOf(err)
 	}

@@ -19,22 +19,23 @@ type exchange struct {
 	w        http.ResponseWriter
 	r        *http.Request
 	ctx      context.Context
-	call     *policy.Call
+	call     *policy.Call // &called
 	span     *telemetry.Span
 	outcome  telemetry.Outcome
-	informer *informer
-	links    links
+	informer informer
+	keeping  keeping
 	body     *upload       // nil: the request has none
 	patience time.Duration // for a client that neither sends nor reads
 	wrote    bool          // an answer has begun
 	last     bool          // the connection ends with the answer
 	inside   bool          // the client believes that it speaks with the provider, over TLS
 	abort    bool          // the connection must not be used again
+	called   policy.Call   // in the same allocation
 }
 
 func (s *Server) begin(w http.ResponseWriter, r *http.Request, form form) *exchange {
-	x := &exchange{s: s, w: w, r: r, informer: &informer{w: w, r: r}, patience: silence}
-	x.call = &policy.Call{Inform: x.informer.pass}
+	x := &exchange{s: s, w: w, r: r, informer: informer{w: w, r: r}, patience: silence}
+	x.call, x.called.Inform = &x.called, x.informer.pass
 	x.ctx, x.span = s.Telemetry.StartCall(r, string(form))
 	x.ctx = policy.WithCall(x.ctx, x.call)
 	x.outcome = telemetry.Outcome{Call: x.call, Method: r.Method, Host: r.Host}
@@ -147,11 +148,11 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 		return
 	}
 	x.outcome.Host = to.host
-	x.links = linksOf(x.r, to)
-	x.informer.links = x.links
-	kept := s.keepingOf(set, x.r, to)
+	x.informer.links = linksOf(x.r, to)
+	kept := &x.keeping
+	s.consider(kept, set, x.r, to)
 
-	out := outbound(x.r, to)
+	out := outbound(x.ctx, x.r, to)
 	if x.body != nil {
 		// The answer may begin before the request has ended, and an upload that
 		// nobody wants must not be read to its end first. In HTTP/2 that concerns a
@@ -179,7 +180,6 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 	}
 	defer release()
 
-	out = out.WithContext(x.ctx)
 	resp, err := chain.RoundTrip(out) //nolint:bodyclose // respond, upgrade and rescue close it
 	if kept.rescue && s.rescue(x, kept, to, out, asked, resp, err) {
 		return

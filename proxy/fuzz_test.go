@@ -122,7 +122,7 @@ func FuzzTarget(f *testing.F) {
 			if to.upstream == nil || to.host != "api.example.test" || to.scheme != "http" {
 				t.Fatalf("%q leads to %s://%s", target, to.scheme, to.host)
 			}
-			if line := requestLine(t, outbound(r, to)); line != "GET "+want+" HTTP/1.1" {
+			if line := requestLine(t, outbound(context.Background(), r, to)); line != "GET "+want+" HTTP/1.1" {
 				t.Errorf("%q goes out as %q, want the target %q", target, line, want)
 			}
 		}
@@ -156,7 +156,7 @@ func FuzzHeaders(f *testing.F) {
 			return // the lines brought a Host of their own
 		}
 		came := r.Header.Clone()
-		got := maps.Clone(outbound(r, to).Header)
+		got := maps.Clone(outbound(context.Background(), r, to).Header)
 		if !maps.EqualFunc(came, r.Header, slices.Equal[[]string]) {
 			t.Errorf("the request that came in was changed: %q, before %q", r.Header, came)
 		}

@@ -144,8 +144,12 @@ func nameInHost(authority string) string {
 
 // hostOf is the host of an authority, in the one form in which it is compared.
 func hostOf(authority string) string {
-	host, _, err := net.SplitHostPort(authority)
-	if err != nil {
+	host, portless := authority, strings.IndexByte(authority, ':') < 0
+	var err error
+	if !portless { // else there is nothing to split, which would cost an error
+		host, _, err = net.SplitHostPort(authority)
+	}
+	if portless || err != nil {
 		host = strings.TrimSuffix(strings.TrimPrefix(authority, "["), "]")
 	}
 	if strings.IndexByte(host, ':') >= 0 {

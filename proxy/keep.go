@@ -27,18 +27,17 @@ type keeping struct {
 	departed atomic.Pointer[time.Time] // when a first request for it went out; nil: none did
 }
 
-// keepingOf finds out what the rule of a call, and its caller, say. Who only reads wants
+// consider finds out what the rule of a call, and its caller, say. Who only reads wants
 // the answer, unless it says itself that this may come later; an upgrade is a
 // conversation.
-func (s *Server) keepingOf(set *policy.Set, r *http.Request, to route) *keeping {
-	k := &keeping{}
+func (s *Server) consider(k *keeping, set *policy.Set, r *http.Request, to route) {
 	if to.upstream == nil || s.Outbox == nil || upgradeType(r) != "" || r.Method == http.MethodTrace {
-		return k
+		return
 	}
 	prefers := preferenceOf(r.Header)
 	mode := to.plan.Policy.Outbox
 	if mode == config.OutboxNever {
-		return k
+		return
 	}
 	k.asked = prefers.async
 	k.now = prefers.async || mode == config.OutboxAlways && !policy.ReadsOnly(r.Method)
@@ -47,7 +46,6 @@ func (s *Server) keepingOf(set *policy.Set, r *http.Request, to route) *keeping 
 	if k.now {
 		k.wait = prefers.wait
 	}
-	return k
 }
 
 // departing notes when the first request of a call goes out.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"net/textproto"
@@ -50,9 +51,12 @@ func (t target) url(scheme, host string) *url.URL {
 // slash: "/github?q" is the provider's "/?q".
 func cutName(t target) (string, target) {
 	named := strings.TrimPrefix(t.path, "/")
-	name, rest, _ := strings.Cut(named, "/")
-	t.prefix = t.path[:len(t.path)-len(named)+len(name)]
-	t.path = "/" + rest
+	name, _, _ := strings.Cut(named, "/")
+	end := len(t.path) - len(named) + len(name)
+	t.prefix, t.path = t.path[:end], t.path[end:]
+	if t.path == "" {
+		t.path = "/"
+	}
 	return name, t
 }
 
@@ -79,27 +83,43 @@ var traceHeaders = []string{
 	"X-B3-Sampled", "X-B3-Flags", "Uber-Trace-Id",
 }
 
+// A realm is whom a header is for.
+type realm uint8
+
+const (
+	forPeer  realm = iota // whoever the message is for: it is passed on
+	forHop                // hopHeaders
+	forUs                 // ownHeaders
+	forTrace              // traceHeaders
+)
+
+// realms says whom the headers that do not always pass are for. It is not
+// changed.
+var realms = func() map[string]realm {
+	all := map[string]realm{"Content-Length": forHop} // the transport writes it from ContentLength
+	for r, names := range map[realm][]string{forHop: hopHeaders, forUs: ownHeaders, forTrace: traceHeaders} {
+		for _, name := range names {
+			all[name] = r
+		}
+	}
+	return all
+}()
+
 // outbound makes the request that goes out: what came in, without what belongs
 // to the connection between the client and us, or to the caller's trace where the
 // upstream has no part in that, and with nothing added. To hosts that no upstream names
 // goes what would go without us.
-func outbound(in *http.Request, to route) *http.Request {
+func outbound(ctx context.Context, in *http.Request, to route) *http.Request {
 	header := make(http.Header, len(in.Header))
+	traced := to.upstream == nil || to.plan.Policy.Propagate
 	for name, values := range in.Header {
-		header[name] = values
-	}
-	upgrade := upgradeType(in)
-	trailers := httpguts.HeaderValuesContainsToken(in.Header["Te"], "trailers")
-	stripHop(header)
-	for _, name := range ownHeaders {
-		delete(header, name)
-	}
-	if to.upstream != nil && !to.plan.Policy.Propagate {
-		for _, name := range traceHeaders {
-			delete(header, name)
+		if r := realms[name]; r == forPeer || r == forTrace && traced {
+			header[name] = values
 		}
 	}
-	delete(header, "Content-Length") // the transport writes it from ContentLength
+	stripNamed(header, in.Header["Connection"])
+	upgrade := upgradeType(in)
+	trailers := httpguts.HeaderValuesContainsToken(in.Header["Te"], "trailers")
 	if upgrade != "" {
 		header["Connection"] = []string{"Upgrade"}
 		header["Upgrade"] = []string{upgrade}
@@ -111,7 +131,7 @@ func outbound(in *http.Request, to route) *http.Request {
 	if len(in.Trailer) > 0 {
 		length = -1 // HTTP/1.1 has trailers only behind a chunked body (RFC 9112 section 6.5)
 	}
-	return &http.Request{
+	out := http.Request{
 		Method:        in.Method,
 		URL:           to.target.url(to.scheme, to.host),
 		Host:          to.host,
@@ -120,20 +140,17 @@ func outbound(in *http.Request, to route) *http.Request {
 		ContentLength: length,
 		Proto:         "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
+	return out.WithContext(ctx)
 }
 
-// stripHop removes the headers that concern one connection, among them all that
-// Connection names.
-func stripHop(header http.Header) {
-	for _, value := range header["Connection"] {
+// stripNamed removes the headers that a Connection names.
+func stripNamed(header http.Header, connection []string) {
+	for _, value := range connection {
 		for name := range strings.SplitSeq(value, ",") {
-			if name = textproto.TrimString(name); name != "" {
+			if name = textproto.TrimString(name); name != "" && !strings.EqualFold(name, "Keep-Alive") {
 				header.Del(name)
 			}
 		}
-	}
-	for _, name := range hopHeaders {
-		delete(header, name)
 	}
 }
 

@@ -27,8 +27,8 @@ func respondUpgrade(w http.ResponseWriter, resp *http.Response, traceID string, 
 	defer tunnels.add(client, upstream)()
 
 	upgrade := resp.Header["Upgrade"]
-	header := resp.Header.Clone()
-	stripHop(header)
+	header := make(http.Header)
+	passOn(header, resp.Header)
 	header["Connection"] = []string{"Upgrade"}
 	header["Upgrade"] = upgrade
 	ownResponseHeaders(header, call, traceID)
@@ -157,10 +157,12 @@ func (w *silentWatch) pass(dst io.Writer, src io.Reader) (total int64, err error
 			}
 			w.note()
 		}
-		if err == nil && n == len(buffer) && fromTCP && toTCP {
+		much := n == len(buffer) && fromTCP && toTCP
+		for err == nil && much {
 			var m int64
 			m, err = w.splice(dst, from)
 			total += m
+			much = m == spliced
 		}
 		if err != nil {
 			if err == io.EOF {

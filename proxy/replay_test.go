@@ -31,7 +31,7 @@ func TestTrailersComeWithTheEndOfTheAttemptsBody(t *testing.T) {
 		return 0, io.EOF
 	})
 	ctx := policy.WithCall(t.Context(), &policy.Call{})
-	out := outbound(in, route{scheme: "http", host: "api.test", target: target{path: "/x"}})
+	out := outbound(context.Background(), in, route{scheme: "http", host: "api.test", target: target{path: "/x"}})
 	release, err := prepareBody(ctx, in, out, 1<<20, &kept{})
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +134,7 @@ func TestLateInformationIsDropped(t *testing.T) {
 // read it: a call that needs it whole, to sign it, had nothing to send then.
 func TestBodyWithoutRoomIsSentOnce(t *testing.T) {
 	in := httptest.NewRequest("PUT", "/x", strings.NewReader("small"))
-	out := outbound(in, route{scheme: "http", host: "api.test", target: target{path: "/x"}})
+	out := outbound(context.Background(), in, route{scheme: "http", host: "api.test", target: target{path: "/x"}})
 	full := &kept{}
 	full.take(replayTotal)
 	release, err := prepareBody(policy.WithCall(t.Context(), &policy.Call{}), in, out, 1<<20, full)

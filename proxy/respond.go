@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -11,15 +12,51 @@ import (
 	"outrider/policy"
 )
 
-// copyBuffers are the buffers that bodies pass through.
-var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+// Bodies pass through buffers: a small one where little comes at a time, as from
+// a stream of events that is silent most of the time, and a large one where much
+// does.
+const (
+	smallBuffer = 4 << 10
+	largeBuffer = 64 << 10
+)
 
-// ownResponseHeaders says what it took to get the answer, and why it is the last. What an upstream says
-// under these names is not about this call.
-func ownResponseHeaders(header http.Header, call *policy.Call, traceID string) {
-	for _, name := range []string{"Outrider-Attempts", "Outrider-Wait", "Outrider-Retry", "Outrider-Trace"} {
-		delete(header, name)
+var (
+	smallBuffers = sync.Pool{New: func() any { b := make([]byte, smallBuffer); return &b }}
+	largeBuffers = sync.Pool{New: func() any { b := make([]byte, largeBuffer); return &b }}
+)
+
+func buffers(large bool) *sync.Pool {
+	if large {
+		return &largeBuffers
 	}
+	return &smallBuffers
+}
+
+// answerHeaders are those in which we say what it took to get an answer. What an
+// upstream says under these names is not about this call.
+var answerHeaders = []string{"Outrider-Attempts", "Outrider-Wait", "Outrider-Retry", "Outrider-Trace"}
+
+// notPassedOn are the headers of an answer that stay with us. It is not changed.
+var notPassedOn = func() map[string]bool {
+	all := make(map[string]bool)
+	for _, name := range slices.Concat(hopHeaders, answerHeaders) {
+		all[name] = true
+	}
+	return all
+}()
+
+// passOn puts the headers of an upstream's answer that are for the client into header.
+func passOn(header, answer http.Header) {
+	for name, values := range answer {
+		if !notPassedOn[name] {
+			header[name] = values
+		}
+	}
+	stripNamed(header, answer["Connection"])
+}
+
+// ownResponseHeaders says what it took to get the answer, and why it is the last.
+func ownResponseHeaders(header http.Header, call *policy.Call, traceID string) {
 	if n := call.Attempts(); n > 1 {
 		header["Outrider-Attempts"] = []string{strconv.Itoa(n)}
 	}
@@ -64,10 +101,7 @@ func (i *informer) pass(code int, informational textproto.MIMEHeader) error {
 	}
 	i.gave = i.gave || code == http.StatusContinue
 	header := i.w.Header()
-	for name, values := range informational {
-		header[name] = values
-	}
-	stripHop(header)
+	passOn(header, http.Header(informational))
 	i.links.rewrite(header)
 	i.w.WriteHeader(code)
 	clear(header)
@@ -87,11 +121,8 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 	defer func() { _ = resp.Body.Close() }()
 	w, call := x.w, x.call
 	header := w.Header()
-	for name, values := range resp.Header {
-		header[name] = values
-	}
-	stripHop(header)
-	x.links.rewrite(header)
+	passOn(header, resp.Header)
+	x.informer.links.rewrite(header)
 	if x.inside {
 		// Another way to the provider (RFC 7838), which would lead around us.
 		delete(header, "Alt-Svc")
@@ -125,7 +156,10 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 	if bodyless {
 		return 0, nil
 	}
-	out := &download{w, http.NewResponseController(w), x.patience, x.r.ProtoMajor >= 2, x.body}
+	out := &download{w: w, conn: *http.NewResponseController(w), patience: x.patience, stream: x.r.ProtoMajor >= 2, upload: x.body}
+	if sized && resp.ContentLength <= withHead && !out.stream {
+		out.held = withHead
+	}
 	defer out.done()
 	written, err = copyBody(out, resp.Body, sized, resp.ContentLength)
 	if err != nil {
@@ -167,6 +201,10 @@ func keepLength(header http.Header) {
 	}
 }
 
+// withHead is the length of a body, in bytes, that net/http holds together with
+// its head until the handler has returned: it is not written before.
+const withHead = 2 << 10
+
 // headFirst is the length of a body from which its head goes out on its own. A
 // smaller one has nearly always come together with its head, and then one write
 // is enough for both.
@@ -180,13 +218,14 @@ func copyBody(w *download, body io.Reader, sized bool, length int64) (written in
 			return 0, &clientError{err}
 		}
 	}
-	buffer := copyBuffers.Get().(*[32 << 10]byte)
-	defer copyBuffers.Put(buffer)
+	large := sized && length > smallBuffer
+	buffer := buffers(large).Get().(*[]byte)
+	defer func() { buffers(large).Put(buffer) }()
 	for {
 		w.await()
-		n, readErr := body.Read(buffer[:])
+		n, readErr := body.Read(*buffer)
 		if n > 0 {
-			m, err := w.Write(buffer[:n])
+			m, err := w.Write((*buffer)[:n])
 			written += int64(m)
 			if err != nil {
 				return written, &clientError{err}
@@ -203,6 +242,11 @@ func copyBody(w *download, body io.Reader, sized bool, length int64) (written in
 				return written, &clientError{err}
 			}
 		}
+		if much := n >= smallBuffer/2; much != large {
+			buffers(large).Put(buffer)
+			large = much
+			buffer = buffers(large).Get().(*[]byte)
+		}
 	}
 }
 
@@ -210,14 +254,18 @@ func copyBody(w *download, body io.Reader, sized bool, length int64) (written in
 // not read for longer than patience: the upstream's connection waits with it.
 type download struct {
 	w        http.ResponseWriter
-	conn     *http.ResponseController
+	conn     http.ResponseController
 	patience time.Duration
+	held     int     // bytes that are not written to the connection yet when Write returns
+	timed    bool    // there is a deadline
 	stream   bool    // of HTTP/2
 	upload   *upload // the other direction; nil: there is none
 }
 
 func (d *download) Write(p []byte) (int, error) {
-	_ = d.conn.SetWriteDeadline(time.Now().Add(d.patience))
+	if d.held -= len(p); d.held < 0 {
+		d.limit()
+	}
 	n, err := d.w.Write(p)
 	if err == nil {
 		d.upload.spare()
@@ -226,8 +274,13 @@ func (d *download) Write(p []byte) (int, error) {
 }
 
 func (d *download) flush() error {
-	_ = d.conn.SetWriteDeadline(time.Now().Add(d.patience))
+	d.limit()
 	return d.conn.Flush()
+}
+
+func (d *download) limit() {
+	_ = d.conn.SetWriteDeadline(time.Now().Add(d.patience))
+	d.timed = true
 }
 
 // await lifts the deadline of a stream while the upstream is waited for. One that
@@ -242,7 +295,7 @@ func (d *download) await() {
 // done lifts the deadline: the connection's next answer is another matter. That of
 // a stream is for the rest of it, which net/http writes by itself.
 func (d *download) done() {
-	if !d.stream {
+	if d.timed && !d.stream {
 		_ = d.conn.SetWriteDeadline(time.Time{})
 	}
 }

@@ -29,7 +29,7 @@ func TestClientThatIsToldSomethingMayBeSilent(t *testing.T) {
 		w := pipeWriter{server}
 		u := newUpload(w, server)
 		u.patience = time.Minute
-		d := &download{w: w, conn: http.NewResponseController(w), patience: time.Minute, upload: u}
+		d := &download{w: w, conn: *http.NewResponseController(w), patience: time.Minute, upload: u}
 		began := time.Now()
 		ended := make(chan error)
 		go func() {

@@ -9,25 +9,32 @@ import (
 	"time"
 )
 
-// probeWait is how long a probe waits where a non-blocking read is not to be
-// had: long enough for the system to hand over what has already arrived.
+// probeWait is how long a connection is listened to where a non-blocking read is
+// not to be had: long enough for the system to hand over what has already arrived.
 const probeWait = time.Millisecond
 
-func (w *wireConn) probeRead(p []byte) (int, error) {
-	if err := w.Conn.SetReadDeadline(time.Now().Add(probeWait)); err != nil {
+// readOrAsk reads what is there, and asks where nothing is, before it waits. A
+// cancelation that comes while it listens is noticed by who is asked.
+func (w *wireConn) readOrAsk(p []byte) (int, error) {
+	if w.raw != nil {
+		if err := w.Conn.SetReadDeadline(time.Now().Add(probeWait)); err != nil {
+			return 0, err
+		}
+		n, err := w.Conn.Read(p)
+		if reset := w.Conn.SetReadDeadline(time.Time{}); reset != nil {
+			return n, reset
+		}
+		if err == io.EOF {
+			w.gotFIN.Store(true)
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+	}
+	if err := w.ask(); err != nil {
 		return 0, err
 	}
-	n, err := w.Conn.Read(p)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = errQuiet
-	}
-	if err == io.EOF {
-		w.gotFIN.Store(true)
-	}
-	if reset := w.Conn.SetReadDeadline(time.Time{}); reset != nil {
-		return n, reset
-	}
-	return n, err
+	return w.Read(p)
 }
 
-func (w *wireConn) probeFD(uintptr) bool { return true }
+func (w *wireConn) readFD(uintptr) bool { return true }

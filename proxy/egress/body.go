@@ -114,7 +114,7 @@ func (ex *exchange) finish(clean bool) {
 	// Bytes behind the response belong to nobody.
 	reuse = reuse && ex.br.Buffered() == 0
 	ex.freeReader()
-	if !ex.detach() || ex.isCanceled() {
+	if !ex.detach() {
 		reuse = false
 	}
 	switch {

@@ -1,7 +1,6 @@
 package egress
 
 import (
-	"context"
 	"time"
 )
 
@@ -11,10 +10,72 @@ import (
 // past is a deadline that is over.
 var past = time.Unix(1, 0)
 
-// watch begins to follow the call's context.
+// late is when a call begins to follow its context: most are over by then, and
+// to follow one costs more than all else that a call does beside its bytes. A
+// context with a deadline that is near is followed from the beginning; any other
+// that ends early is noticed after twice this time at the latest.
+const late = 10 * time.Millisecond
+
+// begins notes that ex uses c from now on. t.mu is held.
+func (t *Transport) begins(c *conn, ex *exchange) {
+	if len(t.young) == 0 {
+		if t.follower == nil {
+			t.follower = time.AfterFunc(late, t.follow)
+		} else if !t.following {
+			t.follower.Reset(late)
+		}
+		t.following = true
+	}
+	c.young, c.place = ex, len(t.young)
+	t.young = append(t.young, c)
+}
+
+// ends notes that c's call is over, or follows its context by now. t.mu is held.
+func (t *Transport) ends(c *conn) {
+	if c.young == nil {
+		return
+	}
+	last := len(t.young) - 1
+	moved := t.young[last]
+	t.young[c.place], moved.place = moved, c.place
+	t.young[last] = nil
+	t.young, c.young = t.young[:last], nil
+}
+
+// follow has the calls that are not young any more follow their contexts, and
+// comes back for the others.
+func (t *Transport) follow() {
+	now := time.Now()
+	var grown []*exchange
+	t.mu.Lock()
+	for i := len(t.young) - 1; i >= 0; i-- {
+		if c := t.young[i]; now.Sub(c.taken) >= late {
+			grown = append(grown, c.young)
+			t.ends(c) // which puts one there that was looked at already
+		}
+	}
+	if t.following = len(t.young) > 0; t.following {
+		t.follower.Reset(late)
+	}
+	t.mu.Unlock()
+	for _, ex := range grown {
+		ex.watch()
+	}
+}
+
+// watchEarly follows a context whose deadline would pass unnoticed.
+func (ex *exchange) watchEarly() {
+	if at, ok := ex.ctx.Deadline(); ok && time.Until(at) < 2*late {
+		ex.watch()
+	}
+}
+
+// watch begins to follow the call's context, unless the call is over.
 func (ex *exchange) watch() {
-	if ex.unwatch == nil && ex.ctx.Done() != nil {
-		ex.unwatch = context.AfterFunc(ex.ctx, ex.cancel)
+	ex.mu.Lock()
+	defer ex.mu.Unlock()
+	if !ex.detached && ex.unwatch == nil && ex.ctx.Done() != nil {
+		ex.unwatch = afterFunc(ex.ctx, ex.cancel)
 	}
 }
 
@@ -44,9 +105,15 @@ func (ex *exchange) attach(c *conn) {
 	}
 }
 
-// detach stops following the context. It returns false if the context has
-// ended: then the connection's deadline is, or is about to be, in the past.
-func (ex *exchange) detach() bool { return ex.unwatch == nil || ex.unwatch() }
+// detach stops following the context. It returns false if the context was seen
+// to end: then the connection's deadline is, or is about to be, in the past.
+func (ex *exchange) detach() bool {
+	ex.mu.Lock()
+	ex.detached = true
+	unwatch, canceled := ex.unwatch, ex.canceled
+	ex.mu.Unlock()
+	return !canceled && (unwatch == nil || unwatch())
+}
 
 func (ex *exchange) isCanceled() bool {
 	ex.mu.Lock()

@@ -88,13 +88,14 @@ func (p *Proxy) appendConnect(b []byte, addr string) []byte {
 
 // readConnectStatus reads heads up to the final one.
 func readConnectStatus(br *bufio.Reader) (int, error) {
+	var r http.Response
+	var known names
 	for range maxInterim {
 		s, err := readSection(br, maxConnectHead)
 		if err != nil {
 			return 0, unexpected(err)
 		}
-		r, err := parseHead(s) //nolint:bodyclose // it has none yet
-		if err != nil {
+		if err := parseHead(&r, s, &known); err != nil {
 			return 0, err
 		}
 		if r.StatusCode >= 200 || r.StatusCode == http.StatusSwitchingProtocols {

@@ -51,7 +51,8 @@
 //
 // # Hooks
 //
-// Of net/http/httptrace these are called: GotConn, WroteHeaders (once, when
+// A context that is a [Listener] is told what it wants to know. Otherwise these of
+// net/http/httptrace are called: GotConn, WroteHeaders (once, when
 // the first byte of the request has been accepted by the socket, and exactly
 // if Error.Sent is or would be true; over HTTP/2 when the library has written
 // the header frame, which the peer may still declare unprocessed), Got100Continue,

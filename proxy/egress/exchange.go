@@ -16,11 +16,13 @@ import (
 // one, parses the other, and then is the response's body. Everything that a
 // call needs is in this one allocation.
 type exchange struct {
-	t     *Transport
-	req   *http.Request
-	ctx   context.Context
-	trace *httptrace.ClientTrace // nil: nobody listens
-	key   key
+	t   *Transport
+	req *http.Request
+	ctx context.Context
+	key key
+
+	listener Listener               // nil: nobody listens
+	trace    *httptrace.ClientTrace // the hooks that no Listener has; nil: there are none
 
 	// The request, as begin found it.
 	host    string // Host, in ASCII
@@ -42,11 +44,13 @@ type exchange struct {
 	// once canceled they stay in the past.
 	mu       sync.Mutex
 	canceled bool
-	unwatch  func() bool // nil: the context cannot end
+	detached bool        // the call is over, or others follow its context
+	unwatch  func() bool // nil: the context is not followed
 
 	// The response's body.
-	reading  sync.Mutex // held by Read; guards what follows
-	resp     *http.Response
+	reading  sync.Mutex     // held by Read; guards what follows
+	answer   http.Response  // the last head that was read
+	resp     *http.Response // the final response: answer; nil before it is there
 	framing  framing
 	left     int64 // bytes: of a fixed body, or of the current chunk
 	excess   int64 // chunked: overhead that the data does not make up for
@@ -72,7 +76,7 @@ func (t *Transport) begin(req *http.Request) (*exchange, error) {
 	if err := ex.check(); err != nil {
 		return nil, ex.refuse(err)
 	}
-	ex.trace = httptrace.ContextClientTrace(ex.ctx)
+	ex.listen()
 	if req.Body != nil && req.Body != http.NoBody {
 		ex.length = req.ContentLength
 		if ex.length <= 0 {
@@ -111,7 +115,7 @@ func (ex *exchange) prepare() error {
 	if ex.out != nil {
 		return nil
 	}
-	ex.watch()
+	ex.watchEarly()
 	buf := outPool.Get().(*[]byte)
 	*buf = ex.appendHead((*buf)[:0])
 	ex.out, ex.headLen = buf, len(*buf)
@@ -128,20 +132,22 @@ func (ex *exchange) prepare() error {
 	return nil
 }
 
+// errStale is run's error for a connection that was not used, because it has
+// ended or its peer has said something that nobody asked for.
+var errStale = errors.New("connection cannot take a request any more")
+
 // run sends the request over c and reads the response's head.
 func (ex *exchange) run(c *conn) (*http.Response, error) {
 	ex.attach(c)
 	ex.br = readerPool.Get().(*bufio.Reader)
 	ex.br.Reset(c.nc)
-	if tr := ex.trace; tr != nil && tr.GotConn != nil {
-		info := httptrace.GotConnInfo{Conn: c.nc, Reused: c.uses > 0, WasIdle: !c.idleSince.IsZero()}
-		if info.WasIdle {
-			info.IdleTime = time.Since(c.idleSince)
-		}
-		tr.GotConn(info)
+	err := ex.sendFirst()
+	if err == errStale {
+		ex.freeReader()
+		c.close()
+		return nil, err
 	}
-	c.uses++
-	if err := ex.send(); err != nil {
+	if err != nil {
 		return nil, ex.fail(err)
 	}
 	resp, err := ex.receive()
@@ -151,9 +157,55 @@ func (ex *exchange) run(c *conn) (*http.Response, error) {
 	return resp, nil
 }
 
+// sendFirst sends the request, if the connection is fresh or as good as that.
+// One from the pool is read from, and finds that there is nothing before it
+// finds that there is something to send: then the answer is waited for already.
+// Where the body depends on what the peer says, one comes after the other.
+func (ex *exchange) sendFirst() error {
+	switch wire := ex.c.wire; {
+	case ex.c.idleSince.IsZero():
+		return ex.send()
+	case ex.expect:
+		if !ex.c.alive() {
+			return errStale
+		}
+		return ex.send()
+	default:
+		wire.asker = ex
+		_, err := ex.br.Peek(1)
+		if wire.asker != nil {
+			wire.asker = nil
+			return errStale
+		}
+		return err
+	}
+}
+
+// ask implements asker. A call that was canceled meanwhile sends nothing.
+func (ex *exchange) ask() error {
+	if ex.isCanceled() {
+		return os.ErrDeadlineExceeded
+	}
+	return ex.send()
+}
+
+// announce tells who listens that the request is about to be sent.
+func (ex *exchange) announce() {
+	c := ex.c
+	if ex.listener != nil {
+		info := httptrace.GotConnInfo{Conn: c.nc, Reused: c.uses > 0, WasIdle: !c.idleSince.IsZero()}
+		if info.WasIdle {
+			info.IdleTime = time.Since(c.idleSince)
+		}
+		ex.listener.GotConn(info)
+	}
+	c.uses++
+}
+
 // send writes what can be written without waiting for the peer, and starts the
 // sender for the rest.
 func (ex *exchange) send() error {
+	ex.announce()
 	head, body := (*ex.out)[:ex.headLen], (*ex.out)[ex.headLen:]
 	if !ex.expect {
 		head, body = *ex.out, nil
@@ -162,8 +214,8 @@ func (ex *exchange) send() error {
 	_, err := ex.c.nc.Write(head)
 	if ex.c.wire.written.Load() > before {
 		ex.sent = true
-		if tr := ex.trace; tr != nil && tr.WroteHeaders != nil {
-			tr.WroteHeaders()
+		if ex.listener != nil {
+			ex.listener.WroteHeaders()
 		}
 	}
 	if err != nil {

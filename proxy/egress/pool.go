@@ -98,13 +98,16 @@ func (t *Transport) tidy(k key, a *authority) {
 // acquire finds or makes a connection: the HTTP/1.1 connection that was used
 // last, or a free stream of an HTTP/2 connection. The former is the caller's
 // alone; whether it is still alive is for the caller to check.
-func (t *Transport) acquire(ctx context.Context, k key, upgrade bool) (*conn, *h2conn, error) {
+func (t *Transport) acquire(ex *exchange, upgrade bool) (*conn, *h2conn, error) {
 	t.mu.Lock()
-	a := t.at(k)
+	a := t.at(ex.key)
 	a.choosing++
-	c, h, err := t.choose(ctx, k, a, upgrade)
+	c, h, err := t.choose(ex.ctx, ex.key, a, upgrade)
 	a.choosing--
-	t.tidy(k, a)
+	if c != nil {
+		t.begins(c, ex)
+	}
+	t.tidy(ex.key, a)
 	t.mu.Unlock()
 	return c, h, err
 }
@@ -152,6 +155,7 @@ func (t *Transport) popIdle(a *authority) *conn {
 		a.idle = a.idle[:n-1]
 		t.idle--
 		if now.Before(c.expires) {
+			c.taken = now
 			return c
 		}
 		t.mu.Unlock()
@@ -171,6 +175,7 @@ func (t *Transport) put(c *conn) {
 	c.idleSince, c.expires = now, now.Add(keep)
 
 	t.mu.Lock()
+	t.ends(c)
 	a := t.at(c.key)
 	if t.closed || keep <= 0 || len(a.idle) >= t.settings.MaxIdlePerHost || t.idle >= t.settings.MaxIdle {
 		t.mu.Unlock()
@@ -251,6 +256,7 @@ func (t *Transport) count(more int64) {
 func (t *Transport) forget(c *conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.ends(c)
 	a := t.at(c.key)
 	a.conns--
 	t.count(-1)

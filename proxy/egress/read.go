@@ -104,15 +104,11 @@ func (ex *exchange) interim(r *http.Response, n int) error {
 	if n >= maxInterim {
 		return malformed("too many interim responses")
 	}
-	tr := ex.trace
-	if tr == nil {
-		return nil
-	}
-	if r.StatusCode == http.StatusContinue && tr.Got100Continue != nil {
+	if tr := ex.trace; r.StatusCode == http.StatusContinue && tr != nil && tr.Got100Continue != nil {
 		tr.Got100Continue()
 	}
-	if tr.Got1xxResponse != nil {
-		return tr.Got1xxResponse(r.StatusCode, textproto.MIMEHeader(r.Header))
+	if ex.listener != nil {
+		return ex.listener.Got1xxResponse(r.StatusCode, textproto.MIMEHeader(r.Header))
 	}
 	return nil
 }
@@ -132,29 +128,33 @@ func (ex *exchange) readHead() (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parseHead(s)
+	r := &ex.answer
+	if err := parseHead(r, s, &ex.t.names); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // parseHead parses a head, without its empty line, as RFC 9112 §4 and §5 have
 // it. The reason phrase, and the space before it, may be missing.
-func parseHead(s string) (*http.Response, error) {
+func parseHead(r *http.Response, s string, known *names) error {
 	line, fields, ok := strings.Cut(s, "\r\n")
 	if !ok || len(line) < len("HTTP/1.1 200") || line[:7] != "HTTP/1." || line[8] != ' ' {
-		return nil, malformed("status line")
+		return malformed("status line")
 	}
 	minor := line[7] - '0'
 	if minor > 1 {
-		return nil, malformed("HTTP version")
+		return malformed("HTTP version")
 	}
 	code, rest := line[9:12], line[12:]
 	if code[0] < '1' || !isDigits(code) || rest != "" && rest[0] != ' ' || !isFieldValue(rest) {
-		return nil, malformed("status line")
+		return malformed("status line")
 	}
-	h, err := parseFields(fields)
+	h, err := parseFields(fields, known)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r := &http.Response{
+	*r = http.Response{
 		Status:        line[9:],
 		StatusCode:    int(code[0]-'0')*100 + int(code[1]-'0')*10 + int(code[2]-'0'),
 		Proto:         "HTTP/1.1",
@@ -166,7 +166,7 @@ func parseHead(s string) (*http.Response, error) {
 	if minor == 0 {
 		r.Proto = "HTTP/1.0"
 	}
-	return r, nil
+	return nil
 }
 
 func isDigits(s string) bool {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"net/http"
-	"net/textproto"
 	"strings"
 )
 
@@ -86,7 +85,7 @@ func readLongSection(br *bufio.Reader, limit int) (string, error) {
 
 // parseFields parses the field lines in s into a header. Values keep their
 // bytes, and under one name their order; they share s's memory.
-func parseFields(s string) (http.Header, error) {
+func parseFields(s string, known *names) (http.Header, error) {
 	n := strings.Count(s, "\n")
 	if n > maxFields {
 		return nil, tooLarge("too many header fields")
@@ -106,7 +105,7 @@ func parseFields(s string) (http.Header, error) {
 		if !isFieldValue(value) {
 			return nil, malformed("control character in a header field's value")
 		}
-		name = textproto.CanonicalMIMEHeaderKey(name)
+		name = known.canonical(name)
 		if had := h[name]; had != nil {
 			h[name] = append(had, value)
 			continue

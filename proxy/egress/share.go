@@ -25,6 +25,7 @@ func (t *Transport) dialAlone(ctx context.Context, k key, a *authority, upgrade 
 	if !upgrade {
 		a.protocol = http1
 	}
+	c.taken = time.Now()
 	return c, nil, nil
 }
 

@@ -70,8 +70,8 @@ func (s *stream) announce() {
 	reused := s.h.used
 	s.h.used = true
 	s.ex.t.mu.Unlock()
-	if tr := s.ex.trace; tr != nil && tr.GotConn != nil {
-		tr.GotConn(httptrace.GotConnInfo{Conn: s.h.conn.nc, Reused: reused})
+	if s.ex.listener != nil {
+		s.ex.listener.GotConn(httptrace.GotConnInfo{Conn: s.h.conn.nc, Reused: reused})
 	}
 }
 
@@ -108,8 +108,8 @@ func (s *stream) wroteHeaders() {
 
 // tell calls the caller's WroteHeaders, once.
 func (s *stream) tell() {
-	if tr := s.ex.trace; tr != nil && tr.WroteHeaders != nil && !s.told.Swap(true) {
-		tr.WroteHeaders()
+	if s.ex.listener != nil && !s.told.Swap(true) {
+		s.ex.listener.WroteHeaders()
 	}
 }
 
@@ -132,8 +132,8 @@ func (s *stream) got1xx(code int, h textproto.MIMEHeader) error {
 	if s.interim++; s.interim > maxInterim {
 		return malformed("too many interim responses")
 	}
-	if tr := s.ex.trace; tr != nil && tr.Got1xxResponse != nil && !s.over.Load() {
-		return tr.Got1xxResponse(code, h)
+	if s.ex.listener != nil && !s.over.Load() {
+		return s.ex.listener.Got1xxResponse(code, h)
 	}
 	return nil
 }

@@ -66,12 +66,16 @@ type Transport struct {
 	settings Settings
 	tls      *tls.Config // cloned for each dial
 	http2    *http2.Transport
+	names    names // of response fields
 
 	mu          sync.Mutex
 	authorities map[key]*authority // authority → its connections
 	idle        int                // HTTP/1.1 connections in all authorities' pools
 	sweeper     *time.Timer        // runs while idle > 0
 	sweepAt     time.Time          // when it will fire; zero: it is not armed
+	young       []*conn            // used by calls that do not follow their context yet
+	follower    *time.Timer        // lets them follow it
+	following   bool               // it is armed
 	closed      bool
 }
 
@@ -187,7 +191,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	for {
-		c, h, err := t.acquire(ex.ctx, ex.key, ex.upgrade)
+		c, h, err := t.acquire(ex, ex.upgrade)
 		if err != nil {
 			return nil, ex.giveUp(err)
 		}
@@ -198,13 +202,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			t.put(c)
 			return nil, ex.giveUp(err)
 		}
-		// The check comes after the body is in memory, which may have taken a
-		// while, and so immediately before the write.
-		if !c.idleSince.IsZero() && !c.alive() {
-			c.close()
+		// The body is in memory by now, which may have taken a while: whether
+		// the connection is still good is found out immediately before the write.
+		resp, err := ex.run(c)
+		if err == errStale {
 			continue
 		}
-		return ex.run(c)
+		return resp, err
 	}
 }
 

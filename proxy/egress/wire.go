@@ -19,31 +19,62 @@ import (
 type wireConn struct {
 	net.Conn
 	raw     syscall.RawConn // nil: not a system socket
+	remote  remoteAddr
 	written atomic.Int64
 	gotFIN  atomic.Bool
 	onClose atomic.Pointer[func()] // called once, when the connection closes
 
-	probing  bool // Read must not block; only while nobody else uses the connection
-	probeBuf []byte
-	probeN   int
-	probeErr error
-	probeFn  func(fd uintptr) bool
+	// asker is asked by Read, once, when there is nothing to read, and before
+	// Read waits. nil: it waits at once. It is the reader's alone, as what follows.
+	asker  asker
+	into   []byte
+	n      int
+	err    error
+	readFn func(fd uintptr) bool
+}
+
+// An asker says what there is to answer. An error ends the Read that asked it.
+type asker interface{ ask() error }
+
+func (w *wireConn) ask() error {
+	a := w.asker
+	w.asker = nil
+	return a.ask()
 }
 
 func newWire(nc net.Conn) *wireConn {
 	w := &wireConn{Conn: nc}
+	if remote := nc.RemoteAddr(); remote != nil {
+		w.remote = remoteAddr{remote, remote.String()}
+	}
 	if sc, ok := nc.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			w.raw = raw
-			w.probeFn = w.probeFD
+			w.readFn = w.readFD
 		}
 	}
 	return w
 }
 
+// A remoteAddr has its text at hand: each call that uses the connection wants it.
+type remoteAddr struct {
+	net.Addr
+	text string
+}
+
+func (a *remoteAddr) String() string { return a.text }
+
+// RemoteAddr implements net.Conn.
+func (w *wireConn) RemoteAddr() net.Addr {
+	if w.remote.Addr == nil {
+		return nil
+	}
+	return &w.remote
+}
+
 func (w *wireConn) Read(p []byte) (int, error) {
-	if w.probing {
-		return w.probeRead(p)
+	if w.asker != nil {
+		return w.readOrAsk(p)
 	}
 	n, err := w.Conn.Read(p)
 	if err == io.EOF {
@@ -68,12 +99,13 @@ func (w *wireConn) Close() error {
 	return err
 }
 
-// errQuiet is what a probe reads from a connection that is open and has
-// nothing to say. Temporary keeps crypto/tls from remembering it.
+// errQuiet is what is read from a connection that is open and has nothing to
+// say, where nobody waits. Temporary keeps crypto/tls from remembering it.
 var errQuiet net.Error = quietError{}
 
 type quietError struct{}
 
+func (quietError) ask() error      { return errQuiet }
 func (quietError) Error() string   { return "nothing to read" }
 func (quietError) Timeout() bool   { return true }
 func (quietError) Temporary() bool { return true }
@@ -89,6 +121,9 @@ type conn struct {
 	carrier *carrier // TLS to a proxy below that of the target; nil: none
 
 	uses      int               // requests so far
+	taken     time.Time         // when the call that uses it got it
+	young     *exchange         // that call, as long as it is in Transport.young; guarded by Transport.mu
+	place     int               // … and where there
 	idleSince time.Time         // when it went into the pool
 	expires   time.Time         // when it must leave the pool
 	keepFor   time.Duration     // how long the peer keeps it, 0: it did not say
@@ -119,9 +154,9 @@ func (c *conn) alive() bool {
 	if c.wire.raw == nil {
 		return true
 	}
-	c.wire.probing = true
+	c.wire.asker = quietError{}
 	n, err := c.nc.Read(c.one[:])
-	c.wire.probing = false
+	c.wire.asker = nil
 	return n == 0 && err == error(errQuiet)
 }
 

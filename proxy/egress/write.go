@@ -87,11 +87,28 @@ func asciiHost(host string) (string, error) {
 	if host == "" {
 		return "", invalid("no host")
 	}
+	if isPlainHost(host) {
+		return host, nil
+	}
 	ascii, err := httpguts.PunycodeHostPort(host)
 	if err != nil || !httpguts.ValidHostHeader(ascii) || strings.ContainsAny(ascii, "@/?#\\") {
 		return "", invalid("host")
 	}
 	return ascii, nil
+}
+
+// isPlainHost reports a name or an IPv4 address in ASCII, with or without a
+// port: it goes as it is.
+func isPlainHost(host string) bool {
+	name, port, hasPort := strings.Cut(host, ":")
+	for i := 0; i < len(name); i++ {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return name != "" && hasPort == isDigits(port)
 }
 
 // withoutZone takes the zone off an IPv6 address: it means something to this

@@ -1,0 +1,90 @@
+package egress_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"outrider/proxy/egress"
+)
+
+// silentPeer is a network in memory whose peers read everything and say nothing.
+func silentPeer() egress.Settings {
+	return egress.Settings{Dial: func(context.Context, string, string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		go func() { _, _ = io.Copy(io.Discard, theirs) }()
+		return ours, nil
+	}}
+}
+
+// Calls that are young do not follow their context. One that ends then is
+// noticed soon after; a deadline, which is known, is kept to the moment.
+func TestTheEndOfAContextIsNoticed(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		deadline bool
+		end      time.Duration // of the context, after the call's begin
+		noticed  time.Duration
+	}{
+		{"a deadline at once", true, 3 * time.Millisecond, 3 * time.Millisecond},
+		{"a deadline soon", true, 15 * time.Millisecond, 15 * time.Millisecond},
+		{"a deadline", true, time.Second, time.Second},
+		{"a cancelation at once", false, 3 * time.Millisecond, 10 * time.Millisecond},
+		{"a cancelation", false, time.Second, time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tr := newTransport(t, silentPeer())
+				ctx, cancel := context.WithCancel(t.Context())
+				if c.deadline {
+					ctx, cancel = context.WithTimeout(t.Context(), c.end)
+				} else {
+					time.AfterFunc(c.end, cancel)
+				}
+				defer cancel()
+				req, _ := http.NewRequestWithContext(ctx, "GET", "http://api.test/", nil)
+				began := time.Now()
+				_, err := tr.RoundTrip(req)
+				wantError(t, err, egress.Canceled, true)
+				if took := time.Since(began); took != c.noticed {
+					t.Errorf("noticed after %v, want %v", took, c.noticed)
+				}
+			})
+		})
+	}
+}
+
+// One call after the other, each at another age when the followers look: none
+// is forgotten, and none is taken for another.
+func TestEachCallFollowsItsOwnContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := newTransport(t, silentPeer())
+		why := errors.New("why")
+		ends := make(chan time.Duration, 9)
+		began := time.Now()
+		for i := range 9 {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			time.AfterFunc(time.Second+time.Duration(i)*time.Minute, func() { cancel(why) })
+			req, _ := http.NewRequestWithContext(ctx, "GET", "http://api.test/", nil)
+			go func() {
+				_, err := tr.RoundTrip(req)
+				if !errors.Is(err, why) {
+					t.Error(err)
+				}
+				ends <- time.Since(began)
+			}()
+			time.Sleep(3 * time.Millisecond)
+		}
+		for i := range 9 {
+			want := time.Second + time.Duration(i)*time.Minute + time.Duration(i)*3*time.Millisecond
+			if took := <-ends; took != want {
+				t.Errorf("call %d ended after %v, want %v", i, took, want)
+			}
+		}
+	})
+}

@@ -1,0 +1,62 @@
+package egress
+
+import (
+	"context"
+	"net/http/httptrace"
+	"net/textproto"
+)
+
+// A Listener is told of a request on its way, as the hooks of net/http/httptrace
+// of the same names are. A request's context may be one: it is found sooner, and
+// costs nothing to make.
+type Listener interface {
+	GotConn(info httptrace.GotConnInfo)
+	WroteHeaders()
+	Got1xxResponse(code int, header textproto.MIMEHeader) error
+}
+
+// listen finds out who listens: the context, or the hooks that it carries.
+func (ex *exchange) listen() {
+	var is bool
+	if ex.listener, is = ex.ctx.(Listener); is {
+		return
+	}
+	ex.trace = httptrace.ContextClientTrace(ex.ctx)
+	if ex.trace != nil {
+		ex.listener = hooks{ex.trace}
+	}
+}
+
+// hooks are those that somebody has set.
+type hooks struct{ set *httptrace.ClientTrace }
+
+// GotConn implements Listener.
+func (h hooks) GotConn(info httptrace.GotConnInfo) {
+	if h.set.GotConn != nil {
+		h.set.GotConn(info)
+	}
+}
+
+// WroteHeaders implements Listener.
+func (h hooks) WroteHeaders() {
+	if h.set.WroteHeaders != nil {
+		h.set.WroteHeaders()
+	}
+}
+
+// Got1xxResponse implements Listener.
+func (h hooks) Got1xxResponse(code int, header textproto.MIMEHeader) error {
+	if h.set.Got1xxResponse != nil {
+		return h.set.Got1xxResponse(code, header)
+	}
+	return nil
+}
+
+// afterFunc is context.AfterFunc, which asks contexts that know a shorter way
+// only through wrappings of its own.
+func afterFunc(ctx context.Context, f func()) (stop func() bool) {
+	if own, ok := ctx.(interface{ AfterFunc(func()) func() bool }); ok {
+		return own.AfterFunc(f)
+	}
+	return context.AfterFunc(ctx, f)
+}
