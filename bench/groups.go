@@ -1,0 +1,28 @@
+package main
+
+import (
+	"context"
+
+	"outrider/bench/report"
+)
+
+// A group is what is measured together, by one name.
+type group struct {
+	name string
+	what string
+	run  func(context.Context, *lab) ([]*report.Table, error)
+}
+
+// groups are in the order in which they are measured.
+var groups = []group{
+	{"cpu", "processor time of a call, and calls a second on one core", measureCPU},
+	{"latency", "what a proxy adds to a call, at 1,000 calls a second", measureLatency},
+}
+
+func groupNames() []string {
+	var names []string
+	for _, g := range groups {
+		names = append(names, g.name)
+	}
+	return names
+}
