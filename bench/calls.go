@@ -22,8 +22,11 @@ const clients = 32
 
 // callers are the subjects that take calls: the others, and Outrider in three ways.
 func (l *lab) callers() []subject.Subject {
-	return l.taking(append(l.rivals(),
-		l.outriderWith(subject.With{}),
+	all := append(l.rivals(), l.outriderWith(subject.With{}))
+	if l.smoke {
+		return l.taking(all)
+	}
+	return l.taking(append(all,
 		l.outriderWith(subject.With{Name: subject.OutriderUnsampled, Sample: "0.0"}),
 		l.outriderWith(subject.With{Name: subject.OutriderBare, Bare: true}),
 	))

@@ -17,6 +17,11 @@ type group struct {
 var groups = []group{
 	{"cpu", "processor time of a call, and calls a second on one core", measureCPU},
 	{"latency", "what a proxy adds to a call, at 1,000 calls a second", measureLatency},
+	{"memory", "idle, after load, and for each idle connection", measureMemory},
+	{"streams", "events: when they come, and what streams take", measureStreams},
+	{"bulk", "bodies of 1 GiB, both ways", measureBulk},
+	{"tunnels", "CONNECT, for many short tunnels and for a GiB", measureTunnels},
+	{"start", "from the start to the first answer", measureStart},
 }
 
 func groupNames() []string {
