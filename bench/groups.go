@@ -22,6 +22,8 @@ var groups = []group{
 	{"bulk", "bodies of 1 GiB, both ways", measureBulk},
 	{"tunnels", "CONNECT, for many short tunnels and for a GiB", measureTunnels},
 	{"start", "from the start to the first answer", measureStart},
+	{"growth", "more upstreams, rules, tenants, clients, waiting calls, letters", measureGrowth},
+	{"gain", "what clients gain that keep no connections", measureGain},
 }
 
 func groupNames() []string {
