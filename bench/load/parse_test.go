@@ -51,3 +51,25 @@ func TestFailedCallsOfH2loadAreNoFigure(t *testing.T) {
 		}
 	}
 }
+
+func TestEventSaysWhenItWasSent(t *testing.T) {
+	got, is := sentAt(`data: {"token":3,"sent":1764211200000000017,"padding":"yyy"}`)
+	if want := time.Unix(1764211200, 17); !is || !got.Equal(want) {
+		t.Errorf("got %v, %v, want %v", got, is, want)
+	}
+	for _, line := range []string{"", "data: {}", `data: {"sent":soon,"x":1}`} {
+		if got, is := sentAt(line); is {
+			t.Errorf("%q was sent at %v", line, got)
+		}
+	}
+}
+
+func TestSecondsAreSorted(t *testing.T) {
+	got, err := parseSeconds("0.25\n0.001\n")
+	if want := []time.Duration{time.Millisecond, 250 * time.Millisecond}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	if got, err := parseSeconds("Traceback (most recent call last):"); err == nil {
+		t.Errorf("an error of Python is %v", got)
+	}
+}

@@ -153,14 +153,12 @@ func (s Subject) telemetry(place Place) []string {
 // Spans is how many spans of the subject have arrived.
 func (s Subject) Spans(place Place) int64 { return place.Upstream.Spans.Count(s.Slug()) }
 
-// Slug is the name, fit for files and paths.
+// Slug is the name, fit for files, paths and flags.
 func (s Subject) Slug() string {
-	return strings.Trim(strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
-			return r
-		}
-		return '-'
-	}, strings.ToLower(s.Name)), "-")
+	words := strings.FieldsFunc(strings.ToLower(s.Name), func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	})
+	return strings.Join(words, "-")
 }
 
 func portOf(base string) string {
