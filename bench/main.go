@@ -48,11 +48,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	head := heading(ctx)
 	fmt.Fprintln(stdout, head)
 	var tables []*report.Table
+	var failed error
 	for _, g := range o.groups {
 		l.say("%s: %s", g.name, g.what)
 		measured, err := g.run(ctx, l)
-		if err != nil {
-			return fmt.Errorf("measuring %s: %w", g.name, err)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil { // the others are worth having all the same
+			failed = errors.Join(failed, fmt.Errorf("measuring %s: %w", g.name, err))
+			l.say("%s failed: %v", g.name, err)
+			continue
 		}
 		for _, table := range measured {
 			table.Write(stdout)
@@ -66,7 +72,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(verdicts) > 0 {
 		report.WriteVerdicts(stdout, verdicts)
 	}
-	return writeJSON(o.json, head, tables, verdicts)
+	return errors.Join(failed, writeJSON(o.json, head, tables, verdicts))
 }
 
 // writeJSON writes everything that was measured, every round of it.
