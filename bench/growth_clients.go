@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -114,22 +115,23 @@ func wait(ctx context.Context, l *lab, g *grown) error {
 	return g.weigh(l)
 }
 
-// waitFor returns when so many calls wait, and gives up after two minutes.
+// patience is how long calls may take to arrive.
+const patience = 4 * time.Minute
+
+// waitFor returns when so many calls wait. While thousands arrive, it may take a while
+// until Outrider says how many do.
 func (g *grown) waitFor(ctx context.Context, count int) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		waiting, err := g.Waiting(ctx, "slow")
-		if err != nil {
-			return err
-		}
-		if waiting >= count {
+		if err == nil && waiting >= count {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%d calls wait of %d: %w", waiting, count, ctx.Err())
-		case <-time.After(100 * time.Millisecond):
+			return fmt.Errorf("%d calls wait of %d: %w", waiting, count, errors.Join(err, ctx.Err()))
+		case <-time.After(time.Second):
 		}
 	}
 }
