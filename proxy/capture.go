@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"outrider/policy"
+	"outrider/proxy/inbound"
 )
 
 // capture opens a connection to a host that an upstream names: what is inside is
@@ -72,7 +73,7 @@ func (s *Server) capture(set *policy.Set, x *exchange, release func()) {
 
 // accept tells the client that it is connected, and takes the connection over.
 func (s *Server) accept(x *exchange) (client net.Conn, early []byte, err error) {
-	client, early, err = hijack(x.w)
+	early, client, err = inbound.Detach(x.w)
 	if err != nil {
 		x.broken(err)
 		return nil, nil, err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"outrider/policy"
+	"outrider/proxy/inbound"
 	"outrider/proxy/telemetry"
 )
 
@@ -61,6 +62,7 @@ func (x *exchange) end() {
 			x.refuse(&problem{slug: "internal-error", detail: "the call met a defect in Outrider; its log has the details under this trace"})
 		}
 	}
+	x.informer.stop() // the answer's header is nobody's from now on
 	if x.body != nil {
 		x.body.leave()
 		x.outcome.RequestBytes = x.body.n.Load()
@@ -111,10 +113,8 @@ func (x *exchange) refuse(err error) {
 // context of a request when that happens, and what comes of it is only a
 // consequence.
 func (x *exchange) clientFault() error {
-	if conn, ok := framed(x.r); ok {
-		if violation, bad := conn.Refused(); bad {
-			return violation
-		}
+	if violation, bad := inbound.Refused(x.r); bad {
+		return violation
 	}
 	if x.body == nil {
 		return nil
@@ -211,7 +211,7 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 // see that, so its connection is broken off.
 func (x *exchange) broken(err error) {
 	x.abort = true
-	if conn, ok := framed(x.r); ok && !x.r.ProtoAtLeast(1, 1) {
+	if conn := connOf(x.r); conn != nil && !x.r.ProtoAtLeast(1, 1) {
 		// To an HTTP/1.0 client the end of the connection is the end of the
 		// body: only a reset tells it otherwise.
 		// Without it, TLS would say that all is well before the socket is closed.

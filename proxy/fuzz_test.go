@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -16,7 +15,7 @@ import (
 	"outrider/policy"
 	"outrider/policy/config"
 	"outrider/proxy/egress"
-	"outrider/proxy/framing"
+	"outrider/proxy/inbound"
 )
 
 // wire is a connection to a peer who has said everything already, and whose ear
@@ -35,17 +34,30 @@ func (w *wire) SetDeadline(time.Time) error      { return nil }
 func (w *wire) SetReadDeadline(time.Time) error  { return nil }
 func (w *wire) SetWriteDeadline(time.Time) error { return nil }
 
+// onlyOne is a listener that gives one connection, and fails then.
+type onlyOne struct{ conn net.Conn }
+
+func (l *onlyOne) Accept() (net.Conn, error) {
+	conn := l.conn
+	if l.conn = nil; conn == nil {
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+
+func (l *onlyOne) Close() error   { return nil }
+func (l *onlyOne) Addr() net.Addr { return &net.TCPAddr{} }
+
 // taken is a request as a handler gets it, nil when none gets it.
-func taken(head string) *http.Request {
-	conn := framing.NewConn(&wire{said: strings.NewReader(head)}, framing.Limits{})
-	r, err := http.ReadRequest(bufio.NewReader(conn))
-	if err != nil {
-		return nil
-	}
-	if _, bad := framing.Violation(r); bad {
-		return nil
-	}
-	return r
+func taken(head string) (got *http.Request) {
+	server := inbound.New(inbound.Settings{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if _, bad := inbound.Violation(r); !bad && got == nil {
+			got = r.WithContext(context.Background()) // its own ends here
+		}
+	})})
+	_ = server.Serve(&onlyOne{&wire{said: strings.NewReader(head)}})
+	_ = server.Shutdown(context.Background())
+	return got
 }
 
 // compiled is a Set with one upstream, api, at http://api.example.test/v1.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"outrider/proxy/framing"
+	"outrider/proxy/inbound"
 )
 
 // firstBytesTimeout is how long a client that opened a connection to a host of
@@ -119,7 +120,7 @@ func (c *innerConn) Close() error {
 // NetConn is the socket.
 func (c *innerConn) NetConn() net.Conn { return c.Conn }
 
-// beneath finds the connection of a type in the layers of one: framing, TLS, …
+// beneath finds the connection of a type in the layers of one: TLS, CONNECT, …
 func beneath[C net.Conn](conn net.Conn) (found C, ok bool) {
 	for {
 		if found, ok = conn.(C); ok {
@@ -132,10 +133,6 @@ func beneath[C net.Conn](conn net.Conn) (found C, ok bool) {
 		conn = layer.NetConn()
 	}
 }
-
-// framed is the strict reader that a request came through, unless it came by
-// HTTP/2.
-func framed(r *http.Request) (*framing.Conn, bool) { return framing.From(connOf(r)) }
 
 // serveInner is one call inside a connection that a client opened by CONNECT.
 // It goes where the connection goes, and nowhere else: with another Host it
@@ -180,14 +177,9 @@ func (s *Server) serveInner(w http.ResponseWriter, r *http.Request) {
 }
 
 // violates holds a request of HTTP/2, which did not come through the strict
-// reader, to the same rules as one that did, as far as net/http leaves it open.
+// server, to the same rules as one that did, as far as net/http leaves it open.
 func violates(r *http.Request) (*framing.Error, bool) {
-	if _, ours := r.Header["Outrider-Malformed"]; ours && r.ProtoMajor >= 2 {
-		// It is between the strict reader and us. From outside, its text would be
-		// our answer and our log.
-		return &framing.Error{Status: http.StatusBadRequest, Reason: "header Outrider-Malformed is reserved"}, true
-	}
-	if violation, bad := framing.Violation(r); bad {
+	if violation, bad := inbound.Violation(r); bad {
 		return violation, true
 	}
 	if r.ProtoMajor < 2 || absolute(r) || r.Method == http.MethodConnect {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"outrider/policy"
+	"outrider/proxy/inbound"
 )
 
 // respondUpgrade passes a 101 on, and then bytes both ways until both sides
@@ -20,7 +21,7 @@ func respondUpgrade(w http.ResponseWriter, resp *http.Response, traceID string, 
 		return 0, 0, errors.New("the transport gave no connection with its 101")
 	}
 	defer func() { _ = upstream.Close() }()
-	client, early, err := hijack(w)
+	early, client, err := inbound.Detach(w)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"outrider/policy"
+	"outrider/proxy/inbound"
 )
 
 // Bodies pass through buffers: a small one where little comes at a time, as from
@@ -177,9 +178,7 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 // and that can overtake the answer.
 func endWith(header http.Header, r *http.Request) {
 	header["Connection"] = []string{"close"}
-	if conn, ok := framed(r); ok {
-		conn.Linger()
-	}
+	inbound.Linger(r)
 }
 
 // announceTrailers names the trailers that will follow the body.

@@ -13,6 +13,7 @@ import (
 	"outrider/policy"
 	"outrider/policy/config"
 	"outrider/proxy/framing"
+	"outrider/proxy/inbound"
 	"outrider/proxy/outbox"
 	"outrider/proxy/telemetry"
 )
@@ -51,8 +52,9 @@ type Outside struct {
 	DialUpstream func(ctx context.Context, u *config.Upstream, network, address string) (net.Conn, error)
 }
 
-// A Server takes calls in and brings their answers back. It is an http.Server
-// around one handler per address, with a strict reader in front.
+// A Server takes calls in and brings their answers back. It is a strict server for
+// HTTP/1, and net/http's for HTTP/2 inside of opened TLS, around one handler per
+// address.
 type Server struct {
 	Settings
 	kept       kept
@@ -63,7 +65,7 @@ type Server struct {
 	complaints complaints
 	inner      *innerListener // connections that came out of a CONNECT: HTTP/1, plain or inside of TLS
 	innerHTTP2 *innerListener // … HTTP/2 inside of TLS
-	servers    []*http.Server
+	servers    []httpServer
 	serving    sync.WaitGroup
 	calls      underway
 	processes  processes
@@ -79,8 +81,8 @@ func New(s Settings) *Server {
 	server := &Server{Settings: s, inner: newInnerListener(), innerHTTP2: newInnerListener()}
 	server.base, server.breaks = context.WithCancel(context.Background())
 	server.leaving, server.leave = context.WithCancel(context.Background())
-	server.start(strict(server.inner), server.serveInner)
-	server.start(server.innerHTTP2, server.serveInner)
+	server.start(server.inner, server.http1(server.serveInner))
+	server.start(server.innerHTTP2, server.http2(server.serveInner))
 	return server
 }
 
@@ -96,26 +98,45 @@ func (s *Server) Serve(listener net.Listener, upstream, listen string) {
 	if upstream == "" {
 		s.main = at
 	}
-	s.start(strict(listener), func(w http.ResponseWriter, r *http.Request) { s.serve(at, w, r) })
+	s.start(listener, s.http1(func(w http.ResponseWriter, r *http.Request) { s.serve(at, w, r) }))
 }
 
-// strict puts the strict reader in front of net/http.
-func strict(listener net.Listener) net.Listener {
-	return framing.NewListener(listener, framing.Limits{MaxHead: maxHead})
+// An httpServer serves one listener.
+type httpServer interface {
+	Serve(listener net.Listener) error
+	Shutdown(ctx context.Context) error
+	Close() error
 }
 
-func (s *Server) start(listener net.Listener, handler http.HandlerFunc) {
-	server := &http.Server{
+// http1 is the strict server.
+func (s *Server) http1(handler http.HandlerFunc) httpServer {
+	return inbound.New(inbound.Settings{
+		Handler:     s.calls.count(handler),
+		Base:        s.base,
+		ConnContext: s.connContext,
+		HeadTimeout: readHeaderTimeout,
+		IdleTimeout: keepAliveTimeout,
+		Limits:      framing.Limits{MaxHead: maxHead},
+		ErrorLog:    slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	})
+}
+
+// http2 is the server for connections that agreed on HTTP/2.
+func (s *Server) http2(handler http.HandlerFunc) httpServer {
+	return &http.Server{
 		Handler:                      s.calls.count(handler),
 		BaseContext:                  func(net.Listener) context.Context { return s.base },
 		ReadHeaderTimeout:            readHeaderTimeout,
 		IdleTimeout:                  keepAliveTimeout,
-		MaxHeaderBytes:               maxHead, // in HTTP/2, where no strict reader is in front
+		MaxHeaderBytes:               maxHead,
 		HTTP2:                        &http.HTTP2Config{WriteByteTimeout: silence},
 		DisableGeneralOptionsHandler: true, // OPTIONS * is the upstream's to answer
 		ErrorLog:                     slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 		ConnContext:                  s.connContext,
 	}
+}
+
+func (s *Server) start(listener net.Listener, server httpServer) {
 	s.servers = append(s.servers, server)
 	s.serving.Go(func() {
 		err := server.Serve(listener)
@@ -125,11 +146,11 @@ func (s *Server) start(listener net.Listener, handler http.HandlerFunc) {
 	})
 }
 
-// serve is one call, from the request as net/http read it to the last byte.
+// serve is one call, from the request as the server read it to the last byte.
 func (s *Server) serve(at address, w http.ResponseWriter, r *http.Request) {
 	x := s.begin(w, r, formOf(r))
 	defer x.end()
-	if violation, bad := framing.Violation(r); bad {
+	if violation, bad := inbound.Violation(r); bad {
 		x.refuse(violation)
 		return
 	}

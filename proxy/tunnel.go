@@ -2,13 +2,10 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"net"
-	"net/http"
 	"time"
 
 	"outrider/policy"
-	"outrider/proxy/framing"
 )
 
 // established is the answer to CONNECT (RFC 9110 section 9.3.6): no field of it
@@ -127,21 +124,4 @@ func (s *Server) join(x *exchange, client net.Conn, early []byte, upstream net.C
 	}
 	defer s.tunnels.add(client, upstream)()
 	x.outcome.RequestBytes, x.outcome.ResponseBytes = relay(client, early, upstream, idle)
-}
-
-// hijack takes the connection away from net/http, with what the client sent
-// beyond its request.
-func hijack(w http.ResponseWriter) (net.Conn, []byte, error) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		return nil, nil, err
-	}
-	_ = conn.SetDeadline(time.Time{})
-	framed, ok := framing.From(conn)
-	if !ok {
-		_ = conn.Close()
-		return nil, nil, errors.New("the connection did not come through the strict reader")
-	}
-	early, raw := framed.Detach()
-	return raw, early, nil
 }

@@ -53,15 +53,16 @@ func all(b []byte, c class) bool {
 	return true
 }
 
-// trim cuts optional whitespace (RFC 9110 §5.6.3) from both ends of b.
-func trim(b []byte) []byte {
-	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
-		b = b[1:]
+// trim finds b without the optional whitespace (RFC 9110 §5.6.3) at both ends.
+func trim(b []byte) (from, to int) {
+	to = len(b)
+	for from < to && (b[from] == ' ' || b[from] == '\t') {
+		from++
 	}
-	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
-		b = b[:len(b)-1]
+	for from < to && (b[to-1] == ' ' || b[to-1] == '\t') {
+		to--
 	}
-	return b
+	return from, to
 }
 
 // fold reports whether b is lower, which is in lower case, in any ASCII case.

@@ -3,7 +3,7 @@ package framing
 import "bytes"
 
 // scanChunkEnd releases the CRLF behind chunk data.
-func (s *scanner) scanChunkEnd(b []byte) (int, *Error) {
+func (s *Scanner) scanChunkEnd(b []byte) (int, *Error) {
 	if b[0] != '\r' || len(b) > 1 && b[1] != '\n' {
 		return 0, errChunkEnd
 	}
@@ -17,7 +17,7 @@ func (s *scanner) scanChunkEnd(b []byte) (int, *Error) {
 // scanChunkLine releases chunk-size [ chunk-ext ] CRLF (RFC 9112 §7.1). The line
 // of the last chunk stays held, for the trailer section to be judged with it:
 // net/http would hide an error that comes between the two.
-func (s *scanner) scanChunkLine(b []byte) (int, *Error) {
+func (s *Scanner) scanChunkLine(b []byte) (int, *Error) {
 	line, err := s.nextLine(b, maxChunkLine)
 	switch {
 	case err == errLineLong:
@@ -29,7 +29,7 @@ func (s *scanner) scanChunkLine(b []byte) (int, *Error) {
 		return 0, err
 	}
 	if s.left == 0 {
-		s.phase, s.left = inTrailers, int64(s.line)
+		s.phase, s.left, s.fields = inTrailers, int64(s.line), s.fields[:0]
 		return s.scanTrailers(b)
 	}
 	s.phase = inChunk
@@ -37,7 +37,7 @@ func (s *scanner) scanChunkLine(b []byte) (int, *Error) {
 }
 
 // chunkSize takes a chunk line: 1 to 15 hex digits, then extensions.
-func (s *scanner) chunkSize(line []byte) *Error {
+func (s *Scanner) chunkSize(line []byte) *Error {
 	i := 0
 	for s.left = 0; i < len(line) && classes[line[i]]&hex != 0; i++ {
 		s.left = s.left<<4 | int64(hexValue(line[i]))
@@ -113,7 +113,7 @@ func quotedLen(b []byte) int {
 
 // scanTrailers releases the last chunk line with the trailer section behind it.
 // s.left is where the section begins.
-func (s *scanner) scanTrailers(b []byte) (int, *Error) {
+func (s *Scanner) scanTrailers(b []byte) (int, *Error) {
 	for {
 		line, err := s.nextLine(b, maxTrailers)
 		switch {
@@ -129,7 +129,7 @@ func (s *scanner) scanTrailers(b []byte) (int, *Error) {
 			s.phase = atEnd
 			return s.line, nil
 		}
-		key, _, err := splitField(line)
+		key, _, err := s.field(line)
 		if err != nil {
 			return 0, err
 		}

@@ -1,9 +1,6 @@
 package framing
 
-import (
-	"net/http"
-	"strconv"
-)
+import "net/http"
 
 // An Error is a violation of HTTP/1 syntax or of [Limits].
 type Error struct {
@@ -30,7 +27,6 @@ var (
 var (
 	errBareLF     = bad("line that ends in LF without CR")
 	errBareCR     = bad("CR without LF")
-	errCutOff     = bad("connection ended inside the request head")
 	errEmptyLines = bad("more than one empty line before the request line")
 	errFold       = bad("header line that begins with whitespace (obs-fold)")
 	errNoColon    = bad("header line without a colon")
@@ -38,7 +34,6 @@ var (
 	errNameSpace  = bad("whitespace between header name and colon")
 	errName       = bad("invalid byte in a header name")
 	errValue      = bad("control byte in a header value")
-	errReserved   = bad("header Outrider-Malformed is reserved")
 )
 
 // Violations of the request line: RFC 9112 §3.
@@ -83,50 +78,12 @@ var (
 
 // Limits exceeded.
 var (
-	errSlow     = &Error{http.StatusRequestTimeout, "request head took too long"}
+	// ErrSlow and ErrCutOff are for a head that begun and did not come to its end,
+	// which only the reader of the bytes can know.
+	ErrSlow     = &Error{http.StatusRequestTimeout, "request head took too long"}
+	ErrCutOff   = bad("connection ended inside the request head")
 	errLineLong = &Error{http.StatusRequestURITooLong, "request line too long"}
 	errHeadLine = &Error{http.StatusRequestHeaderFieldsTooLarge, "header line too long"}
 	errHead     = &Error{http.StatusRequestHeaderFieldsTooLarge, "header section too large"}
 	errFields   = &Error{http.StatusRequestHeaderFieldsTooLarge, "too many header fields"}
 )
-
-// marker carries an Error in the request that stands in for a malformed one.
-// The scanner refuses it in requests from outside.
-const marker = "Outrider-Malformed"
-
-// Violation reports whether r stands in for a malformed request, and why that
-// was refused. The handler answers with Status and serves nothing else; the
-// connection closes after that answer by itself.
-func Violation(r *http.Request) (*Error, bool) {
-	v, ok := r.Header[marker]
-	if !ok {
-		return nil, false
-	}
-	// A value that we did not write can only come from a server without a Conn
-	// in front. It is refused as well, without repeating it.
-	if len(v) != 1 || len(v[0]) < 5 {
-		return errReserved, true
-	}
-	status, err := strconv.Atoi(v[0][:3])
-	if err != nil || status < 400 || status > 599 {
-		return errReserved, true
-	}
-	return &Error{status, v[0][4:]}, true
-}
-
-// standIn is the rest of the request that takes the place of a malformed one,
-// after the prefix of it that the server has already: part of a method, perhaps
-// with the space behind it. method is what to say when there is no prefix.
-func standIn(prefix []byte, method string, e *Error) []byte {
-	b := make([]byte, 0, 256)
-	switch {
-	case len(prefix) == 0:
-		b = append(append(b, method...), ' ')
-	case prefix[len(prefix)-1] != ' ':
-		b = append(b, ' ')
-	}
-	b = append(b, "/ HTTP/1.1\r\nHost: outrider.invalid\r\nConnection: close\r\n"+marker+": "...)
-	b = strconv.AppendInt(b, int64(e.Status), 10)
-	b = append(append(b, ' '), e.Reason...)
-	return append(b, "\r\n\r\n"...)
-}

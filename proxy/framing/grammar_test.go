@@ -98,7 +98,6 @@ func refusals() map[string]refusal {
 		"NUL in value":                 {head(get, host, "X: \x00"), 400, "control byte"},
 		"DEL in value":                 {head(get, host, "X: \x7f"), 400, "control byte"},
 		"form feed in value":           {head(get, host, "X: \x0c"), 400, "control byte"},
-		"own marker":                   {head(get, host, "outrider-Malformed: 400 x"), 400, "reserved"},
 		"two spaces":                   {head("GET  / HTTP/1.1", host), 400, "request line"},
 		"space in target":              {head("GET /a b HTTP/1.1", host), 400, "request line"},
 		"space after version":          {head("GET / HTTP/1.1 ", host), 400, "request line"},
@@ -189,7 +188,7 @@ func refusals() map[string]refusal {
 func TestMalformedHeadsAreRefusedWithTheReason(t *testing.T) {
 	for name, c := range refusals() {
 		t.Run(name, func(t *testing.T) {
-			got, _ := readRaw(c.raw, nil)
+			got := read(&wire{in: c.raw}, framing.Limits{})
 			if got.fault == nil || !strings.Contains(got.fault.Reason, c.reason) || got.fault.Status != c.status {
 				t.Fatalf("fault = %+v, %q, want %d %q", got.fault, got.requests, c.status, c.reason)
 			}
@@ -248,7 +247,7 @@ func TestMalformedBodiesAreRefusedWithTheReason(t *testing.T) {
 		"request after last line":  {"0\r\nGET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n", "without a colon"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, _ := readRaw(chunked+c.body, nil)
+			got := read(&wire{in: chunked + c.body}, framing.Limits{})
 			if got.fault == nil || !strings.Contains(got.fault.Reason, c.reason) || got.fault.Status != 400 {
 				t.Fatalf("fault = %+v, %q, want %q", got.fault, got.requests, c.reason)
 			}
@@ -257,29 +256,52 @@ func TestMalformedBodiesAreRefusedWithTheReason(t *testing.T) {
 	}
 }
 
-// A refused HEAD must not be answered with a body, so its stand-in is a HEAD too.
-func TestStandInKeepsTheMethodHead(t *testing.T) {
-	for name, cut := range map[string]func(int) int{"at once": nil, "byte by byte": oneByte} {
-		c := framing.NewConn(&wire{in: head("HEAD / HTTP/1.1", "X : y"), cut: cut}, framing.Limits{})
-		got, _ := readAll(c)
-		if !strings.HasPrefix(got, "HEAD / HTTP/1.1\r\nHost: outrider.invalid\r\n") {
-			t.Errorf("%s: stand-in is %q", name, got)
+// A refused HEAD must not be answered with a body.
+func TestRefusedHeadIsKnownForOne(t *testing.T) {
+	for raw, want := range map[string]bool{
+		head("HEAD / HTTP/1.1", "X : y"):             true,
+		"\r\n" + head("HEAD / HTTP/1.1", "X : y"):    true,
+		head("GET / HTTP/1.1", "X : y"):              false,
+		head("HEADER / HTTP/1.1", "X : y"):           false,
+		"\x16\x03\x01":                               false,
+		"\r\n\r\n" + head("HEAD / HTTP/1.1", "Y: y"): false,
+	} {
+		for name, cut := range map[string]func(int) int{"at once": nil, "byte by byte": oneByte} {
+			r := &reader{wire: &wire{raw, cut}}
+			if _, fault := r.head(framing.Limits{}); fault == nil || r.scanner.Refused(r.window) != want {
+				t.Errorf("%s: %q is refused with %v, as a HEAD: %v", name, raw, fault, !want)
+			}
 		}
 	}
 }
 
-// A head that breaks off is refused, since the server has its first bytes; a
-// body that breaks off is for the server to notice.
+// A head that breaks off is for the reader of the bytes to refuse, and so is a body.
 func TestTruncatedRequests(t *testing.T) {
 	begin := head("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked")
 	whole := begin + "5\r\n12345\r\n0\r\nA: b\r\n\r\n"
 	for n := range whole {
 		for _, cut := range []func(int) int{nil, oneByte} {
-			got, _ := readRaw(whole[:n], cut)
+			got := read(&wire{whole[:n], cut}, framing.Limits{})
 			inHead := 0 < n && n < len(begin)
-			if got.err != nil || (got.fault != nil) != inHead {
-				t.Errorf("cut to %q: %v, %v", whole[:n], got.fault, got.err)
+			if got.err != nil || got.fault != nil || got.cutOff != inHead {
+				t.Errorf("cut to %q: %+v", whole[:n], got)
 			}
+		}
+	}
+}
+
+func TestLimitsAreTheCallers(t *testing.T) {
+	l := framing.Limits{MaxHead: 60, MaxLine: 30, MaxHeaders: 2}
+	for raw, status := range map[string]int{
+		head("GET / HTTP/1.1", "Host: a", "X: y"):                                     0,
+		head("GET / HTTP/1.1", "Host: a", "X: y", "X: y"):                             431,
+		head("GET /"+strings.Repeat("x", 20)+" HTTP/1.1", "Host: a"):                  414,
+		head("GET / HTTP/1.1", "Host: a", "X: "+strings.Repeat("x", 29)):              431,
+		head("GET /xxxxxxxxxxxxx HTTP/1.1", "Host: a", "X: "+strings.Repeat("x", 25)): 431,
+	} {
+		got := read(&wire{in: raw}, l)
+		if status == 0 && got.fault != nil || status != 0 && (got.fault == nil || got.fault.Status != status) {
+			t.Errorf("%q: %v, want %d", raw, got.fault, status)
 		}
 	}
 }

@@ -16,7 +16,8 @@ type head struct {
 	length  int64 // its value, if sized
 	digits  int   // its length in bytes: with the value, tells "5" from "05"
 	hosts   int
-	fields  int
+	method  int // length in bytes
+	target  int // length in bytes
 }
 
 // first checks the first byte of a connection's or request's head, so that a
@@ -63,7 +64,7 @@ func (h *head) requestLine(line []byte) *Error {
 		}
 		return errTarget
 	}
-	h.begun = true
+	h.begun, h.method, h.target = true, len(method), len(to)
 	h.connect = string(method) == "CONNECT"
 	switch {
 	case h.connect:
@@ -123,46 +124,40 @@ func checkPath(b []byte) *Error {
 	return nil
 }
 
-// splitField splits and checks a field line (RFC 9112 §5); the value comes
-// without its surrounding whitespace.
-func splitField(line []byte) (key, val []byte, err *Error) {
+// splitField splits and checks a field line (RFC 9112 §5). Where its parts lie
+// counts from the start of the line; the value is without the whitespace around.
+func splitField(line []byte) (f Field, err *Error) {
 	if line[0] == ' ' || line[0] == '\t' {
-		return nil, nil, errFold
+		return f, errFold
 	}
 	colon := bytes.IndexByte(line, ':')
 	switch {
 	case colon < 0 && bytes.IndexByte(line, '\r') >= 0:
-		return nil, nil, errBareCR
+		return f, errBareCR
 	case colon < 0:
-		return nil, nil, errNoColon
+		return f, errNoColon
 	case colon == 0:
-		return nil, nil, errNoName
+		return f, errNoName
 	}
-	key, val = line[:colon], line[colon+1:]
+	key, val := line[:colon], line[colon+1:]
 	if !all(key, token) {
 		if last := key[colon-1]; last == ' ' || last == '\t' {
-			return nil, nil, errNameSpace
+			return f, errNameSpace
 		}
-		return nil, nil, errName
+		return f, errName
 	}
 	if !all(val, value) {
 		if bytes.IndexByte(val, '\r') >= 0 {
-			return nil, nil, errBareCR
+			return f, errBareCR
 		}
-		return nil, nil, errValue
+		return f, errValue
 	}
-	return key, trim(val), nil
+	from, to := trim(val)
+	return Field{0, int32(colon), int32(colon + 1 + from), int32(colon + 1 + to)}, nil
 }
 
-// field takes one header line.
-func (h *head) field(line []byte, limit int) *Error {
-	key, val, err := splitField(line)
-	if err != nil {
-		return err
-	}
-	if h.fields++; h.fields > limit {
-		return errFields
-	}
+// field takes one header field.
+func (h *head) field(key, val []byte) *Error {
 	switch {
 	case fold(key, "host"):
 		return h.host(val)
@@ -175,8 +170,6 @@ func (h *head) field(line []byte, limit int) *Error {
 		h.chunked = true
 	case fold(key, "trailer"):
 		return checkAnnounced(val)
-	case fold(key, "outrider-malformed"):
-		return errReserved
 	}
 	return nil
 }
@@ -218,7 +211,8 @@ func checkAnnounced(val []byte) *Error {
 	for len(val) > 0 {
 		var key []byte
 		key, val, _ = bytes.Cut(val, []byte(","))
-		key = trim(key)
+		from, to := trim(key)
+		key = key[from:to]
 		if fold(key, "content-length") || fold(key, "transfer-encoding") || fold(key, "trailer") {
 			return errTrailerKey
 		}

@@ -6,67 +6,154 @@ import "bytes"
 type phase uint8
 
 const (
-	inHead     phase = iota // a head; held until complete
+	inHead     phase = iota // a head
 	inLength                // body of known length
 	inChunk                 // chunk data
 	chunkEnd                // CRLF behind chunk data
-	chunkLine               // chunk size and extensions; held until complete
-	inTrailers              // last chunk line and trailer section; held until complete
-	atEnd                   // the request is over; the next one waits for next()
+	chunkLine               // chunk size and extensions
+	inTrailers              // last chunk line and trailer section
+	atEnd                   // the request is over
 )
 
-// A scanner follows the bytes of one connection, request by request. It holds
-// no bytes, only where it stands in those that its caller keeps.
+// A Scanner follows the bytes of one request. It holds no bytes, only where it
+// stands in those that its caller keeps.
 //
-// The caller shows it a window, which begins behind the last released byte, and
-// grows from call to call until something is released.
-type scanner struct {
+// The caller shows it a window, which begins behind the last byte that was
+// released, and which grows from call to call until something is released.
+// What is released is well-formed; nothing else is.
+type Scanner struct {
 	limits Limits
 	phase  phase
 	line   int // where the current line begins, in the window
 	seen   int // how far the window was searched for the end of that line
-	skip   int // bytes at the window's start that are dropped with its release
+	skip   int // bytes of an empty line in front of the head
 	left   int64
 	exts   int // bytes of chunk extensions in this body
 	head   head
-	heads  int // good heads so far
+	fields []Field
 }
 
-// next begins the next request.
-func (s *scanner) next() {
-	s.phase, s.head, s.exts = inHead, head{}, 0
+// A Field says where a header or trailer field lies in the window that it came
+// in: its name, and its value without the whitespace around it.
+type Field struct{ Name, NameEnd, Value, ValueEnd int32 }
+
+// Begin turns to the next request.
+func (s *Scanner) Begin(limits Limits) {
+	*s = Scanner{limits: limits.withDefaults(), fields: s.fields[:0]}
 }
 
-// scan examines window and returns how many of its leading bytes are good and
-// may go on. It stops at the end of a request. With an error, the byte behind
-// those begins what is refused.
-func (s *scanner) scan(window []byte) (n int, err *Error) {
-	for n < len(window) && s.phase != atEnd {
+// Lend gives the scanner room for fields, which it may grow; Fields has it back.
+// Without, it makes its own.
+func (s *Scanner) Lend(room []Field) { s.fields = room[:0] }
+
+// Fields are those of the head, when Head has released it, and those of the
+// trailers, when Frame has released the last bytes of a body.
+func (s *Scanner) Fields() []Field { return s.fields }
+
+// A Head says what is known of a head that was released, beside its fields.
+type Head struct {
+	Method, MethodEnd int // where they lie in the window
+	Target, TargetEnd int
+	HTTP10            bool
+	Chunked           bool
+	Length            int64 // of the body; 0 if it has none or is chunked
+}
+
+// Begun reports whether any byte of a head is in the window: an empty line in
+// front of it is none.
+func (s *Scanner) Begun(window []byte) bool { return len(window) > s.skip }
+
+// Refused is the method of a head that was refused, as far as it matters for an
+// answer: HEAD, or any other.
+func (s *Scanner) Refused(window []byte) (isHead bool) {
+	return bytes.HasPrefix(window[min(s.skip, len(window)):], []byte("HEAD "))
+}
+
+// Head examines the head of a request. It releases it whole, as the first n
+// bytes of the window, and nothing before (n is 0).
+func (s *Scanner) Head(window []byte) (n int, bad *Error) {
+	if len(window) == 0 {
+		return 0, nil
+	}
+	n, bad = s.scanHead(window)
+	if n > 0 {
+		s.line, s.seen = 0, 0
+	}
+	return n, bad
+}
+
+// Parts is what a released head says.
+func (s *Scanner) Parts() Head {
+	h := &s.head
+	return Head{
+		Method: s.skip, MethodEnd: s.skip + h.method,
+		Target: s.skip + h.method + 1, TargetEnd: s.skip + h.method + 1 + h.target,
+		HTTP10: h.http10, Chunked: h.chunked, Length: h.length,
+	}
+}
+
+// Done reports that the request is over. What follows belongs to the next.
+func (s *Scanner) Done() bool { return s.phase == atEnd }
+
+// Left is how many bytes of data come next for certain, in front of what Frame is
+// to examine.
+func (s *Scanner) Left() int64 {
+	if s.phase == inLength || s.phase == inChunk {
+		return s.left
+	}
+	return 0
+}
+
+// Pass passes over n bytes of data, at most Left.
+func (s *Scanner) Pass(n int) {
+	if s.left -= int64(n); s.left > 0 {
+		return
+	}
+	if s.phase == inLength {
+		s.phase = atEnd
+	} else {
+		s.phase = chunkEnd
+	}
+}
+
+// Frame examines what is between the data of a chunked body: chunk lines and
+// trailers. It releases the first n bytes of the window, and stops where data
+// begins or the request is over. With an error, the byte behind them begins what
+// is refused.
+func (s *Scanner) Frame(window []byte) (n int, bad *Error) {
+	for n < len(window) && s.phase > inChunk && s.phase < atEnd {
 		rest := window[n:]
 		var good int
 		switch s.phase {
-		case inHead:
-			good, err = s.scanHead(rest)
-		case inLength, inChunk:
-			good = s.scanData(rest)
 		case chunkEnd:
-			good, err = s.scanChunkEnd(rest)
+			good, bad = s.scanChunkEnd(rest)
 		case chunkLine:
-			good, err = s.scanChunkLine(rest)
+			good, bad = s.scanChunkLine(rest)
 		case inTrailers:
-			good, err = s.scanTrailers(rest)
+			good, bad = s.scanTrailers(rest)
 		}
-		n += good
-		if good == 0 || err != nil {
-			return n, err
+		if good == 0 || bad != nil {
+			return n, bad
 		}
 		s.line, s.seen = 0, 0
+		if s.phase == atEnd {
+			s.move(n)
+		}
+		n += good
 	}
 	return n, nil
 }
 
+// move has the trailers' fields count from the start of the whole window.
+func (s *Scanner) move(by int) {
+	for i := range s.fields {
+		f := &s.fields[i]
+		f.Name, f.NameEnd, f.Value, f.ValueEnd = f.Name+int32(by), f.NameEnd+int32(by), f.Value+int32(by), f.ValueEnd+int32(by)
+	}
+}
+
 // scanHead releases a head when it is complete.
-func (s *scanner) scanHead(b []byte) (int, *Error) {
+func (s *Scanner) scanHead(b []byte) (int, *Error) {
 	if !s.head.begun {
 		if more, err := s.beginHead(b); more || err != nil {
 			return 0, err
@@ -86,7 +173,7 @@ func (s *scanner) scanHead(b []byte) (int, *Error) {
 		case !s.head.begun:
 			err = s.head.requestLine(line)
 		case len(line) > 0:
-			err = s.head.field(line, s.limits.MaxHeaders)
+			err = s.headField(line)
 		default:
 			return s.endHead()
 		}
@@ -98,7 +185,7 @@ func (s *scanner) scanHead(b []byte) (int, *Error) {
 
 // beginHead looks at the first bytes of a head, and passes over one empty line
 // in front of it (RFC 9112 §2.2). It reports whether it needs more bytes.
-func (s *scanner) beginHead(b []byte) (more bool, err *Error) {
+func (s *Scanner) beginHead(b []byte) (more bool, err *Error) {
 	if len(b) == s.skip {
 		return true, nil
 	}
@@ -121,12 +208,39 @@ func (s *scanner) beginHead(b []byte) (more bool, err *Error) {
 	return s.beginHead(b)
 }
 
+// headField takes one header line.
+func (s *Scanner) headField(line []byte) *Error {
+	if len(s.fields) == s.limits.MaxHeaders {
+		// What is wrong with the line itself is said first.
+		if _, err := splitField(line); err != nil {
+			return err
+		}
+		return errFields
+	}
+	key, val, err := s.field(line)
+	if err != nil {
+		return err
+	}
+	return s.head.field(key, val)
+}
+
+// field splits a field line, and notes where its parts lie.
+func (s *Scanner) field(line []byte) (key, val []byte, err *Error) {
+	f, err := splitField(line)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, val = line[:f.NameEnd], line[f.Value:f.ValueEnd]
+	begin := int32(s.line - len("\r\n") - len(line))
+	s.fields = append(s.fields, Field{begin, begin + f.NameEnd, begin + f.Value, begin + f.ValueEnd})
+	return key, val, nil
+}
+
 // endHead decides how the body is framed (RFC 9112 §6.3).
-func (s *scanner) endHead() (int, *Error) {
+func (s *Scanner) endHead() (int, *Error) {
 	if err := s.head.end(); err != nil {
 		return 0, err
 	}
-	s.heads++
 	switch {
 	case s.head.chunked:
 		s.phase = chunkLine
@@ -138,25 +252,9 @@ func (s *scanner) endHead() (int, *Error) {
 	return s.line, nil
 }
 
-// scanData releases bytes of a body or chunk.
-func (s *scanner) scanData(b []byte) int {
-	if int64(len(b)) < s.left {
-		s.left -= int64(len(b))
-		return len(b)
-	}
-	n := int(s.left)
-	s.left = 0
-	if s.phase == inLength {
-		s.phase = atEnd
-	} else {
-		s.phase = chunkEnd
-	}
-	return n
-}
-
 // nextLine returns the line at s.line without its end, and moves behind it; nil
 // if its end is not in b yet. size bounds it, with its end.
-func (s *scanner) nextLine(b []byte, size int) ([]byte, *Error) {
+func (s *Scanner) nextLine(b []byte, size int) ([]byte, *Error) {
 	i := bytes.IndexByte(b[s.seen:], '\n')
 	if i < 0 {
 		s.seen = len(b)

@@ -1,4 +1,4 @@
-package framing_test
+package inbound_test
 
 import (
 	"bufio"
@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"strings"
@@ -15,35 +14,50 @@ import (
 	"time"
 
 	"outrider/proxy/framing"
+	"outrider/proxy/inbound"
 )
 
-// A server is net/http's server behind a framing listener on a loopback socket,
-// with a handler that echoes and answers violations as Outrider does.
+// A server is a Server on a loopback socket, with a handler that echoes and answers
+// violations as Outrider does.
 type server struct {
 	addr string
 	mu   sync.Mutex
 	seen []string // method and target of each request that the handler took for one
 }
 
-func serve(t *testing.T, configure func(*http.Server)) *server {
+func serve(t *testing.T, configure func(*inbound.Settings)) *server {
 	t.Helper()
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{addr: inner.Addr().String()}
-	hs := &http.Server{Handler: s, ErrorLog: log.New(io.Discard, "", 0)}
+	s := &server{addr: listener.Addr().String()}
+	settings := inbound.Settings{Handler: s}
 	if configure != nil {
-		configure(hs)
+		configure(&settings)
 	}
-	done := make(chan struct{})
-	go func() { defer close(done); _ = hs.Serve(framing.NewListener(inner, framing.Limits{})) }()
-	t.Cleanup(func() { _ = hs.Close(); <-done })
+	start(t, inbound.New(settings), listener)
 	return s
 }
 
+// start serves until the test has ended.
+func start(t testing.TB, s *inbound.Server, listener net.Listener) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.Serve(listener); err != http.ErrServerClosed {
+			t.Errorf("Serve: %v", err)
+		}
+	}()
+	t.Cleanup(func() {
+		_ = s.Close()
+		<-done
+		_ = s.Shutdown(context.Background())
+	})
+}
+
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if v, ok := framing.Violation(r); ok {
+	if v, ok := inbound.Violation(r); ok {
 		http.Error(w, v.Reason, v.Status)
 		return
 	}
@@ -171,7 +185,6 @@ func TestSmuggledRequestsNeverReachTheHandler(t *testing.T) {
 		"request line of three":       head("GET / HTTP/1.1 HTTP/1.1", host) + hidden,
 		"HTTP/0.9":                    "GET /\r\n\r\n" + hidden,
 		"connect with a body":         head("CONNECT a.test:443 HTTP/1.1", host, "Content-Length: 42") + hidden,
-		"marker from outside":         head("GET / HTTP/1.1", host, "Outrider-Malformed: 200 fine") + hidden,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -217,8 +230,6 @@ func TestForeignProtocolsAreTold(t *testing.T) {
 	}
 }
 
-// The violation must be in the error chain wherever in the body it comes, for
-// net/http replaces some errors with its own.
 func TestBodyViolationsReachTheHandler(t *testing.T) {
 	begin := []string{"POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked"}
 	for _, expect := range []bool{false, true} {
@@ -249,9 +260,9 @@ func TestBodyViolationsReachTheHandler(t *testing.T) {
 
 // A handler that leaves the body alone must not turn the rest of a bad body into a request.
 func TestUnreadBadBodyEndsTheConnection(t *testing.T) {
-	s := serve(t, func(hs *http.Server) {
-		echo := hs.Handler
-		hs.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := serve(t, func(s *inbound.Settings) {
+		echo := s.Handler
+		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/deaf" {
 				echo.ServeHTTP(w, r)
 			}
@@ -274,9 +285,9 @@ func TestRefusalIsReadableWhileTheClientSends(t *testing.T) {
 }
 
 func TestContextOfAStandInIsAlive(t *testing.T) {
-	s := serve(t, func(hs *http.Server) {
-		hs.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			// The background read has begun; give it the chance to end the context.
+	s := serve(t, func(s *inbound.Settings) {
+		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			// Were there a watch, it would begin now.
 			select {
 			case <-r.Context().Done():
 				w.WriteHeader(499)
@@ -290,14 +301,13 @@ func TestContextOfAStandInIsAlive(t *testing.T) {
 	}
 }
 
-// Every head has the server's ReadHeaderTimeout from its first bytes on, the
-// first of a connection and later ones, whose timer starts when net/http sees
-// four bytes. IdleTimeout is far away, so only ReadHeaderTimeout can end this.
-func TestSlowHeadsMeetReadHeaderTimeout(t *testing.T) {
+// Every head has HeadTimeout from its first byte on, the first of a connection and
+// later ones. IdleTimeout is far away, so only HeadTimeout can end this.
+func TestSlowHeadsMeetHeadTimeout(t *testing.T) {
 	t.Parallel()
-	s := serve(t, func(hs *http.Server) {
-		hs.ReadHeaderTimeout = time.Second
-		hs.IdleTimeout = time.Hour
+	s := serve(t, func(s *inbound.Settings) {
+		s.HeadTimeout = time.Second
+		s.IdleTimeout = time.Hour
 	})
 	slow := answer{408, "request head took too long"}
 	if got := s.exchange(t, "GET / HTTP/1.1\r\nHo"); len(got) != 1 || got[0] != slow {
@@ -315,8 +325,8 @@ func TestSlowHeadsMeetReadHeaderTimeout(t *testing.T) {
 func TestClientsDepartureCancelsTheCall(t *testing.T) {
 	gone := make(chan error, 1)
 	started := make(chan struct{})
-	s := serve(t, func(hs *http.Server) {
-		hs.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	s := serve(t, func(s *inbound.Settings) {
+		s.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			close(started)
 			<-r.Context().Done()
 			gone <- context.Cause(r.Context())

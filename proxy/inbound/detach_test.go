@@ -1,63 +1,48 @@
-package framing_test
+package inbound_test
 
 import (
 	"bufio"
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
 
-	"outrider/proxy/framing"
+	"outrider/proxy/inbound"
 )
 
-// switchProtocols hijacks r as proxies of Outrider do, and echoes every byte
-// that follows the request until the client is done.
+// switchProtocols detaches the connection as proxies of Outrider do, and echoes
+// every byte that follows the request until the client is done.
 func switchProtocols(t *testing.T, w http.ResponseWriter, answer string) {
-	conn, _, err := http.NewResponseController(w).Hijack()
+	early, conn, err := inbound.Detach(w)
 	if err != nil {
 		t.Error(err)
 		return
 	}
 	defer conn.Close()
-	fc, ok := framing.From(conn)
+	socket, ok := conn.(*net.TCPConn)
 	if !ok {
-		t.Error("the hijacked connection is no Conn")
+		t.Errorf("Detach returns a %T", conn)
 		return
 	}
-	early, raw := fc.Detach()
-	if _, ok := raw.(*net.TCPConn); !ok {
-		t.Errorf("Detach returns a %T", raw)
-	}
-	_, _ = io.WriteString(raw, answer+"\r\n\r\n")
-	_, _ = raw.Write(early)
-	_, _ = io.Copy(raw, raw)
-	_ = fc.CloseWrite()
-}
-
-// letOthersRun gives net/http's background read the chance to take a byte before
-// the hijack. Nothing may depend on whether it does.
-func letOthersRun() {
-	for range 100 {
-		runtime.Gosched()
-	}
+	_, _ = io.WriteString(conn, answer+"\r\n\r\n")
+	_, _ = conn.Write(early)
+	_, _ = io.Copy(conn, conn)
+	_ = socket.CloseWrite()
 }
 
 func serveSwitching(t *testing.T) *server {
-	return serve(t, func(hs *http.Server) {
-		echo := hs.Handler
-		hs.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, refused := framing.Violation(r)
+	return serve(t, func(s *inbound.Settings) {
+		echo := s.Handler
+		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, refused := inbound.Violation(r)
 			switch {
 			case refused || r.Header.Get("Decline") != "":
 				echo.ServeHTTP(w, r)
 			case r.Method == http.MethodConnect:
-				letOthersRun()
 				switchProtocols(t, w, "HTTP/1.1 200 OK")
 			case r.Header.Get("Upgrade") != "":
 				_, _ = io.Copy(io.Discard, r.Body)
-				letOthersRun()
 				switchProtocols(t, w, "HTTP/1.1 101 Switching Protocols")
 			default:
 				echo.ServeHTTP(w, r)

@@ -1,5 +1,5 @@
 //go:build !race
 
-package framing_test
+package inbound_test
 
 const raceEnabled = false

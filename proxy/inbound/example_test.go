@@ -1,4 +1,4 @@
-package framing_test
+package inbound_test
 
 import (
 	"bufio"
@@ -7,26 +7,26 @@ import (
 	"net"
 	"net/http"
 
-	"outrider/proxy/framing"
+	"outrider/proxy/inbound"
 )
 
 func Example() {
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if v, ok := framing.Violation(r); ok {
+	server := inbound.New(inbound.Settings{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if v, ok := inbound.Violation(r); ok {
 			http.Error(w, v.Reason, v.Status)
 			return
 		}
 		_, _ = io.WriteString(w, "fine\n")
-	})}
-	go func() { _ = server.Serve(framing.NewListener(inner, framing.Limits{})) }()
+	})})
+	go func() { _ = server.Serve(listener) }()
 	defer server.Close()
 
-	c, err := net.Dial("tcp", inner.Addr().String())
+	c, err := net.Dial("tcp", listener.Addr().String())
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -1,0 +1,152 @@
+package inbound
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"outrider/proxy/framing"
+)
+
+// What a connection is doing, as far as Shutdown has to know.
+const (
+	stateNew    int32 = iota // waiting for its first request
+	stateIdle                // waiting for another one
+	stateActive              // in the middle of a request
+	stateOver                // about to be closed
+)
+
+// A conn is one connection of a client.
+//
+// Its goroutine reads a head, calls the handler and ends the answer, again and
+// again. Beside it there may be a handler's goroutine that reads the body, and
+// the one of its watch: see the locks.
+type conn struct {
+	server *Server
+	wire   net.Conn
+	raw    syscall.RawConn // to wait without a buffer; nil: wire is no socket
+	ctx    context.Context // values for its calls, it does not end
+	remote string
+	opened time.Time
+	state  atomic.Int32
+	call   atomic.Pointer[call] // the one under way; nil: none is
+
+	scanner framing.Scanner
+	input   input
+	ready   func(fd uintptr) bool // readReady, made once
+	later   error                 // came with the last bytes that were read, or in place of more
+	writes  deadline
+
+	mu     sync.Mutex
+	reads  deadline  // guarded by mu
+	watch  watch     // guarded by mu
+	rested sync.Cond // the watch has ended; on mu
+}
+
+type connKey struct{}
+
+func newConn(s *Server, wire net.Conn) *conn {
+	c := &conn{server: s, wire: wire, remote: wire.RemoteAddr().String(), opened: time.Now()}
+	c.input.pool, c.rested.L = &s.buffers, &c.mu
+	c.raw, c.ready = rawConn(wire), c.readReady
+	ctx := context.WithValue(context.WithoutCancel(s.Base), http.LocalAddrContextKey, wire.LocalAddr())
+	ctx = context.WithValue(ctx, connKey{}, c)
+	if s.ConnContext != nil {
+		ctx = s.ConnContext(ctx, wire)
+	}
+	c.ctx = ctx
+	return c
+}
+
+// serve serves a connection until it ends. It stays shallow: most of the time,
+// most connections wait here, each with its stack.
+func (c *conn) serve() {
+	for c.await() {
+		if !c.exchange() {
+			break
+		}
+	}
+	c.input.release(&c.scanner)
+	if c.state.Load() != stateOver { // else it was closed already, or is somebody else's
+		_ = c.wire.Close()
+	}
+	c.server.forget(c)
+}
+
+// await waits for the first bytes of a request. It reports that there are some.
+func (c *conn) await() bool {
+	if c.input.some() {
+		return true
+	}
+	if c.later != nil {
+		return false
+	}
+	began, timeout := time.Now(), c.server.IdleTimeout
+	if c.state.Load() == stateNew {
+		timeout = c.server.HeadTimeout
+	}
+	c.readUntil(began, timeout)
+	if c.state.CompareAndSwap(stateActive, stateIdle) && c.server.draining.Load() {
+		return false
+	}
+	if c.server.draining.Load() {
+		c.drain()
+	}
+	if err := c.first(); err != nil || !c.input.some() {
+		return false
+	}
+	return c.state.CompareAndSwap(stateIdle, stateActive) || c.state.CompareAndSwap(stateNew, stateActive)
+}
+
+// drain ends a connection that has no request under way. A new one gets a moment:
+// who opened it is about to send one.
+func (c *conn) drain() {
+	switch {
+	case c.state.CompareAndSwap(stateIdle, stateOver):
+		_ = c.wire.Close()
+	case c.state.Load() == stateNew:
+		_ = c.setReadDeadline(c.opened.Add(newTime))
+	}
+}
+
+// fill reads more bytes behind those that are there.
+func (c *conn) fill() error {
+	if c.later != nil {
+		return c.later
+	}
+	n, err := c.wire.Read(c.input.room(&c.scanner))
+	c.input.to += n
+	if n > 0 {
+		c.later = err
+		return nil
+	}
+	if err == nil {
+		return io.ErrNoProgress
+	}
+	return err
+}
+
+// endCall ends the context of the call under way.
+func (c *conn) endCall() {
+	if k := c.call.Load(); k != nil {
+		k.cancel()
+	}
+}
+
+// linger is how long, after an answer that its client may still be sending
+// against, what comes is read and thrown away: closing a socket with unread bytes
+// makes the kernel send a reset, which can overtake the answer (RFC 9112 §9.6).
+const linger = 500 * time.Millisecond
+
+// depart closes the connection behind an answer that the client is to read.
+func (c *conn) depart() {
+	if half, ok := c.wire.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		_ = c.wire.SetReadDeadline(time.Now().Add(linger))
+		_, _ = io.Copy(io.Discard, c.wire)
+	}
+}

@@ -1,0 +1,2 @@
+// Package inbound is a server for HTTP/1.
+package inbound

@@ -1,0 +1,242 @@
+package inbound
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"outrider/proxy/framing"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// receive reads the head of a request. It is nil when there is none to come. A
+// malformed one is a call, too, for the handler to say so.
+func (c *conn) receive() *call {
+	c.scanner.Begin(c.server.Limits)
+	for waited := false; ; waited = true {
+		n, bad := c.scanner.Head(c.input.window())
+		switch {
+		case bad != nil:
+			return c.refuse(bad)
+		case n > 0:
+			return c.accept(n)
+		case !waited:
+			c.readUntil(time.Now(), c.server.HeadTimeout)
+		}
+		err := c.fill()
+		switch {
+		case err == nil:
+		case !c.scanner.Begun(c.input.window()):
+			return nil
+		case err == io.EOF:
+			return c.refuse(framing.ErrCutOff)
+		case timedOut(err):
+			return c.refuse(framing.ErrSlow)
+		default:
+			return nil
+		}
+	}
+}
+
+// refuse makes the request that stands in for one that is malformed.
+func (c *conn) refuse(bad *framing.Error) *call {
+	k := &call{conn: c, violation: bad}
+	method := http.MethodGet
+	if c.scanner.Refused(c.input.window()) {
+		method = http.MethodHead // no body in the answer
+	}
+	k.url.Path = "/"
+	r := http.Request{
+		Method: method, URL: &k.url, RequestURI: "/", Host: "outrider.invalid",
+		Header: make(http.Header), Body: http.NoBody, RemoteAddr: c.remote, Close: true,
+	}
+	k.begin(&r, framing.Head{})
+	k.answer.closes = true
+	return k
+}
+
+// begin sets out with a request. The request is copied.
+func (k *call) begin(r *http.Request, parts framing.Head) {
+	var ctx context.Context
+	ctx, k.cancel = context.WithCancel(k.conn.ctx)
+	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
+	if parts.HTTP10 {
+		r.Proto, r.ProtoMinor = "HTTP/1.0", 0
+	}
+	k.request = r.WithContext(ctx)
+	k.body.call, k.answer.call, k.answer.length = k, k, unknown
+}
+
+// accept makes the request of a head of n bytes.
+func (c *conn) accept(n int) *call {
+	window, fields, parts := c.input.window()[:n], c.scanner.Fields(), c.scanner.Parts()
+	for _, f := range fields {
+		canonicalize(window[f.Name:f.NameEnd])
+	}
+	text := string(window) // all that follows are parts of it
+	k := &call{conn: c}
+	r := http.Request{
+		Method:        method(text[parts.Method:parts.MethodEnd]),
+		RequestURI:    text[parts.Target:parts.TargetEnd],
+		ContentLength: parts.Length,
+		Body:          http.NoBody,
+		RemoteAddr:    c.remote,
+	}
+	k.readHeader(&r, text, fields, parts.Chunked)
+	if err := k.readTarget(&r); err != nil {
+		return c.refuse(&framing.Error{Status: http.StatusBadRequest, Reason: "request target that is no URL"})
+	}
+	if expect := r.Header["Expect"]; len(expect) > 0 {
+		if !httpguts.HeaderValuesContainsToken(expect, "100-continue") {
+			return c.refuse(&framing.Error{Status: http.StatusExpectationFailed, Reason: "expectation other than 100-continue"})
+		}
+		k.answer.expected = (parts.Chunked || parts.Length > 0) && !parts.HTTP10
+	}
+	if parts.Chunked {
+		r.ContentLength, r.TransferEncoding = -1, chunkedOnly
+	}
+	k.begin(&r, parts)
+	k.request.Close = closes(k.request)
+	if r.ContentLength != 0 {
+		k.request.Body = &k.body
+		_ = c.setReadDeadline(time.Time{}) // the one for the head
+	}
+	c.input.use(n, &c.scanner)
+	return k
+}
+
+var chunkedOnly = []string{"chunked"}
+
+// method is s, where it is one that everybody uses without a part in the head: it
+// may be remembered for long.
+func method(s string) string {
+	for _, m := range [...]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodHead, http.MethodOptions, http.MethodConnect} {
+		if s == m {
+			return m
+		}
+	}
+	return s
+}
+
+// readHeader takes the fields of a head. Names are canonical already.
+func (k *call) readHeader(r *http.Request, text string, fields []framing.Field, chunked bool) {
+	header := make(http.Header, len(fields))
+	values := k.values[:]
+	if len(fields) > len(values) {
+		values = make([]string, len(fields))
+	}
+	for _, f := range fields {
+		name, value := text[f.Name:f.NameEnd], text[f.Value:f.ValueEnd]
+		switch name {
+		case "Host":
+			r.Host = value
+			continue
+		case "Transfer-Encoding":
+			continue
+		case "Trailer":
+			if chunked {
+				announce(r, value)
+				continue
+			}
+		case "Content-Length":
+			if header[name] != nil {
+				continue // the same once more
+			}
+		}
+		if before := header[name]; before != nil {
+			header[name] = append(before, value)
+			continue
+		}
+		values[0] = value
+		header[name], values = values[:1:1], values[1:]
+	}
+	r.Header = header
+}
+
+// announce notes which trailers are to come.
+func announce(r *http.Request, names string) {
+	for name := range strings.SplitSeq(names, ",") {
+		if name = http.CanonicalHeaderKey(strings.Trim(name, " \t")); name == "" {
+			continue
+		}
+		if r.Trailer == nil {
+			r.Trailer = make(http.Header)
+		}
+		r.Trailer[name] = nil
+	}
+}
+
+// readTarget fills r.URL, and r.Host from a target that names a host (RFC 9112
+// §3.2.2).
+func (k *call) readTarget(r *http.Request) error {
+	r.URL = &k.url
+	to := r.RequestURI
+	switch path, query, question := strings.Cut(to, "?"); {
+	case r.Method == http.MethodConnect:
+		k.url.Host = to
+	case to[0] == '/' && plain(path):
+		k.url.Path, k.url.RawQuery, k.url.ForceQuery = path, query, question && query == ""
+	default:
+		u, err := url.ParseRequestURI(to)
+		if err != nil {
+			return err
+		}
+		k.url = *u
+	}
+	if k.url.Host != "" {
+		r.Host = k.url.Host
+	}
+	return nil
+}
+
+// plain reports whether a path is written in the one way in which package url
+// writes it: then it is what url.ParseRequestURI would make of it.
+func plain(path string) bool {
+	for i := range len(path) {
+		if !pathBytes[path[i]] {
+			return false
+		}
+	}
+	return true
+}
+
+// pathBytes are those that are never escaped in a path.
+var pathBytes = func() (t [256]bool) {
+	for _, b := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~$&+,/:;=@") {
+		t[b] = true
+	}
+	return t
+}()
+
+// closes reports whether the client wants the connection to end with the answer
+// (RFC 9112 §9.3).
+func closes(r *http.Request) bool {
+	tokens := r.Header["Connection"]
+	if len(tokens) == 0 {
+		return r.ProtoMinor == 0
+	}
+	if httpguts.HeaderValuesContainsToken(tokens, "close") {
+		return true
+	}
+	return r.ProtoMinor == 0 && !httpguts.HeaderValuesContainsToken(tokens, "keep-alive")
+}
+
+// canonicalize writes a field name in its canonical form, which is no longer and
+// no shorter.
+func canonicalize(name []byte) {
+	upper := true
+	for i, b := range name {
+		switch {
+		case upper && 'a' <= b && b <= 'z':
+			name[i] = b - 'a' + 'A'
+		case !upper && 'A' <= b && b <= 'Z':
+			name[i] = b - 'A' + 'a'
+		}
+		upper = b == '-'
+	}
+}

@@ -1,0 +1,102 @@
+package inbound
+
+import "time"
+
+// watchAfter is how long a call takes before its client is watched. Most have
+// ended by then, and cost no more than a timer that is put off.
+const watchAfter = 20 * time.Millisecond
+
+// A watch notices a client that leaves while its call is under way, and ends the
+// context of that. It reads, since nothing else tells of the end of a connection
+// everywhere and inside of TLS. A client that sends its next request instead is
+// there; the byte that tells so is kept, and the watch is over.
+type watch struct {
+	timer *time.Timer // nil: none was needed yet
+	phase watchPhase
+	byte  [1]byte
+	n     int // bytes of it that were read
+}
+
+type watchPhase uint8
+
+const (
+	watchOff watchPhase = iota
+	watchArmed
+	watchReading
+	watchStopping // it was told to end
+)
+
+// watchSoon begins to watch if the call takes long. The body has ended: nobody
+// else reads.
+func (c *conn) watchSoon() {
+	if c.later != nil || c.input.some() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watch.phase = watchArmed
+	if c.watch.timer == nil {
+		c.watch.timer = time.AfterFunc(watchAfter, c.look)
+		return
+	}
+	c.watch.timer.Reset(watchAfter)
+}
+
+// look reads until the client says something, leaves, or the call has ended.
+func (c *conn) look() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.watch.phase != watchArmed {
+		return
+	}
+	c.watch.phase = watchReading
+	_ = c.moveReadDeadline(time.Time{}) // that of the wait for the request
+	k := c.call.Load()
+
+	c.mu.Unlock()
+	n, err := c.wire.Read(c.watch.byte[:])
+	c.mu.Lock()
+
+	c.watch.n = n
+	if c.watch.phase == watchStopping {
+		c.rested.Signal()
+	}
+	c.watch.phase = watchOff
+	if timedOut(err) {
+		return
+	}
+	c.later = err
+	if err != nil && k != nil {
+		k.cancel()
+	}
+}
+
+// unwatch ends the watch, and takes the byte that it may have read.
+func (c *conn) unwatch() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch c.watch.phase {
+	case watchArmed:
+		c.watch.timer.Stop()
+		c.watch.phase = watchOff
+	case watchReading:
+		c.watch.phase = watchStopping
+		_ = c.moveReadDeadline(past)
+		for c.watch.phase != watchOff {
+			c.rested.Wait()
+		}
+		_ = c.moveReadDeadline(time.Time{})
+	}
+	if c.watch.n > 0 {
+		c.watch.n = 0
+		c.input.take(c.watch.byte[:], &c.scanner)
+	}
+}
+
+// past is a time that wakes every read.
+var past = time.Unix(1, 0)
+
+func timedOut(err error) bool {
+	timeout, ok := err.(interface{ Timeout() bool })
+	return ok && timeout.Timeout()
+}
