@@ -48,8 +48,11 @@ func (a *Alarms) quietly(r *telemetry.Record) {
 	if !judgedQuiet(r) {
 		return
 	}
-	subject := marked(r.Upstream, quietMark, "")
 	failures, of, now := a.quiet.count(r.Upstream, r.Quiet != "", time.Now())
+	if now == quietNone { // as nearly all calls are
+		return
+	}
+	subject := marked(r.Upstream, quietMark, "")
 	switch now {
 	case quietBegins:
 		a.book.Raise(quietFailures, alert.Trouble{
