@@ -103,15 +103,14 @@ func (b *bounded) over() {
 
 // ring ends the call when its time is over, counted from the last byte of a request body
 // that the client streams: a large upload is not a slow answer.
-func (b *bounded) ring(now time.Duration) time.Duration {
+func (b *bounded) ring(now time.Duration) (again time.Duration, cause error) {
 	if b.answered.Load() {
-		return 0
+		return 0, nil
 	}
 	if passed, streamed := b.call.sinceUpload(); streamed && passed < b.limit {
-		return now + b.limit - passed
+		return now + b.limit - passed, nil
 	}
-	b.end(&TimeoutError{Clock: b.name, Limit: b.limit})
-	return 0
+	return 0, &TimeoutError{Clock: b.name, Limit: b.limit}
 }
 
 // roundTripper makes a function an http.RoundTripper.
