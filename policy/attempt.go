@@ -26,8 +26,8 @@ func attempt(timeout, idle time.Duration) Stage {
 				return nil, err
 			}
 			t := begin(req, call, timeout, idle)
-			hedge.Begun(t)
-			breaker.Begun(t)
+			hedge.Begun(req.Context())
+			breaker.Begun(req.Context())
 			resp, err := next.RoundTrip(&t.request)
 			call.landed(err)
 			if err != nil {
@@ -113,28 +113,26 @@ func (t *try) over() {
 
 // ring ends the attempt if it has taken too long, counted from the last byte of a request
 // body that the client streams, or if the body of its answer is silent for too long.
-func (t *try) ring(now time.Duration) time.Duration {
+func (t *try) ring(now time.Duration) (again time.Duration, cause error) {
 	since := time.Duration(t.waiting.Load())
 	switch since {
+	case noEnd:
+		return 0, nil
+	case nobody:
+		return now + t.idle, nil
 	case noAnswer:
 		if passed, streamed := t.call.sinceUpload(); streamed && passed < t.timeout {
-			return now + t.timeout - passed
+			return now + t.timeout - passed, nil
 		}
-		t.end(&TimeoutError{Clock: "attempt_timeout", Limit: t.timeout})
-		return 0
-	case nobody:
-		return now + t.idle
-	case noEnd:
-		return 0
+		return 0, &TimeoutError{Clock: "attempt_timeout", Limit: t.timeout}
 	}
 	if since+t.idle > now {
-		return since + t.idle
+		return since + t.idle, nil
 	}
 	if quiet, streamed := t.call.uploadQuiet(); streamed && quiet < t.idle {
-		return now + t.idle - quiet
+		return now + t.idle - quiet, nil
 	}
-	t.end(&TimeoutError{Clock: "idle_timeout", Limit: t.idle})
-	return 0
+	return 0, &TimeoutError{Clock: "idle_timeout", Limit: t.idle}
 }
 
 // watchedBody is a body whose silence ends its attempt.

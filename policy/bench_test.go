@@ -64,7 +64,7 @@ func chain(t testing.TB, document string) func() {
 	}
 	u, _ := set.ByName("api")
 	req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://api.test/user/repos", nil)
-	req.Header = http.Header{"Accept": {"*/*"}, "User-Agent": {"bench"}}
+	req.Header = http.Header{"Accept": {"*/*"}, "User-Agent": {"bench"}, "Authorization": {"Bearer of-the-caller"}}
 	outer, cancel := context.WithCancel(t.Context()) // as a listener's ends when its client leaves
 	t.Cleanup(cancel)
 	buffer := make([]byte, 2048)

@@ -24,10 +24,12 @@ type clock struct {
 	next   time.Duration // when it rings; 0: it is not set
 }
 
-// An alarm is rung at its time, or later if the clock was busy. It says when it is to ring
-// again, if what it is for has changed; 0: no more. The lock of the clock is held.
+// An alarm is rung at its time, or later if the clock was busy. It says for what cause it
+// is time to end; or when it is to ring again, if what it is for has changed; or neither:
+// it is over.
 type alarm interface {
-	ring(now time.Duration) (again time.Duration)
+	ring(now time.Duration) (again time.Duration, cause error)
+	end(cause error)
 }
 
 type setting struct {
@@ -92,17 +94,34 @@ func (c *clock) wake(at time.Duration) {
 	}
 }
 
-// ring rings the alarms whose time has come.
+// An ending is what an alarm ends, and why.
+type ending struct {
+	alarm alarm
+	cause error
+}
+
+// ring rings the alarms whose time has come, and ends what it is time to end. That may
+// call on others, so the clock goes on meanwhile.
 func (c *clock) ring() {
+	for _, e := range c.due() {
+		e.alarm.end(e.cause)
+	}
+}
+
+// due rings those alarms, and gives what it is time to end.
+func (c *clock) due() (endings []ending) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {
-		return
+		return nil
 	}
 	now, left := c.now(), c.alarms[:0]
 	for _, s := range c.alarms {
 		if s.at <= now {
-			s.at = s.alarm.ring(now)
+			var cause error
+			if s.at, cause = s.alarm.ring(now); cause != nil {
+				endings = append(endings, ending{s.alarm, cause})
+			}
 		}
 		if s.at > 0 {
 			left = append(left, s)
@@ -111,6 +130,7 @@ func (c *clock) ring() {
 	clear(c.alarms[len(left):])
 	c.alarms = left
 	c.wakeNext()
+	return endings
 }
 
 // stop ends the clock: no alarm is rung any more.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,4 +95,25 @@ func TestAnswerMayBeSilentWhileTheUploadFlows(t *testing.T) {
 		}
 		_ = resp.Body.Close()
 	})
+}
+
+// Who begins to wait has the clock run, and what the clock ends tells who waits: the two
+// meet, and must not wait for each other.
+func TestClockRingsWhileOthersBeginToWait(t *testing.T) {
+	for range 500 {
+		whole := bound(requestOf(t, &Call{}), time.Microsecond)
+		attempt := begin((&http.Request{}).WithContext(context.WithValue(whole, someKey{}, "value")), whole.call, time.Microsecond, time.Hour)
+		var waiting sync.WaitGroup
+		for range 4 {
+			waiting.Go(func() { <-attempt.Done() })
+			waiting.Go(func() { <-whole.Done() })
+			waiting.Go(func() { attempt.AfterFunc(func() {})() })
+		}
+		waiting.Wait()
+		if _, ok := errors.AsType[*TimeoutError](context.Cause(attempt)); !ok {
+			t.Fatalf("the attempt ended with %v", context.Cause(attempt))
+		}
+		attempt.over()
+		whole.over()
+	}
 }

@@ -70,7 +70,6 @@ type bounded struct {
 	time     clock
 	limit    time.Duration
 	name     string // of the clock that the limit is of
-	at       time.Time
 	request  http.Request
 	answered atomic.Bool // or it has ended without an answer
 	body     closingBody
@@ -82,10 +81,6 @@ func bound(req *http.Request, timeout time.Duration) *bounded {
 	b := &bounded{scope: scope{Context: ctx, call: CallFrom(ctx)}, time: clock{began: time.Now()}}
 	b.clock = &b.time
 	b.limit, b.name = wholeTime(ctx, timeout)
-	b.at = b.time.began.Add(b.limit)
-	if earlier, ok := ctx.Deadline(); ok && earlier.Before(b.at) {
-		b.at = earlier
-	}
 	b.request = *req.WithContext(b)
 	b.time.set(b, b.limit)
 	return b
@@ -93,7 +88,13 @@ func bound(req *http.Request, timeout time.Duration) *bounded {
 
 // Deadline tells the stages below when the call ends. The ending itself is the clock's, so
 // that it can be lifted once the answer has begun.
-func (b *bounded) Deadline() (time.Time, bool) { return b.at, true }
+func (b *bounded) Deadline() (time.Time, bool) {
+	at := b.time.began.Add(b.limit)
+	if earlier, ok := b.Context.Deadline(); ok && earlier.Before(at) {
+		return earlier, true
+	}
+	return at, true
+}
 
 // over ends what goes with the call: its answer has been read.
 func (b *bounded) over() {
@@ -103,15 +104,14 @@ func (b *bounded) over() {
 
 // ring ends the call when its time is over, counted from the last byte of a request body
 // that the client streams: a large upload is not a slow answer.
-func (b *bounded) ring(now time.Duration) time.Duration {
+func (b *bounded) ring(now time.Duration) (again time.Duration, cause error) {
 	if b.answered.Load() {
-		return 0
+		return 0, nil
 	}
 	if passed, streamed := b.call.sinceUpload(); streamed && passed < b.limit {
-		return now + b.limit - passed
+		return now + b.limit - passed, nil
 	}
-	b.end(&TimeoutError{Clock: b.name, Limit: b.limit})
-	return 0
+	return 0, &TimeoutError{Clock: b.name, Limit: b.limit}
 }
 
 // roundTripper makes a function an http.RoundTripper.

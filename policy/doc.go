@@ -45,6 +45,17 @@
 // A local refusal (circuit open, queue full, no credential) is an answer: it is
 // never retried inside the loop. See [Refusal].
 //
+// # What a call costs
+//
+// Most calls wait for nothing and succeed, and the chain is made for these. The call within
+// its time is one allocation, and so is each attempt: a context, a request with it, and the
+// body of the answer, which ends it. Such a context (see scope) makes no channel and tells
+// nobody of its end before somebody waits for that; its clock, which is one for the call and
+// all of its attempts, has no timer before. Whoever puts a context of package context between
+// two of them may do so: they find out. What a transport reports, it tells the context of its
+// request (see try). A stage that is not configured is not there, and one that is may cost
+// what it has to remember: BenchmarkChain and the test beside it count.
+//
 // # Connections
 //
 // An upstream may have many credentials, which callers choose by name. Those of the

@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 
 	"outrider/policy/config"
 )
@@ -52,17 +53,35 @@ func (u *Upstream) keys(credential string) keys {
 	case "default":
 		k.credential = func(req *http.Request) string { return req.URL.Host }
 	case "passthrough":
-		k.credential = func(req *http.Request) string {
-			own := first(req.Header["Authorization"]) + first(req.Header["X-Api-Key"])
-			if own == "" {
-				return req.URL.Host
-			}
-			return req.URL.Host + callerMark + strconv.FormatUint(maphash.String(keySeed, own)>>32, 16)
-		}
+		k.credential = new(callerKeys).of
 	default:
 		k.credential = func(req *http.Request) string { return req.URL.Host + " " + credential }
 	}
 	return k
+}
+
+// callerKeys names the quotas of callers' own credentials. One attempt is asked for its
+// name several times, and most often it is that of the last.
+type callerKeys struct{ last atomic.Pointer[callerKey] }
+
+type callerKey struct {
+	host string
+	mark uint64 // of the credential
+	name string
+}
+
+func (c *callerKeys) of(req *http.Request) string {
+	own := first(req.Header["Authorization"]) + first(req.Header["X-Api-Key"])
+	if own == "" {
+		return req.URL.Host
+	}
+	host, mark := req.URL.Host, maphash.String(keySeed, own)>>32
+	if last := c.last.Load(); last != nil && last.mark == mark && last.host == host {
+		return last.name
+	}
+	name := host + callerMark + strconv.FormatUint(mark, 16)
+	c.last.Store(&callerKey{name[:len(host)], mark, name}) // which keeps nothing of the request
+	return name
 }
 
 // first is the value of a field that is read once; "": it is not there.

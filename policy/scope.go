@@ -22,14 +22,14 @@ type scope struct {
 
 	ended   atomic.Bool // err is known, and stays what it is
 	mu      sync.Mutex
+	heard   bool          // it is told of the end of Context
 	err     error         // why it has ended; nil: it has not, as far as is known
 	done    chan struct{} // nil: nobody has asked for it
 	heirs   []*heir       // are told of the end
 	first   [1]*heir      // room for most
-	heard   bool          // it is told of the end of Context
-	whole   *scope        // by this one, to which it is an heir
-	heir    heir          // the one that it is
-	unheard func() bool   // ends it where it is not by a scope; nil: Context never ends
+	whole   *scope        // by this one
+	heir    *heir         // the one that it is there
+	unheard func() bool   // ends that where it is not by a scope; nil: Context never ends
 }
 
 // An heir is told of the end of a scope: a part of it, at once, or a function, on a
@@ -140,7 +140,7 @@ func (s *scope) end(cause error) {
 
 	switch {
 	case s.whole != nil:
-		s.whole.remove(&s.heir)
+		s.whole.remove(s.heir)
 	case s.unheard != nil:
 		s.unheard()
 	}
@@ -162,8 +162,8 @@ func (s *scope) hear() {
 	whole, _ := s.Context.Value(scopeKey{}).(*scope)
 	switch {
 	case whole != nil && whole.Done() == s.Context.Done(): // nothing between them ends by itself
-		s.whole, s.heir.part = whole, s
-		if !whole.tell(&s.heir) {
+		s.whole, s.heir = whole, &heir{part: s}
+		if !whole.tell(s.heir) {
 			go s.end(nil)
 		}
 	case s.Context.Done() != nil:

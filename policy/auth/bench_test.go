@@ -40,6 +40,24 @@ func BenchmarkInject(b *testing.B) {
 	}
 }
 
+// A header that gets a credential is another map, which is two allocations; the request that
+// has it, and all that its response needs, is the third.
+func TestCredentialIsInjectedWithThreeAllocations(t *testing.T) {
+	resp := &http.Response{StatusCode: 200, Body: http.NoBody}
+	src, err := auth.New(auth.Settings{Type: auth.Bearer, Value: value("ghp_0123456789")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rt := auth.Wrap(src, nil)(roundTripper(func(*http.Request) (*http.Response, error) { return resp, nil }))
+	req := policytest.NewRequest(t, "GET", "https://api.test/x", "")
+	for _, name := range []string{"Accept", "Accept-Encoding", "Content-Type", "User-Agent"} {
+		req.Header.Set(name, "x")
+	}
+	if got := testing.AllocsPerRun(100, func() { rt.RoundTrip(req) }); got != 3 {
+		t.Errorf("%v allocations, want 3", got)
+	}
+}
+
 // BenchmarkInjectLiveToken is what a call costs whose token ends, from its fetching to
 // the last look.
 func BenchmarkInjectLiveToken(b *testing.B) {

@@ -131,3 +131,22 @@ func TestClosedPathAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestAttemptThatMayBecomeOverdueIsOneAllocation with the wrapper of its body.
+func TestAttemptThatMayBecomeOverdueIsOneAllocation(t *testing.T) {
+	s := settings()
+	s.Overdue = 5 * time.Second
+	up := &staticTransport{http.Response{StatusCode: 200, Header: http.Header{}}, io.NopCloser(strings.NewReader("body"))}
+	rt := newGroup(t, s, nil).Wrap(byHost)(begun(up))
+	req := policytest.NewRequest(t, "GET", target, "")
+	call := func() {
+		resp, _ := rt.RoundTrip(req)
+		resp.Body.Close()
+	}
+	for range s.MinCalls {
+		call() // then it is known how long an answer takes
+	}
+	if got := testing.AllocsPerRun(100, call); got != 1 {
+		t.Errorf("%v allocations, want 1", got)
+	}
+}
