@@ -61,7 +61,10 @@ func prepareBody(ctx context.Context, in, out *http.Request, limit int64, total 
 		out.GetBody = func() (io.ReadCloser, error) { return newBytesBody(data), nil }
 		return func() { total.give(n) }, nil
 	}
-	s := &stream{source: in.Body, limit: limit, total: total, call: call, came: in.Trailer, trailer: out.Trailer}
+	s := &stream{source: in.Body, limit: limit, total: total, call: call, came: in.Trailer, trailer: out.Trailer, piece: 32 << 10}
+	if n > 1<<20 {
+		s.piece = 128 << 10
+	}
 	call.Uploading()
 	out.Body, _ = s.open()
 	if !small { // else there was no room, and who needs it whole has to know beforehand
@@ -111,6 +114,7 @@ type stream struct {
 	err      error         // how the body ended
 	reading  chan struct{} // closed when the read under way has ended; nil: none is
 	buffer   []byte
+	piece    int           // its size
 	current  *streamReader // the attempt that may read on
 	released bool
 }
@@ -222,7 +226,7 @@ func (r *streamReader) next(p []byte) (n int, wait <-chan struct{}, err error) {
 	}
 	if s.reading == nil {
 		if s.buffer == nil {
-			s.buffer = make([]byte, 32<<10)
+			s.buffer = make([]byte, s.piece)
 		}
 		s.reading = make(chan struct{})
 		s.call.Awaiting()

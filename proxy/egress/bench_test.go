@@ -71,3 +71,50 @@ func BenchmarkKeepAliveGet(b *testing.B) {
 		})
 	}
 }
+
+// What a plain call allocates: the exchange with its response, the head as one
+// string, the values of its fields, and the map of them, which is two. In TLS the
+// record's reader is allocated by crypto/tls, twice: once it finds nothing.
+func TestCallAllocatesLittle(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes sync.Pool drop some of what it is given")
+	}
+	response := []byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nX-RateLimit-Limit: 5000\r\n\r\n{}")
+	quiet := func(p *peer) {
+		for {
+			line, err := p.br.ReadSlice('\n')
+			if err != nil {
+				return
+			}
+			if len(line) == 2 {
+				p.Write(response)
+			}
+		}
+	}
+	for _, c := range []struct {
+		name, url string
+		most      float64
+	}{
+		{"plain", "http://" + serve(t, quiet).addr + "/", 5},
+		{"TLS", "https://" + serveTLS(t, serverTLS("http/1.1"), quiet).addr + "/", 5 + 1 + 1}, // one of them is the server's
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tr := newTransport(t, egress.Settings{CAFile: caFile(t)})
+			req := newRequest(t, "GET", c.url, nil)
+			buf := make([]byte, 4<<10)
+			n := testing.AllocsPerRun(500, func() {
+				resp, err := tr.RoundTrip(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := resp.Body.Read(buf); err != io.EOF {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+			})
+			if n > c.most {
+				t.Errorf("%v allocations, want %v at most", n, c.most)
+			}
+		})
+	}
+}

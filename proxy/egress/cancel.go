@@ -1,8 +1,6 @@
 package egress
 
-import (
-	"time"
-)
+import "time"
 
 // The end of a context is turned into a deadline in the past, which wakes
 // every read and write of the connection. No goroutine waits for it.
@@ -10,10 +8,10 @@ import (
 // past is a deadline that is over.
 var past = time.Unix(1, 0)
 
-// late is when a call begins to follow its context: most are over by then, and
-// to follow one costs more than all else that a call does beside its bytes. A
-// context with a deadline that is near is followed from the beginning; any other
-// that ends early is noticed after twice this time at the latest.
+// late is when a call begins to follow its context, which costs five allocations
+// and two locks that others want too: many are over by then. A context with a
+// deadline that is near is followed from the beginning; any other that ends early
+// is noticed after twice this time at the latest.
 const late = 10 * time.Millisecond
 
 // begins notes that ex uses c from now on. t.mu is held.
@@ -72,16 +70,28 @@ func (ex *exchange) watchEarly() {
 
 // watch begins to follow the call's context, unless the call is over.
 func (ex *exchange) watch() {
+	if ex.ctx.Done() == nil {
+		return
+	}
+	unwatch := afterFunc(ex.ctx, ex.cancel)
 	ex.mu.Lock()
-	defer ex.mu.Unlock()
-	if !ex.detached && ex.unwatch == nil && ex.ctx.Done() != nil {
-		ex.unwatch = afterFunc(ex.ctx, ex.cancel)
+	needed := !ex.detached && ex.unwatch == nil
+	if needed {
+		ex.unwatch = unwatch
+	}
+	ex.mu.Unlock()
+	if !needed {
+		unwatch()
 	}
 }
 
 // cancel runs on a goroutine of its own when the context has ended.
 func (ex *exchange) cancel() {
 	ex.mu.Lock()
+	if ex.detached {
+		ex.mu.Unlock()
+		return
+	}
 	ex.canceled = true
 	c := ex.c
 	if c != nil {
@@ -106,13 +116,17 @@ func (ex *exchange) attach(c *conn) {
 }
 
 // detach stops following the context. It returns false if the context was seen
-// to end: then the connection's deadline is, or is about to be, in the past.
+// to end: then the connection's deadline is in the past. One that ends from now
+// on changes nothing.
 func (ex *exchange) detach() bool {
 	ex.mu.Lock()
 	ex.detached = true
 	unwatch, canceled := ex.unwatch, ex.canceled
 	ex.mu.Unlock()
-	return !canceled && (unwatch == nil || unwatch())
+	if unwatch != nil {
+		unwatch()
+	}
+	return !canceled
 }
 
 func (ex *exchange) isCanceled() bool {

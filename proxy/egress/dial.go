@@ -2,7 +2,6 @@ package egress
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"net"
 	"net/url"
@@ -134,7 +133,7 @@ func (t *Transport) dial(ctx context.Context, k key, allowHTTP2 bool) (*conn, er
 	if !allowHTTP2 {
 		cfg.NextProtos = []string{"http/1.1"}
 	}
-	tc := tls.Client(c.nc, cfg)
+	tc := secured(c.nc, cfg)
 	hctx, cancel := context.WithTimeoutCause(ctx, t.settings.TLSTimeout, errTLSTimeout)
 	defer cancel()
 	if err := tc.HandshakeContext(hctx); err != nil {

@@ -11,20 +11,23 @@
 //     until ALPN has told what it speaks.
 //   - dial.go, guard.go: the connect itself. The guard judges the address that
 //     is really dialled. wire.go is the socket below TLS: it counts bytes.
+//     gather.go is TLS: the records of one write leave in one.
 //   - via.go: where the way leads through a proxy, which proxies.go has chosen
 //     and proxy.go describes. target.go judges the target that the proxy will
 //     dial; connect.go asks for a tunnel to it.
 //   - HTTP/1.1: exchange.go. write.go renders head and small body into one
-//     buffer; alive_unix.go looks whether a pooled connection is still good;
-//     one write. A larger body is written by sender.go on a goroutine of its
-//     own, while this one reads on: read.go and section.go parse the head,
-//     frame.go finds out how the body ends, body.go and chunked.go read it,
-//     upgrade.go what follows a 101. At the body's end the connection is back
-//     in the pool.
+//     buffer. alive_unix.go reads from a pooled connection, and where it finds
+//     nothing, the connection is good and the answer not there yet: one write,
+//     and then the wait. A larger body is written by sender.go on a goroutine of
+//     its own, while this one reads on: read.go and section.go parse the head,
+//     names.go knows the names in it, frame.go finds out how the body ends,
+//     body.go and chunked.go read it, upgrade.go what follows a 101. At the
+//     body's end the connection is back in the pool.
 //   - HTTP/2: http2.go and stream.go hand the call to a connection of
 //     golang.org/x/net/http2, chosen by us; source.go guards the request body,
 //     http2errors.go tells what an error means.
-//   - cancel.go turns the end of the context into a deadline in the past.
+//   - cancel.go turns the end of the context into a deadline in the past. It
+//     follows the context of a call that is not over after ten milliseconds.
 //   - errors.go: everything that can go wrong, as one type.
 //
 // # Proxies
@@ -51,12 +54,12 @@
 //
 // # Hooks
 //
-// A context that is a [Listener] is told what it wants to know. Otherwise these of
-// net/http/httptrace are called: GotConn, WroteHeaders (once, when
-// the first byte of the request has been accepted by the socket, and exactly
-// if Error.Sent is or would be true; over HTTP/2 when the library has written
-// the header frame, which the peer may still declare unprocessed), Got100Continue,
+// A context that is a [Listener] is told by its own methods: hooks.go. Otherwise
+// these of net/http/httptrace are called: GotConn, WroteHeaders (once, when the
+// first byte of the request has been accepted by the socket, and exactly if
+// Error.Sent is or would be true; over HTTP/2 when the library has written the
+// header frame, which the peer may still declare unprocessed), Got100Continue,
 // Got1xxResponse (100, 102, 103 …; its error ends the call),
-// GotFirstResponseByte. The dialler adds its own (DNS…,
-// Connect…) unless the dial is shared between calls.
+// GotFirstResponseByte. The dialler adds its own (DNS…, Connect…) unless the dial
+// is shared between calls.
 package egress

@@ -137,6 +137,9 @@ func tlsConfig(s Settings) (*tls.Config, error) {
 		MinVersion:         tls.VersionTLS12,
 		NextProtos:         []string{"h2", "http/1.1"},
 		ClientSessionCache: tls.NewLRUClientSessionCache(256),
+		// A server can do nothing with the first part of a request: it is to
+		// be one record, and one write.
+		DynamicRecordSizingDisabled: true,
 	}
 	if s.CAFile != "" {
 		pem, err := os.ReadFile(s.CAFile)

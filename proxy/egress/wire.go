@@ -138,7 +138,7 @@ func newConn(t *Transport, k key, raw net.Conn) *conn {
 	return c
 }
 
-func (c *conn) secure(tc *tls.Conn) {
+func (c *conn) secure(tc *secureConn) {
 	c.nc = tc
 	state := tc.ConnectionState()
 	c.tls = &state

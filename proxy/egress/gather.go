@@ -1,0 +1,97 @@
+package egress
+
+import (
+	"crypto/tls"
+	"net"
+	"sync"
+)
+
+// oneRecord is the most that TLS puts into one record (RFC 8446 §5.1).
+const oneRecord = 16 << 10
+
+// A secureConn is TLS whose records of one Write reach the socket in one write.
+// By itself crypto/tls writes each on its own, and of a frame of HTTP/2, which
+// with its header is a little larger than a record, the last bytes too.
+type secureConn struct {
+	*tls.Conn
+	beneath *gatherer
+	writing sync.Mutex // held by Write
+}
+
+// secured is a TLS client over nc.
+func secured(nc net.Conn, cfg *tls.Config) *secureConn {
+	g := &gatherer{Conn: nc}
+	return &secureConn{Conn: tls.Client(g, cfg), beneath: g}
+}
+
+// Write implements io.Writer. What did not get away is an error, and then it is
+// not known how much of p did.
+func (s *secureConn) Write(p []byte) (int, error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if len(p) <= oneRecord {
+		return s.Conn.Write(p)
+	}
+	s.beneath.hold()
+	n, err := s.Conn.Write(p)
+	if flushed := s.beneath.flush(); err == nil && flushed != nil {
+		return 0, flushed
+	}
+	return n, err
+}
+
+// enough is how much is held before it is written, in bytes: a piece of a body
+// with what frames it. A server may take frames of HTTP/2 that are much larger.
+const enough = sendBuffer + 1<<10
+
+var gatherPool = sync.Pool{New: func() any { b := make([]byte, 0, enough+oneRecord+1<<10); return &b }}
+
+// A gatherer is the connection beneath TLS. It keeps records while it holds. Some
+// of them may be TLS's own, from the goroutine that reads: they stay in order.
+type gatherer struct {
+	net.Conn
+	mu   sync.Mutex
+	held *[]byte // nil: it does not hold
+}
+
+// Write implements io.Writer.
+func (g *gatherer) Write(p []byte) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.held == nil {
+		return g.Conn.Write(p)
+	}
+	*g.held = append(*g.held, p...)
+	if len(*g.held) <= enough {
+		return len(p), nil
+	}
+	if err := g.writeHeld(); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func (g *gatherer) writeHeld() error {
+	_, err := g.Conn.Write(*g.held)
+	*g.held = (*g.held)[:0]
+	return err
+}
+
+func (g *gatherer) hold() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held = gatherPool.Get().(*[]byte)
+}
+
+// flush writes what is held, and holds no more.
+func (g *gatherer) flush() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var err error
+	if len(*g.held) > 0 {
+		err = g.writeHeld()
+	}
+	gatherPool.Put(g.held)
+	g.held = nil
+	return err
+}
