@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -35,6 +36,7 @@ func (g *grown) add(column string, value float64) {
 
 // Columns that more than one dimension has.
 var (
+	growthStart  = report.Column{Name: columnStart}
 	growthCPU    = report.Column{Name: columnCPU, Digits: 1}
 	growthMemory = report.Column{Name: "MiB"}
 	growthEach   = report.Column{Name: "KiB each", Digits: 2}
@@ -79,15 +81,12 @@ func (g growth) at(ctx context.Context, l *lab, one *grown) error {
 	start := time.Now()
 	return l.alone(ctx, l.outriderWith(with), func(r *subject.Running) error {
 		one.Running = r
-		if g.starts() {
-			one.add(columnStart, float64(time.Since(start).Microseconds())/1000)
+		if slices.Contains(g.columns, growthStart) {
+			one.add(columnStart, microseconds(time.Since(start))/1000)
 		}
 		return g.measure(ctx, l, one)
 	})
 }
-
-// starts reports whether the start is part of what is measured.
-func (g growth) starts() bool { return g.columns[0].Name == columnStart }
 
 // several is from how many on a figure is divided by their number: before, what is only
 // once would be most of it.

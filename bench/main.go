@@ -18,6 +18,7 @@ import (
 
 	"outrider/bench/machine"
 	"outrider/bench/report"
+	"outrider/bench/subject"
 )
 
 func main() {
@@ -104,7 +105,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	only := flags.String("only", "", "groups to measure, separated by commas: "+strings.Join(groupNames(), ", ")+" (default: all)")
-	with := flags.String("with", "", "subjects that take part, separated by commas, in lower case and without spaces: outrider, outrider-all-off, nginx … (default: all)")
+	with := flags.String("with", "", "what takes part where Outrider is not alone, separated by commas: "+strings.Join(subjectNames(), ", ")+" (default: all)")
 	flags.StringVar(&o.outrider, "outrider", "", "path of an Outrider to measure (default: that of the repository, built)")
 	flags.StringVar(&o.cache, "cache", defaultCache(), "directory where Caddy is kept, which takes minutes to build")
 	flags.StringVar(&o.json, "json", "", "file to write all figures to")
@@ -123,6 +124,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if *with != "" {
 		o.subjects = strings.Split(*with, ",")
 	}
+	for _, name := range o.subjects {
+		if !slices.Contains(subjectNames(), name) {
+			return o, fmt.Errorf("-with %s: there are %s", name, strings.Join(subjectNames(), ", "))
+		}
+	}
 	o.groups = groups
 	if o.smoke {
 		o.rounds, o.sample = 1, time.Second
@@ -139,6 +145,15 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		o.groups = append(o.groups, groups[at])
 	}
 	return o, nil
+}
+
+// subjectNames are those of the command line.
+func subjectNames() []string {
+	var names []string
+	for _, name := range subject.Names {
+		names = append(names, subject.Subject{Name: name}.Slug())
+	}
+	return names
 }
 
 // defaultCache is where it is kept from one run to the next.

@@ -19,7 +19,7 @@ func TestGroupsAreChosen(t *testing.T) {
 	if err != nil || len(got.groups) != 2 || got.groups[0].name != "start" || got.groups[1].name != "cpu" || got.rounds != 1 {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	for _, args := range [][]string{{"-only", "speed"}, {"cpu"}, {"-rounds", "0"}, {"-sample", "20ms"}} {
+	for _, args := range [][]string{{"-only", "speed"}, {"cpu"}, {"-rounds", "0"}, {"-sample", "20ms"}, {"-with", "outriderr"}} {
 		if _, err := parse(args, io.Discard); err == nil {
 			t.Errorf("%v is taken", args)
 		}
