@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"outrider/bench/load"
@@ -31,7 +30,7 @@ type grown struct {
 }
 
 func (g *grown) add(column string, value float64) {
-	g.table.Add(strconv.Itoa(g.n), column, value)
+	g.table.Add(report.Number(float64(g.n), 0), column, value)
 }
 
 // Columns that more than one dimension has.
@@ -59,7 +58,7 @@ func measureGrowth(ctx context.Context, l *lab) ([]*report.Table, error) {
 			}
 			if err != nil { // what a machine gives is not the same everywhere
 				l.say("%d %s were not possible: %v", n, g.of, err)
-				t.Note("%d were not possible here.", n)
+				t.Note("%s were not possible here.", report.Number(float64(n), 0))
 				break
 			}
 			l.say("%d %s", n, g.of)

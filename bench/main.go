@@ -72,6 +72,7 @@ func measure(ctx context.Context, l *lab, w io.Writer) (tables []*report.Table, 
 			failed = errors.Join(failed, fmt.Errorf("measuring %s: %w", g.name, err))
 		}
 		for _, table := range measured {
+			tellNoise(table)
 			table.Write(w)
 		}
 		tables = append(tables, measured...)

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"outrider/bench/report"
 )
 
 func TestEverythingIsMeasuredByDefault(t *testing.T) {
@@ -41,5 +43,18 @@ func TestTargetsAreOfGroups(t *testing.T) {
 		if !slices.Contains(groupNames(), target.Group) {
 			t.Errorf("%q is of the group %q, which there is not", target.Words, target.Group)
 		}
+	}
+}
+
+func TestTablesTellOfNoise(t *testing.T) {
+	var quiet, noisy report.Table
+	for _, used := range []float64{0.1, 0.9, 0.1} {
+		quiet.Add("ours", columnForeign, used)
+		noisy.Add("ours", columnForeign, used+0.1)
+	}
+	tellNoise(&quiet)
+	tellNoise(&noisy)
+	if len(quiet.Notes) != 0 || len(noisy.Notes) != 1 {
+		t.Errorf("the notes are %q and %q", quiet.Notes, noisy.Notes)
 	}
 }
