@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"strconv"
+	"slices"
 	"time"
 
 	"outrider/bench/load"
@@ -30,11 +30,12 @@ type grown struct {
 }
 
 func (g *grown) add(column string, value float64) {
-	g.table.Add(strconv.Itoa(g.n), column, value)
+	g.table.Add(report.Number(float64(g.n), 0), column, value)
 }
 
 // Columns that more than one dimension has.
 var (
+	growthStart  = report.Column{Name: columnStart}
 	growthCPU    = report.Column{Name: columnCPU, Digits: 1}
 	growthMemory = report.Column{Name: "MiB"}
 	growthEach   = report.Column{Name: "KiB each", Digits: 2}
@@ -57,7 +58,7 @@ func measureGrowth(ctx context.Context, l *lab) ([]*report.Table, error) {
 			}
 			if err != nil { // what a machine gives is not the same everywhere
 				l.say("%d %s were not possible: %v", n, g.of, err)
-				t.Note("%d were not possible here.", n)
+				t.Note("%s were not possible here.", report.Number(float64(n), 0))
 				break
 			}
 			l.say("%d %s", n, g.of)
@@ -79,15 +80,12 @@ func (g growth) at(ctx context.Context, l *lab, one *grown) error {
 	start := time.Now()
 	return l.alone(ctx, l.outriderWith(with), func(r *subject.Running) error {
 		one.Running = r
-		if g.starts() {
-			one.add(columnStart, float64(time.Since(start).Microseconds())/1000)
+		if slices.Contains(g.columns, growthStart) {
+			one.add(columnStart, microseconds(time.Since(start))/1000)
 		}
 		return g.measure(ctx, l, one)
 	})
 }
-
-// starts reports whether the start is part of what is measured.
-func (g growth) starts() bool { return g.columns[0].Name == columnStart }
 
 // several is from how many on a figure is divided by their number: before, what is only
 // once would be most of it.

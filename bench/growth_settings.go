@@ -14,7 +14,7 @@ import (
 var byUpstreams = growth{
 	of:      "upstreams",
 	sizes:   []int{1, 10, 100, 1000, 10_000},
-	columns: []report.Column{{Name: columnStart}, growthCPU, growthMemory, growthEach},
+	columns: []report.Column{growthStart, growthCPU, growthMemory, growthEach},
 	note:    "All of them are called, in turns, at a provider without TLS: memory is with what each keeps once it has been used, a connection to the provider included.",
 	more: func(l *lab, n int) string {
 		var b strings.Builder
@@ -39,7 +39,7 @@ var byUpstreams = growth{
 var byRules = growth{
 	of:      "rules",
 	sizes:   []int{1, 10, 100, 1000},
-	columns: []report.Column{{Name: columnStart}, growthCPU, growthMemory, growthEach},
+	columns: []report.Column{growthStart, growthCPU, growthMemory, growthEach},
 	note:    "Of one upstream; the calls match the last rule.",
 	more: func(l *lab, n int) string {
 		var b strings.Builder

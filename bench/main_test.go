@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"outrider/bench/report"
 )
 
 func TestEverythingIsMeasuredByDefault(t *testing.T) {
@@ -19,7 +21,7 @@ func TestGroupsAreChosen(t *testing.T) {
 	if err != nil || len(got.groups) != 2 || got.groups[0].name != "start" || got.groups[1].name != "cpu" || got.rounds != 1 {
 		t.Errorf("got %+v, %v", got, err)
 	}
-	for _, args := range [][]string{{"-only", "speed"}, {"cpu"}, {"-rounds", "0"}, {"-sample", "20ms"}} {
+	for _, args := range [][]string{{"-only", "speed"}, {"cpu"}, {"-rounds", "0"}, {"-sample", "20ms"}, {"-with", "outriderr"}} {
 		if _, err := parse(args, io.Discard); err == nil {
 			t.Errorf("%v is taken", args)
 		}
@@ -41,5 +43,18 @@ func TestTargetsAreOfGroups(t *testing.T) {
 		if !slices.Contains(groupNames(), target.Group) {
 			t.Errorf("%q is of the group %q, which there is not", target.Words, target.Group)
 		}
+	}
+}
+
+func TestTablesTellOfNoise(t *testing.T) {
+	var quiet, noisy report.Table
+	for _, used := range []float64{0.1, 0.9, 0.1} {
+		quiet.Add("ours", columnForeign, used)
+		noisy.Add("ours", columnForeign, used+0.1)
+	}
+	tellNoise(&quiet)
+	tellNoise(&noisy)
+	if len(quiet.Notes) != 0 || len(noisy.Notes) != 1 {
+		t.Errorf("the notes are %q and %q", quiet.Notes, noisy.Notes)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"outrider/bench/machine"
+	"outrider/bench/report"
 )
 
 const (
@@ -79,4 +80,14 @@ func (l *lab) others() (time.Duration, error) {
 		busy -= used
 	}
 	return busy, nil
+}
+
+// tellNoise adds a note where others worked all the time: such a table is not to be quoted.
+func tellNoise(t *report.Table) {
+	for _, row := range t.Rows {
+		if used := row.Values[columnForeign]; len(used) > 0 && report.Median(used) > loud {
+			t.Note("**The machine was not quiet**: other programs used %s cores while %s was measured. Times and calls a second say little, and processor time says more.", report.Number(report.Median(used), 2), row.Name)
+			return
+		}
+	}
 }

@@ -27,7 +27,7 @@ type Calls struct {
 // Run runs the load by wrk. A call that failed, or was not answered with 2xx or 3xx, is an
 // error.
 func (c Closed) Run(ctx context.Context) (Calls, error) {
-	args := []string{"-t1", fmt.Sprintf("-c%d", c.Clients), fmt.Sprintf("-d%ds", max(1, int(c.Duration.Seconds())))}
+	args := []string{"-t1", fmt.Sprintf("-c%d", c.Clients), fmt.Sprintf("-d%ds", max(1, int(c.Duration.Seconds()))), "--timeout", "20s"}
 	if c.Script != "" {
 		args = append(args, "-s", c.Script)
 	}

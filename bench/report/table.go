@@ -81,16 +81,16 @@ func cell(values []float64, digits int) string {
 	if len(values) == 0 {
 		return "–"
 	}
-	median := number(Median(values), digits)
-	least, most := number(slices.Min(values), digits), number(slices.Max(values), digits)
+	median := Number(Median(values), digits)
+	least, most := Number(slices.Min(values), digits), Number(slices.Max(values), digits)
 	if least == most {
 		return median
 	}
 	return fmt.Sprintf("%s (%s–%s)", median, least, most)
 }
 
-// number writes a figure as people read it: 12,345.6.
-func number(value float64, digits int) string {
+// Number writes a figure as people read it: 12,345.6.
+func Number(value float64, digits int) string {
 	text := strconv.FormatFloat(value, 'f', digits, 64)
 	sign := ""
 	if rest, negative := strings.CutPrefix(text, "-"); negative {

@@ -97,7 +97,7 @@ func WriteVerdicts(w io.Writer, verdicts []Verdict) {
 // figure is a share with two digits behind the point, and anything else with one.
 func (t Target) figure(value float64) string {
 	if len(t.Against) > 0 {
-		return number(value, 2) + " ×"
+		return Number(value, 2) + " ×"
 	}
-	return number(value, 1) + " " + t.Unit
+	return Number(value, 1) + " " + t.Unit
 }

@@ -18,6 +18,9 @@ const (
 	Squid             = "squid"
 )
 
+// Names are all of them.
+var Names = []string{Outrider, OutriderBare, OutriderUnsampled, Stock, Nginx, HAProxy, Caddy, Squid}
+
 // outriderFile is the template of Outrider's configuration.
 const outriderFile = "outrider.toml"
 

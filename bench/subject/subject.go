@@ -126,7 +126,7 @@ func (s Subject) configure(r *Running, place Place, port int) error {
 	defer file.Close()
 	return forms.Execute(file, map[string]any{
 		"Dir": place.Dir, "Slug": s.Slug(), "Root": os.Getuid() == 0,
-		"OpenFiles": place.OpenFiles, "Connections": place.OpenFiles - 500, "Held": place.Held,
+		"OpenFiles": place.OpenFiles, "Connections": place.OpenFiles - 500, "Held": place.Held + 100,
 		"Port": port, "CallsPort": portOf(r.Calls), "StreamsPort": portOf(r.Streams), "AdminPort": portOf("http://" + r.Admin),
 		"API": place.Upstream.API, "APIHost": "127.0.0.1:" + portOf(place.Upstream.API),
 		"Streams": place.Upstream.Streams, "StreamsHost": "127.0.0.1:" + portOf(place.Upstream.Streams),
