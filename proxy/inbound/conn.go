@@ -37,6 +37,7 @@ type conn struct {
 	call   atomic.Pointer[call] // the one under way; nil: none is
 
 	scanner framing.Scanner
+	host    string // of the last request
 	input   input
 	ready   func(fd uintptr) bool // readReady, made once
 	later   error                 // came with the last bytes that were read, or in place of more
