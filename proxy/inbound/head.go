@@ -28,7 +28,7 @@ func (a *answer) head(header http.Header) {
 	}
 	a.said = header["Connection"]
 	a.closes = a.closes || httpguts.HeaderValuesContainsToken(a.said, "close") || k.request.Close ||
-		k.conn.server.draining.Load() || k.refused.Load() != nil || k.body.waits()
+		k.conn.server.draining.Load() || k.refused.Load() != nil || k.body.abandons()
 }
 
 // hasBody reports whether an answer of a status may have a body (RFC 9110 §6.4.1).
