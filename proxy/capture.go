@@ -38,7 +38,7 @@ func (s *Server) capture(set *policy.Set, x *exchange, release func()) {
 		return
 	}
 	inner := &innerConn{Conn: client, authority: authority, release: release}
-	// The connection is nobody's now: neither net/http's nor yet a server's.
+	// The connection is nobody's now: no longer one server's, nor yet another's.
 	abandon := context.AfterFunc(s.base, func() { _ = inner.Close() })
 	defer abandon()
 	inner.early, err = firstBytes(client, early)

@@ -3,7 +3,7 @@
 //
 // # One call, as a walk through the files
 //
-//	server.go    listener → framing.Listener (strict reader) → net/http → serve:
+//	server.go    listener → package inbound (HTTP/1, read strictly) → serve:
 //	             the live Set loaded once, access.go asks for the key
 //	inbound.go   base URL or absolute-form → one route: upstream, plan, scheme,
 //	             host, target in its own bytes
@@ -12,8 +12,8 @@
 //	capture.go   … to one that an upstream names, the connection is opened, or
 //	             refused with the reason
 //	handshake.go TLS in the name of the host, and what a failed handshake means
-//	inner.go     what comes out of it, plain or TLS, HTTP/1 or HTTP/2, is served
-//	             like any call, bound to the host of its CONNECT
+//	inner.go     what comes out of it, plain or TLS, HTTP/1 or (by net/http) HTTP/2,
+//	             is served like any call, bound to the host of its CONNECT
 //	exchange.go  one call: SERVER span, panic guard, from the route to the answer
 //	peer.go      who sent it, for the line: asked for when it has to wait;
 //	             processes.go knows the programs of this machine

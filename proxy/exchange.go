@@ -109,9 +109,8 @@ func (x *exchange) refuse(err error) {
 	x.outcome.Status = respondProblem(x.w, x.r, x.call, p, x.span.TraceID())
 }
 
-// clientFault is what the client did wrong inside of its body. net/http ends the
-// context of a request when that happens, and what comes of it is only a
-// consequence.
+// clientFault is what the client did wrong inside of its body. The context of a
+// request may end with that, and what comes of it is only a consequence.
 func (x *exchange) clientFault() error {
 	if violation, bad := inbound.Refused(x.r); bad {
 		return violation

@@ -104,7 +104,7 @@ type stream struct {
 	limit   int64
 	total   *kept
 	call    *policy.Call
-	came    http.Header // trailers, as net/http fills them in at the body's end
+	came    http.Header // trailers, as the server fills them in at the body's end
 	trailer http.Header // trailers of the outbound request
 
 	mu       sync.Mutex

@@ -96,7 +96,7 @@ func (i *informer) pass(code int, informational textproto.MIMEHeader) error {
 	case code == http.StatusContinue && !waits: // nor a 100 that was not asked for
 		return nil
 	case code != http.StatusContinue && waits && !i.gave:
-		// net/http may be writing its own 100 on the goroutine that reads the
+		// The server may be writing its own 100 on the goroutine that reads the
 		// body; a hint is not worth a garbled answer.
 		return nil
 	}
@@ -128,7 +128,7 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 		// Another way to the provider (RFC 7838), which would lead around us.
 		delete(header, "Alt-Svc")
 	}
-	// What the upstream does not say is not ours to say: nil keeps net/http from
+	// What the upstream does not say is not ours to say: nil keeps the server from
 	// adding a date, and from guessing a type.
 	for _, name := range []string{"Date", "Content-Type"} {
 		if _, ok := header[name]; !ok {
@@ -188,7 +188,7 @@ func announceTrailers(header, trailer http.Header) {
 	}
 }
 
-// keepLength keeps the length and the type of a 304, which net/http would drop
+// keepLength keeps the length and the type of a 304, which HTTP/2 of net/http would drop
 // although RFC 9110 section 15.4.5 lets a 304 say them. It drops them by their
 // canonical names; field names mean the same in any case.
 func keepLength(header http.Header) {

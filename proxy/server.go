@@ -111,13 +111,14 @@ type httpServer interface {
 // http1 is the strict server.
 func (s *Server) http1(handler http.HandlerFunc) httpServer {
 	return inbound.New(inbound.Settings{
-		Handler:     s.calls.count(handler),
-		Base:        s.base,
-		ConnContext: s.connContext,
-		HeadTimeout: readHeaderTimeout,
-		IdleTimeout: keepAliveTimeout,
-		Limits:      framing.Limits{MaxHead: maxHead},
-		ErrorLog:    slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+		Handler:      s.calls.count(handler),
+		Base:         s.base,
+		ConnContext:  s.connContext,
+		HeadTimeout:  readHeaderTimeout,
+		IdleTimeout:  keepAliveTimeout,
+		WriteTimeout: silence,
+		Limits:       framing.Limits{MaxHead: maxHead},
+		ErrorLog:     slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	})
 }
 

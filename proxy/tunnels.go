@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// tunnels are the connections that net/http no longer knows of.
+// tunnels are the connections that no server knows of any longer.
 type tunnels struct {
 	mu      sync.Mutex
 	open    map[*tunnel]struct{}

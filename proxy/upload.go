@@ -43,7 +43,7 @@ type upload struct {
 
 func newUpload(w http.ResponseWriter, body io.ReadCloser) *upload {
 	u := &upload{ReadCloser: body, conn: http.NewResponseController(w), patience: silence}
-	// Also for the rest of a body that net/http reads when the call was refused.
+	// Also for the rest of a body that the server reads when the call was refused.
 	_ = u.conn.SetReadDeadline(time.Now().Add(u.patience))
 	return u
 }
@@ -82,8 +82,8 @@ func (u *upload) begin(now time.Time) bool {
 	return true
 }
 
-// finished lifts the deadline at the end of the body, as net/http has done: spare
-// may have come in between.
+// finished lifts the deadline at the end of the body: what comes behind it is not
+// its business.
 func (u *upload) finished(err error) {
 	u.turning.Lock()
 	defer u.turning.Unlock()
@@ -119,7 +119,7 @@ func (u *upload) abandon() {
 }
 
 // leave ends a Read that is under way on another goroutine, waits for it, and
-// leaves the rest of the body to net/http, for a moment.
+// leaves the rest of the body to the server, for a moment.
 func (u *upload) leave() {
 	u.abandon()
 	if u.ended.Load() {

@@ -78,7 +78,7 @@ var (
 
 // Limits exceeded.
 var (
-	// ErrSlow and ErrCutOff are for a head that begun and did not come to its end,
+	// ErrSlow and ErrCutOff are for a head that began and did not come to its end,
 	// which only the reader of the bytes can know.
 	ErrSlow     = &Error{http.StatusRequestTimeout, "request head took too long"}
 	ErrCutOff   = bad("connection ended inside the request head")

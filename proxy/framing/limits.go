@@ -1,10 +1,7 @@
 package framing
 
-// Limits bound what one request may make a [Conn] hold. A zero or negative
-// field means its default.
-//
-// http.Server.MaxHeaderBytes must not be smaller than MaxHead (its default,
-// 1 MiB, is not): otherwise the server refuses first, in its own words.
+// Limits bound what one request may make the caller of a [Scanner] hold. A zero or
+// negative field means its default.
 type Limits struct {
 	// MaxHead is the size in bytes of a request line and its header section,
 	// line ends included. Default 64 KiB.
@@ -17,8 +14,7 @@ type Limits struct {
 	MaxHeaders int
 }
 
-// Bounds of chunked bodies. net/http reads chunk lines and trailer sections
-// only when they fit its 4 KiB buffer, so ours must not be larger.
+// Bounds of chunked bodies.
 const (
 	maxChunkLine  = 1 << 10 // one chunk line, with its end
 	maxExtensions = 8 << 10 // chunk extensions of one body

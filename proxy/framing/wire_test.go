@@ -43,7 +43,7 @@ type transcript struct {
 	leftover int   // bytes that net/http did not take for those of their request
 }
 
-func (a transcript) equal(b transcript) bool {
+func (a *transcript) equal(b transcript) bool {
 	if (a.fault == nil) != (b.fault == nil) || a.fault != nil && *a.fault != *b.fault {
 		return false
 	}
@@ -131,24 +131,24 @@ func read(w *wire, l framing.Limits) (t transcript) {
 }
 
 // second reads one request with net/http, and compares.
-func (t *transcript) second(raw []byte, method, target, data string, whole bool) {
+func (a *transcript) second(raw []byte, method, target, data string, whole bool) {
 	br := bufio.NewReader(bytes.NewReader(raw))
 	r, err := http.ReadRequest(br)
 	if err != nil {
-		t.err = err
+		a.err = err
 		return
 	}
 	body, err := io.ReadAll(r.Body)
-	t.requests = append(t.requests, fmt.Sprintf("%s %s %s host=%s cl=%d te=%v %v body=%q trailer=%v",
+	a.requests = append(a.requests, fmt.Sprintf("%s %s %s host=%s cl=%d te=%v %v body=%q trailer=%v",
 		r.Method, r.RequestURI, r.Proto, r.Host, r.ContentLength, r.TransferEncoding, r.Header, body, r.Trailer))
-	t.leftover += br.Buffered()
+	a.leftover += br.Buffered()
 	switch {
 	case r.Method != method || r.RequestURI != target || string(body) != data:
-		t.err = fmt.Errorf("the scanner finds %s %s with %q in %q", method, target, data, raw)
+		a.err = fmt.Errorf("the scanner finds %s %s with %q in %q", method, target, data, raw)
 	case whole != (err == nil):
-		t.err = fmt.Errorf("whole: %v, and net/http says %w", whole, err)
+		a.err = fmt.Errorf("whole: %v, and net/http says %w", whole, err)
 	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !strings.Contains(err.Error(), "EOF reading trailer"):
-		t.err = err
+		a.err = err
 	}
 }
 

@@ -26,10 +26,11 @@ type answer struct {
 	expected bool       // the client waits for 100, which nobody has sent
 	over     bool
 
-	length   int64 // as Content-Length says it, or unknown
-	written  int64 // of the body
-	bodyless bool  // there is none, whatever the handler writes
-	framed   bool  // the head is complete
+	length   int64    // as Content-Length says it, or unknown
+	written  int64    // of the body
+	bodyless bool     // there is none, whatever the handler writes
+	said     []string // Connection, as the handler has it
+	framed   bool     // the head is complete
 	chunked  bool
 	closes   bool // the connection ends with the answer
 	until    time.Time
@@ -161,19 +162,6 @@ func (a *answer) SetReadDeadline(t time.Time) error { return a.call.conn.setRead
 // EnableFullDuplex has nothing to enable.
 func (a *answer) EnableFullDuplex() error { return nil }
 
-// frame completes the head of an answer that has a body.
-func (a *answer) frame() {
-	if a.framed {
-		return
-	}
-	a.framed = true
-	out := a.buffer()
-	if a.chunked = !a.bodyless && a.length == unknown && a.call.request.ProtoMinor > 0; a.chunked {
-		out.add("Transfer-Encoding: chunked\r\n")
-	}
-	out.add("\r\n")
-}
-
 // finish ends the answer. It reports that the client has got it whole; else the
 // connection is of no more use. whole says that the handler thought so.
 func (a *answer) finish(whole bool) bool {
@@ -197,7 +185,7 @@ func (a *answer) finish(whole bool) bool {
 
 // complete writes what is left to write.
 func (a *answer) complete() {
-	if !a.framed && !a.bodyless && a.length == unknown && a.call.request.ProtoMinor > 0 {
+	if !a.framed && !a.bodyless && a.length == unknown {
 		a.length = 0
 		a.buffer().add("Content-Length: 0\r\n")
 	}

@@ -172,10 +172,11 @@ func cutOff(err error) error {
 	return err
 }
 
-// waits reports whether a client that asked for it was never told to go on, or has
-// so much to send still that nobody will read it to its end.
-func (b *body) waits() bool {
-	return !b.begun.Load() && (b.call.answer.expected || b.call.request.ContentLength > maxDiscard)
+// abandons reports that the client need not send all that it announced: it asked
+// whether to, and was not told so, or it is so much that nobody will read it to its
+// end. It is called with the answer's mu held.
+func (b *body) abandons() bool {
+	return b.call.answer.expected || !b.begun.Load() && b.call.request.ContentLength > maxDiscard
 }
 
 // discard reads the rest, within bounds, when the handler has returned. It

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -37,6 +38,7 @@ type conn struct {
 	call   atomic.Pointer[call] // the one under way; nil: none is
 
 	scanner framing.Scanner
+	host    string // of the last request
 	input   input
 	ready   func(fd uintptr) bool // readReady, made once
 	later   error                 // came with the last bytes that were read, or in place of more
@@ -66,10 +68,19 @@ func newConn(s *Server, wire net.Conn) *conn {
 // serve serves a connection until it ends. It stays shallow: most of the time,
 // most connections wait here, each with its stack.
 func (c *conn) serve() {
+	defer c.end()
 	for c.await() {
 		if !c.exchange() {
-			break
+			return
 		}
+	}
+}
+
+// end closes the connection. A panic is a defect of ours, which must cost this
+// connection only.
+func (c *conn) end() {
+	if defect := recover(); defect != nil {
+		c.server.log("the server met a defect: %v\n%s", defect, debug.Stack())
 	}
 	c.input.release(&c.scanner)
 	if c.state.Load() != stateOver { // else it was closed already, or is somebody else's

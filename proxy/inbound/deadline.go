@@ -42,10 +42,14 @@ func (c *conn) moveReadDeadline(t time.Time) error {
 	return c.wire.SetReadDeadline(t)
 }
 
-// writeUntil sets the deadline that a write needs which begins now. One that
-// passes while nothing is written does no harm, so it is not lifted in between.
+// writeUntil sets the deadline of a write that begins now; zero is the server's. One
+// that passes while nothing is written does no harm, so it is not lifted in between.
 func (c *conn) writeUntil(t time.Time) {
-	if t.IsZero() && c.writes.at.IsZero() || c.writes.serves(time.Now(), t) {
+	now := time.Now()
+	if t.IsZero() && c.server.WriteTimeout > 0 {
+		t = now.Add(c.server.WriteTimeout)
+	}
+	if c.writes.serves(now, t) {
 		return
 	}
 	c.writes.at = t

@@ -1,2 +1,55 @@
-// Package inbound is a server for HTTP/1.
+// Package inbound is a server for HTTP/1 that takes well-formed requests only.
+//
+// It calls an http.Handler as net/http's server does, and a handler finds in its
+// ResponseWriter what http.ResponseController asks for. It is there for two things
+// that net/http's cannot have: every request is read once, by the strict grammar of
+// package framing, and a connection that waits holds next to nothing.
+//
+//	server.go    listener → conn; Shutdown, Close
+//	conn.go      one connection: wait, receive, call the handler, again
+//	idle.go      the wait for a request, without a buffer
+//	receive.go   head → http.Request
+//	call.go      one request until its answer has ended; what handlers may ask of it
+//	body.go      what follows the head
+//	answer.go    the http.ResponseWriter; head.go, output.go: how it is written
+//	watch.go     a client that leaves
+//	deadline.go  deadlines, moved as seldom as can be
+//
+// # What is refused
+//
+// A malformed head is a call all the same: the handler gets a request that stands in
+// for it, of which [Violation] tells the reason, so that the refusal is told, logged
+// and counted like any other answer. It takes its place in line behind the answers to
+// earlier, pipelined requests, and the connection ends with it. Inside of a body there
+// is no place for such a request: there Read returns a *framing.Error, and [Refused]
+// knows it.
+//
+// # What a request costs
+//
+// Its head is copied once, into one string of which all else are parts, save for the
+// host: whoever keeps a header value for long keeps the head with it. The head of an answer
+// goes into the buffer from which it is written when WriteHeader is called, so that the
+// header is neither cloned nor kept. Head and small body go out in one write, and so
+// do head and large body, without being copied. There is no goroutine beside the
+// connection's own: only a call that takes longer than 20 ms gets one, which notices
+// that its client leaves.
+//
+// # Who may touch what
+//
+// The reading side of a connection belongs to its goroutine, but for the time of a body,
+// which may be read on another, and of a watch. They follow each other: the body has
+// ended, or is closed, before the watch begins, and the watch has ended before the next
+// request is read or the connection is detached. The writing side belongs to the handler;
+// an informational answer and 100 Continue may come from other goroutines until the final
+// answer begins.
+//
+// # Other than net/http's server
+//
+//   - Bodies may be read while the answer is written, always.
+//   - No header is added but Date, where the handler says nothing of it, and what frames
+//     the message: Content-Length: 0 or Transfer-Encoding, and Connection. No type is guessed.
+//   - A 304 keeps its length and type (RFC 9110 §15.4.5).
+//   - Cache-Control is not made of Pragma.
+//   - A body that is left unread is read behind the answer, not before.
+//   - A deadline that passes in a body does not end the context of its request.
 package inbound

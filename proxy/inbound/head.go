@@ -26,7 +26,9 @@ func (a *answer) head(header http.Header) {
 		out.bytes = time.Now().UTC().AppendFormat(out.bytes, http.TimeFormat)
 		out.add("\r\n")
 	}
-	a.connection(header)
+	a.said = header["Connection"]
+	a.closes = a.closes || httpguts.HeaderValuesContainsToken(a.said, "close") || k.request.Close ||
+		k.conn.server.draining.Load() || k.refused.Load() != nil || k.body.abandons()
 }
 
 // hasBody reports whether an answer of a status may have a body (RFC 9110 §6.4.1).
@@ -47,26 +49,36 @@ func declared(header http.Header) int64 {
 	return int64(n) //nolint:gosec // 63 bits
 }
 
-// connection says whether the connection goes on behind the answer (RFC 9112 §9.3).
-func (a *answer) connection(header http.Header) {
-	k := a.call
-	said := header["Connection"]
-	ends := httpguts.HeaderValuesContainsToken(said, "close")
-	a.closes = a.closes || ends || k.request.Close || k.conn.server.draining.Load() || k.refused.Load() != nil || k.body.waits()
-	old := k.request.ProtoMinor == 0
-	if old && a.length == unknown && !a.bodyless {
-		a.closes = true // its end is the end of the connection
+// frame completes the head of an answer, by what is known of its body now.
+func (a *answer) frame() {
+	if a.framed {
+		return
 	}
+	a.framed = true
+	out, old := a.buffer(), a.call.request.ProtoMinor == 0
+	if a.length == unknown && !a.bodyless {
+		a.chunked = !old
+		a.closes = a.closes || old // its end is the end of the connection
+	}
+	a.connection(out, old)
+	if a.chunked {
+		out.add("Transfer-Encoding: chunked\r\n")
+	}
+	out.add("\r\n")
+}
+
+// connection says whether the connection goes on behind the answer (RFC 9112 §9.3).
+func (a *answer) connection(out *output, old bool) {
 	switch {
-	case a.closes && !old:
-		a.out.field("Connection", "close")
+	case a.closes && (!old || len(a.said) > 0):
+		out.field("Connection", "close")
 	case a.closes:
-	case len(said) > 0:
-		for _, value := range said {
-			a.out.field("Connection", value)
+	case len(a.said) > 0:
+		for _, value := range a.said {
+			out.field("Connection", value)
 		}
 	case old:
-		a.out.field("Connection", "keep-alive")
+		out.field("Connection", "keep-alive")
 	}
 }
 

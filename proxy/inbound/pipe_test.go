@@ -277,6 +277,8 @@ func TestClientIsToldToGoOnWhenItsBodyIsWanted(t *testing.T) {
 		if status, body := hear(t, r, "POST"); status != 200 || body != "hi" {
 			t.Errorf("answered %d %q", status, body)
 		}
+		// One that was not told to need not send its body: what it sends next could
+		// be a request, and the connection has to end.
 		say(t, conn, head("POST /unwanted HTTP/1.1", "Host: a", "Content-Length: 2", "Expect: 100-continue"))
 		resp, err := http.ReadResponse(r, nil)
 		if err != nil || resp.StatusCode != 403 || !resp.Close {

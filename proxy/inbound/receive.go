@@ -134,7 +134,7 @@ func (k *call) readHeader(r *http.Request, text string, fields []framing.Field, 
 		name, value := text[f.Name:f.NameEnd], text[f.Value:f.ValueEnd]
 		switch name {
 		case "Host":
-			r.Host = value
+			r.Host = k.conn.sameHost(value)
 			continue
 		case "Transfer-Encoding":
 			continue
@@ -178,7 +178,8 @@ func (k *call) readTarget(r *http.Request) error {
 	to := r.RequestURI
 	switch path, query, question := strings.Cut(to, "?"); {
 	case r.Method == http.MethodConnect:
-		k.url.Host = to
+		r.RequestURI = k.conn.sameHost(to)
+		k.url.Host = r.RequestURI
 	case to[0] == '/' && plain(path):
 		k.url.Path, k.url.RawQuery, k.url.ForceQuery = path, query, question && query == ""
 	default:
@@ -189,9 +190,20 @@ func (k *call) readTarget(r *http.Request) error {
 		k.url = *u
 	}
 	if k.url.Host != "" {
+		k.url.Host = k.conn.sameHost(k.url.Host)
 		r.Host = k.url.Host
 	}
 	return nil
+}
+
+// sameHost is the host that the connection's last request was for, if this is the
+// same. Hosts are remembered for long, here and there: they must not be a part of
+// the head, which would be remembered with them.
+func (c *conn) sameHost(host string) string {
+	if host != c.host {
+		c.host = strings.Clone(host)
+	}
+	return c.host
 }
 
 // plain reports whether a path is written in the one way in which package url

@@ -33,7 +33,10 @@ type Settings struct {
 	// IdleTimeout is how long a connection is kept between two requests, less a
 	// hundredth at most. 0: without end.
 	IdleTimeout time.Duration
-	Limits      framing.Limits
+	// WriteTimeout bounds each write for which a handler has set no deadline, among
+	// them the last of a small answer. It may be early by a hundredth. 0: without end.
+	WriteTimeout time.Duration
+	Limits       framing.Limits
 	// ErrorLog hears of panics in handlers and of listeners that stutter. nil: nobody does.
 	ErrorLog *log.Logger
 }
