@@ -61,16 +61,22 @@ func prepareBody(ctx context.Context, in, out *http.Request, limit int64, total 
 		out.GetBody = func() (io.ReadCloser, error) { return newBytesBody(data), nil }
 		return func() { total.give(n) }, nil
 	}
-	s := &stream{source: in.Body, limit: limit, total: total, call: call, came: in.Trailer, trailer: out.Trailer, piece: 32 << 10}
-	if n > 1<<20 {
-		s.piece = 128 << 10
-	}
+	s := &stream{source: in.Body, limit: limit, total: total, call: call, came: in.Trailer, trailer: out.Trailer, piece: pieceOf(n)}
 	call.Uploading()
 	out.Body, _ = s.open()
 	if !small { // else there was no room, and who needs it whole has to know beforehand
 		out.GetBody = s.open
 	}
 	return s.release, nil
+}
+
+// pieceOf is how much of a streamed body is read at once, in bytes: n is its
+// length, where that is known. Each piece costs a change of goroutines.
+func pieceOf(n int64) int {
+	if n > 1<<20 {
+		return 64 << 10
+	}
+	return 32 << 10
 }
 
 // bytesBody is a body that is in memory.

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"sync"
+	"time"
 )
 
 // oneRecord is the most that TLS puts into one record (RFC 8446 §5.1).
@@ -38,6 +39,18 @@ func (s *secureConn) Write(p []byte) (int, error) {
 		return 0, flushed
 	}
 	return n, err
+}
+
+// farewell is how long a connection that is closed may take to say so, to a peer
+// that does not read. crypto/tls would take five seconds, and the HTTP/2 library
+// cuts short only what is crypto/tls itself.
+const farewell = 250 * time.Millisecond
+
+// Close implements io.Closer.
+func (s *secureConn) Close() error {
+	cut := time.AfterFunc(farewell, func() { _ = s.beneath.Close() })
+	defer cut.Stop()
+	return s.Conn.Close()
 }
 
 // enough is how much is held before it is written, in bytes: a piece of a body
