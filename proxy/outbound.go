@@ -63,7 +63,7 @@ func cutName(t target) (string, target) {
 // ownHeaders are the request headers that speak to us. They are never sent on.
 var ownHeaders = []string{
 	"Outrider-Timeout", "Outrider-Priority", "Outrider-Retry", "Outrider-Idempotent",
-	"Outrider-Connection", "Outrider-Caller", "Outrider-Key", "Outrider-Malformed",
+	"Outrider-Connection", "Outrider-Caller", "Outrider-Key",
 	"Outrider-Order-Key", "Outrider-Dedup-Key", "Outrider-Callback",
 }
 

@@ -90,7 +90,7 @@ func (c *conn) accept(n int) *call {
 	if err := k.readTarget(&r); err != nil {
 		return c.refuse(&framing.Error{Status: http.StatusBadRequest, Reason: "request target that is no URL"})
 	}
-	if expect := r.Header["Expect"]; len(expect) > 0 {
+	if expect := r.Header["Expect"]; len(expect) > 0 && strings.Trim(strings.Join(expect, ""), ", \t") != "" {
 		if !httpguts.HeaderValuesContainsToken(expect, "100-continue") {
 			return c.refuse(&framing.Error{Status: http.StatusExpectationFailed, Reason: "expectation other than 100-continue"})
 		}
