@@ -55,17 +55,23 @@ func (c *collecting) watch() {
 
 // adjust changes the pace where it is off by a tenth: a change stops the world for a moment.
 func (c *collecting) adjust() {
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(live)
-	percent := collectAt(live[0].Value.Uint64())
+	found := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/globals:bytes"}, {Name: "/gc/scan/stack:bytes"}}
+	metrics.Read(found)
+	percent := collectAt(found[0].Value.Uint64(), found[1].Value.Uint64()+found[2].Value.Uint64())
 	if off := percent - c.percent; off*10 > c.percent || -off*10 > c.percent {
 		c.percent = percent
 		debug.SetGCPercent(percent)
 	}
 }
 
-// collectAt is how much the heap may grow by, in percent of the bytes that are live, until
-// the next collection: to heapFloor, or by as much again where more is live.
-func collectAt(live uint64) int {
-	return max(100, int(heapFloor*100/max(live, heapFloor/16))-100)
+// goFloor is what Go lets the heap take at 100 percent, in bytes, however little is live: at
+// twice as many percent it is twice as much.
+const goFloor = 4 << 20
+
+// collectAt is how much the heap may grow by until the next collection, to heapFloor, or by
+// as much again where more is live: in percent of the bytes that are live and of the roots,
+// which are the variables of the program and the stacks.
+func collectAt(live, roots uint64) int {
+	percent := (heapFloor - min(live, heapFloor)) * 100 / max(live+roots, goFloor/2)
+	return int(min(max(percent, 100), heapFloor/goFloor*100))
 }

@@ -153,10 +153,15 @@ func (ex *exchange) setWriteDeadline(at time.Time) {
 	}
 }
 
-// interrupt wakes a Read that is in progress, for Close.
+// interrupt wakes a Read that is in progress, for Close. One that has come to the
+// end of the body meanwhile needs no waking, and the connection may be another
+// call's by then.
 func (ex *exchange) interrupt() {
 	ex.mu.Lock()
 	defer ex.mu.Unlock()
+	if ex.detached {
+		return
+	}
 	ex.canceled = true
 	_ = ex.c.wire.SetDeadline(past)
 }

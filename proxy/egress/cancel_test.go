@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"outrider/proxy/egress"
@@ -316,4 +317,40 @@ func (pattern) Read(p []byte) (int, error) {
 		p[i] = 'p'
 	}
 	return len(p), nil
+}
+
+// Close wakes a Read in progress by a deadline that is over. Where that Read had just come
+// to the body's end, the connection was in the pool already, and the deadline hit the next
+// call. Many calls come to that moment at some time; none may fail.
+func TestCloseBesideTheEndOfTheBodyHitsNoOtherCall(t *testing.T) {
+	tr := newTransport(t, egress.Settings{Dial: dialFunc(func() (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		go func() {
+			p := newPeer(theirs)
+			for p.head() != "" {
+				p.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			}
+		}()
+		return ours, nil
+	})})
+	var spent atomic.Int64
+	for i := range 20_000 {
+		req, _ := http.NewRequest("GET", "http://api.test/", nil)
+		resp, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Fatalf("call %d: %v", i, err)
+		}
+		begin, end := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(end)
+			<-begin
+			_, _ = resp.Body.Read(make([]byte, 10))
+		}()
+		begin <- struct{}{}
+		for n := range i % 200 { // not always after the same time
+			spent.Store(int64(n))
+		}
+		resp.Body.Close()
+		<-end
+	}
 }
