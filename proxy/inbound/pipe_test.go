@@ -320,6 +320,40 @@ func TestEndOfTheBaseEndsAllCalls(t *testing.T) {
 	})
 }
 
+// A handler that has taken its connection may still have to dial for it. Nothing ended
+// that when all calls were to end, and Outrider stopped with a call under way.
+func TestEndOfTheBaseEndsACallThatHasDetached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		base, cancel := context.WithCancel(context.Background())
+		var ended bool
+		s, listener := inbound.New(inbound.Settings{Base: base, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, conn, err := inbound.Detach(w)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer func() { _ = conn.Close() }()
+			select {
+			case <-r.Context().Done():
+				ended = true
+			case <-time.After(time.Hour):
+			}
+		})}), newPipes()
+		go func() { _ = s.Serve(listener) }()
+		say(t, listener.dial(), head("CONNECT a:1 HTTP/1.1", "Host: a:1"))
+		synctest.Wait()
+		if err := s.Shutdown(t.Context()); err != nil { // which does not wait for it
+			t.Error(err)
+		}
+		cancel()
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if !ended {
+			t.Error("the call went on")
+		}
+	})
+}
+
 func TestClientIsToldToGoOnWhenItsBodyIsWanted(t *testing.T) {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/unwanted" {
