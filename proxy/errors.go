@@ -24,6 +24,7 @@ type problem struct {
 	retryAfter time.Duration // when a later try can succeed; zero: unknown
 	status     int           // zero: as in the table
 	last       bool          // the connection ends with this answer
+	allow      string        // the methods that there are, where the status says that this is none
 }
 
 func (p *problem) Error() string { return p.slug + ": " + p.detail }
@@ -213,6 +214,9 @@ func respondProblem(w http.ResponseWriter, r *http.Request, call *policy.Call, p
 		header.Set("Retry-After", wholeSeconds(p.retryAfter))
 		after := p.retryAfter.Seconds()
 		doc.RetryAfter = &after
+	}
+	if p.allow != "" {
+		header.Set("Allow", p.allow)
 	}
 	if p.last {
 		endWith(header, r)

@@ -83,8 +83,11 @@ func (s *Server) letters(at address, x *exchange, rest string) {
 	case x.r.Method == http.MethodDelete && !response:
 		s.cancelLetter(x, id)
 	case !x.reads():
-		x.w.Header()["Allow"] = []string{"GET, HEAD, DELETE"}
-		x.refuse(&problem{slug: "method-denied", status: http.StatusMethodNotAllowed, detail: "a letter takes GET and DELETE, and its response GET"})
+		allow := "GET, HEAD, DELETE"
+		if response {
+			allow = "GET, HEAD"
+		}
+		x.refuse(&problem{slug: "method-denied", status: http.StatusMethodNotAllowed, allow: allow, detail: "a letter takes GET and DELETE, and its response GET"})
 	case response:
 		s.showResponse(x, id)
 	default:

@@ -473,6 +473,10 @@ func TestWhoMayAskForLetters(t *testing.T) {
 		if resp.StatusCode != c.status || slug(body) != c.slug {
 			t.Errorf("%s: answered %d %s", name, resp.StatusCode, body)
 		}
+		// RFC 9110 section 15.5.6. It was said, and cleared away with what else there was.
+		if allow := resp.Header.Get("Allow"); c.status == http.StatusMethodNotAllowed && allow == "" {
+			t.Errorf("%s: answered without the methods that there are", name)
+		}
 	}
 	head, _ := http.NewRequestWithContext(t.Context(), http.MethodHead, kept.Location, nil)
 	if resp, body := do(t, http.DefaultClient, head); resp.StatusCode != http.StatusOK || body != "" || resp.ContentLength < 100 {

@@ -2,7 +2,7 @@ package framing
 
 // CheckTarget holds an origin-form target, or *, to what this package lets
 // through in HTTP/1 (RFC 9113 section 8.3.1 asks the same of :path). It is for
-// requests that did not come through a Conn: a target that HTTP/2 carries may go
+// requests that no Scanner has seen: a target that HTTP/2 carries may go
 // out over HTTP/1.1, where a space in it would be the end of it.
 func CheckTarget(to string) *Error {
 	b := []byte(to)

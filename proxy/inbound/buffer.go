@@ -77,10 +77,10 @@ func (i *input) hold(b *buffer, s *framing.Scanner) {
 	s.Lend(b.fields)
 }
 
-// take puts bytes in, where none are.
-func (i *input) take(p []byte, s *framing.Scanner) {
-	room := i.room(s)
-	i.to += copy(room, p)
+// take puts a byte behind those that are there.
+func (i *input) take(b byte, s *framing.Scanner) {
+	i.room(s)[0] = b
+	i.to++
 }
 
 // use drops n bytes from the window.

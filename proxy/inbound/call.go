@@ -32,7 +32,7 @@ type call struct {
 	violation *framing.Error                // in its head: there is no request
 	refused   atomic.Pointer[framing.Error] // in its body
 	lingers   atomic.Bool                   // see Linger
-	detached  bool
+	detached  func() bool                   // forgets the server's base; nil: Detach was not called
 }
 
 // exchange serves one request. It reports whether another may follow.
@@ -56,7 +56,8 @@ func (c *conn) exchange() (again bool) {
 	c.call.Store(nil)
 	k.cancel()
 	c.unwatch()
-	if k.detached {
+	if k.detached != nil {
+		k.detached()
 		return false
 	}
 	if !k.answer.finish(whole) {
@@ -138,7 +139,7 @@ func Detach(w http.ResponseWriter) (early []byte, conn net.Conn, err error) {
 	}
 	k, c := a.call, a.call.conn
 	switch {
-	case k.detached:
+	case k.detached != nil:
 		return nil, nil, http.ErrHijacked
 	case a.begun():
 		return nil, nil, errors.New("an answer has begun")
@@ -148,7 +149,7 @@ func Detach(w http.ResponseWriter) (early []byte, conn net.Conn, err error) {
 	c.unwatch()
 	early = slices.Clone(c.input.window())
 	c.input.release(&c.scanner)
-	k.detached = true
+	k.detached = context.AfterFunc(c.server.Base, k.cancel) // the server will not know this call any longer
 	c.state.Store(stateOver)
 	c.server.forget(c)
 	_ = c.wire.SetDeadline(time.Time{})

@@ -10,7 +10,7 @@ func (c *conn) first() error {
 	// of its own, so that a second read for the rest is no system call.
 	n, err := c.wire.Read(c.watch.byte[:])
 	if n > 0 {
-		c.input.take(c.watch.byte[:n], &c.scanner)
+		c.input.take(c.watch.byte[0], &c.scanner)
 		c.later = err
 		return nil
 	}

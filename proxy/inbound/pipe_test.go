@@ -144,6 +144,69 @@ func TestClientThatLeavesEndsItsCall(t *testing.T) {
 	})
 }
 
+// A client whose next request, or the empty line that some send behind a body, had
+// come together with its call was not watched: its call went on for nobody.
+func TestClientThatSaidMoreAndLeavesEndsItsCall(t *testing.T) {
+	for _, more := range []string{"\r\n", head("GET /2 HTTP/1.1", "Host: a"), "GET /2 HT"} {
+		var ended []time.Duration
+		handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			began := time.Now()
+			<-r.Context().Done()
+			ended = append(ended, time.Since(began))
+		})
+		bubble(t, inbound.Settings{Handler: handler}, func(t *testing.T, _ *inbound.Server, dial func() net.Conn) {
+			conn := dial()
+			say(t, conn, head("GET /1 HTTP/1.1", "Host: a")+more)
+			time.Sleep(time.Hour)
+			_ = conn.Close()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if len(ended) == 0 || ended[0] != time.Hour {
+				t.Errorf("behind it %q: the calls ended after %v, want one hour", more, ended)
+			}
+		})
+	}
+}
+
+// finalRead is a connection whose end comes together with its last bytes, as that of
+// TLS does when both are in one packet.
+type finalRead struct{ net.Conn }
+
+func (c finalRead) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 1 { // the first of a request is read alone
+		err = io.EOF
+	}
+	return n, err
+}
+
+// Such an end was known before there was anybody to tell, and so it was never told.
+func TestEndThatComesWithARequestEndsItsCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ended time.Duration
+		s, listener := inbound.New(inbound.Settings{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			began := time.Now()
+			select {
+			case <-r.Context().Done():
+			case <-time.After(time.Hour):
+			}
+			ended = time.Since(began)
+		})}), newPipes()
+		go func() { _ = s.Serve(listener) }()
+		near, far := net.Pipe()
+		listener.conns <- finalRead{far}
+		say(t, near, head("GET / HTTP/1.1", "Host: a"))
+		_ = near.Close()
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if want := 20 * time.Millisecond; ended != want {
+			t.Errorf("the call ended after %v, want %v", ended, want)
+		}
+		_ = s.Close()
+		_ = s.Shutdown(context.Background())
+	})
+}
+
 // What a client sends while its call is under way is its next request, or what
 // comes behind the switch to another protocol: the watch must not lose the byte
 // that it has read.
@@ -254,6 +317,40 @@ func TestEndOfTheBaseEndsAllCalls(t *testing.T) {
 		}
 		_ = s.Close()
 		_ = s.Shutdown(context.Background())
+	})
+}
+
+// A handler that has taken its connection may still have to dial for it. Nothing ended
+// that when all calls were to end, and Outrider stopped with a call under way.
+func TestEndOfTheBaseEndsACallThatHasDetached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		base, cancel := context.WithCancel(context.Background())
+		var ended bool
+		s, listener := inbound.New(inbound.Settings{Base: base, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, conn, err := inbound.Detach(w)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer func() { _ = conn.Close() }()
+			select {
+			case <-r.Context().Done():
+				ended = true
+			case <-time.After(time.Hour):
+			}
+		})}), newPipes()
+		go func() { _ = s.Serve(listener) }()
+		say(t, listener.dial(), head("CONNECT a:1 HTTP/1.1", "Host: a:1"))
+		synctest.Wait()
+		if err := s.Shutdown(t.Context()); err != nil { // which does not wait for it
+			t.Error(err)
+		}
+		cancel()
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if !ended {
+			t.Error("the call went on")
+		}
 	})
 }
 

@@ -8,8 +8,8 @@ const watchAfter = 20 * time.Millisecond
 
 // A watch notices a client that leaves while its call is under way, and ends the
 // context of that. It reads, since nothing else tells of the end of a connection
-// everywhere and inside of TLS. A client that sends its next request instead is
-// there; the byte that tells so is kept, and the watch is over.
+// everywhere and inside of TLS. A client that sends something instead is there; the
+// byte that tells so is kept, and the watch is over.
 type watch struct {
 	timer *time.Timer // nil: none was needed yet
 	phase watchPhase
@@ -29,9 +29,6 @@ const (
 // watchSoon begins to watch if the call takes long. The body has ended: nobody
 // else reads.
 func (c *conn) watchSoon() {
-	if c.later != nil || c.input.some() {
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.watch.phase = watchArmed
@@ -51,12 +48,12 @@ func (c *conn) look() {
 	}
 	c.watch.phase = watchReading
 	_ = c.moveReadDeadline(time.Time{}) // that of the wait for the request
-	k := c.call.Load()
-
-	c.mu.Unlock()
-	n, err := c.wire.Read(c.watch.byte[:])
-	c.mu.Lock()
-
+	k, n, err := c.call.Load(), 0, c.later
+	if err == nil { // else it left with its last bytes
+		c.mu.Unlock()
+		n, err = c.wire.Read(c.watch.byte[:])
+		c.mu.Lock()
+	}
 	c.watch.n = n
 	if c.watch.phase == watchStopping {
 		c.rested.Signal()
@@ -89,7 +86,7 @@ func (c *conn) unwatch() {
 	}
 	if c.watch.n > 0 {
 		c.watch.n = 0
-		c.input.take(c.watch.byte[:], &c.scanner)
+		c.input.take(c.watch.byte[0], &c.scanner)
 	}
 }
 
