@@ -15,9 +15,10 @@ const (
 	backlogInCI = 5_000 // letters; OUTRIDER_TEST_BACKLOG says how many otherwise
 
 	// What a start may take, and a process whatever the backlog. They leave room for a machine
-	// that is busy: the log has what it took.
+	// that is busy, and for the race detector, which takes several times the memory: the log has
+	// what it took.
 	startWithBacklog  = 2 * time.Second
-	memoryWithBacklog = 256 << 20
+	memoryWithBacklog = 512 << 20
 )
 
 // backlogSize is how many letters there are.
