@@ -17,8 +17,8 @@ import (
 // doubled, as Go does by itself, takes a tenth of the processor time of a call.
 const heapFloor = 32 << 20
 
-// startOver is how long after the start nothing that only the start needed is used any more.
-const startOver = time.Second
+// afterStart is how long after the start nothing that only the start needed is used any more.
+const afterStart = time.Second
 
 // useMemory has the process take the memory that pays, and no more: garbage is collected
 // above heapFloor, and in time for the limit of the container; what only the start needed
@@ -33,7 +33,7 @@ func useMemory(ctx context.Context, log *slog.Logger) {
 	}
 	go func() {
 		select {
-		case <-time.After(startOver):
+		case <-time.After(afterStart):
 			debug.FreeOSMemory()
 			releaseProgram()
 		case <-ctx.Done():
