@@ -14,7 +14,7 @@ import (
 
 // heapFloor is what the heap may take, in bytes, before garbage is collected. Most of it is
 // garbage: what is live of a sidecar are a few MiB, and collecting as soon as that has
-// doubled, as Go does by itself, takes a tenth of the processor time of a call.
+// doubled, as Go does by itself, takes a twentieth of the processor time of a call.
 const heapFloor = 32 << 20
 
 // afterStart is how long after the start nothing that only the start needed is used any more.
