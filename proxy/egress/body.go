@@ -63,7 +63,7 @@ func (ex *exchange) readUntilClose(p []byte) (int, error) {
 
 // bodyError says why the body broke off.
 func (ex *exchange) bodyError(err error) error {
-	e := &Error{Kind: kindOf(err, Truncated), Addr: ex.key.addr, Sent: true, Err: err}
+	e := &Error{Kind: kindOf(err, Truncated), Addr: ex.key.addr(), Sent: true, Err: err}
 	var bodyErr error
 	if ex.sender != nil {
 		select {

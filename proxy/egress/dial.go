@@ -47,7 +47,7 @@ func (d Dialer) Dial(ctx context.Context, network, addr string) (net.Conn, error
 	if err != nil {
 		return nil, &Error{Kind: InvalidRequest, Err: err}
 	}
-	k, s := key{tls: true, addr: target, via: p}, Settings{Guard: d.Guard}.withDefaults()
+	k, s := key{tls: true, host: hostKey(target, true), via: p}, Settings{Guard: d.Guard}.withDefaults()
 	raw, err := k.dialProxy(ctx, &s)
 	if err != nil {
 		return nil, err
@@ -129,7 +129,7 @@ func (t *Transport) dial(ctx context.Context, k key, allowHTTP2 bool) (*conn, er
 		return c, err
 	}
 	cfg := t.tls.Clone()
-	cfg.ServerName = serverName(k.addr)
+	cfg.ServerName = serverName(k.addr())
 	if !allowHTTP2 {
 		cfg.NextProtos = []string{"http/1.1"}
 	}
@@ -140,11 +140,11 @@ func (t *Transport) dial(ctx context.Context, k key, allowHTTP2 bool) (*conn, er
 		c.wire.Close()
 		switch {
 		case ctx.Err() != nil:
-			return nil, &Error{Kind: Canceled, Addr: k.addr, Err: causeOf(ctx)}
+			return nil, &Error{Kind: Canceled, Addr: k.addr(), Err: causeOf(ctx)}
 		case hctx.Err() != nil:
 			err = errTLSTimeout
 		}
-		return nil, &Error{Kind: TLSFailed, Addr: k.addr, Err: err}
+		return nil, &Error{Kind: TLSFailed, Addr: k.addr(), Err: err}
 	}
 	c.secure(tc)
 	return c, nil
@@ -154,7 +154,7 @@ func (t *Transport) dial(ctx context.Context, k key, allowHTTP2 bool) (*conn, er
 func (t *Transport) dialPlain(ctx context.Context, k key) (*conn, error) {
 	s := &t.settings
 	if k.via == nil {
-		raw, err := dialRaw(ctx, s.Dial, s.Guard, s.DialTimeout, "tcp", k.addr)
+		raw, err := dialRaw(ctx, s.Dial, s.Guard, s.DialTimeout, "tcp", k.addr())
 		if err != nil {
 			return nil, err
 		}

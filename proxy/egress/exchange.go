@@ -69,8 +69,7 @@ func (t *Transport) begin(req *http.Request) (*exchange, error) {
 	if req.URL == nil {
 		return nil, ex.refuse(invalid("no URL"))
 	}
-	var err error
-	if ex.key, err = keyOf(req); err != nil {
+	if err := ex.locate(); err != nil {
 		return nil, ex.refuse(err)
 	}
 	if err := ex.check(); err != nil {
@@ -99,7 +98,7 @@ func (ex *exchange) refuse(err error) error {
 	if ex.ctx.Err() != nil {
 		kind = kindOf(err, Canceled)
 	}
-	return &Error{Kind: kind, Addr: ex.key.addr, Err: err}
+	return &Error{Kind: kind, Addr: ex.key.addr(), Err: err}
 }
 
 // giveUp ends a call that has no connection.
@@ -123,7 +122,7 @@ func (ex *exchange) prepare() error {
 		return nil
 	}
 	if err := ex.readInline(); err != nil {
-		e := &Error{Kind: ClientBody, Addr: ex.key.addr, Err: err}
+		e := &Error{Kind: ClientBody, Addr: ex.key.addr(), Err: err}
 		if ex.ctx.Err() != nil {
 			e.Kind, e.Err = Canceled, causeOf(ex.ctx)
 		}
@@ -256,7 +255,7 @@ func (ex *exchange) sendExpected(inline []byte) error {
 
 // fail ends the call without a response.
 func (ex *exchange) fail(err error) error {
-	e := &Error{Kind: kindOf(err, Reset), Addr: ex.key.addr, Sent: ex.sent, Err: unexpected(err)}
+	e := &Error{Kind: kindOf(err, Reset), Addr: ex.key.addr(), Sent: ex.sent, Err: unexpected(err)}
 	ex.c.abort()
 	var bodyErr error
 	if ex.sender != nil {

@@ -44,7 +44,7 @@ func (t *Transport) startHTTP2(c *conn) error {
 	cc, err := t.http2.NewClientConn(c.nc)
 	if err != nil {
 		c.abort()
-		return &Error{Kind: Reset, Addr: c.key.addr, Err: err}
+		return &Error{Kind: Reset, Addr: c.key.addr(), Err: err}
 	}
 	c.h2 = cc
 	return nil
@@ -54,7 +54,7 @@ func (t *Transport) startHTTP2(c *conn) error {
 func (t *Transport) adopt(a *authority, c *conn) error {
 	a.protocol = http2x
 	if c.dead {
-		return &Error{Kind: Reset, Addr: c.key.addr, Err: errors.New("the peer closed the new HTTP/2 connection")}
+		return &Error{Kind: Reset, Addr: c.key.addr(), Err: errors.New("the peer closed the new HTTP/2 connection")}
 	}
 	h := &h2conn{conn: c, cc: c.h2}
 	a.http2 = append(a.http2, h)
@@ -174,7 +174,7 @@ func (ex *exchange) roundTripHTTP2(h *h2conn) (*http.Response, error) {
 		if err == nil && c != nil {
 			// The authority went back to HTTP/1.1 this very moment.
 			ex.t.put(c)
-			err = &Error{Kind: Reset, Addr: ex.key.addr, Err: errors.New(textUnusable)}
+			err = &Error{Kind: Reset, Addr: ex.key.addr(), Err: errors.New(textUnusable)}
 		}
 		if err != nil {
 			body.stop()

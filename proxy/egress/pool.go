@@ -2,52 +2,8 @@ package egress
 
 import (
 	"context"
-	"net/http"
-	"strings"
 	"time"
 )
-
-// key names an authority, and the way to it: where connections lead to.
-type key struct {
-	tls    bool
-	addr   string // lower-case host:port
-	via    *Proxy // nil: direct
-	tunnel bool   // plain HTTP by CONNECT, where the proxy would get absolute-form
-}
-
-// forwarded reports that the proxy reads the requests itself, instead of
-// passing bytes.
-func (k key) forwarded() bool { return k.via != nil && !k.tls && !k.tunnel }
-
-// keyOf finds the authority of a request.
-func keyOf(req *http.Request) (key, error) {
-	k := key{tls: req.URL.Scheme == "https"}
-	if !k.tls && req.URL.Scheme != "http" {
-		return k, invalid("scheme is neither http nor https")
-	}
-	var err error
-	k.addr, err = authorityOf(req.URL.Host, k.tls)
-	return k, err
-}
-
-// authorityOf is host as lower-case host:port in ASCII, with the scheme's port
-// if it has none.
-func authorityOf(host string, tls bool) (string, error) {
-	addr, err := asciiHost(host)
-	if err != nil {
-		return "", err
-	}
-	// The port is what follows the last colon outside of brackets.
-	if colon := strings.LastIndexByte(addr, ':'); colon <= strings.LastIndexByte(addr, ']') || colon == len(addr)-1 {
-		addr = strings.TrimSuffix(addr, ":")
-		if tls {
-			addr += ":443"
-		} else {
-			addr += ":80"
-		}
-	}
-	return strings.ToLower(addr), nil
-}
 
 // protocol is what an https authority has shown itself to speak.
 type protocol uint8
@@ -116,7 +72,7 @@ func (t *Transport) acquire(ex *exchange, upgrade bool) (*conn, *h2conn, error) 
 func (t *Transport) choose(ctx context.Context, k key, a *authority, upgrade bool) (*conn, *h2conn, error) {
 	for {
 		if ctx.Err() != nil {
-			return nil, nil, &Error{Kind: Canceled, Addr: k.addr, Err: causeOf(ctx)}
+			return nil, nil, &Error{Kind: Canceled, Addr: k.addr(), Err: causeOf(ctx)}
 		}
 		if !upgrade {
 			if h := a.reserve(); h != nil {

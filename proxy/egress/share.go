@@ -49,7 +49,7 @@ func (t *Transport) waitForHTTP2(ctx context.Context, k key, a *authority) error
 	case <-d.done:
 		err = d.err
 	case <-ctx.Done():
-		err = &Error{Kind: Canceled, Addr: k.addr, Err: causeOf(ctx)}
+		err = &Error{Kind: Canceled, Addr: k.addr(), Err: causeOf(ctx)}
 	}
 	t.mu.Lock()
 	d.waiters--
@@ -133,7 +133,7 @@ func (t *Transport) waitForStream(ctx context.Context, k key, a *authority) erro
 	case <-freed:
 	case <-timer.C:
 	case <-ctx.Done():
-		err = &Error{Kind: Canceled, Addr: k.addr, Err: causeOf(ctx)}
+		err = &Error{Kind: Canceled, Addr: k.addr(), Err: causeOf(ctx)}
 	}
 	t.mu.Lock()
 	return err

@@ -182,7 +182,7 @@ func (s *stream) finish() {
 // cancellation: then it may be about to write, and Sent and WroteHeaders err on
 // the safe side.
 func (s *stream) fail(err error) error {
-	e := &Error{Kind: Reset, Addr: s.ex.key.addr, Sent: s.wrote.Load()}
+	e := &Error{Kind: Reset, Addr: s.ex.key.addr(), Sent: s.wrote.Load()}
 	s.body.stop()
 	s.over.Store(true)
 	switch bodyErr := s.body.failure(); {
@@ -222,7 +222,7 @@ func (b *streamBody) fault(err error) error {
 	if err == http.ErrBodyReadAfterClose || err.Error() == "http2: response body closed" {
 		return http.ErrBodyReadAfterClose
 	}
-	e := &Error{Kind: Truncated, Addr: b.ex.key.addr, Sent: true}
+	e := &Error{Kind: Truncated, Addr: b.ex.key.addr(), Sent: true}
 	bodyErr := b.body.failure()
 	switch {
 	case b.ex.ctx.Err() != nil:

@@ -62,7 +62,7 @@ func (u *upgraded) fault(err error) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
-	e := &Error{Kind: kindOf(err, Truncated), Addr: u.ex.key.addr, Sent: true, Err: err}
+	e := &Error{Kind: kindOf(err, Truncated), Addr: u.ex.key.addr(), Sent: true, Err: err}
 	if u.ex.ctx.Err() != nil {
 		e.Kind, e.Err = Canceled, causeOf(u.ex.ctx)
 	}

@@ -18,19 +18,18 @@ func (ex *exchange) route() {
 	if ex.t.settings.Proxy == nil {
 		return
 	}
-	k.via = ex.t.settings.Proxy(&url.URL{Scheme: ex.req.URL.Scheme, Host: k.addr})
+	k.via = ex.t.settings.Proxy(&url.URL{Scheme: ex.req.URL.Scheme, Host: k.addr()})
 	if k.via == nil || k.tls {
 		return
 	}
-	host, err := authorityOf(ex.host, false)
-	k.tunnel = ex.upgrade || err != nil || host != withoutZone(k.addr)
+	k.tunnel = ex.upgrade || hostKey(ex.host, false) != withoutZone(k.host)
 }
 
 // dialProxy connects to the key's proxy, if the guard permits the target.
 func (k key) dialProxy(ctx context.Context, s *Settings) (net.Conn, error) {
 	if s.Dial == nil {
-		if err := s.Guard.checkTarget(ctx, k.addr); err != nil {
-			return nil, &Error{Kind: AddressDenied, Addr: k.addr, Err: err}
+		if err := s.Guard.checkTarget(ctx, k.addr()); err != nil {
+			return nil, &Error{Kind: AddressDenied, Addr: k.addr(), Err: err}
 		}
 	}
 	nc, err := dialRaw(ctx, s.Dial, s.Guard.open(), s.DialTimeout, "tcp", k.via.addr)
@@ -39,9 +38,9 @@ func (k key) dialProxy(ctx context.Context, s *Settings) (net.Conn, error) {
 	case !failed:
 		return nc, nil
 	case e.Kind == DialFailed:
-		return nil, k.via.fault(ctx, k.addr, e.Err)
+		return nil, k.via.fault(ctx, k.addr(), e.Err)
 	}
-	e.Addr = k.addr
+	e.Addr = k.addr()
 	return nil, e
 }
 
@@ -52,14 +51,14 @@ func (k key) through(ctx context.Context, s *Settings, nc net.Conn) (net.Conn, e
 	var err error
 	if k.via.overTLS {
 		if nc, err = k.via.handshake(ctx, nc, s.TLSTimeout); err != nil {
-			return nil, k.via.fault(ctx, k.addr, err)
+			return nil, k.via.fault(ctx, k.addr(), err)
 		}
 	}
 	if k.forwarded() {
 		return nc, nil
 	}
-	if nc, err = k.via.tunnel(ctx, nc, withoutZone(k.addr), s.DialTimeout); err != nil {
-		return nil, k.via.fault(ctx, k.addr, err)
+	if nc, err = k.via.tunnel(ctx, nc, withoutZone(k.addr()), s.DialTimeout); err != nil {
+		return nil, k.via.fault(ctx, k.addr(), err)
 	}
 	return nc, nil
 }

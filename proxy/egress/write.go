@@ -10,8 +10,29 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// check validates everything of the request that will be written, so that no
-// CR, LF or NUL gets into the stream, and computes target and host.
+// locate finds out where the request goes, and what its Host is.
+func (ex *exchange) locate() error {
+	u := ex.req.URL
+	ex.key.tls = u.Scheme == "https"
+	if !ex.key.tls && u.Scheme != "http" {
+		return invalid("scheme is neither http nor https")
+	}
+	host, err := asciiHost(u.Host)
+	if err != nil {
+		return err
+	}
+	ex.key.host = hostKey(host, ex.key.tls)
+	if named := ex.req.Host; named != "" && named != u.Host {
+		if host, err = asciiHost(named); err != nil {
+			return err
+		}
+	}
+	ex.host = withoutZone(host)
+	return nil
+}
+
+// check validates everything else of the request that will be written, so that
+// no CR, LF or NUL gets into the stream, and computes the target.
 func (ex *exchange) check() error {
 	req := ex.req
 	// A CONNECT over a Transport would have no body to be a tunnel: see Dial.
@@ -25,14 +46,6 @@ func (ex *exchange) check() error {
 	if !isTarget(ex.path) || !isTarget(req.URL.RawQuery) {
 		return invalid("request target holds a space or a control character")
 	}
-	ex.host = req.Host
-	if ex.host == "" {
-		ex.host = req.URL.Host
-	}
-	if ex.host, err = asciiHost(ex.host); err != nil {
-		return err
-	}
-	ex.host = withoutZone(ex.host)
 	if err := checkFields(req.Header, "header"); err != nil {
 		return err
 	}
@@ -84,7 +97,7 @@ func escapedPath(u *url.URL) string {
 
 // asciiHost is host as it goes on the wire: international names in Punycode.
 func asciiHost(host string) (string, error) {
-	if host == "" {
+	if host == "" || host == ":" {
 		return "", invalid("no host")
 	}
 	if isPlainHost(host) {
