@@ -61,9 +61,9 @@ func (t *Transport) follow() {
 	}
 }
 
-// watchEarly follows a context whose deadline would pass unnoticed.
-func (ex *exchange) watchEarly() {
-	if at, ok := ex.ctx.Deadline(); ok && time.Until(at) < 2*late {
+// watchEarly follows, from now on, a context whose deadline would pass unnoticed.
+func (ex *exchange) watchEarly(now time.Time) {
+	if at, ok := ex.ctx.Deadline(); ok && at.Sub(now) < 2*late {
 		ex.watch()
 	}
 }

@@ -31,14 +31,15 @@ type exchange struct {
 	inline  bool   // the body is small and in memory: it goes out with the head
 	upgrade bool
 	expect  bool
-	out     *[]byte // head, then the inline body; nil before prepare
+	out     *[]byte // head, then the inline body once the call is prepared; nil when it is sent
 	headLen int     // of out
 
-	c      *conn
-	br     *bufio.Reader
-	sender *sender // nil: the body is in out, or there is none
-	sent   bool    // a byte of the request was accepted by the socket
-	first  bool    // a byte of the response has arrived
+	c        *conn
+	br       *bufio.Reader
+	sender   *sender // nil: the body is in out, or there is none
+	prepared bool
+	sent     bool // a byte of the request was accepted by the socket
+	first    bool // a byte of the response has arrived
 
 	// mu guards the deadlines of the connection against the context's end:
 	// once canceled they stay in the past.
@@ -86,6 +87,9 @@ func (t *Transport) begin(req *http.Request) (*exchange, error) {
 	ex.inline = ex.length > 0 && ex.length <= maxInline && req.GetBody != nil && len(req.Trailer) == 0 && !ex.expect
 	ex.upgrade = len(req.Header["Upgrade"]) > 0 && tokenIn(req.Header["Connection"], "upgrade")
 	ex.route()
+	if err := ex.render(); err != nil {
+		return nil, ex.refuse(err)
+	}
 	if ex.ctx.Err() != nil {
 		return nil, ex.refuse(causeOf(ex.ctx))
 	}
@@ -94,6 +98,7 @@ func (t *Transport) begin(req *http.Request) (*exchange, error) {
 
 // refuse is the error of a request that never left.
 func (ex *exchange) refuse(err error) error {
+	ex.freeOut()
 	kind := InvalidRequest
 	if ex.ctx.Err() != nil {
 		kind = kindOf(err, Canceled)
@@ -109,15 +114,14 @@ func (ex *exchange) giveUp(err error) error {
 	return err
 }
 
-// prepare renders the head, and behind it the inline body. Once is enough.
-func (ex *exchange) prepare() error {
-	if ex.out != nil {
+// prepare begins a call over HTTP/1.1, which has just got a connection: it puts
+// the inline body behind the head. Once is enough.
+func (ex *exchange) prepare(now time.Time) error {
+	if ex.prepared {
 		return nil
 	}
-	ex.watchEarly()
-	buf := outPool.Get().(*[]byte)
-	*buf = ex.appendHead((*buf)[:0])
-	ex.out, ex.headLen = buf, len(*buf)
+	ex.prepared = true
+	ex.watchEarly(now)
 	if !ex.inline {
 		return nil
 	}
@@ -194,7 +198,7 @@ func (ex *exchange) announce() {
 	if ex.listener != nil {
 		info := httptrace.GotConnInfo{Conn: c.nc, Reused: c.uses > 0, WasIdle: !c.idleSince.IsZero()}
 		if info.WasIdle {
-			info.IdleTime = time.Since(c.idleSince)
+			info.IdleTime = c.taken.Sub(c.idleSince)
 		}
 		ex.listener.GotConn(info)
 	}
@@ -313,7 +317,7 @@ func (ex *exchange) http2Body() *guardedBody {
 		closeBody(ex.req)
 		return nil
 	}
-	if ex.inline && ex.out != nil {
+	if ex.inline && ex.prepared {
 		return newGuardedBody(copied(strings.NewReader(string((*ex.out)[ex.headLen:]))), ex.length, nil)
 	}
 	return newGuardedBody(ex.req.Body, ex.length, ex.req.Trailer)

@@ -73,8 +73,8 @@ func (t *Transport) awaitSettings(h *h2conn) {
 	_ = h.cc.Ping(ctx) // an error shows in the calls
 	t.mu.Lock()
 	h.settled = true
-	t.at(h.conn.key).wake()
-	t.tidy(h.conn.key, t.at(h.conn.key))
+	h.conn.home.wake()
+	t.tidy(h.conn.home)
 	t.mu.Unlock()
 }
 
@@ -134,7 +134,7 @@ func (t *Transport) discount(a *authority) bool {
 func (t *Transport) retire(h *h2conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	a := t.at(h.conn.key)
+	a := h.conn.home
 	h.retired = true
 	a.http2 = slices.DeleteFunc(slices.Clone(a.http2), func(other *h2conn) bool { return other == h })
 	a.wake()
@@ -146,8 +146,8 @@ func (t *Transport) release(h *h2conn) {
 	h.streams--
 	closing := h.streams == 0 && (t.closed || h.retired)
 	h.retired = h.retired || closing
-	t.at(h.conn.key).wake()
-	t.tidy(h.conn.key, t.at(h.conn.key))
+	h.conn.home.wake()
+	t.tidy(h.conn.home)
 	t.mu.Unlock()
 	if closing {
 		h.cc.Close()

@@ -17,6 +17,7 @@ const (
 // authority holds the connections to one place. Guarded by Transport.mu. It
 // lives as long as it has connections, a dial or a call that is choosing.
 type authority struct {
+	key      key
 	protocol protocol
 	conns    int         // open connections, busy or not
 	choosing int         // calls inside acquire
@@ -36,18 +37,26 @@ type sharedDial struct {
 
 // at returns the authority of k. t.mu is held.
 func (t *Transport) at(k key) *authority {
+	if a := t.latest; a != nil && a.key == k {
+		return a
+	}
 	a := t.authorities[k]
 	if a == nil {
-		a = new(authority)
+		a = &authority{key: k}
 		t.authorities[k] = a
 	}
+	t.latest = a
 	return a
 }
 
 // tidy forgets an authority that nothing depends on. t.mu is held.
-func (t *Transport) tidy(k key, a *authority) {
-	if a.conns == 0 && a.choosing == 0 && a.dialing == nil {
-		delete(t.authorities, k)
+func (t *Transport) tidy(a *authority) {
+	if a.conns > 0 || a.choosing > 0 || a.dialing != nil || t.authorities[a.key] != a {
+		return
+	}
+	delete(t.authorities, a.key)
+	if t.latest == a {
+		t.latest = nil
 	}
 }
 
@@ -63,7 +72,7 @@ func (t *Transport) acquire(ex *exchange, upgrade bool) (*conn, *h2conn, error) 
 	if c != nil {
 		t.begins(c, ex)
 	}
-	t.tidy(ex.key, a)
+	t.tidy(a)
 	t.mu.Unlock()
 	return c, h, err
 }
@@ -132,8 +141,8 @@ func (t *Transport) put(c *conn) {
 
 	t.mu.Lock()
 	t.ends(c)
-	a := t.at(c.key)
-	if t.closed || keep <= 0 || len(a.idle) >= t.settings.MaxIdlePerHost || t.idle >= t.settings.MaxIdle {
+	a := c.home
+	if c.dead || t.closed || keep <= 0 || len(a.idle) >= t.settings.MaxIdlePerHost || t.idle >= t.settings.MaxIdle {
 		t.mu.Unlock()
 		c.close()
 		return
@@ -196,7 +205,8 @@ func (t *Transport) opened(c *conn) {
 	forget := func() { t.forget(c) }
 	c.wire.onClose.Store(&forget)
 	t.mu.Lock()
-	t.at(c.key).conns++
+	c.home = t.at(c.key)
+	c.home.conns++
 	t.mu.Unlock()
 	t.count(1)
 }
@@ -213,7 +223,7 @@ func (t *Transport) forget(c *conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ends(c)
-	a := t.at(c.key)
+	a := c.home
 	a.conns--
 	t.count(-1)
 	c.dead = true
@@ -224,7 +234,7 @@ func (t *Transport) forget(c *conn) {
 			break
 		}
 	}
-	t.tidy(c.key, a)
+	t.tidy(a)
 }
 
 // drain closes what is idle; for good it also stops keeping connections.

@@ -81,13 +81,13 @@ func (t *Transport) shareDial(k key, a *authority) *sharedDial {
 		if err == nil && c.isHTTP2() {
 			err = t.startHTTP2(c)
 		}
-		t.settle(k, a, d, c, err)
+		t.settle(a, d, c, err)
 	}()
 	return d
 }
 
 // settle hands the result of a shared dial to whoever waits.
-func (t *Transport) settle(k key, a *authority, d *sharedDial, c *conn, err error) {
+func (t *Transport) settle(a *authority, d *sharedDial, c *conn, err error) {
 	t.mu.Lock()
 	d.err = err
 	if a.dialing == d {
@@ -109,7 +109,7 @@ func (t *Transport) settle(k key, a *authority, d *sharedDial, c *conn, err erro
 		}
 	}
 	close(d.done)
-	t.tidy(k, a)
+	t.tidy(a)
 	t.mu.Unlock()
 	if unwanted {
 		c.close()

@@ -70,6 +70,7 @@ type Transport struct {
 
 	mu          sync.Mutex
 	authorities map[key]*authority // authority → its connections
+	latest      *authority         // the one that was called last; nil: it is forgotten
 	idle        int                // HTTP/1.1 connections in all authorities' pools
 	sweeper     *time.Timer        // runs while idle > 0
 	sweepAt     time.Time          // when it will fire; zero: it is not armed
@@ -201,7 +202,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if h != nil {
 			return ex.roundTripHTTP2(h)
 		}
-		if err := ex.prepare(); err != nil {
+		if err := ex.prepare(c.taken); err != nil {
 			t.put(c)
 			return nil, ex.giveUp(err)
 		}

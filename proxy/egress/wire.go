@@ -114,6 +114,7 @@ func (quietError) Temporary() bool { return true }
 type conn struct {
 	t    *Transport
 	key  key
+	home *authority // where it is counted while it is open
 	wire *wireConn
 	nc   net.Conn             // wire itself, or what was built on it: TLS, a way through a proxy
 	tls  *tls.ConnectionState // of the target; nil: plain

@@ -31,8 +31,8 @@ func (ex *exchange) locate() error {
 	return nil
 }
 
-// check validates everything else of the request that will be written, so that
-// no CR, LF or NUL gets into the stream, and computes the target.
+// check validates what will be written of the request besides its host and its
+// fields, so that no CR, LF or NUL gets into the stream, and computes the target.
 func (ex *exchange) check() error {
 	req := ex.req
 	// A CONNECT over a Transport would have no body to be a tunnel: see Dial.
@@ -46,21 +46,25 @@ func (ex *exchange) check() error {
 	if !isTarget(ex.path) || !isTarget(req.URL.RawQuery) {
 		return invalid("request target holds a space or a control character")
 	}
-	if err := checkFields(req.Header, "header"); err != nil {
-		return err
-	}
 	return checkFields(req.Trailer, "trailer")
 }
 
 func checkFields(h http.Header, section string) error {
 	for name, values := range h {
-		if !isToken(name) {
-			return invalid(section + " field name")
+		if err := checkField(name, values, section); err != nil {
+			return err
 		}
-		for _, v := range values {
-			if !isFieldValue(v) {
-				return invalid("value of " + section + " field " + name)
-			}
+	}
+	return nil
+}
+
+func checkField(name string, values []string, section string) error {
+	if !isToken(name) {
+		return invalid(section + " field name")
+	}
+	for _, v := range values {
+		if !isFieldValue(v) {
+			return invalid("value of " + section + " field " + name)
 		}
 	}
 	return nil
@@ -135,8 +139,16 @@ func withoutZone(host string) string {
 	return host
 }
 
+// render validates the header and puts the head into out.
+func (ex *exchange) render() error {
+	ex.out = outPool.Get().(*[]byte)
+	head, err := ex.appendHead((*ex.out)[:0])
+	*ex.out, ex.headLen = head, len(head)
+	return err
+}
+
 // appendHead renders the request line and the header section.
-func (ex *exchange) appendHead(b []byte) []byte {
+func (ex *exchange) appendHead(b []byte) ([]byte, error) {
 	req := ex.req
 	method := req.Method
 	if method == "" {
@@ -154,6 +166,9 @@ func (ex *exchange) appendHead(b []byte) []byte {
 	b = append(b, '\r', '\n')
 	auth := ex.proxyAuth()
 	for name, values := range req.Header {
+		if err := checkField(name, values, "header"); err != nil {
+			return b, err
+		}
 		if isFraming(name) || auth != "" && fold(name, "Proxy-Authorization") {
 			continue
 		}
@@ -168,7 +183,7 @@ func (ex *exchange) appendHead(b []byte) []byte {
 	if req.Close && !ex.upgrade {
 		b = append(b, "Connection: close\r\n"...)
 	}
-	return append(b, '\r', '\n')
+	return append(b, '\r', '\n'), nil
 }
 
 // appendTarget renders the target up to the query. A proxy that reads the
