@@ -106,7 +106,7 @@ func announceTrailers(r *http.Response) error {
 	r.Trailer = make(http.Header)
 	for _, list := range lists {
 		for item := range strings.SplitSeq(list, ",") {
-			if item = strings.Trim(item, " \t"); item == "" {
+			if item = trimmed(item); item == "" {
 				continue
 			}
 			if !isToken(item) || !allowedTrailer(item) {

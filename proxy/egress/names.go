@@ -22,9 +22,6 @@ type names struct {
 
 // canonical is the name, a token, in the form of textproto.CanonicalMIMEHeaderKey.
 func (n *names) canonical(name string) string {
-	if isCanonical(name) {
-		return name
-	}
 	known := n.known.Load()
 	if known != nil {
 		if found, ok := (*known)[name]; ok {
@@ -46,18 +43,4 @@ func (n *names) learn(known *map[string]string, name, canonical string) {
 	}
 	more[name] = canonical
 	n.known.CompareAndSwap(known, &more)
-}
-
-// isCanonical reports that the first letter and each behind a hyphen is upper
-// case, and that no other is.
-func isCanonical(name string) bool {
-	upper := true
-	for i := 0; i < len(name); i++ {
-		c := name[i]
-		if upper && 'a' <= c && c <= 'z' || !upper && 'A' <= c && c <= 'Z' {
-			return false
-		}
-		upper = c == '-'
-	}
-	return true
 }

@@ -169,21 +169,12 @@ func parseHead(r *http.Response, s string, known *names) error {
 	return nil
 }
 
-func isDigits(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return s != ""
-}
-
 // hint notes for how long the peer says that it keeps the connection
 // (Keep-Alive: timeout=N), less a second for the way there.
 func (ex *exchange) hint(h http.Header) {
 	for _, list := range h["Keep-Alive"] {
 		for item := range strings.SplitSeq(list, ",") {
-			name, value, _ := strings.Cut(strings.Trim(item, " \t"), "=")
+			name, value, _ := strings.Cut(trimmed(item), "=")
 			value = strings.Trim(value, ` "`)
 			if !fold(name, "timeout") || !isDigits(value) || len(value) > 6 {
 				continue

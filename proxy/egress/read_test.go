@@ -2,10 +2,12 @@ package egress_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -389,5 +391,21 @@ func TestEventStreamIsNotHeldBack(t *testing.T) {
 	}
 	if n, err := resp.Body.Read(buf); n != 0 || err != io.EOF {
 		t.Errorf("%d %v", n, err)
+	}
+}
+
+// Repeated fields keep their order, whatever stands between them, in any number.
+func TestFieldsOfOneNameAreOneList(t *testing.T) {
+	var head strings.Builder
+	want := make(http.Header)
+	for i := range 100 {
+		name, value := fmt.Sprintf("X-Name-%d", i%37), strconv.Itoa(i)
+		fmt.Fprintf(&head, "%s: %s\r\n", name, value)
+		want[name] = append(want[name], value)
+	}
+	s := serve(t, answer("HTTP/1.1 204 No Content\r\n"+head.String()+"\r\n"))
+	resp, _ := get(t, newTransport(t, egress.Settings{}), "http://"+s.addr+"/")
+	if !maps.EqualFunc(resp.Header, want, slices.Equal[[]string]) {
+		t.Errorf("got %v, want %v", resp.Header, want)
 	}
 }

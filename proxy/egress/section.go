@@ -83,8 +83,8 @@ func readLongSection(br *bufio.Reader, limit int) (string, error) {
 	}
 }
 
-// parseFields parses the field lines in s into a header. Values keep their
-// bytes, and under one name their order; they share s's memory.
+// parseFields parses the field lines in s, each with its CRLF, into a header.
+// Values keep their bytes, and under one name their order; they share s's memory.
 func parseFields(s string, known *names) (http.Header, error) {
 	n := strings.Count(s, "\n")
 	if n > maxFields {
@@ -92,81 +92,36 @@ func parseFields(s string, known *names) (http.Header, error) {
 	}
 	h := make(http.Header, n)
 	values := make([]string, n)
+	var seen uint64 // signs of the names so far
 	for s != "" {
-		line, rest, _ := strings.Cut(s, "\r\n")
-		s = rest
 		// A line that starts with a space would continue the one before
 		// (obs-fold, RFC 9112 §5.2): its colon-less or spaced name is refused.
-		name, value, ok := strings.Cut(line, ":")
-		if !ok || !isToken(name) {
+		colon, canonical := scanName(s)
+		if colon == 0 || colon == len(s) || s[colon] != ':' {
 			return nil, malformed("header field name")
 		}
-		value = strings.Trim(value, " \t")
-		if !isFieldValue(value) {
+		name, rest := s[:colon], s[colon+1:]
+		end := controlAt(rest)
+		if !strings.HasPrefix(rest[end:], "\r\n") {
 			return nil, malformed("control character in a header field's value")
 		}
-		name = known.canonical(name)
-		if had := h[name]; had != nil {
-			h[name] = append(had, value)
+		values[0], s = trimmed(rest[:end]), rest[end+2:]
+		if !canonical {
+			name = known.canonical(name)
+		}
+		// Nearly every name is new: its sign tells, and saves the look into the map.
+		if sign := signOf(name); seen&sign == 0 {
+			seen |= sign
+		} else if had := h[name]; had != nil {
+			h[name] = append(had, values[0])
 			continue
 		}
-		values[0] = value
 		h[name], values = values[:1:1], values[1:]
 	}
 	return h, nil
 }
 
-// tokenBytes are the characters of a token (RFC 9110 §5.6.2).
-var tokenBytes = func() (t [256]bool) {
-	for c := '0'; c <= 'z'; c++ {
-		t[c] = c <= '9' || c >= 'a' || c >= 'A' && c <= 'Z'
-	}
-	for _, c := range "!#$%&'*+-.^_`|~" {
-		t[c] = true
-	}
-	return t
-}()
-
-func isToken(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if !tokenBytes[s[i]] {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// isFieldValue: no control character but the tab (RFC 9110 §5.5).
-func isFieldValue(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
-// isTarget: no space and no control character.
-func isTarget(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c <= ' ' || c == 0x7f {
-			return false
-		}
-	}
-	return true
-}
-
-// tokenIn reports whether one of the comma-separated lists holds the token,
-// in any case.
-func tokenIn(lists []string, token string) bool {
-	for _, list := range lists {
-		for list != "" {
-			item, rest, _ := strings.Cut(list, ",")
-			if fold(strings.Trim(item, " \t"), token) {
-				return true
-			}
-			list = rest
-		}
-	}
-	return false
+// signOf is one bit, the same for the same name, and for others seldom.
+func signOf(name string) uint64 {
+	return 1 << ((len(name)*7 + int(name[0])*5 + int(name[len(name)-1])) % 64)
 }

@@ -263,8 +263,6 @@ func isFraming(name string) bool {
 	return false
 }
 
-func fold(a, b string) bool { return len(a) == len(b) && (a == b || strings.EqualFold(a, b)) }
-
 // readInline appends the small body to out.
 func (ex *exchange) readInline() error {
 	defer closeBody(ex.req)

@@ -1,0 +1,138 @@
+package egress
+
+import (
+	"math/bits"
+	"strings"
+)
+
+// tokenBytes are the characters of a token (RFC 9110 §5.6.2), by kind; 0: none.
+var tokenBytes = func() (t [256]uint8) {
+	for c := '0'; c <= 'z'; c++ {
+		switch {
+		case c <= '9':
+			t[c] = otherByte
+		case c >= 'a':
+			t[c] = lowerByte
+		case 'A' <= c && c <= 'Z':
+			t[c] = upperByte
+		}
+	}
+	for _, c := range "!#$%&'*+-.^_`|~" {
+		t[c] = otherByte
+	}
+	return t
+}()
+
+const (
+	otherByte uint8 = 1 << iota
+	lowerByte
+	upperByte
+)
+
+func isToken(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if tokenBytes[s[i]] == 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// scanName finds the end of the token that s begins with. canonical reports that
+// its first letter and each behind a hyphen is upper case, and that no other is.
+func scanName(s string) (end int, canonical bool) {
+	misplaced, wrong := lowerByte, uint8(0)
+	for ; end < len(s); end++ {
+		c := s[end]
+		kind := tokenBytes[c]
+		if kind == 0 {
+			break
+		}
+		wrong |= kind & misplaced
+		misplaced = upperByte
+		if c == '-' {
+			misplaced = lowerByte
+		}
+	}
+	return end, wrong == 0
+}
+
+// isFieldValue: no control character but the tab (RFC 9110 §5.5).
+func isFieldValue(s string) bool { return controlAt(s) == len(s) }
+
+// isTarget: no space and no control character.
+func isTarget(s string) bool {
+	return strings.IndexByte(s, ' ') < 0 && strings.IndexByte(s, '\t') < 0 && isFieldValue(s)
+}
+
+// controlAt is where the first control character but the tab is, len(s) if there
+// is none. It looks at eight bytes at a time, for a value may be a long token.
+func controlAt(s string) int {
+	i := 0
+	for ; len(s)-i >= 8; i += 8 {
+		if found := controls(eightBytes(s[i:])); found != 0 {
+			if at := i + bits.TrailingZeros64(found)/8; s[at] != '\t' {
+				return at
+			}
+			break
+		}
+	}
+	for ; i < len(s); i++ {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			break
+		}
+	}
+	return i
+}
+
+// eightBytes is the beginning of s, its first byte the lowest.
+func eightBytes(s string) uint64 {
+	s = s[:8]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
+// controls has the high bit of the lowest byte that is a control character, or a
+// tab. What it has above that bit says nothing: a borrow may have got there.
+func controls(eight uint64) uint64 {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	del := eight ^ each*0x7f
+	return ((eight-each*' ')&^eight | (del-each)&^del) & high
+}
+
+// trimmed is s without the spaces and tabs around it.
+func trimmed(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// tokenIn reports whether one of the comma-separated lists holds the token,
+// in any case.
+func tokenIn(lists []string, token string) bool {
+	for _, list := range lists {
+		for list != "" {
+			item, rest, _ := strings.Cut(list, ",")
+			if fold(trimmed(item), token) {
+				return true
+			}
+			list = rest
+		}
+	}
+	return false
+}
+
+func isDigits(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func fold(a, b string) bool { return len(a) == len(b) && (a == b || strings.EqualFold(a, b)) }
