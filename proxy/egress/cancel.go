@@ -43,11 +43,11 @@ func (t *Transport) ends(c *conn) {
 // follow has the calls that are not young any more follow their contexts, and
 // comes back for the others.
 func (t *Transport) follow() {
-	now := time.Now()
+	now := t.now()
 	var grown []*exchange
 	t.mu.Lock()
 	for i := len(t.young) - 1; i >= 0; i-- {
-		if c := t.young[i]; now.Sub(c.taken) >= late {
+		if c := t.young[i]; now-c.taken >= late {
 			grown = append(grown, c.young)
 			t.ends(c) // which puts one there that was looked at already
 		}
@@ -92,7 +92,7 @@ func (ex *exchange) cancel() {
 		ex.mu.Unlock()
 		return
 	}
-	ex.canceled = true
+	ex.canceled.Store(true)
 	c := ex.c
 	if c != nil {
 		_ = c.wire.SetDeadline(past)
@@ -110,7 +110,7 @@ func (ex *exchange) attach(c *conn) {
 	ex.mu.Lock()
 	defer ex.mu.Unlock()
 	ex.c = c
-	if ex.canceled {
+	if ex.canceled.Load() {
 		_ = c.wire.SetDeadline(past)
 	}
 }
@@ -121,7 +121,7 @@ func (ex *exchange) attach(c *conn) {
 func (ex *exchange) detach() bool {
 	ex.mu.Lock()
 	ex.detached = true
-	unwatch, canceled := ex.unwatch, ex.canceled
+	unwatch, canceled := ex.unwatch, ex.canceled.Load()
 	ex.mu.Unlock()
 	if unwatch != nil {
 		unwatch()
@@ -129,17 +129,11 @@ func (ex *exchange) detach() bool {
 	return !canceled
 }
 
-func (ex *exchange) isCanceled() bool {
-	ex.mu.Lock()
-	defer ex.mu.Unlock()
-	return ex.canceled
-}
-
 // setReadDeadline moves the read deadline, unless the call is canceled.
 func (ex *exchange) setReadDeadline(at time.Time) {
 	ex.mu.Lock()
 	defer ex.mu.Unlock()
-	if !ex.canceled {
+	if !ex.canceled.Load() {
 		_ = ex.c.wire.SetReadDeadline(at)
 	}
 }
@@ -148,7 +142,7 @@ func (ex *exchange) setReadDeadline(at time.Time) {
 func (ex *exchange) setWriteDeadline(at time.Time) {
 	ex.mu.Lock()
 	defer ex.mu.Unlock()
-	if !ex.canceled {
+	if !ex.canceled.Load() {
 		_ = ex.c.wire.SetWriteDeadline(at)
 	}
 }
@@ -162,6 +156,6 @@ func (ex *exchange) interrupt() {
 	if ex.detached {
 		return
 	}
-	ex.canceled = true
+	ex.canceled.Store(true)
 	_ = ex.c.wire.SetDeadline(past)
 }

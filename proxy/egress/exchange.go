@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,20 +32,21 @@ type exchange struct {
 	inline  bool   // the body is small and in memory: it goes out with the head
 	upgrade bool
 	expect  bool
-	out     *[]byte // head, then the inline body once the call is prepared; nil when it is sent
-	headLen int     // of out
 
-	c        *conn
-	br       *bufio.Reader
-	sender   *sender // nil: the body is in out, or there is none
-	prepared bool
-	sent     bool // a byte of the request was accepted by the socket
-	first    bool // a byte of the response has arrived
+	prepared bool    // the inline body is in out
+	out      *[]byte // head, then the inline body; nil: it is sent
+	headLen  int     // of out
+
+	c      *conn
+	br     *bufio.Reader
+	sender *sender // nil: the body is in out, or there is none
+	sent   bool    // a byte of the request was accepted by the socket
+	first  bool    // a byte of the response has arrived
 
 	// mu guards the deadlines of the connection against the context's end:
 	// once canceled they stay in the past.
 	mu       sync.Mutex
-	canceled bool
+	canceled atomic.Bool // set with mu held
 	detached bool        // the call is over, or others follow its context
 	unwatch  func() bool // nil: the context is not followed
 
@@ -53,10 +55,10 @@ type exchange struct {
 	answer   http.Response  // the last head that was read
 	resp     *http.Response // the final response: answer; nil before it is there
 	framing  framing
+	keep     bool  // the connection may be used again
+	midChunk bool  // chunked: the CRLF after the current chunk is still to come
 	left     int64 // bytes: of a fixed body, or of the current chunk
 	excess   int64 // chunked: overhead that the data does not make up for
-	midChunk bool  // chunked: the CRLF after the current chunk is still to come
-	keep     bool  // the connection may be used again
 	ended    error // what Read returns from now on; nil: there is more
 }
 
@@ -166,7 +168,7 @@ func (ex *exchange) run(c *conn) (*http.Response, error) {
 // Where the body depends on what the peer says, one comes after the other.
 func (ex *exchange) sendFirst() error {
 	switch wire := ex.c.wire; {
-	case ex.c.idleSince.IsZero():
+	case !ex.c.rested:
 		return ex.send()
 	case ex.expect:
 		if !ex.c.alive() {
@@ -186,7 +188,7 @@ func (ex *exchange) sendFirst() error {
 
 // ask implements asker. A call that was canceled meanwhile sends nothing.
 func (ex *exchange) ask() error {
-	if ex.isCanceled() {
+	if ex.canceled.Load() {
 		return os.ErrDeadlineExceeded
 	}
 	return ex.send()
@@ -196,9 +198,9 @@ func (ex *exchange) ask() error {
 func (ex *exchange) announce() {
 	c := ex.c
 	if ex.listener != nil {
-		info := httptrace.GotConnInfo{Conn: c.nc, Reused: c.uses > 0, WasIdle: !c.idleSince.IsZero()}
+		info := httptrace.GotConnInfo{Conn: c.nc, Reused: c.uses > 0, WasIdle: c.rested}
 		if info.WasIdle {
-			info.IdleTime = c.taken.Sub(c.idleSince)
+			info.IdleTime = c.taken - c.idleSince
 		}
 		ex.listener.GotConn(info)
 	}
@@ -241,7 +243,7 @@ func (ex *exchange) sendExpected(inline []byte) error {
 	final, err := ex.awaitContinue()
 	ex.setReadDeadline(time.Time{})
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded) && !ex.isCanceled():
+	case errors.Is(err, os.ErrDeadlineExceeded) && !ex.canceled.Load():
 	case err != nil:
 		return err
 	case final:

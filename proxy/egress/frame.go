@@ -74,7 +74,9 @@ func contentLength(r *http.Response) (int64, error) {
 	if err != nil || !isDigits(values[0]) {
 		return 0, malformed("Content-Length")
 	}
-	r.Header["Content-Length"] = values[:1]
+	if len(values) > 1 {
+		r.Header["Content-Length"] = values[:1]
+	}
 	return n, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,7 +17,7 @@ const oneRecord = 16 << 10
 type secureConn struct {
 	*tls.Conn
 	beneath *gatherer
-	writing sync.Mutex // held by Write
+	large   sync.Mutex // held by a Write that has the gatherer hold
 }
 
 // secured is a TLS client over nc.
@@ -28,11 +29,11 @@ func secured(nc net.Conn, cfg *tls.Config) *secureConn {
 // Write implements io.Writer. What did not get away is an error, and then it is
 // not known how much of p did.
 func (s *secureConn) Write(p []byte) (int, error) {
-	s.writing.Lock()
-	defer s.writing.Unlock()
 	if len(p) <= oneRecord {
 		return s.Conn.Write(p)
 	}
+	s.large.Lock()
+	defer s.large.Unlock()
 	s.beneath.hold()
 	n, err := s.Conn.Write(p)
 	if flushed := s.beneath.flush(); err == nil && flushed != nil {
@@ -63,12 +64,17 @@ var gatherPool = sync.Pool{New: func() any { b := make([]byte, 0, enough+oneReco
 // of them may be TLS's own, from the goroutine that reads: they stay in order.
 type gatherer struct {
 	net.Conn
-	mu   sync.Mutex
-	held *[]byte // nil: it does not hold
+	holding atomic.Bool // held is there; changed with mu held
+	mu      sync.Mutex
+	held    *[]byte // nil: it does not hold
 }
 
-// Write implements io.Writer.
+// Write implements io.Writer. TLS writes one record after the other, so that none
+// can pass another that is about to be held.
 func (g *gatherer) Write(p []byte) (int, error) {
+	if !g.holding.Load() {
+		return g.Conn.Write(p)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.held == nil {
@@ -94,6 +100,7 @@ func (g *gatherer) hold() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.held = gatherPool.Get().(*[]byte)
+	g.holding.Store(true)
 }
 
 // flush writes what is held, and holds no more.
@@ -106,5 +113,6 @@ func (g *gatherer) flush() error {
 	}
 	gatherPool.Put(g.held)
 	g.held = nil
+	g.holding.Store(false)
 	return err
 }

@@ -2,6 +2,7 @@ package egress
 
 import (
 	"context"
+	"math"
 	"time"
 )
 
@@ -113,13 +114,13 @@ func (t *Transport) popIdle(a *authority) *conn {
 	if n == 0 {
 		return nil
 	}
-	now := time.Now()
+	now := t.now()
 	for ; n > 0; n = len(a.idle) {
 		c := a.idle[n-1]
 		a.idle[n-1] = nil
 		a.idle = a.idle[:n-1]
 		t.idle--
-		if now.Before(c.expires) {
+		if now < c.expires {
 			c.taken = now
 			return c
 		}
@@ -136,9 +137,7 @@ func (t *Transport) put(c *conn) {
 	if c.keepFor != 0 && c.keepFor < keep {
 		keep = c.keepFor
 	}
-	now := time.Now()
-	c.idleSince, c.expires = now, now.Add(keep)
-
+	now := t.now()
 	t.mu.Lock()
 	t.ends(c)
 	a := c.home
@@ -147,22 +146,28 @@ func (t *Transport) put(c *conn) {
 		c.close()
 		return
 	}
-	a.idle = append(a.idle, c)
-	t.idle++
-	t.armSweeper(now, c.expires)
+	t.rest(a, c, now, keep)
 	t.mu.Unlock()
 }
 
+// rest puts an unused connection into the pool. t.mu is held.
+func (t *Transport) rest(a *authority, c *conn, now, keep time.Duration) {
+	c.rested, c.idleSince, c.expires = true, now, now+keep
+	a.idle = append(a.idle, c)
+	t.idle++
+	t.armSweeper(now, c.expires)
+}
+
 // armSweeper sees to it that the sweeper runs at the given time, or earlier.
-func (t *Transport) armSweeper(now, at time.Time) {
-	if !t.sweepAt.IsZero() && !at.Before(t.sweepAt) {
+func (t *Transport) armSweeper(now, at time.Duration) {
+	if t.sweeping && at >= t.sweepAt {
 		return
 	}
-	t.sweepAt = at
+	t.sweepAt, t.sweeping = at, true
 	if t.sweeper == nil {
-		t.sweeper = time.AfterFunc(at.Sub(now), t.sweep)
+		t.sweeper = time.AfterFunc(at-now, t.sweep)
 	} else {
-		t.sweeper.Reset(at.Sub(now))
+		t.sweeper.Reset(at - now)
 	}
 }
 
@@ -170,29 +175,27 @@ func (t *Transport) armSweeper(now, at time.Time) {
 // the next one's will be.
 func (t *Transport) sweep() {
 	var expired []*conn
-	var next time.Time
-	now := time.Now()
+	next := time.Duration(math.MaxInt64)
+	now := t.now()
 	t.mu.Lock()
 	for _, a := range t.authorities {
 		kept := a.idle[:0]
 		for _, c := range a.idle {
-			if !now.Before(c.expires) {
+			if now >= c.expires {
 				expired = append(expired, c)
 				continue
 			}
 			kept = append(kept, c)
-			if next.IsZero() || c.expires.Before(next) {
-				next = c.expires
-			}
+			next = min(next, c.expires)
 		}
 		clear(a.idle[len(kept):])
 		a.idle = kept
 	}
 	t.idle -= len(expired)
-	t.sweepAt = time.Time{}
-	if !next.IsZero() {
+	t.sweeping = false
+	if t.idle > 0 {
 		// One second of patience collects connections that expire together.
-		t.armSweeper(now, now.Add(max(next.Sub(now), time.Second)))
+		t.armSweeper(now, max(next, now+time.Second))
 	}
 	t.mu.Unlock()
 	for _, c := range expired {
@@ -261,7 +264,7 @@ func (t *Transport) drain(forGood bool) {
 	if t.sweeper != nil {
 		t.sweeper.Stop()
 	}
-	t.sweepAt = time.Time{}
+	t.sweeping = false
 	t.mu.Unlock()
 	for _, c := range unused {
 		c.close()

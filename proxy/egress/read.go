@@ -154,15 +154,11 @@ func parseHead(r *http.Response, s string, known *names) error {
 	if err != nil {
 		return err
 	}
-	*r = http.Response{
-		Status:        line[9:],
-		StatusCode:    int(code[0]-'0')*100 + int(code[1]-'0')*10 + int(code[2]-'0'),
-		Proto:         "HTTP/1.1",
-		ProtoMajor:    1,
-		ProtoMinor:    int(minor),
-		Header:        h,
-		ContentLength: -1,
-	}
+	// The rest is as frame finds it, and leaves it for the final head.
+	r.Status = line[9:]
+	r.StatusCode = int(code[0]-'0')*100 + int(code[1]-'0')*10 + int(code[2]-'0')
+	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, int(minor)
+	r.Header, r.ContentLength = h, -1
 	if minor == 0 {
 		r.Proto = "HTTP/1.0"
 	}

@@ -25,7 +25,7 @@ func (t *Transport) dialAlone(ctx context.Context, k key, a *authority, upgrade 
 	if !upgrade {
 		a.protocol = http1
 	}
-	c.taken = time.Now()
+	c.taken = t.now()
 	return c, nil, nil
 }
 
@@ -101,11 +101,7 @@ func (t *Transport) settle(a *authority, d *sharedDial, c *conn, err error) {
 			d.err = t.adopt(a, c)
 		case !unwanted:
 			a.protocol = http1
-			now := time.Now()
-			c.idleSince, c.expires = now, now.Add(t.settings.IdleConnTimeout)
-			a.idle = append(a.idle, c)
-			t.idle++
-			t.armSweeper(now, c.expires)
+			t.rest(a, c, t.now(), t.settings.IdleConnTimeout)
 		}
 	}
 	close(d.done)

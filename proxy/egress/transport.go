@@ -66,14 +66,16 @@ type Transport struct {
 	settings Settings
 	tls      *tls.Config // cloned for each dial
 	http2    *http2.Transport
-	names    names // of response fields
+	names    names     // of response fields
+	made     time.Time // what now counts from
 
 	mu          sync.Mutex
 	authorities map[key]*authority // authority → its connections
 	latest      *authority         // the one that was called last; nil: it is forgotten
 	idle        int                // HTTP/1.1 connections in all authorities' pools
 	sweeper     *time.Timer        // runs while idle > 0
-	sweepAt     time.Time          // when it will fire; zero: it is not armed
+	sweepAt     time.Duration      // when it will fire
+	sweeping    bool               // it is armed
 	young       []*conn            // used by calls that do not follow their context yet
 	follower    *time.Timer        // lets them follow it
 	following   bool               // it is armed
@@ -88,7 +90,7 @@ func New(s Settings) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Transport{settings: s, tls: cfg, authorities: make(map[key]*authority)}
+	t := &Transport{settings: s, tls: cfg, authorities: make(map[key]*authority), made: time.Now()}
 	if t.http2, err = newHTTP2(s); err != nil {
 		return nil, err
 	}
@@ -202,7 +204,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if h != nil {
 			return ex.roundTripHTTP2(h)
 		}
-		if err := ex.prepare(c.taken); err != nil {
+		if err := ex.prepare(t.made.Add(c.taken)); err != nil {
 			t.put(c)
 			return nil, ex.giveUp(err)
 		}
@@ -215,6 +217,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 }
+
+// now is the time since the Transport was made: to read one clock takes half as
+// long as to read the two that make a time.Time.
+func (t *Transport) now() time.Duration { return time.Since(t.made) }
 
 // CloseIdleConnections closes the connections that no call is using.
 func (t *Transport) CloseIdleConnections() { t.drain(false) }

@@ -122,11 +122,12 @@ type conn struct {
 	carrier *carrier // TLS to a proxy below that of the target; nil: none
 
 	uses      int               // requests so far
-	taken     time.Time         // when the call that uses it got it
+	taken     time.Duration     // when the call that uses it got it; as the times below by Transport.now
 	young     *exchange         // that call, as long as it is in Transport.young; guarded by Transport.mu
 	place     int               // … and where there
-	idleSince time.Time         // when it went into the pool
-	expires   time.Time         // when it must leave the pool
+	rested    bool              // it has been in the pool
+	idleSince time.Duration     // when it went there
+	expires   time.Duration     // when it must leave it
 	keepFor   time.Duration     // how long the peer keeps it, 0: it did not say
 	h2        *http2.ClientConn // set once ALPN has chosen HTTP/2
 	dead      bool              // the socket is closed; guarded by Transport.mu
