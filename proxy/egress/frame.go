@@ -3,7 +3,6 @@ package egress
 import (
 	"net/http"
 	"net/textproto"
-	"strconv"
 	"strings"
 )
 
@@ -70,8 +69,8 @@ func contentLength(r *http.Response) (int64, error) {
 			return 0, malformed("Content-Length fields that differ")
 		}
 	}
-	n, err := strconv.ParseInt(values[0], 10, 64)
-	if err != nil || !isDigits(values[0]) {
+	n, ok := decimal(values[0])
+	if !ok {
 		return 0, malformed("Content-Length")
 	}
 	if len(values) > 1 {

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"math"
 	"math/bits"
 	"strings"
 )
@@ -62,7 +63,17 @@ func isFieldValue(s string) bool { return controlAt(s) == len(s) }
 
 // isTarget: no space and no control character.
 func isTarget(s string) bool {
-	return strings.IndexByte(s, ' ') < 0 && strings.IndexByte(s, '\t') < 0 && isFieldValue(s)
+	for ; len(s) >= 8; s = s[8:] {
+		if below(eightBytes(s), ' '+1) != 0 {
+			return false
+		}
+	}
+	for i := 0; i < len(s); i++ {
+		if s[i] <= ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // controlAt is where the first control character but the tab is, len(s) if there
@@ -70,7 +81,7 @@ func isTarget(s string) bool {
 func controlAt(s string) int {
 	i := 0
 	for ; len(s)-i >= 8; i += 8 {
-		if found := controls(eightBytes(s[i:])); found != 0 {
+		if found := below(eightBytes(s[i:]), ' '); found != 0 {
 			if at := i + bits.TrailingZeros64(found)/8; s[at] != '\t' {
 				return at
 			}
@@ -92,12 +103,12 @@ func eightBytes(s string) uint64 {
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
-// controls has the high bit of the lowest byte that is a control character, or a
-// tab. What it has above that bit says nothing: a borrow may have got there.
-func controls(eight uint64) uint64 {
+// below has the high bit of the lowest of eight bytes that is less than least, or
+// DEL. What it has above that bit says nothing: a borrow may have got there.
+func below(eight, least uint64) uint64 {
 	const each, high = 0x0101010101010101, 0x8080808080808080
 	del := eight ^ each*0x7f
-	return ((eight-each*' ')&^eight | (del-each)&^del) & high
+	return ((eight-each*least)&^eight | (del-each)&^del) & high
 }
 
 // trimmed is s without the spaces and tabs around it.
@@ -124,6 +135,22 @@ func tokenIn(lists []string, token string) bool {
 		}
 	}
 	return false
+}
+
+// decimal is the number that s writes, in digits only.
+func decimal(s string) (n int64, ok bool) {
+	if !isDigits(s) {
+		return 0, false
+	}
+	for i := 0; i < len(s); i++ {
+		if n > math.MaxInt64/10 {
+			return 0, false
+		}
+		if n = n*10 + int64(s[i]-'0'); n < 0 {
+			return 0, false
+		}
+	}
+	return n, true
 }
 
 func isDigits(s string) bool {

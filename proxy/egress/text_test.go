@@ -2,6 +2,7 @@ package egress
 
 import (
 	"net/textproto"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -10,7 +11,7 @@ import (
 func FuzzText(f *testing.F) {
 	for _, s := range []string{
 		"", "\t", "text/html", "\x7f", "0123456\x1f", "01234567\x00", "0123456\t89\r\n", "\t\t\t\t\t\t\t\t\n",
-		" \x1f!\x7f~\x80\x9f\xff", "\x80\x80\x80\x80\x80\x80\x80\x7f", "\xff\xff\xff\xff\xff\xff\xff\xff \x00", "Content-Type: x", "x-Y",
+		" \x1f!\x7f~\x80\x9f\xff", "\x80\x80\x80\x80\x80\x80\x80\x7f", "\xff\xff\xff\xff\xff\xff\xff\xff \x00", "Content-Type: x", "x-Y", "9223372036854775807", "9223372036854775808", "0000000000000000000000001", "-1",
 	} {
 		f.Add(s)
 	}
@@ -25,6 +26,13 @@ func FuzzText(f *testing.F) {
 			if got := controlAt(s); got != want {
 				t.Errorf("the first control character of %q is at %d, want %d", s, got, want)
 			}
+		}
+		if isTarget(s) != !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+			t.Errorf("%q is a target: %v", s, isTarget(s))
+		}
+		wantN, err := strconv.ParseInt(s, 10, 64)
+		if n, ok := decimal(s); ok != (err == nil && isDigits(s)) || ok && n != wantN {
+			t.Errorf("%q is the number %d, %v", s, n, ok)
 		}
 		if got, want := trimmed(s), strings.Trim(s, " \t"); got != want {
 			t.Errorf("%q trimmed is %q, want %q", s, got, want)
