@@ -95,7 +95,7 @@ func readConnectStatus(br *bufio.Reader) (int, error) {
 		if err != nil {
 			return 0, unexpected(err)
 		}
-		if err := parseHead(&r, s, &known); err != nil {
+		if err := parseHead(&r, s, &known, nil); err != nil {
 			return 0, err
 		}
 		if r.StatusCode >= 200 || r.StatusCode == http.StatusSwitchingProtocols {

@@ -53,6 +53,7 @@ type exchange struct {
 	// The response's body.
 	reading  sync.Mutex     // held by Read; guards what follows
 	answer   http.Response  // the last head that was read
+	values   [13]string     // of its fields, if there are so few
 	resp     *http.Response // the final response: answer; nil before it is there
 	framing  framing
 	keep     bool  // the connection may be used again

@@ -128,8 +128,11 @@ func (ex *exchange) readHead() (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &ex.answer
-	if err := parseHead(r, s, &ex.t.names); err != nil {
+	r, room := &ex.answer, ex.values[:]
+	if r.Header != nil {
+		room = nil // somebody may have kept that of an interim response
+	}
+	if err := parseHead(r, s, &ex.t.names, room); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -137,7 +140,7 @@ func (ex *exchange) readHead() (*http.Response, error) {
 
 // parseHead parses a head, without its empty line, as RFC 9112 §4 and §5 have
 // it. The reason phrase, and the space before it, may be missing.
-func parseHead(r *http.Response, s string, known *names) error {
+func parseHead(r *http.Response, s string, known *names, room []string) error {
 	line, fields, ok := strings.Cut(s, "\r\n")
 	if !ok || len(line) < len("HTTP/1.1 200") || line[:7] != "HTTP/1." || line[8] != ' ' {
 		return malformed("status line")
@@ -150,7 +153,7 @@ func parseHead(r *http.Response, s string, known *names) error {
 	if code[0] < '1' || !isDigits(code) || rest != "" && rest[0] != ' ' || !isFieldValue(rest) {
 		return malformed("status line")
 	}
-	h, err := parseFields(fields, known)
+	h, err := parseFields(fields, known, room)
 	if err != nil {
 		return err
 	}

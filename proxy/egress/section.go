@@ -84,14 +84,18 @@ func readLongSection(br *bufio.Reader, limit int) (string, error) {
 }
 
 // parseFields parses the field lines in s, each with its CRLF, into a header.
-// Values keep their bytes, and under one name their order; they share s's memory.
-func parseFields(s string, known *names) (http.Header, error) {
+// Values keep their bytes, and under one name their order; they share s's memory,
+// and their lists that of room, if there is enough.
+func parseFields(s string, known *names, room []string) (http.Header, error) {
 	n := strings.Count(s, "\n")
 	if n > maxFields {
 		return nil, tooLarge("too many header fields")
 	}
 	h := make(http.Header, n)
-	values := make([]string, n)
+	values := room
+	if len(values) < n {
+		values = make([]string, n)
+	}
 	var seen uint64 // signs of the names so far
 	for s != "" {
 		// A line that starts with a space would continue the one before
