@@ -26,10 +26,10 @@ func (k key) addr() string {
 // it, as a rule. Ports are taken off only where addr puts them back.
 func hostKey(ascii string, tls bool) string {
 	host := strings.TrimSuffix(ascii, ":")
-	if bare := strings.TrimSuffix(host, schemePort(tls)); bare != "" && !hasPort(bare) {
+	if bare, own := strings.CutSuffix(host, schemePort(tls)); own && bare != "" && !hasPort(bare) {
 		host = bare
 	}
-	return strings.ToLower(host)
+	return lower(host)
 }
 
 // authorityOf is host as lower-case host:port in ASCII, with the scheme's port

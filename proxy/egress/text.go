@@ -8,18 +8,18 @@ import (
 
 // tokenBytes are the characters of a token (RFC 9110 §5.6.2), by kind; 0: none.
 var tokenBytes = func() (t [256]uint8) {
-	for c := '0'; c <= 'z'; c++ {
-		switch {
-		case c <= '9':
-			t[c] = otherByte
-		case c >= 'a':
-			t[c] = lowerByte
-		case 'A' <= c && c <= 'Z':
-			t[c] = upperByte
-		}
-	}
 	for _, c := range "!#$%&'*+-.^_`|~" {
 		t[c] = otherByte
+	}
+	for c := '0'; c <= '9'; c++ {
+		t[c] = hostByte
+	}
+	for c := 'a'; c <= 'z'; c++ {
+		t[c] = lowerByte | hostByte
+		t[c-'a'+'A'] = upperByte | hostByte
+	}
+	for _, c := range "-._" {
+		t[c] = hostByte
 	}
 	return t
 }()
@@ -28,6 +28,7 @@ const (
 	otherByte uint8 = 1 << iota
 	lowerByte
 	upperByte
+	hostByte // of names and addresses in ASCII
 )
 
 func isToken(s string) bool {
@@ -56,6 +57,16 @@ func scanName(s string) (end int, canonical bool) {
 		}
 	}
 	return end, wrong == 0
+}
+
+// lower is strings.ToLower, for what has, as a rule, nothing to change.
+func lower(s string) string {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c >= 0x80 || tokenBytes[c]&upperByte != 0 {
+			return strings.ToLower(s)
+		}
+	}
+	return s
 }
 
 // isFieldValue: no control character but the tab (RFC 9110 §5.5).

@@ -46,6 +46,9 @@ func (ex *exchange) check() error {
 	if !isTarget(ex.path) || !isTarget(req.URL.RawQuery) {
 		return invalid("request target holds a space or a control character")
 	}
+	if req.Trailer == nil {
+		return nil
+	}
 	return checkFields(req.Trailer, "trailer")
 }
 
@@ -117,15 +120,11 @@ func asciiHost(host string) (string, error) {
 // isPlainHost reports a name or an IPv4 address in ASCII, with or without a
 // port: it goes as it is.
 func isPlainHost(host string) bool {
-	name, port, hasPort := strings.Cut(host, ":")
-	for i := 0; i < len(name); i++ {
-		switch c := name[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == '_':
-		default:
-			return false
-		}
+	end := 0
+	for end < len(host) && tokenBytes[host[end]]&hostByte != 0 {
+		end++
 	}
-	return name != "" && hasPort == isDigits(port)
+	return end > 0 && (end == len(host) || host[end] == ':' && isDigits(host[end+1:]))
 }
 
 // withoutZone takes the zone off an IPv6 address: it means something to this
