@@ -157,7 +157,7 @@ func parseHead(r *http.Response, s string, known *names, room []string) error {
 	if err != nil {
 		return err
 	}
-	// The rest is as frame finds it, and leaves it for the final head.
+	// No interim head has more than this, so nothing is left of one in r.
 	r.Status = line[9:]
 	r.StatusCode = int(code[0]-'0')*100 + int(code[1]-'0')*10 + int(code[2]-'0')
 	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, int(minor)

@@ -6,6 +6,8 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"slices"
 	"strconv"
 	"strings"
@@ -222,6 +224,24 @@ func TestResponsesInSingleBytes(t *testing.T) {
 	}
 	if n := s.accepted.Load(); n != 1 {
 		t.Errorf("%d connections", n)
+	}
+}
+
+// The header of an interim response belongs to who was told of it: the final one
+// takes nothing from it.
+func TestHeaderOfAnInterimResponseMayBeKept(t *testing.T) {
+	s := serve(t, answer("HTTP/1.1 103 Early Hints\r\nLink: a\r\nLink: b\r\n\r\nHTTP/1.1 204 No Content\r\nVary: c\r\nLink: d\r\n\r\n"))
+	var hints http.Header
+	req := newRequest(t, "GET", "http://"+s.addr+"/", nil)
+	req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		Got1xxResponse: func(_ int, h textproto.MIMEHeader) error { hints = http.Header(h); return nil },
+	}))
+	resp, _ := fetch(t, newTransport(t, egress.Settings{}), req)
+	if want := (http.Header{"Link": {"a", "b"}}); !maps.EqualFunc(hints, want, slices.Equal[[]string]) {
+		t.Errorf("the hints are %v now, want %v", hints, want)
+	}
+	if want := (http.Header{"Vary": {"c"}, "Link": {"d"}}); !maps.EqualFunc(resp.Header, want, slices.Equal[[]string]) {
+		t.Errorf("the answer's header is %v, want %v", resp.Header, want)
 	}
 }
 
