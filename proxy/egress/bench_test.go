@@ -138,8 +138,8 @@ func BenchmarkCallInMemory(b *testing.B) {
 }
 
 // What a plain call allocates: the exchange with its response, the head as one
-// string, and the map of its fields, which is two. In TLS the
-// record's reader is allocated by crypto/tls, twice: once it finds nothing.
+// string, and the map of its fields, which is two. In TLS the record's reader is
+// allocated by crypto/tls, twice: once it finds nothing.
 func TestCallAllocatesLittle(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector makes sync.Pool drop some of what it is given")

@@ -160,7 +160,7 @@ func (ex *exchange) readTrailers() error {
 	if err != nil || s == "" {
 		return err
 	}
-	h, err := parseFields(s, &ex.t.names, nil)
+	h, _, err := parseFields(s, &ex.t.names, nil)
 	if err != nil {
 		return err
 	}

@@ -88,18 +88,18 @@ func (p *Proxy) appendConnect(b []byte, addr string) []byte {
 
 // readConnectStatus reads heads up to the final one.
 func readConnectStatus(br *bufio.Reader) (int, error) {
-	var r http.Response
+	var h head
 	var known names
 	for range maxInterim {
 		s, err := readSection(br, maxConnectHead)
 		if err != nil {
 			return 0, unexpected(err)
 		}
-		if err := parseHead(&r, s, &known, nil); err != nil {
+		if err := h.parse(s, &known); err != nil {
 			return 0, err
 		}
-		if r.StatusCode >= 200 || r.StatusCode == http.StatusSwitchingProtocols {
-			return r.StatusCode, nil
+		if h.StatusCode >= 200 || h.StatusCode == http.StatusSwitchingProtocols {
+			return h.StatusCode, nil
 		}
 	}
 	return 0, malformed("too many interim responses")

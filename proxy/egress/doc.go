@@ -4,8 +4,9 @@
 //
 // # One call, as a walk through the files
 //
-//   - transport.go: RoundTrip. begin (exchange.go) validates the request;
-//     write.go computes its target and host.
+//   - transport.go: RoundTrip. begin (exchange.go) finds out where the request
+//     goes (authority.go); write.go validates it and renders its head, before
+//     anything is dialled.
 //   - pool.go, share.go: acquire finds a connection of the authority, the one
 //     last used, or dials one. First calls to an https authority share a dial
 //     until ALPN has told what it speaks.
@@ -15,14 +16,14 @@
 //   - via.go: where the way leads through a proxy, which proxies.go has chosen
 //     and proxy.go describes. target.go judges the target that the proxy will
 //     dial; connect.go asks for a tunnel to it.
-//   - HTTP/1.1: exchange.go. write.go renders head and small body into one
-//     buffer. alive_unix.go reads from a pooled connection, and where it finds
+//   - HTTP/1.1: exchange.go. A small body goes into the buffer behind the head.
+//     alive_unix.go reads from a pooled connection, and where it finds
 //     nothing, the connection is good and the answer not there yet: one write,
 //     and then the wait. A larger body is written by sender.go on a goroutine of
-//     its own, while this one reads on: read.go and section.go parse the head,
-//     names.go knows the names in it, frame.go finds out how the body ends,
-//     body.go and chunked.go read it, upgrade.go what follows a 101. At the
-//     body's end the connection is back in the pool.
+//     its own, while this one reads on: read.go, head.go and section.go parse the
+//     head, text.go looks at its bytes, names.go knows the names in it, frame.go
+//     finds out how the body ends, body.go and chunked.go read it, upgrade.go what
+//     follows a 101. At the body's end the connection is back in the pool.
 //   - HTTP/2: http2.go and stream.go hand the call to a connection of
 //     golang.org/x/net/http2, chosen by us; source.go guards the request body,
 //     http2errors.go tells what an error means.

@@ -32,6 +32,8 @@ type exchange struct {
 	inline  bool   // the body is small and in memory: it goes out with the head
 	upgrade bool
 	expect  bool
+	last    bool // it asks for the connection's end
+	sized   bool // its header has a length, be it of no body
 
 	prepared bool    // the inline body is in out
 	out      *[]byte // head, then the inline body; nil: it is sent
@@ -52,9 +54,8 @@ type exchange struct {
 
 	// The response's body.
 	reading  sync.Mutex     // held by Read; guards what follows
-	answer   http.Response  // the last head that was read
-	values   [13]string     // of its fields, if there are so few
-	resp     *http.Response // the final response: answer; nil before it is there
+	answer   head           // the last one that was read
+	resp     *http.Response // the final response: answer's; nil before it is there
 	framing  framing
 	keep     bool  // the connection may be used again
 	midChunk bool  // chunked: the CRLF after the current chunk is still to come

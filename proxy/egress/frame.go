@@ -20,47 +20,47 @@ const (
 // whether the connection may be used afterwards (§9.3). Whatever two parsers
 // could read differently is refused. It takes Transfer-Encoding, and with
 // chunked Trailer, out of the header, as net/http does.
-func frame(r *http.Response, method string) (f framing, keep bool, err error) {
-	r.Close = tokenIn(r.Header["Connection"], "close") ||
-		r.ProtoMinor == 0 && !tokenIn(r.Header["Connection"], "keep-alive")
-	keep = !r.Close
+func (h *head) frame(method string) (f framing, keep bool, err error) {
+	connection := h.field("Connection")
+	h.Close = tokenIn(connection, "close") || h.ProtoMinor == 0 && !tokenIn(connection, "keep-alive")
+	keep = !h.Close
 
-	length, err := contentLength(r)
+	length, err := h.contentLength()
 	if err != nil {
 		return 0, false, err
 	}
-	r.ContentLength = length
-	isChunked, err := transferEncoding(r)
+	h.ContentLength = length
+	isChunked, err := h.transferEncoding()
 	if err != nil {
 		return 0, false, err
 	}
 	if isChunked {
-		if err := announceTrailers(r); err != nil {
+		if err := h.announceTrailers(); err != nil {
 			return 0, false, err
 		}
 	}
 	switch {
-	case bodyless(method, r.StatusCode):
+	case bodyless(method, h.StatusCode):
 		if length < 0 && method != http.MethodHead {
-			r.ContentLength = 0
+			h.ContentLength = 0
 		}
 		return noBody, keep, nil
 	case isChunked:
-		r.TransferEncoding = []string{"chunked"}
+		h.TransferEncoding = []string{"chunked"}
 		return chunked, keep, nil
 	case length == 0:
 		return noBody, keep, nil
 	case length > 0:
 		return fixed, keep, nil
 	}
-	r.Close = true
+	h.Close = true
 	return untilClose, false, nil
 }
 
 // contentLength is the declared length, -1 without one. Repetitions that agree
 // become one field (RFC 9110 §8.6).
-func contentLength(r *http.Response) (int64, error) {
-	values := r.Header["Content-Length"]
+func (h *head) contentLength() (int64, error) {
+	values := h.field("Content-Length")
 	if len(values) == 0 {
 		return -1, nil
 	}
@@ -74,37 +74,37 @@ func contentLength(r *http.Response) (int64, error) {
 		return 0, malformed("Content-Length")
 	}
 	if len(values) > 1 {
-		r.Header["Content-Length"] = values[:1]
+		h.Header["Content-Length"] = values[:1]
 	}
 	return n, nil
 }
 
 // transferEncoding accepts nothing or exactly chunked: other codings we never
 // asked for, and could not take off (RFC 9112 §6.1, §7.4).
-func transferEncoding(r *http.Response) (bool, error) {
-	values := r.Header["Transfer-Encoding"]
+func (h *head) transferEncoding() (bool, error) {
+	values := h.field("Transfer-Encoding")
 	switch {
 	case len(values) == 0:
 		return false, nil
 	case len(values) > 1 || !fold(values[0], "chunked"):
 		return false, malformed("Transfer-Encoding other than chunked")
-	case r.ContentLength >= 0:
+	case h.ContentLength >= 0:
 		return false, malformed("both Transfer-Encoding and Content-Length")
-	case r.ProtoMinor == 0:
+	case h.ProtoMinor == 0:
 		return false, malformed("Transfer-Encoding in HTTP/1.0")
 	}
-	delete(r.Header, "Transfer-Encoding")
+	delete(h.Header, "Transfer-Encoding")
 	return true, nil
 }
 
-// announceTrailers moves the names in Trailer to r.Trailer.
-func announceTrailers(r *http.Response) error {
-	lists := r.Header["Trailer"]
+// announceTrailers moves the names in the field Trailer to h.Trailer.
+func (h *head) announceTrailers() error {
+	lists := h.field("Trailer")
 	if len(lists) == 0 {
 		return nil
 	}
-	delete(r.Header, "Trailer")
-	r.Trailer = make(http.Header)
+	delete(h.Header, "Trailer")
+	h.Trailer = make(http.Header)
 	for _, list := range lists {
 		for item := range strings.SplitSeq(list, ",") {
 			if item = trimmed(item); item == "" {
@@ -113,7 +113,7 @@ func announceTrailers(r *http.Response) error {
 			if !isToken(item) || !allowedTrailer(item) {
 				return malformed("field that cannot be a trailer in Trailer")
 			}
-			r.Trailer[textproto.CanonicalMIMEHeaderKey(item)] = nil
+			h.Trailer[textproto.CanonicalMIMEHeaderKey(item)] = nil
 		}
 	}
 	return nil

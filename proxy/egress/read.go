@@ -39,15 +39,15 @@ func (ex *exchange) receive() (*http.Response, error) {
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return ex.switchProtocols(resp)
 	}
-	f, keep, err := frame(resp, ex.req.Method)
+	f, keep, err := ex.answer.frame(ex.req.Method)
 	if err != nil {
 		return nil, err
 	}
-	ex.framing, ex.keep, ex.left = f, keep && !ex.endsConnection() && !misdirected(resp), 0
+	ex.framing, ex.keep, ex.left = f, keep && !ex.last && !misdirected(resp), 0
 	if f == fixed {
 		ex.left = resp.ContentLength
 	}
-	ex.hint(resp.Header)
+	ex.hint()
 	if ex.sender != nil && resp.StatusCode > 299 {
 		// The peer has decided without the rest of the body (RFC 9112 §9.5).
 		ex.sender.interrupt()
@@ -65,11 +65,6 @@ func (ex *exchange) receive() (*http.Response, error) {
 // (RFC 9110 §15.5.20). It is not used again, so that another attempt has another one.
 func misdirected(resp *http.Response) bool {
 	return resp.StatusCode == http.StatusMisdirectedRequest
-}
-
-// endsConnection reports that the request itself asked for no further one.
-func (ex *exchange) endsConnection() bool {
-	return ex.req.Close || tokenIn(ex.req.Header["Connection"], "close")
 }
 
 // awaitContinue reads responses up to 100 (Continue), or up to a final one,
@@ -128,50 +123,16 @@ func (ex *exchange) readHead() (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, room := &ex.answer, ex.values[:]
-	if r.Header != nil {
-		room = nil // somebody may have kept that of an interim response
-	}
-	if err := parseHead(r, s, &ex.t.names, room); err != nil {
+	if err := ex.answer.parse(s, &ex.t.names); err != nil {
 		return nil, err
 	}
-	return r, nil
-}
-
-// parseHead parses a head, without its empty line, as RFC 9112 §4 and §5 have
-// it. The reason phrase, and the space before it, may be missing.
-func parseHead(r *http.Response, s string, known *names, room []string) error {
-	line, fields, ok := strings.Cut(s, "\r\n")
-	if !ok || len(line) < len("HTTP/1.1 200") || line[:7] != "HTTP/1." || line[8] != ' ' {
-		return malformed("status line")
-	}
-	minor := line[7] - '0'
-	if minor > 1 {
-		return malformed("HTTP version")
-	}
-	code, rest := line[9:12], line[12:]
-	if code[0] < '1' || !isDigits(code) || rest != "" && rest[0] != ' ' || !isFieldValue(rest) {
-		return malformed("status line")
-	}
-	h, err := parseFields(fields, known, room)
-	if err != nil {
-		return err
-	}
-	// No interim head has more than this, so nothing is left of one in r.
-	r.Status = line[9:]
-	r.StatusCode = int(code[0]-'0')*100 + int(code[1]-'0')*10 + int(code[2]-'0')
-	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, int(minor)
-	r.Header, r.ContentLength = h, -1
-	if minor == 0 {
-		r.Proto = "HTTP/1.0"
-	}
-	return nil
+	return &ex.answer.Response, nil
 }
 
 // hint notes for how long the peer says that it keeps the connection
 // (Keep-Alive: timeout=N), less a second for the way there.
-func (ex *exchange) hint(h http.Header) {
-	for _, list := range h["Keep-Alive"] {
+func (ex *exchange) hint() {
+	for _, list := range ex.answer.field("Keep-Alive") {
 		for item := range strings.SplitSeq(list, ",") {
 			name, value, _ := strings.Cut(trimmed(item), "=")
 			value = strings.Trim(value, ` "`)

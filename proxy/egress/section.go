@@ -86,28 +86,28 @@ func readLongSection(br *bufio.Reader, limit int) (string, error) {
 // parseFields parses the field lines in s, each with its CRLF, into a header.
 // Values keep their bytes, and under one name their order; they share s's memory,
 // and their lists that of room, if there is enough.
-func parseFields(s string, known *names, room []string) (http.Header, error) {
+func parseFields(s string, known *names, room []string) (http.Header, signs, error) {
 	n := strings.Count(s, "\n")
 	if n > maxFields {
-		return nil, tooLarge("too many header fields")
+		return nil, 0, tooLarge("too many header fields")
 	}
 	h := make(http.Header, n)
 	values := room
 	if len(values) < n {
 		values = make([]string, n)
 	}
-	var seen uint64 // signs of the names so far
+	var seen signs
 	for s != "" {
 		// A line that starts with a space would continue the one before
 		// (obs-fold, RFC 9112 §5.2): its colon-less or spaced name is refused.
 		colon, canonical := scanName(s)
 		if colon == 0 || colon == len(s) || s[colon] != ':' {
-			return nil, malformed("header field name")
+			return nil, 0, malformed("header field name")
 		}
 		name, rest := s[:colon], s[colon+1:]
 		end := controlAt(rest)
 		if !strings.HasPrefix(rest[end:], "\r\n") {
-			return nil, malformed("control character in a header field's value")
+			return nil, 0, malformed("control character in a header field's value")
 		}
 		values[0], s = trimmed(rest[:end]), rest[end+2:]
 		if !canonical {
@@ -122,10 +122,14 @@ func parseFields(s string, known *names, room []string) (http.Header, error) {
 		}
 		h[name], values = values[:1:1], values[1:]
 	}
-	return h, nil
+	return h, seen, nil
 }
 
+// signs are those of the names in a section: where a name's sign is not seen, the
+// name need not be looked for.
+type signs uint64
+
 // signOf is one bit, the same for the same name, and for others seldom.
-func signOf(name string) uint64 {
+func signOf(name string) signs {
 	return 1 << ((len(name)*7 + int(name[0])*5 + int(name[len(name)-1])) % 64)
 }

@@ -163,12 +163,30 @@ func (ex *exchange) appendHead(b []byte) ([]byte, error) {
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, ex.host...)
 	b = append(b, '\r', '\n')
+	b, err := ex.appendFields(b)
+	b = ex.appendFraming(b, method)
+	if req.Close && !ex.upgrade {
+		b = append(b, "Connection: close\r\n"...)
+	}
+	return append(b, '\r', '\n'), err
+}
+
+// appendFields renders the header fields that are not about framing, and notes
+// what some say.
+func (ex *exchange) appendFields(b []byte) ([]byte, error) {
 	auth := ex.proxyAuth()
-	for name, values := range req.Header {
+	ex.last = ex.req.Close
+	for name, values := range ex.req.Header {
 		if err := checkField(name, values, "header"); err != nil {
 			return b, err
 		}
-		if isFraming(name) || auth != "" && fold(name, "Proxy-Authorization") {
+		switch {
+		case name == "Content-Length":
+			ex.sized = len(values) > 0
+			continue
+		case name == "Connection":
+			ex.last = ex.last || tokenIn(values, "close")
+		case isFraming(name), auth != "" && fold(name, "Proxy-Authorization"):
 			continue
 		}
 		for _, v := range values {
@@ -178,11 +196,7 @@ func (ex *exchange) appendHead(b []byte) ([]byte, error) {
 	if auth != "" {
 		b = appendField(b, "Proxy-Authorization", auth)
 	}
-	b = ex.appendFraming(b, method)
-	if req.Close && !ex.upgrade {
-		b = append(b, "Connection: close\r\n"...)
-	}
-	return append(b, '\r', '\n'), nil
+	return b, nil
 }
 
 // appendTarget renders the target up to the query. A proxy that reads the
@@ -226,8 +240,7 @@ func (ex *exchange) appendFraming(b []byte, method string) []byte {
 		b = append(b, "Content-Length: "...)
 		b = strconv.AppendInt(b, ex.length, 10)
 		b = append(b, '\r', '\n')
-	case method == http.MethodPost, method == http.MethodPut, method == http.MethodPatch,
-		len(ex.req.Header["Content-Length"]) > 0:
+	case method == http.MethodPost, method == http.MethodPut, method == http.MethodPatch, ex.sized:
 		// RFC 9110 §8.6: methods that anticipate content say that there is
 		// none; others say so if the caller did.
 		b = append(b, "Content-Length: 0\r\n"...)
