@@ -228,13 +228,14 @@ func (ex *exchange) send() error {
 	if err != nil {
 		return err
 	}
-	if ex.expect {
-		return ex.sendExpected(body)
-	}
-	if !ex.inline && ex.length != 0 {
+	switch {
+	case ex.expect:
+		err = ex.sendExpected(body)
+	case !ex.inline && ex.length != 0:
 		ex.startSender()
 	}
-	return nil
+	ex.freeOut() // who waits for an answer holds none
+	return err
 }
 
 // sendExpected waits for 100 (Continue), or for so long that the peer probably

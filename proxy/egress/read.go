@@ -32,7 +32,6 @@ func (ex *exchange) receive() (*http.Response, error) {
 		// It is about our credentials, and not the caller's.
 		return nil, &ProxyError{Proxy: ex.key.via.addr, Status: resp.StatusCode}
 	}
-	ex.freeOut()
 	ex.resp = resp
 	resp.Request = ex.req
 	resp.TLS = ex.c.tls
