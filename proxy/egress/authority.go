@@ -16,20 +16,23 @@ func (k key) forwarded() bool { return k.via != nil && !k.tls && !k.tunnel }
 
 // addr is host:port, "" for no host.
 func (k key) addr() string {
-	if k.host == "" || hasPort(k.host) {
+	if k.host == "" || hasColon(k.host) && !strings.HasSuffix(k.host, ":") {
 		return k.host
 	}
-	return k.host + schemePort(k.tls)
+	return strings.TrimSuffix(k.host, ":") + schemePort(k.tls)
 }
 
-// hostKey is ascii, a host in the form of asciiHost, as a key has it: a part of
-// it, as a rule. Ports are taken off only where addr puts them back.
+// hostKey is ascii, a host in the form of asciiHost, as a key has it: as a rule, a
+// part of it. A port is taken off only where addr puts the same one back.
 func hostKey(ascii string, tls bool) string {
-	host := strings.TrimSuffix(ascii, ":")
-	if bare, own := strings.CutSuffix(host, schemePort(tls)); own && bare != "" && !hasPort(bare) {
-		host = bare
+	bare, own := strings.CutSuffix(ascii, schemePort(tls))
+	if !own {
+		bare, own = strings.CutSuffix(ascii, ":")
 	}
-	return lower(host)
+	if own && bare != "" && !hasColon(bare) {
+		return lower(bare)
+	}
+	return lower(ascii)
 }
 
 // authorityOf is host as lower-case host:port in ASCII, with the scheme's port
@@ -46,8 +49,7 @@ func schemePort(tls bool) string {
 	return ":80"
 }
 
-// hasPort: the port is what follows the last colon outside of brackets.
-func hasPort(host string) bool {
-	colon := strings.LastIndexByte(host, ':')
-	return colon > strings.LastIndexByte(host, ']') && colon < len(host)-1
+// hasColon reports one outside of brackets, which a port follows.
+func hasColon(host string) bool {
+	return strings.LastIndexByte(host, ':') > strings.LastIndexByte(host, ']')
 }

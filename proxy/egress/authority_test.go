@@ -24,8 +24,9 @@ func TestSpellingsOfAnAuthorityShareItsConnections(t *testing.T) {
 		{"[::1] [::1]:80 [::1]:", []string{"[::1]:80"}},
 		{"[::80] [::80]:81 [::1:80]", []string{"[::80]:80", "[::80]:81", "[::1:80]:80"}},
 		{"bücher.test xn--bcher-kva.test:80", []string{"xn--bcher-kva.test:80"}},
-		// Neither is an address, and no port is taken off to make it one.
+		// None is an address, and no port is taken off to make it one.
 		{"api.test:80:80 api.test:81:80", []string{"api.test:80:80", "api.test:81:80"}},
+		{"api.test:81:", []string{"api.test:81:80"}},
 	} {
 		var dialed []string
 		tr := newTransport(t, egress.Settings{Dial: func(_ context.Context, _, addr string) (net.Conn, error) {
