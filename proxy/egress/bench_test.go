@@ -106,6 +106,8 @@ type hearer struct {
 	until time.Time
 }
 
+var _ egress.Listener = (*hearer)(nil)
+
 func (h *hearer) Deadline() (time.Time, bool)                  { return h.until, true }
 func (*hearer) GotConn(httptrace.GotConnInfo)                  {}
 func (*hearer) WroteHeaders()                                  {}
