@@ -8,8 +8,8 @@ import (
 // A head is a response without its body, and what makes it quick to read.
 type head struct {
 	http.Response
-	seen   signs      // of its fields' names
-	values [13]string // of its fields, if there are so few
+	seen   signs     // of its fields' names
+	values [9]string // of its fields, if there are so few
 }
 
 // parse parses a head, without its empty line, as RFC 9112 §4 and §5 have it. The
