@@ -9,6 +9,7 @@ import (
 	"outrider/policy/auth"
 	"outrider/policy/breaker"
 	"outrider/policy/hedge"
+	"outrider/policy/moment"
 )
 
 // attempt is the innermost stage: it asks whether the request may leave (see Call.Depart),
@@ -26,8 +27,10 @@ func attempt(timeout, idle time.Duration) Stage {
 				return nil, err
 			}
 			t := begin(req, call, timeout, idle)
-			hedge.Begun(req.Context())
-			breaker.Begun(req.Context())
+			if call == nil || call.raced.Load() {
+				hedge.Begun(req.Context())
+			}
+			breaker.Begun(req.Context(), t.Start)
 			resp, err := next.RoundTrip(&t.request)
 			call.landed(err)
 			if err != nil {
@@ -46,6 +49,7 @@ type try struct {
 	scope
 	Attempt
 	guard   *auth.Guard // knows what must not be shown; nil: there is nothing
+	moments *moment.Moments
 	timeout time.Duration
 	idle    time.Duration
 	request http.Request
@@ -60,17 +64,22 @@ const (
 	noEnd    = -3 // of any wait: it may be silent, or is over
 )
 
-// begin begins an attempt. It has a share in the clock of its call: deadline is above.
+// begin begins an attempt. It has a share in the clock of its call, and the first is a part
+// of that: deadline is above.
 func begin(req *http.Request, call *Call, timeout, idle time.Duration) *try {
 	ctx := req.Context()
-	t := &try{scope: scope{Context: ctx, call: call}, guard: guarded(ctx), timeout: timeout, idle: idle}
+	whole, _ := ctx.Value(boundedKey{}).(*bounded)
+	t := &whole.first
+	if whole.begun.Swap(true) {
+		t = new(try)
+	}
+	t.Context, t.call, t.clock = ctx, call, &whole.time
+	t.guard, t.timeout, t.idle = guarded(ctx), timeout, idle
 	t.waiting.Store(noAnswer)
-	whole, _ := ctx.Value(scopeKey{}).(*scope)
-	t.clock = whole.clock
-	now := t.clock.now()
-	t.Start = t.clock.began.Add(now)
+	t.moments = moment.Of(ctx)
+	t.Start = t.moments.Departure()
 	t.request = *req.WithContext(t)
-	t.clock.set(t, now+timeout)
+	t.clock.set(t, t.Start.Sub(t.clock.began)+timeout)
 	return t
 }
 
@@ -81,6 +90,8 @@ func (t *try) Value(key any) any {
 		return &t.Attempt
 	case traceKey:
 		return t.trace()
+	case moment.Key{}:
+		return t.moments
 	}
 	return t.scope.Value(key)
 }
@@ -97,7 +108,7 @@ func (t *try) follow(body io.ReadCloser) io.ReadCloser {
 		return t.body.around(body, t)
 	}
 	t.body.around(body, t)
-	now := t.clock.now()
+	now := t.moments.Arrival().Sub(t.clock.began)
 	t.waiting.Store(int64(now))
 	if t.idle < t.timeout {
 		t.clock.set(t, now+t.idle)

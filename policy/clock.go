@@ -40,13 +40,17 @@ type setting struct {
 // now is how long ago the call began.
 func (c *clock) now() time.Duration { return time.Since(c.began) }
 
+// begin has the clock run from now on, with its first alarm.
+func (c *clock) begin(a alarm, at time.Duration) {
+	c.began = time.Now()
+	c.first[0] = setting{a, at}
+	c.alarms = c.first[:1]
+}
+
 // set has an alarm ring at a time, if not before.
 func (c *clock) set(a alarm, at time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.alarms == nil {
-		c.alarms = c.first[:0]
-	}
 	i := 0
 	for i < len(c.alarms) && c.alarms[i].alarm != a {
 		i++

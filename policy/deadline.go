@@ -6,6 +6,11 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"outrider/policy/auth"
+	"outrider/policy/breaker"
+	"outrider/policy/limit"
+	"outrider/policy/moment"
 )
 
 // A TimeoutError says which of our clocks ended a call or an attempt.
@@ -32,9 +37,9 @@ func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 type timeoutKey struct{}
 
 // wholeTime is how long a call may take: as configured, or shorter where its caller asks.
-func wholeTime(ctx context.Context, timeout time.Duration) (limit time.Duration, clock string) {
+func wholeTime(ctx context.Context, call *Call, timeout time.Duration) (limit time.Duration, clock string) {
 	var asked time.Duration
-	if call := CallFrom(ctx); call != nil {
+	if call != nil {
 		asked = call.timeout
 	} else {
 		asked, _ = ctx.Value(timeoutKey{}).(time.Duration)
@@ -47,10 +52,11 @@ func wholeTime(ctx context.Context, timeout time.Duration) (limit time.Duration,
 
 // deadline bounds a whole call, queue and backoff and all attempts, until the
 // response headers are there. A body may take as long as it flows.
-func deadline(timeout time.Duration) Stage {
+// begin is bound, or boundWithRooms.
+func deadline(begin func(*http.Request, time.Duration) *bounded, timeout time.Duration) Stage {
 	return Stage{Name: "deadline", Wrap: func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(req *http.Request) (*http.Response, error) {
-			b := bound(req, timeout)
+			b := begin(req, timeout)
 			resp, err := next.RoundTrip(&b.request)
 			b.answered.Store(true)
 			if err != nil {
@@ -63,8 +69,8 @@ func deadline(timeout time.Duration) Stage {
 	}}
 }
 
-// A bounded call is one within its time: its context, and all that goes with it, so that
-// they are one allocation.
+// A bounded call is one within its time: its context, and all that goes with it and with
+// its first attempt, which most often is the only one, so that they are one allocation.
 type bounded struct {
 	scope
 	time     clock
@@ -73,17 +79,73 @@ type bounded struct {
 	request  http.Request
 	answered atomic.Bool // or it has ended without an answer
 	body     closingBody
+
+	moments moment.Moments // of its attempts
+	begun   atomic.Bool    // its first attempt has
+	first   try
+	rooms   *rooms // for what the stages have to remember of that; nil: they see to it themselves
 }
+
+// rooms are those that stages look for.
+type rooms struct {
+	auth    auth.Room
+	circuit breaker.Room
+	limit   limit.Room
+}
+
+// A boundedWithRooms is a call that passes the stages that have one.
+type boundedWithRooms struct {
+	bounded
+	own rooms
+}
+
+// boundedKey finds the call that an attempt is part of.
+type boundedKey struct{}
 
 // bound begins the time of a call.
 func bound(req *http.Request, timeout time.Duration) *bounded {
-	ctx := req.Context()
-	b := &bounded{scope: scope{Context: ctx, call: CallFrom(ctx)}, time: clock{began: time.Now()}}
-	b.clock = &b.time
-	b.limit, b.name = wholeTime(ctx, timeout)
-	b.request = *req.WithContext(b)
-	b.time.set(b, b.limit)
+	b := new(bounded)
+	b.begin(req, timeout)
 	return b
+}
+
+// boundWithRooms is bound for a call that passes the stages for which there are rooms.
+func boundWithRooms(req *http.Request, timeout time.Duration) *bounded {
+	b := new(boundedWithRooms)
+	b.rooms = &b.own
+	b.begin(req, timeout)
+	return &b.bounded
+}
+
+func (b *bounded) begin(req *http.Request, timeout time.Duration) {
+	ctx := req.Context()
+	b.Context, b.call, b.clock = ctx, CallFrom(ctx), &b.time
+	b.limit, b.name = wholeTime(ctx, b.call, timeout)
+	b.request = *req.WithContext(b)
+	b.time.begin(b, b.limit)
+}
+
+// Value gives what is known of the call, and else what its context has.
+func (b *bounded) Value(key any) any {
+	switch key {
+	case callKey{}:
+		return b.call
+	case moment.Key{}:
+		return &b.moments
+	case boundedKey{}:
+		return b
+	}
+	if b.rooms != nil {
+		switch key {
+		case auth.RoomKey{}:
+			return &b.rooms.auth
+		case breaker.RoomKey{}:
+			return &b.rooms.circuit
+		case limit.RoomKey{}:
+			return &b.rooms.limit
+		}
+	}
+	return b.scope.Value(key)
 }
 
 // Deadline tells the stages below when the call ends. The ending itself is the clock's, so

@@ -19,13 +19,13 @@ type Guard struct {
 	hidden      [maxHidden + 1]Secret // the token's, and what the request made of it
 }
 
-func guardOf(t Token) Guard {
-	g := Guard{placeholder: t.Placeholder, owner: t.Owner}
+// watch has the guard know what is in t.
+func (g *Guard) watch(t *Token) {
+	g.placeholder, g.owner = t.Placeholder, t.Owner
 	if g.placeholder == "" {
 		g.placeholder = redacted
 	}
 	copy(g.hidden[:], t.Hidden[:])
-	return g
 }
 
 // empty reports that there is nothing to look for.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"unicode"
 
 	"outrider/policy/replay"
@@ -77,6 +78,25 @@ type injected struct {
 	value [1]string // of the field that was set
 }
 
+// A Room is memory for what one attempt needs here. Who makes the context of a call may
+// have it there, under RoomKey, beside what the call needs itself: that is an allocation
+// less. It is used once, by the first attempt that comes with it.
+type Room struct {
+	taken    atomic.Bool
+	injected injected
+}
+
+// RoomKey is what a context is asked for that has a Room.
+type RoomKey struct{}
+
+// roomFor gives room for a request with its credential.
+func roomFor(ctx context.Context) *injected {
+	if r, ok := ctx.Value(RoomKey{}).(*Room); ok && !r.taken.Swap(true) {
+		return &r.injected
+	}
+	return new(injected)
+}
+
 // send sends what was made of req.
 func (in *injected) send(req *http.Request, guard func(context.Context, *Guard), next http.RoundTripper) (*http.Response, error) {
 	if guard != nil {
@@ -133,11 +153,14 @@ func inject(req *http.Request, token Token) (*injected, error) {
 // inject begins a request with the token in it. The copy is shallow: the values of
 // its Trailer arrive later, in the same map. Of its header, too, only the map is another
 // one where a field is set: lists of values are replaced, and never written to.
-func (t Token) inject(req *http.Request) *injected {
-	return &injected{Request: *req, guard: guardOf(t)}
+func (t *Token) inject(req *http.Request) *injected {
+	in := roomFor(req.Context())
+	in.Request = *req
+	in.guard.watch(t)
+	return in
 }
 
-func (t Token) remove(req *http.Request) *injected {
+func (t *Token) remove(req *http.Request) *injected {
 	if _, there := req.Header[t.Header]; !there {
 		return nil
 	}
@@ -147,7 +170,7 @@ func (t Token) remove(req *http.Request) *injected {
 	return in
 }
 
-func (t Token) setHeader(req *http.Request) *injected {
+func (t *Token) setHeader(req *http.Request) *injected {
 	in := t.inject(req)
 	if in.Header = maps.Clone(req.Header); in.Header == nil {
 		in.Header = http.Header{}
@@ -157,7 +180,7 @@ func (t Token) setHeader(req *http.Request) *injected {
 	return in
 }
 
-func (t Token) setQuery(req *http.Request) *injected {
+func (t *Token) setQuery(req *http.Request) *injected {
 	in := t.inject(req)
 	in.URL = new(url.URL)
 	*in.URL = *req.URL
@@ -174,15 +197,21 @@ func (in *injected) receive(req *http.Request, resp *http.Response) {
 	}
 	in.guard.Scrub(resp.Header)
 	in.guard.Scrub(resp.Trailer)
-	if _, upgraded := resp.Body.(io.Writer); upgraded || resp.Body == nil || resp.Body == http.NoBody {
+	if _, upgraded := resp.Body.(io.Writer); upgraded || resp.Body == nil || resp.Body == http.NoBody || endsWithBody(resp) {
 		return
 	}
 	in.body = guardedBody{resp.Body, resp, &in.guard}
 	resp.Body = &in.body
 }
 
+// endsWithBody reports whether nothing can come after the body of a response: one of
+// HTTP/1 that says how long it is has no trailers (RFC 9112 §6.5).
+func endsWithBody(resp *http.Response) bool {
+	return resp.ProtoMajor == 1 && resp.ContentLength >= 0 && resp.Trailer == nil
+}
+
 // check is the last look at a token of any Source before it is sent.
-func (t Token) check() error {
+func (t *Token) check() error {
 	v := t.Value.Reveal()
 	if v == "" {
 		return errors.New(t.Kind + ": the token is empty")

@@ -24,6 +24,7 @@ var errRetired = errors.New("dispatcher retired")
 // something, and the timer is set to when the first of that ends.
 type dispatcher struct {
 	mu      sync.Mutex
+	latest  time.Time   // that it was given, or has looked at
 	tables  *Quotas     // in force
 	retired bool        // dropped; nobody may enter
 	into    *dispatcher // that has taken all of it over; nil: none
@@ -59,15 +60,26 @@ func (d *dispatcher) lock() *dispatcher {
 	return d
 }
 
+// at is a time that was looked at before the lock was had, or the latest that others had
+// seen until then: a Limiter that is given an earlier time than before sets its own clock
+// back, and fills up twice for the time between.
+func (d *dispatcher) at(now time.Time) time.Time {
+	if now.Before(d.latest) {
+		return d.latest
+	}
+	d.latest = now
+	return now
+}
+
+// now is the time, for who has the lock.
+func (d *dispatcher) now() time.Time { return d.at(time.Now()) }
+
 // try gives a turn to a call that need not wait for it: all its meters let it go now,
 // and nothing is kept there that it would spend. The error is errRetired.
-func (d *dispatcher) try(stations []station, r route, cost int) (t turn, ok bool, err error) {
+func (d *dispatcher) try(now time.Time, stations []station, r route, cost int) (t turn, ok bool, err error) {
 	d = d.lock()
 	defer d.mu.Unlock()
-	// The clock is read with the lock held, here and everywhere: a Limiter that
-	// is given an earlier time than before sets its own clock back, and fills
-	// up twice for the time between.
-	now := time.Now()
+	now = d.at(now)
 	if d.retired {
 		return turn{}, false, errRetired
 	}
@@ -88,7 +100,7 @@ func (d *dispatcher) try(stations []station, r route, cost int) (t turn, ok bool
 func (d *dispatcher) join(w *waiter, stations []station) error {
 	d = d.lock()
 	defer d.mu.Unlock()
-	now := time.Now()
+	now := d.now()
 	if d.retired {
 		return errRetired
 	}
@@ -148,7 +160,7 @@ func (d *dispatcher) await(ctx context.Context, w *waiter) (turn, error) {
 func (d *dispatcher) leave(w *waiter, cause error) {
 	d = d.lock()
 	defer d.mu.Unlock()
-	now := time.Now()
+	now := d.now()
 	switch {
 	case w.queued:
 		w.lane.line.remove(w)

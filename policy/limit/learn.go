@@ -115,9 +115,7 @@ func (d *dispatcher) learn(ctx context.Context, t turn, said verdict, now time.T
 	if base == nil {
 		return false, nil
 	}
-	// The lock has been waited for: time does not go back here.
-	at := time.Now()
-	buckets := d.told(t, said, at)
+	buckets := d.told(t, said, now)
 	slowed := slices.ContainsFunc(t.meters, func(m *meter) bool { return m.adaptive.Rate() > 0 })
 	if said.after > 0 {
 		closed := t.meters // What is exhausted may be none of the buckets that are told of.
@@ -129,10 +127,10 @@ func (d *dispatcher) learn(ctx context.Context, t turn, said verdict, now time.T
 	switch {
 	case said.fine:
 		for _, m := range t.meters { // A reload may have left one slow that is no base any more.
-			m.adaptive.Fine(at)
+			m.adaptive.Fine(now)
 		}
 	case len(buckets) == 0 && (!said.hints || base.settings.Count == 0):
-		base.adaptive.Refused(at, t.taken, base.settings.speed()) // Nothing else says how fast to go.
+		base.adaptive.Refused(now, t.taken, base.settings.speed()) // Nothing else says how fast to go.
 	}
 	worse := len(buckets) > 0 || !said.fine
 	d.disturbed = d.disturbed || worse

@@ -9,7 +9,7 @@ import (
 func (d *dispatcher) reset(q *Quotas) {
 	d = d.lock()
 	defer d.mu.Unlock()
-	now := time.Now()
+	now := d.now()
 	d.tables = q
 	for _, l := range d.backlog {
 		l.uncount()
@@ -92,7 +92,7 @@ func (d *dispatcher) takeOver(other *dispatcher) {
 	defer d.mu.Unlock()
 	other.mu.Lock()
 	defer other.mu.Unlock()
-	now := time.Now()
+	now := d.now()
 	for _, l := range other.backlog {
 		l.uncount()
 	}

@@ -22,7 +22,7 @@ func TestNobodyEntersADroppedDispatcher(t *testing.T) {
 	if !d.retire(time.Now()) {
 		t.Error("an idle one is kept")
 	}
-	if _, _, err := d.try(stations, route{}, 1); !errors.Is(err, errRetired) {
+	if _, _, err := d.try(time.Now(), stations, route{}, 1); !errors.Is(err, errRetired) {
 		t.Errorf("it gives turns: %v", err)
 	}
 	if err := d.join(&waiter{}, stations); !errors.Is(err, errRetired) {

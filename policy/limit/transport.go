@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"outrider/policy/moment"
 )
 
 // Wrap returns a decorator that lets each request wait for its turn at all quotas of
@@ -46,13 +48,13 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	said := verdict{fine: true}
-	now := time.Now()
+	now := moment.Of(ctx).Arrival()
 	if turn.learner != nil {
 		said = turn.learner.learn(req, resp, now)
 	}
 	ended = true
 	if turn.d.answered(ctx, turn, said, now) {
-		resp.Body = holdUntilClose(resp.Body, turn)
+		resp.Body = holdUntilClose(ctx, resp.Body, turn)
 	}
 	return resp, nil
 }
@@ -68,8 +70,9 @@ func (t *transport) enter(req *http.Request) (turn, error) {
 	var buf [few]station
 	stations := t.quotas.stations(buf[:0], &t.way, req)
 	scope, route, cost := t.way.scope(req), routeOf(req), t.way.cost()
+	moments := moment.Of(ctx)
 	for {
-		turn, gone, err := t.quotas.scopes.get(scope).try(stations, route, cost)
+		turn, gone, err := t.quotas.scopes.get(scope).try(moments.Departure(), stations, route, cost)
 		if gone {
 			return turn, nil
 		}
@@ -77,6 +80,7 @@ func (t *transport) enter(req *http.Request) (turn, error) {
 			break
 		}
 	}
+	defer moments.Waited()
 	return t.wait(ctx, scope, stations, route, cost)
 }
 

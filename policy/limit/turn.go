@@ -34,6 +34,7 @@ func (d *dispatcher) answered(ctx context.Context, t turn, said verdict, now tim
 	}()
 	d = d.lock()
 	defer d.mu.Unlock()
+	now = d.at(now)
 	sooner := false
 	for _, m := range t.meters {
 		hold = hold || m.settings.Concurrency > 0
@@ -48,10 +49,10 @@ func (d *dispatcher) answered(ctx context.Context, t turn, said verdict, now tim
 		t.free()
 	}
 	for _, m := range t.eased {
-		m.gate.answered(said.fine, time.Now(), m.waiting.calls == 0)
+		m.gate.answered(said.fine, now, m.waiting.calls == 0)
 	}
 	if len(d.backlog) > 0 && (moved || sooner || awaited(t.eased)) {
-		d.advance(time.Now())
+		d.advance(now)
 	}
 	return hold
 }
@@ -71,7 +72,7 @@ func (d *dispatcher) release(t turn) {
 		}
 	}
 	if missed {
-		d.advance(time.Now())
+		d.advance(d.now())
 	}
 }
 
@@ -80,7 +81,7 @@ func (d *dispatcher) release(t turn) {
 func (d *dispatcher) failed(t turn, sent bool) {
 	d = d.lock()
 	defer d.mu.Unlock()
-	now := time.Now()
+	now := d.now()
 	t.drop(now, sent)
 	if len(d.backlog) > 0 {
 		d.advance(now)
