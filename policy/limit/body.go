@@ -35,7 +35,7 @@ type body struct {
 // Close closes the body, and the first time gives back the slot.
 func (b *body) Close() error {
 	if !b.closed.Swap(true) {
-		defer b.turn.d.release(b.turn)
+		defer b.turn.d.release(&b.turn)
 	}
 	return b.ReadCloser.Close()
 }
@@ -56,7 +56,7 @@ type halfClosingBody struct {
 
 // holdUntilClose returns inner such that Close releases t, the turn of a call with this
 // context. It can do what inner can. A body that is missing is closed already.
-func holdUntilClose(ctx context.Context, inner io.ReadCloser, t turn) io.ReadCloser {
+func holdUntilClose(ctx context.Context, inner io.ReadCloser, t *turn) io.ReadCloser {
 	if inner == nil {
 		t.d.release(t)
 		return nil
@@ -64,10 +64,10 @@ func holdUntilClose(ctx context.Context, inner io.ReadCloser, t turn) io.ReadClo
 	w, duplex := inner.(io.Writer)
 	if !duplex {
 		b := roomFor(ctx)
-		b.ReadCloser, b.turn = inner, t
+		b.ReadCloser, b.turn = inner, *t
 		return b
 	}
-	b := &duplexBody{body: body{ReadCloser: inner, turn: t}, Writer: w}
+	b := &duplexBody{body: body{ReadCloser: inner, turn: *t}, Writer: w}
 	if half, ok := inner.(halfCloser); ok {
 		return &halfClosingBody{duplexBody: b, halfCloser: half}
 	}

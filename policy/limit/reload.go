@@ -35,6 +35,7 @@ func (d *dispatcher) reset(q *Quotas) {
 // become one.
 func (d *dispatcher) relane(now time.Time) {
 	lanes := d.lanes
+	d.last = visit{}
 	d.lanes = make(map[laneKey]*lane, len(lanes))
 	became := make(map[*lane]*lane, len(lanes))
 	for key, l := range lanes {
