@@ -71,6 +71,10 @@ func (r *row) clear() {
 
 func (r *row) add(w *wait) {
 	w.row = r.number
+	if n := len(r.dues); n == 0 || !w.due.Before(r.dues[n-1]) { // as mostly
+		r.dues = append(r.dues, w.due)
+		return
+	}
 	i, _ := slices.BinarySearchFunc(r.dues, w.due, time.Time.Compare)
 	r.dues = slices.Insert(r.dues, i, w.due)
 }
@@ -87,6 +91,9 @@ func (r *row) remove(w *wait) {
 
 // overdue counts those that are.
 func (r *row) overdue(now time.Time) int {
+	if len(r.dues) == 0 || now.Before(r.dues[0]) { // as mostly
+		return 0
+	}
 	n, _ := slices.BinarySearchFunc(r.dues, now.Add(1), time.Time.Compare) // an attempt is overdue at its time
 	return n
 }

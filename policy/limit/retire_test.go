@@ -29,6 +29,7 @@ func TestNobodyEntersADroppedDispatcher(t *testing.T) {
 		t.Errorf("it has a line: %v", err)
 	}
 	q.scopes.byName = map[string]*dispatcher{}
+	q.scopes.newest.Store(nil)
 	req, _ := http.NewRequest("GET", "http://api.example/", nil)
 	way := &transport{quotas: q, way: Way{Stops: []Stop{{Key: func(*http.Request) string { return "key" }}}}}
 	if err := way.enter(&turn{req: req, cost: 1}); err != nil {
