@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -26,12 +28,12 @@ func attempt(timeout, idle time.Duration) Stage {
 				}
 				return nil, err
 			}
-			t := begin(req, call, timeout, idle)
+			t, req := begin(req, timeout, idle)
 			if call == nil || call.raced.Load() {
 				hedge.Begun(req.Context())
 			}
 			breaker.Begun(req.Context(), t.Start)
-			resp, err := next.RoundTrip(&t.request)
+			resp, err := next.RoundTrip(req)
 			call.landed(err)
 			if err != nil {
 				t.over()
@@ -43,16 +45,17 @@ func attempt(timeout, idle time.Duration) Stage {
 	}}
 }
 
-// A try is an attempt under way: its context, by which the transport reports, its request,
-// and then the body of its answer, so that they are one allocation.
+// A try is an attempt under way: its context, by which the transport reports, and then the
+// body of its answer. Requests may have it before it begins: it is nothing but a part of its
+// call until then.
 type try struct {
 	scope
 	Attempt
-	guard   *auth.Guard // knows what must not be shown; nil: there is nothing
+	begun   atomic.Bool
 	moments *moment.Moments
+	guard   *auth.Guard // knows what must not be shown; nil: there is nothing
 	timeout time.Duration
 	idle    time.Duration
-	request http.Request
 	waiting atomic.Int64 // since when somebody waits for the upstream to send more of its body, by the clock
 	body    watchedBody
 }
@@ -64,32 +67,56 @@ const (
 	noEnd    = -3 // of any wait: it may be silent, or is over
 )
 
-// begin begins an attempt. It has a share in the clock of its call, and the first is a part
-// of that: deadline is above.
-func begin(req *http.Request, call *Call, timeout, idle time.Duration) *try {
+// begin begins an attempt, and gives its request. It has a share in the clock of its call:
+// deadline is above.
+func begin(req *http.Request, timeout, idle time.Duration) (*try, *http.Request) {
+	t, req := attemptOf(req)
 	ctx := req.Context()
-	whole, _ := ctx.Value(boundedKey{}).(*bounded)
-	t := &whole.first
-	if whole.begun.Swap(true) {
-		t = new(try)
-	}
-	t.Context, t.call, t.clock = ctx, call, &whole.time
 	t.guard, t.timeout, t.idle = guarded(ctx), timeout, idle
 	t.waiting.Store(noAnswer)
-	t.moments = moment.Of(ctx)
 	t.Start = t.moments.Departure()
-	t.request = *req.WithContext(t)
+	t.begun.Store(true)
 	t.clock.set(t, t.Start.Sub(t.clock.began)+timeout)
-	return t
+	return t, req
 }
+
+// attemptOf gives the attempt that a request has been given the context of, or else a new
+// one, and the request with its context. The first of a call is a part of that.
+func attemptOf(req *http.Request) (*try, *http.Request) {
+	ctx := req.Context()
+	if t, _ := ctx.Value(tryKey{}).(*try); t != nil && !t.begun.Load() {
+		if ctx != context.Context(t) {
+			req = req.WithContext(t)
+		}
+		return t, req
+	}
+	whole, _ := ctx.Value(boundedKey{}).(*bounded)
+	if room := whole.auth.Take(); room != nil {
+		t := &whole.first
+		t.Context, t.moments = ctx, moment.Of(ctx)
+		*room = *req.WithContext(t)
+		return t, room
+	}
+	t := &try{scope: scope{Context: ctx, call: CallFrom(ctx), clock: &whole.time}, moments: moment.Of(ctx)}
+	return t, req.WithContext(t)
+}
+
+// tryKey finds the attempt that a context is of, also before it begins.
+type tryKey struct{}
 
 // Value gives what is known of the attempt, and else what its call has.
 func (t *try) Value(key any) any {
 	switch key {
 	case attemptKey{}:
-		return &t.Attempt
+		if t.begun.Load() {
+			return &t.Attempt
+		}
 	case traceKey:
-		return t.trace()
+		if t.begun.Load() {
+			return t.trace()
+		}
+	case tryKey{}:
+		return t
 	case moment.Key{}:
 		return t.moments
 	}
@@ -119,8 +146,12 @@ func (t *try) follow(body io.ReadCloser) io.ReadCloser {
 // over ends what goes with the attempt.
 func (t *try) over() {
 	t.waiting.Store(noEnd)
-	t.end(nil)
+	t.end(errOver)
 }
+
+// errOver is why the context of an attempt ends that is over. It is not context.Canceled itself:
+// stages that judge the attempt by that context must not take it for a client that left.
+var errOver = fmt.Errorf("the attempt is over: %w", context.Canceled)
 
 // ring ends the attempt if it has taken too long, counted from the last byte of a request
 // body that the client streams, or if the body of its answer is silent for too long.

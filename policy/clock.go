@@ -42,9 +42,11 @@ func (c *clock) now() time.Duration { return time.Since(c.began) }
 
 // begin has the clock run from now on, with its first alarm.
 func (c *clock) begin(a alarm, at time.Duration) {
+	c.mu.Lock()
 	c.began = time.Now()
-	c.first[0] = setting{a, at}
-	c.alarms = c.first[:1]
+	c.alarms = c.first[:0]
+	c.mu.Unlock()
+	c.set(a, at)
 }
 
 // set has an alarm ring at a time, if not before.

@@ -52,12 +52,11 @@ func wholeTime(ctx context.Context, call *Call, timeout time.Duration) (limit ti
 
 // deadline bounds a whole call, queue and backoff and all attempts, until the
 // response headers are there. A body may take as long as it flows.
-// begin is bound, or boundWithRooms.
-func deadline(begin func(*http.Request, time.Duration) *bounded, timeout time.Duration) Stage {
+func deadline(timeout time.Duration) Stage {
 	return Stage{Name: "deadline", Wrap: func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(req *http.Request) (*http.Response, error) {
-			b := begin(req, timeout)
-			resp, err := next.RoundTrip(&b.request)
+			b, req := bound(req, timeout)
+			resp, err := next.RoundTrip(req)
 			b.answered.Store(true)
 			if err != nil {
 				b.over()
@@ -74,55 +73,45 @@ func deadline(begin func(*http.Request, time.Duration) *bounded, timeout time.Du
 type bounded struct {
 	scope
 	time     clock
+	begun    atomic.Bool // its time has
 	limit    time.Duration
-	name     string // of the clock that the limit is of
-	request  http.Request
+	name     string      // of the clock that the limit is of
 	answered atomic.Bool // or it has ended without an answer
 	body     closingBody
 
+	first   try            // its first attempt
 	moments moment.Moments // of its attempts
-	begun   atomic.Bool    // its first attempt has
-	first   try
-	rooms   *rooms // for what the stages have to remember of that; nil: they see to it themselves
-}
-
-// rooms are those that stages look for.
-type rooms struct {
-	auth    auth.Room
+	auth    auth.Room      // rooms are what stages look for
 	circuit breaker.Room
-	limit   limit.Room
-}
-
-// A boundedWithRooms is a call that passes the stages that have one.
-type boundedWithRooms struct {
-	bounded
-	own rooms
+	limits  limit.Room
 }
 
 // boundedKey finds the call that an attempt is part of.
 type boundedKey struct{}
 
-// bound begins the time of a call.
-func bound(req *http.Request, timeout time.Duration) *bounded {
-	b := new(bounded)
-	b.begin(req, timeout)
+// Within gives a context for the request of the call that ctx belongs to. A plan makes one
+// itself, and a copy of the request with it, for a request that has none, or had it before.
+func Within(ctx context.Context) context.Context { return newBounded(ctx) }
+
+func newBounded(ctx context.Context) *bounded {
+	b := &bounded{scope: scope{Context: ctx, call: CallFrom(ctx)}}
+	b.clock = &b.time
+	b.first.Context, b.first.call, b.first.clock, b.first.moments = b, b.call, b.clock, &b.moments
+	b.auth.Outer, b.auth.Inner = b, &b.first
 	return b
 }
 
-// boundWithRooms is bound for a call that passes the stages for which there are rooms.
-func boundWithRooms(req *http.Request, timeout time.Duration) *bounded {
-	b := new(boundedWithRooms)
-	b.rooms = &b.own
-	b.begin(req, timeout)
-	return &b.bounded
-}
-
-func (b *bounded) begin(req *http.Request, timeout time.Duration) {
-	ctx := req.Context()
-	b.Context, b.call, b.clock = ctx, CallFrom(ctx), &b.time
-	b.limit, b.name = wholeTime(ctx, b.call, timeout)
-	b.request = *req.WithContext(b)
+// bound begins the time of a call, and gives its request.
+func bound(req *http.Request, timeout time.Duration) (*bounded, *http.Request) {
+	b, ok := req.Context().(*bounded)
+	if !ok || b.begun.Load() {
+		b = newBounded(req.Context())
+		req = req.WithContext(b)
+	}
+	b.limit, b.name = wholeTime(b.Context, b.call, timeout)
+	b.begun.Store(true)
 	b.time.begin(b, b.limit)
+	return b, req
 }
 
 // Value gives what is known of the call, and else what its context has.
@@ -134,16 +123,14 @@ func (b *bounded) Value(key any) any {
 		return &b.moments
 	case boundedKey{}:
 		return b
-	}
-	if b.rooms != nil {
-		switch key {
-		case auth.RoomKey{}:
-			return &b.rooms.auth
-		case breaker.RoomKey{}:
-			return &b.rooms.circuit
-		case limit.RoomKey{}:
-			return &b.rooms.limit
-		}
+	case tryKey{}:
+		return nil
+	case auth.RoomKey{}:
+		return &b.auth
+	case breaker.RoomKey{}:
+		return &b.circuit
+	case limit.RoomKey{}:
+		return &b.limits
 	}
 	return b.scope.Value(key)
 }
@@ -151,6 +138,9 @@ func (b *bounded) Value(key any) any {
 // Deadline tells the stages below when the call ends. The ending itself is the clock's, so
 // that it can be lifted once the answer has begun.
 func (b *bounded) Deadline() (time.Time, bool) {
+	if !b.begun.Load() {
+		return b.Context.Deadline()
+	}
 	at := b.time.began.Add(b.limit)
 	if earlier, ok := b.Context.Deadline(); ok && earlier.Before(at) {
 		return earlier, true

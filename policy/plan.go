@@ -50,7 +50,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 			source = signing.WithReplayBody(p.ReplayBody)
 		}
 		way := u.way(passes, p.Cost, keys)
-		chain := append(make(Chain, 0, 11), deadline(boundWithRooms, p.Timeout))
+		chain := append(make(Chain, 0, 11), deadline(p.Timeout))
 		if old != nil {
 			chain = append(chain, Stage{"stale", old.Wrap(keys.credential)})
 		}

@@ -170,9 +170,9 @@ func TestTransportReportsByHooksToo(t *testing.T) {
 	var informed int
 	call := &Call{Inform: func(code int, _ textproto.MIMEHeader) error { informed = code; return nil }}
 	req := (&http.Request{Header: http.Header{}}).WithContext(WithCall(ctx, call))
-	whole := bound(req, time.Minute)
+	whole, req := bound(req, time.Minute)
 	defer whole.over()
-	attempt := begin(&whole.request, call, time.Minute, time.Minute)
+	attempt, _ := begin(req, time.Minute, time.Minute)
 	defer attempt.over()
 
 	hooks := httptrace.ContextClientTrace(context.WithValue(attempt, someKey{}, "value"))

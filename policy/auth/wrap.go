@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"unicode"
 
 	"outrider/policy/replay"
@@ -63,7 +62,7 @@ func (t *transport) send(req *http.Request, in *injected, token Token) (*http.Re
 		resp, err := in.send(req, t.guard, t.next)
 		return resp, token, err
 	}
-	e := &errand{Context: req.Context(), src: t.src, token: token}
+	e := &errand{Context: in.Context(), src: t.src, token: token}
 	in.Request = *in.WithContext(e)
 	resp, err := in.send(req, t.guard, t.next)
 	return resp, e.token, err
@@ -76,25 +75,6 @@ type injected struct {
 	guard Guard
 	body  guardedBody
 	value [1]string // of the field that was set
-}
-
-// A Room is memory for what one attempt needs here. Who makes the context of a call may
-// have it there, under RoomKey, beside what the call needs itself: that is an allocation
-// less. It is used once, by the first attempt that comes with it.
-type Room struct {
-	taken    atomic.Bool
-	injected injected
-}
-
-// RoomKey is what a context is asked for that has a Room.
-type RoomKey struct{}
-
-// roomFor gives room for a request with its credential.
-func roomFor(ctx context.Context) *injected {
-	if r, ok := ctx.Value(RoomKey{}).(*Room); ok && !r.taken.Swap(true) {
-		return &r.injected
-	}
-	return new(injected)
 }
 
 // send sends what was made of req.
@@ -154,8 +134,7 @@ func inject(req *http.Request, token Token) (*injected, error) {
 // its Trailer arrive later, in the same map. Of its header, too, only the map is another
 // one where a field is set: lists of values are replaced, and never written to.
 func (t *Token) inject(req *http.Request) *injected {
-	in := roomFor(req.Context())
-	in.Request = *req
+	in := copied(req)
 	in.guard.watch(t)
 	return in
 }
