@@ -40,13 +40,15 @@ type setting struct {
 // now is how long ago the call began.
 func (c *clock) now() time.Duration { return time.Since(c.began) }
 
-// begin has the clock run from now on, with its first alarm.
-func (c *clock) begin(a alarm, at time.Duration) {
+// begin has the clock count from now on, with its first alarm.
+func (c *clock) begin(now time.Time, a alarm, at time.Duration) {
 	c.mu.Lock()
-	c.began = time.Now()
-	c.alarms = c.first[:0]
-	c.mu.Unlock()
-	c.set(a, at)
+	defer c.mu.Unlock()
+	c.began = now
+	c.alarms = append(c.first[:0], setting{a, at})
+	if c.runs {
+		c.wake(at)
+	}
 }
 
 // set has an alarm ring at a time, if not before.

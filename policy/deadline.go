@@ -110,7 +110,7 @@ func bound(req *http.Request, timeout time.Duration) (*bounded, *http.Request) {
 	}
 	b.limit, b.name = wholeTime(b.Context, b.call, timeout)
 	b.begun.Store(true)
-	b.time.begin(b, b.limit)
+	b.time.begin(time.Now(), b, b.limit)
 	return b, req
 }
 
