@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"outrider/policy/replay"
 )
@@ -195,10 +196,24 @@ func (t *Token) check() error {
 	if v == "" {
 		return errors.New(t.Kind + ": the token is empty")
 	}
-	if strings.ContainsFunc(v, unicode.IsControl) {
+	if hasControl(v) {
 		return errors.New(t.Kind + ": the token contains a control character")
 	}
 	return nil
+}
+
+// hasControl reports whether there is a control character in a text. Most have nothing but
+// ASCII, which is looked through quickly: it is done for each call.
+func hasControl(text string) bool {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c < ' ' || c == 0x7f:
+			return true
+		case c >= utf8.RuneSelf:
+			return strings.ContainsFunc(text[i:], unicode.IsControl)
+		}
+	}
+	return false
 }
 
 // unavailable makes the error of a call without a credential. A caller that
