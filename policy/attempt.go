@@ -106,19 +106,21 @@ type tryKey struct{}
 
 // Value gives what is known of the attempt, and else what its call has.
 func (t *try) Value(key any) any {
-	switch key {
-	case attemptKey{}:
+	switch key.(type) {
+	case callKey:
+		return t.call
+	case moment.Key:
+		return t.moments
+	case attemptKey:
 		if t.begun.Load() {
 			return &t.Attempt
 		}
-	case traceKey:
-		if t.begun.Load() {
-			return t.trace()
-		}
-	case tryKey{}:
+		return nil
+	case tryKey:
 		return t
-	case moment.Key{}:
-		return t.moments
+	}
+	if key == traceKey && t.begun.Load() {
+		return t.trace()
 	}
 	return t.scope.Value(key)
 }

@@ -116,20 +116,20 @@ func bound(req *http.Request, timeout time.Duration) (*bounded, *http.Request) {
 
 // Value gives what is known of the call, and else what its context has.
 func (b *bounded) Value(key any) any {
-	switch key {
-	case callKey{}:
+	switch key.(type) {
+	case callKey:
 		return b.call
-	case moment.Key{}:
+	case moment.Key:
 		return &b.moments
-	case boundedKey{}:
+	case boundedKey:
 		return b
-	case tryKey{}:
+	case tryKey:
 		return nil
-	case auth.RoomKey{}:
+	case auth.RoomKey:
 		return &b.auth
-	case breaker.RoomKey{}:
+	case breaker.RoomKey:
 		return &b.circuit
-	case limit.RoomKey{}:
+	case limit.RoomKey:
 		return &b.limits
 	}
 	return b.scope.Value(key)

@@ -50,12 +50,13 @@ type scopeKey struct{}
 // for the cause of the end is to find Err, and not the cause of something above that has
 // ended later.
 func (s *scope) Value(key any) any {
-	switch key {
-	case callKey{}:
+	switch key.(type) {
+	case callKey:
 		return s.call
-	case scopeKey{}:
+	case scopeKey:
 		return s
-	case causeKey:
+	}
+	if key == causeKey {
 		return nil
 	}
 	return s.Context.Value(key)
