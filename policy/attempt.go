@@ -131,7 +131,6 @@ func (t *try) Value(key any) any {
 // that was upgraded may be silent for as long as it likes: its two ends have their own ways
 // to find out.
 func (t *try) follow(body io.ReadCloser) io.ReadCloser {
-	t.body.try = t
 	if _, upgraded := body.(io.ReadWriteCloser); upgraded || body == http.NoBody {
 		t.waiting.Store(noEnd)
 		return t.body.around(body, t)
@@ -179,18 +178,16 @@ func (t *try) ring(now time.Duration) (again time.Duration, cause error) {
 	return 0, &TimeoutError{Clock: "idle_timeout", Limit: t.idle}
 }
 
-// watchedBody is a body whose silence ends its attempt.
-type watchedBody struct {
-	closingBody
-	try *try
-}
+// watchedBody is a body whose silence ends its attempt, which is its ender.
+type watchedBody struct{ closingBody }
 
 // Read counts from its own beginning, so that a slow client of ours, which delays the next
 // read, is not taken for a silent upstream.
 func (b *watchedBody) Read(p []byte) (int, error) {
-	began := int64(b.try.clock.now())
-	b.try.waiting.Store(began)
+	t := b.ender.(*try)
+	began := int64(t.clock.now())
+	t.waiting.Store(began)
 	n, err := b.ReadCloser.Read(p)
-	b.try.waiting.CompareAndSwap(began, nobody) // else it was closed meanwhile
+	t.waiting.CompareAndSwap(began, nobody) // else it was closed meanwhile
 	return n, err
 }

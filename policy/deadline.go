@@ -37,17 +37,25 @@ func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 type timeoutKey struct{}
 
 // wholeTime is how long a call may take: as configured, or shorter where its caller asks.
-func wholeTime(ctx context.Context, call *Call, timeout time.Duration) (limit time.Duration, clock string) {
-	var asked time.Duration
+func wholeTime(ctx context.Context, call *Call, timeout time.Duration) (limit time.Duration, asked bool) {
+	var shorter time.Duration
 	if call != nil {
-		asked = call.timeout
+		shorter = call.timeout
 	} else {
-		asked, _ = ctx.Value(timeoutKey{}).(time.Duration)
+		shorter, _ = ctx.Value(timeoutKey{}).(time.Duration)
 	}
-	if asked > 0 && asked < timeout {
-		return asked, CallerClock
+	if shorter > 0 && shorter < timeout {
+		return shorter, true
 	}
-	return timeout, "timeout"
+	return timeout, false
+}
+
+// tookTooLong is why a call ends that has taken its whole time.
+func tookTooLong(limit time.Duration, asked bool) *TimeoutError {
+	if asked {
+		return &TimeoutError{Clock: CallerClock, Limit: limit}
+	}
+	return &TimeoutError{Clock: "timeout", Limit: limit}
 }
 
 // deadline bounds a whole call, queue and backoff and all attempts, until the
@@ -73,9 +81,9 @@ func deadline(timeout time.Duration) Stage {
 type bounded struct {
 	scope
 	time     clock
-	begun    atomic.Bool // its time has
 	limit    time.Duration
-	name     string      // of the clock that the limit is of
+	asked    bool        // by its caller: else the limit is the configured one
+	begun    atomic.Bool // its time has
 	answered atomic.Bool // or it has ended without an answer
 	body     closingBody
 
@@ -108,7 +116,7 @@ func bound(req *http.Request, timeout time.Duration) (*bounded, *http.Request) {
 		b = newBounded(req.Context())
 		req = req.WithContext(b)
 	}
-	b.limit, b.name = wholeTime(b.Context, b.call, timeout)
+	b.limit, b.asked = wholeTime(b.Context, b.call, timeout)
 	b.begun.Store(true)
 	b.time.begin(time.Now(), b, b.limit)
 	return b, req
@@ -163,7 +171,7 @@ func (b *bounded) ring(now time.Duration) (again time.Duration, cause error) {
 	if passed, streamed := b.call.sinceUpload(); streamed && passed < b.limit {
 		return now + b.limit - passed, nil
 	}
-	return 0, &TimeoutError{Clock: b.name, Limit: b.limit}
+	return 0, tookTooLong(b.limit, b.asked)
 }
 
 // roundTripper makes a function an http.RoundTripper.
