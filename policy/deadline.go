@@ -84,6 +84,7 @@ type bounded struct {
 	limit    time.Duration
 	asked    bool        // by its caller: else the limit is the configured one
 	begun    atomic.Bool // its time has
+	used     atomic.Bool // by a request
 	answered atomic.Bool // or it has ended without an answer
 	body     closingBody
 
@@ -97,8 +98,9 @@ type bounded struct {
 // boundedKey finds the call that an attempt is part of.
 type boundedKey struct{}
 
-// Within gives a context for the request of the call that ctx belongs to. A plan makes one
-// itself, and a copy of the request with it, for a request that has none, or had it before.
+// Within gives a context for the request of the call that ctx belongs to, for one way through
+// a plan, with which it ends. A plan makes one itself, and a copy of the request with it, for
+// a request that comes without, or comes again.
 func Within(ctx context.Context) context.Context { return newBounded(ctx) }
 
 func newBounded(ctx context.Context) *bounded {
@@ -111,15 +113,26 @@ func newBounded(ctx context.Context) *bounded {
 
 // bound begins the time of a call, and gives its request.
 func bound(req *http.Request, timeout time.Duration) (*bounded, *http.Request) {
-	b, ok := req.Context().(*bounded)
-	if !ok || b.begun.Load() {
-		b = newBounded(req.Context())
+	b := boundedOf(req.Context())
+	if req.Context() != context.Context(b) {
 		req = req.WithContext(b)
 	}
 	b.limit, b.asked = wholeTime(b.Context, b.call, timeout)
 	b.begun.Store(true)
 	b.time.begin(time.Now(), b, b.limit)
 	return b, req
+}
+
+// boundedOf is what Within has made of a context, once, and else a new one.
+func boundedOf(ctx context.Context) *bounded {
+	b, made := ctx.(*bounded)
+	switch {
+	case !made:
+		return newBounded(ctx)
+	case b.used.Swap(true):
+		return newBounded(b.Context) // which has not ended with the call before
+	}
+	return b
 }
 
 // Value gives what is known of the call, and else what its context has.
