@@ -34,7 +34,7 @@ var guarded = []string{otel, toml, slog, osys, dsql, lite, pgsq, ring}
 
 // leaf is the rule of the policies that are decorators.
 var leaf = houseRule{
-	may: []string{"policy/hint", "policy/replay"},
+	may: []string{"policy/hint", "policy/moment", "policy/replay"},
 	why: "a leaf knows nothing of other leaves, of the document, of logs and of spans: it reports through func fields",
 }
 
@@ -42,9 +42,10 @@ var leaf = houseRule{
 // whoever adds one says what it may see.
 var house = map[string]houseRule{
 	"":                  {may: []string{"proxy/cli", osys}, why: "main only hands over"},
-	"policy":            {may: []string{"policy/config", "policy/preset", "policy/answer", "policy/auth", "policy/breaker", "policy/hedge", "policy/hint", "policy/limit", "policy/notice", "policy/pace", "policy/quota", "policy/results", "policy/retry", "policy/stale"}, why: "policy has no listener, no file, no logger"},
+	"policy":            {may: []string{"policy/config", "policy/preset", "policy/answer", "policy/auth", "policy/breaker", "policy/hedge", "policy/hint", "policy/limit", "policy/moment", "policy/notice", "policy/pace", "policy/quota", "policy/results", "policy/retry", "policy/stale"}, why: "policy has no listener, no file, no logger"},
 	"policy/config":     {may: []string{"policy/preset", "policy/quota", toml, slog}, why: "the document knows nobody but the presets under it, and the names of the dialects; slog only so that a secret prints as REDACTED"},
 	"policy/hint":       {why: "a parser that every leaf may use"},
+	"policy/moment":     {why: "what time it is, for the leaves that an attempt passes one after the other"},
 	"policy/notice":     {why: "a parser: what a header says of the future, and not who is told"},
 	"policy/quota":      {may: []string{"policy/hint"}, why: "a parser: what a header says of quotas, and not what is done about it"},
 	"policy/replay":     {why: "how a request is repeated, for the leaves that do it"},

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"sync/atomic"
@@ -9,6 +11,7 @@ import (
 	"outrider/policy/auth"
 	"outrider/policy/breaker"
 	"outrider/policy/hedge"
+	"outrider/policy/moment"
 )
 
 // attempt is the innermost stage: it asks whether the request may leave (see Call.Depart),
@@ -25,10 +28,12 @@ func attempt(timeout, idle time.Duration) Stage {
 				}
 				return nil, err
 			}
-			t := begin(req, call, timeout, idle)
-			hedge.Begun(req.Context())
-			breaker.Begun(req.Context())
-			resp, err := next.RoundTrip(&t.request)
+			t, req := begin(req, timeout, idle)
+			if call == nil || call.raced.Load() {
+				hedge.Begun(req.Context())
+			}
+			breaker.Begun(req.Context(), t.Start)
+			resp, err := next.RoundTrip(req)
 			call.landed(err)
 			if err != nil {
 				t.over()
@@ -40,15 +45,17 @@ func attempt(timeout, idle time.Duration) Stage {
 	}}
 }
 
-// A try is an attempt under way: its context, by which the transport reports, its request,
-// and then the body of its answer, so that they are one allocation.
+// A try is an attempt under way: its context, by which the transport reports, and then the
+// body of its answer. Requests may have it before it begins: it is nothing but a part of its
+// call until then.
 type try struct {
 	scope
 	Attempt
+	begun   atomic.Bool
+	moments *moment.Moments
 	guard   *auth.Guard // knows what must not be shown; nil: there is nothing
 	timeout time.Duration
 	idle    time.Duration
-	request http.Request
 	waiting atomic.Int64 // since when somebody waits for the upstream to send more of its body, by the clock
 	body    watchedBody
 }
@@ -60,26 +67,59 @@ const (
 	noEnd    = -3 // of any wait: it may be silent, or is over
 )
 
-// begin begins an attempt. It has a share in the clock of its call: deadline is above.
-func begin(req *http.Request, call *Call, timeout, idle time.Duration) *try {
+// begin begins an attempt, and gives its request. It has a share in the clock of its call:
+// deadline is above.
+func begin(req *http.Request, timeout, idle time.Duration) (*try, *http.Request) {
+	t, req := attemptOf(req)
 	ctx := req.Context()
-	t := &try{scope: scope{Context: ctx, call: call}, guard: guarded(ctx), timeout: timeout, idle: idle}
+	t.guard, t.timeout, t.idle = guarded(ctx), timeout, idle
 	t.waiting.Store(noAnswer)
-	whole, _ := ctx.Value(scopeKey{}).(*scope)
-	t.clock = whole.clock
-	now := t.clock.now()
-	t.Start = t.clock.began.Add(now)
-	t.request = *req.WithContext(t)
-	t.clock.set(t, now+timeout)
-	return t
+	t.Start = t.moments.Departure()
+	t.begun.Store(true)
+	t.clock.set(t, t.Start.Sub(t.clock.began)+timeout)
+	return t, req
 }
+
+// attemptOf gives the attempt that a request has been given the context of, or else a new
+// one, and the request with its context. The first of a call is a part of that.
+func attemptOf(req *http.Request) (*try, *http.Request) {
+	ctx := req.Context()
+	if t, _ := ctx.Value(tryKey{}).(*try); t != nil && !t.begun.Load() {
+		if ctx != context.Context(t) {
+			req = req.WithContext(t)
+		}
+		return t, req
+	}
+	whole, _ := ctx.Value(boundedKey{}).(*bounded)
+	if room := whole.auth.Take(); room != nil {
+		t := &whole.first
+		t.Context, t.moments = ctx, moment.Of(ctx)
+		*room = *req.WithContext(t)
+		return t, room
+	}
+	t := &try{scope: scope{Context: ctx, call: CallFrom(ctx), clock: &whole.time}, moments: moment.Of(ctx)}
+	return t, req.WithContext(t)
+}
+
+// tryKey finds the attempt that a context is of, also before it begins.
+type tryKey struct{}
 
 // Value gives what is known of the attempt, and else what its call has.
 func (t *try) Value(key any) any {
-	switch key {
-	case attemptKey{}:
-		return &t.Attempt
-	case traceKey:
+	switch key.(type) {
+	case callKey:
+		return t.call
+	case moment.Key:
+		return t.moments
+	case attemptKey:
+		if t.begun.Load() {
+			return &t.Attempt
+		}
+		return nil
+	case tryKey:
+		return t
+	}
+	if key == traceKey && t.begun.Load() {
 		return t.trace()
 	}
 	return t.scope.Value(key)
@@ -91,13 +131,12 @@ func (t *try) Value(key any) any {
 // that was upgraded may be silent for as long as it likes: its two ends have their own ways
 // to find out.
 func (t *try) follow(body io.ReadCloser) io.ReadCloser {
-	t.body.try = t
 	if _, upgraded := body.(io.ReadWriteCloser); upgraded || body == http.NoBody {
 		t.waiting.Store(noEnd)
 		return t.body.around(body, t)
 	}
 	t.body.around(body, t)
-	now := t.clock.now()
+	now := t.moments.Arrival().Sub(t.clock.began)
 	t.waiting.Store(int64(now))
 	if t.idle < t.timeout {
 		t.clock.set(t, now+t.idle)
@@ -108,8 +147,12 @@ func (t *try) follow(body io.ReadCloser) io.ReadCloser {
 // over ends what goes with the attempt.
 func (t *try) over() {
 	t.waiting.Store(noEnd)
-	t.end(nil)
+	t.end(errOver)
 }
+
+// errOver is why the context of an attempt ends that is over. It is not context.Canceled itself:
+// stages that judge the attempt by that context must not take it for a client that left.
+var errOver = fmt.Errorf("the attempt is over: %w", context.Canceled)
 
 // ring ends the attempt if it has taken too long, counted from the last byte of a request
 // body that the client streams, or if the body of its answer is silent for too long.
@@ -135,18 +178,16 @@ func (t *try) ring(now time.Duration) (again time.Duration, cause error) {
 	return 0, &TimeoutError{Clock: "idle_timeout", Limit: t.idle}
 }
 
-// watchedBody is a body whose silence ends its attempt.
-type watchedBody struct {
-	closingBody
-	try *try
-}
+// watchedBody is a body whose silence ends its attempt, which is its ender.
+type watchedBody struct{ closingBody }
 
 // Read counts from its own beginning, so that a slow client of ours, which delays the next
 // read, is not taken for a silent upstream.
 func (b *watchedBody) Read(p []byte) (int, error) {
-	began := int64(b.try.clock.now())
-	b.try.waiting.Store(began)
+	t := b.ender.(*try)
+	began := int64(t.clock.now())
+	t.waiting.Store(began)
 	n, err := b.ReadCloser.Read(p)
-	b.try.waiting.CompareAndSwap(began, nobody) // else it was closed meanwhile
+	t.waiting.CompareAndSwap(began, nobody) // else it was closed meanwhile
 	return n, err
 }

@@ -71,7 +71,7 @@ func chain(t testing.TB, document string) func() {
 	return func() {
 		ctx := policy.WithCall(outer, &policy.Call{Upstream: "api"})
 		ctx = policy.WithControls(ctx, policy.Controls{})
-		resp, err := u.Plan(req.Method, "/user/repos").RoundTrip(req.WithContext(ctx))
+		resp, err := u.Plan(req.Method, "/user/repos").RoundTrip(req.WithContext(policy.Within(ctx)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -85,16 +85,16 @@ func chain(t testing.TB, document string) func() {
 	}
 }
 
-// What a call costs is counted, so that it does not grow unseen. Three of the allocations
-// are what a listener makes of a request: its Call, the context of that, and the request
-// with it.
+// What a call costs is counted, so that it does not grow unseen. Two of the allocations
+// are what a listener makes of a request: its Call, and the request. One is the context of
+// that, with all that the chain needs, and two are a header with room for the credential.
 func TestCallThatSucceedsAllocatesLittle(t *testing.T) {
 	for _, test := range []struct {
 		name, document string
 		want           float64
 	}{
-		{"everything", everything, 10},
-		{"nothing configured", plain, 6},
+		{"everything", everything, 5},
+		{"nothing configured", plain, 3},
 	} {
 		call := chain(t, test.document)
 		for range 100 { // after some, the circuit knows when an answer is overdue

@@ -44,13 +44,33 @@ type Call struct {
 	notes    notes
 
 	departures departures
+	context    callContext // the first that it was attached to
 }
 
 type callKey struct{}
 
-// WithCall attaches c to a context.
+// WithCall attaches c to a context. Nil hides the call that ctx has.
 func WithCall(ctx context.Context, c *Call) context.Context {
-	return context.WithValue(ctx, callKey{}, c)
+	if c == nil || c.context.call != nil {
+		return &callContext{ctx, c}
+	}
+	c.context = callContext{ctx, c}
+	return &c.context
+}
+
+// A callContext is a context with a call. The first that a call has is a part of it, so
+// that both are one allocation.
+type callContext struct {
+	context.Context
+	call *Call
+}
+
+// Value gives the call, and else what its context has.
+func (c *callContext) Value(key any) any {
+	if key == (callKey{}) {
+		return c.call
+	}
+	return c.Context.Value(key)
 }
 
 // CallFrom returns the call of a context, or nil.

@@ -16,11 +16,14 @@ type CertificateSighting struct {
 // certificates are the latest that hosts showed. Each host is looked at for itself: one that
 // is called rarely is not to be missed beside one that is called without end.
 type certificates struct {
+	latest atomic.Pointer[shownCertificate]
+
 	mu    sync.RWMutex
 	known map[string]*shownCertificate // host →
 }
 
 type shownCertificate struct {
+	host   string
 	glance atomic.Int64 // Unix nanoseconds: before that it is not looked at again
 	CertificateSighting
 	last time.Time
@@ -31,6 +34,9 @@ type shownCertificate struct {
 const certificateLasts = 24 * time.Hour
 
 func (c *certificates) see(host string, state *tls.ConnectionState, now time.Time) {
+	if latest := c.latest.Load(); latest != nil && latest.host == host && now.UnixNano() < latest.glance.Load() { // mostly
+		return
+	}
 	c.mu.RLock()
 	known, full := c.known[host], len(c.known) >= maxSightings
 	c.mu.RUnlock()
@@ -44,11 +50,12 @@ func (c *certificates) see(host string, state *tls.ConnectionState, now time.Tim
 		if c.known == nil {
 			c.known = make(map[string]*shownCertificate)
 		}
-		known = &shownCertificate{}
+		known = &shownCertificate{host: host}
 		c.known[host] = known
 	}
 	known.CertificateSighting, known.last = CertificateSighting{Host: host, Begin: leaf.NotBefore, End: leaf.NotAfter}, now
 	known.glance.Store(now.Add(glanceEvery).UnixNano())
+	c.latest.Store(known)
 }
 
 // believed lists those that are, and forgets the others.

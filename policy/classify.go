@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -64,9 +65,9 @@ func Classify(ctx context.Context, resp *http.Response, err error) Class {
 // classifyAnswer goes by what the answer means, and else by its status. That a server is
 // busy does not say that it is well.
 func classifyAnswer(status int, means answer.Meaning) Class {
-	class, ok := statusClass[status]
-	if !ok {
-		class = ClassOK
+	class := ClassOK
+	if status >= http.StatusBadRequest {
+		class = cmp.Or(statusClass[status], ClassOK)
 	}
 	switch means {
 	case answer.Exhausted:

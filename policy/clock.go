@@ -40,13 +40,21 @@ type setting struct {
 // now is how long ago the call began.
 func (c *clock) now() time.Duration { return time.Since(c.began) }
 
+// begin has the clock count from now on, with its first alarm.
+func (c *clock) begin(now time.Time, a alarm, at time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.began = now
+	c.alarms = append(c.first[:0], setting{a, at})
+	if c.runs {
+		c.wake(at)
+	}
+}
+
 // set has an alarm ring at a time, if not before.
 func (c *clock) set(a alarm, at time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.alarms == nil {
-		c.alarms = c.first[:0]
-	}
 	i := 0
 	for i < len(c.alarms) && c.alarms[i].alarm != a {
 		i++

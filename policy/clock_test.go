@@ -22,7 +22,7 @@ func TestStoppedClockStaysStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		call := &Call{}
 		call.Uploading()
-		b := bound(requestOf(t, call), time.Second)
+		b, _ := bound(requestOf(t, call), time.Second)
 		defer b.over()
 		b.answered.Store(true)
 		b.time.ring() // it was on its way when it was stopped
@@ -40,9 +40,9 @@ func TestClocksStandWhileTheClientIsAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		call := &Call{}
 		call.Awaiting()
-		whole := bound(requestOf(t, call), time.Second)
+		whole, req := bound(requestOf(t, call), time.Second)
 		defer whole.over()
-		attempt := begin(&whole.request, call, time.Second, time.Hour)
+		attempt, _ := begin(req, time.Second, time.Hour)
 		defer attempt.over()
 		attempt.Done() // or nobody waits for either
 		time.Sleep(time.Minute)
@@ -101,8 +101,8 @@ func TestAnswerMayBeSilentWhileTheUploadFlows(t *testing.T) {
 // meet, and must not wait for each other.
 func TestClockRingsWhileOthersBeginToWait(t *testing.T) {
 	for range 500 {
-		whole := bound(requestOf(t, &Call{}), time.Microsecond)
-		attempt := begin((&http.Request{}).WithContext(context.WithValue(whole, someKey{}, "value")), whole.call, time.Microsecond, time.Hour)
+		whole, _ := bound(requestOf(t, &Call{}), time.Microsecond)
+		attempt, _ := begin((&http.Request{}).WithContext(context.WithValue(whole, someKey{}, "value")), time.Microsecond, time.Hour)
 		var waiting sync.WaitGroup
 		for range 4 {
 			waiting.Go(func() { <-attempt.Done() })

@@ -111,8 +111,8 @@ func (p *Plan) connection(ctx context.Context, name string) (auth.Source, error)
 	if source, err := u.connections.known(name, u.template); source != nil || err != nil { // mostly
 		return source, err
 	}
-	limit, clock := wholeTime(ctx, p.Policy.Timeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, &TimeoutError{Clock: clock, Limit: limit})
+	limit, asked := wholeTime(ctx, CallFrom(ctx), p.Policy.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, tookTooLong(limit, asked))
 	defer cancel()
 	return u.connections.find(ctx, name, u.template)
 }

@@ -6,6 +6,11 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"outrider/policy/auth"
+	"outrider/policy/breaker"
+	"outrider/policy/limit"
+	"outrider/policy/moment"
 )
 
 // A TimeoutError says which of our clocks ended a call or an attempt.
@@ -32,17 +37,25 @@ func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 type timeoutKey struct{}
 
 // wholeTime is how long a call may take: as configured, or shorter where its caller asks.
-func wholeTime(ctx context.Context, timeout time.Duration) (limit time.Duration, clock string) {
-	var asked time.Duration
-	if call := CallFrom(ctx); call != nil {
-		asked = call.timeout
+func wholeTime(ctx context.Context, call *Call, timeout time.Duration) (limit time.Duration, asked bool) {
+	var shorter time.Duration
+	if call != nil {
+		shorter = call.timeout
 	} else {
-		asked, _ = ctx.Value(timeoutKey{}).(time.Duration)
+		shorter, _ = ctx.Value(timeoutKey{}).(time.Duration)
 	}
-	if asked > 0 && asked < timeout {
-		return asked, CallerClock
+	if shorter > 0 && shorter < timeout {
+		return shorter, true
 	}
-	return timeout, "timeout"
+	return timeout, false
+}
+
+// tookTooLong is why a call ends that has taken its whole time.
+func tookTooLong(limit time.Duration, asked bool) *TimeoutError {
+	if asked {
+		return &TimeoutError{Clock: CallerClock, Limit: limit}
+	}
+	return &TimeoutError{Clock: "timeout", Limit: limit}
 }
 
 // deadline bounds a whole call, queue and backoff and all attempts, until the
@@ -50,8 +63,8 @@ func wholeTime(ctx context.Context, timeout time.Duration) (limit time.Duration,
 func deadline(timeout time.Duration) Stage {
 	return Stage{Name: "deadline", Wrap: func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(req *http.Request) (*http.Response, error) {
-			b := bound(req, timeout)
-			resp, err := next.RoundTrip(&b.request)
+			b, req := bound(req, timeout)
+			resp, err := next.RoundTrip(req)
 			b.answered.Store(true)
 			if err != nil {
 				b.over()
@@ -63,32 +76,92 @@ func deadline(timeout time.Duration) Stage {
 	}}
 }
 
-// A bounded call is one within its time: its context, and all that goes with it, so that
-// they are one allocation.
+// A bounded call is one within its time: its context, and all that goes with it and with
+// its first attempt, which most often is the only one, so that they are one allocation.
 type bounded struct {
 	scope
 	time     clock
 	limit    time.Duration
-	name     string // of the clock that the limit is of
-	request  http.Request
+	asked    bool        // by its caller: else the limit is the configured one
+	begun    atomic.Bool // its time has
+	used     atomic.Bool // by a request
 	answered atomic.Bool // or it has ended without an answer
 	body     closingBody
+
+	first   try            // its first attempt
+	moments moment.Moments // of its attempts
+	auth    auth.Room      // rooms are what stages look for
+	circuit breaker.Room
+	limits  limit.Room
 }
 
-// bound begins the time of a call.
-func bound(req *http.Request, timeout time.Duration) *bounded {
-	ctx := req.Context()
-	b := &bounded{scope: scope{Context: ctx, call: CallFrom(ctx)}, time: clock{began: time.Now()}}
+// boundedKey finds the call that an attempt is part of.
+type boundedKey struct{}
+
+// Within gives a context for the request of the call that ctx belongs to, for one way through
+// a plan, with which it ends. A plan makes one itself, and a copy of the request with it, for
+// a request that comes without, or comes again.
+func Within(ctx context.Context) context.Context { return newBounded(ctx) }
+
+func newBounded(ctx context.Context) *bounded {
+	b := &bounded{scope: scope{Context: ctx, call: CallFrom(ctx)}}
 	b.clock = &b.time
-	b.limit, b.name = wholeTime(ctx, timeout)
-	b.request = *req.WithContext(b)
-	b.time.set(b, b.limit)
+	b.first.Context, b.first.call, b.first.clock, b.first.moments = b, b.call, b.clock, &b.moments
+	b.auth.Outer, b.auth.Inner = b, &b.first
 	return b
+}
+
+// bound begins the time of a call, and gives its request.
+func bound(req *http.Request, timeout time.Duration) (*bounded, *http.Request) {
+	b := boundedOf(req.Context())
+	if req.Context() != context.Context(b) {
+		req = req.WithContext(b)
+	}
+	b.limit, b.asked = wholeTime(b.Context, b.call, timeout)
+	b.begun.Store(true)
+	b.time.begin(time.Now(), b, b.limit)
+	return b, req
+}
+
+// boundedOf is what Within has made of a context, once, and else a new one.
+func boundedOf(ctx context.Context) *bounded {
+	b, made := ctx.(*bounded)
+	switch {
+	case !made:
+		return newBounded(ctx)
+	case b.used.Swap(true):
+		return newBounded(b.Context) // which has not ended with the call before
+	}
+	return b
+}
+
+// Value gives what is known of the call, and else what its context has.
+func (b *bounded) Value(key any) any {
+	switch key.(type) {
+	case callKey:
+		return b.call
+	case moment.Key:
+		return &b.moments
+	case boundedKey:
+		return b
+	case tryKey:
+		return nil
+	case auth.RoomKey:
+		return &b.auth
+	case breaker.RoomKey:
+		return &b.circuit
+	case limit.RoomKey:
+		return &b.limits
+	}
+	return b.scope.Value(key)
 }
 
 // Deadline tells the stages below when the call ends. The ending itself is the clock's, so
 // that it can be lifted once the answer has begun.
 func (b *bounded) Deadline() (time.Time, bool) {
+	if !b.begun.Load() {
+		return b.Context.Deadline()
+	}
 	at := b.time.began.Add(b.limit)
 	if earlier, ok := b.Context.Deadline(); ok && earlier.Before(at) {
 		return earlier, true
@@ -111,7 +184,7 @@ func (b *bounded) ring(now time.Duration) (again time.Duration, cause error) {
 	if passed, streamed := b.call.sinceUpload(); streamed && passed < b.limit {
 		return now + b.limit - passed, nil
 	}
-	return 0, &TimeoutError{Clock: b.name, Limit: b.limit}
+	return 0, tookTooLong(b.limit, b.asked)
 }
 
 // roundTripper makes a function an http.RoundTripper.

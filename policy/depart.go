@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"outrider/policy/moment"
 )
 
 // A NotDepartedError ends an attempt that Call.Depart did not let go. Nothing was sent.
@@ -35,6 +37,7 @@ func (c *Call) depart(ctx context.Context) error {
 		return nil
 	}
 	if c.Depart != nil {
+		defer moment.Of(ctx).Waited()
 		if err := c.Depart(ctx); err != nil {
 			return &NotDepartedError{err}
 		}

@@ -47,9 +47,12 @@
 //
 // # What a call costs
 //
-// Most calls wait for nothing and succeed, and the chain is made for these. The call within
-// its time is one allocation, and so is each attempt: a context, a request with it, and the
-// body of the answer, which ends it. Such a context (see scope) makes no channel and tells
+// Most calls wait for nothing and succeed with their first attempt, and the chain is made for
+// these. The call within its time and that attempt are one allocation: contexts, the request
+// that goes out, the bodies of the answer, which end them, and what the stages between have to
+// remember (see Within and the rooms of the leaves). An attempt that follows, or that is one of
+// two at a time, has memory of its own. What time it is, the stages of an attempt find out once on its way and once on the way
+// back (see package moment). Such a context (see scope) makes no channel and tells
 // nobody of its end before somebody waits for that; its clock, which is one for the call and
 // all of its attempts, has no timer before. Whoever puts a context of package context between
 // two of them may do so: they find out. What a transport reports, it tells the context of its

@@ -6,6 +6,7 @@ import (
 
 	"outrider/policy/answer"
 	"outrider/policy/auth"
+	"outrider/policy/moment"
 )
 
 // notes are what stages tell each other of the attempt under way. Attempts of a call
@@ -32,14 +33,33 @@ func notesFrom(ctx context.Context) *notes {
 	return &call.notes
 }
 
+// An apartContext is that of one of two requests of a call, which have nothing in common
+// but the call.
+type apartContext struct {
+	context.Context
+	notes *notes
+}
+
+// Value gives the notes, and nothing that is for one request at a time.
+func (a *apartContext) Value(key any) any {
+	switch key {
+	case notesKey{}:
+		return a.notes
+	case moment.Key{}:
+		return nil
+	}
+	return a.Context.Value(key)
+}
+
 // apart gives one of two requests notes of its own. chosen makes what they say of the
 // answer what the call goes by.
 func apart(ctx context.Context) (own context.Context, chosen func()) {
 	call, n := CallFrom(ctx), new(notes)
+	own = &apartContext{ctx, n}
 	if call == nil {
-		return ctx, nil
+		return own, nil
 	}
-	return context.WithValue(ctx, notesKey{}, n), func() {
+	return own, func() {
 		call.notes.meaning.Store(n.meaning.Load())
 		call.notes.guard.Store(n.guard.Load())
 	}

@@ -20,16 +20,21 @@ type scope struct {
 	call            *Call
 	clock           *clock // of the call; nil: it has as long as it takes
 
-	ended   atomic.Bool // err is known, and stays what it is
-	mu      sync.Mutex
-	heard   bool          // it is told of the end of Context
-	err     error         // why it has ended; nil: it has not, as far as is known
-	done    chan struct{} // nil: nobody has asked for it
-	heirs   []*heir       // are told of the end
-	first   [1]*heir      // room for most
-	whole   *scope        // by this one
-	heir    *heir         // the one that it is there
-	unheard func() bool   // ends that where it is not by a scope; nil: Context never ends
+	ended atomic.Bool // err is known, and stays what it is
+	mu    sync.Mutex
+	err   error  // why it has ended; nil: it has not, as far as is known
+	waits *waits // nil: nobody has waited for the end
+}
+
+// waits are who waits for the end of a scope, and how it hears of that itself.
+type waits struct {
+	done  chan struct{} // nil: nobody has asked for it
+	heirs []*heir       // are told of the end
+	first [1]*heir      // room for most
+
+	whole   *scope      // by this one it is told of the end of Context
+	heir    *heir       // the one that it is there
+	unheard func() bool // ends that where it is not by a scope; nil: Context never ends
 }
 
 // An heir is told of the end of a scope: a part of it, at once, or a function, on a
@@ -45,12 +50,13 @@ type scopeKey struct{}
 // for the cause of the end is to find Err, and not the cause of something above that has
 // ended later.
 func (s *scope) Value(key any) any {
-	switch key {
-	case callKey{}:
+	switch key.(type) {
+	case callKey:
 		return s.call
-	case scopeKey{}:
+	case scopeKey:
 		return s
-	case causeKey:
+	}
+	if key == causeKey {
 		return nil
 	}
 	return s.Context.Value(key)
@@ -85,15 +91,15 @@ func (s *scope) Done() <-chan struct{} {
 func (s *scope) channel() (done chan struct{}, made bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.done != nil {
-		return s.done, false
+	w := s.hear()
+	if w.done != nil {
+		return w.done, false
 	}
-	s.done = make(chan struct{})
+	w.done = make(chan struct{})
 	if s.err != nil {
-		close(s.done)
+		close(w.done)
 	}
-	s.hear()
-	return s.done, true
+	return w.done, true
 }
 
 // run has the clock run, since somebody waits.
@@ -131,18 +137,23 @@ func (s *scope) end(cause error) {
 	}
 	s.err = cause
 	s.ended.Store(true)
-	if s.done != nil {
-		close(s.done)
+	w := s.waits
+	if w == nil { // mostly
+		s.mu.Unlock()
+		return
 	}
-	heirs := s.heirs
-	s.heirs = nil
+	if w.done != nil {
+		close(w.done)
+	}
+	heirs := w.heirs
+	w.heirs = nil
 	s.mu.Unlock()
 
 	switch {
-	case s.whole != nil:
-		s.whole.remove(s.heir)
-	case s.unheard != nil:
-		s.unheard()
+	case w.whole != nil:
+		w.whole.remove(w.heir)
+	case w.unheard != nil:
+		w.unheard()
 	}
 	for _, h := range heirs {
 		if h.part != nil {
@@ -153,22 +164,28 @@ func (s *scope) end(cause error) {
 	}
 }
 
-// hear has the scope told of the end of what it is part of. mu is held.
-func (s *scope) hear() {
-	if s.heard || s.err != nil {
-		return
+// hear gives who waits, and has the scope told of the end of what it is part of, if it has
+// not ended. mu is held.
+func (s *scope) hear() *waits {
+	if s.waits != nil {
+		return s.waits
 	}
-	s.heard = true
+	w := new(waits)
+	s.waits = w
+	if s.err != nil {
+		return w
+	}
 	whole, _ := s.Context.Value(scopeKey{}).(*scope)
 	switch {
 	case whole != nil && whole.Done() == s.Context.Done(): // nothing between them ends by itself
-		s.whole, s.heir = whole, &heir{part: s}
-		if !whole.tell(s.heir) {
+		w.whole, w.heir = whole, &heir{part: s}
+		if !whole.tell(w.heir) {
 			go s.end(nil)
 		}
 	case s.Context.Done() != nil:
-		s.unheard = context.AfterFunc(s.Context, func() { s.end(nil) })
+		w.unheard = context.AfterFunc(s.Context, func() { s.end(nil) })
 	}
+	return w
 }
 
 // tell has h told of the end, unless that has come.
@@ -178,26 +195,25 @@ func (s *scope) tell(h *heir) bool {
 	if s.err != nil {
 		return false
 	}
-	s.add(h)
-	s.hear()
+	s.hear().add(h)
 	return true
 }
 
-// add makes h an heir. mu is held.
-func (s *scope) add(h *heir) {
-	if s.heirs == nil {
-		s.heirs = s.first[:0]
+// add makes h an heir.
+func (w *waits) add(h *heir) {
+	if w.heirs == nil {
+		w.heirs = w.first[:0]
 	}
-	s.heirs = append(s.heirs, h)
+	w.heirs = append(w.heirs, h)
 }
 
 // remove makes h no heir any more, and reports whether it was one.
 func (s *scope) remove(h *heir) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := slices.Index(s.heirs, h)
+	i := slices.Index(s.waits.heirs, h)
 	if i >= 0 {
-		s.heirs = slices.Delete(s.heirs, i, i+1)
+		s.waits.heirs = slices.Delete(s.waits.heirs, i, i+1)
 	}
 	return i >= 0
 }

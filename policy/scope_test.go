@@ -56,7 +56,7 @@ func TestPartEndsByItself(t *testing.T) {
 	if whole.Err() != nil {
 		t.Errorf("the whole ended with its part: %v", whole.Err())
 	}
-	if len(whole.heirs) != 0 {
+	if len(whole.waits.heirs) != 0 {
 		t.Error("the whole still knows a part that has ended")
 	}
 }
@@ -170,9 +170,9 @@ func TestTransportReportsByHooksToo(t *testing.T) {
 	var informed int
 	call := &Call{Inform: func(code int, _ textproto.MIMEHeader) error { informed = code; return nil }}
 	req := (&http.Request{Header: http.Header{}}).WithContext(WithCall(ctx, call))
-	whole := bound(req, time.Minute)
+	whole, req := bound(req, time.Minute)
 	defer whole.over()
-	attempt := begin(&whole.request, call, time.Minute, time.Minute)
+	attempt, _ := begin(req, time.Minute, time.Minute)
 	defer attempt.over()
 
 	hooks := httptrace.ContextClientTrace(context.WithValue(attempt, someKey{}, "value"))

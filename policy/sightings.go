@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"outrider/policy/auth"
+	"outrider/policy/moment"
 	"outrider/policy/notice"
 )
 
@@ -73,9 +74,10 @@ func newSightings(upstream string, observe func(ctx context.Context, e Event)) *
 // wrap looks at the answers of a transport to requests with a credential.
 func (s *sightings) wrap(next http.RoundTripper, credential string) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
+		moments := moment.Of(req.Context())
 		resp, err := next.RoundTrip(req)
-		if err == nil {
-			s.see(req, resp, credential, time.Now())
+		if now := moments.Arrive(); err == nil {
+			s.see(req, resp, credential, now)
 		}
 		return resp, err
 	})

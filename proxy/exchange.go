@@ -151,7 +151,7 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 	kept := &x.keeping
 	s.consider(kept, set, x.r, to)
 
-	out := outbound(x.ctx, x.r, to)
+	out := outbound(policy.Within(x.ctx), x.r, to)
 	if x.body != nil {
 		// The answer may begin before the request has ended, and an upload that
 		// nobody wants must not be read to its end first. In HTTP/2 that concerns a

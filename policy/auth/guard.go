@@ -19,13 +19,13 @@ type Guard struct {
 	hidden      [maxHidden + 1]Secret // the token's, and what the request made of it
 }
 
-func guardOf(t Token) Guard {
-	g := Guard{placeholder: t.Placeholder, owner: t.Owner}
+// watch has the guard know what is in t.
+func (g *Guard) watch(t *Token) {
+	g.placeholder, g.owner = t.Placeholder, t.Owner
 	if g.placeholder == "" {
 		g.placeholder = redacted
 	}
 	copy(g.hidden[:], t.Hidden[:])
-	return g
 }
 
 // empty reports that there is nothing to look for.
@@ -47,9 +47,20 @@ func (g *Guard) Owner() string {
 // it is or percent-encoded. Lists of values are replaced, never written to:
 // they may have other readers.
 func (g *Guard) Scrub(header http.Header) {
+	if len(header) == 0 {
+		return
+	}
+	var texts [maxHidden + 1]string
+	n := 0
+	for _, secret := range g.hidden {
+		if text := secret.Reveal(); len(text) >= shortest {
+			texts[n] = text
+			n++
+		}
+	}
 	for name, values := range header {
 		for i, value := range values {
-			clean := g.clean(value)
+			clean := g.clean(value, texts[:n])
 			if clean == value {
 				continue
 			}
@@ -60,9 +71,10 @@ func (g *Guard) Scrub(header http.Header) {
 	}
 }
 
-func (g *Guard) clean(value string) string {
-	for _, secret := range g.hidden {
-		if text := secret.Reveal(); len(text) >= shortest && len(value) >= len(text) {
+// clean is a value without the texts.
+func (g *Guard) clean(value string, texts []string) string {
+	for _, text := range texts {
+		if len(value) >= len(text) {
 			value = replaceEncoded(value, text, g.placeholder)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"outrider/policy/moment"
 	"outrider/policy/replay"
 )
 
@@ -47,6 +48,7 @@ func (l *last) RoundTrip(req *http.Request) (*http.Response, error) {
 		return l.next.RoundTrip(req)
 	}
 	in, err := l.renew(req, e)
+	moment.Of(req.Context()).Waited() // maybe for a token
 	if err != nil {
 		replay.CloseBody(req)
 		return nil, err

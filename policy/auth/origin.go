@@ -14,7 +14,7 @@ var errMoved = errors.New("the connection was replaced by one at another url aft
 
 // bound reports why a token must not be put into a request; nil: it may. One that has an
 // Origin goes there and nowhere else, whoever has made the request.
-func (t Token) bound(req *http.Request) error {
+func (t *Token) bound(req *http.Request) error {
 	if t.Origin == "" || sameOrigin(t.Origin, req.URL) {
 		return nil
 	}

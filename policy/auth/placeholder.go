@@ -16,7 +16,7 @@ import (
 //
 // Bodies are not looked at. They stream, and may be large; their length has been
 // announced, and a digest or a signature of theirs with it.
-func (t Token) fill(req *http.Request) (*injected, error) {
+func (t *Token) fill(req *http.Request) (*injected, error) {
 	var in *injected
 	for name, values := range req.Header {
 		for i, value := range values {
@@ -56,7 +56,7 @@ func (t Token) fill(req *http.Request) (*injected, error) {
 // fillBasic fills in the user name or the password of RFC 7617, and gives the
 // credentials that became of them, to be hidden. A value that has no placeholder
 // in it, or no credentials, is returned as it is.
-func (t Token) fillBasic(value string) (filled, credentials string, err error) {
+func (t *Token) fillBasic(value string) (filled, credentials string, err error) {
 	scheme, encoded, _ := strings.Cut(value, " ")
 	if !strings.EqualFold(scheme, "Basic") {
 		return value, "", nil
@@ -82,7 +82,7 @@ func (t Token) fillBasic(value string) (filled, credentials string, err error) {
 }
 
 // fillQuery fills in the values of a raw query. Every other byte of it stays.
-func (t Token) fillQuery(raw string) string {
+func (t *Token) fillQuery(raw string) string {
 	done := 0 // bytes of raw that are in b
 	var b strings.Builder
 	places := find(t.Placeholder, raw)

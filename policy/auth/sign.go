@@ -37,7 +37,7 @@ func (e *UnsignableError) Refusal() (reason string, retryAfter time.Duration) {
 // prepare returns the request as it waits for its signature: without what its caller
 // signed with, and with the digest of its body, so that nobody waits for a turn in
 // vain, and no turn for a body.
-func (t Token) prepare(req *http.Request) (*injected, error) {
+func (t *Token) prepare(req *http.Request) (*injected, error) {
 	scope, err := t.signing.scope(req.URL.Host)
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func unambiguous(raw string) string {
 // The signer is a new one each time. It remembers derived keys by the access key id
 // and not by the secret, so that one that was corrected would be of no use until the
 // next day; and it remembers every region and service that a host has named.
-func (t Token) sign(req *http.Request, now time.Time) (*injected, error) {
+func (t *Token) sign(req *http.Request, now time.Time) (*injected, error) {
 	if err := t.bound(req); err != nil {
 		return nil, err
 	}

@@ -82,7 +82,7 @@ func New(s Settings) (Source, error) {
 		if s.Value == nil {
 			return nil, errors.New("header: needs a value")
 		}
-		if strings.ContainsFunc(s.Prefix, unicode.IsControl) {
+		if hasControl(s.Prefix) {
 			return nil, errors.New("header: the prefix contains a control character")
 		}
 		s.Name = http.CanonicalHeaderKey(s.Name)
@@ -264,7 +264,7 @@ func sendable(part, v string) error {
 	if v == "" {
 		return fmt.Errorf("%s is empty", part)
 	}
-	if strings.ContainsFunc(v, unicode.IsControl) {
+	if hasControl(v) {
 		return fmt.Errorf("%s contains a control character, maybe a line end", part)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"outrider/policy/replay"
 )
@@ -62,7 +63,7 @@ func (t *transport) send(req *http.Request, in *injected, token Token) (*http.Re
 		resp, err := in.send(req, t.guard, t.next)
 		return resp, token, err
 	}
-	e := &errand{Context: req.Context(), src: t.src, token: token}
+	e := &errand{Context: in.Context(), src: t.src, token: token}
 	in.Request = *in.WithContext(e)
 	resp, err := in.send(req, t.guard, t.next)
 	return resp, e.token, err
@@ -133,11 +134,13 @@ func inject(req *http.Request, token Token) (*injected, error) {
 // inject begins a request with the token in it. The copy is shallow: the values of
 // its Trailer arrive later, in the same map. Of its header, too, only the map is another
 // one where a field is set: lists of values are replaced, and never written to.
-func (t Token) inject(req *http.Request) *injected {
-	return &injected{Request: *req, guard: guardOf(t)}
+func (t *Token) inject(req *http.Request) *injected {
+	in := copied(req)
+	in.guard.watch(t)
+	return in
 }
 
-func (t Token) remove(req *http.Request) *injected {
+func (t *Token) remove(req *http.Request) *injected {
 	if _, there := req.Header[t.Header]; !there {
 		return nil
 	}
@@ -147,7 +150,7 @@ func (t Token) remove(req *http.Request) *injected {
 	return in
 }
 
-func (t Token) setHeader(req *http.Request) *injected {
+func (t *Token) setHeader(req *http.Request) *injected {
 	in := t.inject(req)
 	if in.Header = maps.Clone(req.Header); in.Header == nil {
 		in.Header = http.Header{}
@@ -157,7 +160,7 @@ func (t Token) setHeader(req *http.Request) *injected {
 	return in
 }
 
-func (t Token) setQuery(req *http.Request) *injected {
+func (t *Token) setQuery(req *http.Request) *injected {
 	in := t.inject(req)
 	in.URL = new(url.URL)
 	*in.URL = *req.URL
@@ -174,23 +177,43 @@ func (in *injected) receive(req *http.Request, resp *http.Response) {
 	}
 	in.guard.Scrub(resp.Header)
 	in.guard.Scrub(resp.Trailer)
-	if _, upgraded := resp.Body.(io.Writer); upgraded || resp.Body == nil || resp.Body == http.NoBody {
+	if _, upgraded := resp.Body.(io.Writer); upgraded || resp.Body == nil || resp.Body == http.NoBody || endsWithBody(resp) {
 		return
 	}
 	in.body = guardedBody{resp.Body, resp, &in.guard}
 	resp.Body = &in.body
 }
 
+// endsWithBody reports whether nothing can come after the body of a response: one of
+// HTTP/1 that says how long it is has no trailers (RFC 9112 §6.5).
+func endsWithBody(resp *http.Response) bool {
+	return resp.ProtoMajor == 1 && resp.ContentLength >= 0 && resp.Trailer == nil
+}
+
 // check is the last look at a token of any Source before it is sent.
-func (t Token) check() error {
+func (t *Token) check() error {
 	v := t.Value.Reveal()
 	if v == "" {
 		return errors.New(t.Kind + ": the token is empty")
 	}
-	if strings.ContainsFunc(v, unicode.IsControl) {
+	if hasControl(v) {
 		return errors.New(t.Kind + ": the token contains a control character")
 	}
 	return nil
+}
+
+// hasControl reports whether there is a control character in a text. Most have nothing but
+// ASCII, which is looked through quickly: it is done for each call.
+func hasControl(text string) bool {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c < ' ' || c == 0x7f:
+			return true
+		case c >= utf8.RuneSelf:
+			return strings.ContainsFunc(text[i:], unicode.IsControl)
+		}
+	}
+	return false
 }
 
 // unavailable makes the error of a call without a credential. A caller that

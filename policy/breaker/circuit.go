@@ -104,7 +104,7 @@ func (c *circuit) allow(rules *Settings, req request, now time.Time) (p permit, 
 		return permit{}, refused, moved
 	}
 	moved[1] = c.entered(now)
-	p.life = c.life
+	p.life, p.begun = c.life, now
 	if req.replayable { // else its client may be what is slow, or the answer is a conversation
 		p.patience = c.patience(req.kind, now)
 	}
@@ -145,6 +145,9 @@ func (c *circuit) settle(p permit, rules *Settings, r result) (credit, change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rules = rules
+	if p.wait != nil {
+		p.wait.over = true
+	}
 	if r.hint.After(c.hint) {
 		c.hint = r.hint
 	}

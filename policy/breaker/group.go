@@ -26,6 +26,8 @@ type Group struct {
 type shared struct {
 	owner atomic.Pointer[Group] // whose Settings are in force
 
+	latest atomic.Pointer[circuit] // that a call came to; nil: it may be gone
+
 	mu       sync.RWMutex
 	circuits map[string]*circuit // key → circuit
 	ordered  order               // an operator's, about all circuits
@@ -65,8 +67,14 @@ func (g *Group) rules() *Settings { return &g.shared.owner.Load().settings }
 // circuit gives the circuit of key. It is nil when there are too many and none
 // can be dropped, because every one of them keeps calls back at this moment.
 func (s *shared) circuit(key string, rules *Settings, now time.Time) *circuit {
+	if c := s.latest.Load(); c != nil && c.key == key { // mostly
+		return c
+	}
 	s.mu.RLock()
 	c := s.circuits[key]
+	if c != nil {
+		s.latest.Store(c)
+	}
 	s.mu.RUnlock()
 	if c != nil {
 		return c
@@ -108,6 +116,7 @@ func (s *shared) makeRoom(window time.Duration, now time.Time) bool {
 		return false
 	}
 	delete(s.circuits, oldest.key)
+	s.latest.Store(nil)
 	return true
 }
 

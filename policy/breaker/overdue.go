@@ -40,44 +40,19 @@ func (p *pace) add(other pace) {
 // wait is that for the answer to one attempt. Its circuit's lock guards it.
 type wait struct {
 	circuit  *circuit
-	patience time.Duration // after which the attempt is overdue
+	patience time.Duration // after which the attempt is overdue; 0: never
 	life     uint64        // of the circuit
 	row      uint64        // the number of the row that it is in
 	due      time.Time     // when it is overdue; zero: it has not gone to the network yet
-}
-
-// An attempt is one that may become overdue: the context by which Begun knows it, its
-// request, and then the body of its answer, together, so that they are one allocation.
-type attempt struct {
-	context.Context
-	wait    wait
-	request http.Request
-	body    body
-}
-
-// newAttempt makes the attempt of a permit.
-func newAttempt(req *http.Request, c *circuit, p permit) *attempt {
-	a := &attempt{Context: req.Context(), wait: wait{circuit: c, patience: p.patience, life: p.life}}
-	a.request = *req.WithContext(a)
-	return a
-}
-
-type waitKey struct{}
-
-// Value gives the wait itself, besides what the context of the request has.
-func (a *attempt) Value(key any) any {
-	if key == (waitKey{}) {
-		return &a.wait
-	}
-	return a.Context.Value(key)
+	over     bool          // the attempt has ended
 }
 
 // Begun notes that the request of a context goes to the network now. The innermost stage
 // calls it: what was waited for before, such as a turn, was not the provider's answer. An
 // attempt of which it is not told is never overdue.
-func Begun(ctx context.Context) {
-	if w, ok := ctx.Value(waitKey{}).(*wait); ok {
-		w.circuit.sent(w, time.Now())
+func Begun(ctx context.Context, now time.Time) {
+	if r, ok := ctx.Value(RoomKey{}).(*Room); ok && r.wait.patience > 0 {
+		r.wait.circuit.sent(&r.wait, now)
 	}
 }
 
@@ -96,6 +71,10 @@ func (r *row) clear() {
 
 func (r *row) add(w *wait) {
 	w.row = r.number
+	if n := len(r.dues); n == 0 || !w.due.Before(r.dues[n-1]) { // as mostly
+		r.dues = append(r.dues, w.due)
+		return
+	}
 	i, _ := slices.BinarySearchFunc(r.dues, w.due, time.Time.Compare)
 	r.dues = slices.Insert(r.dues, i, w.due)
 }
@@ -112,6 +91,9 @@ func (r *row) remove(w *wait) {
 
 // overdue counts those that are.
 func (r *row) overdue(now time.Time) int {
+	if len(r.dues) == 0 || now.Before(r.dues[0]) { // as mostly
+		return 0
+	}
 	n, _ := slices.BinarySearchFunc(r.dues, now.Add(1), time.Time.Compare) // an attempt is overdue at its time
 	return n
 }
@@ -157,7 +139,7 @@ func (c *circuit) remember() {
 func (c *circuit) sent(w *wait, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !w.due.IsZero() || w.life != c.life {
+	if w.over || !w.due.IsZero() || w.life != c.life {
 		return
 	}
 	w.due = now.Add(w.patience)

@@ -23,7 +23,8 @@ type request struct {
 type permit struct {
 	life  uint64
 	probe func(error) // gives a probe's verdict to machine; nil while closed
-	wait  *wait       // for its answer; nil: as long as it takes
+	wait  *wait       // for its answer; nil: nobody counts it
+	begun time.Time   // when it was given
 
 	patience time.Duration // after which the attempt is overdue; 0: never
 }

@@ -101,7 +101,7 @@ func newGroup(t testing.TB, s breaker.Settings, prev *breaker.Group) *breaker.Gr
 // begun is the innermost stage: it tells when a request goes to the network.
 func begun(next http.RoundTripper) http.RoundTripper {
 	return answering(func(req *http.Request) (*http.Response, error) {
-		breaker.Begun(req.Context())
+		breaker.Begun(req.Context(), time.Now())
 		return next.RoundTrip(req)
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"outrider/policy/hint"
+	"outrider/policy/moment"
 )
 
 // OpenError is the refusal of a call whose circuit is open, or half-open with
@@ -53,7 +54,7 @@ type stage struct {
 // RoundTrip sends req, or refuses it with an *OpenError.
 func (s *stage) RoundTrip(req *http.Request) (*http.Response, error) {
 	s.group.Adopt()
-	rules, now := s.group.rules(), time.Now()
+	rules, now := s.group.rules(), moment.Of(req.Context()).Begin()
 	key := s.key(req)
 	c := s.group.shared.circuit(key, rules, now)
 	if c == nil {
@@ -68,7 +69,7 @@ func (s *stage) RoundTrip(req *http.Request) (*http.Response, error) {
 		s.tell(req.Context(), c, moved[:]...)
 		return refuse(req, refused)
 	}
-	return s.send(req, c, p, moved[:], now)
+	return s.send(req, c, p, moved[:])
 }
 
 func refuse(req *http.Request, err *OpenError) (*http.Response, error) {
@@ -80,12 +81,12 @@ func refuse(req *http.Request, err *OpenError) (*http.Response, error) {
 
 // send passes req on under permit p, which it gives back however it ends. moved
 // is what giving the permit did to the circuit.
-func (s *stage) send(req *http.Request, c *circuit, p permit, moved []change, begun time.Time) (resp *http.Response, err error) {
+func (s *stage) send(req *http.Request, c *circuit, p permit, moved []change) (resp *http.Response, err error) {
 	r := result{outcome: Ignored} // what a panic and runtime.Goexit leave
-	out, wrapper := req, (*body)(nil)
-	if p.patience > 0 {
-		a := newAttempt(req, c, p)
-		p.wait, out, wrapper = &a.wait, &a.request, &a.body
+	own, out := room(req, p)
+	if own != nil {
+		own.wait = wait{circuit: c, patience: p.patience, life: p.life}
+		p.wait = &own.wait
 	}
 	defer func() {
 		if r.ended.IsZero() {
@@ -93,16 +94,17 @@ func (s *stage) send(req *http.Request, c *circuit, p permit, moved []change, be
 		}
 		was, moved := c.settle(p, s.group.rules(), r)
 		if r.outcome == Success {
-			s.watch(req, resp, c, was, wrapper)
+			s.watch(req, resp, c, was, own)
 		}
 		s.tell(req.Context(), c, moved)
 	}()
+
 	s.tell(req.Context(), c, moved...)
 
 	waited := s.waited(req)
 	resp, err = s.next.RoundTrip(out)
-	ended := time.Now()
-	took := ended.Sub(begun) - (s.waited(req) - waited)
+	ended := moment.Of(req.Context()).Arrival()
+	took := ended.Sub(p.begun) - (s.waited(req) - waited)
 	outcome := s.group.settings.Outcome(req, resp, err)
 	r = result{
 		outcome: outcome,
@@ -144,17 +146,18 @@ func (s *stage) tell(ctx context.Context, c *circuit, moved ...change) {
 
 // watch has the circuit learn of it when the body of a good answer breaks off.
 // An upgraded connection is a conversation, which may end in any way: it was
-// judged by its headers. watched is room for what watches; nil: there is none.
-func (s *stage) watch(req *http.Request, resp *http.Response, c *circuit, was credit, watched *body) {
+// judged by its headers. own is room for what watches; nil: there is none.
+func (s *stage) watch(req *http.Request, resp *http.Response, c *circuit, was credit, own *Room) {
 	if resp == nil || resp.Body == nil || resp.Body == http.NoBody {
 		return
 	}
 	if _, upgraded := resp.Body.(io.Writer); upgraded {
 		return
 	}
-	if watched == nil {
-		watched = new(body)
+	if own == nil {
+		own = new(Room)
 	}
+	watched := &own.body
 	watched.ReadCloser, watched.stage, watched.circuit, watched.req, watched.was = resp.Body, s, c, req, was
 	resp.Body = watched
 }

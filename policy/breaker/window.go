@@ -12,6 +12,15 @@ type tally struct {
 	paces      [kinds]pace // of ok
 }
 
+func (t *tally) add(other *tally) {
+	t.ok += other.ok
+	t.failed += other.failed
+	t.slow += other.slow
+	for k := range t.paces {
+		t.paces[k].add(other.paces[k])
+	}
+}
+
 func (t *tally) ended() uint32 { return t.ok + t.failed }
 
 // window counts the attempts that ended within the last `width * buckets`.
@@ -21,6 +30,9 @@ type window struct {
 	width   time.Duration // of one bucket
 	head    int64         // number of the newest bucket
 	buckets [buckets]tally
+
+	older tally // what of the buckets before the newest counts at a time
+	asOf  int64 // in the bucket of this number; 0: it is not known
 }
 
 // reset makes the window empty and spans it over d from now on.
@@ -32,6 +44,9 @@ func (w *window) reset(d time.Duration, now time.Time) {
 // for a time that the window has left behind.
 func (w *window) at(t time.Time) *tally {
 	number := w.number(t)
+	if number != w.head {
+		w.asOf = 0
+	}
 	if t.Before(w.start) || number <= w.head-buckets {
 		return nil
 	}
@@ -49,18 +64,18 @@ func (w *window) at(t time.Time) *tally {
 func (w *window) number(t time.Time) int64 { return int64(t.Sub(w.start) / w.width) }
 
 // sum adds up what counts when the newest bucket is the one of that number,
-// or of a greater one if there is. It changes nothing.
+// or of a greater one if there is. It changes nothing of what counts.
 func (w *window) sum(newest int64) tally {
-	var all tally
 	newest = max(newest, w.head)
-	for number := max(0, newest-buckets+1); number <= w.head; number++ {
-		t := &w.buckets[number%buckets]
-		all.ok += t.ok
-		all.failed += t.failed
-		all.slow += t.slow
-		for k := range all.paces {
-			all.paces[k].add(t.paces[k])
+	if w.asOf != newest || newest == 0 {
+		w.older, w.asOf = tally{}, newest
+		for number := max(0, newest-buckets+1); number < w.head; number++ {
+			w.older.add(&w.buckets[number%buckets])
 		}
+	}
+	all := w.older
+	if newest-w.head < buckets {
+		all.add(&w.buckets[w.head%buckets])
 	}
 	return all
 }

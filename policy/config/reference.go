@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -24,10 +25,8 @@ var schemes = []string{"env", "file", "exec", "keyring"}
 
 // Scheme is "env", "file", "exec" or "keyring"; "" for a literal.
 func (r Reference) Scheme() string {
-	for _, scheme := range schemes {
-		if strings.HasPrefix(string(r), scheme+":") {
-			return scheme
-		}
+	if scheme, _, found := strings.Cut(string(r), ":"); found && slices.Contains(schemes, scheme) {
+		return scheme
 	}
 	return ""
 }

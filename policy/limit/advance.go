@@ -121,7 +121,7 @@ func (d *dispatcher) tick() {
 	d = d.lock()
 	defer d.mu.Unlock()
 	d.inVain++
-	d.advance(time.Now())
+	d.advance(d.now())
 }
 
 func (d *dispatcher) refuse(now time.Time, w *waiter, err *RefusedError) {

@@ -41,7 +41,8 @@ func (d *dispatcher) admit(now time.Time) {
 			continue
 		}
 		delays := d.delays(l, now, w.cost)
-		w.turn = d.take(l, now, w.route, w.cost)
+		w.turn = turn{req: w.req, cost: w.cost}
+		d.take(&w.turn, l, now)
 		l.line.serve(w)
 		d.served(l)
 		d.changed(l, now) // The next of the lane comes behind all that have been looked at.
@@ -60,7 +61,7 @@ func (d *dispatcher) mayGo(l *lane, now time.Time, cost int) bool {
 		if d.fullFor(m) || m.undecided(now, cost) || !m.due(now, cost) {
 			return false
 		}
-		if kept := d.keptAt(m); !kept.allows(m, now, cost) {
+		if d.keeps(m) && !m.kept.allows(m, now, cost) {
 			return false
 		}
 	}
@@ -70,21 +71,27 @@ func (d *dispatcher) mayGo(l *lane, now time.Time, cost int) bool {
 // delays reports whether a call that may go makes somebody later for whom something is
 // kept.
 func (d *dispatcher) delays(l *lane, now time.Time, cost int) bool {
-	return slices.ContainsFunc(l.meters, func(m *meter) bool {
-		kept := d.keptAt(m)
-		return kept.rate && m.turnOf(now, cost, kept.cost).After(kept.turn)
-	})
+	for _, m := range l.meters {
+		if kept := &m.kept; d.keeps(m) && kept.rate && m.turnOf(now, cost, kept.cost).After(kept.turn) {
+			return true
+		}
+	}
+	return false
 }
 
 // fullFor reports whether m has no slot for those who come after the heads that have
 // been looked at.
 func (d *dispatcher) fullFor(m *meter) bool {
-	return m.free() <= 0 || d.keptAt(m).slot && m.free() < 2
+	free := m.free()
+	return free <= 0 || free < 2 && d.keeps(m) && m.kept.slot
 }
+
+// keeps reports whether something is kept at m in this pass.
+func (d *dispatcher) keeps(m *meter) bool { return m.kept.pass == d.pass }
 
 // keptAt is what is kept at m in this pass.
 func (d *dispatcher) keptAt(m *meter) reservation {
-	if m.kept.pass != d.pass {
+	if !d.keeps(m) {
 		return reservation{pass: d.pass}
 	}
 	return m.kept

@@ -1,9 +1,29 @@
 package limit
 
 import (
+	"context"
 	"io"
 	"sync/atomic"
 )
+
+// A Room is memory for what one attempt needs here. Who makes the context of a call may
+// have it there, under RoomKey, beside what the call needs itself: that is an allocation
+// less. It is used once, by the first attempt that comes with it.
+type Room struct {
+	taken atomic.Bool
+	body  body
+}
+
+// RoomKey is what a context is asked for that has a Room.
+type RoomKey struct{}
+
+// roomFor gives room for a body.
+func roomFor(ctx context.Context) *body {
+	if r, ok := ctx.Value(RoomKey{}).(*Room); ok && !r.taken.Swap(true) {
+		return &r.body
+	}
+	return new(body)
+}
 
 // A body holds the slot of its call until it is closed.
 type body struct {
@@ -15,7 +35,7 @@ type body struct {
 // Close closes the body, and the first time gives back the slot.
 func (b *body) Close() error {
 	if !b.closed.Swap(true) {
-		defer b.turn.d.release(b.turn)
+		defer b.turn.d.release(&b.turn)
 	}
 	return b.ReadCloser.Close()
 }
@@ -34,18 +54,20 @@ type halfClosingBody struct {
 	halfCloser
 }
 
-// holdUntilClose returns inner such that Close releases t. It can do what
-// inner can. A body that is missing is closed already.
-func holdUntilClose(inner io.ReadCloser, t turn) io.ReadCloser {
+// holdUntilClose returns inner such that Close releases t, the turn of a call with this
+// context. It can do what inner can. A body that is missing is closed already.
+func holdUntilClose(ctx context.Context, inner io.ReadCloser, t *turn) io.ReadCloser {
 	if inner == nil {
 		t.d.release(t)
 		return nil
 	}
 	w, duplex := inner.(io.Writer)
 	if !duplex {
-		return &body{ReadCloser: inner, turn: t}
+		b := roomFor(ctx)
+		b.ReadCloser, b.turn = inner, *t
+		return b
 	}
-	b := &duplexBody{body: body{ReadCloser: inner, turn: t}, Writer: w}
+	b := &duplexBody{body: body{ReadCloser: inner, turn: *t}, Writer: w}
 	if half, ok := inner.(halfCloser); ok {
 		return &halfClosingBody{duplexBody: b, halfCloser: half}
 	}

@@ -24,11 +24,13 @@ var errRetired = errors.New("dispatcher retired")
 // something, and the timer is set to when the first of that ends.
 type dispatcher struct {
 	mu      sync.Mutex
+	latest  time.Time   // that it was given, or has looked at
 	tables  *Quotas     // in force
 	retired bool        // dropped; nobody may enter
 	into    *dispatcher // that has taken all of it over; nil: none
 	meters  map[station]*meter
 	lanes   map[laneKey]*lane // by the order in which a way names its stops, too
+	last    visit             // the latest
 	sweepAt int               // the size of lanes or meters at which to look for idle ones
 
 	backlog   []*lane           // those in which somebody waits, in the order of their tags
@@ -59,36 +61,47 @@ func (d *dispatcher) lock() *dispatcher {
 	return d
 }
 
-// try gives a turn to a call that need not wait for it: all its meters let it go now,
+// at is a time that was looked at before the lock was had, or the latest that others had
+// seen until then: a Limiter that is given an earlier time than before sets its own clock
+// back, and fills up twice for the time between.
+func (d *dispatcher) at(now time.Time) time.Time {
+	if now.Before(d.latest) {
+		return d.latest
+	}
+	d.latest = now
+	return now
+}
+
+// now is the time, for who has the lock.
+func (d *dispatcher) now() time.Time { return d.at(time.Now()) }
+
+// try gives the turn t to a call that need not wait for it: all its meters let it go now,
 // and nothing is kept there that it would spend. The error is errRetired.
-func (d *dispatcher) try(stations []station, r route, cost int) (t turn, ok bool, err error) {
+func (d *dispatcher) try(now time.Time, t *turn, stations []station) (ok bool, err error) {
 	d = d.lock()
 	defer d.mu.Unlock()
-	// The clock is read with the lock held, here and everywhere: a Limiter that
-	// is given an earlier time than before sets its own clock back, and fills
-	// up twice for the time between.
-	now := time.Now()
+	now = d.at(now)
 	if d.retired {
-		return turn{}, false, errRetired
+		return false, errRetired
 	}
 	d.catchUp(now)
-	l := d.lane(now, stations, r)
-	if l.line.len() > 0 || !d.mayGo(l, now, cost) {
-		return turn{}, false, nil
+	l := d.laneOf(now, stations, t.req)
+	if l.line.len() > 0 || !d.mayGo(l, now, t.cost) {
+		return false, nil
 	}
-	delays := d.delays(l, now, cost)
-	t = d.take(l, now, r, cost)
+	delays := d.delays(l, now, t.cost)
+	d.take(t, l, now)
 	if delays {
 		d.advance(now)
 	}
-	return t, true, nil
+	return true, nil
 }
 
 // join gives w a place in line, or a refusal, if waiting is of no use.
 func (d *dispatcher) join(w *waiter, stations []station) error {
 	d = d.lock()
 	defer d.mu.Unlock()
-	now := time.Now()
+	now := d.now()
 	if d.retired {
 		return errRetired
 	}
@@ -119,7 +132,7 @@ func (d *dispatcher) join(w *waiter, stations []station) error {
 
 // await returns when it is the turn of w, which has joined, or says why it will
 // not be.
-func (d *dispatcher) await(ctx context.Context, w *waiter) (turn, error) {
+func (d *dispatcher) await(ctx context.Context, w *waiter) error {
 	settled := false
 	defer func() {
 		if !settled { // A callback panicked.
@@ -140,7 +153,7 @@ func (d *dispatcher) await(ctx context.Context, w *waiter) (turn, error) {
 		w.onWait(ctx, w.key, time.Since(w.joined), w.reason)
 	}
 	settled = true
-	return w.turn, w.err
+	return w.err
 }
 
 // leave takes w out of line. If it was given its turn at this very moment, it
@@ -148,7 +161,7 @@ func (d *dispatcher) await(ctx context.Context, w *waiter) (turn, error) {
 func (d *dispatcher) leave(w *waiter, cause error) {
 	d = d.lock()
 	defer d.mu.Unlock()
-	now := time.Now()
+	now := d.now()
 	switch {
 	case w.queued:
 		w.lane.line.remove(w)
@@ -162,12 +175,13 @@ func (d *dispatcher) leave(w *waiter, cause error) {
 	d.advance(now)
 }
 
-// take spends what a call costs at all meters of its lane.
-func (d *dispatcher) take(l *lane, now time.Time, r route, cost int) turn {
+// take spends what a call costs at all meters of its lane, for the turn t.
+func (d *dispatcher) take(t *turn, l *lane, now time.Time) {
+	cost := t.cost
 	d.inVain = 0
 	l.sent++
 	l.flying += cost
-	t := turn{d: d, lane: l, route: r, seq: l.sent, meters: l.meters, taken: now, cost: cost}
+	t.d, t.lane, t.seq, t.meters, t.taken = d, l, l.sent, l.meters, now
 	if l.base != nil {
 		t.learner = l.base.settings
 	}
@@ -178,7 +192,6 @@ func (d *dispatcher) take(l *lane, now time.Time, r route, cost int) turn {
 			t.eased = append(t.eased, m)
 		}
 	}
-	return t
 }
 
 // retire drops the dispatcher if it is in the state of a new one.

@@ -83,7 +83,7 @@ func (d *dispatcher) restoreBegun() {
 	if d.retired {
 		return // What is held is for the one that comes in its place.
 	}
-	now := time.Now()
+	now := d.now()
 	var begun []*meter
 	for _, m := range d.meters {
 		if m.learned == nil {

@@ -1,20 +1,52 @@
 package limit
 
 import (
+	"net/http"
 	"slices"
 	"time"
 )
 
-// lane is that of the calls with these stations, which take a route.
-func (d *dispatcher) lane(now time.Time, stations []station, r route) *lane {
+// laneOf is that of a call with these stations.
+func (d *dispatcher) laneOf(now time.Time, stations []station, req *http.Request) *lane {
+	l := d.usualLane(now, stations)
+	if l.base == nil || len(l.base.learner.special) == 0 { // mostly
+		return l
+	}
+	return d.lane(now, stations, routeOf(req))
+}
+
+// A visit is the lane of the calls with some stations.
+type visit struct {
+	stations [few]station
+	count    int   // of them
+	lane     *lane // nil: there is none
+}
+
+// usualLane is that of the calls with these stations, but for those of routes that have
+// their own. Most often it is that of the call before.
+func (d *dispatcher) usualLane(now time.Time, stations []station) *lane {
+	if last := &d.last; last.lane != nil && last.count == len(stations) && slices.Equal(last.stations[:last.count], stations) {
+		return last.lane
+	}
 	key := keyOf(stations)
 	l := d.lanes[key]
 	if l == nil {
 		l = d.addLane(now, stations, key)
 	}
+	if len(stations) <= few {
+		d.last = visit{count: len(stations), lane: l}
+		copy(d.last.stations[:], stations)
+	}
+	return l
+}
+
+// lane is that of the calls with these stations, which take a route.
+func (d *dispatcher) lane(now time.Time, stations []station, r route) *lane {
+	l := d.usualLane(now, stations)
 	if l.base == nil || l.base.learner.special[r] == nil {
 		return l
 	}
+	key := keyOf(stations)
 	key.own = l.base.learner.special[r]
 	if own := d.lanes[key]; own != nil {
 		return own
@@ -63,6 +95,7 @@ func (d *dispatcher) metersOf(now time.Time, stations []station, begin bool) []*
 
 // sweep drops the lanes in which nobody waits, and the meters that are idle.
 func (d *dispatcher) sweep(now time.Time) {
+	d.last = visit{}
 	for key, l := range d.lanes {
 		if l.line.len() == 0 && l.flying == 0 {
 			delete(d.lanes, key)

@@ -110,14 +110,12 @@ type heard struct {
 
 // learn takes over what an answer said at now. moved reports whether somebody's turn may
 // come at another time than before. What tell has is called without the lock.
-func (d *dispatcher) learn(ctx context.Context, t turn, said verdict, now time.Time) (moved bool, tell []func()) {
+func (d *dispatcher) learn(ctx context.Context, t *turn, said verdict, now time.Time) (moved bool, tell []func()) {
 	base := t.lane.base
 	if base == nil {
 		return false, nil
 	}
-	// The lock has been waited for: time does not go back here.
-	at := time.Now()
-	buckets := d.told(t, said, at)
+	buckets := d.told(t, said, now)
 	slowed := slices.ContainsFunc(t.meters, func(m *meter) bool { return m.adaptive.Rate() > 0 })
 	if said.after > 0 {
 		closed := t.meters // What is exhausted may be none of the buckets that are told of.
@@ -129,10 +127,10 @@ func (d *dispatcher) learn(ctx context.Context, t turn, said verdict, now time.T
 	switch {
 	case said.fine:
 		for _, m := range t.meters { // A reload may have left one slow that is no base any more.
-			m.adaptive.Fine(at)
+			m.adaptive.Fine(now)
 		}
 	case len(buckets) == 0 && (!said.hints || base.settings.Count == 0):
-		base.adaptive.Refused(at, t.taken, base.settings.speed()) // Nothing else says how fast to go.
+		base.adaptive.Refused(now, t.taken, base.settings.speed()) // Nothing else says how fast to go.
 	}
 	worse := len(buckets) > 0 || !said.fine
 	d.disturbed = d.disturbed || worse
@@ -142,7 +140,7 @@ func (d *dispatcher) learn(ctx context.Context, t turn, said verdict, now time.T
 
 // told has the buckets hear of an answer: those that it names, what it says, and the
 // others that the call was taken to count to, that it says nothing.
-func (d *dispatcher) told(t turn, said verdict, now time.Time) (buckets []heard) {
+func (d *dispatcher) told(t *turn, said verdict, now time.Time) (buckets []heard) {
 	base := t.lane.base
 	d.makeRoom(base, len(said.views), now)
 	var named []*meter
@@ -169,7 +167,7 @@ func (d *dispatcher) told(t turn, said verdict, now time.Time) (buckets []heard)
 }
 
 // hear takes over what an answer to a call says of a bucket.
-func (m *meter) hear(t turn, v quota.View, said verdict, base *Settings, now time.Time) {
+func (m *meter) hear(t *turn, v quota.View, said verdict, base *Settings, now time.Time) {
 	if v.Unit == quota.Concurrency {
 		m.slots, m.spoken = int(min(v.Limit.N, maxSlots)), now
 		m.adopt(base)
@@ -186,7 +184,7 @@ func (m *meter) hear(t turn, v quota.View, said verdict, base *Settings, now tim
 
 // silent notes an answer to a call that was taken to count to a bucket, and says nothing
 // of it.
-func (m *meter) silent(t turn, base *Settings, now time.Time) {
+func (m *meter) silent(t *turn, base *Settings, now time.Time) {
 	m.learned.Silent(now, t.taken, t.cost)
 	if m.slots > 0 && now.Sub(m.spoken) > slotsHold {
 		m.slots = 0

@@ -9,7 +9,7 @@ import (
 func (d *dispatcher) reset(q *Quotas) {
 	d = d.lock()
 	defer d.mu.Unlock()
-	now := time.Now()
+	now := d.now()
 	d.tables = q
 	for _, l := range d.backlog {
 		l.uncount()
@@ -35,6 +35,7 @@ func (d *dispatcher) reset(q *Quotas) {
 // become one.
 func (d *dispatcher) relane(now time.Time) {
 	lanes := d.lanes
+	d.last = visit{}
 	d.lanes = make(map[laneKey]*lane, len(lanes))
 	became := make(map[*lane]*lane, len(lanes))
 	for key, l := range lanes {
@@ -92,7 +93,7 @@ func (d *dispatcher) takeOver(other *dispatcher) {
 	defer d.mu.Unlock()
 	other.mu.Lock()
 	defer other.mu.Unlock()
-	now := time.Now()
+	now := d.now()
 	for _, l := range other.backlog {
 		l.uncount()
 	}

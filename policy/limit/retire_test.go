@@ -22,16 +22,17 @@ func TestNobodyEntersADroppedDispatcher(t *testing.T) {
 	if !d.retire(time.Now()) {
 		t.Error("an idle one is kept")
 	}
-	if _, _, err := d.try(stations, route{}, 1); !errors.Is(err, errRetired) {
+	if _, err := d.try(time.Now(), &turn{cost: 1}, stations); !errors.Is(err, errRetired) {
 		t.Errorf("it gives turns: %v", err)
 	}
 	if err := d.join(&waiter{}, stations); !errors.Is(err, errRetired) {
 		t.Errorf("it has a line: %v", err)
 	}
 	q.scopes.byName = map[string]*dispatcher{}
+	q.scopes.newest.Store(nil)
 	req, _ := http.NewRequest("GET", "http://api.example/", nil)
 	way := &transport{quotas: q, way: Way{Stops: []Stop{{Key: func(*http.Request) string { return "key" }}}}}
-	if _, err := way.enter(req); err != nil {
+	if err := way.enter(&turn{req: req, cost: 1}); err != nil {
 		t.Errorf("no other one: %v", err)
 	}
 	if q.scopes.get("").retire(time.Now()) {

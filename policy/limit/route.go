@@ -84,24 +84,25 @@ func (k *learner) setApart(r route, named []*meter) {
 }
 
 // assign notes to which buckets a call counted, by its answer.
-func (d *dispatcher) assign(t turn, named []*meter, now time.Time) {
+func (d *dispatcher) assign(t *turn, named []*meter, now time.Time) {
+	r := routeOf(t.req)
 	base := t.lane.base
 	known := &base.learner
-	own := known.special[t.route]
+	own := known.special[r]
 	switch {
 	case own != nil && sameMeters(own.meters, named):
 	case sameMeters(known.usual, named):
 		known.agree = min(known.agree+1, maxAgree)
 		if own != nil {
-			delete(known.special, t.route)
-			d.settle(base, t.route, now)
+			delete(known.special, r)
+			d.settle(base, r, now)
 		}
 	case own != nil, known.agree > 0, len(known.usual) == 0 && !known.common(named):
 		if own == nil {
 			known.agree = max(known.agree-1, 0)
 		}
-		known.setApart(t.route, named)
-		d.settle(base, t.route, now)
+		known.setApart(r, named)
+		d.settle(base, r, now)
 	default:
 		known.agree = 1
 		d.setUsual(base, named, now)

@@ -17,11 +17,18 @@ const maxKeys = 4096
 type scopes struct {
 	generation atomic.Uint64 // of inForce; written under mu
 	held       held
+	newest     atomic.Pointer[scope] // most often the only one; nil: it may be gone
 
 	mu      sync.RWMutex
 	inForce *Quotas
 	byName  map[string]*dispatcher // some have several names, once scopes have become wider
 	sweepAt int                    // the size of byName at which to look for idle ones
+}
+
+// A scope is one by its name.
+type scope struct {
+	name string
+	*dispatcher
 }
 
 func newScopes(q *Quotas) *scopes {
@@ -35,19 +42,23 @@ func (s *scopes) find(name string) *dispatcher {
 }
 
 func (s *scopes) get(name string) *dispatcher {
+	if newest := s.newest.Load(); newest != nil && newest.name == name { // mostly
+		return newest.dispatcher
+	}
 	if d := s.find(name); d != nil {
 		return d
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if d := s.byName[name]; d != nil {
-		return d
+	d := s.byName[name]
+	if d == nil {
+		if len(s.byName) >= s.sweepAt {
+			s.sweep()
+		}
+		d = newDispatcher(s.inForce)
+		s.byName[name] = d
 	}
-	if len(s.byName) >= s.sweepAt {
-		s.sweep()
-	}
-	d := newDispatcher(s.inForce)
-	s.byName[name] = d
+	s.newest.Store(&scope{name, d})
 	return d
 }
 
@@ -55,6 +66,7 @@ func (s *scopes) get(name string) *dispatcher {
 // next sweep is as many new scopes away as this one has left, so that a new scope
 // costs a constant amount of sweeping.
 func (s *scopes) sweep() {
+	s.newest.Store(nil)
 	now := time.Now()
 	for name, d := range s.byName {
 		if d.retire(now) {

@@ -11,7 +11,7 @@ import (
 func (d *dispatcher) forecast(stops []Prospect, stations []station, r route, claim Claim, cost int) ([]Prospect, time.Duration) {
 	d = d.lock()
 	defer d.mu.Unlock()
-	now := time.Now()
+	now := d.now()
 	l := d.laneLike(now, stations, r)
 	w := newWaiter(now, claim, cost)
 	p := l.placeOf(w, now)
@@ -33,7 +33,7 @@ func (d *dispatcher) forecast(stops []Prospect, stations []station, r route, cla
 func (d *dispatcher) refuses(w *waiter, stations []station, after time.Duration) bool {
 	d = d.lock()
 	defer d.mu.Unlock()
-	now := time.Now()
+	now := d.now()
 	l := d.laneLike(now, stations, w.route)
 	w.judge(after + l.maxWait)
 	return l.refusal(now, w, l.placeOf(w, now)) != nil

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	"outrider/policy/moment"
 )
 
 // Wrap returns a decorator that lets each request wait for its turn at all quotas of
@@ -25,8 +27,8 @@ type transport struct {
 
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
-	turn, err := t.enter(req)
-	if err != nil {
+	turn := turn{req: req, cost: t.way.cost()}
+	if err := t.enter(&turn); err != nil {
 		if req.Body != nil {
 			req.Body.Close()
 		}
@@ -36,67 +38,71 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ended := false
 	defer func() {
 		if !ended { // It panicked, or ended the goroutine.
-			turn.d.failed(turn, true)
+			turn.d.failed(&turn, true)
 		}
 	}()
 	resp, err := t.next.RoundTrip(req)
 	if err != nil {
 		ended = true
-		turn.d.failed(turn, !refusedLocally(err))
+		turn.d.failed(&turn, !refusedLocally(err))
 		return nil, err
 	}
 	said := verdict{fine: true}
-	now := time.Now()
+	now := moment.Of(ctx).Arrival()
 	if turn.learner != nil {
 		said = turn.learner.learn(req, resp, now)
 	}
 	ended = true
-	if turn.d.answered(ctx, turn, said, now) {
-		resp.Body = holdUntilClose(resp.Body, turn)
+	if turn.d.answered(ctx, &turn, said, now) {
+		resp.Body = holdUntilClose(ctx, resp.Body, &turn)
 	}
 	return resp, nil
 }
 
-// enter returns when it is the turn of the call at all its quotas, or says why it
+// enter returns when it is the turn of a call at all its quotas, or says why it
 // will not be.
-func (t *transport) enter(req *http.Request) (turn, error) {
+func (t *transport) enter(turn *turn) error {
+	req := turn.req
 	ctx := req.Context()
 	if ctx.Err() != nil {
-		return turn{}, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
 	t.quotas.Adopt()
 	var buf [few]station
 	stations := t.quotas.stations(buf[:0], &t.way, req)
-	scope, route, cost := t.way.scope(req), routeOf(req), t.way.cost()
+	scope, moments := t.way.scope(req), moment.Of(ctx)
 	for {
-		turn, gone, err := t.quotas.scopes.get(scope).try(stations, route, cost)
+		gone, err := t.quotas.scopes.get(scope).try(moments.Departure(), turn, stations)
 		if gone {
-			return turn, nil
+			return nil
 		}
 		if err == nil {
 			break
 		}
 	}
-	return t.wait(ctx, scope, stations, route, cost)
+	defer moments.Waited()
+	return t.wait(ctx, turn, scope, stations)
 }
 
 // wait is enter for a call that has to wait.
-func (t *transport) wait(ctx context.Context, scope string, stations []station, route route, cost int) (turn, error) {
-	w := newWaiter(time.Now(), Claim{}, cost)
-	w.route = route
+func (t *transport) wait(ctx context.Context, turn *turn, scope string, stations []station) error {
+	w := newWaiter(time.Now(), Claim{}, turn.cost)
+	w.req, w.route = turn.req, routeOf(turn.req)
 	w.deadline, _ = ctx.Deadline()
 	w.claim = t.quotas.claim(ctx, &t.way)
 	if w.claim.Now {
-		return turn{}, &RefusedError{Reason: QueueTimeout, Key: stations[0].key}
+		return &RefusedError{Reason: QueueTimeout, Key: stations[0].key}
 	}
 	for {
 		d := t.quotas.scopes.get(scope)
 		switch err := d.join(w, stations); err { //nolint:errorlint // it is never wrapped
 		case nil:
-			return d.await(ctx, w)
+			err = d.await(ctx, w)
+			*turn = w.turn
+			return err
 		case errRetired:
 		default:
-			return turn{}, err
+			return err
 		}
 	}
 }

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"time"
 
@@ -11,13 +12,13 @@ import (
 // A turn is the right to send one call. Its holder reports what came of it
 // with answered or failed, and gives the slots back with release, once each.
 type turn struct {
+	req    *http.Request // the call
+	cost   int
 	d      *dispatcher
 	lane   *lane
-	route  route
 	seq    uint64   // lane.sent with it
 	meters []*meter // that it took from
 	taken  time.Time
-	cost   int
 	eased  []*meter // those whose gates were opening
 
 	learner *Settings // by which the answer is read; nil: nothing is learned
@@ -25,15 +26,19 @@ type turn struct {
 
 // answered ends the waiting for an answer, which said something of our pace at now. The
 // slots stay taken if hold is true, until release.
-func (d *dispatcher) answered(ctx context.Context, t turn, said verdict, now time.Time) (hold bool) {
-	var tell []func()
-	defer func() {
-		for _, f := range tell {
-			f()
-		}
-	}()
+func (d *dispatcher) answered(ctx context.Context, t *turn, said verdict, now time.Time) (hold bool) {
+	hold, tell := d.lands(ctx, t, said, now)
+	for _, f := range tell {
+		f()
+	}
+	return hold
+}
+
+// lands is answered, but for what is called without the lock.
+func (d *dispatcher) lands(ctx context.Context, t *turn, said verdict, now time.Time) (hold bool, tell []func()) {
 	d = d.lock()
 	defer d.mu.Unlock()
+	now = d.at(now)
 	sooner := false
 	for _, m := range t.meters {
 		hold = hold || m.settings.Concurrency > 0
@@ -48,16 +53,16 @@ func (d *dispatcher) answered(ctx context.Context, t turn, said verdict, now tim
 		t.free()
 	}
 	for _, m := range t.eased {
-		m.gate.answered(said.fine, time.Now(), m.waiting.calls == 0)
+		m.gate.answered(said.fine, now, m.waiting.calls == 0)
 	}
 	if len(d.backlog) > 0 && (moved || sooner || awaited(t.eased)) {
-		d.advance(time.Now())
+		d.advance(now)
 	}
-	return hold
+	return hold, tell
 }
 
 // release gives back the slots of a call whose body is closed.
-func (d *dispatcher) release(t turn) {
+func (d *dispatcher) release(t *turn) {
 	d = d.lock()
 	defer d.mu.Unlock()
 	missed := slices.ContainsFunc(t.meters, func(m *meter) bool { return m.waiting.calls > 0 && d.fullFor(m) })
@@ -71,16 +76,16 @@ func (d *dispatcher) release(t turn) {
 		}
 	}
 	if missed {
-		d.advance(time.Now())
+		d.advance(d.now())
 	}
 }
 
 // failed ends a turn that had no answer. sent is false if the call certainly
 // did not go out; then it costs nothing.
-func (d *dispatcher) failed(t turn, sent bool) {
+func (d *dispatcher) failed(t *turn, sent bool) {
 	d = d.lock()
 	defer d.mu.Unlock()
-	now := time.Now()
+	now := d.now()
 	t.drop(now, sent)
 	if len(d.backlog) > 0 {
 		d.advance(now)

@@ -3,6 +3,7 @@ package limit
 import (
 	"container/list"
 	"context"
+	"net/http"
 	"time"
 )
 
@@ -11,6 +12,7 @@ type waiter struct {
 	place
 	node
 	lane     *lane
+	req      *http.Request // that it is sent with; nil: it only asks how long it would wait
 	route    route
 	claim    Claim
 	cost     int       // tokens

@@ -179,6 +179,9 @@ func (m *meter) speed() float64 { return max(m.rate, m.calls/halfSecond.Seconds(
 
 func (m *meter) count(now time.Time) {
 	m.calls++
+	if since := now.Sub(m.bucket); since >= 0 && since < halfSecond { // as mostly
+		return
+	}
 	bucket := now.Truncate(halfSecond)
 	if m.bucket.IsZero() {
 		m.bucket = bucket

@@ -48,7 +48,7 @@ func Keep(s Shape, now time.Time) (Kept, bool) {
 		left := s.Left(s.changed)
 		missing := s.Room() - left
 		k.At, k.Left = s.changed, &left
-		k.Until = k.At.Add(nanoseconds(missing / float64(s.lim.Limit()) * float64(time.Second)))
+		k.Until = k.At.Add(nanoseconds(missing / float64(s.limit) * float64(time.Second)))
 	case *window:
 		k.Spent, k.End, k.Until = s.spent, s.end, s.end
 	case *rolling:
@@ -65,7 +65,7 @@ func (k Kept) Restore(s Shape, now time.Time) {
 	switch s := s.(type) {
 	case *smooth:
 		if k.Left != nil {
-			left := *k.Left + float64(s.lim.Limit())*max(now.Sub(k.At), 0).Seconds()
+			left := *k.Left + float64(s.limit)*max(now.Sub(k.At), 0).Seconds()
 			s.restore(s.Room()-max(left, -s.Room()), now) // No bucket owes more than it holds.
 		}
 	case *window:
@@ -86,7 +86,7 @@ const keptEntries = 64
 // takes them a little earlier, by the time in which what is too many comes back.
 func (b *smooth) restore(missing float64, now time.Time) {
 	whole := count(missing)
-	earlier := now.Add(-nanoseconds((float64(whole) - missing) / float64(b.lim.Limit()) * float64(time.Second)))
+	earlier := now.Add(-nanoseconds((float64(whole) - missing) / float64(b.limit) * float64(time.Second)))
 	if whole > 0 && !earlier.Before(b.changed) {
 		now = earlier
 	}

@@ -21,7 +21,7 @@ func passed(old Shape, count int, per time.Duration, now time.Time) int {
 func most(s Shape, per time.Duration, now time.Time) float64 {
 	switch s := s.(type) {
 	case *smooth:
-		return s.Room() - s.Left(now) + float64(s.lim.Limit())*per.Seconds()
+		return s.Room() - s.Left(now) + float64(s.limit)*per.Seconds()
 	case *window:
 		sent := s.at(now).sent
 		return float64(sent) + s.Room()*math.Ceil(float64(per)/float64(s.per))

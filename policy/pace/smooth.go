@@ -14,6 +14,8 @@ import (
 // and not for longer than longestHold.
 type smooth struct {
 	lim     *rate.Limiter
+	limit   rate.Limit // of lim, in calls a second, and its burst, for which it would have to be locked
+	size    int
 	changed time.Time // the last time, but for what time itself brings back
 	guard   time.Duration
 	first   time.Time     // when the call was sent that stopped the clock; zero: it runs
@@ -30,14 +32,14 @@ func newSmooth(r Rate, old Shape, left float64, now time.Time) *smooth {
 		at := old.clock(now)
 		old.lim.SetLimitAt(at, limit)
 		old.lim.SetBurstAt(at, burst)
-		old.changed, old.guard = now, r.Guard
+		old.limit, old.size, old.changed, old.guard = limit, burst, now, r.Guard
 		return old
 	}
 	lim := rate.NewLimiter(limit, burst)
 	if spent := float64(burst) - left; spent > 0 {
 		lim.AllowN(now, min(int(math.Ceil(spent)), burst))
 	}
-	return &smooth{lim: lim, changed: now, guard: r.Guard}
+	return &smooth{lim: lim, limit: limit, size: burst, changed: now, guard: r.Guard}
 }
 
 // burst is Burst, or what there is of it if nothing is said. (A Limiter with burst 0 never
@@ -64,7 +66,7 @@ const maxBucketGuard = 20 * time.Millisecond
 // cuts the missing time to whole ones, too.
 func (b *smooth) Ready(now time.Time, cost int) bool {
 	missing := float64(b.needed(cost)) - b.Left(now)
-	return missing <= 0 || missing/float64(b.lim.Limit())*float64(time.Second) < 1
+	return missing <= 0 || missing/float64(b.limit)*float64(time.Second) < 1
 }
 
 func (b *smooth) Spend(now time.Time, cost int) {
@@ -97,7 +99,7 @@ func (b *smooth) stood(now time.Time) time.Duration {
 
 // needed is what has to be in the bucket for a call. One that costs more than
 // the bucket holds goes when it is full, and the next pay the rest.
-func (b *smooth) needed(cost int) int { return min(cost, b.lim.Burst()) }
+func (b *smooth) needed(cost int) int { return min(cost, b.size) }
 
 // spend takes tokens, be they there or not; less than none puts them back. A
 // Limiter lets nobody reserve more than its burst, and so has a larger one for
@@ -105,9 +107,9 @@ func (b *smooth) needed(cost int) int { return min(cost, b.lim.Burst()) }
 // returns nothing, and after a later one too little.
 func (b *smooth) spend(now time.Time, tokens int) {
 	at := b.clock(now)
-	if burst := b.lim.Burst(); tokens > burst {
+	if tokens > b.size {
 		b.lim.SetBurstAt(at, tokens)
-		defer b.lim.SetBurstAt(at, burst)
+		defer b.lim.SetBurstAt(at, b.size)
 	}
 	b.lim.ReserveN(at, tokens)
 	b.changed = now
@@ -131,9 +133,9 @@ func (b *smooth) Turn(from time.Time, ahead, cost int) time.Time {
 	if !b.first.IsZero() { // As far as is known, the clock stands as long as it may.
 		from = from.Add(guards(longestHold, b.guard) - b.stood(from))
 	}
-	return from.Add(nanoseconds(missing / float64(b.lim.Limit()) * float64(time.Second)))
+	return from.Add(nanoseconds(missing / float64(b.limit) * float64(time.Second)))
 }
 
 func (b *smooth) Left(now time.Time) float64 { return b.lim.TokensAt(b.clock(now)) }
 
-func (b *smooth) Room() float64 { return float64(b.lim.Burst()) }
+func (b *smooth) Room() float64 { return float64(b.size) }

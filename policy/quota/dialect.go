@@ -10,6 +10,12 @@ import (
 type Dialect struct {
 	statements []statement
 	fields     map[string]uint32 // field → a bit for each statement that reads it
+	initials   uint32            // of the fields, a bit for each letter
+}
+
+// begins reports whether a field of the dialect may begin as this one does.
+func (d *Dialect) begins(field string) bool {
+	return field != "" && d.initials&(1<<(field[0]-'A')) != 0
 }
 
 // A statement is what some fields say together.
@@ -34,6 +40,9 @@ func speaking(statements ...statement) *Dialect {
 	for i, s := range statements {
 		for _, field := range s.fields() {
 			d.fields[field] |= 1 << i
+			if field != "" {
+				d.initials |= 1 << (field[0] - 'A')
+			}
 		}
 	}
 	return d

@@ -36,7 +36,7 @@ func Parse(header http.Header, now time.Time, d *Dialect) []View {
 	}
 	var told uint32
 	for field := range header {
-		if strings.Contains(field, mark) {
+		if d.begins(field) && strings.Contains(field, mark) {
 			told |= d.fields[field]
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"outrider/policy/moment"
 	"outrider/policy/replay"
 )
 
@@ -193,9 +194,9 @@ func (s *Stage) charge(c *course, repeat string, err error) {
 	case err != nil && refused(err):
 		s.unsent(c)
 	case repeat == "":
-		s.set.Budget.called()
+		s.set.Budget.called(moment.Of(c.req.Context()).Arrival())
 	default:
-		s.set.Budget.repeated()
+		s.set.Budget.repeated(moment.Of(c.req.Context()).Arrival())
 		if s.set.OnRepeat != nil {
 			s.set.OnRepeat(c.req.Context(), Event{Attempt: 1, Reason: repeat})
 		}

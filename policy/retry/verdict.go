@@ -12,9 +12,13 @@ func (s *Stage) verdict(c *course, resp *http.Response, a Answer) Verdict {
 	if a.Meaning == AsFinal {
 		return Final
 	}
-	status, listed := resp.StatusCode, s.listed(resp, a)
-	if !listed && status < 400 {
+	status := resp.StatusCode
+	if status < 400 && a.Meaning == AsStatus {
 		return Final // the common case; no word of the server makes a success worth repeating
+	}
+	listed := s.listed(resp, a)
+	if !listed && status < 400 {
+		return Final
 	}
 	yes, no := shouldRetry(resp.Header)
 	switch {

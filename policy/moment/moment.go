@@ -1,0 +1,67 @@
+// Package moment has the stages of an attempt share what time it is. Each of them needs to
+// know when the attempt went on its way and when its answer came, nothing of them takes its
+// time in between, and to look at the clock costs as much as all else that some of them do.
+package moment
+
+import (
+	"context"
+	"time"
+)
+
+// Moments are those of the attempt under way. They belong to the goroutine that sends it;
+// two attempts at a time have none in common. Nil ones are those of an attempt that shares
+// nothing: each time the clock is looked at.
+type Moments struct{ departure, arrival time.Time }
+
+// Key is what a context is asked for that has Moments.
+type Key struct{}
+
+// Of gives those of the attempt that a context belongs to; nil: there are none.
+func Of(ctx context.Context) *Moments {
+	m, _ := ctx.Value(Key{}).(*Moments)
+	return m
+}
+
+// Begin notes that an attempt begins now, and gives the time.
+func (m *Moments) Begin() time.Time {
+	now := time.Now()
+	if m != nil {
+		m.departure, m.arrival = now, time.Time{}
+	}
+	return now
+}
+
+// Departure is now, for an attempt that has waited for nothing since it was said last.
+func (m *Moments) Departure() time.Time {
+	if m == nil {
+		return time.Now()
+	}
+	if m.departure.IsZero() {
+		m.departure = time.Now()
+	}
+	return m.departure
+}
+
+// Waited notes that the attempt may have waited for something.
+func (m *Moments) Waited() {
+	if m != nil {
+		m.departure = time.Time{}
+	}
+}
+
+// Arrive notes that the answer has just come, or an error in its place, and gives the time.
+func (m *Moments) Arrive() time.Time {
+	now := time.Now()
+	if m != nil {
+		m.arrival = now
+	}
+	return now
+}
+
+// Arrival is when the answer came: now, if nobody has noted that.
+func (m *Moments) Arrival() time.Time {
+	if m == nil || m.arrival.IsZero() {
+		return time.Now()
+	}
+	return m.arrival
+}
