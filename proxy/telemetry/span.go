@@ -166,7 +166,7 @@ func (s *Span) End(o Outcome) {
 	}
 	s.span.EndAt(ended)
 	if s.letter == nil {
-		s.t.metrics.served(&s.ctx, done, kind, elapsed)
+		s.t.metrics.served(&s.ctx, s.span.SpanContext(), done, kind, elapsed)
 	} else {
 		s.leaveTrace(ended)
 	}

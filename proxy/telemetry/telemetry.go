@@ -151,19 +151,19 @@ func (t *Telemetry) build(ctx, running context.Context, s Settings, handler slog
 	if t.sinks, err = spanSinks(ctx, s.Endpoint, res, of, guard); err != nil {
 		return err
 	}
-	readers, err := metricReaders(ctx, s.Endpoint, guard)
+	t.metrics = newMetrics()
+	readers, usual, err := metricReaders(ctx, s.Endpoint, t.metrics.measured(), guard)
 	if err != nil {
 		return err
 	}
 	if err := t.trace(s, res, of); err != nil {
 		return err
 	}
-	t.meters, err = newMeterProvider(t.registry, res, readers)
+	t.meters, err = newMeterProvider(t.registry, res, t.metrics.measured(), readers)
 	if err != nil {
 		return err
 	}
-	t.metrics, err = newMetrics(t.meters.Meter(scope), s.Version, &t.losses)
-	return err
+	return t.metrics.register(t.meters.Meter(scope), s.Version, &t.losses, usual)
 }
 
 // trace makes the tracer.

@@ -222,7 +222,7 @@ func (w *wire) end(err error) {
 		w.span.EndAt(w.start.Add(d))
 		w.call.endTry(w.try, d, kind, lost)
 		w.active.Add(-1)
-		w.t.metrics.sent(w.ctx, w.labels(kind, lost), d)
+		w.t.metrics.sent(w.span.SpanContext(), w.labels(kind, lost), d)
 	})
 }
 
