@@ -10,15 +10,13 @@ import (
 
 // logAccess writes the line of a finished call, which ended at some time.
 func (t *Telemetry) logAccess(ctx context.Context, r *Record, ended time.Time) {
-	switch {
-	case !t.accessLog || !t.log.Enabled(ctx, slog.LevelInfo):
-	case t.lines != nil:
+	if t.lines != nil {
 		t.lines.write(ctx, r, ended)
-	default:
-		line := make(attrLine, 0, 20)
-		r.tell(&line)
-		t.log.LogAttrs(ctx, slog.LevelInfo, lineOfCall, line...)
+		return
 	}
+	line := make(attrLine, 0, 20)
+	r.tell(&line)
+	t.log.LogAttrs(ctx, slog.LevelInfo, lineOfCall, line...)
 }
 
 // lineOfCall is the message of an access log line.

@@ -72,7 +72,7 @@ type metrics struct {
 	refreshes      counter          // upstream, result
 	gates          counter          // upstream
 	calls          atomic.Int64
-	requests       levels // on the wire
+	accounts       accounts
 	connections    levels
 	states         atomic.Pointer[func() []policy.UpstreamStatus]
 	process        atomic.Pointer[func() Process]
@@ -122,19 +122,14 @@ func (x *metrics) register(m metric.Meter, version string, l *losses, own bool) 
 }
 
 // served counts a finished call; kind is its error.type.
-func (x *metrics) served(ctx context.Context, of trace.SpanContext, r *Record, kind string, d time.Duration) {
-	x.server.record(of, d, httpLabels{
+func (x *metrics) served(s *Span, r *Record, kind string, d time.Duration) {
+	x.server.record(s.span.SpanContext(), d, httpLabels{
 		method: method(r.Method), scheme: scheme(r.Form), upstream: r.Upstream,
 		status: r.Status, class: statusClass(r.Status), kind: kind,
-	}, nil)
+	}, &s.account.served)
 	if r.Problem != "" {
-		x.problems.add(ctx, r.Upstream, clip(r.Problem, 64), "")
+		x.problems.add(&s.ctx, r.Upstream, clip(r.Problem, 64), "")
 	}
-}
-
-// sent counts a request on the wire.
-func (x *metrics) sent(of trace.SpanContext, labels httpLabels, d time.Duration) {
-	x.client.record(of, d, labels, nil)
 }
 
 // waited counts a wait.

@@ -72,13 +72,12 @@ type Settings struct {
 // concurrent use.
 type Telemetry struct {
 	log       *slog.Logger
-	accessLog bool
+	accessLog bool     // and the log takes its lines
 	lines     *lineLog // writes the lines of calls; nil: the log does, since it is more than JSON on one output
 	tracer    *spans.Tracer
 	metrics   *metrics
 	registry  *prometheus.Registry
 	recent    *recent
-	traffic   traffic
 	feed      feed
 	gates     gateLog
 	ended     func(*Record)
@@ -112,11 +111,10 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 	}
 	running, abort := context.WithCancel(context.WithoutCancel(ctx))
 	t := &Telemetry{
-		accessLog: s.AccessLog,
-		registry:  prometheus.NewRegistry(),
-		recent:    newRecent(s.Recent),
-		ended:     s.Ended,
-		abort:     abort,
+		registry: prometheus.NewRegistry(),
+		recent:   newRecent(s.Recent),
+		ended:    s.Ended,
+		abort:    abort,
 	}
 	if t.ended == nil {
 		t.ended = func(*Record) {}
@@ -125,6 +123,7 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 		abort()
 		return nil, errors.Join(err, t.shutdownSpans(ctx)) // nothing waits to be sent
 	}
+	t.accessLog = s.AccessLog && t.log.Enabled(ctx, slog.LevelInfo)
 	if s.LogFormat != "text" && t.logs == nil {
 		t.lines = &lineLog{out}
 	}

@@ -25,6 +25,7 @@ func (d *Data) appendSpan(b []byte) []byte {
 	b = appendVarint(b, 6, uint64(d.kind)) // numbered as there
 	b = appendFixed64(b, 7, unixNano(d.start))
 	b = appendFixed64(b, 8, unixNano(d.end))
+	b = append(b, d.fields.encoded...)
 	b = appendAttributes(b, 9, d.attributes)
 	b = appendVarint(b, 10, uint64(d.droppedAttributes))
 	for i := range d.events {
