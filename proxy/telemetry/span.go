@@ -188,7 +188,16 @@ func (s *Span) End(o Outcome) {
 	}
 	s.account.traffic.count(done, ended)
 	s.t.recent.add(done, &s.t.feed)
-	s.t.ended(done)
+	s.t.ended(done, s.now(ended))
+}
+
+// now is the time by the clock that may be set: when the call ended, unless it was so long
+// that the clock may have been set meanwhile, or the machine have slept.
+func (s *Span) now(ended time.Time) time.Time {
+	if ended.Sub(s.start) > time.Minute {
+		return time.Now()
+	}
+	return ended
 }
 
 // fill completes the record of the call. The caller holds s.mu.

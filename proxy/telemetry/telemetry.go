@@ -61,9 +61,9 @@ type Settings struct {
 	// SpanProcessors are told of the end of each span that is sampled or kept, beside the
 	// exporter. They are not told of beginnings.
 	SpanProcessors []sdktrace.SpanProcessor
-	// Ended is told of each call that has ended; it must not block, and neither keep nor
-	// change what it is told. nil: nobody is.
-	Ended func(*Record)
+	// Ended is told of each call that has ended just now; it must not block, and neither keep
+	// nor change what it is told. nil: nobody is.
+	Ended func(r *Record, now time.Time)
 	// Recent is how many finished calls are remembered; 0 means 500.
 	Recent int
 }
@@ -80,7 +80,7 @@ type Telemetry struct {
 	recent    *recent
 	feed      feed
 	gates     gateLog
-	ended     func(*Record)
+	ended     func(*Record, time.Time)
 	losses    losses
 	service   string // service.name
 	tail      *tail  // nil: what is not sampled is not recorded
@@ -117,7 +117,7 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 		abort:    abort,
 	}
 	if t.ended == nil {
-		t.ended = func(*Record) {}
+		t.ended = func(*Record, time.Time) {}
 	}
 	if err := t.build(ctx, running, s, handler); err != nil {
 		abort()
