@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"io"
+	"math"
 	"strconv"
 	"sync"
 	"time"
@@ -32,11 +33,14 @@ func (l *lineLog) write(ctx context.Context, r *Record, ended time.Time) {
 }
 
 // A jsonLine is a line that is being written.
-type jsonLine struct{ b []byte }
+type jsonLine struct {
+	b     []byte
+	clock clockFace
+}
 
 func (l *jsonLine) begin(at time.Time) {
 	l.b = append(l.b[:0], `{"time":"`...)
-	l.b = at.Round(0).AppendFormat(l.b, time.RFC3339Nano)
+	l.b = l.clock.append(l.b, at)
 	l.b = append(l.b, `","level":"INFO"`...)
 	l.text("msg", lineOfCall)
 }
@@ -70,18 +74,42 @@ func (l *jsonLine) number(key string, n int64) {
 	l.b = strconv.AppendInt(l.b, n, 10)
 }
 
-// milliseconds writes a time. JSON has an exponent for very small numbers, and very large
-// ones; a time in whole microseconds is none.
+// milliseconds writes a time, which is in whole microseconds, or so large that they make no
+// difference.
 func (l *jsonLine) milliseconds(key string, ms float64) {
 	l.key(key)
-	l.b = strconv.AppendFloat(l.b, ms, 'f', -1, 64)
+	us := int64(math.Round(ms * 1000))
+	if us < 0 || us >= 1e15 || float64(us)/1000 != ms {
+		l.b = strconv.AppendFloat(l.b, ms, 'f', -1, 64) // JSON would have an exponent only of what is no time
+		return
+	}
+	l.b = strconv.AppendInt(l.b, us/1000, 10)
+	l.b = appendFraction(l.b, int(us%1000), 3)
+}
+
+// appendFraction writes what comes after the point, if there is any: a number of so many
+// digits, without the zeros at its end.
+func appendFraction(b []byte, n, digits int) []byte {
+	if n == 0 {
+		return b
+	}
+	for n%10 == 0 {
+		n /= 10
+		digits--
+	}
+	text := [...]byte{'.', '0', '0', '0', '0', '0', '0', '0', '0', '0'}
+	for i := digits; n > 0; i-- {
+		text[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return append(b, text[:1+digits]...)
 }
 
 // appendEscaped writes what is between the quotes of a JSON string. What is no UTF-8 is
 // replaced, and U+2028 and U+2029 are escaped, since JavaScript takes them for line ends.
 func appendEscaped(b []byte, s string) []byte {
 	begin := 0 // of what is not written yet, and needs no escape
-	for i := 0; i < len(s); {
+	for i := plain(s); i < len(s); {
 		size, escape := 1, ""
 		switch c := s[i]; {
 		case c == '"' || c == '\\':
@@ -98,6 +126,16 @@ func appendEscaped(b []byte, s string) []byte {
 		i += size
 	}
 	return append(b, s[begin:]...)
+}
+
+// plain is how many bytes at the beginning are written as they are: nearly always all.
+func plain(s string) int {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return i
+		}
+	}
+	return len(s)
 }
 
 // escapeRune is how the first character of s is written, and how many bytes it is long;
