@@ -5,13 +5,15 @@ import (
 	"log/slog"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"outrider/policy"
 )
 
 // logAccess writes the line of a finished call, which ended at some time.
 func (t *Telemetry) logAccess(ctx context.Context, r *Record, ended time.Time) {
 	if t.lines != nil {
-		t.lines.write(ctx, r, ended)
+		t.lines.write(trace.SpanContextFromContext(ctx), r, ended)
 		return
 	}
 	line := make(attrLine, 0, 20)

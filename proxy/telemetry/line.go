@@ -1,9 +1,7 @@
 package telemetry
 
 import (
-	"context"
 	"encoding/hex"
-	"io"
 	"math"
 	"strconv"
 	"sync"
@@ -15,21 +13,19 @@ import (
 
 // lineLog writes access log lines as slog's JSON handler does, byte for byte, for a small
 // part of the time: each call has one, and a line has twenty fields, which are known here.
-type lineLog struct{ out io.Writer }
+type lineLog struct{ out *output }
 
 // linePool has lines that were written, for others.
 var linePool = sync.Pool{New: func() any { return new(jsonLine) }}
 
-// write writes the line of a call that ended at some time, in one piece, and at once: what
-// a process had not written yet when it is killed is what somebody looks for, and to gather
-// lines would save less than a microsecond a call.
-func (l *lineLog) write(ctx context.Context, r *Record, ended time.Time) {
+// write writes the line of a call that ended at some time.
+func (l *lineLog) write(of trace.SpanContext, r *Record, ended time.Time) {
 	line := linePool.Get().(*jsonLine)
 	defer linePool.Put(line)
 	line.begin(ended)
 	r.tell(line)
-	line.end(trace.SpanContextFromContext(ctx))
-	_, _ = l.out.Write(line.b) // as slog: there is nobody left to tell
+	line.end(of)
+	l.out.gather(line.b, ended)
 }
 
 // A jsonLine is a line that is being written.
@@ -164,16 +160,4 @@ func escapeControl(c byte) string {
 	}
 	const digits = "0123456789abcdef"
 	return `\u00` + digits[c>>4:c>>4+1] + digits[c&15:c&15+1]
-}
-
-// locked is a writer for several: the lines of two loggers must not come between each other.
-type locked struct {
-	mu  sync.Mutex
-	out io.Writer
-}
-
-func (w *locked) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.out.Write(p)
 }

@@ -72,6 +72,7 @@ type Settings struct {
 // concurrent use.
 type Telemetry struct {
 	log       *slog.Logger
+	output    *output  // of the log
 	accessLog bool     // and the log takes its lines
 	lines     *lineLog // writes the lines of calls; nil: the log does, since it is more than JSON on one output
 	tracer    *spans.Tracer
@@ -101,7 +102,7 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 	if s.Sample < 0 || s.Sample > 1 {
 		return nil, fmt.Errorf("telemetry.sample = %v: must be from 0 to 1", s.Sample)
 	}
-	out := &locked{out: s.LogOutput}
+	out := &output{out: s.LogOutput}
 	if out.out == nil {
 		out.out = os.Stderr
 	}
@@ -111,6 +112,7 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 	}
 	running, abort := context.WithCancel(context.WithoutCancel(ctx))
 	t := &Telemetry{
+		output:   out,
 		registry: prometheus.NewRegistry(),
 		recent:   newRecent(s.Recent),
 		ended:    s.Ended,
@@ -214,6 +216,7 @@ func (t *Telemetry) Shutdown(ctx context.Context) error {
 		defer cancel()
 		defer t.abort()
 		t.repeats.flush()
+		t.output.end()
 		ends := []func(context.Context) error{t.shutdownSpans, t.meters.Shutdown}
 		if t.logs != nil {
 			ends = append(ends, t.logs.Shutdown)
