@@ -40,7 +40,7 @@ func (r *rig) logged(t *testing.T) (paths []string) {
 func TestLinesOfFewCallsAreWrittenAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, telemetry.Settings{AccessLog: true})
-		for i := range 300 {
+		for i := range 60 {
 			r.calls(i, 1)
 			if n := len(r.logged(t)); n != i+1 {
 				t.Fatalf("after call %d there are %d lines", i+1, n)

@@ -179,9 +179,11 @@ func (w *wire) end(err error) {
 	}
 	took := time.Since(w.start)
 	kind, lost := w.broke(err)
-	if d := w.span.Take(); d != nil {
-		w.describe(d, err, kind, lost)
-		d.End(w.start.Add(took))
+	if w.t.watched {
+		if d := w.span.Take(); d != nil {
+			w.describe(d, err, kind, lost)
+			d.End(w.start.Add(took))
+		}
 	}
 	w.call.endTry(w.try, took, kind, lost)
 	w.account.requests.Add(-1)

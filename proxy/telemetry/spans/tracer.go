@@ -79,7 +79,7 @@ func (t *Tracer) Begin(ctx context.Context, s *Span, how Beginning) {
 		parent, within = trace.SpanContext{}, trace.ContextWithSpanContext(ctx, trace.SpanContext{})
 	}
 	if !parent.IsValid() && parent.TraceState().Len() == 0 {
-		within = context.Background() // which a sampler is quicker to find no parent in
+		within = context.Background() // in which a sampler sees at once that there is none
 	}
 	sampled := t.identify(within, s, parent, &how)
 	if sampled.Decision != sdktrace.Drop {
