@@ -37,43 +37,31 @@ type jsonLine struct {
 func (l *jsonLine) begin(at time.Time) {
 	l.b = append(l.b[:0], `{"time":"`...)
 	l.b = l.clock.append(l.b, at)
-	l.b = append(l.b, `","level":"INFO"`...)
-	l.text("msg", lineOfCall)
+	l.b = append(l.b, `","level":"INFO","msg":"`+lineOfCall+`"`...)
 }
 
 // end adds where the call is found in traces: see the type traced.
 func (l *jsonLine) end(sc trace.SpanContext) {
 	if sc.IsValid() {
 		traceID, spanID := sc.TraceID(), sc.SpanID()
-		l.key("trace_id")
-		l.b = append(hex.AppendEncode(append(l.b, '"'), traceID[:]), '"')
-		l.key("span_id")
-		l.b = append(hex.AppendEncode(append(l.b, '"'), spanID[:]), '"')
+		l.b = hex.AppendEncode(append(l.b, `,"trace_id":"`...), traceID[:])
+		l.b = append(hex.AppendEncode(append(l.b, `","span_id":"`...), spanID[:]), '"')
 	}
 	l.b = append(l.b, "}\n"...)
 }
 
-// key begins a field. Keys are words of ours, with nothing in them to be escaped.
-func (l *jsonLine) key(key string) {
-	l.b = append(l.b, `,"`...)
-	l.b = append(l.b, key...)
-	l.b = append(l.b, `":`...)
+func (l *jsonLine) text(f lineField, value string) {
+	l.b = append(appendEscaped(append(l.b, f.text...), value), '"')
 }
 
-func (l *jsonLine) text(key, value string) {
-	l.key(key)
-	l.b = append(appendEscaped(append(l.b, '"'), value), '"')
-}
-
-func (l *jsonLine) number(key string, n int64) {
-	l.key(key)
-	l.b = strconv.AppendInt(l.b, n, 10)
+func (l *jsonLine) number(f lineField, n int64) {
+	l.b = strconv.AppendInt(append(l.b, f.number...), n, 10)
 }
 
 // milliseconds writes a time, which is in whole microseconds, or so large that they make no
 // difference.
-func (l *jsonLine) milliseconds(key string, ms float64) {
-	l.key(key)
+func (l *jsonLine) milliseconds(f lineField, ms float64) {
+	l.b = append(l.b, f.number...)
 	us := int64(math.Round(ms * 1000))
 	if us < 0 || us >= 1e15 || float64(us)/1000 != ms {
 		l.b = strconv.AppendFloat(l.b, ms, 'f', -1, 64) // JSON would have an exponent only of what is no time

@@ -12,23 +12,31 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A Key is the name of an attribute, ready to be sent.
-type Key struct{ field string } // key of a KeyValue
+// A Key is the name of an attribute, ready to be sent: the field key of a KeyValue, and the
+// tag of its value.
+type Key struct{ encoded string }
 
-// NewKey prepares a name, which must be short.
-func NewKey(name attribute.Key) Key { return Key{string(appendText(nil, 1, string(name)))} }
+// NewKey prepares a name.
+func NewKey(name attribute.Key) Key {
+	return Key{string(append(appendText(nil, 1, string(name)), valueOfAttribute))}
+}
 
 // Fields are attributes in the form in which they are sent: who ends a span that it knows
 // all of writes them once, and no value is made of each, looked for among the others, and
 // encoded later. No two may be of one key, and there are fewer than the usual limit.
 type Fields struct{ encoded []byte }
 
-// begin begins an attribute whose value, an AnyValue, takes so many bytes.
+// begin begins an attribute whose value, an AnyValue, takes so many bytes. Nearly always
+// numbers of one byte say how long all is.
 func (f *Fields) begin(key Key, size int) {
-	inner := size + 1 + sizeOf(size)
-	f.encoded = appendNumber(append(f.encoded, spanAttribute), uint64(len(key.field)+inner))
-	f.encoded = append(append(f.encoded, key.field...), valueOfAttribute)
-	f.encoded = appendNumber(f.encoded, uint64(size))
+	b, all := f.encoded, len(key.encoded)+sizeOf(size)+size
+	if all < 1<<7 {
+		b = append(append(b, spanAttribute, byte(all)), key.encoded...)
+		f.encoded = append(b, byte(size))
+		return
+	}
+	b = append(appendNumber(append(b, spanAttribute), uint64(all)), key.encoded...)
+	f.encoded = appendNumber(b, uint64(size))
 }
 
 // Tags of fields that are written for each attribute: attributes of a Span, value of a
@@ -56,6 +64,10 @@ func sizeOf(n int) int {
 // configuration: with another the whole batch would be refused.
 func (f *Fields) Word(key Key, word string) {
 	f.begin(key, 1+sizeOf(len(word))+len(word))
+	if len(word) < 1<<7 {
+		f.encoded = append(append(f.encoded, textValue, byte(len(word))), word...)
+		return
+	}
 	f.encoded = append(appendNumber(append(f.encoded, textValue), uint64(len(word))), word...)
 }
 
