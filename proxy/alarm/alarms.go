@@ -135,16 +135,16 @@ func (a *Alarms) Observe(trace string, e policy.Event) {
 	}
 }
 
-// Ended learns from how a call has ended: which trouble it met, and what many of them say
-// together. It does not wait.
-func (a *Alarms) Ended(r *telemetry.Record) {
+// Ended learns from how a call has ended just now: which trouble it met, and what many of
+// them say together. It does not wait.
+func (a *Alarms) Ended(r *telemetry.Record, now time.Time) {
 	if r.Upstream == "" {
 		return
 	}
-	a.calls.count(r, time.Now())
-	a.handshakes(r)
-	a.quietly(r)
-	a.volumes.count(r, time.Now())
+	a.calls.count(r, now)
+	a.handshakes(r, now)
+	a.quietly(r, now)
+	a.volumes.count(r, now)
 	if met := a.metBy(r); met != nil {
 		a.book.Meet(r.TraceID, met)
 	}

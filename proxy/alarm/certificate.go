@@ -24,14 +24,14 @@ type refusedHosts struct {
 }
 
 // handshakes learns from a call whether there is TLS with its host.
-func (a *Alarms) handshakes(r *telemetry.Record) {
+func (a *Alarms) handshakes(r *telemetry.Record, now time.Time) {
 	refused := refusedTLS(r)
 	if !refused && !a.tls.some.Load() {
 		return
 	}
 	subject := marked(r.Upstream, certificateMark, "with "+r.Host)
 	if refused {
-		if !a.tls.note(subject, time.Now()) {
+		if !a.tls.note(subject, now) {
 			return
 		}
 		a.book.Raise(certificateRefused, alert.Trouble{

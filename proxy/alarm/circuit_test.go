@@ -67,9 +67,9 @@ func TestOpenCircuitIsAnAlertUntilAllCallsPass(t *testing.T) {
 			t.Errorf("it is %+v", a)
 		}
 		for range 3 {
-			r.alarms.Ended(&telemetry.Record{Upstream: "crm", Host: "api.test", Problem: "circuit-open", TraceID: "1b2c"})
+			r.alarms.Ended(&telemetry.Record{Upstream: "crm", Host: "api.test", Problem: "circuit-open", TraceID: "1b2c"}, time.Now())
 		}
-		r.alarms.Ended(&telemetry.Record{Upstream: "erp", Host: "api.test", Problem: "circuit-open", TraceID: "1b2c"})
+		r.alarms.Ended(&telemetry.Record{Upstream: "erp", Host: "api.test", Problem: "circuit-open", TraceID: "1b2c"}, time.Now())
 		since := time.Now().Local().Format(time.RFC3339)
 		opened := time.Now()
 		r.become(policy.CircuitStatus{State: "half-open", Cause: "probe", Since: &opened, Refused: 7})
@@ -98,9 +98,9 @@ func TestCallCountsForTheCircuitThatRefusedIt(t *testing.T) {
 		a.Observe("", policy.Event{Kind: policy.EventCircuit, Upstream: "crm", Key: key, From: "closed", To: "open", Reason: "run"})
 	}
 	for _, connection := range []string{"acme", "acme", "other"} {
-		a.Ended(&telemetry.Record{Upstream: "crm", Host: "one.test", Connection: connection, Problem: "circuit-open"})
+		a.Ended(&telemetry.Record{Upstream: "crm", Host: "one.test", Connection: connection, Problem: "circuit-open"}, time.Now())
 	}
-	a.Ended(&telemetry.Record{Upstream: "crm", Host: "two.test", Problem: "circuit-open"})
+	a.Ended(&telemetry.Record{Upstream: "crm", Host: "two.test", Problem: "circuit-open"}, time.Now())
 	got := make(map[string]int)
 	for _, active := range a.Active() {
 		got[strings.TrimPrefix(active.Subject, "crm/circuit:")] = active.Calls

@@ -44,16 +44,16 @@ type quietCount struct {
 func newQuietCounts() *quietCounts { return &quietCounts{byName: make(map[string]*quietCount)} }
 
 // quietly learns from a call whether its upstream fails quietly.
-func (a *Alarms) quietly(r *telemetry.Record) {
+func (a *Alarms) quietly(r *telemetry.Record, now time.Time) {
 	if !judgedQuiet(r) {
 		return
 	}
-	failures, of, now := a.quiet.count(r.Upstream, r.Quiet != "", time.Now())
-	if now == quietNone { // as nearly all calls are
+	failures, of, change := a.quiet.count(r.Upstream, r.Quiet != "", now)
+	if change == quietNone { // as nearly all calls are
 		return
 	}
 	subject := marked(r.Upstream, quietMark, "")
-	switch now {
+	switch change {
 	case quietBegins:
 		a.book.Raise(quietFailures, alert.Trouble{
 			Subject: subject, Trace: r.TraceID, Calls: failures,

@@ -26,14 +26,14 @@ func TestUpstreamThatFailsQuietlyIsToldOnceUntilItDoesNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, d := newTestAlarms(t)
 		for range 100 {
-			a.Ended(ended("slack", 200, policy.ClassOK))
+			a.Ended(ended("slack", 200, policy.ClassOK), time.Now())
 		}
 		for range 9 {
-			a.Ended(quietly(policy.ClassOK, "failed: ok: false"))
+			a.Ended(quietly(policy.ClassOK, "failed: ok: false"), time.Now())
 		}
 		d.want()
 		for range 50 {
-			a.Ended(quietly(policy.ClassAuth, "refused: token_revoked"))
+			a.Ended(quietly(policy.ClassAuth, "refused: token_revoked"), time.Now())
 		}
 		d.want(quietTold)
 		if told := d.only(); told.Subject != "slack/quiet" || told.Trace != "trace-200" || told.Calls != 59 ||
@@ -41,10 +41,10 @@ func TestUpstreamThatFailsQuietlyIsToldOnceUntilItDoesNot(t *testing.T) {
 			t.Errorf("it is %+v", told)
 		}
 		for range 15 {
-			a.Ended(ended("slack", 200, policy.ClassOK))
+			a.Ended(ended("slack", 200, policy.ClassOK), time.Now())
 		}
 		d.want(quietTold)
-		a.Ended(ended("slack", 200, policy.ClassOK))
+		a.Ended(ended("slack", 200, policy.ClassOK), time.Now())
 		d.want(quietTold, quietOver)
 	})
 }
@@ -54,10 +54,10 @@ func TestUpstreamThatFailsQuietlyFromTheStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, d := newTestAlarms(t)
 		for range 4 {
-			a.Ended(quietly(policy.ClassOK, "failed: ok: false"))
+			a.Ended(quietly(policy.ClassOK, "failed: ok: false"), time.Now())
 		}
 		d.want()
-		a.Ended(quietly(policy.ClassOK, "failed: ok: false"))
+		a.Ended(quietly(policy.ClassOK, "failed: ok: false"), time.Now())
 		d.want(quietTold)
 	})
 }
@@ -67,10 +67,10 @@ func TestFaultsAndThrottlesAreNotToldAsQuiet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, d := newTestAlarms(t)
 		for range 100 {
-			a.Ended(quietly(policy.ClassFault, "fault: internal_error"))
-			a.Ended(quietly(policy.ClassThrottled, "throttled: ratelimited"))
-			a.Ended(quietly(policy.ClassExhausted, "quota exhausted: spent"))
-			a.Ended(ended("slack", 503, policy.ClassFault))
+			a.Ended(quietly(policy.ClassFault, "fault: internal_error"), time.Now())
+			a.Ended(quietly(policy.ClassThrottled, "throttled: ratelimited"), time.Now())
+			a.Ended(quietly(policy.ClassExhausted, "quota exhausted: spent"), time.Now())
+			a.Ended(ended("slack", 503, policy.ClassFault), time.Now())
 		}
 		d.want()
 	})
@@ -83,7 +83,7 @@ func TestQuietFailuresAreBelievedForAnHour(t *testing.T) {
 		watch := a.Watch(func() []policy.UpstreamStatus { return upstreamsNamed("slack") })
 		defer watch.Close()
 		for range 5 {
-			a.Ended(quietly(policy.ClassOK, "failed: ok: false"))
+			a.Ended(quietly(policy.ClassOK, "failed: ok: false"), time.Now())
 		}
 		time.Sleep(time.Hour - time.Nanosecond)
 		d.want(quietTold)
@@ -97,17 +97,17 @@ func TestUsualQuietFailuresSayNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, d := newTestAlarms(t)
 		for range 200 { // so it is known what is usual
-			a.Ended(ended("slack", 200, policy.ClassOK))
-			a.Ended(ended("slack", 200, policy.ClassOK))
-			a.Ended(quietly(policy.ClassOK, "failed: ok: false"))
+			a.Ended(ended("slack", 200, policy.ClassOK), time.Now())
+			a.Ended(ended("slack", 200, policy.ClassOK), time.Now())
+			a.Ended(quietly(policy.ClassOK, "failed: ok: false"), time.Now())
 		}
 		chance := rand.New(rand.NewPCG(3, 4))
 		for range 100_000 {
 			if chance.Float64() < 0.3 {
-				a.Ended(quietly(policy.ClassOK, "failed: ok: false"))
+				a.Ended(quietly(policy.ClassOK, "failed: ok: false"), time.Now())
 				continue
 			}
-			a.Ended(ended("slack", 200, policy.ClassOK))
+			a.Ended(ended("slack", 200, policy.ClassOK), time.Now())
 		}
 		d.want()
 	})

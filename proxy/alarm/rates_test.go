@@ -32,10 +32,10 @@ func (r *callsRig) pass(d time.Duration, calls, every int, bad func() *telemetry
 		for range calls {
 			n++
 			if every > 0 && n%every == 0 {
-				r.alarms.Ended(bad())
+				r.alarms.Ended(bad(), time.Now())
 				continue
 			}
-			r.alarms.Ended(ended("crm", 200, policy.ClassOK))
+			r.alarms.Ended(ended("crm", 200, policy.ClassOK), time.Now())
 		}
 		r.alarms.Look(upstreamsNamed("crm"), time.Now())
 	}
@@ -82,7 +82,7 @@ func TestUsualFailuresAreNoAlert(t *testing.T) {
 		},
 		"few calls": func(r *callsRig) {
 			r.pass(3*time.Hour, 0, 0, nil)
-			r.alarms.Ended(faulty())
+			r.alarms.Ended(faulty(), time.Now())
 			r.pass(time.Minute, 0, 0, nil)
 		},
 		"a minute of it": func(r *callsRig) {

@@ -42,19 +42,19 @@ func TestHostWithoutTrustedTLSIsAnAlert(t *testing.T) {
 	refused := &telemetry.Record{Upstream: "crm", Host: "crm.test", Problem: "upstream-tls", Class: policy.ClassFault, TraceID: "0af7", Error: "tls: x509: certificate has expired",
 		Tries: []telemetry.Try{{Error: "tls"}}}
 	for range 2 {
-		a.Ended(refused)
+		a.Ended(refused, time.Now())
 	}
 	d.wantNow() // a handshake may fail by chance
 	for range 2 {
-		a.Ended(refused)
+		a.Ended(refused, time.Now())
 	}
-	a.Ended(ended("erp", 200, policy.ClassOK))
+	a.Ended(ended("erp", 200, policy.ClassOK), time.Now())
 	told := "No trusted TLS with crm.test"
 	d.wantNow("certificate-refused: " + told)
 	if a := d.only(); a.Detail != "tls: x509: certificate has expired" || a.Calls != 4 || a.Trace != "0af7" {
 		t.Errorf("it is %+v", a)
 	}
-	a.Ended(ended("crm", 404, policy.ClassOK)) // over which it came
+	a.Ended(ended("crm", 404, policy.ClassOK), time.Now()) // over which it came
 	d.wantNow("certificate-refused: "+told, "certificate-refused is over: "+told)
 }
 
@@ -64,7 +64,7 @@ func TestHandshakeThatIsBrokenOffSaysNothingOfCertificates(t *testing.T) {
 	a, d := newTestAlarms(t)
 	for _, kind := range []string{"connection_reset", "eof", "timeout"} {
 		for range 3 {
-			a.Ended(&telemetry.Record{Upstream: "crm", Host: "crm.test", Problem: "upstream-tls", Class: policy.ClassFault, Tries: []telemetry.Try{{Error: kind}}})
+			a.Ended(&telemetry.Record{Upstream: "crm", Host: "crm.test", Problem: "upstream-tls", Class: policy.ClassFault, Tries: []telemetry.Try{{Error: kind}}}, time.Now())
 		}
 	}
 	d.wantNow()
@@ -76,7 +76,7 @@ func TestHostThatIsNotCalledAnyMoreIsNoAlert(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, d := newTestAlarms(t)
 		for range 3 {
-			a.Ended(&telemetry.Record{Upstream: "crm", Host: "crm.test", Problem: "upstream-tls", Class: policy.ClassFault, Tries: []telemetry.Try{{Error: "tls"}}})
+			a.Ended(&telemetry.Record{Upstream: "crm", Host: "crm.test", Problem: "upstream-tls", Class: policy.ClassFault, Tries: []telemetry.Try{{Error: "tls"}}}, time.Now())
 		}
 		time.Sleep(24*time.Hour - 1)
 		a.Look(nil, time.Now())

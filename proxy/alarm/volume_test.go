@@ -42,8 +42,8 @@ func (r *volumeRig) pass(d time.Duration, calls func(path string) int) {
 		time.Sleep(lookout)
 		for path, name := range map[string]string{"orders": "/v1/orders/17", "people": "/v1/people"} {
 			for range calls(path) {
-				r.alarms.Ended(&telemetry.Record{Upstream: "crm", Method: "GET", Path: name, Status: 200, Class: policy.ClassOK, TraceID: path})
-				r.alarms.Ended(&telemetry.Record{Upstream: "other", Method: "GET", Path: name, Status: 200, Class: policy.ClassOK})
+				r.alarms.Ended(&telemetry.Record{Upstream: "crm", Method: "GET", Path: name, Status: 200, Class: policy.ClassOK, TraceID: path}, time.Now())
+				r.alarms.Ended(&telemetry.Record{Upstream: "other", Method: "GET", Path: name, Status: 200, Class: policy.ClassOK}, time.Now())
 			}
 		}
 		r.alarms.Look(nil, time.Now())

@@ -67,7 +67,7 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 		ServiceName: t.ServiceName, Version: version(), Endpoint: t.Endpoint, Sample: t.Sample,
 		KeepErrors: t.KeepErrors, KeepSlow: t.KeepSlow,
 		LogFormat: t.LogFormat, LogLevel: t.LogLevel, AccessLog: t.AccessLog, ExportLogs: t.ExportLogs, LogOutput: log,
-		Ended: func(r *telemetry.Record) { s.alarms.Ended(r) },
+		Ended: func(r *telemetry.Record, now time.Time) { s.alarms.Ended(r, now) },
 	})
 	if err != nil {
 		return nil, usageError{fmt.Errorf("telemetry: %w", err)}

@@ -105,12 +105,11 @@ func consoleSpans(g *guard) (spanSink, error) {
 }
 
 // metricReaders are those that the environment asks for; "prometheus" is there
-// already, as our own metrics page.
-func metricReaders(ctx context.Context, endpoint string, g *guard) ([]sdkmetric.Reader, error) {
-	var list []sdkmetric.Reader
+// already, as our own metrics page. usual says that they take histograms as we keep them.
+func metricReaders(ctx context.Context, endpoint string, ours measured, g *guard) (list []sdkmetric.Reader, usual bool, err error) {
+	usual = usualExemplars()
 	for _, name := range exporters("METRICS") {
 		var exporter sdkmetric.Exporter
-		var err error
 		switch name {
 		case "none", "prometheus":
 			continue
@@ -119,14 +118,15 @@ func metricReaders(ctx context.Context, endpoint string, g *guard) ([]sdkmetric.
 		case "console":
 			exporter, err = stdoutmetric.New()
 		default:
-			return nil, fmt.Errorf("OTEL_METRICS_EXPORTER=%s: must be otlp, prometheus, console or none", name)
+			return nil, false, fmt.Errorf("OTEL_METRICS_EXPORTER=%s: must be otlp, prometheus, console or none", name)
 		}
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		list = append(list, sdkmetric.NewPeriodicReader(&metricGuard{Exporter: exporter, guard: g}))
+		usual = usual && takesUsual(exporter)
+		list = append(list, sdkmetric.NewPeriodicReader(&metricGuard{Exporter: exporter, guard: g}, sdkmetric.WithProducer(ours)))
 	}
-	return list, nil
+	return list, usual, nil
 }
 
 func otlpMetrics(ctx context.Context, endpoint string) (sdkmetric.Exporter, error) {

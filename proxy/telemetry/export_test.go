@@ -23,6 +23,7 @@ import (
 	coltrace "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	logspb "go.opentelemetry.io/proto/otlp/logs/v1"
+	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -37,6 +38,7 @@ type collector struct {
 	mu      sync.Mutex
 	traces  []*tracepb.ResourceSpans
 	metrics []string // names
+	deltas  []string // names of histograms that tell what has come since the last time
 	logs    []*logspb.ResourceLogs
 	headers http.Header
 }
@@ -60,6 +62,9 @@ func newCollector(t testing.TB) *collector {
 				for _, sm := range rm.ScopeMetrics {
 					for _, m := range sm.Metrics {
 						c.metrics = append(c.metrics, m.Name)
+						if m.GetHistogram().GetAggregationTemporality() == metricspb.AggregationTemporality_AGGREGATION_TEMPORALITY_DELTA {
+							c.deltas = append(c.deltas, m.Name)
+						}
 					}
 				}
 			}

@@ -46,7 +46,8 @@ func (t *Telemetry) StartLetter(ctx context.Context, l Letter) (context.Context,
 	if l.accepted.IsValid() {
 		how.Links = []trace.Link{{SpanContext: l.accepted}}
 	}
-	ctx = t.tracer.Begin(ctx, &s.span, how)
+	t.tracer.Begin(ctx, &s.span, how)
+	s.span.SetAttributes(l.attributes()...)
 	t.tail.begin(&s.span)
 	ctx = s.carry(ctx, formOutbox)
 	s.record.Letter = l.ID

@@ -1,9 +1,8 @@
 package telemetry
 
 import (
-	"context"
 	"encoding/hex"
-	"io"
+	"math"
 	"strconv"
 	"sync"
 	"time"
@@ -14,74 +13,87 @@ import (
 
 // lineLog writes access log lines as slog's JSON handler does, byte for byte, for a small
 // part of the time: each call has one, and a line has twenty fields, which are known here.
-type lineLog struct{ out io.Writer }
+type lineLog struct{ out *output }
 
 // linePool has lines that were written, for others.
 var linePool = sync.Pool{New: func() any { return new(jsonLine) }}
 
-// write writes the line of a call that ended at some time, in one piece, and at once: what
-// a process had not written yet when it is killed is what somebody looks for, and to gather
-// lines would save less than a microsecond a call.
-func (l *lineLog) write(ctx context.Context, r *Record, ended time.Time) {
+// write writes the line of a call that ended at some time.
+func (l *lineLog) write(of trace.SpanContext, r *Record, ended time.Time) {
 	line := linePool.Get().(*jsonLine)
 	defer linePool.Put(line)
 	line.begin(ended)
 	r.tell(line)
-	line.end(trace.SpanContextFromContext(ctx))
-	_, _ = l.out.Write(line.b) // as slog: there is nobody left to tell
+	line.end(of)
+	l.out.gather(line.b, ended)
 }
 
 // A jsonLine is a line that is being written.
-type jsonLine struct{ b []byte }
+type jsonLine struct {
+	b     []byte
+	clock clockFace
+}
 
 func (l *jsonLine) begin(at time.Time) {
 	l.b = append(l.b[:0], `{"time":"`...)
-	l.b = at.Round(0).AppendFormat(l.b, time.RFC3339Nano)
-	l.b = append(l.b, `","level":"INFO"`...)
-	l.text("msg", lineOfCall)
+	l.b = l.clock.append(l.b, at)
+	l.b = append(l.b, `","level":"INFO","msg":"`+lineOfCall+`"`...)
 }
 
 // end adds where the call is found in traces: see the type traced.
 func (l *jsonLine) end(sc trace.SpanContext) {
 	if sc.IsValid() {
 		traceID, spanID := sc.TraceID(), sc.SpanID()
-		l.key("trace_id")
-		l.b = append(hex.AppendEncode(append(l.b, '"'), traceID[:]), '"')
-		l.key("span_id")
-		l.b = append(hex.AppendEncode(append(l.b, '"'), spanID[:]), '"')
+		l.b = hex.AppendEncode(append(l.b, `,"trace_id":"`...), traceID[:])
+		l.b = append(hex.AppendEncode(append(l.b, `","span_id":"`...), spanID[:]), '"')
 	}
 	l.b = append(l.b, "}\n"...)
 }
 
-// key begins a field. Keys are words of ours, with nothing in them to be escaped.
-func (l *jsonLine) key(key string) {
-	l.b = append(l.b, `,"`...)
-	l.b = append(l.b, key...)
-	l.b = append(l.b, `":`...)
+func (l *jsonLine) text(f lineField, value string) {
+	l.b = append(appendEscaped(append(l.b, f.text...), value), '"')
 }
 
-func (l *jsonLine) text(key, value string) {
-	l.key(key)
-	l.b = append(appendEscaped(append(l.b, '"'), value), '"')
+func (l *jsonLine) number(f lineField, n int64) {
+	l.b = strconv.AppendInt(append(l.b, f.number...), n, 10)
 }
 
-func (l *jsonLine) number(key string, n int64) {
-	l.key(key)
-	l.b = strconv.AppendInt(l.b, n, 10)
+// milliseconds writes a time, which is in whole microseconds, or so large that they make no
+// difference.
+func (l *jsonLine) milliseconds(f lineField, ms float64) {
+	l.b = append(l.b, f.number...)
+	us := int64(math.Round(ms * 1000))
+	if us < 0 || us >= 1e15 || float64(us)/1000 != ms {
+		l.b = strconv.AppendFloat(l.b, ms, 'f', -1, 64) // JSON would have an exponent only of what is no time
+		return
+	}
+	l.b = strconv.AppendInt(l.b, us/1000, 10)
+	l.b = appendFraction(l.b, int(us%1000), 3)
 }
 
-// milliseconds writes a time. JSON has an exponent for very small numbers, and very large
-// ones; a time in whole microseconds is none.
-func (l *jsonLine) milliseconds(key string, ms float64) {
-	l.key(key)
-	l.b = strconv.AppendFloat(l.b, ms, 'f', -1, 64)
+// appendFraction writes what comes after the point, if there is any: a number of so many
+// digits, without the zeros at its end.
+func appendFraction(b []byte, n, digits int) []byte {
+	if n == 0 {
+		return b
+	}
+	for n%10 == 0 {
+		n /= 10
+		digits--
+	}
+	text := [...]byte{'.', '0', '0', '0', '0', '0', '0', '0', '0', '0'}
+	for i := digits; n > 0; i-- {
+		text[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return append(b, text[:1+digits]...)
 }
 
 // appendEscaped writes what is between the quotes of a JSON string. What is no UTF-8 is
 // replaced, and U+2028 and U+2029 are escaped, since JavaScript takes them for line ends.
 func appendEscaped(b []byte, s string) []byte {
 	begin := 0 // of what is not written yet, and needs no escape
-	for i := 0; i < len(s); {
+	for i := plain(s); i < len(s); {
 		size, escape := 1, ""
 		switch c := s[i]; {
 		case c == '"' || c == '\\':
@@ -98,6 +110,16 @@ func appendEscaped(b []byte, s string) []byte {
 		i += size
 	}
 	return append(b, s[begin:]...)
+}
+
+// plain is how many bytes at the beginning are written as they are: nearly always all.
+func plain(s string) int {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return i
+		}
+	}
+	return len(s)
 }
 
 // escapeRune is how the first character of s is written, and how many bytes it is long;
@@ -126,16 +148,4 @@ func escapeControl(c byte) string {
 	}
 	const digits = "0123456789abcdef"
 	return `\u00` + digits[c>>4:c>>4+1] + digits[c&15:c&15+1]
-}
-
-// locked is a writer for several: the lines of two loggers must not come between each other.
-type locked struct {
-	mu  sync.Mutex
-	out io.Writer
-}
-
-func (w *locked) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.out.Write(p)
 }

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
+	"go.opentelemetry.io/otel/trace"
 
 	"outrider/policy"
 )
@@ -27,8 +28,8 @@ var (
 )
 
 // newMeterProvider serves registry, and the readers beside it.
-func newMeterProvider(registry *prometheus.Registry, res *resource.Resource, readers []sdkmetric.Reader) (*sdkmetric.MeterProvider, error) {
-	page, err := promexporter.New(promexporter.WithRegisterer(registry), promexporter.WithoutScopeInfo())
+func newMeterProvider(registry *prometheus.Registry, res *resource.Resource, ours measured, readers []sdkmetric.Reader) (*sdkmetric.MeterProvider, error) {
+	page, err := promexporter.New(promexporter.WithRegisterer(registry), promexporter.WithoutScopeInfo(), promexporter.WithProducer(ours))
 	if err != nil {
 		return nil, fmt.Errorf("preparing the metrics page: %w", err)
 	}
@@ -71,19 +72,33 @@ type metrics struct {
 	refreshes      counter          // upstream, result
 	gates          counter          // upstream
 	calls          atomic.Int64
-	requests       levels // on the wire
+	accounts       accounts
 	connections    levels
 	states         atomic.Pointer[func() []policy.UpstreamStatus]
 	process        atomic.Pointer[func() Process]
 	outbox         outboxMetrics
 }
 
-func newMetrics(m metric.Meter, version string, l *losses) (*metrics, error) {
+// newMetrics makes those that measure by themselves. The others are there when they are
+// registered.
+func newMetrics() *metrics {
 	x := &metrics{}
+	x.server.init(httpLabels.attributes, "http.server.request.duration", "Duration of calls, from the first byte in to the last byte out.", httpBuckets)
+	x.client.init(httpLabels.attributes, "http.client.request.duration", "Duration of requests on the wire, to the end of the response.", httpBuckets)
+	x.waits.init(wordsOf(labelUpstream, labelReason), "outrider.wait.duration", "Time that calls waited for a turn or a token, or backed off.", waitBuckets)
+	x.outbox.delivery.init(wordsOf(labelUpstream), "outrider.outbox.delivery.duration", "Time from the acceptance of a letter to its delivery.", deliveryBuckets)
+	return x
+}
+
+// measured are the histograms, as readers collect them.
+func (x *metrics) measured() measured {
+	return measured{&x.server, &x.client, &x.waits, &x.outbox.delivery}
+}
+
+// register makes the instruments of the SDK. own says that the histograms measure by
+// themselves, in the form that every reader takes: see usual.
+func (x *metrics) register(m metric.Meter, version string, l *losses, own bool) error {
 	err := errors.Join(
-		x.server.init(m, httpLabels.attributes, "http.server.request.duration", "Duration of calls, from the first byte in to the last byte out.", httpBuckets),
-		x.client.init(m, httpLabels.attributes, "http.client.request.duration", "Duration of requests on the wire, to the end of the response.", httpBuckets),
-		x.waits.init(m, wordsOf(labelUpstream, labelReason), "outrider.wait.duration", "Time that calls waited for a turn or a token, or backed off.", waitBuckets),
 		x.retries.init(m, wordsOf(labelUpstream, labelReason), "outrider.retries", "Further attempts, by what the last one met."),
 		x.giveUps.init(m, wordsOf(labelUpstream, labelReason), "outrider.give_ups", "Calls without a further attempt although the last one did not succeed."),
 		x.hedges.init(m, wordsOf(labelUpstream, labelResult), "outrider.hedges", "Second requests that were due since the first was slow: won, lost, or refused (not sent)."),
@@ -100,26 +115,24 @@ func newMetrics(m metric.Meter, version string, l *losses) (*metrics, error) {
 		x.outbox.init(m),
 		l.watch(m),
 	)
-	return x, err
+	if own {
+		return err
+	}
+	return errors.Join(err, x.server.register(m), x.client.register(m), x.waits.register(m), x.outbox.delivery.register(m))
 }
 
 // served counts a finished call; kind is its error.type.
-func (x *metrics) served(ctx context.Context, r *Record, kind string, d time.Duration) {
-	x.server.record(ctx, d, httpLabels{
+func (x *metrics) served(s *Span, r *Record, kind string, d time.Duration) {
+	x.server.record(s.span.SpanContext(), d, httpLabels{
 		method: method(r.Method), scheme: scheme(r.Form), upstream: r.Upstream,
 		status: r.Status, class: statusClass(r.Status), kind: kind,
-	})
+	}, &s.account.served)
 	if r.Problem != "" {
-		x.problems.add(ctx, r.Upstream, clip(r.Problem, 64), "")
+		x.problems.add(&s.ctx, r.Upstream, clip(r.Problem, 64), "")
 	}
-}
-
-// sent counts a request on the wire.
-func (x *metrics) sent(ctx context.Context, labels httpLabels, d time.Duration) {
-	x.client.record(ctx, d, labels)
 }
 
 // waited counts a wait.
 func (x *metrics) waited(ctx context.Context, upstream, reason string, d time.Duration) {
-	x.waits.record(ctx, d, words{upstream, reason})
+	x.waits.record(trace.SpanContextFromContext(ctx), d, words{upstream, reason}, nil)
 }

@@ -184,12 +184,18 @@ func TestLabelsAreBoundedWhateverComes(t *testing.T) {
 	r := newRig(t, telemetry.Settings{})
 	for i := range 6000 {
 		r.Observe(context.Background(), policy.Event{Kind: policy.EventGiveUp, Upstream: "crm", Reason: fmt.Sprint("reason ", i)})
+		r.Observe(context.Background(), policy.Event{Kind: policy.EventWait, Upstream: "crm", Reason: fmt.Sprint("reason ", i), Delay: time.Second})
 	}
 	text := r.metrics(t)
-	if n := strings.Count(text, "outrider_give_ups_total{"); n > 5000 {
-		t.Errorf("%d series", n)
-	}
-	if !strings.Contains(text, `otel_metric_overflow="true"`) {
-		t.Error("what came too late is not counted")
+	for name, others := range map[string]string{
+		"outrider_give_ups_total":              `outrider_give_ups_total{otel_metric_overflow="true"} 1001`,
+		"outrider_wait_duration_seconds_count": `outrider_wait_duration_seconds_count{otel_metric_overflow="true"} 1001`,
+	} {
+		if n := strings.Count(text, name+"{"); n != 5000 {
+			t.Errorf("%d series of %s", n, name)
+		}
+		if !strings.Contains(text, others) {
+			t.Errorf("what came too late is not counted: %s is missing", others)
+		}
 	}
 }

@@ -76,9 +76,9 @@ func pathOnly(path string) string {
 	return path
 }
 
-// fullURL is the address of an outbound request without userinfo and with every
+// appendURL writes the address of an outbound request without userinfo and with every
 // query value replaced: keys are kept, since they say which call it was.
-func fullURL(u *url.URL) string {
+func appendURL(b []byte, u *url.URL) []byte {
 	authority, path := u.Host, ""
 	switch {
 	case strings.HasPrefix(u.Opaque, "//"):
@@ -86,16 +86,11 @@ func fullURL(u *url.URL) string {
 	case u.Opaque == "": // "*" is no path
 		path = u.EscapedPath()
 	}
-	authority = authority[strings.LastIndexByte(authority, '@')+1:]
-
-	var b strings.Builder
-	b.Grow(len(u.Scheme) + len(authority) + len(path) + len(u.RawQuery) + 16)
-	b.WriteString(u.Scheme)
-	b.WriteString("://")
-	b.WriteString(authority)
-	b.WriteString(pathOnly(path))
-	writeQuery(&b, u.RawQuery)
-	return clip(b.String(), maxURL)
+	b = append(append(b, u.Scheme...), "://"...)
+	b = append(b, authority[strings.LastIndexByte(authority, '@')+1:]...)
+	b = append(b, pathOnly(path)...)
+	b = appendQuery(b, u.RawQuery)
+	return b[:min(len(b), maxURL)]
 }
 
 // cutAuthority splits "host:port/path".
@@ -106,22 +101,22 @@ func cutAuthority(s string) (authority, path string) {
 	return s, ""
 }
 
-// writeQuery writes the keys of a raw query. A part without "=" may be a value
+// appendQuery writes the keys of a raw query. A part without "=" may be a value
 // as well as a key, and is taken for a value.
-func writeQuery(b *strings.Builder, raw string) {
+func appendQuery(b []byte, raw string) []byte {
 	separator := byte('?')
 	for part := range strings.SplitSeq(raw, "&") {
-		if part == "" || b.Len() > maxURL {
+		if part == "" || len(b) > maxURL {
 			continue
 		}
-		b.WriteByte(separator)
+		b = append(b, separator)
 		separator = '&'
 		if key, _, ok := strings.Cut(part, "="); ok {
-			b.WriteString(key)
-			b.WriteByte('=')
+			b = append(append(b, key...), '=')
 		}
-		b.WriteString("REDACTED")
+		b = append(b, "REDACTED"...)
 	}
+	return b
 }
 
 // appendServer adds server.address and server.port of an authority.
@@ -135,6 +130,11 @@ func appendServer(attrs []attribute.KeyValue, authority string) []attribute.KeyV
 		attrs = append(attrs, semconv.ServerPort(port))
 	}
 	return attrs
+}
+
+// protocolVersion is "1.1" or "2" of "HTTP/1.1" or "HTTP/2.0".
+func protocolVersion(proto string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(proto, "HTTP/"), ".0")
 }
 
 // splitPort splits "host:port" and "[v6]:port"; port is 0 when there is none.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // An Outbox is the state of the letters that are kept.
@@ -43,7 +44,7 @@ func (t *Telemetry) LetterThere(ctx context.Context, upstream string) {
 func (t *Telemetry) LetterEnded(ctx context.Context, upstream, result string, age time.Duration) {
 	t.metrics.outbox.ended.add(ctx, upstream, result, "")
 	if result == "delivered" {
-		t.metrics.outbox.delivery.record(ctx, age, words{upstream})
+		t.metrics.outbox.delivery.record(trace.SpanContextFromContext(ctx), age, words{upstream}, nil)
 	}
 }
 
@@ -70,11 +71,10 @@ type outboxMetrics struct {
 }
 
 func (x *outboxMetrics) init(m metric.Meter) error {
-	var errs [6]error
+	var errs [5]error
 	errs[0] = x.accepted.init(m, wordsOf(labelUpstream, labelResult), "outrider.outbox.accepted", "Calls that were accepted into the outbox: kept, or duplicate of a letter that is there.")
 	errs[1] = x.ended.init(m, wordsOf(labelUpstream, labelResult), "outrider.outbox.ended", "Letters that are not sent any more: delivered, cancelled, or why they are dead.")
 	errs[2] = x.callbacks.init(m, wordsOf(labelResult), "outrider.outbox.callbacks", "Callbacks about letters that are not sent any more: delivered, or why not.")
-	errs[3] = x.delivery.init(m, wordsOf(labelUpstream), "outrider.outbox.delivery.duration", "Time from the acceptance of a letter to its delivery.", deliveryBuckets)
 	for _, gauge := range []struct {
 		at                      *metric.Int64ObservableGauge
 		name, unit, description string
@@ -86,9 +86,9 @@ func (x *outboxMetrics) init(m metric.Meter) error {
 	} {
 		var err error
 		*gauge.at, err = m.Int64ObservableGauge(gauge.name, metric.WithUnit(gauge.unit), metric.WithDescription(gauge.description))
-		errs[4] = errors.Join(errs[4], err)
+		errs[3] = errors.Join(errs[3], err)
 	}
-	x.oldest, errs[5] = m.Float64ObservableGauge("outrider.outbox.oldest", metric.WithUnit("s"),
+	x.oldest, errs[4] = m.Float64ObservableGauge("outrider.outbox.oldest", metric.WithUnit("s"),
 		metric.WithDescription("Age of the oldest letter that waits; 0 when none does."))
 	if err := errors.Join(errs[:]...); err != nil {
 		return err

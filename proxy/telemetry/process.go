@@ -74,7 +74,7 @@ func (x *metrics) watchProcess(m metric.Meter, version string) error {
 	_, err := m.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		o.ObserveInt64(g.build, 1, build)
 		o.ObserveInt64(g.calls, x.calls.Load())
-		x.requests.observe(o, g.requests)
+		x.accounts.observe(o, g.requests)
 		x.connections.observe(o, g.connections)
 		if state := x.process.Load(); state != nil {
 			g.observe(o, (*state)())

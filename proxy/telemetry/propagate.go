@@ -34,11 +34,11 @@ func (h callerHeader) Keys() []string { return propagation.HeaderCarrier(h).Keys
 // nothing else that the caller may have said of its trace. It is made where the request
 // leaves, after the signature of those that are signed: traceparent is no part of it,
 // and is another for each attempt.
-func withTrace(req *http.Request, span trace.Span) *http.Request {
+func withTrace(req *http.Request, span trace.SpanContext) *http.Request {
 	out := req.WithContext(req.Context())
 	out.Header = maps.Clone(req.Header)
 	delete(out.Header, "Traceparent")
 	delete(out.Header, "Tracestate")
-	traceContext.Inject(trace.ContextWithSpan(req.Context(), span), propagation.HeaderCarrier(out.Header))
+	traceContext.Inject(trace.ContextWithSpanContext(req.Context(), span), propagation.HeaderCarrier(out.Header))
 	return out
 }

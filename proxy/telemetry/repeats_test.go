@@ -52,6 +52,8 @@ func TestWhatIsNotTheSameTroubleIsLogged(t *testing.T) {
 			_, span, _ := r.begin("GET", "crm")
 			span.End(telemetry.Outcome{Status: 503, Problem: "circuit-open"})
 		}
+		time.Sleep(100 * time.Millisecond) // for which the line of a call may wait
+		synctest.Wait()
 		for _, text := range []string{"alert", "circuit changed", "call"} {
 			if n := strings.Count(r.log.String(), `"msg":"`+text+`"`); n != 50 {
 				t.Errorf("%d lines of 50: %s", n, text)

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -13,8 +14,17 @@ import (
 // A sampling says which traces are recorded.
 type sampling struct {
 	sdktrace.Sampler
+	all     bool // every trace that begins here is recorded
 	partial bool // some of the traces that begin here are left out
 	asks    bool // what the caller has decided counts
+}
+
+// ShouldSample is quick where there is nothing to be decided.
+func (s sampling) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	if s.all && p.ParentContext == context.Background() {
+		return sdktrace.SamplingResult{Decision: sdktrace.RecordAndSample}
+	}
+	return s.Sampler.ShouldSample(p)
 }
 
 // newSampling chooses as the standard variables OTEL_TRACES_SAMPLER and
@@ -49,7 +59,7 @@ func newSampling(s Settings, watched bool) (sampling, error) {
 	if !asks { // but within a call of ours, spans follow it
 		callers = append(callers, sdktrace.WithRemoteParentSampled(roots), sdktrace.WithRemoteParentNotSampled(roots))
 	}
-	return sampling{Sampler: sdktrace.ParentBased(roots, callers...), partial: share < 1, asks: asks}, nil
+	return sampling{Sampler: sdktrace.ParentBased(roots, callers...), all: share >= 1, partial: share < 1, asks: asks}, nil
 }
 
 // linked samples, besides what chance has chosen, each trace that begins with a link to

@@ -8,11 +8,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
 	"outrider/policy"
@@ -43,7 +42,11 @@ type Span struct {
 	span  spans.Span
 	start time.Time
 
-	letter *Letter // that is sent; nil: it is a call of a client
+	letter  *Letter  // that is sent; nil: it is a call of a client
+	account *account // that it is counted under, once ended
+
+	first wire // room for the one request that most calls have
+	taken atomic.Bool
 
 	mu     sync.Mutex
 	ended  bool
@@ -74,8 +77,7 @@ type Outcome struct {
 	ResponseBytes int64 // of the body that the client got
 }
 
-// A callContext carries a call, within the context that carries its span. It is a part of
-// the call, and so costs nothing.
+// A callContext carries a call and its span. It is a part of the call, and so costs nothing.
 type callContext struct {
 	context.Context
 	call *Span
@@ -83,21 +85,31 @@ type callContext struct {
 
 type spanKey struct{}
 
-// Value gives the call.
+// Value gives the call, and its span to whoever asks package trace for that.
 func (c *callContext) Value(key any) any {
-	if key == (spanKey{}) {
+	switch key {
+	case spanKey{}:
 		return c.call
+	case spans.ContextKey:
+		return &c.call.span
 	}
 	return c.Context.Value(key)
 }
 
-// carry begins the record of the call, whose span has begun, and makes its context, out of
-// one that carries the span.
+// carry begins the record of the call, whose span has begun, and makes its context.
 func (s *Span) carry(ctx context.Context, form string) context.Context {
 	s.record = newRecord()
 	s.record.Time, s.record.TraceID, s.record.Form = s.start, s.span.SpanContext().TraceID().String(), form
 	s.ctx = callContext{Context: ctx, call: s}
 	return &s.ctx
+}
+
+// room is for a request of the call, or of none.
+func (s *Span) room() *wire {
+	if s != nil && s.taken.CompareAndSwap(false, true) {
+		return &s.first
+	}
+	return new(wire)
 }
 
 // spanFrom returns the call's span, or nil outside of a call.
@@ -120,7 +132,7 @@ func (t *Telemetry) StartCall(r *http.Request, form string) (context.Context, *S
 	}
 	s := &Span{t: t, start: time.Now()}
 	t.metrics.calls.Add(1)
-	ctx = t.tracer.Begin(ctx, &s.span, spans.Beginning{Name: spanMethod(r.Method), Kind: trace.SpanKindServer, Start: s.start})
+	t.tracer.Begin(ctx, &s.span, spans.Beginning{Name: spanMethod(r.Method), Kind: trace.SpanKindServer, Start: s.start})
 	t.tail.begin(&s.span)
 	return s.carry(ctx, form), s
 }
@@ -155,29 +167,41 @@ func (s *Span) End(o Outcome) {
 		s.t.tail.forget(&s.span)
 		return // a span that is never ended is never sent
 	}
-	s.fill(o, elapsed)
+	s.fill(&o, elapsed)
 	done := s.record
 	s.mu.Unlock()
 
-	kind := serverError(o)
-	if s.span.IsRecording() {
-		s.describe(o, kind)
-		s.t.tail.judge(&s.span, kind != "" || o.Problem != "" || s.record.Quiet != "", s.record.answered())
+	kind := serverError(&o)
+	if d := s.span.Take(); d != nil {
+		s.describe(d, o.Method, kind)
+		s.t.tail.judge(d, kind != "" || o.Problem != "" || done.Quiet != "", done.answered())
+		d.End(ended)
 	}
-	s.span.EndAt(ended)
+	s.account = s.t.metrics.accounts.of(done.Upstream)
 	if s.letter == nil {
-		s.t.metrics.served(&s.ctx, done, kind, elapsed)
+		s.t.metrics.served(s, done, kind, elapsed)
 	} else {
 		s.leaveTrace(ended)
 	}
-	s.t.logAccess(&s.ctx, done, ended)
-	s.t.traffic.count(done, ended)
+	if s.t.accessLog {
+		s.t.logAccess(&s.ctx, done, ended)
+	}
+	s.account.traffic.count(done, ended)
 	s.t.recent.add(done, &s.t.feed)
-	s.t.ended(done)
+	s.t.ended(done, s.now(ended))
+}
+
+// now is the time by the clock that may be set: when the call ended, unless it was so long
+// that the clock may have been set meanwhile, or the machine have slept.
+func (s *Span) now(ended time.Time) time.Time {
+	if ended.Sub(s.start) > time.Minute {
+		return time.Now()
+	}
+	return ended
 }
 
 // fill completes the record of the call. The caller holds s.mu.
-func (s *Span) fill(o Outcome, elapsed time.Duration) {
+func (s *Span) fill(o *Outcome, elapsed time.Duration) {
 	r := s.record
 	if o.Call != nil {
 		r.Upstream = o.Call.Upstream
@@ -203,59 +227,14 @@ func (s *Span) fill(o Outcome, elapsed time.Duration) {
 		}
 	}
 	// Two at a time came here in the order in which they were answered.
-	slices.SortStableFunc(r.Tries, func(a, b Try) int { return cmp.Compare(a.StartMS, b.StartMS) })
+	if len(r.Tries) > 1 {
+		slices.SortStableFunc(r.Tries, func(a, b Try) int { return cmp.Compare(a.StartMS, b.StartMS) })
+	}
 	for i := range r.Tries {
 		if try := &r.Tries[i]; try.DurationMS == 0 {
 			try.DurationMS = max(0, r.DurationMS-try.StartMS)
 		}
 	}
-}
-
-// describe puts the outcome on the SERVER span; kind is its error.type.
-// https://opentelemetry.io/docs/specs/semconv/http/http-spans/
-func (s *Span) describe(o Outcome, kind string) {
-	r := s.record
-	if r.Upstream != "" && s.letter == nil {
-		if method(o.Method) == otherMethod {
-			s.name = spanMethod(o.Method) + " " + r.Upstream
-		}
-		s.span.SetName(s.name)
-	}
-	attrs := make([]attribute.KeyValue, 0, 28)
-	attrs = append(attrs,
-		semconv.HTTPRequestMethodKey.String(method(o.Method)),
-		semconv.URLScheme(scheme(r.Form)),
-		semconv.URLPath(r.Path),
-		keyForm.String(r.Form),
-		keyAttempts.Int(r.Attempts),
-		keyWait.Float64(r.WaitedMS/1000),
-	)
-	attrs = appendServer(attrs, r.Host)
-	if s.letter != nil {
-		attrs = append(attrs, s.letter.attributes()...)
-	}
-	for _, own := range []struct {
-		key   attribute.Key
-		value string
-	}{{keyUpstream, r.Upstream}, {keyRule, r.Rule}, {keyConnection, r.Connection}, {keyClass, string(r.Class)}, {keyProblem, r.Problem}, {keyStale, r.Stale}, {keyQuiet, r.Quiet}, {keyLetter, r.Letter}} {
-		if own.value != "" {
-			attrs = append(attrs, own.key.String(own.value))
-		}
-	}
-	if r.Status != 0 {
-		attrs = append(attrs, semconv.HTTPResponseStatusCode(r.Status))
-	}
-	if r.RequestBytes > 0 {
-		attrs = append(attrs, semconv.HTTPRequestBodySize(int(r.RequestBytes)))
-	}
-	if r.ResponseBytes > 0 {
-		attrs = append(attrs, semconv.HTTPResponseBodySize(int(r.ResponseBytes)))
-	}
-	if kind != "" {
-		attrs = append(attrs, semconv.ErrorTypeKey.String(kind))
-		s.span.SetStatus(codes.Error, r.Error)
-	}
-	s.span.SetAttributes(attrs...)
 }
 
 // scheme is how a client spoke to us: TLS only where it believed to speak to the
@@ -269,7 +248,7 @@ func scheme(form string) string {
 
 // serverError is the error.type of a call, "" when it is no error of ours or of
 // the upstream: a 4xx is the caller's, and a client that left is nobody's.
-func serverError(o Outcome) string {
+func serverError(o *Outcome) string {
 	switch {
 	case o.Class == policy.ClassClientGone:
 		return ""

@@ -55,8 +55,8 @@ func newTail(s Settings, l *losses, next func(*spans.Data)) *tail {
 
 // judge settles whether a span without a parent of ours, which is about to end, is kept
 // with all that belongs to it. took is how long the answer took to begin.
-func (t *tail) judge(span *spans.Span, failed bool, took time.Duration) {
-	if t == nil || !span.IsRecording() || span.SpanContext().IsSampled() {
+func (t *tail) judge(span *spans.Data, failed bool, took time.Duration) {
+	if t == nil || span.SpanContext().IsSampled() {
 		return
 	}
 	var why string
@@ -68,7 +68,7 @@ func (t *tail) judge(span *spans.Span, failed bool, took time.Duration) {
 	default:
 		return
 	}
-	span.SetAttributes(keyKept.String(why))
+	span.Fields().Word(fieldKept, why)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if h := t.calls[span.SpanContext().SpanID()]; h != nil {

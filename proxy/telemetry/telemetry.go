@@ -61,9 +61,9 @@ type Settings struct {
 	// SpanProcessors are told of the end of each span that is sampled or kept, beside the
 	// exporter. They are not told of beginnings.
 	SpanProcessors []sdktrace.SpanProcessor
-	// Ended is told of each call that has ended; it must not block, and neither keep nor
-	// change what it is told. nil: nobody is.
-	Ended func(*Record)
+	// Ended is told of each call that has ended just now; it must not block, and neither keep
+	// nor change what it is told. nil: nobody is.
+	Ended func(r *Record, now time.Time)
 	// Recent is how many finished calls are remembered; 0 means 500.
 	Recent int
 }
@@ -72,16 +72,16 @@ type Settings struct {
 // concurrent use.
 type Telemetry struct {
 	log       *slog.Logger
-	accessLog bool
+	output    *output  // of the log
+	accessLog bool     // and the log takes its lines
 	lines     *lineLog // writes the lines of calls; nil: the log does, since it is more than JSON on one output
 	tracer    *spans.Tracer
 	metrics   *metrics
 	registry  *prometheus.Registry
 	recent    *recent
-	traffic   traffic
 	feed      feed
 	gates     gateLog
-	ended     func(*Record)
+	ended     func(*Record, time.Time)
 	losses    losses
 	service   string // service.name
 	tail      *tail  // nil: what is not sampled is not recorded
@@ -102,7 +102,7 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 	if s.Sample < 0 || s.Sample > 1 {
 		return nil, fmt.Errorf("telemetry.sample = %v: must be from 0 to 1", s.Sample)
 	}
-	out := &locked{out: s.LogOutput}
+	out := &output{out: s.LogOutput}
 	if out.out == nil {
 		out.out = os.Stderr
 	}
@@ -112,19 +112,20 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 	}
 	running, abort := context.WithCancel(context.WithoutCancel(ctx))
 	t := &Telemetry{
-		accessLog: s.AccessLog,
-		registry:  prometheus.NewRegistry(),
-		recent:    newRecent(s.Recent),
-		ended:     s.Ended,
-		abort:     abort,
+		output:   out,
+		registry: prometheus.NewRegistry(),
+		recent:   newRecent(s.Recent),
+		ended:    s.Ended,
+		abort:    abort,
 	}
 	if t.ended == nil {
-		t.ended = func(*Record) {}
+		t.ended = func(*Record, time.Time) {}
 	}
 	if err := t.build(ctx, running, s, handler); err != nil {
 		abort()
 		return nil, errors.Join(err, t.shutdownSpans(ctx)) // nothing waits to be sent
 	}
+	t.accessLog = s.AccessLog && t.log.Enabled(ctx, slog.LevelInfo)
 	if s.LogFormat != "text" && t.logs == nil {
 		t.lines = &lineLog{out}
 	}
@@ -151,19 +152,19 @@ func (t *Telemetry) build(ctx, running context.Context, s Settings, handler slog
 	if t.sinks, err = spanSinks(ctx, s.Endpoint, res, of, guard); err != nil {
 		return err
 	}
-	readers, err := metricReaders(ctx, s.Endpoint, guard)
+	t.metrics = newMetrics()
+	readers, usual, err := metricReaders(ctx, s.Endpoint, t.metrics.measured(), guard)
 	if err != nil {
 		return err
 	}
 	if err := t.trace(s, res, of); err != nil {
 		return err
 	}
-	t.meters, err = newMeterProvider(t.registry, res, readers)
+	t.meters, err = newMeterProvider(t.registry, res, t.metrics.measured(), readers)
 	if err != nil {
 		return err
 	}
-	t.metrics, err = newMetrics(t.meters.Meter(scope), s.Version, &t.losses)
-	return err
+	return t.metrics.register(t.meters.Meter(scope), s.Version, &t.losses, usual)
 }
 
 // trace makes the tracer.
@@ -176,7 +177,7 @@ func (t *Telemetry) trace(s Settings, res *resource.Resource, of instrumentation
 	for _, processor := range s.SpanProcessors {
 		t.sinks = append(t.sinks, snapshots{processor})
 	}
-	settings := spans.Settings{Resource: res, Scope: of, Sampler: chosen.Sampler, Limits: sdktrace.NewSpanLimits(), Ended: t.deliver}
+	settings := spans.Settings{Resource: res, Scope: of, Sampler: chosen, Limits: sdktrace.NewSpanLimits(), Ended: t.deliver}
 	if chosen.partial && (s.KeepErrors || s.KeepSlow > 0) {
 		t.tail = newTail(s, &t.losses, t.deliver)
 		settings.Sampler, settings.Ended = recordAll{chosen}, t.tail.ended
@@ -215,6 +216,7 @@ func (t *Telemetry) Shutdown(ctx context.Context) error {
 		defer cancel()
 		defer t.abort()
 		t.repeats.flush()
+		t.output.end()
 		ends := []func(context.Context) error{t.shutdownSpans, t.meters.Shutdown}
 		if t.logs != nil {
 			ends = append(ends, t.logs.Shutdown)

@@ -73,12 +73,6 @@ const (
 	courseStep, courseSteps = 10 * time.Second, 60
 )
 
-// traffic counts the calls of each upstream.
-type traffic struct {
-	mu      sync.RWMutex
-	streams map[string]*stream // upstream → its calls; "": those of none
-}
-
 // A stream are the calls of one upstream.
 type stream struct {
 	mu     sync.Mutex
@@ -93,10 +87,16 @@ type timed struct {
 	durations histogramOfDurations
 }
 
+func newStream() stream {
+	return stream{
+		minute: steps[timed]{width: minuteStep, cells: make([]timed, minuteSteps)},
+		course: steps[Tally]{width: courseStep, cells: make([]Tally, courseSteps)},
+	}
+}
+
 // count notes a call that ended at now.
-func (t *traffic) count(r *Record, now time.Time) {
-	s := t.stream(r.Upstream)
-	tally := tallyOf(r)
+func (s *stream) count(r *Record, now time.Time) {
+	tally, bucket := tallyOf(r), durationBucket(r.DurationMS)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.first.IsZero() {
@@ -105,49 +105,23 @@ func (t *traffic) count(r *Record, now time.Time) {
 	age := now.Sub(s.first)
 	cell := s.minute.at(age)
 	cell.add(tally)
-	cell.durations[durationBucket(r.DurationMS)]++
+	cell.durations[bucket]++
 	s.course.at(age).add(tally)
-}
-
-func (t *traffic) stream(upstream string) *stream {
-	t.mu.RLock()
-	s := t.streams[upstream]
-	t.mu.RUnlock()
-	if s != nil {
-		return s
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if s = t.streams[upstream]; s == nil {
-		if t.streams == nil {
-			t.streams = make(map[string]*stream)
-		}
-		s = &stream{
-			minute: steps[timed]{width: minuteStep, cells: make([]timed, minuteSteps)},
-			course: steps[Tally]{width: courseStep, cells: make([]Tally, courseSteps)},
-		}
-		t.streams[upstream] = s
-	}
-	return s
-}
-
-// known is the stream of an upstream that has had calls, or nil.
-func (t *traffic) known(upstream string) *stream {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	return t.streams[upstream]
 }
 
 // Traffic tells what the calls of an upstream came to: "" are those of none. ok is false
 // where it had no call yet.
 func (t *Telemetry) Traffic(upstream string) (traffic Traffic, ok bool) {
-	s := t.traffic.known(upstream)
-	if s == nil {
+	a := t.metrics.accounts.known(upstream)
+	if a == nil {
 		return Traffic{}, false
 	}
-	now := time.Now()
+	s, now := &a.traffic, time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.first.IsZero() {
+		return Traffic{}, false
+	}
 	age := now.Sub(s.first)
 	traffic.Seconds = min(age, minuteStep*(minuteSteps-1)+age%minuteStep).Seconds()
 	var all histogramOfDurations

@@ -1,18 +1,14 @@
 package telemetry
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
@@ -35,18 +31,19 @@ func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 // the trace of the refresh, and no attempt of any call.
 func (t *Telemetry) TokenTransport(next http.RoundTripper, upstream string) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
-		w := &wire{t: t}
-		w.ctx = t.tracer.Begin(req.Context(), &w.span, spans.Beginning{Name: spanMethod(req.Method) + " token", Kind: trace.SpanKindClient})
-		defer w.span.End()
-		w.req = req.WithContext(policy.WithCall(w.ctx, nil))
+		w := &wire{t: t, req: req, attempt: policy.AttemptFrom(req.Context())}
+		t.tracer.Begin(req.Context(), &w.span, spans.Beginning{Name: spanMethod(req.Method) + " token", Kind: trace.SpanKindClient})
 		resp, err := next.RoundTrip(req)
-		if w.span.IsRecording() {
-			w.describe(resp)
-			w.span.SetAttributes(keyUpstream.String(upstream))
-		}
+		kind := ""
 		if err != nil {
-			w.span.SetAttributes(semconv.ErrorTypeKey.String(errorKind(err)))
-			w.span.SetStatus(codes.Error, errorText(err))
+			kind = errorKind(err)
+		} else {
+			w.status, w.protocol = resp.StatusCode, resp.Proto
+		}
+		if d := w.span.Take(); d != nil {
+			w.describe(d, err, kind, false)
+			d.Fields().Word(fieldUpstream, upstream)
+			d.End(time.Time{})
 		}
 		return resp, err
 	})
@@ -62,13 +59,9 @@ type transport struct {
 }
 
 func (x *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	w := &wire{t: x.t, call: spanFrom(req.Context()), req: req, start: time.Now()}
-	w.ctx = x.t.tracer.Begin(req.Context(), &w.span, spans.Beginning{Name: spanMethod(req.Method), Kind: trace.SpanKindClient, Start: w.start})
-	w.active = x.t.metrics.requests.at(upstreamOf(req.Context()))
-	w.active.Add(1)
-
-	if c := policy.CallFrom(req.Context()); c != nil && c.Propagate && x.t.watched {
-		req = withTrace(req, &w.span)
+	w := x.begin(req)
+	if w.of != nil && w.of.Propagate && x.t.watched {
+		req = withTrace(req, w.span.SpanContext())
 	}
 	resp, err := x.next.RoundTrip(req)
 	headers := time.Since(w.start)
@@ -79,34 +72,57 @@ func (x *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	w.try = w.call.addTry(w.start, Try{
 		HeadersMS: ms(headers), Status: resp.StatusCode, Sent: true, Reused: w.reused(),
 	})
-	w.status = resp.StatusCode
-	if w.span.IsRecording() {
-		w.describe(resp)
-	}
+	w.status, w.protocol = resp.StatusCode, resp.Proto
 	w.follow(resp)
 	return resp, nil
 }
 
+// begin begins a request, and its span if somebody gets spans.
+func (x *transport) begin(req *http.Request) *wire {
+	ctx := req.Context()
+	call := spanFrom(ctx)
+	w := call.room()
+	w.t, w.call, w.req, w.of, w.attempt = x.t, call, req, policy.CallFrom(ctx), policy.AttemptFrom(ctx)
+	if w.attempt != nil {
+		w.start = w.attempt.Start
+	} else {
+		w.start = time.Now()
+	}
+	if x.t.watched {
+		how := spans.Beginning{Name: spanMethod(req.Method), Kind: trace.SpanKindClient, Start: w.start}
+		if call != nil {
+			x.t.tracer.BeginChild(&call.span, &w.span, how)
+		} else {
+			x.t.tracer.Begin(ctx, &w.span, how)
+		}
+	}
+	w.account = x.t.metrics.accounts.of(w.upstream())
+	w.account.begin()
+	return w
+}
+
 // wire is one request on its way.
 type wire struct {
-	t      *Telemetry
-	call   *Span           // nil outside of a call
-	ctx    context.Context // carries span: exemplars find the trace through it
-	span   spans.Span
-	req    *http.Request
-	start  time.Time
-	try    int // place in the call's record
-	status int
-	active *atomic.Int64 // requests under way to its upstream, this among them until it ends
-	once   sync.Once
-	body   responseBody // of the usual response
+	t        *Telemetry
+	call     *Span // nil outside of a call
+	of       *policy.Call
+	attempt  *policy.Attempt // nil: nobody knows more of it
+	account  *account
+	span     spans.Span
+	req      *http.Request
+	start    time.Time
+	try      int // place in the call's record
+	status   int // 0: there is no answer
+	protocol string
+	ended    atomic.Bool
+	body     responseBody // of the usual response
 }
 
 // sent reports that the request reached the wire. Without an attempt to ask,
 // the error itself may know better.
 func (w *wire) sent(err error) bool {
-	if a := policy.AttemptFrom(w.req.Context()); a != nil {
-		return a.Sent()
+	if w.attempt != nil {
+		return w.attempt.Sent()
 	}
 	unsent, ok := errors.AsType[unsent](err)
 	return !ok || !unsent.Unsent()
@@ -118,23 +134,17 @@ type unsent interface {
 	Unsent() bool
 }
 
-func (w *wire) reused() bool {
-	a := policy.AttemptFrom(w.req.Context())
-	return a != nil && a.Reused()
-}
+func (w *wire) reused() bool { return w.attempt != nil && w.attempt.Reused() }
 
 // failed ends a request that got no response.
 func (w *wire) failed(err error, d time.Duration) {
 	sent := w.sent(err)
 	w.try = w.call.addTry(w.start, Try{Sent: sent, Reused: w.reused()})
 	if sent {
-		if w.span.IsRecording() {
-			w.describe(nil)
-		}
 		w.end(err)
 		return
 	}
-	w.active.Add(-1)
+	w.account.requests.Add(-1)
 	// The span is dropped without being ended: it is not exported.
 	kind, lost := w.broke(err)
 	w.call.endTry(w.try, d, kind, lost)
@@ -162,75 +172,29 @@ func (w *wire) broke(err error) (kind string, lost bool) {
 	return "", false
 }
 
-// describe puts request and response on the span; resp may be nil.
-// https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-client-span
-func (w *wire) describe(resp *http.Response) {
-	attrs := make([]attribute.KeyValue, 0, 16)
-	attrs = append(attrs,
-		semconv.HTTPRequestMethodKey.String(method(w.req.Method)),
-		semconv.URLFull(fullURL(w.req.URL)),
-	)
-	host, port := splitPort(w.req.URL.Host)
-	if port == 0 {
-		port = defaultPort(w.req.URL.Scheme)
-	}
-	attrs = append(attrs, semconv.ServerAddress(host), semconv.ServerPort(port))
-	if a := policy.AttemptFrom(w.req.Context()); a != nil {
-		attrs = append(attrs, keyReused.Bool(a.Reused()))
-		if n := a.Number(); n > 1 {
-			attrs = append(attrs, semconv.HTTPRequestResendCount(n-1))
-		}
-		if peer, port := splitPort(a.Remote()); peer != "" {
-			attrs = append(attrs, semconv.NetworkPeerAddress(peer), semconv.NetworkPeerPort(port))
-		}
-	}
-	if c := policy.CallFrom(w.req.Context()); c != nil {
-		attrs = append(attrs, keyUpstream.String(c.Upstream))
-		if c.Rule != "" {
-			attrs = append(attrs, keyRule.String(c.Rule))
-		}
-	}
-	if resp != nil {
-		attrs = append(attrs,
-			semconv.HTTPResponseStatusCode(resp.StatusCode),
-			semconv.NetworkProtocolVersion(protocolVersion(resp)))
-		if resp.StatusCode >= 400 {
-			attrs = append(attrs, semconv.ErrorTypeKey.String(strconv.Itoa(resp.StatusCode)))
-			w.span.SetStatus(codes.Error, "")
-		}
-	}
-	w.span.SetAttributes(attrs...)
-}
-
-// protocolVersion is "1.1" or "2".
-func protocolVersion(resp *http.Response) string {
-	return strings.TrimSuffix(strings.TrimPrefix(resp.Proto, "HTTP/"), ".0")
-}
-
 // end finishes span and metrics once; err broke the request or its body off.
 func (w *wire) end(err error) {
-	w.once.Do(func() {
-		d := time.Since(w.start)
-		kind, lost := w.broke(err)
-		switch {
-		case lost:
-			w.span.SetAttributes(keyLost.Bool(true))
-		case err != nil:
-			w.span.SetAttributes(semconv.ErrorTypeKey.String(kind))
-			w.span.SetStatus(codes.Error, errorText(err))
+	if !w.ended.CompareAndSwap(false, true) {
+		return
+	}
+	took := time.Since(w.start)
+	kind, lost := w.broke(err)
+	if w.t.watched {
+		if d := w.span.Take(); d != nil {
+			w.describe(d, err, kind, lost)
+			d.End(w.start.Add(took))
 		}
-		w.span.EndAt(w.start.Add(d))
-		w.call.endTry(w.try, d, kind, lost)
-		w.active.Add(-1)
-		w.t.metrics.sent(w.ctx, w.labels(kind, lost), d)
-	})
+	}
+	w.call.endTry(w.try, took, kind, lost)
+	w.account.requests.Add(-1)
+	w.t.metrics.client.record(w.span.SpanContext(), took, w.labels(kind, lost), &w.account.sent)
 }
 
 // labels are those of a request that has ended. An answer of 400 and above is an error to
 // who asked, as it is on the span, unless something worse came after it.
 func (w *wire) labels(kind string, lost bool) httpLabels {
 	l := httpLabels{
-		method: method(w.req.Method), scheme: w.req.URL.Scheme, upstream: upstreamOf(w.req.Context()),
+		method: method(w.req.Method), scheme: w.req.URL.Scheme, upstream: w.account.upstream,
 		status: w.status, class: statusClass(w.status), kind: kind,
 	}
 	if kind == "" && w.status >= 400 {
@@ -242,10 +206,10 @@ func (w *wire) labels(kind string, lost bool) httpLabels {
 	return l
 }
 
-// upstreamOf is the label of the call's upstream.
-func upstreamOf(ctx context.Context) string {
-	if c := policy.CallFrom(ctx); c != nil {
-		return c.Upstream
+// upstream is the label of the call's upstream.
+func (w *wire) upstream() string {
+	if w.of != nil {
+		return w.of.Upstream
 	}
 	return ""
 }

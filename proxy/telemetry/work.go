@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/codes"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
 	"outrider/policy"
@@ -21,20 +20,24 @@ import (
 // The context goes on with what ctx has, but in the new trace and in no call.
 func (t *Telemetry) StartWork(ctx context.Context, e policy.Event) (context.Context, func(error)) {
 	span := &spans.Span{}
-	ctx = t.tracer.Begin(ctx, span, spans.Beginning{Name: workNames[e.Kind], NewRoot: true, Links: linkTo(ctx)})
+	t.tracer.Begin(ctx, span, spans.Beginning{Name: workNames[e.Kind], NewRoot: true, Links: linkTo(ctx)})
 	t.tail.begin(span)
 	if span.IsRecording() {
 		span.SetAttributes(append(eventAttributes(e), keyUpstream.String(e.Upstream))...)
 	}
-	ctx = context.WithValue(policy.WithCall(ctx, nil), spanKey{}, (*Span)(nil))
+	ctx = context.WithValue(policy.WithCall(trace.ContextWithSpan(ctx, span), nil), spanKey{}, (*Span)(nil))
 	began := time.Now()
 	return ctx, func(err error) {
-		if err != nil {
-			span.SetAttributes(semconv.ErrorTypeKey.String(errorKind(err)))
-			span.SetStatus(codes.Error, clip(err.Error(), 512)) // it holds no value that is secret: see policy.Event
+		d := span.Take()
+		if d == nil {
+			return
 		}
-		t.tail.judge(span, err != nil, time.Since(began))
-		span.End()
+		if err != nil {
+			d.Fields().Word(fieldError, errorKind(err))
+			d.SetStatus(codes.Error, clip(err.Error(), 512)) // it holds no value that is secret: see policy.Event
+		}
+		t.tail.judge(d, err != nil, time.Since(began))
+		d.End(time.Time{})
 	}
 }
 

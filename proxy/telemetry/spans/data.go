@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -23,6 +24,7 @@ type Data struct {
 	status   sdktrace.Status
 	children int
 
+	fields            Fields               // that who ends the span has written: see [Data.Fields]
 	attributes        []attribute.KeyValue // no two of one key
 	events            []sdktrace.Event
 	links             []sdktrace.Link
@@ -48,16 +50,46 @@ var pool = sync.Pool{New: func() any {
 // Free lets another span have d, which its owner must not touch from then on. One that is
 // not freed is the garbage collector's.
 func (d *Data) Free() {
-	if cap(d.attributes) > mostAttributes || cap(d.encoded) > mostEncoded {
+	if cap(d.attributes) > mostAttributes || cap(d.encoded)+cap(d.fields.encoded) > mostEncoded {
 		return
 	}
 	clear(d.attributes) // nothing of a call is held on to
 	clear(d.events)
 	clear(d.links)
 	*d = Data{
-		attributes: d.attributes[:0], events: d.events[:0], links: d.links[:0], encoded: d.encoded[:0],
+		fields: Fields{d.fields.encoded[:0]}, attributes: d.attributes[:0], events: d.events[:0], links: d.links[:0], encoded: d.encoded[:0],
 	}
 	pool.Put(d)
+}
+
+// Fields takes attributes from who has taken the span to end it: see [Span.Take].
+func (d *Data) Fields() *Fields { return &d.fields }
+
+// SetName gives the span another name.
+func (d *Data) SetName(name string) { d.name = name }
+
+// SetStatus says how the operation went: see [Span.SetStatus].
+func (d *Data) SetStatus(code codes.Code, description string) {
+	if d.status.Code > code {
+		return
+	}
+	if code != codes.Error {
+		description = ""
+	}
+	d.status = sdktrace.Status{Code: code, Description: description}
+}
+
+// End ends the span at some time, or now if that is zero, and gives it to Settings.Ended.
+func (d *Data) End(at time.Time) {
+	if at.IsZero() {
+		at = d.start.Add(time.Since(d.start)) // by the clock that nobody sets
+	}
+	d.end = at
+	if len(d.fields.encoded) > 0 && (len(d.attributes) > 0 || !d.tracer.wide) {
+		d.setAttributes(d.fields.attributes())
+		d.fields.encoded = d.fields.encoded[:0]
+	}
+	d.tracer.Ended(d)
 }
 
 // SpanContext has the ids of the span.

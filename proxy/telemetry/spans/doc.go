@@ -6,6 +6,7 @@
 //	tracer.Start, Begin       a Span: the handle that others write through
 //	    span.SetAttributes    goes into the Data of the span
 //	span.End                  the Data leaves the span, and belongs to Settings.Ended
+//	span.Take, data.End       the same, with last words by who ends the span: its Fields
 //	    queue.Add(data)       is encoded as OTLP, into the batch that is filling
 //	    data.Free()           serves another span
 //	uploader.Upload           a batch, as it is, within the message of an official client
@@ -13,7 +14,9 @@
 // # Why it is cheap
 //
 // A span is encoded once, at its end, into bytes that are sent as they are: no message of
-// many small objects is made of it. All that it records is in one [Data], of a pool.
+// many small objects is made of it. Who knows all that there is to be said when it ends writes
+// that as [Fields], which are such bytes already. All that a span records is in one [Data], of
+// a pool.
 //
 // # Why a pool is safe
 //

@@ -15,16 +15,17 @@ import (
 // https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/trace/v1/trace.proto
 func (d *Data) appendSpan(b []byte) []byte {
 	traceID, spanID, parentID := d.context.TraceID(), d.context.SpanID(), d.parent.SpanID()
-	b = appendBytes(b, 1, traceID[:])
-	b = appendBytes(b, 2, spanID[:])
+	b = append(append(b, 1<<3|delimited, byte(len(traceID))), traceID[:]...)
+	b = append(append(b, 2<<3|delimited, byte(len(spanID))), spanID[:]...)
 	b = appendText(b, 3, d.context.TraceState().String())
 	if parentID.IsValid() {
-		b = appendBytes(b, 4, parentID[:])
+		b = append(append(b, 4<<3|delimited, byte(len(parentID))), parentID[:]...)
 	}
 	b = appendText(b, 5, d.name)
 	b = appendVarint(b, 6, uint64(d.kind)) // numbered as there
 	b = appendFixed64(b, 7, unixNano(d.start))
 	b = appendFixed64(b, 8, unixNano(d.end))
+	b = append(b, d.fields.encoded...)
 	b = appendAttributes(b, 9, d.attributes)
 	b = appendVarint(b, 10, uint64(d.droppedAttributes))
 	for i := range d.events {

@@ -46,14 +46,15 @@ type Batch struct {
 // if nobody can be reached: what there is no room for is dropped.
 type Queue struct {
 	settings QueueSettings
-	pending  atomic.Int64 // spans that wait or are being sent
+	full     atomic.Bool // there is no room for another span: what is to be encoded need not be
 	wake     chan struct{}
 	done     chan struct{} // closed when all is sent after Shutdown
 	due      *time.Timer   // closes the batch that fills
 
 	mu      sync.Mutex
+	pending int // spans that wait or are being sent
 	filling Batch
-	full    []Batch  // that wait to be sent, the oldest first
+	closed  []Batch  // that wait to be sent, the oldest first
 	bytes   int      // of all that waits
 	spare   [][]byte // of batches that were sent
 	usual   int      // bytes of a full batch
@@ -81,14 +82,12 @@ func NewQueue(s QueueSettings) *Queue {
 // Add queues what a span has recorded, or drops it. It keeps nothing of d, which must not be
 // written to meanwhile by anybody else.
 func (q *Queue) Add(d *Data) {
-	if q.pending.Add(1) > int64(q.settings.Spans) {
-		q.pending.Add(-1)
+	if q.full.Load() {
 		q.settings.Full(1)
 		return
 	}
 	d.encoded = d.appendSpan(d.encoded[:0])
 	if !q.put(d.encoded) {
-		q.pending.Add(-1)
 		q.settings.Full(1)
 	}
 }
@@ -101,8 +100,11 @@ func (q *Queue) put(span []byte) bool {
 	switch {
 	case q.stopped:
 		return true
-	case q.bytes+len(span) > mostBytes:
+	case q.pending >= q.settings.Spans || q.bytes+len(span) > mostBytes:
 		return false
+	}
+	if q.pending++; q.pending == q.settings.Spans {
+		q.full.Store(true)
 	}
 	b := &q.filling
 	if b.Count == 0 {
@@ -143,7 +145,7 @@ func (q *Queue) sendSoon() {
 // close has the batch that fills be sent next. The lock is held.
 func (q *Queue) close() {
 	if q.filling.Count > 0 {
-		q.full = append(q.full, q.filling)
+		q.closed = append(q.closed, q.filling)
 		q.filling = Batch{}
 	}
 	select {
@@ -170,11 +172,11 @@ func (q *Queue) run() {
 func (q *Queue) next() (batch Batch, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.full) == 0 {
+	if len(q.closed) == 0 {
 		return Batch{}, false
 	}
-	batch, q.full[0] = q.full[0], Batch{}
-	q.full = q.full[1:]
+	batch, q.closed[0] = q.closed[0], Batch{}
+	q.closed = q.closed[1:]
 	return batch, true
 }
 
@@ -192,9 +194,10 @@ var errExportTimeout = errors.New("sending spans took longer than OTEL_BSP_EXPOR
 
 // sent makes room for others. Two buffers serve by turns: one fills while the other is sent.
 func (q *Queue) sent(batch Batch) {
-	q.pending.Add(int64(-batch.Count))
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.pending -= batch.Count
+	q.full.Store(false)
 	q.bytes -= len(batch.Spans)
 	if len(q.spare) < 2 {
 		q.spare = append(q.spare, batch.Spans[:0])

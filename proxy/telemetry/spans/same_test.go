@@ -453,9 +453,47 @@ func (c *choices) operation(op int) func(trace.Span) {
 		time.Sleep(time.Duration(c.of(256)) * time.Millisecond)
 		return func(trace.Span) {}
 	}
-	if c.of(3) == 0 {
+	switch c.of(4) {
+	case 0:
 		at := c.time()
 		return func(s trace.Span) { s.End(trace.WithTimestamp(at)) }
+	case 1:
+		return c.lastWords()
 	}
 	return func(s trace.Span) { s.End() }
+}
+
+// lastWords ends a span with attributes that who ends it knows, which by us are written as
+// they are sent.
+func (c *choices) lastWords() func(trace.Span) {
+	names := []attribute.Key{"a", "http.request.method", "last", "other"}
+	list := make([]attribute.KeyValue, c.of(5))
+	for i := range list {
+		switch n := []int64{0, 1, 127, 128, math.MaxInt64, math.MinInt64}[c.of(6)]; c.of(4) {
+		case 0:
+			list[i] = names[i].Int64(n)
+		case 1:
+			list[i] = names[i].Bool(n > 0)
+		case 2:
+			list[i] = names[i].Float64(float64(n) / 3)
+		default:
+			list[i] = names[i].String(strings.ToValidUTF8(c.text(), "?"))
+		}
+	}
+	name, code, text := c.text(), codes.Code(c.of(3)), c.text()
+	return func(s trace.Span) {
+		if ours, ok := s.(*spans.Span); ok {
+			if d := ours.Take(); d != nil {
+				d.SetName(name)
+				d.SetStatus(code, text)
+				keysOf(list).write(d.Fields(), list)
+				d.End(time.Time{})
+			}
+			return
+		}
+		s.SetName(name)
+		s.SetStatus(code, text)
+		s.SetAttributes(list...)
+		s.End()
+	}
 }

@@ -13,7 +13,7 @@ func (d *Data) Snapshot() sdktrace.ReadOnlySpan {
 	// this is the only way to make one.
 	return tracetest.SpanStub{
 		Name: d.name, SpanContext: d.context, Parent: d.parent, SpanKind: d.kind, StartTime: d.start, EndTime: d.end,
-		Attributes: slices.Clone(d.attributes), Events: slices.Clone(d.events), Links: slices.Clone(d.links), Status: d.status,
+		Attributes: append(d.fields.attributes(), d.attributes...), Events: slices.Clone(d.events), Links: slices.Clone(d.links), Status: d.status,
 		DroppedAttributes: d.droppedAttributes, DroppedEvents: d.lostEvents(), DroppedLinks: d.lostLinks(),
 		ChildSpanCount: d.children, Resource: d.tracer.Resource, InstrumentationScope: d.tracer.Scope,
 	}.Snapshot()

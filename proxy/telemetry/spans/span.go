@@ -1,6 +1,7 @@
 package spans
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"runtime"
@@ -11,7 +12,6 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/embedded"
@@ -47,13 +47,9 @@ func (s *Span) IsRecording() bool {
 func (s *Span) SetStatus(code codes.Code, description string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.data == nil || s.data.status.Code > code {
-		return
+	if s.data != nil {
+		s.data.SetStatus(code, description)
 	}
-	if code != codes.Error {
-		description = ""
-	}
-	s.data.status = sdktrace.Status{Code: code, Description: description}
 }
 
 // SetName gives the span another name.
@@ -61,7 +57,7 @@ func (s *Span) SetName(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.data != nil {
-		s.data.name = name
+		s.data.SetName(name)
 	}
 }
 
@@ -134,18 +130,46 @@ func (s *Span) End(options ...trace.SpanEndOption) {
 
 // EndAt is End where who ends the span knows the time; the zero Time means now.
 func (s *Span) EndAt(at time.Time) {
+	if d := s.Take(); d != nil {
+		d.End(at)
+	}
+}
+
+// Take gives what was recorded to who ends the span, so that it can write what there is to
+// be said at the end, which nobody else can from now on, and then end the Data in place of
+// the span. It is nil where nothing is recorded, or the span has ended.
+func (s *Span) Take() *Data {
 	s.mu.Lock()
 	d := s.data
 	s.data = nil
 	s.mu.Unlock()
-	if d == nil {
-		return
+	if d != nil {
+		d.children = int(s.children.Load())
 	}
-	if at.IsZero() {
-		at = d.start.Add(time.Since(d.start)) // by the clock that nobody sets
-	}
-	d.end, d.children = at, int(s.children.Load())
-	d.tracer.Ended(d)
+	return d
+}
+
+// ContextKey is the key by which package trace looks for the span of a context: a context of
+// another make that carries one has to know it.
+var ContextKey = keyAsked(func(ctx context.Context) { trace.SpanFromContext(ctx) })
+
+// keyAsked gives the key by which ask asks a context for a value.
+func keyAsked(ask func(context.Context)) any {
+	asked := &eavesdropper{Context: context.Background()}
+	ask(asked)
+	return asked.key
+}
+
+// An eavesdropper is a context that has no values.
+type eavesdropper struct {
+	context.Context
+	key any
+}
+
+// Value notes the key.
+func (e *eavesdropper) Value(key any) any {
+	e.key = key
+	return nil
 }
 
 // TracerProvider gives one whose spans are not recorded: all that are recorded here belong

@@ -28,6 +28,7 @@ type Settings struct {
 type Tracer struct {
 	embedded.Tracer
 	Settings
+	wide bool // Limits are such that no Fields meet them
 }
 
 var _ trace.Tracer = (*Tracer)(nil)
@@ -37,7 +38,9 @@ func New(s Settings) *Tracer {
 	if s.IDs == nil {
 		s.IDs = randomIDs{}
 	}
-	return &Tracer{Settings: s}
+	wide := s.Limits.AttributeValueLengthLimit < 0 &&
+		(s.Limits.AttributeCountLimit < 0 || s.Limits.AttributeCountLimit >= sdktrace.DefaultAttributeCountLimit)
+	return &Tracer{Settings: s, wide: wide}
 }
 
 // A Beginning says how a span begins.
@@ -57,15 +60,16 @@ func (t *Tracer) Start(ctx context.Context, name string, options ...trace.SpanSt
 	}
 	how := trace.NewSpanStartConfig(options...)
 	s := new(Span)
-	return t.Begin(ctx, s, Beginning{
+	t.Begin(ctx, s, Beginning{
 		Name: name, Kind: how.SpanKind(), Start: how.Timestamp(), NewRoot: how.NewRoot(),
 		Links: how.Links(), Attributes: how.Attributes(),
-	}), s
+	})
+	return trace.ContextWithSpan(ctx, s), s
 }
 
 // Begin is Start where who begins a span has a place for it, and no options to be looked
-// through. s must be new: a Span serves once.
-func (t *Tracer) Begin(ctx context.Context, s *Span, how Beginning) context.Context {
+// through, and carries it where it has to go. s must be new: a Span serves once.
+func (t *Tracer) Begin(ctx context.Context, s *Span, how Beginning) {
 	above := trace.SpanFromContext(ctx)
 	if of, ok := above.(*Span); ok {
 		of.children.Add(1)
@@ -74,13 +78,29 @@ func (t *Tracer) Begin(ctx context.Context, s *Span, how Beginning) context.Cont
 	if how.NewRoot {
 		parent, within = trace.SpanContext{}, trace.ContextWithSpanContext(ctx, trace.SpanContext{})
 	}
+	if !parent.IsValid() && parent.TraceState().Len() == 0 {
+		within = context.Background() // in which a sampler sees at once that there is none
+	}
 	sampled := t.identify(within, s, parent, &how)
 	if sampled.Decision != sdktrace.Drop {
 		s.data = t.record(s.context, parent, &how)
 		s.data.setAttributes(sampled.Attributes)
 		s.data.setAttributes(how.Attributes)
 	}
-	return trace.ContextWithSpan(ctx, s)
+}
+
+// BeginChild begins a child of a span of ours, that is recorded and sampled as that is:
+// nobody is asked.
+func (t *Tracer) BeginChild(parent, s *Span, how Beginning) {
+	parent.children.Add(1)
+	above := &parent.context
+	of := trace.SpanContextConfig{TraceID: above.TraceID(), TraceFlags: above.TraceFlags(), TraceState: above.TraceState()}
+	of.SpanID = t.IDs.NewSpanID(context.Background(), of.TraceID)
+	s.context = trace.NewSpanContext(of)
+	if above.IsSampled() || parent.IsRecording() {
+		s.data = t.record(s.context, *above, &how)
+		s.data.setAttributes(how.Attributes)
+	}
 }
 
 // identify gives a span its ids, and says whether it is recorded.
