@@ -75,7 +75,7 @@ func (b *body) end(err error) {
 	if bad, ok := errors.AsType[*framing.Error](err); ok {
 		k.refused.Store(bad)
 	}
-	k.cancel()
+	k.end()
 }
 
 // read reads bytes of the body. It returns io.EOF as soon as that is known.

@@ -50,14 +50,11 @@ type conn struct {
 	rested sync.Cond // the watch has ended; on mu
 }
 
-type connKey struct{}
-
 func newConn(s *Server, wire net.Conn) *conn {
 	c := &conn{server: s, wire: wire, remote: wire.RemoteAddr().String(), opened: time.Now()}
 	c.input.pool, c.rested.L = &s.buffers, &c.mu
 	c.raw, c.ready = rawConn(wire), c.readReady
 	ctx := context.WithValue(context.WithoutCancel(s.Base), http.LocalAddrContextKey, wire.LocalAddr())
-	ctx = context.WithValue(ctx, connKey{}, c)
 	if s.ConnContext != nil {
 		ctx = s.ConnContext(ctx, wire)
 	}
@@ -145,7 +142,7 @@ func (c *conn) fill() error {
 // endCall ends the context of the call under way.
 func (c *conn) endCall() {
 	if k := c.call.Load(); k != nil {
-		k.cancel()
+		k.end()
 	}
 }
 

@@ -64,7 +64,7 @@ func (c *conn) look() {
 	}
 	c.later = err
 	if err != nil && k != nil {
-		k.cancel()
+		k.end()
 	}
 }
 
