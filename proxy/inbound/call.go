@@ -68,7 +68,7 @@ func (c *conn) exchange() (again bool) {
 		_ = c.wire.Close()
 		return false
 	}
-	rest := k.body.discard()
+	rest := k.violation == nil && k.body.discard()
 	if rest && !k.answer.closes {
 		return true
 	}

@@ -45,8 +45,8 @@ type conn struct {
 	writes  deadline
 
 	mu     sync.Mutex
-	reads  deadline  // guarded by mu
-	watch  watch     // guarded by mu
+	reads  deadline // guarded by mu
+	watch  watch
 	rested sync.Cond // the watch has ended; on mu
 }
 
@@ -94,11 +94,11 @@ func (c *conn) await() bool {
 	if c.later != nil {
 		return false
 	}
-	began, timeout := time.Now(), c.server.IdleTimeout
+	timeout := c.server.IdleTimeout
 	if c.state.Load() == stateNew {
 		timeout = c.server.HeadTimeout
 	}
-	c.readUntil(began, timeout)
+	c.readUntil(timeout)
 	if c.state.CompareAndSwap(stateActive, stateIdle) && c.server.draining.Load() {
 		return false
 	}

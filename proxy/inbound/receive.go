@@ -24,7 +24,7 @@ func (c *conn) receive() *call {
 		case n > 0:
 			return c.accept(n)
 		case !waited:
-			c.readUntil(time.Now(), c.server.HeadTimeout)
+			c.readUntil(c.server.HeadTimeout)
 		}
 		err := c.fill()
 		switch {
@@ -60,7 +60,7 @@ func (c *conn) begin() *call {
 	k.request = *k.request.WithContext(k) // a request takes its context in no other way
 	k.request.Proto, k.request.ProtoMajor, k.request.ProtoMinor = "HTTP/1.1", 1, 1
 	k.request.URL, k.request.Body, k.request.RemoteAddr = &k.url, http.NoBody, c.remote
-	k.body.call, k.answer.call, k.answer.length = k, k, unknown
+	k.answer.call, k.answer.length = k, unknown
 	k.answer.header = c.server.outputs.header()
 	return k
 }
@@ -94,7 +94,7 @@ func (c *conn) accept(n int) *call {
 	}
 	r.Close = closes(r)
 	if r.ContentLength != 0 {
-		r.Body = &k.body
+		k.body.call, r.Body = k, &k.body
 		_ = c.setReadDeadline(time.Time{}) // the one for the head
 	}
 	c.input.use(n, &c.scanner)

@@ -1,6 +1,9 @@
 package inbound
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // watchAfter is how long a call takes before its client is watched. Most have
 // ended by then, and cost no more than a timer that is put off.
@@ -11,16 +14,15 @@ const watchAfter = 20 * time.Millisecond
 // everywhere and inside of TLS. A client that sends something instead is there; the
 // byte that tells so is kept, and the watch is over.
 type watch struct {
-	timer *time.Timer // nil: none was needed yet
-	phase watchPhase
+	timer *time.Timer  // nil: none was needed yet
+	phase atomic.Int32 // it begins and ends to read with the connection's mu held
 	byte  [1]byte
 	n     int // bytes of it that were read
 }
 
-type watchPhase uint8
-
+// The phases of a watch.
 const (
-	watchOff watchPhase = iota
+	watchOff int32 = iota
 	watchArmed
 	watchReading
 	watchStopping // it was told to end
@@ -29,9 +31,7 @@ const (
 // watchSoon begins to watch if the call takes long. The body has ended: nobody
 // else reads.
 func (c *conn) watchSoon() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.watch.phase = watchArmed
+	c.watch.phase.Store(watchArmed)
 	if c.watch.timer == nil {
 		c.watch.timer = time.AfterFunc(watchAfter, c.look)
 		return
@@ -43,51 +43,54 @@ func (c *conn) watchSoon() {
 func (c *conn) look() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.watch.phase != watchArmed {
+	if !c.watch.phase.CompareAndSwap(watchArmed, watchReading) {
 		return
 	}
-	c.watch.phase = watchReading
-	_ = c.moveReadDeadline(time.Time{}) // that of the wait for the request
+	_ = c.moveReadDeadline(0) // that of the wait for the request
 	k, n, err := c.call.Load(), 0, c.later
 	if err == nil { // else it left with its last bytes
 		c.mu.Unlock()
 		n, err = c.wire.Read(c.watch.byte[:])
 		c.mu.Lock()
 	}
+	if !timedOut(err) {
+		c.later = err
+		if err != nil && k != nil {
+			k.end()
+		}
+	}
 	c.watch.n = n
-	if c.watch.phase == watchStopping {
-		c.rested.Signal()
-	}
-	c.watch.phase = watchOff
-	if timedOut(err) {
-		return
-	}
-	c.later = err
-	if err != nil && k != nil {
-		k.end()
-	}
+	c.watch.phase.Store(watchOff)
+	c.rested.Signal()
 }
 
 // unwatch ends the watch, and takes the byte that it may have read.
 func (c *conn) unwatch() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch c.watch.phase {
-	case watchArmed:
+	if c.watch.phase.CompareAndSwap(watchArmed, watchOff) {
 		c.watch.timer.Stop()
-		c.watch.phase = watchOff
-	case watchReading:
-		c.watch.phase = watchStopping
-		_ = c.moveReadDeadline(past)
-		for c.watch.phase != watchOff {
-			c.rested.Wait()
-		}
-		_ = c.moveReadDeadline(time.Time{})
+		return
+	}
+	if c.watch.phase.Load() == watchReading {
+		c.interrupt()
 	}
 	if c.watch.n > 0 {
 		c.watch.n = 0
 		c.input.take(c.watch.byte[0], &c.scanner)
 	}
+}
+
+// interrupt has the watch end that reads.
+func (c *conn) interrupt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.watch.phase.CompareAndSwap(watchReading, watchStopping) {
+		return
+	}
+	_ = c.moveReadDeadline(c.since(past))
+	for c.watch.phase.Load() != watchOff {
+		c.rested.Wait()
+	}
+	_ = c.moveReadDeadline(0)
 }
 
 // past is a time that wakes every read.
