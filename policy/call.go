@@ -23,8 +23,8 @@ type Call struct {
 	// Depart is asked before each attempt is put on the wire, when all waiting is over. Its
 	// error ends the attempt, and the call, as a NotDepartedError. nil: nobody is asked.
 	Depart func(ctx context.Context) error
-	// Inform passes an informational response (1xx) on to the client. May be nil.
-	Inform func(code int, header textproto.MIMEHeader) error
+	// Informer passes informational responses (1xx) on to the client. May be nil.
+	Informer Informer
 
 	priority Priority      // see Controls
 	caller   func() string // see Controls; may be nil
@@ -44,13 +44,38 @@ type Call struct {
 	notes    notes
 
 	departures departures
+	within     callContext
+}
+
+// An Informer passes an informational response on.
+type Informer interface {
+	Inform(code int, header textproto.MIMEHeader) error
 }
 
 type callKey struct{}
 
-// WithCall attaches c to a context.
+// A callContext carries a call, of which it is a part.
+type callContext struct {
+	context.Context
+	call *Call
+}
+
+// Value gives the call.
+func (c *callContext) Value(key any) any {
+	if key == (callKey{}) {
+		return c.call
+	}
+	return c.Context.Value(key)
+}
+
+// WithCall attaches c, which may be nil, to a context. It belongs to that one from then on,
+// and to no other that it was attached to before.
 func WithCall(ctx context.Context, c *Call) context.Context {
-	return context.WithValue(ctx, callKey{}, c)
+	if c == nil {
+		return context.WithValue(ctx, callKey{}, c)
+	}
+	c.within = callContext{ctx, c}
+	return &c.within
 }
 
 // CallFrom returns the call of a context, or nil.

@@ -31,12 +31,14 @@ type exchange struct {
 	last     bool          // the connection ends with the answer
 	inside   bool          // the client believes that it speaks with the provider, over TLS
 	abort    bool          // the connection must not be used again
-	called   policy.Call   // in the same allocation
+	called   policy.Call   // in the same allocation, like all that follows
+	out      departure
+	traceID  [1]string
 }
 
 func (s *Server) begin(w http.ResponseWriter, r *http.Request, form form) *exchange {
 	x := &exchange{s: s, w: w, r: r, informer: informer{w: w, r: r}, patience: silence}
-	x.call, x.called.Inform = &x.called, x.informer.pass
+	x.call, x.called.Informer = &x.called, &x.informer
 	x.ctx, x.span = s.Telemetry.StartCall(r, string(form))
 	x.ctx = policy.WithCall(x.ctx, x.call)
 	x.outcome = telemetry.Outcome{Call: x.call, Method: r.Method, Host: r.Host}
@@ -132,10 +134,14 @@ const statusClientClosed = 499
 // exchange sends a call on its way and brings the answer back.
 func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 	x.outcome.Host, x.outcome.Path = to.host, to.target.path
-	asked, err := controls(x.r.Header)
-	if err != nil {
-		x.refuse(err)
-		return
+	some := realmsOf(x.r.Header)
+	var asked policy.Controls
+	var err error
+	if some&forUs != 0 {
+		if asked, err = controls(x.r.Header); err != nil {
+			x.refuse(err)
+			return
+		}
 	}
 	if from := peerOf(x.r); asked.Caller == nil && from != nil {
 		asked.Caller = from.caller
@@ -151,7 +157,7 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 	kept := &x.keeping
 	s.consider(kept, set, x.r, to)
 
-	out := outbound(x.ctx, x.r, to)
+	out := x.out.of(x.ctx, x.r, &to, some)
 	if x.body != nil {
 		// The answer may begin before the request has ended, and an upload that
 		// nobody wants must not be read to its end first. In HTTP/2 that concerns a

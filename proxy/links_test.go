@@ -260,7 +260,7 @@ func TestAnswersLeadBackByTheWayTheyCame(t *testing.T) {
 func TestEarlyHintsLeadBackToo(t *testing.T) {
 	w := &headWriter{header: http.Header{}}
 	i := &informer{w: w, r: httptest.NewRequest("GET", "/", nil), links: byPath}
-	if err := i.pass(http.StatusEarlyHints, textproto.MIMEHeader{"Link": {"</style.css>; rel=preload"}}); err != nil {
+	if err := i.Inform(http.StatusEarlyHints, textproto.MIMEHeader{"Link": {"</style.css>; rel=preload"}}); err != nil {
 		t.Fatal(err)
 	}
 	if w.head != "103 [</crm/style.css>; rel=preload]" {

@@ -120,7 +120,7 @@ func TestLateInformationIsDropped(t *testing.T) {
 	i.stop()
 	go func() {
 		defer close(late)
-		_ = i.pass(http.StatusEarlyHints, textproto.MIMEHeader{"Link": {"</late>"}})
+		_ = i.Inform(http.StatusEarlyHints, textproto.MIMEHeader{"Link": {"</late>"}})
 	}()
 	w.Header().Set("Content-Type", "text/plain")
 	w.WriteHeader(http.StatusBadGateway)

@@ -4,7 +4,6 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -33,31 +32,9 @@ func buffers(large bool) *sync.Pool {
 	return &smallBuffers
 }
 
-// answerHeaders are those in which we say what it took to get an answer. What an
-// upstream says under these names is not about this call.
-var answerHeaders = []string{"Outrider-Attempts", "Outrider-Wait", "Outrider-Retry", "Outrider-Trace"}
-
-// notPassedOn are the headers of an answer that stay with us. It is not changed.
-var notPassedOn = func() map[string]bool {
-	all := make(map[string]bool)
-	for _, name := range slices.Concat(hopHeaders, answerHeaders) {
-		all[name] = true
-	}
-	return all
-}()
-
-// passOn puts the headers of an upstream's answer that are for the client into header.
-func passOn(header, answer http.Header) {
-	for name, values := range answer {
-		if !notPassedOn[name] {
-			header[name] = values
-		}
-	}
-	stripNamed(header, answer["Connection"])
-}
-
 // ownResponseHeaders says what it took to get the answer, and why it is the last.
-func ownResponseHeaders(header http.Header, call *policy.Call, traceID string) {
+// traceID is one; "": it has none.
+func ownResponseHeaders(header http.Header, call *policy.Call, traceID []string) {
 	if n := call.Attempts(); n > 1 {
 		header["Outrider-Attempts"] = []string{strconv.Itoa(n)}
 	}
@@ -70,8 +47,8 @@ func ownResponseHeaders(header http.Header, call *policy.Call, traceID string) {
 	if call.GaveUp() && call.Stale() == nil { // else the answer is one that nobody would retry
 		header["X-Should-Retry"] = []string{"false"}
 	}
-	if traceID != "" {
-		header["Outrider-Trace"] = []string{traceID}
+	if traceID[0] != "" {
+		header["Outrider-Trace"] = traceID
 	}
 }
 
@@ -86,7 +63,8 @@ type informer struct {
 	gave  bool // 100 Continue was passed on
 }
 
-func (i *informer) pass(code int, informational textproto.MIMEHeader) error {
+// Inform passes one on.
+func (i *informer) Inform(code int, informational textproto.MIMEHeader) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	waits := i.r.Header.Get("Expect") != ""
@@ -109,8 +87,12 @@ func (i *informer) pass(code int, informational textproto.MIMEHeader) error {
 	return nil
 }
 
-// stop makes the answer ours to write: what comes later is dropped.
+// stop makes the answer ours to write: what comes later is dropped. It is for the one
+// goroutine that writes it, which so needs no lock to see that it has stopped it.
 func (i *informer) stop() {
+	if i.over {
+		return
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.over = true
@@ -135,7 +117,8 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 			header[name] = nil
 		}
 	}
-	ownResponseHeaders(header, call, x.span.TraceID())
+	x.traceID[0] = x.span.TraceID()
+	ownResponseHeaders(header, call, x.traceID[:])
 	announceTrailers(header, resp.Trailer)
 	if x.last || x.body.open() {
 		endWith(header, x.r)
