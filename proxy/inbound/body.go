@@ -72,7 +72,7 @@ func (b *body) end(err error) {
 	}
 	b.err = err
 	if err == io.EOF {
-		c.watchSoon()
+		c.server.young.add(c) // nobody else reads from now on
 		return
 	}
 	if bad, ok := errors.AsType[*framing.Error](err); ok {

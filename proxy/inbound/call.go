@@ -49,7 +49,7 @@ func (c *conn) exchange() (again bool) {
 		k.end() // that came too late to end it
 	}
 	if k.violation == nil && c.scanner.Done() {
-		c.watchSoon()
+		c.server.young.add(c) // nobody else reads
 	}
 	whole := k.serve()
 	if !whole {

@@ -5,47 +5,39 @@ import (
 	"time"
 )
 
-// watchAfter is how long a call takes before its client is watched. Most have
-// ended by then, and cost no more than a timer that is put off.
-const watchAfter = 20 * time.Millisecond
-
 // A watch notices a client that leaves while its call is under way, and ends the
 // context of that. It reads, since nothing else tells of the end of a connection
 // everywhere and inside of TLS. A client that sends something instead is there; the
 // byte that tells so is kept, and the watch is over.
 type watch struct {
-	timer *time.Timer  // nil: none was needed yet
-	phase atomic.Int32 // it begins and ends to read with the connection's mu held
+	phase atomic.Int32
+	turn  uint // when it was put off
+	place int  // among the young
 	byte  [1]byte
 	n     int // bytes of it that were read
 }
 
 // The phases of a watch.
 const (
-	watchOff int32 = iota
-	watchArmed
-	watchReading
-	watchStopping // it was told to end
+	watchOff     int32 = iota
+	watchSoon          // its call is young
+	watchReading       // or about to
+	watchStopping
 )
-
-// watchSoon begins to watch if the call takes long. The body has ended: nobody
-// else reads.
-func (c *conn) watchSoon() {
-	c.watch.phase.Store(watchArmed)
-	if c.watch.timer == nil {
-		c.watch.timer = time.AfterFunc(watchAfter, c.look)
-		return
-	}
-	c.watch.timer.Reset(watchAfter)
-}
 
 // look reads until the client says something, leaves, or the call has ended.
 func (c *conn) look() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.watch.phase.CompareAndSwap(watchArmed, watchReading) {
-		return
+	if c.watch.phase.Load() == watchReading {
+		c.listen()
 	}
+	c.watch.phase.Store(watchOff)
+	c.rested.Signal()
+}
+
+// listen is called with mu held, and does not hold it while it reads.
+func (c *conn) listen() {
 	_ = c.moveReadDeadline(0) // that of the wait for the request
 	k, n, err := c.call.Load(), 0, c.later
 	if err == nil { // else it left with its last bytes
@@ -53,24 +45,19 @@ func (c *conn) look() {
 		n, err = c.wire.Read(c.watch.byte[:])
 		c.mu.Lock()
 	}
-	if !timedOut(err) {
-		c.later = err
-		if err != nil && k != nil {
-			k.end()
-		}
-	}
 	c.watch.n = n
-	c.watch.phase.Store(watchOff)
-	c.rested.Signal()
+	if timedOut(err) {
+		return
+	}
+	c.later = err
+	if err != nil && k != nil {
+		k.end()
+	}
 }
 
 // unwatch ends the watch, and takes the byte that it may have read.
 func (c *conn) unwatch() {
-	if c.watch.phase.CompareAndSwap(watchArmed, watchOff) {
-		c.watch.timer.Stop()
-		return
-	}
-	if c.watch.phase.Load() == watchReading {
+	if c.watch.phase.Load() != watchOff && !c.server.young.remove(c) {
 		c.interrupt()
 	}
 	if c.watch.n > 0 {
@@ -79,7 +66,7 @@ func (c *conn) unwatch() {
 	}
 }
 
-// interrupt has the watch end that reads.
+// interrupt has the watch end that reads, if it has not.
 func (c *conn) interrupt() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
