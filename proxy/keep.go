@@ -67,7 +67,7 @@ func (s *Server) keep(x *exchange, k *keeping, to route, out *http.Request, aske
 	}
 	var body io.Reader = http.NoBody
 	if x.body != nil {
-		body = &keptBody{x.body, x.call}
+		body = &keptBody{x.body, &x.call}
 	}
 	letter.Trailer = x.r.Trailer // which is filled when the body has been read
 	receipt, err := s.Outbox.Keep(x.ctx, letter, body, how)

@@ -3,7 +3,6 @@ package proxy
 import (
 	"io"
 	"net/http"
-	"net/textproto"
 	"strconv"
 	"sync"
 	"time"
@@ -52,73 +51,27 @@ func ownResponseHeaders(header http.Header, call *policy.Call, traceID []string)
 	}
 }
 
-// An informer passes informational responses on while the final one is awaited.
-// Over HTTP/2 they come on a goroutine of the transport's, which may be late.
-type informer struct {
-	w     http.ResponseWriter
-	r     *http.Request
-	links links
-	mu    sync.Mutex // held while one is written
-	over  bool
-	gave  bool // 100 Continue was passed on
-}
-
-// Inform passes one on.
-func (i *informer) Inform(code int, informational textproto.MIMEHeader) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	waits := i.r.Header.Get("Expect") != ""
-	switch {
-	case i.over || !i.r.ProtoAtLeast(1, 1): // RFC 9110 section 15.2: not to a 1.0 client
-		return nil
-	case code == http.StatusContinue && !waits: // nor a 100 that was not asked for
-		return nil
-	case code != http.StatusContinue && waits && !i.gave:
-		// The server may be writing its own 100 on the goroutine that reads the
-		// body; a hint is not worth a garbled answer.
-		return nil
-	}
-	i.gave = i.gave || code == http.StatusContinue
-	header := i.w.Header()
-	passOn(header, http.Header(informational))
-	i.links.rewrite(header)
-	i.w.WriteHeader(code)
-	clear(header)
-	return nil
-}
-
-// stop makes the answer ours to write: what comes later is dropped. It is for the one
-// goroutine that writes it, which so needs no lock to see that it has stopped it.
-func (i *informer) stop() {
-	if i.over {
-		return
-	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.over = true
-}
-
 // respond passes an upstream's answer on, byte for byte. An error means that
 // the client did not get it whole.
 func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 	defer func() { _ = resp.Body.Close() }()
-	w, call := x.w, x.call
+	w := x.w
 	header := w.Header()
 	passOn(header, resp.Header)
-	x.informer.links.rewrite(header)
+	x.relink(header)
 	if x.inside {
 		// Another way to the provider (RFC 7838), which would lead around us.
 		delete(header, "Alt-Svc")
 	}
 	// What the upstream does not say is not ours to say: nil keeps the server from
 	// adding a date, and from guessing a type.
-	for _, name := range []string{"Date", "Content-Type"} {
+	for _, name := range [...]string{"Date", "Content-Type"} {
 		if _, ok := header[name]; !ok {
 			header[name] = nil
 		}
 	}
 	x.traceID[0] = x.span.TraceID()
-	ownResponseHeaders(header, call, x.traceID[:])
+	ownResponseHeaders(header, &x.call, x.traceID[:])
 	announceTrailers(header, resp.Trailer)
 	if x.last || x.body.open() {
 		endWith(header, x.r)
