@@ -60,8 +60,11 @@ func (at address) letterOfPath(r *http.Request) (rest string, ok bool) {
 		}
 		raw = originForm(raw)
 	}
+	if at.upstream != "" || !strings.HasPrefix(raw, "/outbox") {
+		return "", false
+	}
 	path := splitTarget(raw).path
-	if at.upstream != "" || path != "/outbox" && !strings.HasPrefix(path, "/outbox/") || nameInHost(hostOf(r.Host)) != "" {
+	if path != "/outbox" && !strings.HasPrefix(path, "/outbox/") || nameInHost(hostOf(r.Host)) != "" {
 		return "", false
 	}
 	rest, _ = strings.CutPrefix(path, lettersPath)
