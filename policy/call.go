@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/http/httptrace"
-	"net/textproto"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,38 +43,33 @@ type Call struct {
 	notes    notes
 
 	departures departures
-	within     callContext
-}
-
-// An Informer passes an informational response on.
-type Informer interface {
-	Inform(code int, header textproto.MIMEHeader) error
+	context    callContext // the first that it was attached to
 }
 
 type callKey struct{}
 
-// A callContext carries a call, of which it is a part.
+// WithCall attaches c to a context. Nil hides the call that ctx has.
+func WithCall(ctx context.Context, c *Call) context.Context {
+	if c == nil || c.context.call != nil {
+		return &callContext{ctx, c}
+	}
+	c.context = callContext{ctx, c}
+	return &c.context
+}
+
+// A callContext is a context with a call. The first that a call has is a part of it, so
+// that both are one allocation.
 type callContext struct {
 	context.Context
 	call *Call
 }
 
-// Value gives the call.
+// Value gives the call, and else what its context has.
 func (c *callContext) Value(key any) any {
 	if key == (callKey{}) {
 		return c.call
 	}
 	return c.Context.Value(key)
-}
-
-// WithCall attaches c, which may be nil, to a context. It belongs to that one from then on,
-// and to no other that it was attached to before.
-func WithCall(ctx context.Context, c *Call) context.Context {
-	if c == nil {
-		return context.WithValue(ctx, callKey{}, c)
-	}
-	c.within = callContext{ctx, c}
-	return &c.within
 }
 
 // CallFrom returns the call of a context, or nil.

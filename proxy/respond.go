@@ -55,7 +55,7 @@ func ownResponseHeaders(header http.Header, call *policy.Call, traceID []string)
 // the client did not get it whole.
 func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 	defer func() { _ = resp.Body.Close() }()
-	w := x.w
+	w, call := x.w, &x.call
 	header := w.Header()
 	passOn(header, resp.Header)
 	x.relink(header)
@@ -71,7 +71,7 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 		}
 	}
 	x.traceID[0] = x.span.TraceID()
-	ownResponseHeaders(header, &x.call, x.traceID[:])
+	ownResponseHeaders(header, call, x.traceID[:])
 	announceTrailers(header, resp.Trailer)
 	if x.last || x.body.open() {
 		endWith(header, x.r)
