@@ -139,39 +139,48 @@ func (o *output) take(name string, values []string) {
 	}
 }
 
-// fields writes what was taken, in the order of names.
+// fields writes what was taken, in the order of names. It is their places that are put in
+// order: they are moved with less ado than what is there.
 func (o *output) fields() {
-	slices.SortFunc(o.entries, func(a, b entry) int { return strings.Compare(a.name, b.name) })
-	for _, e := range o.entries {
-		for _, value := range e.values {
-			o.field(e.name, value)
+	o.order = o.order[:0]
+	for i := range o.entries {
+		o.order = append(o.order, i)
+	}
+	slices.SortFunc(o.order, func(a, b int) int { return strings.Compare(o.entries[a].name, o.entries[b].name) })
+	out := o.bytes
+	for _, i := range o.order {
+		for _, value := range o.entries[i].values {
+			out = appendField(out, o.entries[i].name, value)
 		}
 	}
+	o.bytes = out
 	clear(o.entries)
 	o.entries = o.entries[:0]
 }
 
-// field writes one field line. What would make another line of it does not get
+func (o *output) field(name, value string) { o.bytes = appendField(o.bytes, name, value) }
+
+// appendField writes one field line. What would make another line of it does not get
 // into the value.
-func (o *output) field(name, value string) {
-	o.add(name)
-	o.add(": ")
+func appendField(out []byte, name, value string) []byte {
+	out = append(out, name...)
+	out = append(out, ": "...)
 	for value != "" && blank(value[0]) {
 		value = value[1:]
 	}
 	for value != "" && blank(value[len(value)-1]) {
 		value = value[:len(value)-1]
 	}
-	from := len(o.bytes)
-	o.add(value)
+	from := len(out)
+	out = append(out, value...)
 	if strings.IndexByte(value, '\r') >= 0 || strings.IndexByte(value, '\n') >= 0 {
-		for i, b := range o.bytes[from:] {
+		for i, b := range out[from:] {
 			if blank(b) && b != '\t' {
-				o.bytes[from+i] = ' '
+				out[from+i] = ' '
 			}
 		}
 	}
-	o.add("\r\n")
+	return append(out, "\r\n"...)
 }
 
 // blank reports whether b is no part of a value at its ends.

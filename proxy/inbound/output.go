@@ -10,7 +10,8 @@ import (
 // An output is what is about to be written to a connection.
 type output struct {
 	bytes   []byte
-	entries []entry     // fields that are to be written, in order
+	entries []entry     // fields that are to be written
+	order   []int       // of the entries
 	vector  [3][]byte   // of one write: bytes, a part of a body, its end
 	queue   net.Buffers // over vector
 }
