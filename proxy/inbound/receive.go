@@ -122,7 +122,7 @@ func (k *call) readHeader(text string, fields []framing.Field, chunked bool) {
 	if len(fields) > len(values) {
 		values = make([]string, len(fields))
 	}
-	for _, f := range fields {
+	for i, f := range fields {
 		name, value := text[f.Name:f.NameEnd], text[f.Value:f.ValueEnd]
 		switch name {
 		case "Host":
@@ -135,19 +135,25 @@ func (k *call) readHeader(text string, fields []framing.Field, chunked bool) {
 				announce(r, value)
 				continue
 			}
-		case "Content-Length":
-			if header[name] != nil {
-				continue // the same once more
-			}
-		}
-		if before := header[name]; before != nil {
-			header[name] = append(before, value)
-			continue
 		}
 		values[0] = value
+		names := len(header)
 		header[name], values = values[:1:1], values[1:]
+		if len(header) == names && name != "Content-Length" { // which says the same once more
+			header[name] = valuesOf(text, fields[:i+1], name)
+		}
 	}
 	r.Header = header
+}
+
+// valuesOf are the values of the fields of a name.
+func valuesOf(text string, fields []framing.Field, name string) (values []string) {
+	for _, f := range fields {
+		if text[f.Name:f.NameEnd] == name {
+			values = append(values, text[f.Value:f.ValueEnd])
+		}
+	}
+	return values
 }
 
 // announce notes which trailers are to come.
