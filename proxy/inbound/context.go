@@ -41,9 +41,9 @@ func (k *call) Done() <-chan struct{} {
 			made.cancel()
 			t = k.teller.Load()
 		}
-		if k.over.Load() {
-			t.cancel()
-		}
+	}
+	if k.over.Load() { // which whoever ended it, or made the teller, may be about to tell
+		t.cancel()
 	}
 	return t.Done()
 }
