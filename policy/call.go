@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/http/httptrace"
-	"net/textproto"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,8 +22,8 @@ type Call struct {
 	// Depart is asked before each attempt is put on the wire, when all waiting is over. Its
 	// error ends the attempt, and the call, as a NotDepartedError. nil: nobody is asked.
 	Depart func(ctx context.Context) error
-	// Inform passes an informational response (1xx) on to the client. May be nil.
-	Inform func(code int, header textproto.MIMEHeader) error
+	// Informer passes informational responses (1xx) on to the client. May be nil.
+	Informer Informer
 
 	priority Priority      // see Controls
 	caller   func() string // see Controls; may be nil

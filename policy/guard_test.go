@@ -38,6 +38,11 @@ func mirror(t *testing.T) http.RoundTripper {
 	})
 }
 
+// informed is a client that is told of informational responses.
+type informed func(code int, header textproto.MIMEHeader) error
+
+func (f informed) Inform(code int, header textproto.MIMEHeader) error { return f(code, header) }
+
 // TestCredentialDoesNotComeBack sends every kind of credential to a provider that
 // repeats it.
 func TestCredentialDoesNotComeBack(t *testing.T) {
@@ -61,7 +66,7 @@ func TestCredentialDoesNotComeBack(t *testing.T) {
 			req := policytest.NewRequest(t, "GET", "https://api.test/x?key="+standIn, "")
 			req.Header.Set("Authorization", authorization)
 			req = req.WithContext(policy.WithCall(req.Context(), &policy.Call{
-				Inform: func(_ int, header textproto.MIMEHeader) error { early = header; return nil },
+				Informer: informed(func(_ int, header textproto.MIMEHeader) error { early = header; return nil }),
 			}))
 			answer := policytest.Do(u.Plan("GET", "/x"), req)
 			if answer.Err != nil {

@@ -167,8 +167,8 @@ func TestScopesMayBeUsedFromManyGoroutines(t *testing.T) {
 func TestTransportReportsByHooksToo(t *testing.T) {
 	var above int
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{WroteHeaders: func() { above++ }})
-	var informed int
-	call := &Call{Inform: func(code int, _ textproto.MIMEHeader) error { informed = code; return nil }}
+	var told informed
+	call := &Call{Informer: &told}
 	req := (&http.Request{Header: http.Header{}}).WithContext(WithCall(ctx, call))
 	whole, req := bound(req, time.Minute)
 	defer whole.over()
@@ -182,8 +182,16 @@ func TestTransportReportsByHooksToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := AttemptFrom(attempt)
-	if !a.Reused() || a.Number() != 1 || call.Attempts() != 1 || informed != 103 || above != 1 {
+	if !a.Reused() || a.Number() != 1 || call.Attempts() != 1 || told != 103 || above != 1 {
 		t.Errorf("reused %v, number %d of %d, informed of %d, told %d times above",
-			a.Reused(), a.Number(), call.Attempts(), informed, above)
+			a.Reused(), a.Number(), call.Attempts(), told, above)
 	}
+}
+
+// informed is the status that a client was informed of last.
+type informed int
+
+func (i *informed) Inform(code int, _ textproto.MIMEHeader) error {
+	*i = informed(code)
+	return nil
 }

@@ -27,7 +27,7 @@ type acceptedBody struct {
 // accepted answers a call that is kept: with what the upstream says, where the caller
 // waits for that and it comes in time, and else with 202 (RFC 9110 section 15.3.3).
 func (s *Server) accepted(x *exchange, k *keeping, letter *outbox.Letter, receipt outbox.Receipt) {
-	x.informer.stop()
+	x.finish()
 	x.outcome.Class, x.outcome.Letter = policy.ClassKept, receipt.ID
 	state := outbox.StateWaiting
 	if k.wait > 0 || receipt.Duplicate {
@@ -120,7 +120,7 @@ func (x *exchange) document(status int, doc any) {
 	header["Content-Type"] = []string{"application/json"}
 	header["Cache-Control"] = []string{"no-store"}
 	header["Content-Length"] = []string{strconv.Itoa(len(data))}
-	ownResponseHeaders(header, x.call, x.span.TraceID())
+	ownResponseHeaders(header, &x.call, []string{x.span.TraceID()})
 	delete(header, "X-Should-Retry") // what failed is no longer the caller's to retry
 	if x.last || x.body.open() {
 		endWith(header, x.r)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 
 	"outrider/policy"
@@ -78,8 +80,8 @@ func Amend(set *policy.Set, l *outbox.Letter) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range ownHeaders {
-		if _, there := header[name]; there {
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		if realmOf(name) == forUs {
 			return fmt.Errorf("header %s: speaks to Outrider when a call is made, and is no part of a letter", name)
 		}
 	}

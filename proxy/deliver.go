@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -157,10 +158,11 @@ func (s *sending) request(to route) (*http.Request, error) {
 		header[http.CanonicalHeaderKey(s.KeyHeader)] = []string{s.Key}
 	}
 	req := &http.Request{
-		Method: s.Method, URL: to.target.url(to.scheme, to.host), Host: to.host, Header: header,
+		Method: s.Method, URL: new(url.URL), Host: to.host, Header: header,
 		Body: http.NoBody, ContentLength: s.BodySize,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 	}
+	to.target.at(req.URL, to.scheme, to.host)
 	if s.BodySize == 0 {
 		return req, nil
 	}

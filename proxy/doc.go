@@ -18,6 +18,7 @@
 //	peer.go      who sent it, for the line: asked for when it has to wait;
 //	             processes.go knows the programs of this machine
 //	outbound.go  the request that goes out, without what is the connection's
+//	realms.go    whom a header is for: what is passed on, in both directions
 //	upload.go    the client's side of its body: counted, and never waited for
 //	             without end
 //	replay.go    the body: in memory when it is small, else streamed and remembered
@@ -25,7 +26,8 @@
 //	             → plan.RoundTrip: the chain of package policy → proxy/egress
 //	keep.go      a call that its rule keeps is made a letter, in place of being sent
 //	             or when it came to nothing: see below
-//	respond.go   copy, flush, trailers, 1xx; a broken answer breaks the client's
+//	inform.go    informational responses (1xx), until the answer comes
+//	respond.go   copy, flush, trailers; a broken answer breaks the client's
 //	             connection too
 //	links.go     Location and Link that point to the upstream lead a caller of base
 //	             URLs back through us

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -49,39 +50,43 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // not be added to while somebody waits for it, and a last request may come in
 // while its connection is being closed.)
 type underway struct {
-	mu   sync.Mutex
-	n    int
-	none chan struct{} // closed when n falls to 0; nil: nobody waits
+	n    atomic.Int64
+	none atomic.Pointer[ending] // nil: nobody waits
 }
+
+// An ending is closed, once, when no call runs.
+type ending struct {
+	sync.Once
+	done chan struct{}
+}
+
+func (e *ending) close() { e.Do(func() { close(e.done) }) }
 
 // count counts what a handler serves.
 func (u *underway) count(handler http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		u.add(1)
-		defer u.add(-1)
+		u.n.Add(1)
+		defer u.leave()
 		handler(w, r)
 	}
 }
 
-func (u *underway) add(n int) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.n += n
-	if u.n == 0 && u.none != nil {
-		close(u.none)
-		u.none = nil
+// leave is for a call that has ended: the last of them tells who waits.
+func (u *underway) leave() {
+	if u.n.Add(-1) > 0 {
+		return
+	}
+	if none := u.none.Load(); none != nil {
+		none.close()
 	}
 }
 
-// ended is closed when no call runs.
+// ended is closed when no call runs. It is for one who waits.
 func (u *underway) ended() <-chan struct{} {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	none := make(chan struct{})
-	if u.n == 0 {
-		close(none)
-		return none
+	none := &ending{done: make(chan struct{})}
+	u.none.Store(none)
+	if u.n.Load() == 0 { // else the last call sees that somebody waits
+		none.close()
 	}
-	u.none = none
-	return none
+	return none.done
 }

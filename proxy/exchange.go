@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"outrider/policy"
@@ -20,26 +21,33 @@ type exchange struct {
 	w        http.ResponseWriter
 	r        *http.Request
 	ctx      context.Context
-	call     *policy.Call // &called
+	call     policy.Call // in the same allocation, like all that goes with it
+	out      departure
 	span     *telemetry.Span
+	traceID  [1]string
 	outcome  telemetry.Outcome
-	informer informer
 	keeping  keeping
-	body     *upload       // nil: the request has none
-	patience time.Duration // for a client that neither sends nor reads
-	wrote    bool          // an answer has begun
-	last     bool          // the connection ends with the answer
-	inside   bool          // the client believes that it speaks with the provider, over TLS
-	abort    bool          // the connection must not be used again
-	called   policy.Call   // in the same allocation
+	linked   *policy.Upstream // to which answers may link; nil: such links stay as they are
+	prefix   string           // see links
+	body     *upload          // nil: the request has none
+	patience time.Duration    // for a client that neither sends nor reads
+
+	informing sync.Mutex // held while an informational answer is written
+	continued bool       // 100 Continue was passed on; guarded by informing
+	final     bool       // no more of them; changed by the goroutine of the call, with informing held
+
+	wrote  bool // an answer has begun
+	last   bool // the connection ends with the answer
+	inside bool // the client believes that it speaks with the provider, over TLS
+	abort  bool // the connection must not be used again
 }
 
 func (s *Server) begin(w http.ResponseWriter, r *http.Request, form form) *exchange {
-	x := &exchange{s: s, w: w, r: r, informer: informer{w: w, r: r}, patience: silence}
-	x.call, x.called.Inform = &x.called, x.informer.pass
+	x := &exchange{s: s, w: w, r: r, patience: silence}
+	x.call.Informer = x
 	x.ctx, x.span = s.Telemetry.StartCall(r, string(form))
-	x.ctx = policy.WithCall(x.ctx, x.call)
-	x.outcome = telemetry.Outcome{Call: x.call, Method: r.Method, Host: r.Host}
+	x.ctx = policy.WithCall(x.ctx, &x.call)
+	x.outcome = telemetry.Outcome{Call: &x.call, Method: r.Method, Host: r.Host}
 	if form != formConnect {
 		x.outcome.Path = splitTarget(r.RequestURI).path
 	}
@@ -62,7 +70,7 @@ func (x *exchange) end() {
 			x.refuse(&problem{slug: "internal-error", detail: "the call met a defect in Outrider; its log has the details under this trace"})
 		}
 	}
-	x.informer.stop() // the answer's header is nobody's from now on
+	x.finish() // the answer's header is nobody's from now on
 	if x.body != nil {
 		x.body.leave()
 		x.outcome.RequestBytes = x.body.n.Load()
@@ -81,7 +89,7 @@ func (x *exchange) end() {
 // refuse answers in our own name, or breaks the connection where an answer has
 // begun or nobody reads one.
 func (x *exchange) refuse(err error) {
-	x.informer.stop()
+	x.finish()
 	if fault := x.clientFault(); fault != nil {
 		err = fault
 	}
@@ -106,7 +114,7 @@ func (x *exchange) refuse(err error) {
 	if x.last || x.body.open() {
 		p.last = true
 	}
-	x.outcome.Status = respondProblem(x.w, x.r, x.call, p, x.span.TraceID())
+	x.outcome.Status = respondProblem(x.w, x.r, &x.call, p, x.span.TraceID())
 }
 
 // clientFault is what the client did wrong inside of its body. The context of a
@@ -132,10 +140,14 @@ const statusClientClosed = 499
 // exchange sends a call on its way and brings the answer back.
 func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 	x.outcome.Host, x.outcome.Path = to.host, to.target.path
-	asked, err := controls(x.r.Header)
-	if err != nil {
-		x.refuse(err)
-		return
+	some := realmsOf(x.r.Header)
+	var asked policy.Controls
+	var err error
+	if some&forUs != 0 {
+		if asked, err = controls(x.r.Header); err != nil {
+			x.refuse(err)
+			return
+		}
 	}
 	if from := peerOf(x.r); asked.Caller == nil && from != nil {
 		asked.Caller = from.caller
@@ -147,11 +159,13 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 		return
 	}
 	x.outcome.Host = to.host
-	x.informer.links = linksOf(x.r, to)
+	if to.form == formBaseURL && to.upstream.Config.RewriteLinks {
+		x.linked, x.prefix = to.upstream, to.target.prefix
+	}
 	kept := &x.keeping
 	s.consider(kept, set, x.r, to)
 
-	out := outbound(policy.Within(x.ctx), x.r, to)
+	out := x.out.of(policy.Within(x.ctx), x.r, &to, some)
 	if x.body != nil {
 		// The answer may begin before the request has ended, and an upload that
 		// nobody wants must not be read to its end first. In HTTP/2 that concerns a
@@ -187,7 +201,7 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 		x.refuse(err)
 		return
 	}
-	x.informer.stop()
+	x.finish()
 	if to.upstream == nil && set.File.Forward.Unlisted == "observe" {
 		s.observed.note(to.host, to.scheme)
 	}
@@ -229,7 +243,7 @@ func (x *exchange) broken(err error) {
 }
 
 func (s *Server) upgrade(x *exchange, resp *http.Response) {
-	up, down, err := respondUpgrade(x.w, resp, x.span.TraceID(), x.call, &s.tunnels, x.patience)
+	up, down, err := respondUpgrade(x.w, resp, x.span.TraceID(), &x.call, &s.tunnels, x.patience)
 	x.outcome.RequestBytes, x.outcome.ResponseBytes = up, down
 	if err != nil {
 		x.broken(err)

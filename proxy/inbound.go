@@ -95,7 +95,8 @@ func (s *Server) routeForward(set *policy.Set, r *http.Request) (route, error) {
 }
 
 func routeBaseURL(set *policy.Set, at address, r *http.Request, t target) (route, error) {
-	if !at.accepts(r.Host) {
+	host := hostOf(r.Host)
+	if !at.accepts(host) {
 		return route{}, foreignHost(r.Host)
 	}
 	if !at.keyed && at.fromAnotherSite(r.Header) {
@@ -103,7 +104,7 @@ func routeBaseURL(set *policy.Set, at address, r *http.Request, t target) (route
 	}
 	name := at.upstream
 	if name == "" {
-		name = nameInHost(r.Host)
+		name = nameInHost(host)
 	}
 	if name == "" {
 		name, t = cutName(t)
@@ -133,9 +134,9 @@ func (to *route) lead(connection string, at policy.Origin) error {
 	return nil
 }
 
-// nameInHost finds the upstream in a Host of the form NAME.localhost.
-func nameInHost(authority string) string {
-	name, ok := strings.CutSuffix(hostOf(authority), ".localhost")
+// nameInHost finds the upstream in a host of the form NAME.localhost.
+func nameInHost(host string) string {
+	name, ok := strings.CutSuffix(host, ".localhost")
 	if !ok || strings.Contains(name, ".") {
 		return ""
 	}
@@ -160,11 +161,10 @@ func hostOf(authority string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// accepts reports whether a Host belongs to this address. Without a key, only
+// accepts reports whether the host of a Host belongs to this address. Without a key, only
 // names that cannot be made to point here by somebody else's DNS do: a page in
 // a browser must not reach us under a name of its own (DNS rebinding).
-func (at address) accepts(authority string) bool {
-	host := hostOf(authority)
+func (at address) accepts(host string) bool {
 	if at.keyed || at.socket || host == "localhost" || strings.HasSuffix(host, ".localhost") || host == at.host {
 		return true
 	}
@@ -181,15 +181,15 @@ func (at address) accepts(authority string) bool {
 // set, and not all of them with a WebSocket; that has an Origin, though. Programs
 // may send an Origin of their own making with anything else.
 func (at address) fromAnotherSite(header http.Header) bool {
-	if site := header.Get("Sec-Fetch-Site"); site != "" {
-		return site == "cross-site"
+	if site := header["Sec-Fetch-Site"]; len(site) > 0 && site[0] != "" {
+		return site[0] == "cross-site"
 	}
-	origin := header.Get("Origin")
-	if origin == "" || header.Get("Upgrade") == "" {
+	origin := header["Origin"]
+	if len(origin) == 0 || origin[0] == "" || header.Get("Upgrade") == "" {
 		return false
 	}
-	u, err := url.Parse(origin)
-	return err != nil || !at.accepts(u.Host)
+	u, err := url.Parse(origin[0])
+	return err != nil || !at.accepts(hostOf(u.Host))
 }
 
 // isMe reports whether the authority of an absolute target is where its request came to:

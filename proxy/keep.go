@@ -31,14 +31,11 @@ type keeping struct {
 // the answer, unless it says itself that this may come later; an upgrade is a
 // conversation.
 func (s *Server) consider(k *keeping, set *policy.Set, r *http.Request, to route) {
-	if to.upstream == nil || s.Outbox == nil || upgradeType(r) != "" || r.Method == http.MethodTrace {
+	if to.upstream == nil || s.Outbox == nil || to.plan.Policy.Outbox == config.OutboxNever ||
+		upgradeType(r) != "" || r.Method == http.MethodTrace {
 		return
 	}
-	prefers := preferenceOf(r.Header)
-	mode := to.plan.Policy.Outbox
-	if mode == config.OutboxNever {
-		return
-	}
+	prefers, mode := preferenceOf(r.Header), to.plan.Policy.Outbox
 	k.asked = prefers.async
 	k.now = prefers.async || mode == config.OutboxAlways && !policy.ReadsOnly(r.Method)
 	k.rescue = mode == config.OutboxOnFailure && !k.now && !policy.ReadsOnly(r.Method)
@@ -58,7 +55,7 @@ func (k *keeping) departing(context.Context) error {
 // keep makes a letter of a call, and answers: when the answer goes out, the letter is
 // durable. A client that leaves before has none.
 func (s *Server) keep(x *exchange, k *keeping, to route, out *http.Request, asked policy.Controls) {
-	withoutPreference(out.Header)
+	out.Header = withoutPreference(out.Header)
 	if x.r.ContentLength > k.limit {
 		x.refuse(tooLarge(k.limit))
 		return
@@ -70,7 +67,7 @@ func (s *Server) keep(x *exchange, k *keeping, to route, out *http.Request, aske
 	}
 	var body io.Reader = http.NoBody
 	if x.body != nil {
-		body = &keptBody{x.body, x.call}
+		body = &keptBody{x.body, &x.call}
 	}
 	letter.Trailer = x.r.Trailer // which is filled when the body has been read
 	receipt, err := s.Outbox.Keep(x.ctx, letter, body, how)

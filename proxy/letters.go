@@ -60,8 +60,11 @@ func (at address) letterOfPath(r *http.Request) (rest string, ok bool) {
 		}
 		raw = originForm(raw)
 	}
+	if at.upstream != "" || !strings.HasPrefix(raw, "/outbox") {
+		return "", false
+	}
 	path := splitTarget(raw).path
-	if at.upstream != "" || nameInHost(r.Host) != "" || path != "/outbox" && !strings.HasPrefix(path, "/outbox/") {
+	if path != "/outbox" && !strings.HasPrefix(path, "/outbox/") || nameInHost(hostOf(r.Host)) != "" {
 		return "", false
 	}
 	rest, _ = strings.CutPrefix(path, lettersPath)
@@ -74,7 +77,7 @@ func (at address) letterOfPath(r *http.Request) (rest string, ok bool) {
 func (s *Server) letters(at address, x *exchange, rest string) {
 	id, response := strings.CutSuffix(rest, "/response")
 	switch {
-	case !at.accepts(x.r.Host):
+	case !at.accepts(hostOf(x.r.Host)):
 		x.refuse(foreignHost(x.r.Host))
 	case !at.keyed && at.fromAnotherSite(x.r.Header):
 		x.refuse(crossSite())

@@ -22,14 +22,16 @@ type links struct {
 	prefix string // what stands before the provider's path in the caller's: "/github", or ""
 }
 
-func linksOf(r *http.Request, to route) links {
-	if to.form != formBaseURL || !to.upstream.Config.RewriteLinks {
-		return links{}
+// relink has the header of an answer lead back through us, to a call that has gone out.
+func (x *exchange) relink(header http.Header) {
+	if x.linked == nil || len(header["Location"]) == 0 && len(header["Link"]) == 0 {
+		return
 	}
-	return links{
-		scheme: to.scheme, host: withoutDefaultPort(to.scheme, to.host), base: to.upstream.BasePath(),
-		self: r.Host, prefix: to.target.prefix,
-	}
+	to := &x.out.url
+	links{
+		scheme: to.Scheme, host: withoutDefaultPort(to.Scheme, to.Host), base: x.linked.BasePath(),
+		self: x.r.Host, prefix: x.prefix,
+	}.rewrite(header)
 }
 
 // rewrite changes the fields of an answer. Their lists of values are replaced,

@@ -259,8 +259,10 @@ func TestAnswersLeadBackByTheWayTheyCame(t *testing.T) {
 // TestEarlyHintsLeadBackToo: they are links of the answer to come.
 func TestEarlyHintsLeadBackToo(t *testing.T) {
 	w := &headWriter{header: http.Header{}}
-	i := &informer{w: w, r: httptest.NewRequest("GET", "/", nil), links: byPath}
-	if err := i.pass(http.StatusEarlyHints, textproto.MIMEHeader{"Link": {"</style.css>; rel=preload"}}); err != nil {
+	u, _ := compiled(t).ByName("api")
+	x := &exchange{w: w, r: httptest.NewRequest("GET", "/", nil), linked: u, prefix: "/crm"}
+	x.out.url.Scheme, x.out.url.Host = u.Origin("")
+	if err := x.Inform(http.StatusEarlyHints, textproto.MIMEHeader{"Link": {"</v1/style.css>; rel=preload"}}); err != nil {
 		t.Fatal(err)
 	}
 	if w.head != "103 [</crm/style.css>; rel=preload]" {

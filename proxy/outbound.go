@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"net/http"
-	"net/textproto"
 	"net/url"
 	"strconv"
 	"strings"
@@ -29,13 +28,13 @@ func splitTarget(raw string) target {
 	return target{path: path, query: query, question: question}
 }
 
-// url is the target at a host, in the form that the transport sends byte for
+// at has u be the target at a host, in the form that the transport sends byte for
 // byte: as URL.Opaque, because URL.Path would be cleaned and encoded anew.
-func (t target) url(scheme, host string) *url.URL {
-	u := &url.URL{Scheme: scheme, Host: host, RawQuery: t.query, ForceQuery: t.question && t.query == ""}
+func (t *target) at(u *url.URL, scheme, host string) {
+	*u = url.URL{Scheme: scheme, Host: host, RawQuery: t.query, ForceQuery: t.question && t.query == ""}
 	if t.path == "*" {
 		u.Path, u.Opaque = "*", "*"
-		return u
+		return
 	}
 	u.Opaque = "//" + host + t.path
 	u.Path = t.path
@@ -44,7 +43,6 @@ func (t target) url(scheme, host string) *url.URL {
 			u.Path = decoded
 		}
 	}
-	return u
 }
 
 // cutName takes the upstream's name off the path. What stays begins with a
@@ -60,97 +58,68 @@ func cutName(t target) (string, target) {
 	return name, t
 }
 
-// ownHeaders are the request headers that speak to us. They are never sent on.
-var ownHeaders = []string{
-	"Outrider-Timeout", "Outrider-Priority", "Outrider-Retry", "Outrider-Idempotent",
-	"Outrider-Connection", "Outrider-Caller", "Outrider-Key",
-	"Outrider-Order-Key", "Outrider-Dedup-Key", "Outrider-Callback",
+// A departure is the request that goes out, with all that goes with it, so that they are
+// one allocation.
+type departure struct {
+	request http.Request
+	url     url.URL
 }
-
-// hopHeaders concern one connection only (RFC 9110 section 7.6.1), or are old
-// names for such.
-var hopHeaders = []string{
-	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
-	"Proxy-Authentication-Info", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
-}
-
-// traceHeaders tell of the caller's trace: those of W3C, Zipkin and Jaeger. A provider
-// has no use for them, and baggage may hold anything, such as who the user is. Those that
-// a provider has made up for itself, X-Amzn-Trace-Id and X-Cloud-Trace-Context, pass: what
-// they say is for it to know.
-var traceHeaders = []string{
-	"Traceparent", "Tracestate", "Baggage", "B3", "X-B3-Traceid", "X-B3-Spanid", "X-B3-Parentspanid",
-	"X-B3-Sampled", "X-B3-Flags", "Uber-Trace-Id",
-}
-
-// A realm is whom a header is for.
-type realm uint8
-
-const (
-	forPeer  realm = iota // whoever the message is for: it is passed on
-	forHop                // hopHeaders
-	forUs                 // ownHeaders
-	forTrace              // traceHeaders
-)
-
-// realms says whom the headers that do not always pass are for. It is not
-// changed.
-var realms = func() map[string]realm {
-	all := map[string]realm{"Content-Length": forHop} // the transport writes it from ContentLength
-	for r, names := range map[realm][]string{forHop: hopHeaders, forUs: ownHeaders, forTrace: traceHeaders} {
-		for _, name := range names {
-			all[name] = r
-		}
-	}
-	return all
-}()
 
 // outbound makes the request that goes out: what came in, without what belongs
 // to the connection between the client and us, or to the caller's trace where the
 // upstream has no part in that, and with nothing added. To hosts that no upstream names
 // goes what would go without us.
 func outbound(ctx context.Context, in *http.Request, to route) *http.Request {
-	header := make(http.Header, len(in.Header))
-	traced := to.upstream == nil || to.plan.Policy.Propagate
-	for name, values := range in.Header {
-		if r := realms[name]; r == forPeer || r == forTrace && traced {
-			header[name] = values
+	return new(departure).of(ctx, in, &to, realmsOf(in.Header))
+}
+
+// of is outbound for a request in whose header there is something for some realms. Its
+// header, where all of it goes out, is the one that came in, and must not be written to.
+func (d *departure) of(ctx context.Context, in *http.Request, to *route, some realm) *http.Request {
+	to.target.at(&d.url, to.scheme, to.host)
+	out := &d.request
+	*out = *out.WithContext(ctx)
+	out.Method, out.URL, out.Host, out.Header = in.Method, &d.url, to.host, in.Header
+	out.Proto, out.ProtoMajor, out.ProtoMinor = "HTTP/1.1", 1, 1
+	out.ContentLength = in.ContentLength
+	if len(in.Trailer) > 0 {
+		out.Trailer = maps.Clone(in.Trailer) // filled by the time the body has been read: see stream
+		out.ContentLength = -1               // HTTP/1.1 has trailers only behind a chunked body (RFC 9112 section 6.5)
+	}
+	stays := forHop | forUs | forTrace
+	if to.upstream == nil || to.plan.Policy.Propagate {
+		stays = forHop | forUs
+	}
+	if some&stays != 0 || out.Header == nil {
+		out.Header = without(in.Header, stays)
+	}
+	if some&forHop != 0 {
+		reconnect(out.Header, in)
+	}
+	return out
+}
+
+// without is a header without what is in it for some realms.
+func without(header http.Header, some realm) http.Header {
+	rest := make(http.Header, len(header))
+	for name, values := range header {
+		if realmOf(name)&some == 0 {
+			rest[name] = values
 		}
 	}
+	return rest
+}
+
+// reconnect has a header say of the connection to the upstream what is to be said there
+// too, and nothing else that a Connection of the client names.
+func reconnect(header http.Header, in *http.Request) {
 	stripNamed(header, in.Header["Connection"])
-	upgrade := upgradeType(in)
-	trailers := httpguts.HeaderValuesContainsToken(in.Header["Te"], "trailers")
-	if upgrade != "" {
+	if upgrade := upgradeType(in); upgrade != "" {
 		header["Connection"] = []string{"Upgrade"}
 		header["Upgrade"] = []string{upgrade}
 	}
-	if trailers {
+	if httpguts.HeaderValuesContainsToken(in.Header["Te"], "trailers") {
 		header["Te"] = []string{"trailers"}
-	}
-	length := in.ContentLength
-	if len(in.Trailer) > 0 {
-		length = -1 // HTTP/1.1 has trailers only behind a chunked body (RFC 9112 section 6.5)
-	}
-	out := http.Request{
-		Method:        in.Method,
-		URL:           to.target.url(to.scheme, to.host),
-		Host:          to.host,
-		Header:        header,
-		Trailer:       maps.Clone(in.Trailer), // filled by the time the body has been read: see stream
-		ContentLength: length,
-		Proto:         "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}
-	return out.WithContext(ctx)
-}
-
-// stripNamed removes the headers that a Connection names.
-func stripNamed(header http.Header, connection []string) {
-	for _, value := range connection {
-		for name := range strings.SplitSeq(value, ",") {
-			if name = textproto.TrimString(name); name != "" && !strings.EqualFold(name, "Keep-Alive") {
-				header.Del(name)
-			}
-		}
 	}
 }
 

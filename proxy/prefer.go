@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -38,9 +39,10 @@ func preferenceOf(header http.Header) preference {
 	return p
 }
 
-// withoutPreference takes off a header what preferenceOf reads. What else is preferred is
+// withoutPreference is a header without what preferenceOf reads. What else is preferred is
 // for the provider, and stays as it was written.
-func withoutPreference(header http.Header) {
+func withoutPreference(header http.Header) http.Header {
+	header = maps.Clone(header)
 	var lines []string
 	for _, line := range header["Prefer"] {
 		var others []string
@@ -61,6 +63,7 @@ func withoutPreference(header http.Header) {
 	if len(lines) > 0 {
 		header["Prefer"] = lines
 	}
+	return header
 }
 
 // elements are those of a list (RFC 9110 section 5.6.1), without white space around them

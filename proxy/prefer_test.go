@@ -32,7 +32,7 @@ func TestPreferIsReadAndTakenOffAsRFC7240HasIt(t *testing.T) {
 		if got := preferenceOf(header); got != c.want {
 			t.Errorf("%s: %q is read as %+v, want %+v", c.name, c.header, got, c.want)
 		}
-		withoutPreference(header)
+		header = withoutPreference(header)
 		if got := header["Prefer"]; !reflect.DeepEqual(got, c.left) {
 			t.Errorf("%s: of %q stays %q, want %q", c.name, c.header, got, c.left)
 		}
@@ -48,7 +48,7 @@ func FuzzPrefer(f *testing.F) {
 		if p := preferenceOf(header); p.wait < 0 || p.wait > longestWait {
 			t.Errorf("%q: wait %s", line, p.wait)
 		}
-		withoutPreference(header)
+		header = withoutPreference(header)
 		if p := preferenceOf(header); p != (preference{}) {
 			t.Errorf("%q: left is %q, which says %+v", line, header["Prefer"], p)
 		}

@@ -32,7 +32,7 @@ func respondUpgrade(w http.ResponseWriter, resp *http.Response, traceID string, 
 	passOn(header, resp.Header)
 	header["Connection"] = []string{"Upgrade"}
 	header["Upgrade"] = upgrade
-	ownResponseHeaders(header, call, traceID)
+	ownResponseHeaders(header, call, []string{traceID})
 	head := bufio.NewWriter(client)
 	_, _ = head.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
 	_ = header.Write(head)

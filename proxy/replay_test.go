@@ -115,12 +115,12 @@ func TestOverflowDuringAReplayLosesNothing(t *testing.T) {
 // transport's goroutine into the answer that the handler wrote.
 func TestLateInformationIsDropped(t *testing.T) {
 	w := httptest.NewRecorder()
-	i := &informer{w: w, r: httptest.NewRequest("GET", "/", nil)}
+	x := &exchange{w: w, r: httptest.NewRequest("GET", "/", nil)}
 	late := make(chan struct{})
-	i.stop()
+	x.finish()
 	go func() {
 		defer close(late)
-		_ = i.pass(http.StatusEarlyHints, textproto.MIMEHeader{"Link": {"</late>"}})
+		_ = x.Inform(http.StatusEarlyHints, textproto.MIMEHeader{"Link": {"</late>"}})
 	}()
 	w.Header().Set("Content-Type", "text/plain")
 	w.WriteHeader(http.StatusBadGateway)

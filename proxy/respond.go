@@ -3,8 +3,6 @@ package proxy
 import (
 	"io"
 	"net/http"
-	"net/textproto"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -33,31 +31,9 @@ func buffers(large bool) *sync.Pool {
 	return &smallBuffers
 }
 
-// answerHeaders are those in which we say what it took to get an answer. What an
-// upstream says under these names is not about this call.
-var answerHeaders = []string{"Outrider-Attempts", "Outrider-Wait", "Outrider-Retry", "Outrider-Trace"}
-
-// notPassedOn are the headers of an answer that stay with us. It is not changed.
-var notPassedOn = func() map[string]bool {
-	all := make(map[string]bool)
-	for _, name := range slices.Concat(hopHeaders, answerHeaders) {
-		all[name] = true
-	}
-	return all
-}()
-
-// passOn puts the headers of an upstream's answer that are for the client into header.
-func passOn(header, answer http.Header) {
-	for name, values := range answer {
-		if !notPassedOn[name] {
-			header[name] = values
-		}
-	}
-	stripNamed(header, answer["Connection"])
-}
-
 // ownResponseHeaders says what it took to get the answer, and why it is the last.
-func ownResponseHeaders(header http.Header, call *policy.Call, traceID string) {
+// traceID is one; "": it has none.
+func ownResponseHeaders(header http.Header, call *policy.Call, traceID []string) {
 	if n := call.Attempts(); n > 1 {
 		header["Outrider-Attempts"] = []string{strconv.Itoa(n)}
 	}
@@ -70,72 +46,32 @@ func ownResponseHeaders(header http.Header, call *policy.Call, traceID string) {
 	if call.GaveUp() && call.Stale() == nil { // else the answer is one that nobody would retry
 		header["X-Should-Retry"] = []string{"false"}
 	}
-	if traceID != "" {
-		header["Outrider-Trace"] = []string{traceID}
+	if traceID[0] != "" {
+		header["Outrider-Trace"] = traceID
 	}
-}
-
-// An informer passes informational responses on while the final one is awaited.
-// Over HTTP/2 they come on a goroutine of the transport's, which may be late.
-type informer struct {
-	w     http.ResponseWriter
-	r     *http.Request
-	links links
-	mu    sync.Mutex // held while one is written
-	over  bool
-	gave  bool // 100 Continue was passed on
-}
-
-func (i *informer) pass(code int, informational textproto.MIMEHeader) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	waits := i.r.Header.Get("Expect") != ""
-	switch {
-	case i.over || !i.r.ProtoAtLeast(1, 1): // RFC 9110 section 15.2: not to a 1.0 client
-		return nil
-	case code == http.StatusContinue && !waits: // nor a 100 that was not asked for
-		return nil
-	case code != http.StatusContinue && waits && !i.gave:
-		// The server may be writing its own 100 on the goroutine that reads the
-		// body; a hint is not worth a garbled answer.
-		return nil
-	}
-	i.gave = i.gave || code == http.StatusContinue
-	header := i.w.Header()
-	passOn(header, http.Header(informational))
-	i.links.rewrite(header)
-	i.w.WriteHeader(code)
-	clear(header)
-	return nil
-}
-
-// stop makes the answer ours to write: what comes later is dropped.
-func (i *informer) stop() {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.over = true
 }
 
 // respond passes an upstream's answer on, byte for byte. An error means that
 // the client did not get it whole.
 func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 	defer func() { _ = resp.Body.Close() }()
-	w, call := x.w, x.call
+	w, call := x.w, &x.call
 	header := w.Header()
 	passOn(header, resp.Header)
-	x.informer.links.rewrite(header)
+	x.relink(header)
 	if x.inside {
 		// Another way to the provider (RFC 7838), which would lead around us.
 		delete(header, "Alt-Svc")
 	}
 	// What the upstream does not say is not ours to say: nil keeps the server from
 	// adding a date, and from guessing a type.
-	for _, name := range []string{"Date", "Content-Type"} {
+	for _, name := range [...]string{"Date", "Content-Type"} {
 		if _, ok := header[name]; !ok {
 			header[name] = nil
 		}
 	}
-	ownResponseHeaders(header, call, x.span.TraceID())
+	x.traceID[0] = x.span.TraceID()
+	ownResponseHeaders(header, call, x.traceID[:])
 	announceTrailers(header, resp.Trailer)
 	if x.last || x.body.open() {
 		endWith(header, x.r)

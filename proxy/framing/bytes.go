@@ -1,5 +1,7 @@
 package framing
 
+import "encoding/binary"
+
 // A class is a set of bytes that some part of the grammar allows.
 type class uint8
 
@@ -51,6 +53,26 @@ func all(b []byte, c class) bool {
 		}
 	}
 	return true
+}
+
+// ones has a 1 in each of its bytes, and highs the highest bit.
+const (
+	ones  = 0x0101010101010101
+	highs = 0x80 * ones
+)
+
+// isValue is all(b, value), eight bytes at a time as long as none of them is a control
+// character: subtracting leaves the highest bit of a byte only where that was less.
+func isValue(b []byte) bool {
+	for len(b) >= 8 {
+		word := binary.LittleEndian.Uint64(b)
+		deleted := word ^ 0x7f*ones // 0 in place of 0x7f
+		if ((word-' '*ones)&^word|(deleted-ones)&^deleted)&highs != 0 && !all(b[:8], value) {
+			return false
+		}
+		b = b[8:]
+	}
+	return all(b, value)
 }
 
 // trim finds b without the optional whitespace (RFC 9110 §5.6.3) at both ends.

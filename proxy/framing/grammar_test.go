@@ -1,6 +1,7 @@
 package framing_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -302,6 +303,27 @@ func TestLimitsAreTheCallers(t *testing.T) {
 		got := read(&wire{in: raw}, l)
 		if status == 0 && got.fault != nil || status != 0 && (got.fault == nil || got.fault.Status != status) {
 			t.Errorf("%q: %v, want %d", raw, got.fault, status)
+		}
+	}
+}
+
+// Values are looked at eight bytes at a time: a control character is refused wherever it
+// stands, beside whatever.
+func TestNoControlCharacterHidesInAValue(t *testing.T) {
+	for _, filling := range []byte{' ', '~', 0x80, 0xff} {
+		for size := 1; size <= 17; size++ {
+			for at := range size {
+				for b := range 256 {
+					val := bytes.Repeat([]byte{filling}, size)
+					val[at] = byte(b)
+					var s framing.Scanner
+					s.Begin(framing.Limits{})
+					n, _ := s.Head([]byte("GET / HTTP/1.1\r\nHost: a\r\nX: " + string(val) + "\r\n\r\n"))
+					if good := b == '\t' || b >= ' ' && b != 0x7f; good != (n > 0) && b != '\r' && b != '\n' {
+						t.Fatalf("%q: passes: %v", val, n > 0)
+					}
+				}
+			}
 		}
 	}
 }

@@ -146,7 +146,7 @@ func splitField(line []byte) (f Field, err *Error) {
 		}
 		return f, errName
 	}
-	if !all(val, value) {
+	if !isValue(val) {
 		if bytes.IndexByte(val, '\r') >= 0 {
 			return f, errBareCR
 		}

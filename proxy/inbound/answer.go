@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,12 +20,12 @@ const unknown = -1
 type answer struct {
 	call   *call
 	header http.Header
-	out    *output // what is to go out; nil: nothing is
+	out    *output     // what is to go out; nil: nothing is
+	over   atomic.Bool // header is nobody's
 
 	mu       sync.Mutex // held while a status is written: an informational one may come from another goroutine
-	status   int        // 0: none was written
+	status   int        // 0: none was written; the handler alone changes it
 	expected bool       // the client waits for 100, which nobody has sent
-	over     bool
 
 	length   int64    // as Content-Length says it, or unknown
 	written  int64    // of the body
@@ -39,22 +40,14 @@ type answer struct {
 
 // Header is the header of the answer, and of trailers: see http.TrailerPrefix.
 func (a *answer) Header() http.Header {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.header == nil {
-		if a.over {
-			return make(http.Header) // it is nobody's
-		}
-		a.header = a.call.conn.server.outputs.header()
+	if a.over.Load() {
+		return make(http.Header)
 	}
 	return a.header
 }
 
-func (a *answer) begun() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.status != 0
-}
+// begun is for the handler, which changes the status, and so needs no lock to see it.
+func (a *answer) begun() bool { return a.status != 0 }
 
 // WriteHeader begins the answer. An informational status (RFC 9110 §15.2) goes out
 // at once, with the header as it is.
@@ -66,7 +59,7 @@ func (a *answer) WriteHeader(status int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case a.status != 0 || a.over:
+	case a.status != 0 || a.over.Load():
 	case status < 200 && status != http.StatusSwitchingProtocols:
 		if status == http.StatusContinue {
 			a.expected = false
@@ -82,7 +75,12 @@ func (a *answer) WriteHeader(status int) {
 func (a *answer) inform(status int, header http.Header) {
 	out := a.buffer()
 	out.statusLine(a.call.request.ProtoMinor, status)
-	out.fields(header, func(name string) bool { return name == "Content-Length" })
+	for name, values := range header {
+		if name != "Content-Length" && mayPass(name) {
+			out.take(name, values)
+		}
+	}
+	out.fields()
 	out.add("\r\n")
 	_ = a.send(nil)
 }
@@ -91,7 +89,7 @@ func (a *answer) inform(status int, header http.Header) {
 func (a *answer) proceed() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.expected || a.status != 0 || a.over {
+	if !a.expected || a.status != 0 || a.over.Load() {
 		return nil
 	}
 	a.expected = false
@@ -165,22 +163,23 @@ func (a *answer) EnableFullDuplex() error { return nil }
 // finish ends the answer. It reports that the client has got it whole; else the
 // connection is of no more use. whole says that the handler thought so.
 func (a *answer) finish(whole bool) bool {
-	if whole && !a.begun() {
+	if !whole { // somebody may be at it still
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.over.Store(true)
+		return false
+	}
+	if !a.begun() {
 		a.WriteHeader(http.StatusOK)
 	}
-	if whole && a.err == nil {
+	if a.err == nil {
 		a.complete()
 		_ = a.send(nil)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.over = true
-	if whole { // else somebody may be at it still
-		a.call.conn.server.outputs.recycle(a.header, a.out)
-	}
-	a.header, a.out = nil, nil
+	a.over.Store(true)
+	a.call.conn.server.outputs.recycle(a.header, a.out)
 	short := a.length != unknown && a.written < a.length && !a.bodyless
-	return whole && a.err == nil && !short
+	return a.err == nil && !short
 }
 
 // complete writes what is left to write.
@@ -215,7 +214,7 @@ func (a *answer) send(p []byte) error {
 	k.conn.writeUntil(a.until)
 	out := a.out
 	if a.err = out.write(k.conn.wire, p, a.chunked); a.err != nil {
-		k.cancel()
+		k.end()
 	}
 	a.out = nil
 	k.conn.server.outputs.put(out)

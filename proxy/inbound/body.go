@@ -22,7 +22,7 @@ const (
 // time, which need not be that of the connection: until the body has ended, the
 // reading side of the connection is guarded by mu.
 type body struct {
-	call *call
+	call *call // nil: its request has no body
 
 	begun  atomic.Bool // somebody wants it
 	mu     sync.Mutex
@@ -55,6 +55,9 @@ func (b *body) Read(p []byte) (int, error) {
 
 // Close waits for a Read that is under way, and leaves the rest to the connection.
 func (b *body) Close() error {
+	if b.call == nil {
+		return nil
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
@@ -69,13 +72,13 @@ func (b *body) end(err error) {
 	}
 	b.err = err
 	if err == io.EOF {
-		c.watchSoon()
+		c.server.young.add(c) // nobody else reads from now on
 		return
 	}
 	if bad, ok := errors.AsType[*framing.Error](err); ok {
 		k.refused.Store(bad)
 	}
-	k.cancel()
+	k.end()
 }
 
 // read reads bytes of the body. It returns io.EOF as soon as that is known.
@@ -176,25 +179,26 @@ func cutOff(err error) error {
 // whether to, and was not told so, or it is so much that nobody will read it to its
 // end. It is called with the answer's mu held.
 func (b *body) abandons() bool {
-	return b.call.answer.expected || !b.begun.Load() && b.call.request.ContentLength > maxDiscard
+	return b.call != nil && (b.call.answer.expected || !b.begun.Load() && b.call.request.ContentLength > maxDiscard)
 }
 
 // discard reads the rest, within bounds, when the handler has returned. It
 // reports that the next request can be read.
 func (b *body) discard() bool {
+	if b.call == nil {
+		return true
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
 	c := b.call.conn
 	switch {
-	case b.call.violation != nil:
-		return false
 	case c.scanner.Done():
 		return true
 	case b.call.answer.closes || b.err != nil:
 		return false
 	}
-	c.readUntil(time.Now(), discardTime)
+	c.readUntil(discardTime)
 	scratch := c.server.outputs.get()
 	defer c.server.outputs.put(scratch)
 	for n := 0; n < maxDiscard; {

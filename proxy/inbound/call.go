@@ -16,18 +16,21 @@ import (
 
 // usualFields is how many fields a request may have for their values to need no
 // memory of their own.
-const usualFields = 16
+const usualFields = 12
 
-// A call is one request until its answer has ended. What is in it is made anew for
-// every call: handlers and what they start may look at a request for long.
+// A call is one request until its answer has ended, and the context of that request. It
+// is one allocation, made anew for every call: handlers and what they start may look at a
+// request for long.
 type call struct {
 	conn    *conn
-	request *http.Request
-	cancel  context.CancelFunc
+	request http.Request
 	url     url.URL
 	values  [usualFields]string
 	body    body
 	answer  answer
+
+	over   atomic.Bool            // the context has ended
+	teller atomic.Pointer[teller] // tells of that; nil: nobody asked
 
 	violation *framing.Error                // in its head: there is no request
 	refused   atomic.Pointer[framing.Error] // in its body
@@ -43,10 +46,10 @@ func (c *conn) exchange() (again bool) {
 	}
 	c.call.Store(k)
 	if c.server.Base.Err() != nil || c.server.closed.Load() {
-		k.cancel() // that came too late to end it
+		k.end() // that came too late to end it
 	}
 	if k.violation == nil && c.scanner.Done() {
-		c.watchSoon()
+		c.server.young.add(c) // nobody else reads
 	}
 	whole := k.serve()
 	if !whole {
@@ -54,7 +57,7 @@ func (c *conn) exchange() (again bool) {
 	}
 	_ = k.body.Close()
 	c.call.Store(nil)
-	k.cancel()
+	k.end()
 	c.unwatch()
 	if k.detached != nil {
 		k.detached()
@@ -65,7 +68,7 @@ func (c *conn) exchange() (again bool) {
 		_ = c.wire.Close()
 		return false
 	}
-	rest := k.body.discard()
+	rest := k.violation == nil && k.body.discard()
 	if rest && !k.answer.closes {
 		return true
 	}
@@ -82,18 +85,14 @@ func (k *call) serve() (whole bool) {
 			k.conn.server.log("a handler met a defect: %v\n%s", defect, debug.Stack())
 		}
 	}()
-	k.conn.server.Handler.ServeHTTP(&k.answer, k.request)
+	k.conn.server.Handler.ServeHTTP(&k.answer, &k.request)
 	return true
 }
 
 // of is the call that a request is of; nil if it did not come through a Server.
-// It may be asked while the handler of that request runs.
 func of(r *http.Request) *call {
-	c, ok := r.Context().Value(connKey{}).(*conn)
-	if !ok {
-		return nil
-	}
-	return c.call.Load()
+	k, _ := r.Context().Value(callKey{}).(*call)
+	return k
 }
 
 // Violation reports whether r stands in for a request whose head was refused, and
@@ -149,7 +148,7 @@ func Detach(w http.ResponseWriter) (early []byte, conn net.Conn, err error) {
 	c.unwatch()
 	early = slices.Clone(c.input.window())
 	c.input.release(&c.scanner)
-	k.detached = context.AfterFunc(c.server.Base, k.cancel) // the server will not know this call any longer
+	k.detached = context.AfterFunc(c.server.Base, k.end) // the server will not know this call any longer
 	c.state.Store(stateOver)
 	c.server.forget(c)
 	_ = c.wire.SetDeadline(time.Time{})

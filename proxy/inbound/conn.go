@@ -45,19 +45,16 @@ type conn struct {
 	writes  deadline
 
 	mu     sync.Mutex
-	reads  deadline  // guarded by mu
-	watch  watch     // guarded by mu
+	reads  deadline // guarded by mu
+	watch  watch
 	rested sync.Cond // the watch has ended; on mu
 }
-
-type connKey struct{}
 
 func newConn(s *Server, wire net.Conn) *conn {
 	c := &conn{server: s, wire: wire, remote: wire.RemoteAddr().String(), opened: time.Now()}
 	c.input.pool, c.rested.L = &s.buffers, &c.mu
 	c.raw, c.ready = rawConn(wire), c.readReady
 	ctx := context.WithValue(context.WithoutCancel(s.Base), http.LocalAddrContextKey, wire.LocalAddr())
-	ctx = context.WithValue(ctx, connKey{}, c)
 	if s.ConnContext != nil {
 		ctx = s.ConnContext(ctx, wire)
 	}
@@ -97,11 +94,11 @@ func (c *conn) await() bool {
 	if c.later != nil {
 		return false
 	}
-	began, timeout := time.Now(), c.server.IdleTimeout
+	timeout := c.server.IdleTimeout
 	if c.state.Load() == stateNew {
 		timeout = c.server.HeadTimeout
 	}
-	c.readUntil(began, timeout)
+	c.readUntil(timeout)
 	if c.state.CompareAndSwap(stateActive, stateIdle) && c.server.draining.Load() {
 		return false
 	}
@@ -145,7 +142,7 @@ func (c *conn) fill() error {
 // endCall ends the context of the call under way.
 func (c *conn) endCall() {
 	if k := c.call.Load(); k != nil {
-		k.cancel()
+		k.end()
 	}
 }
 

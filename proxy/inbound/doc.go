@@ -12,6 +12,7 @@
 //	call.go      one request until its answer has ended; what handlers may ask of it
 //	body.go      what follows the head
 //	answer.go    the http.ResponseWriter; head.go, output.go: how it is written
+//	young.go     calls that are not watched yet: most end before they are
 //	watch.go     a client that leaves
 //	deadline.go  deadlines, moved as seldom as can be
 //
@@ -31,8 +32,8 @@
 // goes into the buffer from which it is written when WriteHeader is called, so that the
 // header is neither cloned nor kept. Head and small body go out in one write, and so
 // do head and large body, without being copied. There is no goroutine beside the
-// connection's own: only a call that takes longer than 20 ms gets one, which notices
-// that its client leaves.
+// connection's own: only a call that takes longer than 10 to 20 ms gets one, which
+// notices that its client leaves.
 //
 // # Who may touch what
 //

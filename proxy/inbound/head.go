@@ -17,16 +17,29 @@ func (a *answer) head(header http.Header) {
 	out := a.buffer()
 	out.statusLine(k.request.ProtoMinor, a.status)
 	a.bodyless = k.request.Method == http.MethodHead || !hasBody(a.status)
-	if a.status != http.StatusNoContent {
-		a.length = declared(header)
+	dated := false
+	for name, values := range header {
+		switch name {
+		case "Connection":
+			a.said = values
+			continue
+		case "Content-Length":
+			if a.length = a.declared(values); a.length == unknown {
+				continue
+			}
+		case "Date":
+			dated = true
+		}
+		if mayPass(name) {
+			out.take(name, values)
+		}
 	}
-	out.fields(header, func(name string) bool { return name == "Connection" || name == "Content-Length" && a.length == unknown })
-	if _, said := header["Date"]; !said {
+	out.fields()
+	if !dated {
 		out.add("Date: ")
 		out.bytes = time.Now().UTC().AppendFormat(out.bytes, http.TimeFormat)
 		out.add("\r\n")
 	}
-	a.said = header["Connection"]
 	a.closes = a.closes || httpguts.HeaderValuesContainsToken(a.said, "close") || k.request.Close ||
 		k.conn.server.draining.Load() || k.refused.Load() != nil || k.body.abandons()
 }
@@ -37,9 +50,8 @@ func hasBody(status int) bool {
 }
 
 // declared is the length that a handler says, if it is one (RFC 9110 §8.6).
-func declared(header http.Header) int64 {
-	values := header["Content-Length"]
-	if len(values) != 1 {
+func (a *answer) declared(values []string) int64 {
+	if len(values) != 1 || a.status == http.StatusNoContent {
 		return unknown
 	}
 	n, err := strconv.ParseUint(values[0], 10, 63)
@@ -99,53 +111,77 @@ func (o *output) statusLine(minor, status int) {
 	o.add("\r\n")
 }
 
-// fields writes a header, in the order of names, without what is left out.
-func (o *output) fields(header http.Header, out func(name string) bool) {
-	o.names = o.names[:0]
-	for name := range header {
-		if name != "Transfer-Encoding" && !out(name) && !strings.HasPrefix(name, http.TrailerPrefix) {
-			o.names = append(o.names, name)
-		}
-	}
-	o.sorted(header, "")
+// mayPass reports whether a header of a handler may go out in a head.
+func mayPass(name string) bool {
+	return name != "Transfer-Encoding" && !strings.HasPrefix(name, http.TrailerPrefix)
 }
 
 // trailers writes the trailers of a chunked body (RFC 9112 §7.1.2).
 func (o *output) trailers(header http.Header) {
-	o.names = o.names[:0]
-	for name := range header {
+	for name, values := range header {
 		if trailer, ok := strings.CutPrefix(name, http.TrailerPrefix); ok {
-			o.names = append(o.names, trailer)
+			o.take(trailer, values)
 		}
 	}
-	o.sorted(header, http.TrailerPrefix)
+	o.fields()
 }
 
-// sorted writes the fields of o.names, which stand in header behind a prefix.
-func (o *output) sorted(header http.Header, prefix string) {
-	slices.Sort(o.names)
-	for _, name := range o.names {
-		for _, value := range header[prefix+name] {
-			o.field(name, value)
-		}
-	}
-	clear(o.names)
+// An entry is one of a header.
+type entry struct {
+	name   string
+	values []string
 }
 
-// field writes one field line. What would make another line of it does not get
-// into the value, and a name that is none is left out.
-func (o *output) field(name, value string) {
-	if !httpguts.ValidHeaderFieldName(name) {
-		return
+// take has an entry come with the next fields. A name that is none is left out.
+func (o *output) take(name string, values []string) {
+	if len(values) > 0 && httpguts.ValidHeaderFieldName(name) {
+		o.entries = append(o.entries, entry{name, values})
 	}
-	o.add(name)
-	o.add(": ")
-	from := len(o.bytes)
-	o.add(strings.Trim(value, " \t\r\n"))
-	for i := from; i < len(o.bytes); i++ {
-		if b := o.bytes[i]; b == '\r' || b == '\n' {
-			o.bytes[i] = ' '
+}
+
+// fields writes what was taken, in the order of names. It is their places that are put in
+// order: they are moved with less ado than what is there.
+func (o *output) fields() {
+	o.order = o.order[:0]
+	for i := range o.entries {
+		o.order = append(o.order, i)
+	}
+	slices.SortFunc(o.order, func(a, b int) int { return strings.Compare(o.entries[a].name, o.entries[b].name) })
+	out := o.bytes
+	for _, i := range o.order {
+		for _, value := range o.entries[i].values {
+			out = appendField(out, o.entries[i].name, value)
 		}
 	}
-	o.add("\r\n")
+	o.bytes = out
+	clear(o.entries)
+	o.entries = o.entries[:0]
 }
+
+func (o *output) field(name, value string) { o.bytes = appendField(o.bytes, name, value) }
+
+// appendField writes one field line. What would make another line of it does not get
+// into the value.
+func appendField(out []byte, name, value string) []byte {
+	out = append(out, name...)
+	out = append(out, ": "...)
+	for value != "" && blank(value[0]) {
+		value = value[1:]
+	}
+	for value != "" && blank(value[len(value)-1]) {
+		value = value[:len(value)-1]
+	}
+	from := len(out)
+	out = append(out, value...)
+	if strings.IndexByte(value, '\r') >= 0 || strings.IndexByte(value, '\n') >= 0 {
+		for i, b := range out[from:] {
+			if blank(b) && b != '\t' {
+				out[from+i] = ' '
+			}
+		}
+	}
+	return append(out, "\r\n"...)
+}
+
+// blank reports whether b is no part of a value at its ends.
+func blank(b byte) bool { return b == ' ' || b == '\t' || b == '\r' || b == '\n' }

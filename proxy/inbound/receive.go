@@ -1,7 +1,6 @@
 package inbound
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"net/url"
@@ -25,7 +24,7 @@ func (c *conn) receive() *call {
 		case n > 0:
 			return c.accept(n)
 		case !waited:
-			c.readUntil(time.Now(), c.server.HeadTimeout)
+			c.readUntil(c.server.HeadTimeout)
 		}
 		err := c.fill()
 		switch {
@@ -44,31 +43,26 @@ func (c *conn) receive() *call {
 
 // refuse makes the request that stands in for one that is malformed.
 func (c *conn) refuse(bad *framing.Error) *call {
-	k := &call{conn: c, violation: bad}
-	method := http.MethodGet
+	k := c.begin()
+	k.violation, k.answer.closes, k.url.Path = bad, true, "/"
+	r := &k.request
+	r.Method, r.RequestURI, r.Host = http.MethodGet, "/", "outrider.invalid"
 	if c.scanner.Refused(c.input.window()) {
-		method = http.MethodHead // no body in the answer
+		r.Method = http.MethodHead // no body in the answer
 	}
-	k.url.Path = "/"
-	r := http.Request{
-		Method: method, URL: &k.url, RequestURI: "/", Host: "outrider.invalid",
-		Header: make(http.Header), Body: http.NoBody, RemoteAddr: c.remote, Close: true,
-	}
-	k.begin(&r, framing.Head{})
-	k.answer.closes = true
+	r.Header, r.Close = make(http.Header), true
 	return k
 }
 
-// begin sets out with a request. The request is copied.
-func (k *call) begin(r *http.Request, parts framing.Head) {
-	var ctx context.Context
-	ctx, k.cancel = context.WithCancel(k.conn.ctx)
-	r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/1.1", 1, 1
-	if parts.HTTP10 {
-		r.Proto, r.ProtoMinor = "HTTP/1.0", 0
-	}
-	k.request = r.WithContext(ctx)
-	k.body.call, k.answer.call, k.answer.length = k, k, unknown
+// begin sets out with a call, whose request says nothing yet.
+func (c *conn) begin() *call {
+	k := &call{conn: c}
+	k.request = *k.request.WithContext(k) // a request takes its context in no other way
+	k.request.Proto, k.request.ProtoMajor, k.request.ProtoMinor = "HTTP/1.1", 1, 1
+	k.request.URL, k.request.Body, k.request.RemoteAddr = &k.url, http.NoBody, c.remote
+	k.answer.call, k.answer.length = k, unknown
+	k.answer.header = c.server.outputs.header()
+	return k
 }
 
 // accept makes the request of a head of n bytes.
@@ -78,16 +72,15 @@ func (c *conn) accept(n int) *call {
 		canonicalize(window[f.Name:f.NameEnd])
 	}
 	text := string(window) // all that follows are parts of it
-	k := &call{conn: c}
-	r := http.Request{
-		Method:        method(text[parts.Method:parts.MethodEnd]),
-		RequestURI:    text[parts.Target:parts.TargetEnd],
-		ContentLength: parts.Length,
-		Body:          http.NoBody,
-		RemoteAddr:    c.remote,
+	k := c.begin()
+	r := &k.request
+	r.Method, r.RequestURI = method(text[parts.Method:parts.MethodEnd]), text[parts.Target:parts.TargetEnd]
+	r.ContentLength = parts.Length
+	if parts.HTTP10 {
+		r.Proto, r.ProtoMinor = "HTTP/1.0", 0
 	}
-	k.readHeader(&r, text, fields, parts.Chunked)
-	if err := k.readTarget(&r); err != nil {
+	k.readHeader(text, fields, parts.Chunked)
+	if err := k.readTarget(); err != nil {
 		return c.refuse(&framing.Error{Status: http.StatusBadRequest, Reason: "request target that is no URL"})
 	}
 	if expect := r.Header["Expect"]; len(expect) > 0 && strings.Trim(strings.Join(expect, ""), ", \t") != "" {
@@ -99,10 +92,9 @@ func (c *conn) accept(n int) *call {
 	if parts.Chunked {
 		r.ContentLength, r.TransferEncoding = -1, chunkedOnly
 	}
-	k.begin(&r, parts)
-	k.request.Close = closes(k.request)
+	r.Close = closes(r)
 	if r.ContentLength != 0 {
-		k.request.Body = &k.body
+		k.body.call, r.Body = k, &k.body
 		_ = c.setReadDeadline(time.Time{}) // the one for the head
 	}
 	c.input.use(n, &c.scanner)
@@ -124,13 +116,13 @@ func method(s string) string {
 }
 
 // readHeader takes the fields of a head. Names are canonical already.
-func (k *call) readHeader(r *http.Request, text string, fields []framing.Field, chunked bool) {
-	header := make(http.Header, len(fields))
+func (k *call) readHeader(text string, fields []framing.Field, chunked bool) {
+	r, header := &k.request, make(http.Header, len(fields))
 	values := k.values[:]
 	if len(fields) > len(values) {
 		values = make([]string, len(fields))
 	}
-	for _, f := range fields {
+	for i, f := range fields {
 		name, value := text[f.Name:f.NameEnd], text[f.Value:f.ValueEnd]
 		switch name {
 		case "Host":
@@ -143,19 +135,25 @@ func (k *call) readHeader(r *http.Request, text string, fields []framing.Field, 
 				announce(r, value)
 				continue
 			}
-		case "Content-Length":
-			if header[name] != nil {
-				continue // the same once more
-			}
-		}
-		if before := header[name]; before != nil {
-			header[name] = append(before, value)
-			continue
 		}
 		values[0] = value
+		names := len(header)
 		header[name], values = values[:1:1], values[1:]
+		if len(header) == names && name != "Content-Length" { // which says the same once more
+			header[name] = valuesOf(text, fields[:i+1], name)
+		}
 	}
 	r.Header = header
+}
+
+// valuesOf are the values of the fields of a name.
+func valuesOf(text string, fields []framing.Field, name string) (values []string) {
+	for _, f := range fields {
+		if text[f.Name:f.NameEnd] == name {
+			values = append(values, text[f.Value:f.ValueEnd])
+		}
+	}
+	return values
 }
 
 // announce notes which trailers are to come.
@@ -171,11 +169,10 @@ func announce(r *http.Request, names string) {
 	}
 }
 
-// readTarget fills r.URL, and r.Host from a target that names a host (RFC 9112
+// readTarget fills the URL, and the host from a target that names one (RFC 9112
 // §3.2.2).
-func (k *call) readTarget(r *http.Request) error {
-	r.URL = &k.url
-	to := r.RequestURI
+func (k *call) readTarget() error {
+	r, to := &k.request, k.request.RequestURI
 	switch path, query, question := strings.Cut(to, "?"); {
 	case r.Method == http.MethodConnect:
 		r.RequestURI = k.conn.sameHost(to)

@@ -48,6 +48,7 @@ type Server struct {
 	closed    atomic.Bool // nor those under way
 	buffers   buffers
 	outputs   outputs
+	young     young
 	following sync.Once // of Base
 
 	mu        sync.Mutex

@@ -1,53 +1,44 @@
 package inbound
 
-import "time"
-
-// watchAfter is how long a call takes before its client is watched. Most have
-// ended by then, and cost no more than a timer that is put off.
-const watchAfter = 20 * time.Millisecond
+import (
+	"sync/atomic"
+	"time"
+)
 
 // A watch notices a client that leaves while its call is under way, and ends the
 // context of that. It reads, since nothing else tells of the end of a connection
 // everywhere and inside of TLS. A client that sends something instead is there; the
 // byte that tells so is kept, and the watch is over.
 type watch struct {
-	timer *time.Timer // nil: none was needed yet
-	phase watchPhase
+	phase atomic.Int32
+	turn  uint // when it was put off
+	place int  // among the young
 	byte  [1]byte
 	n     int // bytes of it that were read
 }
 
-type watchPhase uint8
-
+// The phases of a watch.
 const (
-	watchOff watchPhase = iota
-	watchArmed
-	watchReading
-	watchStopping // it was told to end
+	watchOff     int32 = iota
+	watchSoon          // its call is young
+	watchReading       // or about to
+	watchStopping
 )
-
-// watchSoon begins to watch if the call takes long. The body has ended: nobody
-// else reads.
-func (c *conn) watchSoon() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.watch.phase = watchArmed
-	if c.watch.timer == nil {
-		c.watch.timer = time.AfterFunc(watchAfter, c.look)
-		return
-	}
-	c.watch.timer.Reset(watchAfter)
-}
 
 // look reads until the client says something, leaves, or the call has ended.
 func (c *conn) look() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.watch.phase != watchArmed {
-		return
+	if c.watch.phase.Load() == watchReading {
+		c.listen()
 	}
-	c.watch.phase = watchReading
-	_ = c.moveReadDeadline(time.Time{}) // that of the wait for the request
+	c.watch.phase.Store(watchOff)
+	c.rested.Signal()
+}
+
+// listen is called with mu held, and does not hold it while it reads.
+func (c *conn) listen() {
+	_ = c.moveReadDeadline(0) // that of the wait for the request
 	k, n, err := c.call.Load(), 0, c.later
 	if err == nil { // else it left with its last bytes
 		c.mu.Unlock()
@@ -55,39 +46,38 @@ func (c *conn) look() {
 		c.mu.Lock()
 	}
 	c.watch.n = n
-	if c.watch.phase == watchStopping {
-		c.rested.Signal()
-	}
-	c.watch.phase = watchOff
 	if timedOut(err) {
 		return
 	}
 	c.later = err
 	if err != nil && k != nil {
-		k.cancel()
+		k.end()
 	}
 }
 
 // unwatch ends the watch, and takes the byte that it may have read.
 func (c *conn) unwatch() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch c.watch.phase {
-	case watchArmed:
-		c.watch.timer.Stop()
-		c.watch.phase = watchOff
-	case watchReading:
-		c.watch.phase = watchStopping
-		_ = c.moveReadDeadline(past)
-		for c.watch.phase != watchOff {
-			c.rested.Wait()
-		}
-		_ = c.moveReadDeadline(time.Time{})
+	if c.watch.phase.Load() != watchOff && !c.server.young.remove(c) {
+		c.interrupt()
 	}
 	if c.watch.n > 0 {
 		c.watch.n = 0
 		c.input.take(c.watch.byte[0], &c.scanner)
 	}
+}
+
+// interrupt has the watch end that reads, if it has not.
+func (c *conn) interrupt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.watch.phase.CompareAndSwap(watchReading, watchStopping) {
+		return
+	}
+	_ = c.moveReadDeadline(c.since(past))
+	for c.watch.phase.Load() != watchOff {
+		c.rested.Wait()
+	}
+	_ = c.moveReadDeadline(0)
 }
 
 // past is a time that wakes every read.

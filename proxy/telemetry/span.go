@@ -66,13 +66,13 @@ type Outcome struct {
 	Problem string
 	// Letter is the id of the letter that the call was kept as, else "".
 	Letter string
-	Own    bool // what the client got is ours, and no problem: it is told of a letter
 	// Err ended the call. Its kind is recorded, and of its text only what is
 	// known to be harmless.
 	Err error
 	// Passing says that this was no call, but the way of calls to come: a
 	// connection that was opened. They are told, each by itself, and this is not.
 	Passing       bool
+	Own           bool  // what the client got is ours, and no problem: it is told of a letter
 	RequestBytes  int64 // of the body that the client sent
 	ResponseBytes int64 // of the body that the client got
 }
