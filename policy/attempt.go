@@ -30,6 +30,7 @@ func attempt(timeout, idle time.Duration) Stage {
 			breaker.Begun(req.Context())
 			resp, err := next.RoundTrip(&t.request)
 			call.landed(err)
+			call.gotBody(t.came)
 			if err != nil {
 				t.over()
 				return nil, err
@@ -49,6 +50,7 @@ type try struct {
 	timeout time.Duration
 	idle    time.Duration
 	request http.Request
+	came    bool         // the body of the answer had begun to come when its head was read
 	waiting atomic.Int64 // since when somebody waits for the upstream to send more of its body, by the clock
 	body    watchedBody
 }
