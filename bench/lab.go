@@ -34,8 +34,8 @@ type lab struct {
 }
 
 // newLab builds what has to be built, and starts the upstream.
-func newLab(ctx context.Context, o options, progress io.Writer) (l *lab, err error) {
-	l = &lab{options: o, progress: progress, programs: map[string]string{}}
+func newLab(ctx context.Context, o options, progress io.Writer) (_ *lab, err error) {
+	l := &lab{options: o, progress: progress, programs: map[string]string{}}
 	defer func() {
 		if err != nil {
 			l.close()

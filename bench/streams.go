@@ -38,7 +38,7 @@ func measureStreams(ctx context.Context, l *lab) ([]*report.Table, error) {
 		}
 		l.say("round %d of %d", round+1, l.rounds)
 	}
-	t.Note("Times are of 60 streams, one each 25 ms, with an event each 50 ms, the direct ones without TLS; nginx does not buffer, and HAProxy has http-no-delay. Memory is of 1,000 streams at a time with an event each second.")
+	t.Note("Times are of 120 streams, one each 27 ms, with an event each 50 ms, the direct ones without TLS; nginx does not buffer, and HAProxy has http-no-delay. Memory is of 1,000 streams at a time with an event each second.")
 	return []*report.Table{t}, nil
 }
 
@@ -48,11 +48,14 @@ type flow struct {
 	cpu    time.Duration // of the proxy
 }
 
-// few measures times, by a load that nobody feels: the first time to warm up.
+// few measures times, by a load that nobody feels: the first time to warm up, with as many
+// streams at a time as there will be, so that each finds a connection to the upstream. How
+// often streams begin has no common measure with how often each has an event: a stream that
+// began in the same moment as twenty others had theirs would wait for these.
 func few(ctx context.Context, l *lab, t *report.Table, name, base string, by *subject.Running) error {
-	of := load.Streams{Address: hostOf(base), Count: 60, Events: 20, Every: 50 * time.Millisecond, Ramp: 25 * time.Millisecond}
+	of := load.Streams{Address: hostOf(base), Count: 120, Events: 20, Every: 50 * time.Millisecond, Ramp: 27 * time.Millisecond}
 	warm := of
-	warm.Events, warm.Ramp = 2, 2*time.Millisecond
+	warm.Events, warm.Ramp = 2, time.Millisecond
 	if l.smoke {
 		of = warm
 	}

@@ -35,6 +35,7 @@ func attempt(timeout, idle time.Duration) Stage {
 			breaker.Begun(req.Context(), t.Start)
 			resp, err := next.RoundTrip(req)
 			call.landed(err)
+			call.gotBody(t.came)
 			if err != nil {
 				t.over()
 				return nil, err
@@ -56,6 +57,7 @@ type try struct {
 	guard   *auth.Guard // knows what must not be shown; nil: there is nothing
 	timeout time.Duration
 	idle    time.Duration
+	came    bool         // the body of the answer had begun to come when its head was read
 	waiting atomic.Int64 // since when somebody waits for the upstream to send more of its body, by the clock
 	body    watchedBody
 }

@@ -38,6 +38,7 @@ type Call struct {
 	awaiting atomic.Bool               // the client is being waited for, for more of its body
 	bodyFail atomic.Bool
 	gaveUp   atomic.Bool
+	came     atomic.Bool                 // see GotBody
 	stale    atomic.Pointer[StaleAnswer] // see Stale
 	raced    atomic.Bool                 // its first attempt may have had a second request: see hedge
 	notes    notes
@@ -88,6 +89,17 @@ func (c *Call) Priority() string {
 	}
 	return "normal"
 }
+
+// gotBody notes whether the body of the last answer came together with its head.
+func (c *Call) gotBody(came bool) {
+	if c != nil && c.came.Load() != came {
+		c.came.Store(came)
+	}
+}
+
+// GotBody reports that the body of the answer has begun to come: its first Read will not
+// wait. Of a call that was sent twice at a time that is not known.
+func (c *Call) GotBody() bool { return c.came.Load() && !c.raced.Load() }
 
 // Attempts is the number of requests for this call that reached the wire.
 func (c *Call) Attempts() int { return int(c.sent.Load()) }

@@ -27,6 +27,9 @@ func (t *try) Got1xxResponse(code int, header textproto.MIMEHeader) error {
 	return t.call.inform(code, header, t.guard)
 }
 
+// GotBody notes that the body of the answer has begun to come.
+func (t *try) GotBody() { t.came = true }
+
 // trace are the hooks, and with them those of who listens above.
 func (t *try) trace() any {
 	ctx := httptrace.WithClientTrace(t.Context, &httptrace.ClientTrace{

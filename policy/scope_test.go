@@ -195,3 +195,32 @@ func (i *informed) Inform(code int, _ textproto.MIMEHeader) error {
 	*i = informed(code)
 	return nil
 }
+
+// Whether the body had begun to come is said of the last answer. Of two requests at a time
+// nobody knows whose is the last.
+func TestCallKnowsWhetherTheBodyCameWithItsHead(t *testing.T) {
+	call := new(Call)
+	var cameWith bool
+	stage := attempt(time.Minute, time.Minute).Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
+		if cameWith {
+			req.Context().(interface{ GotBody() }).GotBody()
+		}
+		return &http.Response{Body: http.NoBody}, nil
+	}))
+	whole, req := bound((&http.Request{Header: http.Header{}}).WithContext(WithCall(t.Context(), call)), time.Minute)
+	defer whole.over()
+	for _, cameWith = range []bool{true, false, true} {
+		resp, err := stage.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if got := call.GotBody(); got != cameWith {
+			t.Errorf("the call says %v, want %v", got, cameWith)
+		}
+	}
+	call.raced.Store(true)
+	if call.GotBody() {
+		t.Error("a call that was sent twice at a time knows which answer is the last")
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,7 +48,8 @@ func respondUpgrade(w http.ResponseWriter, resp *http.Response, traceID string, 
 // relay passes bytes both ways, each until its sender has finished, and closes
 // each direction when it has: a half-closed connection stays useful. When
 // nothing came from either side for as long as idle, both are closed: what is
-// left of a tunnel whose ends have forgotten it must not stay for ever.
+// left of a tunnel whose ends have forgotten it must not stay for ever. The caller
+// closes both, and so the direction that ends last needs no end of its own.
 func relay(client net.Conn, early []byte, upstream io.ReadWriteCloser, idle time.Duration) (up, down int64) {
 	w := watchSilence(idle, func() {
 		_ = client.Close()
@@ -55,6 +57,7 @@ func relay(client net.Conn, early []byte, upstream io.ReadWriteCloser, idle time
 	})
 	defer w.stop()
 	done := make(chan struct{})
+	var ended atomic.Bool // one of the directions has
 	go func() {
 		defer close(done)
 		if len(early) > 0 {
@@ -67,10 +70,14 @@ func relay(client net.Conn, early []byte, upstream io.ReadWriteCloser, idle time
 		}
 		n, err := w.pass(upstream, client)
 		up += n
-		finish(upstream, err)
+		if !ended.Swap(true) {
+			finish(upstream, err)
+		}
 	}()
 	down, err := w.pass(client, upstream)
-	finish(client, err)
+	if !ended.Swap(true) {
+		finish(client, err)
+	}
 	<-done
 	return up, down
 }
@@ -130,40 +137,51 @@ func (w *silentWatch) note() { w.last.Store(int64(time.Since(w.began))) }
 func (w *silentWatch) stop() { w.timer.Stop() }
 
 // Between two TCP connections the kernel moves bytes by itself (splice): so much
-// at a time when there is much, for nobody sees them pass meanwhile. Small
-// messages go through a buffer, which is all that an idle tunnel holds.
+// at a time, for nobody sees them pass meanwhile, and once so much has come without
+// a pause. That takes a pipe and two deadlines, which a handshake and an answer of
+// some pages are not worth. They go through a buffer, which is all that an idle
+// tunnel holds.
 const (
 	spliced     = 256 << 10
-	spliceUnder = 4 << 10
+	spliceAfter = 64 << 10
 	plainBuffer = 16 << 10
 )
+
+// plainBuffers are for what cannot be spliced; the others are smallBuffers. Most
+// tunnels carry one call, and leave theirs to the next.
+var plainBuffers = sync.Pool{New: func() any { b := make([]byte, plainBuffer); return &b }}
 
 // pass copies from src to dst until src ends.
 func (w *silentWatch) pass(dst io.Writer, src io.Reader) (total int64, err error) {
 	from, fromTCP := src.(*net.TCPConn)
 	_, toTCP := dst.(*net.TCPConn)
-	size := plainBuffer
-	if fromTCP && toTCP {
-		size = spliceUnder
+	pool, splices := &plainBuffers, fromTCP && toTCP
+	if splices {
+		pool = &smallBuffers
 	}
-	buffer := make([]byte, size)
-	for {
-		n, err := src.Read(buffer)
+	buffer := pool.Get().(*[]byte)
+	defer pool.Put(buffer)
+	for much := 0; ; { // bytes that came without a pause
+		n, err := src.Read(*buffer)
 		if n > 0 {
 			w.note()
-			m, werr := w.write(dst, buffer[:n])
+			m, werr := w.write(dst, (*buffer)[:n])
 			total += int64(m)
 			if werr != nil {
 				return total, werr
 			}
 			w.note()
 		}
-		much := n == len(buffer) && fromTCP && toTCP
-		for err == nil && much {
+		if much += n; n < len(*buffer) {
+			much = 0
+		}
+		for err == nil && splices && much >= spliceAfter {
 			var m int64
 			m, err = w.splice(dst, from)
 			total += m
-			much = m == spliced
+			if m < spliced {
+				much = 0
+			}
 		}
 		if err != nil {
 			if err == io.EOF {

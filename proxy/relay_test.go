@@ -122,14 +122,18 @@ func TestReaderThatStallsEndsItsTunnel(t *testing.T) {
 // whole buffers, and in more than is spliced at a time.
 func TestTunnelPassesBytesUntouched(t *testing.T) {
 	random := rand.NewChaCha8([32]byte{1})
-	for _, size := range []int{0, 1, spliceUnder, spliceUnder + 1, spliced + spliceUnder, 3*spliced + 7} {
+	for _, size := range []int{0, 1, smallBuffer, smallBuffer + 1, spliceAfter, spliced + spliceAfter, 3*spliced + 7} {
 		sent := make([]byte, size)
 		_, _ = random.Read(sent)
 		application, client := tcpPair(t)
 		upstream, provider := tcpPair(t)
 		var got, back []byte
 		var work sync.WaitGroup
-		work.Go(func() { relay(client, nil, upstream, time.Minute) })
+		work.Go(func() {
+			relay(client, nil, upstream, time.Minute)
+			_ = client.Close()
+			_ = upstream.Close()
+		})
 		for _, way := range []struct {
 			conn net.Conn
 			into *[]byte

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -61,7 +62,8 @@ func prepareBody(ctx context.Context, in, out *http.Request, limit int64, total 
 		out.GetBody = func() (io.ReadCloser, error) { return newBytesBody(data), nil }
 		return func() { total.give(n) }, nil
 	}
-	s := &stream{source: in.Body, limit: limit, total: total, call: call, came: in.Trailer, trailer: out.Trailer, piece: pieceOf(n)}
+	s := &stream{source: in.Body, limit: limit, total: total, call: call, came: in.Trailer, trailer: out.Trailer, length: n}
+	s.changed.L, s.filling = &s.mu, s.fill
 	call.Uploading()
 	out.Body, _ = s.open()
 	if !small { // else there was no room, and who needs it whole has to know beforehand
@@ -107,20 +109,23 @@ func (b *bytesBody) Close() error { return nil }
 // ends does not have to wait for a client that is silent.
 type stream struct {
 	source  io.Reader
+	length  int64 // -1: unknown
 	limit   int64
 	total   *kept
 	call    *policy.Call
 	came    http.Header // trailers, as the server fills them in at the body's end
 	trailer http.Header // trailers of the outbound request
 
+	filling func() // fill; made once
+
 	mu       sync.Mutex
-	memory   []byte        // all that was read so far, unless forgotten
-	forgot   bool          // more than limit came: sent once
-	fresh    []byte        // read, forgotten, not handed on yet
-	err      error         // how the body ended
-	reading  chan struct{} // closed when the read under way has ended; nil: none is
+	changed  sync.Cond // a read has ended, or an attempt; on mu
+	memory   []byte    // all that was read so far, unless forgotten
+	forgot   bool      // more than limit came: sent once
+	fresh    []byte    // read, forgotten, not handed on yet
+	err      error     // how the body ended
+	reading  bool      // a read is under way
 	buffer   []byte
-	piece    int           // its size
 	current  *streamReader // the attempt that may read on
 	released bool
 }
@@ -131,7 +136,7 @@ func (s *stream) open() (io.ReadCloser, error) {
 	if s.forgot {
 		return nil, errBodyGone
 	}
-	s.current = &streamReader{stream: s, closed: make(chan struct{})}
+	s.current = &streamReader{stream: s}
 	return s.current, nil
 }
 
@@ -145,7 +150,7 @@ func (s *stream) release() {
 }
 
 // fill reads once from the client. It runs on a goroutine of its own.
-func (s *stream) fill(done chan struct{}) {
+func (s *stream) fill() {
 	n, err := s.source.Read(s.buffer)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,8 +160,8 @@ func (s *stream) fill(done chan struct{}) {
 		s.call.BodyEnded(err != nil && err != io.EOF)
 	}
 	s.err = err
-	s.reading = nil
-	close(done)
+	s.reading = false
+	s.changed.Broadcast()
 }
 
 // keep remembers data, or hands it on as fresh once more than limit came. What
@@ -164,6 +169,9 @@ func (s *stream) fill(done chan struct{}) {
 func (s *stream) keep(data []byte) {
 	n := int64(len(data))
 	if !s.forgot && int64(len(s.memory))+n <= s.limit && s.total.take(n) {
+		if full := cap(s.memory); len(s.memory)+len(data) > full {
+			s.memory = slices.Grow(s.memory, max(len(data), full)) // twice as much: by itself append takes smaller steps, and more of them
+		}
 		s.memory = append(s.memory, data...)
 		return
 	}
@@ -184,64 +192,72 @@ func (s *stream) forget() {
 // streamReader is the body of one attempt.
 type streamReader struct {
 	stream *stream
-	at     int // read so far, while the stream remembers
-	closed chan struct{}
-	once   sync.Once
+	at     int  // read so far, while the stream remembers
+	closed bool // guarded by the stream's mu
 }
 
 func (r *streamReader) Read(p []byte) (int, error) {
-	for {
-		n, wait, err := r.next(p)
-		if wait == nil {
-			return n, err
-		}
-		select {
-		case <-wait:
-		case <-r.closed:
-			return 0, errBodyStale
-		}
-	}
-}
-
-// next copies what is there. Otherwise it returns what to wait for.
-func (r *streamReader) next(p []byte) (n int, wait <-chan struct{}, err error) {
 	s := r.stream
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for {
+		n, ready, err := r.next(p)
+		switch {
+		case ready:
+			return n, err
+		case r.closed:
+			return 0, errBodyStale
+		}
+		s.read()
+		s.changed.Wait()
+	}
+}
+
+// next copies what is there. It reports whether there is something, be it the end.
+func (r *streamReader) next(p []byte) (n int, ready bool, err error) {
+	s := r.stream
 	switch {
 	case s.current != r:
-		return 0, nil, errBodyStale
+		return 0, true, errBodyStale
 	case len(p) == 0:
-		return 0, nil, nil
+		return 0, true, nil
 	case r.at < len(s.memory):
 		n = copy(p, s.memory[r.at:])
 		r.at += n
 		s.forget()
-		return n, nil, nil
+		return n, true, nil
 	case len(s.fresh) > 0:
 		n = copy(p, s.fresh)
 		s.fresh = s.fresh[n:]
-		return n, nil, nil
+		return n, true, nil
 	case s.err != nil:
 		// Only here, where the attempt reads: while others still write their
 		// heads, the map must not change under them.
 		for name := range s.trailer {
 			s.trailer[name] = s.came[name]
 		}
-		return 0, nil, s.err
+		return 0, true, s.err
 	}
-	if s.reading == nil {
-		if s.buffer == nil {
-			s.buffer = make([]byte, s.piece)
-		}
-		s.reading = make(chan struct{})
-		s.call.Awaiting()
-		go s.fill(s.reading)
+	return 0, false, nil
+}
+
+// read has more come, unless that is under way.
+func (s *stream) read() {
+	if s.reading {
+		return
 	}
-	return 0, s.reading, nil
+	if s.buffer == nil {
+		s.buffer = make([]byte, pieceOf(s.length))
+	}
+	s.reading = true
+	s.call.Awaiting()
+	go s.filling()
 }
 
 func (r *streamReader) Close() error {
-	r.once.Do(func() { close(r.closed) })
+	r.stream.mu.Lock()
+	defer r.stream.mu.Unlock()
+	r.closed = true
+	r.stream.changed.Broadcast()
 	return nil
 }

@@ -98,6 +98,11 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 		out.held = withHead
 	}
 	defer out.done()
+	if (!sized || resp.ContentLength > headFirst) && !call.GotBody() {
+		if err := out.flush(); err != nil {
+			return 0, &clientError{err}
+		}
+	}
 	written, err = copyBody(out, resp.Body, sized, resp.ContentLength)
 	if err != nil {
 		return written, err
@@ -141,19 +146,14 @@ func keepLength(header http.Header) {
 // that leaves it no room it is, in the server's own time for a write.
 const withHead = 2 << 10
 
-// headFirst is the length of a body from which its head goes out on its own. A
-// smaller one has nearly always come together with its head, and then one write
-// is enough for both.
+// headFirst is the length of a body from which its head goes out on its own, unless
+// the body has begun to come, and then one write is enough for both. A smaller one has
+// nearly always come together with its head.
 const headFirst = 32 << 10
 
 // copyBody passes bytes on as they come: what the upstream sent is not held
 // back for more to follow.
 func copyBody(w *download, body io.Reader, sized bool, length int64) (written int64, err error) {
-	if !sized || length > headFirst {
-		if err := w.flush(); err != nil {
-			return 0, &clientError{err}
-		}
-	}
 	large := sized && length > smallBuffer
 	buffer := buffers(large).Get().(*[]byte)
 	defer func() { buffers(large).Put(buffer) }()

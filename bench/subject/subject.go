@@ -77,7 +77,9 @@ func (s Subject) Start(ctx context.Context, place Place) (*Running, error) {
 
 // Launch starts the subject, and does not wait for it.
 func (s Subject) Launch(place Place) (*Running, error) {
-	r := &Running{Subject: s, Config: filepath.Join(place.Dir, s.Slug()+"-"+s.configuration)}
+	// In a directory of its own: Outrider watches the one of its configuration, and is not
+	// to be woken up by what anybody logs.
+	r := &Running{Subject: s, Config: filepath.Join(place.Dir, "config", s.Slug()+"-"+s.configuration)}
 	port, err := r.choosePorts(place)
 	if err != nil {
 		return nil, err
@@ -117,6 +119,9 @@ func (r *Running) choosePorts(place Place) (int, error) {
 func (s Subject) configure(r *Running, place Place, port int) error {
 	forms, err := template.ParseFS(conf, "conf/"+s.configuration)
 	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(r.Config), 0o755); err != nil {
 		return err
 	}
 	file, err := os.Create(r.Config)

@@ -273,6 +273,33 @@ func TestEventsArriveOneByOne(t *testing.T) {
 	}
 }
 
+// A head that has its first event with it goes on as it came: in one packet. One that is
+// alone is not held back for an event.
+func TestFirstEventTravelsWithItsHead(t *testing.T) {
+	const event = "data: 1\n\n"
+	with := make(chan bool, 1)
+	server := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		if <-with {
+			_, _ = io.WriteString(w, event)
+		}
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	r := launch(t, api(server.Listener.Addr().String()))
+	for _, has := range []bool{true, false, true, true} {
+		with <- has
+		conn, answer := r.raw("GET /api/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		if h := head(answer); !strings.HasPrefix(h, "HTTP/1.1 200 ") {
+			t.Fatalf("got %q", h)
+		}
+		if rest, _ := answer.Peek(answer.Buffered()); has != strings.Contains(string(rest), event) {
+			t.Errorf("sent with its head: %v; behind the head there is %q", has, rest)
+		}
+		_ = conn.Close()
+	}
+}
+
 func TestClientThatLeavesCancelsTheUpstream(t *testing.T) {
 	arrived, left := make(chan struct{}), make(chan struct{})
 	server := upstream(t, func(_ http.ResponseWriter, r *http.Request) {

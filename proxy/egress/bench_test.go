@@ -111,6 +111,7 @@ var _ egress.Listener = (*hearer)(nil)
 func (h *hearer) Deadline() (time.Time, bool)                  { return h.until, true }
 func (*hearer) GotConn(httptrace.GotConnInfo)                  {}
 func (*hearer) WroteHeaders()                                  {}
+func (*hearer) GotBody()                                       {}
 func (*hearer) Got1xxResponse(int, textproto.MIMEHeader) error { return nil }
 
 // What this package does itself: no system calls, no TLS, no waiting.

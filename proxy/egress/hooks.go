@@ -13,6 +13,9 @@ type Listener interface {
 	GotConn(info httptrace.GotConnInfo)
 	WroteHeaders()
 	Got1xxResponse(code int, header textproto.MIMEHeader) error
+	// GotBody tells, before RoundTrip returns, that a part of the body came together
+	// with its head: the first Read will not wait. Over HTTP/2 nobody knows that.
+	GotBody()
 }
 
 // listen finds out who listens: the context, or the hooks that it carries.
@@ -51,6 +54,9 @@ func (h hooks) Got1xxResponse(code int, header textproto.MIMEHeader) error {
 	}
 	return nil
 }
+
+// GotBody implements Listener: no hook is for that.
+func (h hooks) GotBody() {}
 
 // afterFunc is context.AfterFunc, which asks contexts that know a shorter way
 // only through wrappings of its own.

@@ -2,6 +2,7 @@ package egress_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -29,6 +30,8 @@ func (c *listeningContext) Got1xxResponse(_ int, header textproto.MIMEHeader) er
 	return nil
 }
 
+func (c *listeningContext) GotBody() { c.heard = append(c.heard, "body") }
+
 // A context that is a Listener is told itself, and nobody else is: not the hooks
 // of a context that it is made of.
 func TestAContextMayListenItself(t *testing.T) {
@@ -45,9 +48,51 @@ func TestAContextMayListenItself(t *testing.T) {
 		})
 		ctx := &listeningContext{Context: outer}
 		fetch(t, tr, req.WithContext(ctx))
-		if want := []string{"connection to " + s.addr, "sent", "hints x"}; !slices.Equal(ctx.heard, want) {
+		if want := []string{"connection to " + s.addr, "sent", "hints x", "body"}; !slices.Equal(ctx.heard, want) {
 			t.Errorf("heard %q, want %q", ctx.heard, want)
 		}
+	}
+}
+
+// Whoever passes an answer on need not write its head on its own, if something of the
+// body is there already. What only frames it is nothing.
+func TestABodyThatCameWithItsHeadIsTold(t *testing.T) {
+	const chunked, sized = "Transfer-Encoding: chunked\r\n\r\n", "Content-Length: 3\r\n\r\n"
+	for _, c := range []struct {
+		name, first, then string
+		told              bool
+	}{
+		{"a chunk", chunked + "3\r\nabc\r\n", "0\r\n\r\n", true},
+		{"a byte of a chunk", chunked + "3\r\na", "bc\r\n0\r\n\r\n", true},
+		{"a line of a chunk", chunked + "3\r\n", "abc\r\n0\r\n\r\n", false},
+		{"a part of that", chunked + "3", "\r\nabc\r\n0\r\n\r\n", false},
+		{"a chunked head", chunked, "3\r\nabc\r\n0\r\n\r\n", false},
+		{"a byte of a length", sized + "a", "bc", true},
+		{"a sized head", sized, "abc", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			more := make(chan struct{})
+			s := serve(t, func(p *peer) {
+				p.head()
+				p.say("HTTP/1.1 200 OK\r\n" + c.first)
+				<-more
+				p.say(c.then)
+			})
+			req := newRequest(t, "GET", "http://"+s.addr+"/", nil)
+			ctx := &listeningContext{Context: req.Context()}
+			resp, err := newTransport(t, egress.Settings{}).RoundTrip(req.WithContext(ctx))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if told := slices.Contains(ctx.heard, "body"); told != c.told {
+				t.Errorf("told %v, want %v", told, c.told)
+			}
+			close(more)
+			if data, err := io.ReadAll(resp.Body); string(data) != "abc" || err != nil {
+				t.Errorf("the body is %q, %v", data, err)
+			}
+		})
 	}
 }
 

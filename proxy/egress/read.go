@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"bytes"
 	"net/http"
 	"net/textproto"
 	"strconv"
@@ -56,8 +57,21 @@ func (ex *exchange) receive() (*http.Response, error) {
 		ex.finish(true)
 		return resp, nil
 	}
+	if ex.listener != nil && ex.hasBody() {
+		ex.listener.GotBody()
+	}
 	resp.Body = ex
 	return resp, nil
+}
+
+// hasBody reports that the next Read of the body will not wait.
+func (ex *exchange) hasBody() bool {
+	buf, _ := ex.br.Peek(ex.br.Buffered())
+	if ex.framing == chunked {
+		line := bytes.IndexByte(buf, '\n')
+		return line >= 0 && line+1 < len(buf)
+	}
+	return len(buf) > 0
 }
 
 // misdirected reports an answer that says that the connection leads to the wrong server

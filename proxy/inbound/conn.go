@@ -66,7 +66,10 @@ func newConn(s *Server, wire net.Conn) *conn {
 // most connections wait here, each with its stack.
 func (c *conn) serve() {
 	defer c.end()
-	for c.await() {
+	for first := true; c.await(); first = false {
+		if first {
+			deepen()
+		}
 		if !c.exchange() {
 			return
 		}
