@@ -1,12 +1,23 @@
 package cli
 
 import (
+	"flag"
 	"os"
 	"os/exec"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
+
+// TestMain has more parallel tests run at a time than there are processors, unless -parallel
+// says how many: most of their time they wait. So a test that is decided by when something
+// happens, to a part of a second, is none of them.
+func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0))) // there is such a flag
+	m.Run()
+}
 
 // apartVariable names the test that a process of its own is there for.
 const apartVariable = "OUTRIDER_TEST_APART"

@@ -177,16 +177,19 @@ type claim429 struct {
 // is a little slower than a crowd that happens to be lucky.
 func TestCallsInBurstsAreBetterOffWithOutrider(t *testing.T) {
 	for _, l := range limiters429 {
-		alone := play429(t, l, 16, retryAfter429)
-		for _, c := range []claim429{
-			// Not never: on the wire calls can come closer together than they were sent.
-			{strategy: limitSet429, least: 1, refused: 0.02},
-			{strategy: nothingSet429, least: l.learned, refused: 0.2},
-		} {
-			t.Run(l.name+"/"+c.strategy.name, func(t *testing.T) {
-				c.check(t, play429(t, l, 16, c.strategy), alone)
-			})
-		}
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			alone := play429(t, l, 16, retryAfter429)
+			for _, c := range []claim429{
+				// Not never: on the wire calls can come closer together than they were sent.
+				{strategy: limitSet429, least: 1, refused: 0.02},
+				{strategy: nothingSet429, least: l.learned, refused: 0.2},
+			} {
+				t.Run(c.strategy.name, func(t *testing.T) {
+					c.check(t, play429(t, l, 16, c.strategy), alone)
+				})
+			}
+		})
 	}
 }
 

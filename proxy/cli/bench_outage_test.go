@@ -119,6 +119,7 @@ func TestAnOutageIsNotMadeWorse(t *testing.T) {
 	for _, shape := range shapesOutage {
 		for _, s := range []strategyOutage{closedOutage, defaultOutage, quickOutage} {
 			t.Run(shape+"/"+s.name, func(t *testing.T) {
+				t.Parallel()
 				o := playOutage(t, shape, s, seedsOutage[:1])
 				if got, most := o.amplification(), bearableOutage(s); got > most {
 					t.Errorf("%.3f requests for each call while it is down, want at most %.2f", got, most)

@@ -120,6 +120,7 @@ func withoutCollector(t *testing.T) {
 }
 
 func TestDemoPlainClientRepeatsWhatItShouldNot(t *testing.T) {
+	t.Parallel()
 	var sent atomic.Int64
 	server := upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer old" {

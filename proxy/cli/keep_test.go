@@ -237,6 +237,7 @@ func TestCallsThatAreKept(t *testing.T) {
 // Who waits for the answer gets the provider's own, as if nothing had been kept; and where
 // that does not come in time, the letter.
 func TestCallerWaitsForTheAnswerToALetter(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	server := upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
@@ -399,6 +400,7 @@ func nowhere(t *testing.T) string {
 
 // What cannot be made durable is not accepted.
 func TestStoreThatIsAwayKeepsNothing(t *testing.T) {
+	t.Parallel()
 	r := launch(t, keeping(nowhere(t), "always"))
 	r.keep(t, "x")
 	r.storage.close()

@@ -102,6 +102,9 @@ func logIn(t *testing.T, config string, args ...string) {
 // An Outrider that runs has nobody logged in, says what to run, and uses the login as
 // soon as there is one; it goes on with its refresh token.
 func TestLoginIsUsedByTheOutriderThatRuns(t *testing.T) {
+	if !apart(t) {
+		return
+	}
 	for name, more := range map[string]string{
 		"confidential client": `client_secret = "env:CRM_SECRET"`,
 		"public client":       "",
@@ -372,6 +375,9 @@ authorize_params = { prompt = "acme" }
 
 // A machine without a browser has a code for its user.
 func TestLoginOfADevice(t *testing.T) {
+	if !apart(t) {
+		return
+	}
 	sim, base := identity(t)
 	for query, want := range map[string][]string{
 		"pending=1&interval=1s":            {"enter the code WDJB-MJHT:\n\n  " + base + "/\n", base + "/?user_code=WDJB-MJHT", "crm is logged in, with a refresh token"},

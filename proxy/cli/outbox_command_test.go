@@ -150,6 +150,9 @@ func TestDeadLetterIsShownMendedAndSent(t *testing.T) {
 }
 
 func TestDeadLettersAreSentAgainTogether(t *testing.T) {
+	if !apart(t) {
+		return
+	}
 	home(t, "")
 	server := newFickle(t)
 	r := launch(t, keepingAPI(server.URL))

@@ -15,6 +15,7 @@ import (
 // a call that is sent again where that is right: what its caller gets, and how many
 // requests reached the provider.
 func TestRefusalsThatAPresetKnows(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		preset, refusal string
 		method          string

@@ -64,6 +64,7 @@ func named(t *testing.T, name string) (document string) {
 }
 
 func TestChangedFileIsPickedUp(t *testing.T) {
+	t.Parallel()
 	one, two := named(t, "one"), named(t, "two")
 	for _, c := range []struct {
 		name string
@@ -178,6 +179,7 @@ func TestReloadOnDemand(t *testing.T) {
 
 // A file that is not good changes nothing, and everybody can read why.
 func TestBadFileKeepsTheLastGoodOne(t *testing.T) {
+	t.Parallel()
 	one := named(t, "one")
 	path := layFile(t, filepath.Join(t.TempDir(), "config.toml"), one)
 	for _, c := range []struct{ name, document, key string }{

@@ -54,6 +54,9 @@ func wantSameTime(t *testing.T, got, want time.Time) {
 // end, and not after a crash, if it comes later than the next look at the quotas. So it is
 // with what the configuration says, and with what only answers told.
 func TestSpentHourIsSpentInTheNextProcess(t *testing.T) {
+	if !apart(t) {
+		return
+	}
 	for name, test := range map[string]struct {
 		limit, path string
 		end         func(t *testing.T, state, config string, sidecar *os.Process)

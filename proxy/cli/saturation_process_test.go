@@ -196,6 +196,9 @@ var oneAtATime = []siege{
 // passed by calls that came closer together than they were sent, is for the clock of
 // TestConfiguredLimitIsUsedAndNeverPassed.
 func TestProcessesShareOneLimit(t *testing.T) {
+	if !apart(t) {
+		return
+	}
 	for _, s := range slices.Concat(sieges, oneAtATime) {
 		for _, n := range processes {
 			t.Run(fmt.Sprint(s.name, "/", n), func(t *testing.T) {

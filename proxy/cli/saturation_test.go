@@ -141,6 +141,7 @@ func TestConfiguredLimitIsUsedAndNeverPassed(t *testing.T) {
 	for _, s := range configured {
 		for _, n := range processes {
 			t.Run(fmt.Sprint(s.name, "/", n), func(t *testing.T) {
+				t.Parallel()
 				f := s.run(t, n, 10*time.Second, 10*time.Second)
 				if f.refused != 0 || f.total.Throttled != 0 || f.total.Violations != 0 {
 					t.Errorf("%d refusals for clients, %d for us, %d violations; want none", f.refused, f.total.Throttled, f.total.Violations)
@@ -163,6 +164,7 @@ func TestUnknownLimitIsLearnedFromItsHeaders(t *testing.T) {
 		}
 		for _, n := range processes {
 			t.Run(fmt.Sprint(u.dialect, "/", n), func(t *testing.T) {
+				t.Parallel()
 				f := s.run(t, n, time.Minute, time.Minute)
 				calls := f.quota.Admitted + f.quota.Throttled
 				if f.quota.Throttled*100 > calls || f.quota.Violations != 0 {
@@ -197,6 +199,7 @@ func TestUnknownPointsAreLearnedFromGoodAnswers(t *testing.T) {
 		}
 		for _, n := range processes {
 			t.Run(fmt.Sprint(name, "/", n), func(t *testing.T) {
+				t.Parallel()
 				f := s.run(t, n, time.Minute, 2*time.Minute)
 				calls := f.quota.Admitted + f.quota.Throttled
 				if f.quota.Throttled*100 > calls {

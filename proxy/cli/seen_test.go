@@ -59,6 +59,9 @@ func alertName(a alert.Alert) string {
 // is one alert, with a trace that the receiver has, a figure in the metrics and a word on
 // the page; and of an upstream that is well nothing is told.
 func TestEveryFailureIsSeenOnceAndNothingElse(t *testing.T) {
+	if !apart(t) {
+		return
+	}
 	home(t, "")
 	outage, down := provide(t, simulator.Settings{Seed: 1})
 	grants, crm := provide(t, simulator.Settings{Seed: 2})

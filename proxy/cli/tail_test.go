@@ -133,6 +133,9 @@ func TestTailTellsARestartFromOldCalls(t *testing.T) {
 // An Outrider that went away between the beginning of a stream and the question for what
 // was missed had tail end, and not ask again.
 func TestTailGoesOnWhenCatchingUpFails(t *testing.T) {
+	if !apart(t) {
+		return
+	}
 	home(t, "")
 	var streams atomic.Int32
 	server := upstream(t, func(w http.ResponseWriter, r *http.Request) {
