@@ -35,9 +35,8 @@ func (g *guard) export(ctx context.Context, signal string, n int, send func(cont
 // lost counts n that are not exported, and logs why, unless another loss was logged within
 // the last minute.
 func (g *guard) lost(signal string, n int, why string) {
-	dropped := g.losses.add(signal, n, why)
+	dropped, now := g.losses.add(signal, n, why)
 	g.mu.Lock()
-	now := time.Now()
 	if !g.last.IsZero() && now.Sub(g.last) < time.Minute {
 		g.missed++
 		g.mu.Unlock()

@@ -31,21 +31,21 @@ type losses struct {
 	signal map[string]*Loss
 }
 
-// add counts n that were lost, and gives how many there are now.
-func (l *losses) add(signal string, n int, why string) int64 {
+// add counts n that were lost, and gives how many there are now, and when that is.
+func (l *losses) add(signal string, n int, why string) (dropped int64, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	loss := l.signal[signal]
+	loss, now := l.signal[signal], time.Now()
 	if loss == nil {
-		loss = &Loss{Signal: signal, Since: time.Now()}
+		loss = &Loss{Signal: signal, Since: now}
 		if l.signal == nil {
 			l.signal = make(map[string]*Loss)
 		}
 		l.signal[signal] = loss
 	}
 	loss.Dropped += int64(n)
-	loss.Last, loss.Why = time.Now(), why
-	return loss.Dropped
+	loss.Last, loss.Why = now, why
+	return loss.Dropped, now
 }
 
 func (l *losses) list() []Loss {

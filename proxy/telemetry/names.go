@@ -70,9 +70,8 @@ func clip(s string, n int) string {
 
 // pathOnly cuts a query or fragment off, should one have come along.
 func pathOnly(path string) string {
-	if i := strings.IndexAny(path, "?#"); i >= 0 {
-		return path[:i]
-	}
+	path, _, _ = strings.Cut(path, "?")
+	path, _, _ = strings.Cut(path, "#")
 	return path
 }
 
