@@ -29,9 +29,7 @@ func attempt(timeout, idle time.Duration) Stage {
 				return nil, err
 			}
 			t, req := begin(req, timeout, idle)
-			if call == nil || call.raced.Load() {
-				hedge.Begun(req.Context())
-			}
+			hedge.Begun(req.Context())
 			breaker.Begun(req.Context(), t.Start)
 			resp, err := next.RoundTrip(req)
 			call.landed(err)

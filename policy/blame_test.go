@@ -2,6 +2,8 @@ package policy_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -92,6 +94,50 @@ func TestALineIsNotSilence(t *testing.T) {
 				t.Errorf("with %q the circuit is %s, want %s", limits, state, want)
 			}
 			calls.Wait()
+		})
+	}
+}
+
+// With a credential the stages judge an attempt by the context of that itself, which has
+// ended with it: that must look neither like a client that left nor like a fault.
+func TestAttemptThatIsOverIsJudgedByWhatEndedIt(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		step  policytest.Step
+		leave bool // the client does, after a second
+		want  string
+	}{
+		{"no connection", policytest.Step{Unsent: true}, false, "open"},
+		{"reset", policytest.Step{Err: errors.New("reset")}, false, "open"},
+		{"500", policytest.Step{Status: 500}, false, "open"},
+		{"silent", policytest.Step{Hang: true}, false, "open"},
+		{"broken off", policytest.Step{Body: "half", BodyErr: io.ErrUnexpectedEOF}, false, "open"},
+		{"silent in its body", policytest.Step{Body: "half", Stall: true}, false, "open"},
+		{"client gone", policytest.Step{Hang: true}, true, "closed"},
+		{"client gone from the body", policytest.Step{Body: "half", Stall: true}, true, "closed"},
+		{"fine", policytest.Step{Body: "whole"}, false, "closed"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				set := newRig(t, policytest.NewUpstream(t, test.step)).compile(plain+`
+auth = { type = "bearer", token = "env:T" }
+attempt_timeout = "5s"
+idle_timeout = "5s"
+retry = { attempts = 1 }
+circuit = { min_calls = 1, failure_ratio = 0.01, consecutive = 1 }`, nil)
+				client, leave := context.WithCancel(t.Context())
+				defer leave()
+				if test.leave {
+					time.AfterFunc(time.Second, leave)
+				}
+				u, _ := set.ByName("api")
+				ctx := policy.WithCall(client, &policy.Call{Upstream: "api"})
+				req := policytest.NewRequest(t, "GET", "https://api.test/", "")
+				policytest.Do(u.Plan("GET", "/"), req.WithContext(policy.Within(ctx)))
+				if got := set.Status()[0].Circuits[0].State; got != test.want {
+					t.Errorf("the circuit is %s, want %s", got, test.want)
+				}
+			})
 		})
 	}
 }

@@ -4,13 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync/atomic"
 	"time"
-
-	"outrider/policy/auth"
-	"outrider/policy/breaker"
-	"outrider/policy/limit"
-	"outrider/policy/moment"
 )
 
 // A TimeoutError says which of our clocks ended a call or an attempt.
@@ -76,41 +70,6 @@ func deadline(timeout time.Duration) Stage {
 	}}
 }
 
-// A bounded call is one within its time: its context, and all that goes with it and with
-// its first attempt, which most often is the only one, so that they are one allocation.
-type bounded struct {
-	scope
-	time     clock
-	limit    time.Duration
-	asked    bool        // by its caller: else the limit is the configured one
-	begun    atomic.Bool // its time has
-	used     atomic.Bool // by a request
-	answered atomic.Bool // or it has ended without an answer
-	body     closingBody
-
-	first   try            // its first attempt
-	moments moment.Moments // of its attempts
-	auth    auth.Room      // rooms are what stages look for
-	circuit breaker.Room
-	limits  limit.Room
-}
-
-// boundedKey finds the call that an attempt is part of.
-type boundedKey struct{}
-
-// Within gives a context for the request of the call that ctx belongs to, for one way through
-// a plan, with which it ends. A plan makes one itself, and a copy of the request with it, for
-// a request that comes without, or comes again.
-func Within(ctx context.Context) context.Context { return newBounded(ctx) }
-
-func newBounded(ctx context.Context) *bounded {
-	b := &bounded{scope: scope{Context: ctx, call: CallFrom(ctx)}}
-	b.clock = &b.time
-	b.first.Context, b.first.call, b.first.clock, b.first.moments = b, b.call, b.clock, &b.moments
-	b.auth.Outer, b.auth.Inner = b, &b.first
-	return b
-}
-
 // bound begins the time of a call, and gives its request.
 func bound(req *http.Request, timeout time.Duration) (*bounded, *http.Request) {
 	b := boundedOf(req.Context())
@@ -118,42 +77,9 @@ func bound(req *http.Request, timeout time.Duration) (*bounded, *http.Request) {
 		req = req.WithContext(b)
 	}
 	b.limit, b.asked = wholeTime(b.Context, b.call, timeout)
-	b.begun.Store(true)
 	b.time.begin(time.Now(), b, b.limit)
+	b.begun.Store(true)
 	return b, req
-}
-
-// boundedOf is what Within has made of a context, once, and else a new one.
-func boundedOf(ctx context.Context) *bounded {
-	b, made := ctx.(*bounded)
-	switch {
-	case !made:
-		return newBounded(ctx)
-	case b.used.Swap(true):
-		return newBounded(b.Context) // which has not ended with the call before
-	}
-	return b
-}
-
-// Value gives what is known of the call, and else what its context has.
-func (b *bounded) Value(key any) any {
-	switch key.(type) {
-	case callKey:
-		return b.call
-	case moment.Key:
-		return &b.moments
-	case boundedKey:
-		return b
-	case tryKey:
-		return nil
-	case auth.RoomKey:
-		return &b.auth
-	case breaker.RoomKey:
-		return &b.circuit
-	case limit.RoomKey:
-		return &b.limits
-	}
-	return b.scope.Value(key)
 }
 
 // Deadline tells the stages below when the call ends. The ending itself is the clock's, so

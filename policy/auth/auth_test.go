@@ -216,6 +216,7 @@ func TestNothingIsSentWithoutACredential(t *testing.T) {
 		{"header, NUL", source(auth.Settings{Type: "header", Name: "X", Value: value("\x00")}), "header: the value contains a control"},
 		{"header, empty behind a prefix", source(auth.Settings{Type: "header", Name: "X", Prefix: "Token ", Value: value("")}), "header: the value is empty"},
 		{"query, tab", source(auth.Settings{Type: "query", Name: "k", Value: value("a\tb")}), "query: the value contains a control"},
+		{"query, C1", source(auth.Settings{Type: "query", Name: "k", Value: value("a\u0085b")}), "query: the value contains a control"},
 		{"query, DEL", source(auth.Settings{Type: "query", Name: "k", Value: value("\x7f")}), "query: the value contains a control"},
 		{"basic, empty password", source(auth.Settings{Type: "basic", Username: value("u"), Value: value("")}), "basic: the password is empty"},
 		{"basic, empty username", source(auth.Settings{Type: "basic", Username: value(""), Value: value("p")}), "basic: the username is empty"},

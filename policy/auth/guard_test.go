@@ -221,3 +221,35 @@ func TestNameBesideAPasswordIsNotTakenOut(t *testing.T) {
 		t.Errorf("%q", v)
 	}
 }
+
+// Nothing can come behind the body of an answer of HTTP/1 that says how long it is. Behind
+// others there may be trailers, announced or not.
+func TestBodyIsWatchedWhereTrailersMayComeBehindIt(t *testing.T) {
+	const secret = "s3cr3t that is long"
+	for name, c := range map[string]struct {
+		resp    http.Response
+		watched bool
+	}{
+		"HTTP/1, with a length":                   {http.Response{ProtoMajor: 1, ContentLength: 4}, false},
+		"HTTP/1, chunked":                         {http.Response{ProtoMajor: 1, ContentLength: -1}, true},
+		"HTTP/1, with a length and announcements": {http.Response{ProtoMajor: 1, ContentLength: 4, Trailer: http.Header{"X-Echo": nil}}, true},
+		"HTTP/2, with a length":                   {http.Response{ProtoMajor: 2, ContentLength: 4}, true},
+	} {
+		src, err := auth.New(auth.Settings{Type: auth.Bearer, Value: value(secret)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.resp.Body = io.NopCloser(strings.NewReader("body"))
+		resp, err := auth.Wrap(src, nil)(roundTripper(func(*http.Request) (*http.Response, error) { return &c.resp, nil })).
+			RoundTrip(policytest.NewRequest(t, "GET", "https://api.test/", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.resp.Trailer = http.Header{"X-Echo": {secret}} // as a transport does when they have come
+		_, _ = io.ReadAll(resp.Body)
+		if shown := resp.Trailer.Get("X-Echo") == secret; shown == c.watched {
+			t.Errorf("%s: the trailers show the secret: %v", name, shown)
+		}
+		resp.Body.Close()
+	}
+}
