@@ -25,9 +25,13 @@ type output struct {
 }
 
 const (
-	gatherFor    = 100 * time.Millisecond
-	linesAtOnce  = 10
-	mostGathered = 32 << 10
+	gatherFor   = 100 * time.Millisecond
+	linesAtOnce = 10
+
+	// mostGathered is what a pipe takes in one piece, so that lines of two processes that
+	// write to the same one, as in a handover, do not come between each other (POSIX,
+	// PIPE_BUF).
+	mostGathered = 4 << 10
 )
 
 // Write writes what waits, and then p, at once.
@@ -50,13 +54,13 @@ func (o *output) gather(line []byte, ended time.Time) {
 		_, _ = o.out.Write(line) // as slog: there is nobody left to tell
 		return
 	}
+	if len(o.waiting)+len(line) > mostGathered {
+		o.flush()
+	}
 	if len(o.waiting) == 0 {
 		o.writeLater()
 	}
 	o.waiting = append(o.waiting, line...)
-	if len(o.waiting) >= mostGathered {
-		o.flush()
-	}
 }
 
 // writeLater has written what waits when it has waited for long enough. The lock is held.
