@@ -27,10 +27,18 @@ const apartVariable = "OUTRIDER_TEST_APART"
 // It reports whether this is that process; in the other one the test is over by then.
 func apart(t *testing.T) bool {
 	t.Helper()
+	if os.Getenv(apartVariable) != t.Name() {
+		t.Parallel()
+	}
+	return alone(t)
+}
+
+// alone is apart for a test that measures its process: no other test runs beside it.
+func alone(t *testing.T) bool {
+	t.Helper()
 	if os.Getenv(apartVariable) == t.Name() {
 		return true
 	}
-	t.Parallel()
 	var left time.Duration // that process says first where it hangs
 	if deadline, ok := t.Deadline(); ok {
 		left = time.Until(deadline) - 5*time.Second

@@ -83,7 +83,7 @@ func nothingIsReadable(t *testing.T, dir, but string) {
 // A body of 64 MiB passes through the outbox in pieces, in both directions. What tests before
 // it left in the heap, such as connections that are kept for others, is not to be counted.
 func TestLargeLetterIsNeverWholeInMemory(t *testing.T) {
-	if !apart(t) {
+	if !alone(t) {
 		return
 	}
 	const size = 64 << 20
