@@ -156,7 +156,7 @@ func (b *body) frame() error {
 
 // trailers gives the request what came behind its body.
 func (b *body) trailers(window []byte) {
-	r := b.call.request
+	r := &b.call.request
 	for _, f := range b.call.conn.scanner.Fields() {
 		name := window[f.Name:f.NameEnd]
 		canonicalize(name)

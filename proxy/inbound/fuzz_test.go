@@ -232,6 +232,7 @@ func FuzzServer(f *testing.F) {
 		head("POST / HTTP/1.1", "Host: a", "Expect: 100-continue", "Content-Length: 3") + "abc" + two, head("GET /? HTTP/1.1", "Host: a", "Expect: x") + one, head("GET / HTTP/1.1", "Host: a", "Expect:") + one,
 		head("POST / HTTP/1.1", "Host: a", "Content-Length: 003", "Content-Length: 003", "Pragma: no-cache") + "abc" + two, one + two[:len(two)-20], one + one[:len(one)-1],
 		head("HEAD / HTTP/1.1", "Host: a") + head("HEAD / HTTP/1.1", "Host: a") + head("HEAD / HTTP/1.1", "Host: a") + head("HEAD / HTTP/1.1", "Host: a") + one,
+		head("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked") + "1\r\na\r\n0\r\nUnannounced: b\r\n\r\n" + one,
 	} {
 		for way := range uint64(7) {
 			f.Add(raw, way+7*uint64(i))

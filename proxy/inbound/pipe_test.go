@@ -119,7 +119,7 @@ func TestConnectionsEndWhenNothingComes(t *testing.T) {
 	})
 }
 
-// A call is watched from its 20th millisecond on: most never get so old.
+// A call is watched from its 20th millisecond on at the latest: most never get so old.
 func TestClientThatLeavesEndsItsCall(t *testing.T) {
 	ended := make(map[string]time.Duration) // of one handler at a time
 	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -139,6 +139,49 @@ func TestClientThatLeavesEndsItsCall(t *testing.T) {
 			synctest.Wait()
 			if want := max(left, 20*time.Millisecond); ended[path] != want {
 				t.Errorf("%s: the call ended after %v, want %v", path, ended[path], want)
+			}
+		}
+	})
+}
+
+// The calls that are young are looked at together, every 10 ms, and each is watched from
+// the second time on. One that ends before is forgotten, and no other in its place.
+func TestYoungCallsAreLookedAtTogether(t *testing.T) {
+	type end struct {
+		path  string
+		after time.Duration
+	}
+	var ends chan end // of the bubble
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/short" {
+			time.Sleep(5 * time.Millisecond)
+			return
+		}
+		began := time.Now()
+		<-r.Context().Done()
+		ends <- end{r.URL.Path, time.Since(began)}
+	})
+	bubble(t, inbound.Settings{Handler: handler}, func(t *testing.T, _ *inbound.Server, dial func() net.Conn) {
+		now := time.Now()
+		ends = make(chan end, 3)
+		for _, c := range []struct {
+			path string
+			at   time.Duration
+		}{{"/at0", 0}, {"/short", 2 * time.Millisecond}, {"/at6", 6 * time.Millisecond}, {"/at15", 15 * time.Millisecond}} {
+			time.Sleep(time.Until(now.Add(c.at)))
+			conn := dial()
+			say(t, conn, head("GET "+c.path+" HTTP/1.1", "Host: a"))
+			if c.path == "/short" {
+				go func() { _, _ = io.Copy(io.Discard, conn) }()
+				continue
+			}
+			synctest.Wait()
+			_ = conn.Close()
+		}
+		want := map[string]time.Duration{"/at0": 20 * time.Millisecond, "/at6": 14 * time.Millisecond, "/at15": 15 * time.Millisecond}
+		for range want {
+			if e := <-ends; e.after != want[e.path] {
+				t.Errorf("%s ended after %v, want %v", e.path, e.after, want[e.path])
 			}
 		}
 	})
