@@ -151,8 +151,7 @@ func TestBodyWithoutRoomIsSentOnce(t *testing.T) {
 	}
 }
 
-// A body of a GiB is 16,000 pieces: each costs the times at which the call began to wait for
-// it and at which it came, and no more.
+// A body of a GiB is 16,000 pieces, of which the next garbage collection knows nothing.
 func TestPiecesOfAStreamedBodyCostLittle(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
@@ -173,7 +172,7 @@ func TestPiecesOfAStreamedBodyCostLittle(t *testing.T) {
 			t.Fatalf("read %d bytes, %v", n, err)
 		}
 	})
-	if got > 2 {
+	if got > 0 {
 		t.Errorf("a piece takes %v allocations", got)
 	}
 }
