@@ -17,6 +17,7 @@ const (
 	columnDown = "down MiB/s"
 	columnUp   = "up MiB/s"
 	columnPeak = "peak over idle MiB"
+	columnFile = "of files MiB"
 )
 
 // measureBulk is the group bulk.
@@ -27,20 +28,20 @@ func measureBulk(ctx context.Context, l *lab) ([]*report.Table, error) {
 	}
 	t := &report.Table{
 		Group: "bulk", Title: "Bodies of 1 GiB, TLS to the upstream", Head: "proxy",
-		Columns: []report.Column{{Name: columnDown}, {Name: "down CPU s", Digits: 2}, {Name: columnUp}, {Name: "up CPU s", Digits: 2}, {Name: columnPeak, Digits: 1}, {Name: columnForeign, Digits: 2}},
+		Columns: []report.Column{{Name: columnDown}, {Name: "down CPU s", Digits: 2}, {Name: columnUp}, {Name: "up CPU s", Digits: 2}, {Name: columnPeak, Digits: 1}, {Name: columnFile, Digits: 1}, {Name: columnForeign, Digits: 2}},
 	}
 	defer l.stop()
 	if err := l.start(ctx, l.callers()); err != nil {
 		return nil, err
 	}
 	l.settle()
-	idle := map[string]int64{} // subject → bytes
+	idle := map[string]footprint{} // of each subject
 	for _, r := range l.running {
-		resident, err := r.Resident()
+		f, err := footprintOf(r)
 		if err != nil {
 			return nil, err
 		}
-		idle[r.Name] = resident
+		idle[r.Name] = f
 	}
 	for round := range l.rounds {
 		for _, r := range turns(slices.Clone(l.running), round) {
@@ -50,15 +51,26 @@ func measureBulk(ctx context.Context, l *lab) ([]*report.Table, error) {
 		}
 		l.say("round %d of %d", round+1, l.rounds)
 	}
-	t.Note("By curl, which shares a core with the upstream.")
+	t.Note("By curl, which shares a core with the upstream. Of files is what of the peak are pages of the program that were not in use before, about: no call comes before the bodies.")
 	return []*report.Table{t}, nil
+}
+
+// A footprint is the memory of a process, in bytes.
+type footprint struct{ resident, fileBacked int64 }
+
+func footprintOf(r *subject.Running) (f footprint, err error) {
+	if f.resident, err = r.Resident(); err != nil {
+		return footprint{}, err
+	}
+	f.fileBacked, err = r.FileBacked()
+	return f, err
 }
 
 // A haul is how long a body took, and what the proxy used.
 type haul struct{ took, cpu time.Duration }
 
 // transfer moves a body down, and one up.
-func transfer(ctx context.Context, l *lab, t *report.Table, r *subject.Running, idle int64) error {
+func transfer(ctx context.Context, l *lab, t *report.Table, r *subject.Running, idle footprint) error {
 	if err := r.ResetPeak(); err != nil {
 		return err
 	}
@@ -91,6 +103,11 @@ func transfer(ctx context.Context, l *lab, t *report.Table, r *subject.Running, 
 		t.Add(r.Name, columnForeign, foreign)
 	}
 	peak, err := r.Peak()
-	t.Add(r.Name, columnPeak, float64(peak-idle)/mebibyte)
+	if err != nil {
+		return err
+	}
+	t.Add(r.Name, columnPeak, float64(peak-idle.resident)/mebibyte)
+	fileBacked, err := r.FileBacked()
+	t.Add(r.Name, columnFile, float64(fileBacked-idle.fileBacked)/mebibyte)
 	return err
 }

@@ -24,6 +24,7 @@ var targets = []report.Target{
 	atLeast("1 GiB down, to the better of nginx and HAProxy", "bulk", columnDown, 0.8, subject.Nginx, subject.HAProxy),
 	atLeast("1 GiB up, to the better of nginx and HAProxy", "bulk", columnUp, 0.8, subject.Nginx, subject.HAProxy),
 	alone("memory of 1 GiB, over idle", "bulk", columnPeak, 8, "MiB"),
+	against("CPU of a small tunnel, to squid's", "tunnels", columnTunnel, 0.95, subject.Squid),
 	against("CPU of a GiB by tunnel, to squid's", "tunnels", columnTunnelBulk, 0.7, subject.Squid),
 	alone("start to the first answer", "start", columnStart, 50, "ms"),
 }

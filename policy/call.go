@@ -34,8 +34,9 @@ type Call struct {
 
 	sent     atomic.Int32
 	waited   atomic.Int64
-	upload   atomic.Pointer[time.Time] // when the last byte of a streamed body was read; nil: no body is streamed
-	awaiting atomic.Bool               // the client is being waited for, for more of its body
+	streamed time.Time    // when it began that the body is streamed; set by the first Uploading, before anybody else looks
+	upload   atomic.Int64 // when its last byte was read, in nanoseconds after that; 0: no body is streamed
+	awaiting atomic.Bool  // the client is being waited for, for more of its body
 	bodyFail atomic.Bool
 	gaveUp   atomic.Bool
 	came     atomic.Bool                 // see GotBody
@@ -130,8 +131,10 @@ func (c *Call) Awaiting() {
 // Uploading notes that a byte of a streamed request body came in just now. The
 // clocks that wait for the answer start anew: a large upload is not a slow answer.
 func (c *Call) Uploading() {
-	now := time.Now()
-	c.upload.Store(&now)
+	if c.upload.Load() == 0 {
+		c.streamed = time.Now().Add(-1) // so that now is not 0
+	}
+	c.upload.Store(int64(time.Since(c.streamed)))
 	c.awaiting.Store(false)
 }
 
@@ -149,14 +152,11 @@ func (c *Call) sinceUpload() (time.Duration, bool) {
 	if c == nil {
 		return 0, false
 	}
-	last := c.upload.Load()
-	switch {
-	case last == nil:
-		return 0, false
-	case c.awaiting.Load():
-		return 0, true
+	quiet, streamed := c.uploadQuiet()
+	if c.awaiting.Load() {
+		return 0, streamed
 	}
-	return time.Since(*last), true
+	return quiet, streamed
 }
 
 // uploadQuiet is how long ago the last byte of a streamed body came in, or the
@@ -166,10 +166,10 @@ func (c *Call) uploadQuiet() (time.Duration, bool) {
 		return 0, false
 	}
 	last := c.upload.Load()
-	if last == nil {
+	if last == 0 {
 		return 0, false
 	}
-	return time.Since(*last), true
+	return time.Since(c.streamed) - time.Duration(last), true
 }
 
 // BodyFailed reports that the client broke off the body of its request.

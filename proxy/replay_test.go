@@ -8,6 +8,7 @@ import (
 	"net/textproto"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"outrider/policy"
 )
@@ -148,4 +149,65 @@ func TestBodyWithoutRoomIsSentOnce(t *testing.T) {
 	if body, err := io.ReadAll(out.Body); err != nil || string(body) != "small" {
 		t.Errorf("body %q, %v", body, err)
 	}
+}
+
+// A body of a GiB is 16,000 pieces, of which the next garbage collection knows nothing.
+func TestPiecesOfAStreamedBodyCostLittle(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	in := httptest.NewRequest("PUT", "/x", nil)
+	in.ContentLength = 1 << 30
+	in.Body = sourceFunc(func(p []byte) (int, error) { return len(p), nil })
+	ctx := policy.WithCall(t.Context(), &policy.Call{})
+	out := outbound(context.Background(), in, route{scheme: "http", host: "api.test", target: target{path: "/x"}})
+	release, err := prepareBody(ctx, in, out, 1<<10, &kept{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	piece := make([]byte, pieceOf(in.ContentLength))
+	got := testing.AllocsPerRun(100, func() {
+		if n, err := out.Body.Read(piece); n != len(piece) || err != nil {
+			t.Fatalf("read %d bytes, %v", n, err)
+		}
+	})
+	if got > 0 {
+		t.Errorf("a piece takes %v allocations", got)
+	}
+}
+
+// A read that waits for the client ends with its attempt, and the one that is under way goes
+// to the next.
+func TestEndOfAnAttemptWakesItsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		come := make(chan string)
+		in := httptest.NewRequest("PUT", "/x", nil)
+		in.ContentLength = -1
+		in.Body = sourceFunc(func(p []byte) (int, error) { return copy(p, <-come), io.EOF })
+		ctx := policy.WithCall(t.Context(), &policy.Call{})
+		out := outbound(context.Background(), in, route{scheme: "http", host: "api.test", target: target{path: "/x"}})
+		release, err := prepareBody(ctx, in, out, 1<<10, &kept{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer release()
+		ended := make(chan error, 1)
+		go func() {
+			_, err := out.Body.Read(make([]byte, 8))
+			ended <- err
+		}()
+		synctest.Wait()
+		second, err := out.GetBody()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _ = out.Body.Close(); <-ended == nil {
+			t.Error("an attempt that is over read on")
+		}
+		go func() { come <- "late" }()
+		if data, err := io.ReadAll(second); string(data) != "late" || err != nil {
+			t.Errorf("the next attempt read %q, %v", data, err)
+		}
+	})
 }

@@ -17,6 +17,12 @@ func Peak(pid int) (int64, error) {
 	return kibibytes(fmt.Sprintf("/proc/%d/status", pid), "VmHWM:")
 }
 
+// FileBacked is the part of Resident that are pages of files, the program's own among
+// them, in bytes: the kernel takes them back when it needs them.
+func FileBacked(pid int) (int64, error) {
+	return kibibytes(fmt.Sprintf("/proc/%d/status", pid), "RssFile:")
+}
+
 // ResetPeak has Peak begin anew.
 func ResetPeak(pid int) error {
 	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)

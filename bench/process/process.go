@@ -135,6 +135,9 @@ func (p *Process) CPU() (time.Duration, error) {
 // counts for each.
 func (p *Process) Resident() (int64, error) { return p.sum(machine.Resident) }
 
+// FileBacked is how much of it are pages of files, in bytes.
+func (p *Process) FileBacked() (int64, error) { return p.sum(machine.FileBacked) }
+
 // Peak is the most memory that they had since ResetPeak, in bytes.
 func (p *Process) Peak() (int64, error) { return p.sum(machine.Peak) }
 

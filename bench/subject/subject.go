@@ -121,7 +121,7 @@ func (s Subject) configure(r *Running, place Place, port int) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(r.Config), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(r.Config), 0o750); err != nil {
 		return err
 	}
 	file, err := os.Create(r.Config)
