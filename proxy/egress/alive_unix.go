@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"syscall"
+
+	"outrider/proxy/socket"
 )
 
 // readOrAsk reads what is there, and asks where nothing is, before it waits.
@@ -34,21 +36,22 @@ func (w *wireConn) readOrAsk(p []byte) (int, error) {
 // readFD reports false to wait until there is something to read.
 func (w *wireConn) readFD(fd uintptr) bool {
 	for {
-		n, err := syscall.Read(int(fd), w.into)
+		n, errno := socket.Read(fd, w.into)
 		switch {
-		case err == syscall.EINTR:
+		case errno == syscall.EINTR:
 			continue
-		case err == syscall.EAGAIN:
+		case errno == syscall.EAGAIN:
 			if w.asker == nil {
 				return false
 			}
-			if err = w.ask(); err == nil {
+			err := w.ask()
+			if err == nil {
 				return false
 			}
 			w.n, w.err = 0, err
-		case err != nil:
+		case errno != 0:
 			w.n, w.err = 0, &net.OpError{
-				Op: "read", Net: "tcp", Source: w.LocalAddr(), Addr: w.RemoteAddr(), Err: os.NewSyscallError("read", err),
+				Op: "read", Net: "tcp", Source: w.LocalAddr(), Addr: w.RemoteAddr(), Err: os.NewSyscallError("read", errno),
 			}
 		case n == 0:
 			w.gotFIN.Store(true)

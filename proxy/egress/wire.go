@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+
+	"outrider/proxy/socket"
 )
 
 // wireConn is the socket under everything, TLS included. It counts what the
@@ -19,6 +21,7 @@ import (
 type wireConn struct {
 	net.Conn
 	raw     syscall.RawConn // nil: not a system socket
+	out     *socket.Writer
 	remote  remoteAddr
 	written atomic.Int64
 	gotFIN  atomic.Bool
@@ -47,12 +50,8 @@ func newWire(nc net.Conn) *wireConn {
 	if remote := nc.RemoteAddr(); remote != nil {
 		w.remote = remoteAddr{remote, remote.String()}
 	}
-	if sc, ok := nc.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			w.raw = raw
-			w.readFn = w.readFD
-		}
-	}
+	w.raw, w.readFn = socket.Raw(nc), w.readFD
+	w.out = socket.NewWriter(nc, w.raw)
 	return w
 }
 
@@ -73,7 +72,7 @@ func (w *wireConn) RemoteAddr() net.Addr {
 }
 
 func (w *wireConn) Read(p []byte) (int, error) {
-	if w.asker != nil {
+	if w.asker != nil || socket.Quick && w.raw != nil && len(p) > 0 {
 		return w.readOrAsk(p)
 	}
 	n, err := w.Conn.Read(p)
@@ -84,7 +83,7 @@ func (w *wireConn) Read(p []byte) (int, error) {
 }
 
 func (w *wireConn) Write(p []byte) (int, error) {
-	n, err := w.Conn.Write(p)
+	n, err := w.out.Write(p)
 	if n > 0 {
 		w.written.Add(int64(n))
 	}

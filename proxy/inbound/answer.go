@@ -213,7 +213,7 @@ func (a *answer) send(p []byte) error {
 	k := a.call
 	k.conn.writeUntil(a.until)
 	out := a.out
-	if a.err = out.write(k.conn.wire, p, a.chunked); a.err != nil {
+	if a.err = out.write(k.conn, p, a.chunked); a.err != nil {
 		k.end()
 	}
 	a.out = nil

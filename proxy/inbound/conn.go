@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"outrider/proxy/framing"
+	"outrider/proxy/socket"
 )
 
 // What a connection is doing, as far as Shutdown has to know.
@@ -43,6 +44,7 @@ type conn struct {
 	ready   func(fd uintptr) bool // readReady, made once
 	later   error                 // came with the last bytes that were read, or in place of more
 	writes  deadline
+	small   *socket.Writer // writes what is no more than a buffer to wire
 
 	mu     sync.Mutex
 	reads  deadline // guarded by mu
@@ -53,7 +55,10 @@ type conn struct {
 func newConn(s *Server, wire net.Conn) *conn {
 	c := &conn{server: s, wire: wire, remote: wire.RemoteAddr().String(), opened: time.Now()}
 	c.input.pool, c.rested.L = &s.buffers, &c.mu
-	c.raw, c.ready = rawConn(wire), c.readReady
+	if socket.Quick {
+		c.raw, c.ready = socket.Raw(wire), c.readReady
+	}
+	c.small = socket.NewWriter(wire, c.raw)
 	ctx := context.WithValue(context.WithoutCancel(s.Base), http.LocalAddrContextKey, wire.LocalAddr())
 	if s.ConnContext != nil {
 		ctx = s.ConnContext(ctx, wire)

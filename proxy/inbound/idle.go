@@ -1,5 +1,12 @@
 package inbound
 
+import (
+	"io"
+	"syscall"
+
+	"outrider/proxy/socket"
+)
+
 // first waits for the first bytes of a request, with no buffer until they come.
 func (c *conn) first() error {
 	if c.raw != nil {
@@ -15,4 +22,32 @@ func (c *conn) first() error {
 		return nil
 	}
 	return err
+}
+
+// readReady reads what is there into a buffer that it borrows for that. It
+// reports that the wait is over: with bytes, at the end, or by an error. What is
+// not there is waited for without a buffer, which is most of what an idle
+// connection would hold.
+func (c *conn) readReady(fd uintptr) bool {
+	b := c.input.pool.get()
+	for {
+		n, errno := socket.Read(fd, b.bytes)
+		switch {
+		case errno == syscall.EINTR:
+			continue
+		case errno == syscall.EAGAIN:
+			c.input.pool.put(b)
+			return false
+		case n > 0:
+			c.input.hold(b, &c.scanner)
+			c.input.to = n
+			return true
+		}
+		c.input.pool.put(b)
+		c.later = io.EOF
+		if errno != 0 {
+			c.later = errno
+		}
+		return true
+	}
 }

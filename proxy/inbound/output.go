@@ -68,12 +68,12 @@ func (o *output) fits(n int) bool { return len(o.bytes)+n+len("\r\n") <= bufferS
 
 // write writes what is here, and p behind it, with the end of its chunk where it is
 // one.
-func (o *output) write(wire net.Conn, p []byte, chunked bool) error {
+func (o *output) write(c *conn, p []byte, chunked bool) error {
 	if len(p) == 0 {
 		if len(o.bytes) == 0 {
 			return nil
 		}
-		_, err := wire.Write(o.bytes)
+		_, err := c.small.Write(o.bytes)
 		return err
 	}
 	o.queue = append(o.vector[:0], o.bytes, p)
@@ -81,11 +81,11 @@ func (o *output) write(wire net.Conn, p []byte, chunked bool) error {
 		o.queue = append(o.queue, chunkEnd)
 	}
 	defer clear(o.vector[:])
-	if gathers(wire) {
-		_, err := o.queue.WriteTo(wire)
+	if gathers(c.wire) {
+		_, err := o.queue.WriteTo(c.wire)
 		return err
 	}
-	return o.gather(wire, p, chunked)
+	return o.gather(c.wire, p, chunked)
 }
 
 var chunkEnd = []byte("\r\n")

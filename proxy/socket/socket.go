@@ -1,0 +1,106 @@
+// Package socket reads from and writes to sockets of package net without telling the
+// scheduler of each system call.
+//
+// Go announces a system call to its scheduler, since it may wait, and then something else has
+// to run meanwhile. On a socket of package net none waits: it answers EAGAIN, and the poller
+// waits. The announcement itself is cheap, but the first one after a pause wakes the thread
+// that looks after those that wait, sysmon, which then looks every 20 µs until the process
+// rests again (src/runtime/proc.go, entersyscall). A proxy that is called now and then
+// rests before nearly every call: at a thousand calls a second that thread took a fifth of
+// all processor time, on the way of the call that it was woken by. What runs for long
+// without a pause is still found by it, as any timer and any other system call wakes it.
+package socket
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// mostAtOnce is how many bytes may be written without telling the scheduler, as what takes
+// long should be told. It is a record of TLS, and the usual answer.
+const mostAtOnce = 17 << 10
+
+// Raw is the socket under a connection, if it is nothing more than that; else nil.
+func Raw(wire net.Conn) syscall.RawConn {
+	socket, ok := wire.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
+// A Writer writes to a socket. It may be used concurrently.
+type Writer struct {
+	wire net.Conn
+	raw  syscall.RawConn
+
+	mu      sync.Mutex
+	writeFn func(fd uintptr) bool // write, made once
+	rest    []byte                // of what is written
+	err     error
+}
+
+// NewWriter returns what writes to wire, whose Raw is raw; nil: by wire itself.
+func NewWriter(wire net.Conn, raw syscall.RawConn) *Writer {
+	w := &Writer{wire: wire, raw: raw}
+	w.writeFn = w.write
+	return w
+}
+
+// Write implements io.Writer, with the deadline and the errors of the connection.
+func (w *Writer) Write(p []byte) (int, error) {
+	if !Quick || w.raw == nil || len(p) > mostAtOnce || len(p) == 0 {
+		return w.wire.Write(p)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rest, w.err = p, nil
+	err := w.raw.Write(w.writeFn)
+	n := len(p) - len(w.rest)
+	w.rest = nil
+	if err == nil {
+		err = w.err
+	}
+	if err != nil {
+		err = w.named(err)
+	}
+	return n, err
+}
+
+// named is an error as the connection itself returns it from Write.
+func (w *Writer) named(err error) error {
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		err = op.Err
+	}
+	local := w.wire.LocalAddr()
+	return &net.OpError{Op: "write", Net: local.Network(), Source: local, Addr: w.wire.RemoteAddr(), Err: err}
+}
+
+// write writes what is left. It reports false to wait until there is room.
+func (w *Writer) write(fd uintptr) bool {
+	for len(w.rest) > 0 {
+		n, errno := Write(fd, w.rest)
+		switch {
+		case errno == syscall.EINTR:
+		case errno == syscall.EAGAIN:
+			return false
+		case errno != 0:
+			w.err = os.NewSyscallError("write", errno)
+			return true
+		case n == 0:
+			w.err = io.ErrUnexpectedEOF
+			return true
+		default:
+			w.rest = w.rest[n:]
+		}
+	}
+	return true
+}
