@@ -107,6 +107,11 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 	if err != nil {
 		return written, err
 	}
+	if !sized && written == 0 { // else it is taken for one of length 0, which has no trailers
+		if err := out.flush(); err != nil {
+			return 0, &clientError{err}
+		}
+	}
 	for name, values := range resp.Trailer {
 		delete(header, name) // a header of the same name went out with the head
 		header[http.TrailerPrefix+name] = values
