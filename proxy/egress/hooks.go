@@ -21,13 +21,18 @@ type Listener interface {
 // listen finds out who listens: the context, or the hooks that it carries.
 func (ex *exchange) listen() {
 	var is bool
-	if ex.listener, is = ex.ctx.(Listener); is {
+	if ex.listener, is = ex.ctx().(Listener); is {
 		return
 	}
-	ex.trace = httptrace.ContextClientTrace(ex.ctx)
-	if ex.trace != nil {
-		ex.listener = hooks{ex.trace}
+	if trace := httptrace.ContextClientTrace(ex.ctx()); trace != nil {
+		ex.listener = hooks{trace}
 	}
+}
+
+// trace are the hooks that no Listener has; nil: there are none.
+func (ex *exchange) trace() *httptrace.ClientTrace {
+	h, _ := ex.listener.(hooks)
+	return h.set
 }
 
 // hooks are those that somebody has set.

@@ -68,7 +68,7 @@ func (t *Transport) acquire(ex *exchange, upgrade bool) (*conn, *h2conn, error) 
 	t.mu.Lock()
 	a := t.at(ex.key)
 	a.choosing++
-	c, h, err := t.choose(ex.ctx, ex.key, a, upgrade)
+	c, h, err := t.choose(ex.ctx(), ex.key, a, upgrade)
 	a.choosing--
 	if c != nil {
 		t.begins(c, ex)
