@@ -205,7 +205,7 @@ func (ex *exchange) announce() {
 	if ex.listener != nil {
 		info := httptrace.GotConnInfo{Conn: c.nc, Reused: c.uses > 0, WasIdle: c.rested}
 		if info.WasIdle {
-			info.IdleTime = c.taken - c.idleSince
+			info.IdleTime = max(0, c.taken-c.idleSince)
 		}
 		ex.listener.GotConn(info)
 	}
