@@ -64,12 +64,12 @@ func (t *Transport) tidy(a *authority) {
 // acquire finds or makes a connection: the HTTP/1.1 connection that was used
 // last, or a free stream of an HTTP/2 connection. The former is the caller's
 // alone; whether it is still alive is for the caller to check.
-func (t *Transport) acquire(ex *exchange, upgrade bool) (*conn, *h2conn, error) {
+func (t *Transport) acquire(ex *exchange) (*conn, *h2conn, error) {
 	now := ex.departed()
 	t.mu.Lock()
 	a := t.at(ex.key)
 	a.choosing++
-	c, h, err := t.choose(ex.ctx(), ex.key, a, upgrade, now)
+	c, h, err := t.choose(ex, a, now)
 	a.choosing--
 	if c != nil {
 		t.begins(c, ex)
@@ -80,7 +80,8 @@ func (t *Transport) acquire(ex *exchange, upgrade bool) (*conn, *h2conn, error) 
 }
 
 // choose is entered and left with t.mu held, and gives it up while it waits.
-func (t *Transport) choose(ctx context.Context, k key, a *authority, upgrade bool, now time.Duration) (*conn, *h2conn, error) {
+func (t *Transport) choose(ex *exchange, a *authority, now time.Duration) (*conn, *h2conn, error) {
+	ctx, k, upgrade := ex.ctx(), ex.key, ex.upgrade
 	for ; ; now = t.now() {
 		if ctx.Err() != nil {
 			return nil, nil, &Error{Kind: Canceled, Addr: k.addr(), Err: causeOf(ctx)}

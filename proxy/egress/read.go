@@ -57,12 +57,12 @@ func (ex *exchange) receive() (*http.Response, error) {
 
 // hasBody reports that the next Read of the body will not wait.
 func (ex *exchange) hasBody() bool {
-	buf, _ := ex.br.Peek(ex.br.Buffered())
-	if ex.framing == chunked {
-		line := bytes.IndexByte(buf, '\n')
-		return line >= 0 && line+1 < len(buf)
+	if ex.framing != chunked {
+		return ex.br.Buffered() > 0
 	}
-	return len(buf) > 0
+	buf, _ := ex.br.Peek(ex.br.Buffered())
+	line := bytes.IndexByte(buf, '\n')
+	return line >= 0 && line+1 < len(buf)
 }
 
 // misdirected reports an answer that says that the connection leads to the wrong server
@@ -108,13 +108,12 @@ func (ex *exchange) interim(n int) error {
 // readHead reads and parses one head, which comes after so many interim ones. It
 // hands another of these on, or else notes that this is the answer.
 func (ex *exchange) readHead(interim int) error {
-	if ex.answer.StatusCode == 0 { // it is the first head
+	isFirst := ex.answer.StatusCode == 0
+	if tr := ex.trace(); isFirst && tr != nil && tr.GotFirstResponseByte != nil {
 		if _, err := ex.br.Peek(1); err != nil {
 			return err
 		}
-		if tr := ex.trace(); tr != nil && tr.GotFirstResponseByte != nil {
-			tr.GotFirstResponseByte()
-		}
+		tr.GotFirstResponseByte()
 	}
 	s, err := readSection(ex.br, ex.t.settings.MaxHeaderBytes)
 	if err != nil {
