@@ -143,6 +143,13 @@ func BenchmarkCallInMemory(b *testing.B) {
 	}
 }
 
+// One byte more, and a call takes 576.
+func TestACallFillsASizeClassOfTheAllocator(t *testing.T) {
+	if egress.ExchangeSize > 512 {
+		t.Errorf("a call takes %d bytes", egress.ExchangeSize)
+	}
+}
+
 // What a plain call allocates: the exchange with its response, the head as one
 // string, and the map of its fields, which is two. In TLS the record's reader is
 // allocated by crypto/tls, twice: once it finds nothing.
