@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http/httptrace"
 	"net/textproto"
+	"time"
 )
 
 // An attempt is told by its transport what becomes of its request. Its context has the
@@ -29,6 +30,9 @@ func (t *try) Got1xxResponse(code int, header textproto.MIMEHeader) error {
 
 // GotBody notes that the body of the answer has begun to come.
 func (t *try) GotBody() { t.came = true }
+
+// Departed is when the attempt began.
+func (t *try) Departed() time.Time { return t.Start }
 
 // trace are the hooks, and with them those of who listens above.
 func (t *try) trace() any {

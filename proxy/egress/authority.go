@@ -5,9 +5,9 @@ import "strings"
 // key names an authority, and the way to it: where connections lead to.
 type key struct {
 	tls    bool
+	tunnel bool   // plain HTTP by CONNECT, where the proxy would get absolute-form
 	host   string // lower-case, with the port if it is not the scheme's own
 	via    *Proxy // nil: direct
-	tunnel bool   // plain HTTP by CONNECT, where the proxy would get absolute-form
 }
 
 // forwarded reports that the proxy reads the requests itself, instead of

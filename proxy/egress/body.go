@@ -73,8 +73,8 @@ func (ex *exchange) bodyError(err error) error {
 		}
 	}
 	switch {
-	case ex.ctx.Err() != nil:
-		e.Kind, e.Err = Canceled, causeOf(ex.ctx)
+	case ex.ctx().Err() != nil:
+		e.Kind, e.Err = Canceled, causeOf(ex.ctx())
 	case bodyErr != nil:
 		e.Kind, e.Err = ClientBody, bodyErr
 	case e.Kind == Truncated && err != io.ErrUnexpectedEOF:

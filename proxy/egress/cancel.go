@@ -63,17 +63,17 @@ func (t *Transport) follow() {
 
 // watchEarly follows, from now on, a context whose deadline would pass unnoticed.
 func (ex *exchange) watchEarly(now time.Time) {
-	if at, ok := ex.ctx.Deadline(); ok && at.Sub(now) < 2*late {
+	if at, ok := ex.ctx().Deadline(); ok && at.Sub(now) < 2*late {
 		ex.watch()
 	}
 }
 
 // watch begins to follow the call's context, unless the call is over.
 func (ex *exchange) watch() {
-	if ex.ctx.Done() == nil {
+	if ex.ctx().Done() == nil {
 		return
 	}
-	unwatch := afterFunc(ex.ctx, ex.cancel)
+	unwatch := afterFunc(ex.ctx(), ex.cancel)
 	ex.mu.Lock()
 	needed := !ex.detached && ex.unwatch == nil
 	if needed {

@@ -168,10 +168,10 @@ func (ex *exchange) readTrailers() error {
 		if !allowedTrailer(name) {
 			continue
 		}
-		if ex.resp.Trailer == nil {
-			ex.resp.Trailer = make(http.Header)
+		if ex.answer.Trailer == nil {
+			ex.answer.Trailer = make(http.Header)
 		}
-		ex.resp.Trailer[name] = values
+		ex.answer.Trailer[name] = values
 	}
 	return nil
 }

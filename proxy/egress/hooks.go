@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http/httptrace"
 	"net/textproto"
+	"time"
 )
 
 // A Listener is told of a request on its way, as the hooks of net/http/httptrace
@@ -16,18 +17,37 @@ type Listener interface {
 	// GotBody tells, before RoundTrip returns, that a part of the body came together
 	// with its head: the first Read will not wait. Over HTTP/2 nobody knows that.
 	GotBody()
+	// Departed is when the request was on its way to RoundTrip: the clock, just read.
+	// The zero time: it is to be read here.
+	Departed() time.Time
 }
 
 // listen finds out who listens: the context, or the hooks that it carries.
 func (ex *exchange) listen() {
 	var is bool
-	if ex.listener, is = ex.ctx.(Listener); is {
+	if ex.listener, is = ex.ctx().(Listener); is {
 		return
 	}
-	ex.trace = httptrace.ContextClientTrace(ex.ctx)
-	if ex.trace != nil {
-		ex.listener = hooks{ex.trace}
+	if trace := httptrace.ContextClientTrace(ex.ctx()); trace != nil {
+		ex.listener = hooks{trace}
 	}
+}
+
+// trace are the hooks that no Listener has; nil: there are none.
+func (ex *exchange) trace() *httptrace.ClientTrace {
+	h, _ := ex.listener.(hooks)
+	return h.set
+}
+
+// departed is now, without a look at the clock for a call that has just come and has
+// waited for nothing.
+func (ex *exchange) departed() time.Duration {
+	if ex.listener != nil && !ex.prepared {
+		if at := ex.listener.Departed(); !at.IsZero() {
+			return at.Sub(ex.t.made)
+		}
+	}
+	return ex.t.now()
 }
 
 // hooks are those that somebody has set.
@@ -57,6 +77,9 @@ func (h hooks) Got1xxResponse(code int, header textproto.MIMEHeader) error {
 
 // GotBody implements Listener: no hook is for that.
 func (h hooks) GotBody() {}
+
+// Departed implements Listener: no hook says that.
+func (h hooks) Departed() time.Time { return time.Time{} }
 
 // afterFunc is context.AfterFunc, which asks contexts that know a shorter way
 // only through wrappings of its own.

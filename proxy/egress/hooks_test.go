@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"outrider/proxy/egress"
 )
@@ -17,6 +18,7 @@ import (
 type listeningContext struct {
 	context.Context
 	heard []string
+	begun time.Time // zero: not known
 }
 
 func (c *listeningContext) GotConn(info httptrace.GotConnInfo) {
@@ -31,6 +33,8 @@ func (c *listeningContext) Got1xxResponse(_ int, header textproto.MIMEHeader) er
 }
 
 func (c *listeningContext) GotBody() { c.heard = append(c.heard, "body") }
+
+func (c *listeningContext) Departed() time.Time { return c.begun }
 
 // A context that is a Listener is told itself, and nobody else is: not the hooks
 // of a context that it is made of.

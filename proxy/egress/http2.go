@@ -167,10 +167,10 @@ func (ex *exchange) roundTripHTTP2(h *h2conn) (*http.Response, error) {
 			return s.deliver(resp), nil
 		}
 		ex.t.release(h)
-		if !isUnusable(err) || s.wrote.Load() || ex.ctx.Err() != nil || !body.untouched() {
+		if !isUnusable(err) || s.wrote.Load() || ex.ctx().Err() != nil || !body.untouched() {
 			return nil, s.fail(err)
 		}
-		c, next, err := ex.t.acquire(ex, false)
+		c, next, err := ex.t.acquire(ex)
 		if err == nil && c != nil {
 			// The authority went back to HTTP/1.1 this very moment.
 			ex.t.put(c)

@@ -64,11 +64,12 @@ func (t *Transport) tidy(a *authority) {
 // acquire finds or makes a connection: the HTTP/1.1 connection that was used
 // last, or a free stream of an HTTP/2 connection. The former is the caller's
 // alone; whether it is still alive is for the caller to check.
-func (t *Transport) acquire(ex *exchange, upgrade bool) (*conn, *h2conn, error) {
+func (t *Transport) acquire(ex *exchange) (*conn, *h2conn, error) {
+	now := ex.departed()
 	t.mu.Lock()
 	a := t.at(ex.key)
 	a.choosing++
-	c, h, err := t.choose(ex.ctx, ex.key, a, upgrade)
+	c, h, err := t.choose(ex, a, now)
 	a.choosing--
 	if c != nil {
 		t.begins(c, ex)
@@ -79,8 +80,9 @@ func (t *Transport) acquire(ex *exchange, upgrade bool) (*conn, *h2conn, error) 
 }
 
 // choose is entered and left with t.mu held, and gives it up while it waits.
-func (t *Transport) choose(ctx context.Context, k key, a *authority, upgrade bool) (*conn, *h2conn, error) {
-	for {
+func (t *Transport) choose(ex *exchange, a *authority, now time.Duration) (*conn, *h2conn, error) {
+	ctx, k, upgrade := ex.ctx(), ex.key, ex.upgrade
+	for ; ; now = t.now() {
 		if ctx.Err() != nil {
 			return nil, nil, &Error{Kind: Canceled, Addr: k.addr(), Err: causeOf(ctx)}
 		}
@@ -89,7 +91,7 @@ func (t *Transport) choose(ctx context.Context, k key, a *authority, upgrade boo
 				return nil, h, nil
 			}
 		}
-		if c := t.popIdle(a); c != nil {
+		if c := t.popIdle(a, now); c != nil {
 			return c, nil, nil
 		}
 		if !k.tls || upgrade || a.protocol == http1 {
@@ -109,13 +111,8 @@ func (t *Transport) choose(ctx context.Context, k key, a *authority, upgrade boo
 }
 
 // popIdle takes the last used connection that has not outlived its time.
-func (t *Transport) popIdle(a *authority) *conn {
-	n := len(a.idle)
-	if n == 0 {
-		return nil
-	}
-	now := t.now()
-	for ; n > 0; n = len(a.idle) {
+func (t *Transport) popIdle(a *authority, now time.Duration) *conn {
+	for n := len(a.idle); n > 0; n = len(a.idle) {
 		c := a.idle[n-1]
 		a.idle[n-1] = nil
 		a.idle = a.idle[:n-1]
@@ -137,8 +134,11 @@ func (t *Transport) put(c *conn) {
 	if c.keepFor != 0 && c.keepFor < keep {
 		keep = c.keepFor
 	}
-	now := t.now()
 	t.mu.Lock()
+	now := c.taken
+	if c.young == nil {
+		now = t.now() // the call has taken a while
+	}
 	t.ends(c)
 	a := c.home
 	if c.dead || t.closed || keep <= 0 || len(a.idle) >= t.settings.MaxIdlePerHost || t.idle >= t.settings.MaxIdle {

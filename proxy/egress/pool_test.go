@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -202,6 +203,57 @@ func TestIdleConnectionsEndOnTime(t *testing.T) {
 				synctest.Wait()
 				if got := n.counts(); got != "3 dialled, 1 open" {
 					t.Errorf("at the very end: %s", got)
+				}
+				tr.CloseIdleConnections()
+				n.wg.Wait()
+			})
+		})
+	}
+}
+
+// A timedContext says when its call departed, and hears how long its connection
+// was idle.
+type timedContext struct {
+	listeningContext
+	idle time.Duration
+}
+
+func (c *timedContext) GotConn(info httptrace.GotConnInfo) { c.idle = info.IdleTime }
+
+// The clock is looked at as seldom as can be: what is known of a call's time is used.
+func TestIdleTimeIsFromCallToCall(t *testing.T) {
+	const rest = 30 * time.Second
+	for name, c := range map[string]struct {
+		took  time.Duration // the call before
+		known bool          // when this one departed
+		ago   time.Duration // … and that was so long ago
+		want  time.Duration
+	}{
+		"departed now":                    {time.Second, true, 0, rest},
+		"departed a while ago":            {time.Second, true, 2 * time.Second, rest - 2*time.Second},
+		"departed before it was idle":     {time.Second, true, 2 * rest, 0},
+		"departed, and nobody knows when": {time.Second, false, 0, rest},
+		"the call before was young":       {time.Millisecond, true, 0, rest + time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := &pipes{handle: func(p *peer) {
+					for p.head() != "" {
+						time.Sleep(c.took)
+						p.say(hello)
+					}
+				}}
+				tr := newTransport(t, egress.Settings{Dial: n.dial})
+				req, _ := http.NewRequest("GET", "http://api.test/", nil)
+				fetch(t, tr, req)
+				time.Sleep(rest)
+				ctx := &timedContext{listeningContext: listeningContext{Context: req.Context()}}
+				if c.known {
+					ctx.begun = time.Now().Add(-c.ago)
+				}
+				fetch(t, tr, req.WithContext(ctx))
+				if ctx.idle != c.want {
+					t.Errorf("idle for %v, want %v", ctx.idle, c.want)
 				}
 				tr.CloseIdleConnections()
 				n.wg.Wait()

@@ -15,25 +15,16 @@ const maxInterim = 100
 // receive reads up to the final response's head and returns the response,
 // with this exchange as its body.
 func (ex *exchange) receive() (*http.Response, error) {
-	resp := ex.resp // found while waiting for 100 (Continue)
-	for interim := 0; resp == nil; interim++ {
-		r, err := ex.readHead() //nolint:bodyclose // the caller closes it
-		if err != nil {
-			return nil, err
-		}
-		if r.StatusCode >= 200 || r.StatusCode == http.StatusSwitchingProtocols {
-			resp = r
-			break
-		}
-		if err := ex.interim(r, interim); err != nil {
+	for interim := 0; !ex.answered; interim++ { // it may have been, while 100 (Continue) was waited for
+		if err := ex.readHead(interim); err != nil {
 			return nil, err
 		}
 	}
+	resp := &ex.answer.Response
 	if resp.StatusCode == http.StatusProxyAuthRequired && ex.key.forwarded() {
 		// It is about our credentials, and not the caller's.
 		return nil, &ProxyError{Proxy: ex.key.via.addr, Status: resp.StatusCode}
 	}
-	ex.resp = resp
 	resp.Request = ex.req
 	resp.TLS = ex.c.tls
 	if resp.StatusCode == http.StatusSwitchingProtocols {
@@ -66,12 +57,12 @@ func (ex *exchange) receive() (*http.Response, error) {
 
 // hasBody reports that the next Read of the body will not wait.
 func (ex *exchange) hasBody() bool {
-	buf, _ := ex.br.Peek(ex.br.Buffered())
-	if ex.framing == chunked {
-		line := bytes.IndexByte(buf, '\n')
-		return line >= 0 && line+1 < len(buf)
+	if ex.framing != chunked {
+		return ex.br.Buffered() > 0
 	}
-	return len(buf) > 0
+	buf, _ := ex.br.Peek(ex.br.Buffered())
+	line := bytes.IndexByte(buf, '\n')
+	return line >= 0 && line+1 < len(buf)
 }
 
 // misdirected reports an answer that says that the connection leads to the wrong server
@@ -81,7 +72,7 @@ func misdirected(resp *http.Response) bool {
 }
 
 // awaitContinue reads responses up to 100 (Continue), or up to a final one,
-// which it leaves in ex.resp. The deadline counts only between heads.
+// which is answered then. The deadline counts only between heads.
 func (ex *exchange) awaitContinue() (final bool, err error) {
 	until := time.Now().Add(ex.t.settings.ExpectContinueTimeout)
 	for interim := 0; ; interim++ {
@@ -90,29 +81,22 @@ func (ex *exchange) awaitContinue() (final bool, err error) {
 			return false, err
 		}
 		ex.setReadDeadline(time.Time{})
-		r, err := ex.readHead() //nolint:bodyclose // the caller closes it
-		if err != nil {
+		if err := ex.readHead(interim); err != nil {
 			return false, err
 		}
-		if r.StatusCode >= 200 || r.StatusCode == http.StatusSwitchingProtocols {
-			ex.resp = r
-			return true, nil
-		}
-		if err := ex.interim(r, interim); err != nil {
-			return false, err
-		}
-		if r.StatusCode == http.StatusContinue {
-			return false, nil
+		if ex.answered || ex.answer.StatusCode == http.StatusContinue {
+			return ex.answered, nil
 		}
 	}
 }
 
-// interim hands a 1xx response on.
-func (ex *exchange) interim(r *http.Response, n int) error {
+// interim hands a 1xx response on, the last one after n others.
+func (ex *exchange) interim(n int) error {
+	r := &ex.answer
 	if n >= maxInterim {
 		return malformed("too many interim responses")
 	}
-	if tr := ex.trace; r.StatusCode == http.StatusContinue && tr != nil && tr.Got100Continue != nil {
+	if tr := ex.trace(); r.StatusCode == http.StatusContinue && tr != nil && tr.Got100Continue != nil {
 		tr.Got100Continue()
 	}
 	if ex.listener != nil {
@@ -121,25 +105,28 @@ func (ex *exchange) interim(r *http.Response, n int) error {
 	return nil
 }
 
-// readHead reads and parses one head.
-func (ex *exchange) readHead() (*http.Response, error) {
-	if !ex.first {
+// readHead reads and parses one head, which comes after so many interim ones. It
+// hands another of these on, or else notes that this is the answer.
+func (ex *exchange) readHead(interim int) error {
+	isFirst := ex.answer.StatusCode == 0
+	if tr := ex.trace(); isFirst && tr != nil && tr.GotFirstResponseByte != nil {
 		if _, err := ex.br.Peek(1); err != nil {
-			return nil, err
+			return err
 		}
-		ex.first = true
-		if tr := ex.trace; tr != nil && tr.GotFirstResponseByte != nil {
-			tr.GotFirstResponseByte()
-		}
+		tr.GotFirstResponseByte()
 	}
 	s, err := readSection(ex.br, ex.t.settings.MaxHeaderBytes)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := ex.answer.parse(s, &ex.t.names); err != nil {
-		return nil, err
+		return err
 	}
-	return &ex.answer.Response, nil
+	if code := ex.answer.StatusCode; code < 200 && code != http.StatusSwitchingProtocols {
+		return ex.interim(interim)
+	}
+	ex.answered = true
+	return nil
 }
 
 // hint notes for how long the peer says that it keeps the connection

@@ -41,7 +41,7 @@ func (s *stream) request() *http.Request {
 	}
 
 	// Shallow: trailers are filled in while the body is read.
-	r := ex.req.WithContext(httptrace.WithClientTrace(untraced{ex.ctx}, &s.hooks))
+	r := ex.req.WithContext(httptrace.WithClientTrace(untraced{ex.ctx()}, &s.hooks))
 	u := *ex.req.URL
 	// The library takes scheme and host off an Opaque that has both.
 	u.Scheme, u.Host = "https", ex.host
@@ -114,13 +114,13 @@ func (s *stream) tell() {
 }
 
 func (s *stream) firstByte() {
-	if tr := s.ex.trace; tr != nil && tr.GotFirstResponseByte != nil && !s.over.Load() {
+	if tr := s.ex.trace(); tr != nil && tr.GotFirstResponseByte != nil && !s.over.Load() {
 		tr.GotFirstResponseByte()
 	}
 }
 
 func (s *stream) got100() {
-	if tr := s.ex.trace; tr != nil && tr.Got100Continue != nil && !s.over.Load() {
+	if tr := s.ex.trace(); tr != nil && tr.Got100Continue != nil && !s.over.Load() {
 		tr.Got100Continue()
 	}
 }
@@ -186,8 +186,8 @@ func (s *stream) fail(err error) error {
 	s.body.stop()
 	s.over.Store(true)
 	switch bodyErr := s.body.failure(); {
-	case s.ex.ctx.Err() != nil:
-		e.Kind, e.Sent, e.Err = Canceled, true, causeOf(s.ex.ctx)
+	case s.ex.ctx().Err() != nil:
+		e.Kind, e.Sent, e.Err = Canceled, true, causeOf(s.ex.ctx())
 		s.tell()
 	case bodyErr != nil:
 		e.Kind, e.Err = ClientBody, bodyErr
@@ -225,8 +225,8 @@ func (b *streamBody) fault(err error) error {
 	e := &Error{Kind: Truncated, Addr: b.ex.key.addr(), Sent: true}
 	bodyErr := b.body.failure()
 	switch {
-	case b.ex.ctx.Err() != nil:
-		e.Kind, e.Err = Canceled, causeOf(b.ex.ctx)
+	case b.ex.ctx().Err() != nil:
+		e.Kind, e.Err = Canceled, causeOf(b.ex.ctx())
 	case bodyErr != nil:
 		e.Kind, e.Err = ClientBody, bodyErr
 	case err.Error() == textTooMuchData:

@@ -197,7 +197,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	for {
-		c, h, err := t.acquire(ex, ex.upgrade)
+		c, h, err := t.acquire(ex)
 		if err != nil {
 			return nil, ex.giveUp(err)
 		}

@@ -63,8 +63,8 @@ func (u *upgraded) fault(err error) error {
 		return err
 	}
 	e := &Error{Kind: kindOf(err, Truncated), Addr: u.ex.key.addr(), Sent: true, Err: err}
-	if u.ex.ctx.Err() != nil {
-		e.Kind, e.Err = Canceled, causeOf(u.ex.ctx)
+	if u.ex.ctx().Err() != nil {
+		e.Kind, e.Err = Canceled, causeOf(u.ex.ctx())
 	}
 	return e
 }

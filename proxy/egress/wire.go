@@ -125,7 +125,7 @@ type conn struct {
 	young     *exchange         // that call, as long as it is in Transport.young; guarded by Transport.mu
 	place     int               // … and where there
 	rested    bool              // it has been in the pool
-	idleSince time.Duration     // when it went there
+	idleSince time.Duration     // when it went there, or a little before: when its last call took it, if that was young
 	expires   time.Duration     // when it must leave it
 	keepFor   time.Duration     // how long the peer keeps it, 0: it did not say
 	h2        *http2.ClientConn // set once ALPN has chosen HTTP/2
