@@ -47,10 +47,7 @@ var (
 func (s *Span) describe(d *spans.Data, asked, kind string) {
 	r, f := s.record, d.Fields()
 	if r.Upstream != "" && s.letter == nil {
-		if method(asked) == otherMethod {
-			s.name = spanMethod(asked) + " " + r.Upstream
-		}
-		d.SetName(s.name)
+		d.SetName(s.account.name(spanMethod(asked)))
 	}
 	f.Word(fieldMethod, method(asked))
 	f.Word(fieldScheme, scheme(r.Form))
