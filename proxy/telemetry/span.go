@@ -174,8 +174,9 @@ func (s *Span) End(o Outcome) {
 	kind := serverError(&o)
 	s.account = s.t.metrics.accounts.of(done.Upstream)
 	if d := s.span.Take(); d != nil {
-		s.describe(d, o.Method, kind)
-		s.t.tail.judge(d, kind != "" || o.Problem != "" || done.Quiet != "", done.answered())
+		if s.t.tail.judge(d, kind != "" || o.Problem != "" || done.Quiet != "", done.answered()) {
+			s.describe(d, o.Method, kind)
+		}
 		d.End(ended)
 	}
 	if s.letter == nil {

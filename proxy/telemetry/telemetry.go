@@ -178,7 +178,7 @@ func (t *Telemetry) trace(s Settings, res *resource.Resource, of instrumentation
 	for _, processor := range s.SpanProcessors {
 		t.sinks = append(t.sinks, snapshots{processor})
 	}
-	settings := spans.Settings{Resource: res, Scope: of, Sampler: chosen, Limits: sdktrace.NewSpanLimits(), Ended: t.deliver}
+	settings := spans.Settings{Resource: res, Scope: of, Sampler: chosen, All: chosen.all, Limits: sdktrace.NewSpanLimits(), Ended: t.deliver}
 	if chosen.partial && (s.KeepErrors || s.KeepSlow > 0) {
 		t.tail = newTail(s, &t.losses, t.deliver)
 		settings.Sampler, settings.Ended = recordAll{chosen}, t.tail.ended

@@ -12,13 +12,16 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A Key is the name of an attribute, ready to be sent: the field key of a KeyValue, and the
-// tag of its value.
-type Key struct{ encoded string }
+// A Key is the name of an attribute, ready to be sent.
+type Key struct {
+	encoded string // the field key of a KeyValue, and the tag of its value
+	brief   string // a whole attribute, without what [Fields.brief] fills in
+}
 
 // NewKey prepares a name.
 func NewKey(name attribute.Key) Key {
-	return Key{string(append(appendText(nil, 1, string(name)), valueOfAttribute))}
+	encoded := string(append(appendText(nil, 1, string(name)), valueOfAttribute))
+	return Key{encoded, string([]byte{spanAttribute, 0}) + encoded + string([]byte{0, 0, 0})}
 }
 
 // Fields are attributes in the form in which they are sent: who ends a span that it knows
@@ -26,17 +29,24 @@ func NewKey(name attribute.Key) Key {
 // encoded later. No two may be of one key, and there are fewer than the usual limit.
 type Fields struct{ encoded []byte }
 
-// begin begins an attribute whose value, an AnyValue, takes so many bytes. Nearly always
-// numbers of one byte say how long all is.
+// isBrief reports whether numbers of one byte say how long an attribute is of whose value
+// there are so many bytes after the second, as is nearly always so.
+func isBrief(key Key, more int) bool { return len(key.brief)-2+more < 1<<7 }
+
+// brief begins such an attribute. Its value, an AnyValue, is a tag, a byte, and those that
+// the caller appends.
+func (f *Fields) brief(key Key, tag, first byte, more int) {
+	begin := len(f.encoded)
+	b := append(f.encoded, key.brief...)
+	b[begin+1] = byte(len(key.brief) - 2 + more)
+	b[len(b)-3], b[len(b)-2], b[len(b)-1] = byte(2+more), tag, first
+	f.encoded = b
+}
+
+// begin begins any other, whose value takes so many bytes.
 func (f *Fields) begin(key Key, size int) {
-	b, all := f.encoded, len(key.encoded)+sizeOf(size)+size
-	if all < 1<<7 {
-		b = append(append(b, spanAttribute, byte(all)), key.encoded...)
-		f.encoded = append(b, byte(size))
-		return
-	}
-	b = append(appendNumber(append(b, spanAttribute), uint64(all)), key.encoded...)
-	f.encoded = appendNumber(b, uint64(size))
+	b := appendNumber(append(f.encoded, spanAttribute), uint64(len(key.encoded)+sizeOf(size)+size))
+	f.encoded = appendNumber(append(b, key.encoded...), uint64(size))
 }
 
 // Tags of fields that are written for each attribute: attributes of a Span, value of a
@@ -63,11 +73,12 @@ func sizeOf(n int) int {
 // Word adds a text that is known to be UTF-8, as one of the program is, or of the
 // configuration: with another the whole batch would be refused.
 func (f *Fields) Word(key Key, word string) {
-	f.begin(key, 1+sizeOf(len(word))+len(word))
-	if len(word) < 1<<7 {
-		f.encoded = append(append(f.encoded, textValue, byte(len(word))), word...)
+	if isBrief(key, len(word)) {
+		f.brief(key, textValue, byte(len(word)), len(word))
+		f.encoded = append(f.encoded, word...)
 		return
 	}
+	f.begin(key, 1+sizeOf(len(word))+len(word))
 	f.encoded = append(appendNumber(append(f.encoded, textValue), uint64(len(word))), word...)
 }
 
@@ -85,12 +96,26 @@ func (f *Fields) TextBytes(key Key, text []byte) {
 		f.Text(key, string(text))
 		return
 	}
+	if isBrief(key, len(text)) {
+		f.brief(key, textValue, byte(len(text)), len(text))
+		f.encoded = append(f.encoded, text...)
+		return
+	}
 	f.begin(key, 1+sizeOf(len(text))+len(text))
 	f.encoded = append(appendNumber(append(f.encoded, textValue), uint64(len(text))), text...)
 }
 
 // Number adds a whole number.
 func (f *Fields) Number(key Key, n int64) {
+	switch {
+	case n >= 0 && n < 1<<7 && isBrief(key, 0):
+		f.brief(key, numberValue, byte(n), 0)
+		return
+	case n >= 0 && n < 1<<14 && isBrief(key, 1):
+		f.brief(key, numberValue, byte(n)|1<<7, 1)
+		f.encoded = append(f.encoded, byte(n>>7))
+		return
+	}
 	var value [binary.MaxVarintLen64]byte
 	size := binary.PutUvarint(value[:], uint64(n))
 	f.begin(key, 1+size)
@@ -105,6 +130,10 @@ func (f *Fields) Fraction(key Key, x float64) {
 
 // Truth adds yes or no.
 func (f *Fields) Truth(key Key, yes bool) {
+	if isBrief(key, 0) {
+		f.brief(key, truthValue, truth(yes), 0)
+		return
+	}
 	f.begin(key, 2)
 	f.encoded = append(f.encoded, truthValue, truth(yes))
 }
