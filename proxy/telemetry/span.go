@@ -42,16 +42,15 @@ type Span struct {
 	span  spans.Span
 	start time.Time
 
-	letter  *Letter  // that is sent; nil: it is a call of a client
-	account *account // that it is counted under, once ended
+	letter  *Letter // that is sent; nil: it is a call of a client
+	traceID string
 
 	first wire // room for the one request that most calls have
 	taken atomic.Bool
 
-	traceID string
-	mu      sync.Mutex
-	ended   bool
-	record  *kept // complete once ended, and nobody's here from then on: see [recent.add]
+	mu     sync.Mutex
+	ended  bool
+	record *kept // complete once ended, and nobody's here from then on: see [recent.add]
 }
 
 // An Outcome is how a call ended.
@@ -172,22 +171,22 @@ func (s *Span) End(o Outcome) {
 	s.mu.Unlock()
 
 	kind := serverError(&o)
-	s.account = s.t.metrics.accounts.of(done.Upstream)
+	account := s.t.metrics.accounts.of(done.Upstream)
 	if d := s.span.Take(); d != nil {
 		if s.t.tail.judge(d, kind != "" || o.Problem != "" || done.Quiet != "", done.answered()) {
-			s.describe(d, o.Method, kind)
+			s.describe(d, account, o.Method, kind)
 		}
 		d.End(ended)
 	}
 	if s.letter == nil {
-		s.t.metrics.served(s, &done.Record, kind, elapsed)
+		s.t.metrics.served(s, account, &done.Record, kind, elapsed)
 	} else {
 		s.leaveTrace(ended)
 	}
 	if s.t.accessLog {
 		s.t.logAccess(&s.ctx, &done.Record, ended)
 	}
-	s.account.traffic.count(&done.Record, ended)
+	account.traffic.count(&done.Record, ended)
 	s.t.ended(&done.Record, s.now(ended))
 	s.t.recent.add(done, &s.t.feed)
 }

@@ -12,16 +12,20 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A Key is the name of an attribute, ready to be sent.
-type Key struct {
-	encoded string // the field key of a KeyValue, and the tag of its value
-	brief   string // a whole attribute, without what [Fields.brief] fills in
-}
+// A Key is the name of an attribute, ready to be sent: a whole attribute, but for what
+// [Fields.brief] fills in.
+type Key struct{ blank string }
+
+// Of a blank, what is before the name and after it is filled in.
+const (
+	beforeName = 2 // the tag of the attribute, and its length
+	afterName  = 3 // the length of the value, an AnyValue, its tag and its first byte
+)
 
 // NewKey prepares a name.
 func NewKey(name attribute.Key) Key {
-	encoded := string(append(appendText(nil, 1, string(name)), valueOfAttribute))
-	return Key{encoded, string([]byte{spanAttribute, 0}) + encoded + string([]byte{0, 0, 0})}
+	blank := appendText([]byte{spanAttribute, 0}, 1, string(name))
+	return Key{string(append(blank, valueOfAttribute, 0, 0, 0))}
 }
 
 // Fields are attributes in the form in which they are sent: who ends a span that it knows
@@ -30,23 +34,24 @@ func NewKey(name attribute.Key) Key {
 type Fields struct{ encoded []byte }
 
 // isBrief reports whether numbers of one byte say how long an attribute is of whose value
-// there are so many bytes after the second, as is nearly always so.
-func isBrief(key Key, more int) bool { return len(key.brief)-2+more < 1<<7 }
+// there are so many bytes after the first, as is nearly always so.
+func isBrief(key Key, more int) bool { return len(key.blank)-beforeName+more < 1<<7 }
 
-// brief begins such an attribute. Its value, an AnyValue, is a tag, a byte, and those that
-// the caller appends.
+// brief begins such an attribute. Its value has a tag, a first byte, and those that the caller
+// appends.
 func (f *Fields) brief(key Key, tag, first byte, more int) {
 	begin := len(f.encoded)
-	b := append(f.encoded, key.brief...)
-	b[begin+1] = byte(len(key.brief) - 2 + more)
+	b := append(f.encoded, key.blank...)
+	b[begin+1] = byte(len(key.blank) - beforeName + more)
 	b[len(b)-3], b[len(b)-2], b[len(b)-1] = byte(2+more), tag, first
 	f.encoded = b
 }
 
 // begin begins any other, whose value takes so many bytes.
 func (f *Fields) begin(key Key, size int) {
-	b := appendNumber(append(f.encoded, spanAttribute), uint64(len(key.encoded)+sizeOf(size)+size))
-	f.encoded = appendNumber(append(b, key.encoded...), uint64(size))
+	name := key.blank[beforeName : len(key.blank)-afterName]
+	b := appendNumber(append(f.encoded, spanAttribute), uint64(len(name)+sizeOf(size)+size))
+	f.encoded = appendNumber(append(b, name...), uint64(size))
 }
 
 // Tags of fields that are written for each attribute: attributes of a Span, value of a
