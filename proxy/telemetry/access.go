@@ -26,17 +26,17 @@ const lineOfCall = "call"
 
 // An accessLine takes the fields of an access log line, in their order.
 type accessLine interface {
-	text(f lineField, value string)
-	number(f lineField, n int64)
-	milliseconds(f lineField, ms float64)
+	text(f *lineField, value string)
+	number(f *lineField, n int64)
+	milliseconds(f *lineField, ms float64)
 }
 
 // A lineField is the name of a field, and how it begins in JSON.
 type lineField struct{ name, text, number string }
 
 // newLineField makes one of a word of ours, with nothing in it to be escaped.
-func newLineField(name string) lineField {
-	return lineField{name: name, text: `,"` + name + `":"`, number: `,"` + name + `":`}
+func newLineField(name string) *lineField {
+	return &lineField{name: name, text: `,"` + name + `":"`, number: `,"` + name + `":`}
 }
 
 // The fields of the line of a call.
@@ -101,9 +101,9 @@ func (r *Record) tell(line accessLine) {
 // attrLine are the fields as slog has them.
 type attrLine []slog.Attr
 
-func (l *attrLine) text(f lineField, value string) { *l = append(*l, slog.String(f.name, value)) }
-func (l *attrLine) number(f lineField, n int64)    { *l = append(*l, slog.Int64(f.name, n)) }
-func (l *attrLine) milliseconds(f lineField, ms float64) {
+func (l *attrLine) text(f *lineField, value string) { *l = append(*l, slog.String(f.name, value)) }
+func (l *attrLine) number(f *lineField, n int64)    { *l = append(*l, slog.Int64(f.name, n)) }
+func (l *attrLine) milliseconds(f *lineField, ms float64) {
 	*l = append(*l, slog.Float64(f.name, ms))
 }
 

@@ -16,7 +16,11 @@ type account struct {
 	requests     atomic.Int64 // on the wire
 	served, sent latest[httpLabels]
 	traffic      stream
+	latest       atomic.Pointer[called]
 }
+
+// called is what the calls of a method are called: "GET crm".
+type called struct{ method, name string }
 
 // accounts are those of all upstreams that had a call. No lock is needed to find one that is
 // there.
@@ -64,6 +68,17 @@ func (a *accounts) observe(o metric.Observer, gauge metric.Int64Observable) {
 			o.ObserveInt64(gauge, one.requests.Load(), metric.WithAttributes(upstreamLabel(one.upstream)))
 		}
 	}
+}
+
+// name is what a call of a method is called, of which there are few. That of the latest is at
+// hand.
+func (a *account) name(method string) string {
+	if last := a.latest.Load(); last != nil && last.method == method {
+		return last.name
+	}
+	name := method + " " + a.upstream
+	a.latest.Store(&called{name[:len(method)], name})
+	return name
 }
 
 // begin counts a request that begins.

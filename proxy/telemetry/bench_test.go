@@ -92,17 +92,17 @@ func usualCall(t *telemetry.Telemetry) func() {
 	}
 }
 
-// What a call is told by, with both of its spans and its line, is four allocations: the call
-// with its attempt and its context, its record, the trace's id, and what was asked for.
-func TestCallIsToldByFourAllocations(t *testing.T) {
+// What a call is told by, with both of its spans and its line, is two allocations: the call
+// with its attempt and its context, and the trace's id.
+func TestCallIsToldByTwoAllocations(t *testing.T) {
 	if raceEnabled { // pools leave things out then, at random
 		return
 	}
-	r := exporting(t, telemetry.Settings{Endpoint: "http://127.0.0.1:1", AccessLog: true}, map[string]string{"OTEL_BSP_SCHEDULE_DELAY": "3600000"})
+	r := exporting(t, telemetry.Settings{Endpoint: "http://127.0.0.1:1", AccessLog: true, Recent: 1}, map[string]string{"OTEL_BSP_SCHEDULE_DELAY": "3600000"})
 	const calls = 200 // fewer than a batch
 	bare := testing.AllocsPerRun(calls, usualCall(nil))
-	if n := testing.AllocsPerRun(calls, usualCall(r.Telemetry)) - bare; n != 4 {
-		t.Errorf("%v allocations, want 4", n)
+	if n := testing.AllocsPerRun(calls, usualCall(r.Telemetry)) - bare; n != 2 {
+		t.Errorf("%v allocations, want 2", n)
 	}
 }
 

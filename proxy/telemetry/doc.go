@@ -18,7 +18,7 @@
 // Each call pays for all of this, so it is made to cost little: spans are recorded by a tracer
 // of ours, package spans, and not by the SDK's; what is known at the end of a span is written
 // as it is sent; histograms keep their numbers themselves; and the line of a call is written by
-// an encoder that knows its fields. A test holds a call to four allocations. BenchmarkCall says
+// an encoder that knows its fields. A test holds a call to two allocations. BenchmarkCall says
 // what that comes to, beside the same call untold.
 //
 // # Which traces are sent

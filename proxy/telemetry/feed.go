@@ -39,11 +39,8 @@ func (t *Telemetry) Follow(f Filter) *Follower {
 }
 
 // tell hands r to all who follow. What a follower has no room for is counted, and lost
-// to it.
+// to it. r is theirs: nobody may change it any more.
 func (f *feed) tell(r *Record) {
-	if !f.some.Load() {
-		return
-	}
 	f.mu.RLock()
 	defer f.mu.RUnlock()
 	for follower := range f.followers {

@@ -41,16 +41,13 @@ var (
 	fieldKept         = spans.NewKey(keyKept)
 )
 
-// describe puts the outcome on the SERVER span; kind is its error.type. The texts of a record
-// are UTF-8 all.
+// describe puts the outcome on the SERVER span; asked is the method as the caller wrote it, and
+// kind the error.type. The texts of a record are UTF-8 all.
 // https://opentelemetry.io/docs/specs/semconv/http/http-spans/
-func (s *Span) describe(d *spans.Data, asked, kind string) {
+func (s *Span) describe(d *spans.Data, of *account, asked, kind string) {
 	r, f := s.record, d.Fields()
 	if r.Upstream != "" && s.letter == nil {
-		if method(asked) == otherMethod {
-			s.name = spanMethod(asked) + " " + r.Upstream
-		}
-		d.SetName(s.name)
+		d.SetName(of.name(spanMethod(asked)))
 	}
 	f.Word(fieldMethod, method(asked))
 	f.Word(fieldScheme, scheme(r.Form))

@@ -50,17 +50,17 @@ func (l *jsonLine) end(sc trace.SpanContext) {
 	l.b = append(l.b, "}\n"...)
 }
 
-func (l *jsonLine) text(f lineField, value string) {
+func (l *jsonLine) text(f *lineField, value string) {
 	l.b = append(appendEscaped(append(l.b, f.text...), value), '"')
 }
 
-func (l *jsonLine) number(f lineField, n int64) {
+func (l *jsonLine) number(f *lineField, n int64) {
 	l.b = strconv.AppendInt(append(l.b, f.number...), n, 10)
 }
 
 // milliseconds writes a time, which is in whole microseconds, or so large that they make no
 // difference.
-func (l *jsonLine) milliseconds(f lineField, ms float64) {
+func (l *jsonLine) milliseconds(f *lineField, ms float64) {
 	l.b = append(l.b, f.number...)
 	us := int64(math.Round(ms * 1000))
 	if us < 0 || us >= 1e15 || float64(us)/1000 != ms {

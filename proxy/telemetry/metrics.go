@@ -122,11 +122,11 @@ func (x *metrics) register(m metric.Meter, version string, l *losses, own bool) 
 }
 
 // served counts a finished call; kind is its error.type.
-func (x *metrics) served(s *Span, r *Record, kind string, d time.Duration) {
+func (x *metrics) served(s *Span, of *account, r *Record, kind string, d time.Duration) {
 	x.server.record(s.span.SpanContext(), d, httpLabels{
 		method: method(r.Method), scheme: scheme(r.Form), upstream: r.Upstream,
 		status: r.Status, class: statusClass(r.Status), kind: kind,
-	}, &s.account.served)
+	}, &of.served)
 	if r.Problem != "" {
 		x.problems.add(&s.ctx, r.Upstream, clip(r.Problem, 64), "")
 	}

@@ -138,8 +138,12 @@ func protocolVersion(proto string) string {
 
 // splitPort splits "host:port" and "[v6]:port"; port is 0 when there is none.
 func splitPort(authority string) (host string, port int) {
-	if strings.IndexByte(authority, ':') < 0 { // the usual, of which net would make an error
+	name, number, found := strings.Cut(authority, ":")
+	if !found { // of which net would make an error
 		return authority, 0
+	}
+	if port, ok := decimal(number); ok && !strings.ContainsAny(name, "[]") {
+		return name, port
 	}
 	host, text, err := net.SplitHostPort(authority)
 	if err != nil {
@@ -150,6 +154,17 @@ func splitPort(authority string) (host string, port int) {
 		return host, 0
 	}
 	return host, port
+}
+
+// decimal reads a number of one to five digits.
+func decimal(text string) (n int, ok bool) {
+	for _, c := range []byte(text) {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n, 1 <= len(text) && len(text) <= 5
 }
 
 // defaultPort is the port that a scheme implies.

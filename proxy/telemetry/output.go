@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"io"
+	"os"
 	"sync"
 	"time"
 )
@@ -14,7 +15,8 @@ import (
 // first few are written at once, and what comes after them together, before anything else is
 // written, and when the tenth is over at the latest. A process that is killed loses those.
 type output struct {
-	out io.Writer
+	out  io.Writer
+	most int // bytes that wait
 
 	mu      sync.Mutex
 	began   time.Time   // of the tenth of a second that lasts
@@ -28,11 +30,22 @@ const (
 	gatherFor   = 100 * time.Millisecond
 	linesAtOnce = 10
 
-	// mostGathered is what a pipe takes in one piece, so that lines of two processes that
-	// write to the same one, as in a handover, do not come between each other (POSIX,
-	// PIPE_BUF).
-	mostGathered = 4 << 10
+	// pipeTakes is what a pipe takes in one piece, so that lines of two processes that write to
+	// the same one, as in a handover, do not come between each other (POSIX, PIPE_BUF). A file
+	// takes any write in one piece.
+	pipeTakes = 4 << 10
+	fileTakes = 64 << 10
 )
+
+func newOutput(out io.Writer) *output {
+	o := &output{out: out, most: pipeTakes}
+	if file, ok := out.(*os.File); ok {
+		if is, err := file.Stat(); err == nil && is.Mode().IsRegular() {
+			o.most = fileTakes
+		}
+	}
+	return o
+}
 
 // Write writes what waits, and then p, at once.
 func (o *output) Write(p []byte) (int, error) {
@@ -54,7 +67,7 @@ func (o *output) gather(line []byte, ended time.Time) {
 		_, _ = o.out.Write(line) // as slog: there is nobody left to tell
 		return
 	}
-	if len(o.waiting)+len(line) > mostGathered {
+	if len(o.waiting)+len(line) > o.most {
 		o.flush()
 	}
 	if len(o.waiting) == 0 {

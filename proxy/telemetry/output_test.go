@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -72,6 +74,43 @@ func TestLinesOfManyCallsWaitATenthOfASecond(t *testing.T) {
 			t.Error("the next line is not written at once")
 		}
 		inOrder(t, r.logged(t))
+	})
+}
+
+// A file takes more in one piece than a pipe does.
+func TestMoreLinesWaitForAFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		file, err := os.Create(filepath.Join(t.TempDir(), "log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		written := func() int {
+			text, err := os.ReadFile(file.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strings.Count(string(text), "\n")
+		}
+		tel, err := telemetry.New(t.Context(), telemetry.Settings{AccessLog: true, LogOutput: file})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tel.Shutdown(t.Context())
+		r := &rig{Telemetry: tel}
+		r.calls(0, 100)
+		if n := written(); n != 10 {
+			t.Errorf("%d lines at once, want 10", n)
+		}
+		r.calls(100, 900)
+		if waiting := 1000 - written(); waiting == 0 || waiting > 65536/200 {
+			t.Errorf("%d lines wait, of some 250 bytes", waiting)
+		}
+		time.Sleep(100 * time.Millisecond)
+		synctest.Wait()
+		if n := written(); n != 1000 {
+			t.Errorf("%d lines, want 1000", n)
+		}
 	})
 }
 

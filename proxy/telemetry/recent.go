@@ -7,8 +7,8 @@ import (
 	"outrider/policy"
 )
 
-// A Record is what is remembered of a finished call. It is shared, and never written. Times are milliseconds;
-// offsets count from Time.
+// A Record is what there is to be said of a finished call. Times are milliseconds; offsets
+// count from Time.
 type Record struct {
 	Number        uint64       `json:"number"` // calls are numbered as they end
 	Time          time.Time    `json:"time"`   // when the call came in
@@ -36,28 +36,6 @@ type Record struct {
 	Waits         []Wait       `json:"waits,omitempty"` // the first 32
 
 	own bool // the answer was ours, though the upstream may have been asked
-}
-
-// address notes what was asked for, as a copy, in one piece: the parts may be cut out of a
-// request, of which nothing else is to be held on to, neither for its size nor for the
-// secrets in it. Of the same piece is what the call can be called: "GET crm".
-func (r *Record) address(method, upstream, host, path string) (name string) {
-	all := method + " " + upstream + host + path
-	name = all[:len(method)+1+len(upstream)]
-	rest := all[len(name):]
-	r.Method, r.Host, r.Path = all[:len(method)], rest[:len(host)], rest[len(host):]
-	return name
-}
-
-// newRecord makes one that holds on to nothing else of its call, with room for the one try
-// that most calls have.
-func newRecord() *Record {
-	r := &struct {
-		Record
-		try [1]Try
-	}{}
-	r.Tries = r.try[:0]
-	return &r.Record
 }
 
 // A Try is one pass through the transport; Sent says whether it became an
@@ -97,7 +75,7 @@ type recent struct {
 
 // A ring has the latest of its calls.
 type ring struct {
-	calls []*Record // fixed size; a nil slot is still free
+	calls []*kept // fixed size; a nil slot is still free
 	next  int
 }
 
@@ -111,33 +89,41 @@ func newRecent(calls int) *recent {
 	if calls <= 0 {
 		calls = keptCalls
 	}
-	return &recent{all: ring{calls: make([]*Record, calls)}, failed: ring{calls: make([]*Record, keptFailed)}}
+	return &recent{all: ring{calls: make([]*kept, calls)}, failed: ring{calls: make([]*kept, keptFailed)}}
 }
 
-// add numbers rec, keeps it, and tells those who follow, whom the calls so reach in the
-// order of their numbers. Nobody may change it any more.
-func (r *recent) add(rec *Record, followers *feed) {
+// add numbers a call, keeps it, and tells those who follow, whom the calls so reach in the
+// order of their numbers. Nobody may have it any more.
+func (r *recent) add(k *kept, followers *feed) {
+	k.holdNothing()
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.number++
-	rec.Number = r.number
-	r.all.add(rec)
-	if rec.failed() {
-		r.failed.add(rec)
+	k.Number = r.number
+	forgotten := r.all.add(k)
+	if k.failed() {
+		r.failed.add(k.copy())
 	}
-	followers.tell(rec)
+	if followers.some.Load() {
+		followers.tell(k.record())
+	}
+	r.mu.Unlock()
+	if forgotten != nil {
+		forgotten.free()
+	}
 }
 
-func (r *ring) add(rec *Record) {
-	r.calls[r.next] = rec
+// add gives the call that it has no place for any more; nil: there is none.
+func (r *ring) add(k *kept) (forgotten *kept) {
+	forgotten, r.calls[r.next] = r.calls[r.next], k
 	r.next = (r.next + 1) % len(r.calls)
+	return forgotten
 }
 
 // newest lists what is in the ring, newest first.
 func (r *ring) newest(yield func(*Record) bool) {
 	for i := range r.calls {
-		rec := r.calls[(r.next-1-i+2*len(r.calls))%len(r.calls)]
-		if rec == nil || !yield(rec) {
+		k := r.calls[(r.next-1-i+2*len(r.calls))%len(r.calls)]
+		if k == nil || !yield(k.record()) {
 			return
 		}
 	}

@@ -1,6 +1,7 @@
 package telemetry_test
 
 import (
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -32,4 +33,29 @@ func TestWhatIsRememberedHoldsOnToNoRequest(t *testing.T) {
 		t.Errorf("%d calls keep %d KiB", calls, grown>>10)
 	}
 	runtime.KeepAlive(r)
+}
+
+// The record of a call that is forgotten serves another call. Who has asked for it has a copy,
+// and so has who follows.
+func TestWhatWasAskedForStaysWhenItsCallIsForgotten(t *testing.T) {
+	r := newRig(t, telemetry.Settings{Recent: 1})
+	follower := r.Follow(telemetry.Filter{})
+	defer follower.Close()
+	r.calls(0, 1)
+	asked := r.Recent(telemetry.Filter{})[0]
+	id := asked.TraceID
+	r.calls(1, 50)
+	followed, _, err := follower.Next(t.Context(), 51)
+	if err != nil || len(followed) != 51 {
+		t.Fatalf("%d calls, %v", len(followed), err)
+	}
+	for i, rec := range append(followed, asked) {
+		want := fmt.Sprint("/", i%51)
+		if rec.Path != want || rec.Host != "crm.test" || rec.Method != "GET" || rec.Number != uint64(i%51)+1 {
+			t.Errorf("call %d is %s %s%s now, want %s", rec.Number, rec.Method, rec.Host, rec.Path, want)
+		}
+	}
+	if asked.TraceID != id {
+		t.Error("it has the trace of another call")
+	}
 }

@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -17,14 +16,6 @@ type sampling struct {
 	all     bool // every trace that begins here is recorded
 	partial bool // some of the traces that begin here are left out
 	asks    bool // what the caller has decided counts
-}
-
-// ShouldSample is quick where there is nothing to be decided.
-func (s sampling) ShouldSample(p sdktrace.SamplingParameters) sdktrace.SamplingResult {
-	if s.all && p.ParentContext == context.Background() {
-		return sdktrace.SamplingResult{Decision: sdktrace.RecordAndSample}
-	}
-	return s.Sampler.ShouldSample(p)
 }
 
 // newSampling chooses as the standard variables OTEL_TRACES_SAMPLER and

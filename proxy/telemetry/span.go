@@ -42,16 +42,15 @@ type Span struct {
 	span  spans.Span
 	start time.Time
 
-	letter  *Letter  // that is sent; nil: it is a call of a client
-	account *account // that it is counted under, once ended
+	letter  *Letter // that is sent; nil: it is a call of a client
+	traceID string
 
 	first wire // room for the one request that most calls have
 	taken atomic.Bool
 
 	mu     sync.Mutex
 	ended  bool
-	record *Record // complete, and never written again, once ended
-	name   string  // such as "GET crm", once ended
+	record *kept // complete once ended, and nobody's here from then on: see [recent.add]
 }
 
 // An Outcome is how a call ended.
@@ -98,8 +97,8 @@ func (c *callContext) Value(key any) any {
 
 // carry begins the record of the call, whose span has begun, and makes its context.
 func (s *Span) carry(ctx context.Context, form string) context.Context {
-	s.record = newRecord()
-	s.record.Time, s.record.TraceID, s.record.Form = s.start, s.span.SpanContext().TraceID().String(), form
+	s.record, s.traceID = newKept(), s.span.SpanContext().TraceID().String()
+	s.record.Time, s.record.TraceID, s.record.Form = s.start, s.traceID, form
 	s.ctx = callContext{Context: ctx, call: s}
 	return &s.ctx
 }
@@ -138,7 +137,7 @@ func (t *Telemetry) StartCall(r *http.Request, form string) (context.Context, *S
 }
 
 // TraceID is the id of the call's trace, also when the trace is not sampled.
-func (s *Span) TraceID() string { return s.record.TraceID }
+func (s *Span) TraceID() string { return s.traceID }
 
 // TraceID is the id of the trace of the call that ctx belongs to; "": to none.
 func TraceID(ctx context.Context) string {
@@ -172,23 +171,24 @@ func (s *Span) End(o Outcome) {
 	s.mu.Unlock()
 
 	kind := serverError(&o)
+	account := s.t.metrics.accounts.of(done.Upstream)
 	if d := s.span.Take(); d != nil {
-		s.describe(d, o.Method, kind)
-		s.t.tail.judge(d, kind != "" || o.Problem != "" || done.Quiet != "", done.answered())
+		if s.t.tail.judge(d, kind != "" || o.Problem != "" || done.Quiet != "", done.answered()) {
+			s.describe(d, account, o.Method, kind)
+		}
 		d.End(ended)
 	}
-	s.account = s.t.metrics.accounts.of(done.Upstream)
 	if s.letter == nil {
-		s.t.metrics.served(s, done, kind, elapsed)
+		s.t.metrics.served(s, account, &done.Record, kind, elapsed)
 	} else {
 		s.leaveTrace(ended)
 	}
 	if s.t.accessLog {
-		s.t.logAccess(&s.ctx, done, ended)
+		s.t.logAccess(&s.ctx, &done.Record, ended)
 	}
-	s.account.traffic.count(done, ended)
+	account.traffic.count(&done.Record, ended)
+	s.t.ended(&done.Record, s.now(ended))
 	s.t.recent.add(done, &s.t.feed)
-	s.t.ended(done, s.now(ended))
 }
 
 // now is the time by the clock that may be set: when the call ended, unless it was so long
@@ -200,13 +200,15 @@ func (s *Span) now(ended time.Time) time.Time {
 	return ended
 }
 
-// fill completes the record of the call. The caller holds s.mu.
+// fill completes the record of the call, whose method, host and path are those of the request
+// still: see [kept.holdNothing]. The caller holds s.mu.
 func (s *Span) fill(o *Outcome, elapsed time.Duration) {
 	r := s.record
 	if o.Call != nil {
 		r.Upstream = o.Call.Upstream
 	}
-	s.name = r.address(clip(o.Method, 32), r.Upstream, clip(o.Host[strings.LastIndexByte(o.Host, '@')+1:], 255), clip(pathOnly(o.Path), 1024))
+	r.Method, r.Host = clip(o.Method, 32), clip(o.Host[strings.LastIndexByte(o.Host, '@')+1:], 255)
+	r.Path = clip(pathOnly(o.Path), 1024)
 	r.Status, r.Class, r.Problem, r.own = o.Status, o.Class, o.Problem, o.Own
 	r.RequestBytes, r.ResponseBytes = o.RequestBytes, o.ResponseBytes
 	r.DurationMS = ms(elapsed)

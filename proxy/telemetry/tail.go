@@ -20,6 +20,7 @@ const keyKept = attribute.Key("outrider.kept")
 const (
 	maxCallSpans = 64
 	maxHeldSpans = 8192 // of about 2.5 KiB each
+	maxSpare     = 64
 )
 
 // A tail gets spans that have ended, and sees to it that calls which failed, or were slow, are
@@ -39,6 +40,7 @@ type tail struct {
 	calls map[trace.SpanID]*held // span that has no parent of ours → what is held for it
 	order list.List              // of *held that hold spans, in the order of their first ones
 	spans int                    // of all of them
+	spare []*held                // for other calls, at most maxSpare
 }
 
 // held are the spans of a call that have ended before its own. Each is a child of that:
@@ -54,10 +56,11 @@ func newTail(s Settings, l *losses, next func(*spans.Data)) *tail {
 }
 
 // judge settles whether a span without a parent of ours, which is about to end, is kept
-// with all that belongs to it. took is how long the answer took to begin.
-func (t *tail) judge(span *spans.Data, failed bool, took time.Duration) {
+// with all that belongs to it, and reports whether anybody will read it. took is how long the
+// answer took to begin.
+func (t *tail) judge(span *spans.Data, failed bool, took time.Duration) bool {
 	if t == nil || span.SpanContext().IsSampled() {
-		return
+		return true
 	}
 	var why string
 	switch {
@@ -66,7 +69,7 @@ func (t *tail) judge(span *spans.Data, failed bool, took time.Duration) {
 	case t.slow > 0 && took >= t.slow:
 		why = "slow"
 	default:
-		return
+		return false
 	}
 	span.Fields().Word(fieldKept, why)
 	t.mu.Lock()
@@ -74,12 +77,13 @@ func (t *tail) judge(span *spans.Data, failed bool, took time.Duration) {
 	if h := t.calls[span.SpanContext().SpanID()]; h != nil {
 		h.kept = true
 	}
+	return true
 }
 
 // forget lets go of a span that will not end, and of what is held for it.
 func (t *tail) forget(span *spans.Span) {
 	if t != nil {
-		t.let(t.settle(span.SpanContext().SpanID()))
+		t.settle(span.SpanContext().SpanID())
 	}
 }
 
@@ -90,7 +94,11 @@ func (t *tail) begin(span *spans.Span) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.calls[span.SpanContext().SpanID()] = &held{}
+	h := &held{}
+	if last := len(t.spare) - 1; last >= 0 {
+		h, t.spare = t.spare[last], t.spare[:last]
+	}
+	t.calls[span.SpanContext().SpanID()] = h
 }
 
 // ended passes on what is sampled, and holds or settles what is not.
@@ -101,15 +109,14 @@ func (t *tail) ended(span *spans.Data) {
 	case !isRoot(span):
 		t.hold(span)
 	default:
-		h := t.settle(span.SpanContext().SpanID())
-		if !h.kept {
-			t.let(h)
+		kept, others := t.settle(span.SpanContext().SpanID())
+		if !kept {
 			span.Free()
 			return
 		}
-		for _, child := range append(h.spans, span) {
-			child.Keep()
-			t.next(child)
+		for _, one := range append(others, span) {
+			one.Keep()
+			t.next(one)
 		}
 	}
 }
@@ -131,7 +138,7 @@ func (t *tail) hold(span *spans.Data) {
 	case t.spans >= maxHeldSpans:
 		oldest := t.order.Front().Value.(*held)
 		t.losses.add("traces", len(oldest.spans), heldTooMany)
-		t.let(t.empty(oldest))
+		t.let(oldest)
 	}
 	if h.inOrder == nil {
 		h.inOrder = t.order.PushBack(h)
@@ -140,34 +147,44 @@ func (t *tail) hold(span *spans.Data) {
 	t.spans++
 }
 
-// settle takes out what is held for a call.
-func (t *tail) settle(id trace.SpanID) held {
+// settle ends the holding for a call, and gives what was held of one that is kept. Of another
+// it is let go.
+func (t *tail) settle(id trace.SpanID) (kept bool, others []*spans.Data) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	h := t.calls[id]
 	if h == nil {
-		return held{}
+		return false, nil
 	}
 	delete(t.calls, id)
-	return t.empty(h)
-}
-
-// empty takes the spans of a call. The lock is held.
-func (t *tail) empty(h *held) held {
-	if h.inOrder != nil {
-		t.order.Remove(h.inOrder)
+	if h.kept {
+		t.unlist(h)
+		return true, h.spans
 	}
-	t.spans -= len(h.spans)
-	taken := held{spans: h.spans, kept: h.kept}
-	h.spans, h.inOrder = nil, nil
-	return taken
+	t.let(h)
+	if len(t.spare) < maxSpare {
+		t.spare = append(t.spare, h)
+	}
+	return false, nil
 }
 
-// let lets go of what was held.
-func (*tail) let(h held) {
+// let lets go of the spans of a call. The lock is held.
+func (t *tail) let(h *held) {
+	t.unlist(h)
 	for _, span := range h.spans {
 		span.Free()
 	}
+	clear(h.spans)
+	h.spans = h.spans[:0]
+}
+
+// unlist has the spans of a call not be counted any more. The lock is held.
+func (t *tail) unlist(h *held) {
+	if h.inOrder != nil {
+		t.order.Remove(h.inOrder)
+		h.inOrder = nil
+	}
+	t.spans -= len(h.spans)
 }
 
 // isRoot reports that a span has no parent of ours.

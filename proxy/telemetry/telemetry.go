@@ -62,7 +62,8 @@ type Settings struct {
 	// exporter. They are not told of beginnings.
 	SpanProcessors []sdktrace.SpanProcessor
 	// Ended is told of each call that has ended just now; it must not block, and neither keep
-	// nor change what it is told. nil: nobody is.
+	// nor change what it is told: the record serves another call later, and its method, host
+	// and path are cut out of a request. nil: nobody is.
 	Ended func(r *Record, now time.Time)
 	// Recent is how many finished calls are remembered; 0 means 500.
 	Recent int
@@ -102,10 +103,10 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 	if s.Sample < 0 || s.Sample > 1 {
 		return nil, fmt.Errorf("telemetry.sample = %v: must be from 0 to 1", s.Sample)
 	}
-	out := &output{out: s.LogOutput}
-	if out.out == nil {
-		out.out = os.Stderr
+	if s.LogOutput == nil {
+		s.LogOutput = os.Stderr
 	}
+	out := newOutput(s.LogOutput)
 	handler, err := newLogHandler(s, out)
 	if err != nil {
 		return nil, err
@@ -177,7 +178,7 @@ func (t *Telemetry) trace(s Settings, res *resource.Resource, of instrumentation
 	for _, processor := range s.SpanProcessors {
 		t.sinks = append(t.sinks, snapshots{processor})
 	}
-	settings := spans.Settings{Resource: res, Scope: of, Sampler: chosen, Limits: sdktrace.NewSpanLimits(), Ended: t.deliver}
+	settings := spans.Settings{Resource: res, Scope: of, Sampler: chosen, All: chosen.all, Limits: sdktrace.NewSpanLimits(), Ended: t.deliver}
 	if chosen.partial && (s.KeepErrors || s.KeepSlow > 0) {
 		t.tail = newTail(s, &t.losses, t.deliver)
 		settings.Sampler, settings.Ended = recordAll{chosen}, t.tail.ended

@@ -14,25 +14,29 @@ import (
 // Data is what a span has recorded. It has one owner at a time: the span until that has
 // ended, then Settings.Ended and whoever that hands it to.
 type Data struct {
-	tracer   *Tracer
-	context  trace.SpanContext
-	parent   trace.SpanContext // zero: it has none
-	name     string
-	kind     trace.SpanKind
-	start    time.Time
-	end      time.Time
-	status   sdktrace.Status
-	children int
+	said
+	fields     Fields               // that who ends the span has written: see [Data.Fields]
+	attributes []attribute.KeyValue // no two of one key
+	events     []sdktrace.Event
+	links      []sdktrace.Link
 
-	fields            Fields               // that who ends the span has written: see [Data.Fields]
-	attributes        []attribute.KeyValue // no two of one key
-	events            []sdktrace.Event
-	links             []sdktrace.Link
+	encoded []byte // room for [Queue.Add]
+}
+
+// said is of a Data what holds no room that the next span could use.
+type said struct {
+	tracer            *Tracer
+	context           trace.SpanContext
+	parent            trace.SpanContext // zero: it has none
+	name              string
+	kind              trace.SpanKind
+	start             time.Time
+	end               time.Time
+	status            sdktrace.Status
+	children          int
 	droppedAttributes int
 	droppedEvents     int
 	droppedLinks      int
-
-	encoded []byte // room for [Queue.Add]
 }
 
 // Room that a Data has from the first, and how much of it is kept for the next span.
@@ -56,9 +60,9 @@ func (d *Data) Free() {
 	clear(d.attributes) // nothing of a call is held on to
 	clear(d.events)
 	clear(d.links)
-	*d = Data{
-		fields: Fields{d.fields.encoded[:0]}, attributes: d.attributes[:0], events: d.events[:0], links: d.links[:0], encoded: d.encoded[:0],
-	}
+	d.attributes, d.events, d.links = d.attributes[:0], d.events[:0], d.links[:0]
+	d.fields.encoded = d.fields.encoded[:0]
+	d.said = said{}
 	pool.Put(d)
 }
 

@@ -12,13 +12,20 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A Key is the name of an attribute, ready to be sent: the field key of a KeyValue, and the
-// tag of its value.
-type Key struct{ encoded string }
+// A Key is the name of an attribute, ready to be sent: a whole attribute, but for what
+// [Fields.brief] fills in.
+type Key struct{ blank string }
+
+// Of a blank, what is before the name and after it is filled in.
+const (
+	beforeName = 2 // the tag of the attribute, and its length
+	afterName  = 3 // the length of the value, an AnyValue, its tag and its first byte
+)
 
 // NewKey prepares a name.
 func NewKey(name attribute.Key) Key {
-	return Key{string(append(appendText(nil, 1, string(name)), valueOfAttribute))}
+	blank := appendText([]byte{spanAttribute, 0}, 1, string(name))
+	return Key{string(append(blank, valueOfAttribute, 0, 0, 0))}
 }
 
 // Fields are attributes in the form in which they are sent: who ends a span that it knows
@@ -26,17 +33,25 @@ func NewKey(name attribute.Key) Key {
 // encoded later. No two may be of one key, and there are fewer than the usual limit.
 type Fields struct{ encoded []byte }
 
-// begin begins an attribute whose value, an AnyValue, takes so many bytes. Nearly always
-// numbers of one byte say how long all is.
+// isBrief reports whether numbers of one byte say how long an attribute is of whose value
+// there are so many bytes after the first, as is nearly always so.
+func isBrief(key Key, more int) bool { return len(key.blank)-beforeName+more < 1<<7 }
+
+// brief begins such an attribute. Its value has a tag, a first byte, and those that the caller
+// appends.
+func (f *Fields) brief(key Key, tag, first byte, more int) {
+	begin := len(f.encoded)
+	b := append(f.encoded, key.blank...)
+	b[begin+1] = byte(len(key.blank) - beforeName + more)
+	b[len(b)-3], b[len(b)-2], b[len(b)-1] = byte(2+more), tag, first
+	f.encoded = b
+}
+
+// begin begins any other, whose value takes so many bytes.
 func (f *Fields) begin(key Key, size int) {
-	b, all := f.encoded, len(key.encoded)+sizeOf(size)+size
-	if all < 1<<7 {
-		b = append(append(b, spanAttribute, byte(all)), key.encoded...)
-		f.encoded = append(b, byte(size))
-		return
-	}
-	b = append(appendNumber(append(b, spanAttribute), uint64(all)), key.encoded...)
-	f.encoded = appendNumber(b, uint64(size))
+	name := key.blank[beforeName : len(key.blank)-afterName]
+	b := appendNumber(append(f.encoded, spanAttribute), uint64(len(name)+sizeOf(size)+size))
+	f.encoded = appendNumber(append(b, name...), uint64(size))
 }
 
 // Tags of fields that are written for each attribute: attributes of a Span, value of a
@@ -63,11 +78,12 @@ func sizeOf(n int) int {
 // Word adds a text that is known to be UTF-8, as one of the program is, or of the
 // configuration: with another the whole batch would be refused.
 func (f *Fields) Word(key Key, word string) {
-	f.begin(key, 1+sizeOf(len(word))+len(word))
-	if len(word) < 1<<7 {
-		f.encoded = append(append(f.encoded, textValue, byte(len(word))), word...)
+	if isBrief(key, len(word)) {
+		f.brief(key, textValue, byte(len(word)), len(word))
+		f.encoded = append(f.encoded, word...)
 		return
 	}
+	f.begin(key, 1+sizeOf(len(word))+len(word))
 	f.encoded = append(appendNumber(append(f.encoded, textValue), uint64(len(word))), word...)
 }
 
@@ -85,12 +101,26 @@ func (f *Fields) TextBytes(key Key, text []byte) {
 		f.Text(key, string(text))
 		return
 	}
+	if isBrief(key, len(text)) {
+		f.brief(key, textValue, byte(len(text)), len(text))
+		f.encoded = append(f.encoded, text...)
+		return
+	}
 	f.begin(key, 1+sizeOf(len(text))+len(text))
 	f.encoded = append(appendNumber(append(f.encoded, textValue), uint64(len(text))), text...)
 }
 
 // Number adds a whole number.
 func (f *Fields) Number(key Key, n int64) {
+	switch {
+	case n >= 0 && n < 1<<7 && isBrief(key, 0):
+		f.brief(key, numberValue, byte(n), 0)
+		return
+	case n >= 0 && n < 1<<14 && isBrief(key, 1):
+		f.brief(key, numberValue, byte(n)|1<<7, 1)
+		f.encoded = append(f.encoded, byte(n>>7))
+		return
+	}
 	var value [binary.MaxVarintLen64]byte
 	size := binary.PutUvarint(value[:], uint64(n))
 	f.begin(key, 1+size)
@@ -105,6 +135,10 @@ func (f *Fields) Fraction(key Key, x float64) {
 
 // Truth adds yes or no.
 func (f *Fields) Truth(key Key, yes bool) {
+	if isBrief(key, 0) {
+		f.brief(key, truthValue, truth(yes), 0)
+		return
+	}
 	f.begin(key, 2)
 	f.encoded = append(f.encoded, truthValue, truth(yes))
 }

@@ -17,6 +17,7 @@ type Settings struct {
 	Resource *resource.Resource    // who makes the spans
 	Scope    instrumentation.Scope // of all of them
 	Sampler  sdktrace.Sampler      // which are recorded, and which sent
+	All      bool                  // every trace that begins here is: the Sampler is asked about those of others
 	Limits   sdktrace.SpanLimits   // of what one holds: see [sdktrace.NewSpanLimits]
 	IDs      sdktrace.IDGenerator  // nil: they are random
 	// Ended is handed what a span has recorded, once it has ended. It has it for its own
@@ -79,26 +80,36 @@ func (t *Tracer) Begin(ctx context.Context, s *Span, how Beginning) {
 		parent, within = trace.SpanContext{}, trace.ContextWithSpanContext(ctx, trace.SpanContext{})
 	}
 	if !parent.IsValid() && parent.TraceState().Len() == 0 {
+		if t.All {
+			t.beginTrace(s, &how)
+			return
+		}
 		within = context.Background() // in which a sampler sees at once that there is none
 	}
 	sampled := t.identify(within, s, parent, &how)
 	if sampled.Decision != sdktrace.Drop {
-		s.data = t.record(s.context, parent, &how)
+		s.data = t.record(&s.context, &parent, &how)
 		s.data.setAttributes(sampled.Attributes)
 		s.data.setAttributes(how.Attributes)
 	}
+}
+
+// beginTrace begins a trace that is recorded and sampled.
+func (t *Tracer) beginTrace(s *Span, how *Beginning) {
+	of := trace.SpanContextConfig{TraceFlags: trace.FlagsSampled}
+	of.TraceID, of.SpanID = t.IDs.NewIDs(context.Background())
+	s.context = trace.NewSpanContext(of)
+	s.data = t.record(&s.context, &trace.SpanContext{}, how)
+	s.data.setAttributes(how.Attributes)
 }
 
 // BeginChild begins a child of a span of ours, that is recorded and sampled as that is:
 // nobody is asked.
 func (t *Tracer) BeginChild(parent, s *Span, how Beginning) {
 	parent.children.Add(1)
-	above := &parent.context
-	of := trace.SpanContextConfig{TraceID: above.TraceID(), TraceFlags: above.TraceFlags(), TraceState: above.TraceState()}
-	of.SpanID = t.IDs.NewSpanID(context.Background(), of.TraceID)
-	s.context = trace.NewSpanContext(of)
-	if above.IsSampled() || parent.IsRecording() {
-		s.data = t.record(s.context, *above, &how)
+	s.context = parent.context.WithSpanID(t.IDs.NewSpanID(context.Background(), parent.context.TraceID()))
+	if parent.context.IsSampled() || parent.IsRecording() {
+		s.data = t.record(&s.context, &parent.context, &how)
 		s.data.setAttributes(how.Attributes)
 	}
 }
@@ -121,9 +132,9 @@ func (t *Tracer) identify(ctx context.Context, s *Span, parent trace.SpanContext
 }
 
 // record begins to record a span.
-func (t *Tracer) record(context, parent trace.SpanContext, how *Beginning) *Data {
+func (t *Tracer) record(context, parent *trace.SpanContext, how *Beginning) *Data {
 	d := pool.Get().(*Data)
-	d.tracer, d.context, d.parent = t, context, parent
+	d.tracer, d.context, d.parent = t, *context, *parent
 	d.name, d.kind, d.start = how.Name, trace.ValidateSpanKind(how.Kind), how.Start
 	if d.start.IsZero() {
 		d.start = time.Now()
