@@ -69,7 +69,7 @@ func (ex *exchange) hasBody() bool {
 	buf, _ := ex.br.Peek(ex.br.Buffered())
 	if ex.framing == chunked {
 		line := bytes.IndexByte(buf, '\n')
-		return line >= 0 && line+1 < len(buf)
+		return line >= 0 && line+1 < len(buf) && ex.chunkHeadBuffered()
 	}
 	return len(buf) > 0
 }
