@@ -104,6 +104,15 @@ func attemptOf(req *http.Request) (*try, *http.Request) {
 // tryKey finds the attempt that a context is of, also before it begins.
 type tryKey struct{}
 
+// ofCall is for what goes on beside an attempt, in whose context it was begun: what becomes of
+// that is not to be told to the attempt. It has what the call has, and does not end with it.
+func ofCall(ctx context.Context) context.Context {
+	if t, _ := ctx.Value(tryKey{}).(*try); t != nil {
+		return context.WithoutCancel(t.Context)
+	}
+	return ctx
+}
+
 // Value gives what is known of the attempt, and else what its call has.
 func (t *try) Value(key any) any {
 	switch key.(type) {

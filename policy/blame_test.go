@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"outrider/policy"
+	"outrider/policy/breaker"
 	"outrider/policy/policytest"
 )
 
@@ -140,4 +142,25 @@ circuit = { min_calls = 1, failure_ratio = 0.01, consecutive = 1 }`, nil)
 			})
 		})
 	}
+}
+
+// What an answer means is in its body, which comes a while after its head. The circuit, the
+// quota and the budget took the time of the head for that of their verdict: the circuit that
+// a slow one opened let the next pass before its time.
+func TestVerdictIsOfTheTimeWhenAnAnswerIsUnderstood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		failed := policytest.Step{Header: http.Header{"Content-Type": {"application/json"}}, Body: `{"code":"down"}`, BodyDelay: 1500 * time.Millisecond}
+		set := newRig(t, policytest.NewUpstream(t, failed)).compile(plain+`
+retry   = { attempts = 1 }
+circuit = { min_calls = 1, open = "5s" }
+answer  = [{ status = 200, field = "code", values = ["down"], means = "fault" }]`, nil)
+		if answer, _ := call(t, set, "GET", "/", ""); answer.Status != 200 {
+			t.Errorf("answer %+v", answer)
+		}
+		answer, _ := call(t, set, "GET", "/", "")
+		open, ok := errors.AsType[*breaker.OpenError](answer.Err)
+		if !ok || time.Until(open.Until) != 5*time.Second {
+			t.Errorf("the circuit has %v, want to have it open for 5s from now", answer.Err)
+		}
+	})
 }

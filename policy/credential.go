@@ -136,6 +136,7 @@ func (c *compiler) oauth2Settings(u *config.Upstream, key, name string, cred *cr
 		Placeholder: u.Placeholder(), Origin: cfg.Origin, Jitter: c.env.Jitter,
 		NotExpiry: strings.FieldsFunc(cfg.NotExpiry, func(r rune) bool { return r == '\n' }),
 		OnFlight: func(ctx context.Context, reason string) (context.Context, func(error)) {
+			ctx = ofCall(ctx)
 			if c.env.Work == nil {
 				return ctx, func(error) {}
 			}

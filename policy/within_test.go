@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptrace"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"outrider/policy"
+	"outrider/policy/config"
 	"outrider/policy/policytest"
 )
 
@@ -63,4 +66,33 @@ type doing func(*http.Request)
 func (f doing) RoundTrip(req *http.Request) (*http.Response, error) {
 	f(req)
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody, Request: req}, nil
+}
+
+// The stage that looks at the token once more has the context of the attempt, and a refresh
+// that it begins goes on with that, beside the attempt. What the transport tells of the
+// request for the token was told to the attempt: the call had been sent twice, and from
+// another address.
+func TestRequestForATokenIsNoAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first, second := grants(1, 0), grants(2, 0)
+		first.Body = strings.Replace(first.Body, "3600", "60", 1)
+		var attempt *policy.Attempt
+		var hooks *httptrace.ClientTrace
+		second.Do = func(req *http.Request) {
+			attempt, hooks = policy.AttemptFrom(req.Context()), httptrace.ContextClientTrace(req.Context())
+		}
+		r, k := fetching(t, policytest.NewUpstream(t, first, second))
+		upstream := policytest.NewUpstream(t, policytest.Step{}, policytest.Step{Delay: 2 * time.Second})
+		r.env.Transport = func(*config.Upstream) (http.RoundTripper, error) { return upstream, nil }
+		set := r.compile(plain+`limit = { rate = "1/50s", burst = 1, max_wait = "1m" }`+"\n[upstream.api.auth]\n"+connection, nil)
+		call(t, set, "GET", "/", "")
+		k.slot <- struct{}{} // another process refreshes, until the attempt is under way
+		time.AfterFunc(51*time.Second, func() { <-k.slot })
+		if answer, _ := call(t, set, "GET", "/", ""); answer.Status != 200 || answer.Took != 52*time.Second {
+			t.Errorf("answer %+v", answer)
+		}
+		if attempt != nil || hooks != nil {
+			t.Errorf("the request for a token is taken for attempt %v, and tells %v", attempt, hooks)
+		}
+	})
 }

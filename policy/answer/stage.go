@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"outrider/policy/moment"
 	"outrider/policy/quota"
 )
 
@@ -112,6 +113,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	l := look{stage: t.stage, req: req, resp: resp, begun: begun}
 	f := l.finding()
+	if l.read {
+		moment.Of(req.Context()).Arrive() // whoever acts on what it means does so now
+	}
 	t.found(req, l.resp, f, begun)
 	return l.resp, nil
 }

@@ -1,6 +1,7 @@
 // Package moment has the stages of an attempt share what time it is. Each of them needs to
-// know when the attempt went on its way and when its answer came, nothing of them takes its
-// time in between, and to look at the clock costs as much as all else that some of them do.
+// know when the attempt went on its way and when its answer came, and to look at the clock
+// costs as much as all else that some of them do. A stage that takes its time in between says
+// so to those that follow, by Waited on the way out and by Arrive on the way back.
 package moment
 
 import (

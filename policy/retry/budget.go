@@ -76,25 +76,25 @@ func (b *Budget) Level() float64 {
 	return float64(b.bucket.level) / oneRetry
 }
 
-// called notes a first attempt that ended now.
-func (b *Budget) called(now time.Time) {
+// called notes a first attempt.
+func (b *Budget) called() {
 	if b == nil || b.deposit == 0 {
 		return
 	}
 	b.bucket.mu.Lock()
 	defer b.bucket.mu.Unlock()
-	b.bucket.used(now)
+	b.bucket.used()
 	b.bucket.level = min(b.bucket.level+b.deposit, bucketSize)
 }
 
-// repeated notes a first attempt that ended now, and is a retry of its caller's.
-func (b *Budget) repeated(now time.Time) {
+// repeated notes a first attempt that is a retry of its caller's.
+func (b *Budget) repeated() {
 	if b == nil || b.deposit == 0 {
 		return
 	}
 	b.bucket.mu.Lock()
 	defer b.bucket.mu.Unlock()
-	b.bucket.used(now)
+	b.bucket.used()
 	if b.bucket.level >= oneRetry {
 		b.bucket.level -= oneRetry
 	}
@@ -131,8 +131,10 @@ func (b *Budget) Refund() {
 }
 
 // used brings level up to date, and begins the second after which the bucket is idle.
-// mu is held.
-func (b *bucket) used(now time.Time) {
+// mu is held. The time is that of now, and not when the answer came: stages may have waited
+// since, and what others have earned meanwhile would be earned again.
+func (b *bucket) used() {
+	now := time.Now()
 	b.earn(now)
 	b.idle = now.Add(idleAfter)
 }

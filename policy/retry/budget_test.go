@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"outrider/policy/moment"
 	"outrider/policy/policytest"
 	"outrider/policy/retry"
 )
@@ -233,5 +234,28 @@ func TestWhatWasNotSentIsGivenBack(t *testing.T) {
 		if !unbounded.Spend() {
 			t.Error("no budget refuses")
 		}
+	})
+}
+
+// A first attempt was refused, and it took its time until it was known that there is no
+// other credential. The bucket was told when the refusal had come, and so what it had earned
+// until then it earned again: with every such call, until nothing was bounded.
+func TestBucketEarnsNothingTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := retry.NewBudget(0.1, nil)
+		newSpender(t, b).calls(t, 60)
+		wantLevel(t, b, 0.9)
+		time.Sleep(11 * time.Second)
+		wantLevel(t, b, 5.9)
+		slow := newStage(t, retry.Settings{Attempts: 2, Base: 1, Cap: 1, Jitter: policytest.Jitter(0), Budget: b}).
+			Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
+				moment.Of(req.Context()).Arrive()
+				time.Sleep(10 * time.Second)
+				wantLevel(t, b, 10.9)
+				return &http.Response{StatusCode: http.StatusUnauthorized, Body: http.NoBody}, nil
+			}))
+		req := policytest.NewRequest(t, "GET", "https://api.test/x", "")
+		slow.RoundTrip(req.WithContext(context.WithValue(req.Context(), moment.Key{}, new(moment.Moments)))) //nolint:bodyclose // it has none
+		wantLevel(t, b, 11)
 	})
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"outrider/policy/moment"
 	"outrider/policy/replay"
 )
 
@@ -194,9 +193,9 @@ func (s *Stage) charge(c *course, repeat string, err error) {
 	case err != nil && refused(err):
 		s.unsent(c)
 	case repeat == "":
-		s.set.Budget.called(moment.Of(c.req.Context()).Arrival())
+		s.set.Budget.called()
 	default:
-		s.set.Budget.repeated(moment.Of(c.req.Context()).Arrival())
+		s.set.Budget.repeated()
 		if s.set.OnRepeat != nil {
 			s.set.OnRepeat(c.req.Context(), Event{Attempt: 1, Reason: repeat})
 		}

@@ -100,6 +100,40 @@ func TestABodyThatCameWithItsHeadIsTold(t *testing.T) {
 	}
 }
 
+// The last chunk is followed by trailers, which are waited for: whoever took that for a body
+// kept the head back until they came.
+func TestTrailersThatAreToComeAreNoBody(t *testing.T) {
+	for _, c := range []struct {
+		first, then string
+		told        bool
+	}{
+		{"0\r\nX-End:", " 1\r\n\r\n", false},
+		{"0\r\n\r\n", "", true},
+	} {
+		more := make(chan struct{})
+		s := serve(t, func(p *peer) {
+			p.head()
+			p.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + c.first)
+			<-more
+			p.say(c.then)
+		})
+		req := newRequest(t, "GET", "http://"+s.addr+"/", nil)
+		ctx := &listeningContext{Context: req.Context()}
+		resp, err := newTransport(t, egress.Settings{}).RoundTrip(req.WithContext(ctx))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if told := slices.Contains(ctx.heard, "body"); told != c.told {
+			t.Errorf("with %q told %v, want %v", c.first, told, c.told)
+		}
+		close(more)
+		if data, err := io.ReadAll(resp.Body); len(data) > 0 || err != nil {
+			t.Errorf("the body is %q, %v", data, err)
+		}
+		resp.Body.Close()
+	}
+}
+
 func TestAContextMayListenOverHTTP2(t *testing.T) {
 	url := serveHTTP2(t, func(http.ResponseWriter, *http.Request) {})
 	tr := newTransport(t, egress.Settings{CAFile: caFile(t)})

@@ -62,7 +62,7 @@ func (ex *exchange) hasBody() bool {
 	}
 	buf, _ := ex.br.Peek(ex.br.Buffered())
 	line := bytes.IndexByte(buf, '\n')
-	return line >= 0 && line+1 < len(buf)
+	return line >= 0 && line+1 < len(buf) && ex.chunkHeadBuffered()
 }
 
 // misdirected reports an answer that says that the connection leads to the wrong server
