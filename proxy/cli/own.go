@@ -120,7 +120,8 @@ func (o *ownSidecar) closeLog() error {
 }
 
 // warnings pass on what is at least a warning, and keep all if there is a place.
-// Loggers write a record at a time, its level in front.
+// Loggers write a record at a time, its level in front. Only lines of calls come several
+// at a time, and nothing else with them: they are no warnings.
 type warnings struct {
 	to, all io.Writer // all may be nil
 }

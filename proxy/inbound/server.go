@@ -171,10 +171,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Unlock()
 	select {
 	case <-empty:
-		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		select {
+		case <-empty: // as well, so that nothing is cut off
+		default:
+			return ctx.Err()
+		}
 	}
+	return nil
 }
 
 // Close closes all listeners and connections, and ends the contexts of the calls.
