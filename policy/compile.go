@@ -141,6 +141,7 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 		Config: cfg,
 		alias:  !hostCovered(cfg.Hosts, cfg.URL),
 
+		basePath:    strings.TrimSuffix(cfg.URL.EscapedPath(), "/"),
 		observe:     c.env.Observe,
 		credentials: make(map[string]*credential),
 		named:       make(map[string]auth.Source),

@@ -27,8 +27,8 @@ func (e *NotDepartedError) Refusal() (reason string, retryAfter time.Duration) {
 // departures are the attempts of a call that were put on the wire, as far as it has to be
 // known what became of them.
 type departures struct {
-	count atomic.Int32
-	aloft atomic.Bool // the latest one: it may have been applied, and there is no answer
+	count  atomic.Int32
+	landed atomic.Int32 // of them; less than count: the latest is aloft, it may have been applied, and there is no answer
 }
 
 // depart asks whether an attempt may be put on the wire, and notes that it is.
@@ -43,14 +43,13 @@ func (c *Call) depart(ctx context.Context) error {
 		}
 	}
 	c.departures.count.Add(1)
-	c.departures.aloft.Store(true)
 	return nil
 }
 
 // landed notes how an attempt ended that was put on the wire.
 func (c *Call) landed(err error) {
 	if c != nil && (err == nil || connectFailed(err)) {
-		c.departures.aloft.Store(false)
+		c.departures.landed.Store(c.departures.count.Load())
 	}
 }
 
@@ -59,7 +58,8 @@ func (c *Call) landed(err error) {
 func (c *Call) departed(err error, refused bool) (attempts int, aloft bool) {
 	switch {
 	case c != nil:
-		return int(c.departures.count.Load()), c.departures.aloft.Load()
+		count := c.departures.count.Load()
+		return int(count), c.departures.landed.Load() < count
 	case refused:
 		return 0, false
 	}

@@ -125,7 +125,8 @@ func (l *Live) Close(ctx context.Context) error {
 type Upstream struct {
 	Config *config.Upstream
 
-	alias     bool // hosts are other names for the host of url
+	alias     bool   // hosts are other names for the host of url
+	basePath  string // see BasePath
 	transport http.RoundTripper
 	quotas    *limit.Quotas // of its own limit tables, and of those of its rules
 	scope     string        // what calls have in common that have a quota in common: as the setting per
@@ -260,9 +261,7 @@ func (u *Upstream) Origin(asked string) (scheme, authority string) {
 
 // BasePath is the path of the upstream's url, as written, without a slash at
 // its end. Calls by base URL get it in front of their path.
-func (u *Upstream) BasePath() string {
-	return strings.TrimSuffix(u.Config.URL.EscapedPath(), "/")
-}
+func (u *Upstream) BasePath() string { return u.basePath }
 
 // Plan finds the plan for a call: the first rule that matches, or the upstream
 // itself. escapedPath is the path at the provider, as it goes out.

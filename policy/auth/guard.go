@@ -2,6 +2,7 @@ package auth
 
 import (
 	"io"
+	"math"
 	"net/http"
 	"slices"
 )
@@ -51,15 +52,21 @@ func (g *Guard) Scrub(header http.Header) {
 		return
 	}
 	var texts [maxHidden + 1]string
-	n := 0
+	n, least := 0, math.MaxInt // of the texts: no shorter value shows one
 	for _, secret := range g.hidden {
 		if text := secret.Reveal(); len(text) >= shortest {
-			texts[n] = text
+			texts[n], least = text, min(least, len(text))
 			n++
 		}
 	}
+	if n == 0 {
+		return
+	}
 	for name, values := range header {
 		for i, value := range values {
+			if len(value) < least {
+				continue
+			}
 			clean := g.clean(value, texts[:n])
 			if clean == value {
 				continue

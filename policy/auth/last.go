@@ -70,7 +70,7 @@ func (l *last) renew(req *http.Request, e *errand) (*injected, error) {
 	case token.signing != nil:
 		in, err = token.sign(req, wallClock())
 	case token != e.token:
-		in, err = inject(req, token)
+		in, err = inject(req, &token)
 	}
 	if in != nil { // else what stands for a placeholder cannot be taken back
 		e.token = token

@@ -63,13 +63,13 @@ func (t *transport) again(req *http.Request, token Token, resp *http.Response) (
 	}
 	second := *req
 	second.Body = body
-	in, err := inject(&second, fresh)
+	in, err := inject(&second, &fresh)
 	if err != nil || in == nil {
 		replay.CloseBody(&second)
 		return resp, nil //nolint:nilerr // likewise
 	}
 	replay.Drop(ctx, resp) // its turn is given back with it, which the replay may need
-	resp, fresh, err = t.send(req, in, fresh)
+	resp, err = t.send(req, in, &fresh)
 	switch {
 	case err != nil || known == nil:
 	case known.refuses(resp):

@@ -38,7 +38,13 @@ type transport struct {
 // RoundTrip sends one request with the credential in it; and once more, if that was
 // refused and there is another by now.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	in, token, err := t.authorize(req)
+	token, err := t.src.Token(req.Context(), Token{})
+	var in *injected
+	if err != nil {
+		err = unavailable(req.Context(), err)
+	} else {
+		in, err = inject(req, &token)
+	}
 	if err != nil {
 		replay.CloseBody(req)
 		return nil, err
@@ -46,7 +52,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if in == nil {
 		return t.next.RoundTrip(req)
 	}
-	resp, token, err := t.send(req, in, token)
+	resp, err := t.send(req, in, &token)
 	switch {
 	case err != nil:
 	case t.refuses(resp):
@@ -57,16 +63,16 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// send sends what was made of req, and says with which token it went out.
-func (t *transport) send(req *http.Request, in *injected, token Token) (*http.Response, Token, error) {
+// send sends what was made of req, and makes token the one with which it went out.
+func (t *transport) send(req *http.Request, in *injected, token *Token) (*http.Response, error) {
 	if !t.ends {
-		resp, err := in.send(req, t.guard, t.next)
-		return resp, token, err
+		return in.send(req, t.guard, t.next)
 	}
-	e := &errand{Context: in.Context(), src: t.src, token: token}
+	e := &errand{Context: in.Context(), src: t.src, token: *token}
 	in.Request = *in.WithContext(e)
 	resp, err := in.send(req, t.guard, t.next)
-	return resp, e.token, err
+	*token = e.token
+	return resp, err
 }
 
 // injected is a copy of a request with its credential, and what its response
@@ -90,19 +96,8 @@ func (in *injected) send(req *http.Request, guard func(context.Context, *Guard),
 	return resp, err
 }
 
-// authorize returns the request with its credential, nil where there is nothing
-// to change.
-func (t *transport) authorize(req *http.Request) (*injected, Token, error) {
-	token, err := t.src.Token(req.Context(), Token{})
-	if err != nil {
-		return nil, Token{}, unavailable(req.Context(), err)
-	}
-	in, err := inject(req, token)
-	return in, token, err
-}
-
 // inject returns the request with token in it, nil where there is nothing to change.
-func inject(req *http.Request, token Token) (*injected, error) {
+func inject(req *http.Request, token *Token) (*injected, error) {
 	if token.Remove {
 		return token.remove(req), nil
 	}

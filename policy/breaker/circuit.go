@@ -94,16 +94,20 @@ func (c *circuit) begin(now time.Time) {
 
 // allow lets an attempt pass, or refuses it. moved is what that, and the time, did to the
 // circuit.
-func (c *circuit) allow(rules *Settings, req request, now time.Time) (p permit, refused *OpenError, moved [2]change) {
+func (c *circuit) allow(rules *Settings, req request, now time.Time) (p permit, refused *OpenError, moved []change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rules, c.used = rules, now
-	moved[0] = c.presume(now)
+	if m := c.presume(now); m.is() {
+		moved = append(moved, m)
+	}
 	if p, refused = c.admit(req, now); refused != nil {
 		c.refused++
 		return permit{}, refused, moved
 	}
-	moved[1] = c.entered(now)
+	if m := c.entered(now); m.is() {
+		moved = append(moved, m)
+	}
 	p.life, p.begun = c.life, now
 	if req.replayable { // else its client may be what is slow, or the answer is a conversation
 		p.patience = c.patience(req.kind, now)
@@ -275,11 +279,11 @@ func (c *circuit) trip(cause string) {
 
 // entered sets up the state that machine has just entered, if it has.
 func (c *circuit) entered(now time.Time) change {
+	if !c.moved.is() { // mostly
+		return change{}
+	}
 	moved := c.moved
 	c.moved = change{}
-	if moved.from == moved.to {
-		return moved
-	}
 	c.state = moved.to
 	c.life++
 	moved.cause = c.cause

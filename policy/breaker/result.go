@@ -13,6 +13,9 @@ type change struct {
 	cause    string
 }
 
+// is reports whether there is something to be told.
+func (c *change) is() bool { return c.from != c.to }
+
 // request is what a circuit has to know of one.
 type request struct {
 	replayable bool

@@ -66,10 +66,10 @@ func (s *stage) RoundTrip(req *http.Request) (*http.Response, error) {
 	replayable := s.group.settings.Replayable == nil || s.group.settings.Replayable(req)
 	p, refused, moved := c.allow(rules, request{replayable, kindOf(req)}, now)
 	if refused != nil {
-		s.tell(req.Context(), c, moved[:]...)
+		s.tell(req.Context(), c, moved...)
 		return refuse(req, refused)
 	}
-	return s.send(req, c, p, moved[:])
+	return s.send(req, c, p, moved)
 }
 
 func refuse(req *http.Request, err *OpenError) (*http.Response, error) {
@@ -138,7 +138,7 @@ func (s *stage) waited(req *http.Request) time.Duration {
 // tell reports changes. It is called without a lock, by the call that did them.
 func (s *stage) tell(ctx context.Context, c *circuit, moved ...change) {
 	for _, m := range moved {
-		if m.from != m.to && s.group.settings.OnChange != nil {
+		if m.is() && s.group.settings.OnChange != nil {
 			s.group.settings.OnChange(ctx, Change{Key: c.key, From: m.from.String(), To: m.to.String(), Until: m.until, Cause: m.cause})
 		}
 	}

@@ -28,14 +28,14 @@ func roomFor(ctx context.Context) *body {
 // A body holds the slot of its call until it is closed.
 type body struct {
 	io.ReadCloser
-	turn   turn
+	slots  slots
 	closed atomic.Bool
 }
 
 // Close closes the body, and the first time gives back the slot.
 func (b *body) Close() error {
 	if !b.closed.Swap(true) {
-		defer b.turn.d.release(&b.turn)
+		defer b.slots.release()
 	}
 	return b.ReadCloser.Close()
 }
@@ -58,16 +58,16 @@ type halfClosingBody struct {
 // context. It can do what inner can. A body that is missing is closed already.
 func holdUntilClose(ctx context.Context, inner io.ReadCloser, t *turn) io.ReadCloser {
 	if inner == nil {
-		t.d.release(t)
+		t.release()
 		return nil
 	}
 	w, duplex := inner.(io.Writer)
 	if !duplex {
 		b := roomFor(ctx)
-		b.ReadCloser, b.turn = inner, *t
+		b.ReadCloser, b.slots = inner, t.slots
 		return b
 	}
-	b := &duplexBody{body: body{ReadCloser: inner, turn: *t}, Writer: w}
+	b := &duplexBody{body: body{ReadCloser: inner, slots: t.slots}, Writer: w}
 	if half, ok := inner.(halfCloser); ok {
 		return &halfClosingBody{duplexBody: b, halfCloser: half}
 	}

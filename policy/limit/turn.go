@@ -12,16 +12,21 @@ import (
 // A turn is the right to send one call. Its holder reports what came of it
 // with answered or failed, and gives the slots back with release, once each.
 type turn struct {
-	req    *http.Request // the call
-	cost   int
-	d      *dispatcher
-	lane   *lane
-	seq    uint64   // lane.sent with it
-	meters []*meter // that it took from
-	taken  time.Time
-	eased  []*meter // those whose gates were opening
+	slots
+	req   *http.Request // the call
+	cost  int
+	lane  *lane
+	seq   uint64   // lane.sent with it
+	eased []*meter // those whose gates were opening
 
 	learner *Settings // by which the answer is read; nil: nothing is learned
+}
+
+// slots are what a turn holds until the call is over.
+type slots struct {
+	d      *dispatcher
+	meters []*meter // that it took from
+	taken  time.Time
 }
 
 // answered ends the waiting for an answer, which said something of our pace at now. The
@@ -62,13 +67,13 @@ func (d *dispatcher) lands(ctx context.Context, t *turn, said verdict, now time.
 }
 
 // release gives back the slots of a call whose body is closed.
-func (d *dispatcher) release(t *turn) {
-	d = d.lock()
+func (s *slots) release() {
+	d := s.d.lock()
 	defer d.mu.Unlock()
-	missed := slices.ContainsFunc(t.meters, func(m *meter) bool { return m.waiting.calls > 0 && d.fullFor(m) })
-	t.free()
-	took := time.Since(t.taken)
-	for _, m := range t.meters {
+	missed := slices.ContainsFunc(s.meters, func(m *meter) bool { return m.waiting.calls > 0 && d.fullFor(m) })
+	s.free()
+	took := time.Since(s.taken)
+	for _, m := range s.meters {
 		if m.held == 0 {
 			m.held = took
 		} else {
@@ -113,8 +118,8 @@ func (t *turn) drop(now time.Time, sent bool) {
 }
 
 // free notes that the call is not on its way any more.
-func (t *turn) free() {
-	for _, m := range t.meters {
+func (s *slots) free() {
+	for _, m := range s.meters {
 		m.active--
 	}
 }

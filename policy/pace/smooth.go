@@ -20,6 +20,7 @@ type smooth struct {
 	guard   time.Duration
 	first   time.Time     // when the call was sent that stopped the clock; zero: it runs
 	lag     time.Duration // for how long it has stood
+	dipped  time.Time     // by that clock, when tokens were taken last: it was not full then; zero: that is not known
 }
 
 func newSmooth(r Rate, old Shape, left float64, now time.Time) *smooth {
@@ -32,7 +33,7 @@ func newSmooth(r Rate, old Shape, left float64, now time.Time) *smooth {
 		at := old.clock(now)
 		old.lim.SetLimitAt(at, limit)
 		old.lim.SetBurstAt(at, burst)
-		old.limit, old.size, old.changed, old.guard = limit, burst, now, r.Guard
+		old.limit, old.size, old.changed, old.guard, old.dipped = limit, burst, now, r.Guard, time.Time{}
 		return old
 	}
 	lim := rate.NewLimiter(limit, burst)
@@ -70,10 +71,15 @@ func (b *smooth) Ready(now time.Time, cost int) bool {
 }
 
 func (b *smooth) Spend(now time.Time, cost int) {
-	if b.first.IsZero() && b.lim.TokensAt(b.clock(now).Add(-b.guard)) >= b.Room() { // It is full, and not just now.
+	if b.first.IsZero() && b.fullAt(b.clock(now).Add(-b.guard)) { // It is full, and not just now.
 		b.first = now
 	}
 	b.spend(now, cost)
+}
+
+// fullAt reports whether it was full at a time of its clock.
+func (b *smooth) fullAt(at time.Time) bool {
+	return !at.Before(b.dipped) && b.lim.TokensAt(at) >= b.Room()
 }
 
 // answered has the clock run again with the first answer.
@@ -112,7 +118,10 @@ func (b *smooth) spend(now time.Time, tokens int) {
 		defer b.lim.SetBurstAt(at, b.size)
 	}
 	b.lim.ReserveN(at, tokens)
-	b.changed = now
+	b.changed, b.dipped = now, time.Time{}
+	if tokens > 0 {
+		b.dipped = at
+	}
 }
 
 // Unspend does without Reservation.CancelAt, which sets the clock of the

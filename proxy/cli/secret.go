@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"outrider/policy/config"
@@ -23,6 +25,10 @@ const (
 // secrets resolve references. Values of files are read again when the file changes; a
 // command is run once, and the keyring asked once, and again when the value was refused.
 type secrets struct {
+	// variables have the values of environment variables, which stay what they are. It is
+	// replaced, and never written to, so that each call can look there without a lock.
+	variables atomic.Pointer[map[config.Reference]string]
+
 	mu       sync.Mutex
 	values   map[config.Reference]*secret
 	readings map[config.Reference]*reading // those under way
@@ -37,7 +43,9 @@ type secret struct {
 }
 
 func newSecrets() *secrets {
-	return &secrets{values: make(map[config.Reference]*secret), readings: make(map[config.Reference]*reading)}
+	s := &secrets{values: make(map[config.Reference]*secret), readings: make(map[config.Reference]*reading)}
+	s.variables.Store(&map[config.Reference]string{})
+	return s
 }
 
 // refused notes that a provider did not take a value: it is read again when it is
@@ -53,17 +61,16 @@ func (s *secrets) refused(ref config.Reference) {
 
 // get gives the value of a reference. Its errors name the reference, never a value.
 func (s *secrets) get(ref config.Reference) (string, error) {
+	if value, known := (*s.variables.Load())[ref]; known { // mostly
+		return value, nil
+	}
 	if ref.Literal() {
 		return string(ref), nil
 	}
 	_, rest, _ := strings.Cut(string(ref), ":")
 	switch ref.Scheme() {
 	case "env":
-		value, ok := os.LookupEnv(rest)
-		if !ok || value == "" {
-			return "", fmt.Errorf("the environment variable %s is not set", rest)
-		}
-		return value, nil
+		return s.variable(ref, rest)
 	case "file":
 		return s.file(ref, rest)
 	case "exec":
@@ -80,6 +87,20 @@ func (s *secrets) get(ref config.Reference) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s: not a reference; write env:NAME, file:/path, exec:command or keyring:NAME", ref)
+}
+
+// variable gives the value of an environment variable, and remembers it.
+func (s *secrets) variable(ref config.Reference, name string) (string, error) {
+	value, ok := os.LookupEnv(name)
+	if !ok || value == "" {
+		return "", fmt.Errorf("the environment variable %s is not set", name)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	variables := maps.Clone(*s.variables.Load())
+	variables[ref] = value
+	s.variables.Store(&variables)
+	return value, nil
 }
 
 func (s *secrets) file(ref config.Reference, path string) (string, error) {
