@@ -3,6 +3,7 @@ package egress
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"slices"
 	"time"
@@ -20,7 +21,7 @@ func newHTTP2(s Settings) (*http2.Transport, error) {
 		return nil, err
 	}
 	t.DisableCompression = true
-	t.MaxHeaderListSize = uint32(min(s.MaxHeaderBytes, 1<<31))
+	t.MaxHeaderListSize = uint32(min(s.MaxHeaderBytes, math.MaxInt32))
 	t.IdleConnTimeout = s.IdleConnTimeout
 	t.ReadIdleTimeout = s.ReadIdleTimeout
 	t.PingTimeout = 15 * time.Second
