@@ -47,7 +47,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, form form) *excha
 	x.call.Informer = x
 	x.ctx, x.span = s.Telemetry.StartCall(r, string(form))
 	x.ctx = policy.WithCall(x.ctx, &x.call)
-	x.outcome = telemetry.Outcome{Call: &x.call, Method: r.Method, Host: r.Host}
+	x.outcome.Call, x.outcome.Method, x.outcome.Host = &x.call, r.Method, r.Host
 	if form != formConnect {
 		x.outcome.Path = splitTarget(r.RequestURI).path
 	}

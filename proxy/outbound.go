@@ -28,10 +28,11 @@ func splitTarget(raw string) target {
 	return target{path: path, query: query, question: question}
 }
 
-// at has u be the target at a host, in the form that the transport sends byte for
+// at has u, which is empty, be the target at a host, in the form that the transport sends byte for
 // byte: as URL.Opaque, because URL.Path would be cleaned and encoded anew.
 func (t *target) at(u *url.URL, scheme, host string) {
-	*u = url.URL{Scheme: scheme, Host: host, RawQuery: t.query, ForceQuery: t.question && t.query == ""}
+	u.Scheme, u.Host = scheme, host
+	u.RawQuery, u.ForceQuery = t.query, t.question && t.query == ""
 	if t.path == "*" {
 		u.Path, u.Opaque = "*", "*"
 		return
