@@ -138,7 +138,7 @@ func (x *exchange) clientFault() error {
 const statusClientClosed = 499
 
 // exchange sends a call on its way and brings the answer back.
-func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
+func (s *Server) exchange(set *policy.Set, x *exchange, to *route) {
 	x.outcome.Host, x.outcome.Path = to.host, to.target.path
 	some := realmsOf(x.r.Header)
 	var asked policy.Controls
@@ -153,7 +153,7 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 		asked.Caller = from.caller
 	}
 	x.ctx = policy.WithControls(x.ctx, asked)
-	chain, replay, err := s.chain(set, x, &to, asked)
+	chain, replay, err := s.chain(set, x, to, asked)
 	if err != nil {
 		x.refuse(err)
 		return
@@ -165,7 +165,7 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 	kept := &x.keeping
 	s.consider(kept, set, x.r, to)
 
-	out := x.out.of(policy.Within(x.ctx), x.r, &to, some)
+	out := x.out.of(policy.Within(x.ctx), x.r, to, some)
 	if x.body != nil {
 		// The answer may begin before the request has ended, and an upload that
 		// nobody wants must not be read to its end first. In HTTP/2 that concerns a
