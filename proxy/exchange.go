@@ -26,7 +26,6 @@ type exchange struct {
 	span     *telemetry.Span
 	traceID  [1]string
 	outcome  telemetry.Outcome
-	keeping  keeping
 	linked   *policy.Upstream // to which answers may link; nil: such links stay as they are
 	prefix   string           // see links
 	body     *upload          // nil: the request has none
@@ -162,8 +161,7 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to *route) {
 	if to.form == formBaseURL && to.upstream.Config.RewriteLinks {
 		x.linked, x.prefix = to.upstream, to.target.prefix
 	}
-	kept := &x.keeping
-	s.consider(kept, set, x.r, to)
+	kept := s.consider(set, x.r, to)
 
 	out := x.out.of(policy.Within(x.ctx), x.r, to, some)
 	if x.body != nil {
@@ -173,18 +171,16 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to *route) {
 		x.body.shared = http.NewResponseController(x.w).EnableFullDuplex() == nil && x.r.ProtoMajor < 2
 		x.body.patience = x.patience
 	}
-	if kept.rescue {
+	if kept != nil && kept.rescue {
 		if kept.now, err = s.comesAfter(x, to, out, asked); err != nil {
 			x.refuse(err)
 			return
 		}
+		x.call.Depart = kept.departing
 	}
-	if kept.now {
+	if kept != nil && kept.now {
 		s.keep(x, kept, to, out, asked)
 		return
-	}
-	if kept.rescue {
-		x.call.Depart = kept.departing
 	}
 	release, err := prepareBody(x.ctx, x.r, out, replay, &s.kept)
 	if err != nil {
@@ -194,7 +190,7 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to *route) {
 	defer release()
 
 	resp, err := chain.RoundTrip(out) //nolint:bodyclose // respond, upgrade and rescue close it
-	if kept.rescue && s.rescue(x, kept, to, out, asked, resp, err) {
+	if kept != nil && s.rescue(x, kept, to, out, asked, resp, err) {
 		return
 	}
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// A keeping says what becomes of a call whose rule has an outbox. The zero keeping is that
-// of all others: they are sent, and that is that.
+// A keeping says what becomes of a call that may be kept. All others have none: they are
+// sent, and that is that.
 type keeping struct {
 	now      bool                      // it is kept in place of being sent
 	rescue   bool                      // it is kept if it comes to nothing
@@ -29,20 +29,21 @@ type keeping struct {
 
 // consider finds out what the rule of a call, and its caller, say. Who only reads wants
 // the answer, unless it says itself that this may come later; an upgrade is a
-// conversation.
-func (s *Server) consider(k *keeping, set *policy.Set, r *http.Request, to *route) {
+// conversation. nil: the call is not kept.
+func (s *Server) consider(set *policy.Set, r *http.Request, to *route) *keeping {
 	if to.upstream == nil || s.Outbox == nil || to.plan.Policy.Outbox == config.OutboxNever ||
 		upgradeType(r) != "" || r.Method == http.MethodTrace {
-		return
+		return nil
 	}
 	prefers, mode := preferenceOf(r.Header), to.plan.Policy.Outbox
-	k.asked = prefers.async
-	k.now = prefers.async || mode == config.OutboxAlways && !policy.ReadsOnly(r.Method)
-	k.rescue = mode == config.OutboxOnFailure && !k.now && !policy.ReadsOnly(r.Method)
-	k.limit = set.File.Outbox.MaxBody
-	if k.now {
-		k.wait = prefers.wait
+	writes := !policy.ReadsOnly(r.Method)
+	switch {
+	case prefers.async || mode == config.OutboxAlways && writes:
+		return &keeping{now: true, asked: prefers.async, wait: prefers.wait, limit: set.File.Outbox.MaxBody}
+	case mode == config.OutboxOnFailure && writes:
+		return &keeping{rescue: true, limit: set.File.Outbox.MaxBody}
 	}
+	return nil
 }
 
 // departing notes when the first request of a call goes out.

@@ -77,9 +77,9 @@ func outbound(ctx context.Context, in *http.Request, to route) *http.Request {
 // of is outbound for a request in whose header there is something for some realms. Its
 // header, where all of it goes out, is the one that came in, and must not be written to.
 func (d *departure) of(ctx context.Context, in *http.Request, to *route, some realm) *http.Request {
-	to.target.at(&d.url, to.scheme, to.host)
 	out := &d.request
-	*out = *out.WithContext(ctx)
+	*out = *out.WithContext(ctx) // before anything new is made: this copy waits until that is in the cache
+	to.target.at(&d.url, to.scheme, to.host)
 	out.Method, out.URL, out.Host, out.Header = in.Method, &d.url, to.host, in.Header
 	out.Proto, out.ProtoMajor, out.ProtoMinor = "HTTP/1.1", 1, 1
 	out.ContentLength = in.ContentLength

@@ -19,22 +19,22 @@ const unknown = -1
 //   - lets the body be read while it is written, always.
 type answer struct {
 	call    *call
+	out     *output     // what is to go out; nil: nothing is
 	header  http.Header // nil: nobody asked for it
 	adopted bool        // header is the handler's own
-	out     *output     // what is to go out; nil: nothing is
 	over    atomic.Bool // header is nobody's
 
+	expected bool       // the client waits for 100, which nobody has sent; guarded by mu
 	mu       sync.Mutex // held while a status is written: an informational one may come from another goroutine
 	status   int        // 0: none was written; the handler alone changes it
-	expected bool       // the client waits for 100, which nobody has sent
 
-	length   int64    // as Content-Length says it, or unknown
-	written  int64    // of the body
-	bodyless bool     // there is none, whatever the handler writes
-	said     []string // Connection, as the handler has it
+	bodyless bool     // there is no body, whatever the handler writes
 	framed   bool     // the head is complete
-	chunked  bool
-	closes   bool // the connection ends with the answer
+	chunked  bool     // the body is
+	closes   bool     // the connection ends with the answer
+	length   int64    // of the body, as Content-Length says it, or unknown
+	written  int64    // of the body
+	said     []string // Connection, as the handler has it
 	until    time.Time
 	err      error // of the connection
 }
