@@ -145,7 +145,8 @@ func (o *output) take(name string, values []string) {
 }
 
 // fields writes what was taken, in the order of names. It is their places that are put in
-// order: they are moved with less ado than what is there.
+// order: they are moved with less ado than what is there. What would make another line of a
+// value is looked for in all of them at once.
 func (o *output) fields() {
 	o.order = o.order[:0]
 	for i := range o.entries {
@@ -162,7 +163,7 @@ func (o *output) fields() {
 	from := len(o.bytes)
 	o.bytes = out
 	if written := out[from:]; bytes.Count(written, carriageReturn) != lines || bytes.Count(written, newLine) != lines {
-		o.bytes = o.bytes[:from]
+		o.bytes = out[:from] // there are more lines than fields
 		for _, i := range o.order {
 			for _, value := range o.entries[i].values {
 				o.field(o.entries[i].name, value)
@@ -184,7 +185,7 @@ func (o *output) field(name, value string) {
 // oneLine makes one line of several.
 var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
 
-// appendField writes a field line with a value that is on one line.
+// appendField writes a field line, which is one if its value is on one.
 func appendField(out []byte, name, value string) []byte {
 	out = append(out, name...)
 	out = append(out, ": "...)
