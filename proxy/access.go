@@ -11,7 +11,7 @@ import (
 
 // checkKey asks callers for the access key, where one is set. Whole digests are
 // compared, so that the time taken tells nothing about the key.
-func (s *Server) checkKey(set *policy.Set, at address, r *http.Request) error {
+func (s *Server) checkKey(set *policy.Set, at *address, r *http.Request) error {
 	if !at.keyed {
 		return nil
 	}

@@ -29,7 +29,7 @@ func anAnswer() http.Header {
 // What a call allocates on its way out, and its answer on its way back.
 func TestHeadersCostLittle(t *testing.T) {
 	set := compiled(t)
-	at := address{host: "127.0.0.1", port: "8080"}
+	at := &address{host: "127.0.0.1", port: "8080"}
 	r := aRequest()
 	to, err := routeBaseURL(set, at, r, splitTarget(r.RequestURI))
 	if err != nil {
@@ -57,7 +57,7 @@ func TestHeadersCostLittle(t *testing.T) {
 // BenchmarkHeaders is what is done to the headers of a call and of its answer.
 func BenchmarkHeaders(b *testing.B) {
 	set := compiled(b)
-	at := address{host: "127.0.0.1", port: "8080"}
+	at := &address{host: "127.0.0.1", port: "8080"}
 	r, header, answer := aRequest(), make(http.Header), anAnswer()
 	b.ReportAllocs()
 	for b.Loop() {

@@ -26,7 +26,6 @@ type exchange struct {
 	span     *telemetry.Span
 	traceID  [1]string
 	outcome  telemetry.Outcome
-	keeping  keeping
 	linked   *policy.Upstream // to which answers may link; nil: such links stay as they are
 	prefix   string           // see links
 	body     *upload          // nil: the request has none
@@ -47,7 +46,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, form form) *excha
 	x.call.Informer = x
 	x.ctx, x.span = s.Telemetry.StartCall(r, string(form))
 	x.ctx = policy.WithCall(x.ctx, &x.call)
-	x.outcome = telemetry.Outcome{Call: &x.call, Method: r.Method, Host: r.Host}
+	x.outcome.Call, x.outcome.Method, x.outcome.Host = &x.call, r.Method, r.Host
 	if form != formConnect {
 		x.outcome.Path = splitTarget(r.RequestURI).path
 	}
@@ -138,7 +137,7 @@ func (x *exchange) clientFault() error {
 const statusClientClosed = 499
 
 // exchange sends a call on its way and brings the answer back.
-func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
+func (s *Server) exchange(set *policy.Set, x *exchange, to *route) {
 	x.outcome.Host, x.outcome.Path = to.host, to.target.path
 	some := realmsOf(x.r.Header)
 	var asked policy.Controls
@@ -153,7 +152,7 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 		asked.Caller = from.caller
 	}
 	x.ctx = policy.WithControls(x.ctx, asked)
-	chain, replay, err := s.chain(set, x, &to, asked)
+	chain, replay, err := s.chain(set, x, to, asked)
 	if err != nil {
 		x.refuse(err)
 		return
@@ -162,10 +161,9 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 	if to.form == formBaseURL && to.upstream.Config.RewriteLinks {
 		x.linked, x.prefix = to.upstream, to.target.prefix
 	}
-	kept := &x.keeping
-	s.consider(kept, set, x.r, to)
+	kept := s.consider(set, x.r, to)
 
-	out := x.out.of(policy.Within(x.ctx), x.r, &to, some)
+	out := x.out.of(policy.Within(x.ctx), x.r, to, some)
 	if x.body != nil {
 		// The answer may begin before the request has ended, and an upload that
 		// nobody wants must not be read to its end first. In HTTP/2 that concerns a
@@ -173,18 +171,16 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 		x.body.shared = http.NewResponseController(x.w).EnableFullDuplex() == nil && x.r.ProtoMajor < 2
 		x.body.patience = x.patience
 	}
-	if kept.rescue {
+	if kept != nil && kept.rescue {
 		if kept.now, err = s.comesAfter(x, to, out, asked); err != nil {
 			x.refuse(err)
 			return
 		}
+		x.call.Depart = kept.departing
 	}
-	if kept.now {
+	if kept != nil && kept.now {
 		s.keep(x, kept, to, out, asked)
 		return
-	}
-	if kept.rescue {
-		x.call.Depart = kept.departing
 	}
 	release, err := prepareBody(x.ctx, x.r, out, replay, &s.kept)
 	if err != nil {
@@ -194,7 +190,7 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to route) {
 	defer release()
 
 	resp, err := chain.RoundTrip(out) //nolint:bodyclose // respond, upgrade and rescue close it
-	if kept.rescue && s.rescue(x, kept, to, out, asked, resp, err) {
+	if kept != nil && s.rescue(x, kept, to, out, asked, resp, err) {
 		return
 	}
 	if err != nil {

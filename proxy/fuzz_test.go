@@ -106,7 +106,7 @@ func FuzzTarget(f *testing.F) {
 		f.Add(seed)
 	}
 	set := compiled(f)
-	at := address{host: "127.0.0.1", port: "8080"}
+	at := &address{host: "127.0.0.1", port: "8080"}
 	s := &Server{}
 	f.Fuzz(func(t *testing.T, raw string) {
 		if raw != "" && raw[0] != '/' && raw[0] != '?' {
@@ -156,7 +156,7 @@ func FuzzHeaders(f *testing.F) {
 		f.Add(seed)
 	}
 	set := compiled(f)
-	at := address{host: "127.0.0.1", port: "8080"}
+	at := &address{host: "127.0.0.1", port: "8080"}
 	never := []string{
 		"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
 		"Proxy-Authentication-Info", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",

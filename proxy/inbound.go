@@ -43,7 +43,7 @@ type address struct {
 }
 
 // route finds out where a request wants to go.
-func (s *Server) route(set *policy.Set, at address, r *http.Request) (route, error) {
+func (s *Server) route(set *policy.Set, at *address, r *http.Request) (route, error) {
 	if absolute(r) && !at.isMe(r) {
 		if at.upstream != "" {
 			return route{}, notAProxy(at.upstream)
@@ -94,7 +94,7 @@ func (s *Server) routeForward(set *policy.Set, r *http.Request) (route, error) {
 	return route{formForward, u, u.Plan(r.Method, t.path), scheme, host, t, r.URL.Host}, nil
 }
 
-func routeBaseURL(set *policy.Set, at address, r *http.Request, t target) (route, error) {
+func routeBaseURL(set *policy.Set, at *address, r *http.Request, t target) (route, error) {
 	host := hostOf(r.Host)
 	if !at.accepts(host) {
 		return route{}, foreignHost(r.Host)
@@ -164,7 +164,7 @@ func hostOf(authority string) string {
 // accepts reports whether the host of a Host belongs to this address. Without a key, only
 // names that cannot be made to point here by somebody else's DNS do: a page in
 // a browser must not reach us under a name of its own (DNS rebinding).
-func (at address) accepts(host string) bool {
+func (at *address) accepts(host string) bool {
 	if at.keyed || at.socket || host == "localhost" || strings.HasSuffix(host, ".localhost") || host == at.host {
 		return true
 	}
@@ -180,7 +180,7 @@ func (at address) accepts(host string) bool {
 // Browsers tell with Sec-Fetch-Site (W3C Fetch Metadata), which a page cannot
 // set, and not all of them with a WebSocket; that has an Origin, though. Programs
 // may send an Origin of their own making with anything else.
-func (at address) fromAnotherSite(header http.Header) bool {
+func (at *address) fromAnotherSite(header http.Header) bool {
 	if site := header["Sec-Fetch-Site"]; len(site) > 0 && site[0] != "" {
 		return site[0] == "cross-site"
 	}
@@ -194,7 +194,7 @@ func (at address) fromAnotherSite(header http.Header) bool {
 
 // isMe reports whether the authority of an absolute target is where its request came to:
 // this address, or the one of all of ours at which the connection ended.
-func (at address) isMe(r *http.Request) bool {
+func (at *address) isMe(r *http.Request) bool {
 	if at.self(r.URL.Host) {
 		return true
 	}
@@ -203,7 +203,7 @@ func (at address) isMe(r *http.Request) bool {
 }
 
 // self reports whether an authority is this address.
-func (at address) self(authority string) bool {
+func (at *address) self(authority string) bool {
 	if at.socket {
 		return false // nothing leads back to it but its path
 	}

@@ -173,7 +173,7 @@ func (s *Server) serveInner(w http.ResponseWriter, r *http.Request) {
 	}
 	t := splitTarget(r.RequestURI)
 	scheme, host := u.Origin(inner.authority)
-	s.exchange(set, x, route{form: form, upstream: u, plan: u.Plan(r.Method, t.path), scheme: scheme, host: host, target: t, asked: inner.authority})
+	s.exchange(set, x, &route{form: form, upstream: u, plan: u.Plan(r.Method, t.path), scheme: scheme, host: host, target: t, asked: inner.authority})
 }
 
 // violates holds a request of HTTP/2, which did not come through the strict

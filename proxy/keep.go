@@ -16,8 +16,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// A keeping says what becomes of a call whose rule has an outbox. The zero keeping is that
-// of all others: they are sent, and that is that.
+// A keeping says what becomes of a call that may be kept. All others have none: they are
+// sent, and that is that.
 type keeping struct {
 	now      bool                      // it is kept in place of being sent
 	rescue   bool                      // it is kept if it comes to nothing
@@ -29,20 +29,21 @@ type keeping struct {
 
 // consider finds out what the rule of a call, and its caller, say. Who only reads wants
 // the answer, unless it says itself that this may come later; an upgrade is a
-// conversation.
-func (s *Server) consider(k *keeping, set *policy.Set, r *http.Request, to route) {
+// conversation. nil: the call is not kept.
+func (s *Server) consider(set *policy.Set, r *http.Request, to *route) *keeping {
 	if to.upstream == nil || s.Outbox == nil || to.plan.Policy.Outbox == config.OutboxNever ||
 		upgradeType(r) != "" || r.Method == http.MethodTrace {
-		return
+		return nil
 	}
 	prefers, mode := preferenceOf(r.Header), to.plan.Policy.Outbox
-	k.asked = prefers.async
-	k.now = prefers.async || mode == config.OutboxAlways && !policy.ReadsOnly(r.Method)
-	k.rescue = mode == config.OutboxOnFailure && !k.now && !policy.ReadsOnly(r.Method)
-	k.limit = set.File.Outbox.MaxBody
-	if k.now {
-		k.wait = prefers.wait
+	writes := !policy.ReadsOnly(r.Method)
+	switch {
+	case prefers.async || mode == config.OutboxAlways && writes:
+		return &keeping{now: true, asked: prefers.async, wait: prefers.wait, limit: set.File.Outbox.MaxBody}
+	case mode == config.OutboxOnFailure && writes:
+		return &keeping{rescue: true, limit: set.File.Outbox.MaxBody}
 	}
+	return nil
 }
 
 // departing notes when the first request of a call goes out.
@@ -54,7 +55,7 @@ func (k *keeping) departing(context.Context) error {
 
 // keep makes a letter of a call, and answers: when the answer goes out, the letter is
 // durable. A client that leaves before has none.
-func (s *Server) keep(x *exchange, k *keeping, to route, out *http.Request, asked policy.Controls) {
+func (s *Server) keep(x *exchange, k *keeping, to *route, out *http.Request, asked policy.Controls) {
 	out.Header = withoutPreference(out.Header)
 	if x.r.ContentLength > k.limit {
 		x.refuse(tooLarge(k.limit))
@@ -85,9 +86,9 @@ const asking = 5 * time.Second
 // if that fails: an earlier call with its keys was kept. Sent now it would be done a second
 // time, or overtake them. An idempotency key that the upstream honours is no question: the
 // upstream itself knows the call again.
-func (s *Server) comesAfter(x *exchange, to route, out *http.Request, asked policy.Controls) (bool, error) {
+func (s *Server) comesAfter(x *exchange, to *route, out *http.Request, asked policy.Controls) (bool, error) {
 	call := &outbox.Letter{}
-	addressed(call, to, asked.Connection)
+	addressed(call, *to, asked.Connection)
 	call.KeyHeader, call.Key = to.plan.LetterKey(out)
 	own, err := wishes(call, x.r.Header)
 	if err != nil {
@@ -118,7 +119,7 @@ const rescuedAgain = 5 * time.Second
 // rescue makes a letter of a call that came to nothing, where another time it may come to
 // something. It reports that the call is answered. Where no letter can be made of it, its
 // own failure is the answer; but one that may be kept, or not, is told so.
-func (s *Server) rescue(x *exchange, k *keeping, to route, out *http.Request, asked policy.Controls, resp *http.Response, failure error) bool {
+func (s *Server) rescue(x *exchange, k *keeping, to *route, out *http.Request, asked policy.Controls, resp *http.Response, failure error) bool {
 	settled := to.plan.Settle(out, resp, failure)
 	if !settled.Rescue || policy.ClientGone(x.ctx) || x.call.BodyFailed() {
 		return false
@@ -174,12 +175,12 @@ func again(out *http.Request) (io.Reader, error) {
 }
 
 // letter is that of a call, and how it is to be kept.
-func (s *Server) letter(x *exchange, to route, out *http.Request, asked policy.Controls) (*outbox.Letter, outbox.KeepOptions, error) {
+func (s *Server) letter(x *exchange, to *route, out *http.Request, asked policy.Controls) (*outbox.Letter, outbox.KeepOptions, error) {
 	letter, err := letterOf(to.plan, out, to.target)
 	if err != nil {
 		return nil, outbox.KeepOptions{}, err
 	}
-	addressed(letter, to, asked.Connection)
+	addressed(letter, *to, asked.Connection)
 	strict, err := wishes(letter, x.r.Header)
 	if err != nil {
 		return nil, outbox.KeepOptions{}, err
@@ -189,7 +190,7 @@ func (s *Server) letter(x *exchange, to route, out *http.Request, asked policy.C
 		return nil, outbox.KeepOptions{}, err
 	}
 	letter.ID = id.String()
-	letter.Location = s.location(x.r, to, letter.ID)
+	letter.Location = s.location(x.r, *to, letter.ID)
 	letter.Idempotent = letter.Idempotent || asked.Idempotent
 	letter.Caller, letter.Priority = x.r.Header.Get("Outrider-Caller"), x.r.Header.Get("Outrider-Priority")
 	letter.Traceparent = x.span.Traceparent()

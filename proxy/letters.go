@@ -26,7 +26,7 @@ func (s *Server) location(r *http.Request, to route, id string) string {
 }
 
 // authority is an address as somebody reaches it who is connected to us already.
-func (at address) authority(r *http.Request) string {
+func (at *address) authority(r *http.Request) string {
 	if at.socket {
 		return "localhost" // whoever has the path of the socket gives any name
 	}
@@ -52,7 +52,7 @@ func localAddress(r *http.Request) (netip.AddrPort, bool) {
 
 // letterOfPath finds out whether a request is for the letters, and what it says behind
 // their path. They are at the main port, and under no name of an upstream.
-func (at address) letterOfPath(r *http.Request) (rest string, ok bool) {
+func (at *address) letterOfPath(r *http.Request) (rest string, ok bool) {
 	raw := r.RequestURI
 	if absolute(r) {
 		if !at.isMe(r) {
@@ -74,7 +74,7 @@ func (at address) letterOfPath(r *http.Request) (rest string, ok bool) {
 // letters is the resource of a letter: GET tells how it stands, GET of its response gives
 // what the upstream answered, byte for byte, and DELETE takes a letter back that was not
 // sent yet. Who may call base URLs may ask, and has to know the id.
-func (s *Server) letters(at address, x *exchange, rest string) {
+func (s *Server) letters(at *address, x *exchange, rest string) {
 	id, response := strings.CutSuffix(rest, "/response")
 	switch {
 	case !at.accepts(hostOf(x.r.Host)):

@@ -245,7 +245,7 @@ func TestAnswersLeadBackByTheWayTheyCame(t *testing.T) {
 			t.Fatalf("%s: refused", tt.name)
 		}
 		w := httptest.NewRecorder()
-		s.serve(tt.at, w, r)
+		s.serve(&tt.at, w, r)
 		want := [2]string{tt.origin + "/made", "<" + tt.origin + "/x?page=2>; rel=next"}
 		if got := [2]string{w.Header().Get("Location"), w.Header().Get("Link")}; w.Code != http.StatusCreated || got != want {
 			t.Errorf("%s: %d %q, want %q", tt.name, w.Code, got, want)

@@ -28,10 +28,11 @@ func splitTarget(raw string) target {
 	return target{path: path, query: query, question: question}
 }
 
-// at has u be the target at a host, in the form that the transport sends byte for
+// at has u, which is empty, be the target at a host, in the form that the transport sends byte for
 // byte: as URL.Opaque, because URL.Path would be cleaned and encoded anew.
 func (t *target) at(u *url.URL, scheme, host string) {
-	*u = url.URL{Scheme: scheme, Host: host, RawQuery: t.query, ForceQuery: t.question && t.query == ""}
+	u.Scheme, u.Host = scheme, host
+	u.RawQuery, u.ForceQuery = t.query, t.question && t.query == ""
 	if t.path == "*" {
 		u.Path, u.Opaque = "*", "*"
 		return
@@ -76,9 +77,9 @@ func outbound(ctx context.Context, in *http.Request, to route) *http.Request {
 // of is outbound for a request in whose header there is something for some realms. Its
 // header, where all of it goes out, is the one that came in, and must not be written to.
 func (d *departure) of(ctx context.Context, in *http.Request, to *route, some realm) *http.Request {
-	to.target.at(&d.url, to.scheme, to.host)
 	out := &d.request
-	*out = *out.WithContext(ctx)
+	*out = *out.WithContext(ctx) // before anything new is made: this copy waits until that is in the cache
+	to.target.at(&d.url, to.scheme, to.host)
 	out.Method, out.URL, out.Host, out.Header = in.Method, &d.url, to.host, in.Header
 	out.Proto, out.ProtoMajor, out.ProtoMinor = "HTTP/1.1", 1, 1
 	out.ContentLength = in.ContentLength

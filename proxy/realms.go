@@ -70,6 +70,17 @@ func passOn(header, answer http.Header) {
 	stripNamed(header, connection)
 }
 
+// keepBack takes off the header of an upstream's answer what is not for the client.
+func keepBack(answer http.Header) {
+	connection := answer["Connection"]
+	for name := range answer {
+		if notPassedOn(name) {
+			delete(answer, name)
+		}
+	}
+	stripNamed(answer, connection)
+}
+
 // stripNamed removes the headers that a Connection names.
 func stripNamed(header http.Header, connection []string) {
 	for _, value := range connection {

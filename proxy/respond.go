@@ -56,8 +56,7 @@ func ownResponseHeaders(header http.Header, call *policy.Call, traceID []string)
 func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 	defer func() { _ = resp.Body.Close() }()
 	w, call := x.w, &x.call
-	header := w.Header()
-	passOn(header, resp.Header)
+	header := x.passOn(resp.Header)
 	x.relink(header)
 	if x.inside {
 		// Another way to the provider (RFC 7838), which would lead around us.
@@ -117,6 +116,18 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 		header[http.TrailerPrefix+name] = values
 	}
 	return written, nil
+}
+
+// passOn has the answer to the client have what is for it in the header of an upstream's,
+// which is ours: where that is possible, it is the same one.
+func (x *exchange) passOn(answer http.Header) http.Header {
+	if inbound.Adopt(x.w, answer) {
+		keepBack(answer)
+		return answer
+	}
+	header := x.w.Header()
+	passOn(header, answer)
+	return header
 }
 
 // endWith makes an answer the last one of its connection. What its client still

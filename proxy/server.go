@@ -98,7 +98,7 @@ func (s *Server) Serve(listener net.Listener, upstream, listen string) {
 	if upstream == "" {
 		s.main = at
 	}
-	s.start(listener, s.http1(func(w http.ResponseWriter, r *http.Request) { s.serve(at, w, r) }))
+	s.start(listener, s.http1(func(w http.ResponseWriter, r *http.Request) { s.serve(&at, w, r) }))
 }
 
 // An httpServer serves one listener.
@@ -148,7 +148,7 @@ func (s *Server) start(listener net.Listener, server httpServer) {
 }
 
 // serve is one call, from the request as the server read it to the last byte.
-func (s *Server) serve(at address, w http.ResponseWriter, r *http.Request) {
+func (s *Server) serve(at *address, w http.ResponseWriter, r *http.Request) {
 	x := s.begin(w, r, formOf(r))
 	defer x.end()
 	if violation, bad := inbound.Violation(r); bad {
@@ -177,7 +177,7 @@ func (s *Server) serve(at address, w http.ResponseWriter, r *http.Request) {
 		x.refuse(err)
 		return
 	}
-	s.exchange(set, x, to)
+	s.exchange(set, x, &to)
 }
 
 func formOf(r *http.Request) form {

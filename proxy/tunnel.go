@@ -18,7 +18,7 @@ const tunnelsRetry = 5 * time.Second
 
 // connect serves CONNECT. A connection to a host that an upstream names is
 // opened; every other is a tunnel.
-func (s *Server) connect(set *policy.Set, at address, x *exchange) {
+func (s *Server) connect(set *policy.Set, at *address, x *exchange) {
 	authority := x.r.RequestURI
 	x.outcome.Host = authority
 	u, listed := set.ByHost(authority)

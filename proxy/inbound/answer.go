@@ -18,22 +18,23 @@ const unknown = -1
 //   - writes the head when WriteHeader is called into the buffer from which it goes out;
 //   - lets the body be read while it is written, always.
 type answer struct {
-	call   *call
-	header http.Header
-	out    *output     // what is to go out; nil: nothing is
-	over   atomic.Bool // header is nobody's
+	call    *call
+	out     *output     // what is to go out; nil: nothing is
+	header  http.Header // nil: nobody asked for it
+	adopted bool        // header is the handler's own
+	over    atomic.Bool // header is nobody's
 
+	expected bool       // the client waits for 100, which nobody has sent; guarded by mu
 	mu       sync.Mutex // held while a status is written: an informational one may come from another goroutine
 	status   int        // 0: none was written; the handler alone changes it
-	expected bool       // the client waits for 100, which nobody has sent
 
-	length   int64    // as Content-Length says it, or unknown
-	written  int64    // of the body
-	bodyless bool     // there is none, whatever the handler writes
-	said     []string // Connection, as the handler has it
+	bodyless bool     // there is no body, whatever the handler writes
 	framed   bool     // the head is complete
-	chunked  bool
-	closes   bool // the connection ends with the answer
+	chunked  bool     // the body is
+	closes   bool     // the connection ends with the answer
+	length   int64    // of the body, as Content-Length says it, or unknown
+	written  int64    // of the body
+	said     []string // Connection, as the handler has it
 	until    time.Time
 	err      error // of the connection
 }
@@ -43,7 +44,23 @@ func (a *answer) Header() http.Header {
 	if a.over.Load() {
 		return make(http.Header)
 	}
+	if a.header == nil {
+		a.header = a.call.conn.server.outputs.header()
+	}
 	return a.header
+}
+
+// Adopt has the answer that w writes have this header, to which the handler may add, and
+// which is its own afterwards, too: a header that was made for this answer need not be
+// copied into another. It reports false, and nothing has changed, if w is not of this
+// server or its header has something in it.
+func Adopt(w http.ResponseWriter, header http.Header) bool {
+	a, ok := w.(*answer)
+	if !ok || header == nil || len(a.header) > 0 || a.begun() || a.over.Load() {
+		return false
+	}
+	a.header, a.adopted = header, true
+	return true
 }
 
 // begun is for the handler, which changes the status, and so needs no lock to see it.
@@ -177,9 +194,20 @@ func (a *answer) finish(whole bool) bool {
 		_ = a.send(nil)
 	}
 	a.over.Store(true)
-	a.call.conn.server.outputs.recycle(a.header, a.out)
+	a.recycle()
 	short := a.length != unknown && a.written < a.length && !a.bodyless
 	return a.err == nil && !short
+}
+
+// recycle gives back what the answer is left with.
+func (a *answer) recycle() {
+	outputs := &a.call.conn.server.outputs
+	if a.out != nil {
+		outputs.put(a.out)
+	}
+	if !a.adopted {
+		outputs.putHeader(a.header)
+	}
 }
 
 // complete writes what is left to write.

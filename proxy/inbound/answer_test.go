@@ -7,6 +7,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -88,6 +89,50 @@ func TestDateIsAddedWhereTheHandlerSaysNothingOfIt(t *testing.T) {
 	defer resp.Body.Close()
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err != nil || time.Since(date) > time.Minute {
 		t.Errorf("Date is %v: %v", date, err)
+	}
+}
+
+// A header that a handler has already need not be copied: the answer has it, with what is
+// added, and trailers, and it stays the handler's own.
+func TestAnswerAdoptsAHeader(t *testing.T) {
+	kept := http.Header{"Date": nil, "X-A": {"1"}, "Content-Length": {"2"}}
+	got := heard(head("GET / HTTP/1.1", "Host: a")+head("GET / HTTP/1.1", "Host: a"), func(w http.ResponseWriter, _ *http.Request) {
+		if !inbound.Adopt(w, kept) {
+			t.Error("the header was not adopted")
+		}
+		w.Header()["X-B"] = []string{"2"}
+		_, _ = io.WriteString(w, "hi")
+	})
+	want := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: 1\r\nX-B: 2\r\n\r\nhi"
+	if got != want+want {
+		t.Errorf("got  %q\nwant %q twice", got, want)
+	}
+	if len(kept) != 4 || kept.Get("X-B") != "2" {
+		t.Errorf("the handler has %v", kept)
+	}
+}
+
+func TestHeaderOfAnAnswerThatSaysSomethingStays(t *testing.T) {
+	got := heard(head("GET / HTTP/1.1", "Host: a"), func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Date"] = nil
+		if inbound.Adopt(w, http.Header{"X-A": {"1"}}) {
+			t.Error("a header took the place of another")
+		}
+		delete(w.Header(), "Date")
+		if inbound.Adopt(w, nil) {
+			t.Error("no header was adopted")
+		}
+		w.Header()["Date"] = nil
+		w.WriteHeader(204)
+		if inbound.Adopt(w, http.Header{"X-A": {"1"}}) {
+			t.Error("a header came behind its head")
+		}
+	})
+	if want := "HTTP/1.1 204 No Content\r\n\r\n"; got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if inbound.Adopt(httptest.NewRecorder(), http.Header{"X-A": {"1"}}) {
+		t.Error("an answer of another server adopted a header")
 	}
 }
 

@@ -30,7 +30,8 @@
 // Its head is copied once, into one string of which all else are parts, save for the
 // host: whoever keeps a header value for long keeps the head with it. The head of an answer
 // goes into the buffer from which it is written when WriteHeader is called, so that the
-// header is neither cloned nor kept. Head and small body go out in one write, and so
+// header is neither cloned nor kept; and one that the handler has already need not be
+// copied into the answer's, see [Adopt]. Head and small body go out in one write, and so
 // do head and large body, without being copied. There is no goroutine beside the
 // connection's own: only a call that takes longer than 10 to 20 ms gets one, which
 // notices that its client leaves.

@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"bytes"
 	"net/http"
 	"slices"
 	"strconv"
@@ -96,9 +97,13 @@ func (a *answer) connection(out *output, old bool) {
 
 // statusLine writes a status line (RFC 9112 §4).
 func (o *output) statusLine(minor, status int) {
-	if minor == 0 {
+	switch {
+	case minor == 0:
 		o.add("HTTP/1.0 ")
-	} else {
+	case status == http.StatusOK: // most of them
+		o.add("HTTP/1.1 200 OK\r\n")
+		return
+	default:
 		o.add("HTTP/1.1 ")
 	}
 	o.bytes = strconv.AppendInt(o.bytes, int64(status), 10)
@@ -140,28 +145,47 @@ func (o *output) take(name string, values []string) {
 }
 
 // fields writes what was taken, in the order of names. It is their places that are put in
-// order: they are moved with less ado than what is there.
+// order: they are moved with less ado than what is there. What would make another line of a
+// value is looked for in all of them at once.
 func (o *output) fields() {
 	o.order = o.order[:0]
 	for i := range o.entries {
 		o.order = append(o.order, i)
 	}
 	slices.SortFunc(o.order, func(a, b int) int { return strings.Compare(o.entries[a].name, o.entries[b].name) })
-	out := o.bytes
+	out, lines := o.bytes, 0
 	for _, i := range o.order {
 		for _, value := range o.entries[i].values {
 			out = appendField(out, o.entries[i].name, value)
+			lines++
 		}
 	}
+	from := len(o.bytes)
 	o.bytes = out
+	if written := out[from:]; bytes.Count(written, carriageReturn) != lines || bytes.Count(written, newLine) != lines {
+		o.bytes = out[:from] // there are more lines than fields
+		for _, i := range o.order {
+			for _, value := range o.entries[i].values {
+				o.field(o.entries[i].name, value)
+			}
+		}
+	}
 	clear(o.entries)
 	o.entries = o.entries[:0]
 }
 
-func (o *output) field(name, value string) { o.bytes = appendField(o.bytes, name, value) }
+var carriageReturn, newLine = []byte("\r"), []byte("\n")
 
-// appendField writes one field line. What would make another line of it does not get
-// into the value.
+// field writes one field line. What would make another line of it does not get into the
+// value.
+func (o *output) field(name, value string) {
+	o.bytes = appendField(o.bytes, name, oneLine.Replace(value))
+}
+
+// oneLine makes one line of several.
+var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
+
+// appendField writes a field line, which is one if its value is on one.
 func appendField(out []byte, name, value string) []byte {
 	out = append(out, name...)
 	out = append(out, ": "...)
@@ -171,15 +195,7 @@ func appendField(out []byte, name, value string) []byte {
 	for value != "" && blank(value[len(value)-1]) {
 		value = value[:len(value)-1]
 	}
-	from := len(out)
 	out = append(out, value...)
-	if strings.IndexByte(value, '\r') >= 0 || strings.IndexByte(value, '\n') >= 0 {
-		for i, b := range out[from:] {
-			if blank(b) && b != '\t' {
-				out[from+i] = ' '
-			}
-		}
-	}
 	return append(out, "\r\n"...)
 }
 

@@ -43,11 +43,7 @@ func (o *outputs) header() http.Header {
 	return make(http.Header)
 }
 
-// recycle takes what an answer is left with.
-func (o *outputs) recycle(header http.Header, out *output) {
-	if out != nil {
-		o.put(out)
-	}
+func (o *outputs) putHeader(header http.Header) {
 	if header != nil && len(header) <= 4*manyFields {
 		clear(header)
 		o.headers.Put(header)

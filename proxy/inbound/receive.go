@@ -16,13 +16,14 @@ import (
 // malformed one is a call, too, for the handler to say so.
 func (c *conn) receive() *call {
 	c.scanner.Begin(c.server.Limits)
+	k := &call{conn: c} // now: its memory gets into the cache while the head is looked at
 	for waited := false; ; waited = true {
 		n, bad := c.scanner.Head(c.input.window())
 		switch {
 		case bad != nil:
 			return c.refuse(bad)
 		case n > 0:
-			return c.accept(n)
+			return c.accept(k, n)
 		case !waited:
 			c.readUntil(c.server.HeadTimeout)
 		}
@@ -43,7 +44,8 @@ func (c *conn) receive() *call {
 
 // refuse makes the request that stands in for one that is malformed.
 func (c *conn) refuse(bad *framing.Error) *call {
-	k := c.begin()
+	k := &call{conn: c} // another one may have been begun
+	k.begin()
 	k.violation, k.answer.closes, k.url.Path = bad, true, "/"
 	r := &k.request
 	r.Method, r.RequestURI, r.Host = http.MethodGet, "/", "outrider.invalid"
@@ -55,24 +57,21 @@ func (c *conn) refuse(bad *framing.Error) *call {
 }
 
 // begin sets out with a call, whose request says nothing yet.
-func (c *conn) begin() *call {
-	k := &call{conn: c}
+func (k *call) begin() {
 	k.request = *k.request.WithContext(k) // a request takes its context in no other way
 	k.request.Proto, k.request.ProtoMajor, k.request.ProtoMinor = "HTTP/1.1", 1, 1
-	k.request.URL, k.request.Body, k.request.RemoteAddr = &k.url, http.NoBody, c.remote
+	k.request.URL, k.request.Body, k.request.RemoteAddr = &k.url, http.NoBody, k.conn.remote
 	k.answer.call, k.answer.length = k, unknown
-	k.answer.header = c.server.outputs.header()
-	return k
 }
 
-// accept makes the request of a head of n bytes.
-func (c *conn) accept(n int) *call {
+// accept makes the request of a head of n bytes, and k the call of that.
+func (c *conn) accept(k *call, n int) *call {
 	window, fields, parts := c.input.window()[:n], c.scanner.Fields(), c.scanner.Parts()
 	for _, f := range fields {
 		canonicalize(window[f.Name:f.NameEnd])
 	}
 	text := string(window) // all that follows are parts of it
-	k := c.begin()
+	k.begin()
 	r := &k.request
 	r.Method, r.RequestURI = method(text[parts.Method:parts.MethodEnd]), text[parts.Target:parts.TargetEnd]
 	r.ContentLength = parts.Length
@@ -117,7 +116,7 @@ func method(s string) string {
 
 // readHeader takes the fields of a head. Names are canonical already.
 func (k *call) readHeader(text string, fields []framing.Field, chunked bool) {
-	r, header := &k.request, make(http.Header, len(fields))
+	r, header := &k.request, make(http.Header, max(len(fields)-1, 0)) // less the Host
 	values := k.values[:]
 	if len(fields) > len(values) {
 		values = make([]string, len(fields))

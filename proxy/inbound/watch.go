@@ -11,8 +11,6 @@ import (
 // byte that tells so is kept, and the watch is over.
 type watch struct {
 	phase atomic.Int32
-	turn  uint // when it was put off
-	place int  // among the young
 	byte  [1]byte
 	n     int // bytes of it that were read
 }
@@ -20,7 +18,9 @@ type watch struct {
 // The phases of a watch.
 const (
 	watchOff     int32 = iota
+	watchRests         // like off, but among the young
 	watchSoon          // its call is young
+	watchSooner        // … and was looked at
 	watchReading       // or about to
 	watchStopping
 )
@@ -57,7 +57,7 @@ func (c *conn) listen() {
 
 // unwatch ends the watch, and takes the byte that it may have read.
 func (c *conn) unwatch() {
-	if c.watch.phase.Load() != watchOff && !c.server.young.remove(c) {
+	if !c.rest() && c.watch.phase.Load() >= watchReading {
 		c.interrupt()
 	}
 	if c.watch.n > 0 {

@@ -11,22 +11,27 @@ import (
 const youth = 10 * time.Millisecond
 
 // The young are the calls of a server that may be watched soon. One timer looks at all of
-// them together, and finds none of most: one for each call would have to be set and stopped
-// with each, which costs more, and wakes threads. They are in no order.
+// their connections together, and finds none of most calls: a timer for each would have to
+// be set and stopped with each, which costs more, and wakes threads.
+//
+// A connection whose call has ended stays until the next look, and its next call finds it
+// there: so it is the phase of its watch alone that changes with most calls, and nothing
+// that connections share.
 type young struct {
 	mu    sync.Mutex
-	conns []*conn
-	turn  uint // counts the looks
+	conns []*conn // in no order: those whose watch rests, or is to begin
 	timer *time.Timer
 	runs  bool // it will ring
 }
 
 // add has the watch of c begin at the second look from now.
 func (y *young) add(c *conn) {
+	if c.watch.phase.CompareAndSwap(watchRests, watchSoon) {
+		return
+	}
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	c.watch.phase.Store(watchSoon)
-	c.watch.turn, c.watch.place = y.turn, len(y.conns)
 	y.conns = append(y.conns, c)
 	switch {
 	case y.runs:
@@ -38,40 +43,34 @@ func (y *young) add(c *conn) {
 	y.runs = true
 }
 
-// remove reports whether c was young.
-func (y *young) remove(c *conn) bool {
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	if c.watch.phase.Load() != watchSoon {
-		return false
-	}
-	c.watch.phase.Store(watchOff)
-	y.drop(c.watch.place)
-	return true
-}
-
-// drop takes the one at i off, and moves the last there. mu is held.
-func (y *young) drop(i int) {
-	last := len(y.conns) - 1
-	y.conns[i] = y.conns[last]
-	y.conns[i].watch.place = i
-	y.conns[last] = nil
-	y.conns = y.conns[:last]
+// rest has a call that is young be watched no more. It reports that it was.
+func (c *conn) rest() bool {
+	return c.watch.phase.CompareAndSwap(watchSoon, watchRests) || c.watch.phase.CompareAndSwap(watchSooner, watchRests)
 }
 
 // look has those watched that are not young any more, and comes back for the others.
 func (y *young) look() {
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	y.turn++
-	for _, c := range slices.Backward(y.conns) { // where drop moves one, it was looked at
-		if y.turn-c.watch.turn > 1 {
-			y.drop(c.watch.place)
-			c.watch.phase.Store(watchReading)
-			go c.look()
-		}
-	}
+	y.conns = slices.DeleteFunc(y.conns, (*conn).grows)
 	if y.runs = len(y.conns) > 0; y.runs {
 		y.timer.Reset(youth)
 	}
+}
+
+// grows has a look at c. It reports that it is none of the young from now on. A call that
+// begins or ends meanwhile is looked at the next time.
+func (c *conn) grows() bool {
+	switch phase := &c.watch.phase; phase.Load() {
+	case watchRests:
+		return phase.CompareAndSwap(watchRests, watchOff)
+	case watchSoon:
+		phase.CompareAndSwap(watchSoon, watchSooner)
+	case watchSooner:
+		if phase.CompareAndSwap(watchSooner, watchReading) {
+			go c.look()
+			return true
+		}
+	}
+	return false
 }
