@@ -17,8 +17,8 @@ import (
 // attempt is the innermost stage: it asks whether the request may leave (see Call.Depart),
 // counts what reaches the wire, gives each
 // attempt its own clock until the response headers, and watches for silence
-// inside the body afterwards. hedged says that a second request may be sent beside it.
-func attempt(timeout, idle time.Duration, hedged bool) Stage {
+// inside the body afterwards.
+func attempt(timeout, idle time.Duration) Stage {
 	return Stage{Name: "attempt", Wrap: func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(req *http.Request) (*http.Response, error) {
 			call := CallFrom(req.Context())
@@ -29,9 +29,7 @@ func attempt(timeout, idle time.Duration, hedged bool) Stage {
 				return nil, err
 			}
 			t, req := begin(req, timeout, idle)
-			if hedged {
-				hedge.Begun(req.Context())
-			}
+			hedge.Begun(req.Context())
 			breaker.Begun(req.Context(), t.Start)
 			resp, err := next.RoundTrip(req)
 			call.landed(err)
