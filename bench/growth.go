@@ -117,6 +117,9 @@ func (g *grown) weigh(l *lab) error {
 // call adds the processor time of calls.
 func (g *grown) call(ctx context.Context, l *lab, of load.Closed) error {
 	of.Clients, of.Duration = clients, time.Second
+	if of.Script != "" { // each of them has its first call, which opens a connection
+		of.Duration += time.Duration(g.n) * time.Millisecond
+	}
 	if _, err := closed(ctx, g.Running, of); err != nil { // to warm up
 		return err
 	}
