@@ -11,12 +11,6 @@ import (
 	"time"
 )
 
-// Dial connects to addr as the [Dialer] with this guard and without a proxy
-// does.
-func Dial(ctx context.Context, guard *Guard, network, addr string) (net.Conn, error) {
-	return Dialer{Guard: guard}.Dial(ctx, network, addr)
-}
-
 // A Dialer opens connections whose bytes are somebody else's: tunnels. The zero
 // value connects directly, to any address.
 type Dialer struct {

@@ -184,7 +184,7 @@ func serveAt(t *testing.T, hosts ...string) (servers []*server, port string) {
 func dialled(t *testing.T, guard *egress.Guard, addr string) map[string]any {
 	t.Helper()
 	led := make(map[string]any)
-	c, err := egress.Dial(context.Background(), guard, "tcp", addr)
+	c, err := egress.Dialer{Guard: guard}.Dial(context.Background(), "tcp", addr)
 	if led["tunnel"] = err; err == nil {
 		led["tunnel"] = c.RemoteAddr().String()
 		c.Close()
@@ -216,7 +216,7 @@ func TestNameThatResolvesDifferentlyTheSecondTimeGainsNothing(t *testing.T) {
 			names := useDNS(t, map[string][]string{"rebind.test": {"127.0.0.2", second}})
 			dial := func() error {
 				if way == "tunnel" {
-					c, err := egress.Dial(context.Background(), guard, "tcp", "rebind.test:"+port)
+					c, err := egress.Dialer{Guard: guard}.Dial(context.Background(), "tcp", "rebind.test:"+port)
 					if err == nil {
 						c.Close()
 					}
@@ -252,7 +252,7 @@ func TestNameThatIsPublicFirst(t *testing.T) {
 	var r record
 	useDNS(t, map[string][]string{"public.test": {"8.8.8.8", "127.0.0.1"}})
 	for _, want := range []string{"8.8.8.8:" + port, "127.0.0.1:" + port} {
-		_, err := egress.Dial(context.Background(), egress.NewGuard(nil, r.deny), "tcp", "public.test:"+port)
+		_, err := egress.Dialer{Guard: egress.NewGuard(nil, r.deny)}.Dial(context.Background(), "tcp", "public.test:"+port)
 		wantError(t, err, egress.AddressDenied, false)
 		if got := r.take(); !slices.Equal(got, []string{want}) {
 			t.Errorf("judged %v, want %s", got, want)

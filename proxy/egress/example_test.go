@@ -50,10 +50,10 @@ func Example() {
 }
 
 // A tunnel's connection is dialled through the same guard.
-func ExampleDial() {
+func ExampleDialer() {
 	ours := netip.MustParseAddrPort("127.0.0.1:8080") // where we listen
 	guard := egress.NewOpenGuard(func(a netip.AddrPort) bool { return a == ours })
-	_, err := egress.Dial(context.Background(), guard, "tcp", net.JoinHostPort("127.0.0.1", "8080"))
+	_, err := egress.Dialer{Guard: guard}.Dial(context.Background(), "tcp", net.JoinHostPort("127.0.0.1", "8080"))
 	fmt.Println(err)
 	// Output:
 	// egress: address denied: 127.0.0.1:8080: 127.0.0.1:8080 is a listener of Outrider itself

@@ -112,9 +112,9 @@ func TestDialledAddressIsTheCheckedOne(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		}
-		_, err := egress.Dial(context.Background(), guard, "tcp", strings.Trim(host, "[]")+":"+port)
+		_, err := egress.Dialer{Guard: guard}.Dial(context.Background(), "tcp", strings.Trim(host, "[]")+":"+port)
 		if host[0] == '[' {
-			_, err = egress.Dial(context.Background(), guard, "tcp", host+":"+port)
+			_, err = egress.Dialer{Guard: guard}.Dial(context.Background(), "tcp", host+":"+port)
 		}
 		wantError(t, err, egress.AddressDenied, false)
 	}
@@ -123,7 +123,7 @@ func TestDialledAddressIsTheCheckedOne(t *testing.T) {
 	}
 	for _, g := range []*egress.Guard{nil, egress.NewOpenGuard(nil), egress.NewGuard([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, nil)} {
 		get(t, newTransport(t, egress.Settings{Guard: g}), "http://"+s.addr+"/")
-		c, err := egress.Dial(context.Background(), g, "tcp", s.addr)
+		c, err := egress.Dialer{Guard: g}.Dial(context.Background(), "tcp", s.addr)
 		if err != nil {
 			t.Fatal(err)
 		}

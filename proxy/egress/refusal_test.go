@@ -14,7 +14,7 @@ import (
 // and opens no circuit.
 func TestWhatWeRefuseIsARefusal(t *testing.T) {
 	guard := egress.NewGuard(nil, nil)
-	_, denied := egress.Dial(context.Background(), guard, "tcp", "127.0.0.1:9")
+	_, denied := egress.Dialer{Guard: guard}.Dial(context.Background(), "tcp", "127.0.0.1:9")
 	open, err := egress.New(egress.Settings{Guard: egress.NewOpenGuard(func(netip.AddrPort) bool { return false })})
 	if err != nil {
 		t.Fatal(err)
