@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"outrider/policy"
@@ -18,15 +17,11 @@ import (
 type callCounts struct {
 	brought brought
 
-	changing sync.Mutex
-	byName   atomic.Pointer[map[string]*callCount] // a map is not written once it is here: each call reads it
+	mu     sync.RWMutex
+	byName map[string]*callCount
 }
 
-func newCallCounts() *callCounts {
-	c := &callCounts{}
-	c.byName.Store(&map[string]*callCount{})
-	return c
-}
+func newCallCounts() *callCounts { return &callCounts{byName: make(map[string]*callCount)} }
 
 // A tally counts calls that have ended, and the answers that they got on the way.
 type tally struct {
@@ -128,28 +123,26 @@ func reasonOf(r *telemetry.Record) string {
 
 // of is the count of an upstream.
 func (c *callCounts) of(upstream string) *callCount {
-	if u := (*c.byName.Load())[upstream]; u != nil {
+	c.mu.RLock()
+	u := c.byName[upstream]
+	c.mu.RUnlock()
+	if u != nil {
 		return u
 	}
-	c.changing.Lock()
-	defer c.changing.Unlock()
-	all := *c.byName.Load()
-	if u := all[upstream]; u != nil {
-		return u
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if u = c.byName[upstream]; u == nil {
+		u = &callCount{}
+		c.byName[upstream] = u
 	}
-	all, u := maps.Clone(all), &callCount{}
-	all[upstream] = u
-	c.byName.Store(&all)
 	return u
 }
 
 // retain forgets what is counted of upstreams that are not there any more.
 func (c *callCounts) retain(there map[string]bool) {
-	c.changing.Lock()
-	defer c.changing.Unlock()
-	left := maps.Clone(*c.byName.Load())
-	maps.DeleteFunc(left, func(name string, _ *callCount) bool { return !there[name] })
-	c.byName.Store(&left)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.byName, func(name string, _ *callCount) bool { return !there[name] })
 }
 
 // turn begins a new minute when it is time: what is older than the latest goes into the day.

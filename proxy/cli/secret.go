@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"outrider/policy/config"
@@ -25,9 +23,12 @@ const (
 // secrets resolve references. Values of files are read again when the file changes; a
 // command is run once, and the keyring asked once, and again when the value was refused.
 type secrets struct {
-	// variables have the values of environment variables, which stay what they are. It is
-	// replaced, and never written to, so that each call can look there without a lock.
-	variables atomic.Pointer[map[config.Reference]string]
+	// variables have the values of environment variables, which stay what they are: to ask
+	// the environment for one costs more than all else that a call does for its secret.
+	variables struct {
+		sync.RWMutex
+		values map[config.Reference]string
+	}
 
 	mu       sync.Mutex
 	values   map[config.Reference]*secret
@@ -44,7 +45,7 @@ type secret struct {
 
 func newSecrets() *secrets {
 	s := &secrets{values: make(map[config.Reference]*secret), readings: make(map[config.Reference]*reading)}
-	s.variables.Store(&map[config.Reference]string{})
+	s.variables.values = make(map[config.Reference]string)
 	return s
 }
 
@@ -61,9 +62,6 @@ func (s *secrets) refused(ref config.Reference) {
 
 // get gives the value of a reference. Its errors name the reference, never a value.
 func (s *secrets) get(ref config.Reference) (string, error) {
-	if value, known := (*s.variables.Load())[ref]; known { // mostly
-		return value, nil
-	}
 	if ref.Literal() {
 		return string(ref), nil
 	}
@@ -91,15 +89,19 @@ func (s *secrets) get(ref config.Reference) (string, error) {
 
 // variable gives the value of an environment variable, and remembers it.
 func (s *secrets) variable(ref config.Reference, name string) (string, error) {
-	value, ok := os.LookupEnv(name)
-	if !ok || value == "" {
+	s.variables.RLock()
+	value, known := s.variables.values[ref]
+	s.variables.RUnlock()
+	if known {
+		return value, nil
+	}
+	value, set := os.LookupEnv(name)
+	if !set || value == "" {
 		return "", fmt.Errorf("the environment variable %s is not set", name)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	variables := maps.Clone(*s.variables.Load())
-	variables[ref] = value
-	s.variables.Store(&variables)
+	s.variables.Lock()
+	defer s.variables.Unlock()
+	s.variables.values[ref] = value
 	return value, nil
 }
 

@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -22,19 +21,17 @@ type account struct {
 // called is what the calls of a method are called: "GET crm".
 type called struct{ method, name string }
 
-// accounts are those of all upstreams that had a call. No lock is needed to find one that is
-// there.
+// accounts are those of all upstreams that had a call.
 type accounts struct {
-	all     atomic.Pointer[map[string]*account] // upstream → its account; a map is not written once it is here
-	opening sync.Mutex
+	mu         sync.RWMutex
+	byUpstream map[string]*account
 }
 
 // known is the account of an upstream; nil: it had no call yet.
 func (a *accounts) known(upstream string) *account {
-	if all := a.all.Load(); all != nil {
-		return (*all)[upstream]
-	}
-	return nil
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.byUpstream[upstream]
 }
 
 // of is the account of an upstream.
@@ -42,28 +39,24 @@ func (a *accounts) of(upstream string) *account {
 	if one := a.known(upstream); one != nil {
 		return one
 	}
-	a.opening.Lock()
-	defer a.opening.Unlock()
-	if one := a.known(upstream); one != nil {
-		return one
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	one := a.byUpstream[upstream]
+	if one == nil {
+		if a.byUpstream == nil {
+			a.byUpstream = make(map[string]*account)
+		}
+		one = &account{upstream: upstream, traffic: newStream()}
+		a.byUpstream[upstream] = one
 	}
-	more := make(map[string]*account)
-	if all := a.all.Load(); all != nil {
-		maps.Copy(more, *all)
-	}
-	one := &account{upstream: upstream, traffic: newStream()}
-	more[upstream] = one
-	a.all.Store(&more)
 	return one
 }
 
 // observe tells how many requests are on the wire.
 func (a *accounts) observe(o metric.Observer, gauge metric.Int64Observable) {
-	all := a.all.Load()
-	if all == nil {
-		return
-	}
-	for _, one := range *all {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	for _, one := range a.byUpstream {
 		if one.asked.Load() {
 			o.ObserveInt64(gauge, one.requests.Load(), metric.WithAttributes(upstreamLabel(one.upstream)))
 		}
