@@ -1,6 +1,7 @@
 package spans
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"strings"
@@ -77,30 +78,26 @@ func sizeOf(n int) int {
 
 // Word adds a text that is known to be UTF-8, as one of the program is, or of the
 // configuration: with another the whole batch would be refused.
-func (f *Fields) Word(key Key, word string) {
-	if isBrief(key, len(word)) {
-		f.brief(key, textValue, byte(len(word)), len(word))
-		f.encoded = append(f.encoded, word...)
-		return
-	}
-	f.begin(key, 1+sizeOf(len(word))+len(word))
-	f.encoded = append(appendNumber(append(f.encoded, textValue), uint64(len(word))), word...)
-}
+func (f *Fields) Word(key Key, word string) { addText(f, key, word) }
 
 // Text adds a text of somebody else's. What is no UTF-8 in it is replaced by U+FFFD.
 func (f *Fields) Text(key Key, text string) {
 	if !utf8.ValidString(text) {
 		text = strings.ToValidUTF8(text, "\uFFFD")
 	}
-	f.Word(key, text)
+	addText(f, key, text)
 }
 
 // TextBytes is Text of what is in a buffer.
 func (f *Fields) TextBytes(key Key, text []byte) {
 	if !utf8.Valid(text) {
-		f.Text(key, string(text))
-		return
+		text = bytes.ToValidUTF8(text, []byte("\uFFFD"))
 	}
+	addText(f, key, text)
+}
+
+// addText adds a text that is UTF-8.
+func addText[T string | []byte](f *Fields, key Key, text T) {
 	if isBrief(key, len(text)) {
 		f.brief(key, textValue, byte(len(text)), len(text))
 		f.encoded = append(f.encoded, text...)
