@@ -114,12 +114,12 @@ func (ex *exchange) finish(clean bool) {
 	// Bytes behind the response belong to nobody.
 	reuse = reuse && ex.br.Buffered() == 0
 	ex.freeReader()
-	if !ex.detach() {
-		reuse = false
+	if reuse {
+		ex.t.put(ex)
+		return
 	}
+	ex.detach()
 	switch {
-	case reuse:
-		ex.t.put(ex.c)
 	case clean && ex.sender == nil:
 		ex.c.close()
 	default:

@@ -14,8 +14,12 @@ var past = time.Unix(1, 0)
 // is noticed after twice this time at the latest.
 const late = 10 * time.Millisecond
 
-// begins notes that ex uses c from now on. t.mu is held.
+// begins gives the call its connection, which is canceled at once if the context is:
+// it may be the second. t.mu is held.
 func (t *Transport) begins(c *conn, ex *exchange) {
+	if ex.c = c; ex.canceled.Load() {
+		_ = c.wire.SetDeadline(past)
+	}
 	if len(t.young) == 0 {
 		if t.follower == nil {
 			t.follower = time.AfterFunc(late, t.follow)
@@ -74,12 +78,12 @@ func (ex *exchange) watch() {
 		return
 	}
 	unwatch := afterFunc(ex.ctx(), ex.cancel)
-	ex.mu.Lock()
+	ex.t.mu.Lock()
 	needed := !ex.detached && ex.unwatch == nil
 	if needed {
 		ex.unwatch = unwatch
 	}
-	ex.mu.Unlock()
+	ex.t.mu.Unlock()
 	if !needed {
 		unwatch()
 	}
@@ -87,52 +91,35 @@ func (ex *exchange) watch() {
 
 // cancel runs on a goroutine of its own when the context has ended.
 func (ex *exchange) cancel() {
-	ex.mu.Lock()
+	ex.t.mu.Lock()
 	if ex.detached {
-		ex.mu.Unlock()
+		ex.t.mu.Unlock()
 		return
 	}
 	ex.canceled.Store(true)
-	c := ex.c
-	if c != nil {
-		_ = c.wire.SetDeadline(past)
-	}
-	ex.mu.Unlock()
-	if c == nil && ex.inline {
-		// Perhaps the inline body is being read: only its Close ends that.
+	_ = ex.c.wire.SetDeadline(past)
+	ex.t.mu.Unlock()
+	if ex.inline && !ex.prepared.Load() {
+		// The inline body is being read: only its Close ends that.
 		closeBody(ex.req)
 	}
 }
 
-// attach gives the call its connection, which is canceled at once if the
-// context is.
-func (ex *exchange) attach(c *conn) {
-	ex.mu.Lock()
-	defer ex.mu.Unlock()
-	ex.c = c
-	if ex.canceled.Load() {
-		_ = c.wire.SetDeadline(past)
-	}
-}
-
-// detach stops following the context. It returns false if the context was seen
-// to end: then the connection's deadline is in the past. One that ends from now
-// on changes nothing.
-func (ex *exchange) detach() bool {
-	ex.mu.Lock()
+// detach stops following the context: if it ends from now on, that changes nothing.
+func (ex *exchange) detach() {
+	ex.t.mu.Lock()
 	ex.detached = true
-	unwatch, canceled := ex.unwatch, ex.canceled.Load()
-	ex.mu.Unlock()
+	unwatch := ex.unwatch
+	ex.t.mu.Unlock()
 	if unwatch != nil {
 		unwatch()
 	}
-	return !canceled
 }
 
 // setReadDeadline moves the read deadline, unless the call is canceled.
 func (ex *exchange) setReadDeadline(at time.Time) {
-	ex.mu.Lock()
-	defer ex.mu.Unlock()
+	ex.t.mu.Lock()
+	defer ex.t.mu.Unlock()
 	if !ex.canceled.Load() {
 		_ = ex.c.wire.SetReadDeadline(at)
 	}
@@ -140,8 +127,8 @@ func (ex *exchange) setReadDeadline(at time.Time) {
 
 // setWriteDeadline moves the write deadline, unless the call is canceled.
 func (ex *exchange) setWriteDeadline(at time.Time) {
-	ex.mu.Lock()
-	defer ex.mu.Unlock()
+	ex.t.mu.Lock()
+	defer ex.t.mu.Unlock()
 	if !ex.canceled.Load() {
 		_ = ex.c.wire.SetWriteDeadline(at)
 	}
@@ -151,8 +138,8 @@ func (ex *exchange) setWriteDeadline(at time.Time) {
 // end of the body meanwhile needs no waking, and the connection may be another
 // call's by then.
 func (ex *exchange) interrupt() {
-	ex.mu.Lock()
-	defer ex.mu.Unlock()
+	ex.t.mu.Lock()
+	defer ex.t.mu.Unlock()
 	if ex.detached {
 		return
 	}

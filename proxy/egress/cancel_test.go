@@ -246,6 +246,27 @@ func TestLateCancellationSpoilsNoOtherCall(t *testing.T) {
 	}
 }
 
+// A call has its connection while its small body is read, and that has a deadline in the
+// past when the context ends meanwhile: no other call gets it.
+func TestCancellationBeforeTheRequestSpoilsNoOtherCall(t *testing.T) {
+	s := serve(t, answer(hello))
+	tr := newTransport(t, egress.Settings{})
+	get(t, tr, "http://"+s.addr+"/")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	req, _ := http.NewRequestWithContext(ctx, "POST", "http://"+s.addr+"/", newBlockedBody("ab", cancel))
+	req.ContentLength = 5
+	req.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("no") }
+	_, err := tr.RoundTrip(req)
+	wantError(t, err, egress.Canceled, false)
+	for range 3 {
+		get(t, tr, "http://"+s.addr+"/")
+	}
+	if n := s.accepted.Load(); n != 2 {
+		t.Errorf("%d connections, want 2", n)
+	}
+}
+
 // Both bodies flow at the same time: neither side could hold 64 MiB.
 func TestFullDuplex(t *testing.T) {
 	const size = 64 << 20

@@ -34,9 +34,9 @@ type exchange struct {
 	sized   bool // its header has a length, be it of no body
 
 	// How far it has come.
-	prepared bool // the inline body is in out
-	sent     bool // a byte of the request was accepted by the socket
-	answered bool // the final response's head was read
+	prepared atomic.Bool // the inline body is in out
+	sent     bool        // a byte of the request was accepted by the socket
+	answered bool        // the final response's head was read
 
 	out     *[]byte // head, then the inline body; nil: it is sent
 	headLen int     // of out
@@ -45,11 +45,10 @@ type exchange struct {
 	br     *bufio.Reader
 	sender *sender // nil: the body is in out, or there is none
 
-	// mu guards the deadlines of the connection against the context's end:
-	// once canceled they stay in the past.
-	mu       sync.Mutex
+	// Guarded by Transport.mu, as are the deadlines of the connection: once the call is
+	// canceled they stay in the past.
 	unwatch  func() bool // nil: the context is not followed
-	canceled atomic.Bool // set with mu held
+	canceled atomic.Bool // changed with the lock held
 	detached bool        // the call is over, or others follow its context
 
 	// The response's body. reading is held by Read, and guards these and answer.
@@ -97,20 +96,13 @@ func (t *Transport) begin(req *http.Request) (*exchange, error) {
 	if err := ex.render(); err != nil {
 		return nil, ex.refuse(err)
 	}
-	if ex.ctx().Err() != nil {
-		return nil, ex.refuse(causeOf(ex.ctx()))
-	}
 	return ex, nil
 }
 
-// refuse is the error of a request that never left.
+// refuse is the error of a request that cannot be written.
 func (ex *exchange) refuse(err error) error {
 	ex.freeOut()
-	kind := InvalidRequest
-	if ex.ctx().Err() != nil {
-		kind = kindOf(err, Canceled)
-	}
-	return &Error{Kind: kind, Addr: ex.key.addr(), Err: err}
+	return &Error{Kind: InvalidRequest, Addr: ex.key.addr(), Err: err}
 }
 
 // giveUp ends a call that has no connection.
@@ -124,21 +116,20 @@ func (ex *exchange) giveUp(err error) error {
 // prepare begins a call over HTTP/1.1, which has just got a connection: it puts
 // the inline body behind the head. Once is enough.
 func (ex *exchange) prepare(now time.Time) error {
-	if ex.prepared {
+	if ex.prepared.Load() {
 		return nil
 	}
-	ex.prepared = true
 	ex.watchEarly(now)
-	if !ex.inline {
-		return nil
-	}
-	if err := ex.readInline(); err != nil {
-		e := &Error{Kind: ClientBody, Addr: ex.key.addr(), Err: err}
-		if ex.ctx().Err() != nil {
-			e.Kind, e.Err = Canceled, causeOf(ex.ctx())
+	if ex.inline {
+		if err := ex.readInline(); err != nil {
+			e := &Error{Kind: ClientBody, Addr: ex.key.addr(), Err: err}
+			if ex.ctx().Err() != nil {
+				e.Kind, e.Err = Canceled, causeOf(ex.ctx())
+			}
+			return e
 		}
-		return e
 	}
+	ex.prepared.Store(true)
 	return nil
 }
 
@@ -146,15 +137,14 @@ func (ex *exchange) prepare(now time.Time) error {
 // ended or its peer has said something that nobody asked for.
 var errStale = errors.New("connection cannot take a request any more")
 
-// run sends the request over c and reads the response's head.
-func (ex *exchange) run(c *conn) (*http.Response, error) {
-	ex.attach(c)
+// run sends the request and reads the response's head.
+func (ex *exchange) run() (*http.Response, error) {
 	ex.br = readerPool.Get().(*bufio.Reader)
-	ex.br.Reset(c.nc)
+	ex.br.Reset(ex.c.nc)
 	err := ex.sendFirst()
 	if err == errStale {
 		ex.freeReader()
-		c.close()
+		ex.c.close()
 		return nil, err
 	}
 	if err != nil {
@@ -325,7 +315,7 @@ func (ex *exchange) http2Body() *guardedBody {
 		closeBody(ex.req)
 		return nil
 	}
-	if ex.inline && ex.prepared {
+	if ex.inline && ex.prepared.Load() {
 		return newGuardedBody(copied(strings.NewReader(string((*ex.out)[ex.headLen:]))), ex.length, nil)
 	}
 	return newGuardedBody(ex.req.Body, ex.length, ex.req.Trailer)

@@ -42,7 +42,7 @@ func (ex *exchange) trace() *httptrace.ClientTrace {
 // departed is now, without a look at the clock for a call that has just come and has
 // waited for nothing.
 func (ex *exchange) departed() time.Duration {
-	if ex.listener != nil && !ex.prepared {
+	if ex.listener != nil && !ex.prepared.Load() {
 		if at := ex.listener.Departed(); !at.IsZero() {
 			return at.Sub(ex.t.made)
 		}

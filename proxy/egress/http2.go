@@ -174,7 +174,7 @@ func (ex *exchange) roundTripHTTP2(h *h2conn) (*http.Response, error) {
 		c, next, err := ex.t.acquire(ex)
 		if err == nil && c != nil {
 			// The authority went back to HTTP/1.1 this very moment.
-			ex.t.put(c)
+			ex.t.put(ex)
 			err = &Error{Kind: Reset, Addr: ex.key.addr(), Err: errors.New(textUnusable)}
 		}
 		if err != nil {

@@ -36,9 +36,9 @@ func parse(t testing.TB, tr *Transport, method string, data []byte) (*http.Respo
 	if err := ex.prepare(time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	c := newConn(tr, ex.key, bytesConn{bytes.NewReader(data)})
-	tr.opened(c)
-	resp, err := ex.run(c)
+	ex.c = newConn(tr, ex.key, bytesConn{bytes.NewReader(data)})
+	tr.opened(ex.c)
+	resp, err := ex.run()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -128,8 +128,10 @@ func (t *Transport) popIdle(a *authority, now time.Duration) *conn {
 	return nil
 }
 
-// put returns a connection to the pool, or closes it.
-func (t *Transport) put(c *conn) {
+// put ends the call's use of its connection, which returns to the pool or, if it can
+// take no other call, is closed.
+func (t *Transport) put(ex *exchange) {
+	c := ex.c
 	keep := t.settings.IdleConnTimeout
 	if c.keepFor != 0 && c.keepFor < keep {
 		keep = c.keepFor
@@ -140,14 +142,23 @@ func (t *Transport) put(c *conn) {
 		now = t.now() // the call has taken a while
 	}
 	t.ends(c)
-	a := c.home
-	if c.dead || t.closed || keep <= 0 || len(a.idle) >= t.settings.MaxIdlePerHost || t.idle >= t.settings.MaxIdle {
-		t.mu.Unlock()
-		c.close()
-		return
+	ex.detached = true
+	unwatch, keeps := ex.unwatch, keep > 0 && t.keeps(c) && !ex.canceled.Load()
+	if keeps {
+		t.rest(c.home, c, now, keep)
 	}
-	t.rest(a, c, now, keep)
 	t.mu.Unlock()
+	if unwatch != nil {
+		unwatch()
+	}
+	if !keeps {
+		c.close()
+	}
+}
+
+// keeps reports that there is room for an unused connection. t.mu is held.
+func (t *Transport) keeps(c *conn) bool {
+	return !c.dead && !t.closed && len(c.home.idle) < t.settings.MaxIdlePerHost && t.idle < t.settings.MaxIdle
 }
 
 // rest puts an unused connection into the pool. t.mu is held.

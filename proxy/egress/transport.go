@@ -205,12 +205,12 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return ex.roundTripHTTP2(h)
 		}
 		if err := ex.prepare(t.made.Add(c.taken)); err != nil {
-			t.put(c)
+			t.put(ex)
 			return nil, ex.giveUp(err)
 		}
 		// The body is in memory by now, which may have taken a while: whether
 		// the connection is still good is found out immediately before the write.
-		resp, err := ex.run(c)
+		resp, err := ex.run()
 		if err == errStale {
 			continue
 		}

@@ -82,6 +82,8 @@ func (w *wireConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Write is for one goroutine at a time: crypto/tls sees to that where it is above, and
+// of a plain connection one goroutine writes, which is the call's or its sender's.
 func (w *wireConn) Write(p []byte) (int, error) {
 	n, err := w.out.Write(p)
 	if n > 0 {

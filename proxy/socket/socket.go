@@ -16,7 +16,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync"
 	"syscall"
 )
 
@@ -37,12 +36,11 @@ func Raw(wire net.Conn) syscall.RawConn {
 	return raw
 }
 
-// A Writer writes to a socket. It may be used concurrently.
+// A Writer writes to a socket, for one goroutine at a time: what two write at once would
+// be of no use to the other end, so that who writes has a lock of his own, or needs none.
 type Writer struct {
-	wire net.Conn
-	raw  syscall.RawConn
-
-	mu      sync.Mutex
+	wire    net.Conn
+	raw     syscall.RawConn
 	writeFn func(fd uintptr) bool // write, made once
 	rest    []byte                // of what is written
 	err     error
@@ -60,8 +58,6 @@ func (w *Writer) Write(p []byte) (int, error) {
 	if !Quick || w.raw == nil || len(p) > mostAtOnce || len(p) == 0 {
 		return w.wire.Write(p)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.rest, w.err = p, nil
 	err := w.raw.Write(w.writeFn)
 	n := len(p) - len(w.rest)
