@@ -31,7 +31,7 @@ func TestSpellingsOfAnAuthorityShareItsConnections(t *testing.T) {
 		var dialed []string
 		tr := newTransport(t, egress.Settings{Dial: func(_ context.Context, _, addr string) (net.Conn, error) {
 			dialed = append(dialed, addr)
-			return &instant{answer: empty}, nil
+			return &instant{answers: []string{empty}}, nil
 		}})
 		for host := range strings.SplitSeq(c.hosts, " ") {
 			req := newRequest(t, "GET", "http://api.test/", nil)

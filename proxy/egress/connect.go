@@ -95,7 +95,7 @@ func readConnectStatus(br *bufio.Reader) (int, error) {
 		if err != nil {
 			return 0, unexpected(err)
 		}
-		if err := h.parse(s, &known); err != nil {
+		if err := h.parse(s, &known, nil); err != nil {
 			return 0, err
 		}
 		if h.StatusCode >= 200 || h.StatusCode == http.StatusSwitchingProtocols {

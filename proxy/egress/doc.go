@@ -21,9 +21,10 @@
 //     nothing, the connection is good and the answer not there yet: one write,
 //     and then the wait. A larger body is written by sender.go on a goroutine of
 //     its own, while this one reads on: read.go, head.go and section.go parse the
-//     head, text.go looks at its bytes, names.go knows the names in it, frame.go
-//     finds out how the body ends, body.go and chunked.go read it, upgrade.go what
-//     follows a 101. At the body's end the connection is back in the pool.
+//     head, precedent.go knows what of it was the same before, text.go looks at the
+//     bytes of the rest, names.go knows its names, frame.go finds out how the body
+//     ends, body.go and chunked.go read it, upgrade.go what follows a 101. At the
+//     body's end the connection is back in the pool.
 //   - HTTP/2: http2.go and stream.go hand the call to a connection of
 //     golang.org/x/net/http2, chosen by us; source.go guards the request body,
 //     http2errors.go tells what an error means.

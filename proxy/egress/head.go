@@ -1,8 +1,8 @@
 package egress
 
 import (
+	"bytes"
 	"net/http"
-	"strings"
 )
 
 // A head is a response without its body, and what makes it quick to read.
@@ -14,8 +14,9 @@ type head struct {
 
 // parse parses a head, without its empty line, as RFC 9112 §4 and §5 have it. The
 // reason phrase, and the space before it, may be missing.
-func (h *head) parse(s string, known *names) error {
-	line, fields, ok := strings.Cut(s, "\r\n")
+func (h *head) parse(s []byte, known *names, p *precedent) error {
+	first, fields, ok := bytes.Cut(s, []byte("\r\n"))
+	line := p.statusLine(first)
 	if !ok || len(line) < len("HTTP/1.1 200") || line[:7] != "HTTP/1." || line[8] != ' ' {
 		return malformed("status line")
 	}
@@ -32,7 +33,7 @@ func (h *head) parse(s string, known *names) error {
 		room = nil // somebody may have kept the header of an interim response
 	}
 	var err error
-	if h.Header, h.seen, err = parseFields(fields, known, room); err != nil {
+	if h.Header, h.seen, err = parseFields(fields, known, p, room); err != nil {
 		return err
 	}
 	// No interim head has more than this, so nothing is left of one.

@@ -3,6 +3,7 @@ package egress
 import (
 	"context"
 	"math"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,8 +16,8 @@ const (
 	http2x
 )
 
-// authority holds the connections to one place. Guarded by Transport.mu. It
-// lives as long as it has connections, a dial or a call that is choosing.
+// authority holds the connections to one place. Guarded by Transport.mu, but for
+// precedent. It lives as long as it has connections, a dial or a call that is choosing.
 type authority struct {
 	key      key
 	protocol protocol
@@ -26,6 +27,8 @@ type authority struct {
 	http2    []*h2conn   // HTTP/2, in order of dialling
 	dialing  *sharedDial // nil: none
 	freed    chan struct{}
+
+	precedent atomic.Pointer[precedent] // of its answers over HTTP/1.1; nil: none yet
 }
 
 // sharedDial is one dial that several calls wait for.

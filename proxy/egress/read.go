@@ -119,13 +119,14 @@ func (ex *exchange) readHead(interim int) error {
 	if err != nil {
 		return err
 	}
-	if err := ex.answer.parse(s, &ex.t.names); err != nil {
+	if err := ex.answer.parse(s, &ex.t.names, ex.c.home.precedent.Load()); err != nil {
 		return err
 	}
 	if code := ex.answer.StatusCode; code < 200 && code != http.StatusSwitchingProtocols {
 		return ex.interim(interim)
 	}
 	ex.answered = true
+	ex.c.learn(s, &ex.t.names)
 	return nil
 }
 

@@ -429,3 +429,39 @@ func TestFieldsOfOneNameAreOneList(t *testing.T) {
 		t.Errorf("got %v, want %v", resp.Header, want)
 	}
 }
+
+// Much of an answer is the same as in those before it, and known: each is what the peer
+// has said, however often, and whatever was done with the others.
+func TestAnswersThatAreAlikeAreNotEachOthers(t *testing.T) {
+	s := serve(t, func(p *peer) {
+		for n := 1; p.head() != ""; n++ {
+			p.say("HTTP/1.1 200 OK\r\nServer: test\r\nX-Count: " + strconv.Itoa(n/300) + "\r\nVary: a\r\nVary: b\r\nContent-Length: 0\r\n\r\n")
+		}
+	})
+	tr := newTransport(t, egress.Settings{})
+	var kept []http.Header
+	for n := 1; n <= 900; n++ { // several precedents
+		resp, _ := get(t, tr, "http://"+s.addr+"/")
+		want := http.Header{"Server": {"test"}, "X-Count": {strconv.Itoa(n / 300)}, "Vary": {"a", "b"}, "Content-Length": {"0"}}
+		if resp.Status != "200 OK" || !maps.EqualFunc(resp.Header, want, slices.Equal[[]string]) {
+			t.Fatalf("answer %d: %s %q, want %q", n, resp.Status, resp.Header, want)
+		}
+		if n%2 == 0 { // its owner does as he likes
+			for name, values := range resp.Header {
+				values[0] = "changed"
+				resp.Header[name] = append(values, "more")
+			}
+			resp.Header.Set("X-More", "more")
+			delete(resp.Header, "Vary")
+			kept = append(kept, resp.Header)
+		}
+	}
+	for _, h := range kept {
+		if len(h) != 4 || h["Server"][0] != "changed" || h["X-Count"][0] != "changed" {
+			t.Fatalf("%q is not what its owner has made of it", h)
+		}
+	}
+	if s.accepted.Load() != 1 {
+		t.Errorf("%d connections", s.accepted.Load())
+	}
+}

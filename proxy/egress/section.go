@@ -17,12 +17,13 @@ const maxFields = 4096
 var (
 	errBareLF  = malformed("line without CR before its LF")
 	errTooLong = tooLarge("header section passes the limit")
+	errControl = malformed("control character in a header field's value")
 )
 
 // readSection reads a section of limit bytes at most and returns it without
-// the empty line. Normally it is in the reader's buffer as a whole, and the
-// string is the only copy.
-func readSection(br *bufio.Reader, limit int) (string, error) {
+// the empty line. It is good until br is read from again: normally it is in the
+// reader's buffer as a whole.
+func readSection(br *bufio.Reader, limit int) ([]byte, error) {
 	line, scanned := 0, 0 // start of the current line; bytes looked at
 	for {
 		buf, _ := br.Peek(br.Buffered())
@@ -34,60 +35,59 @@ func readSection(br *bufio.Reader, limit int) (string, error) {
 			lf := scanned + i
 			switch {
 			case lf == line || buf[lf-1] != '\r':
-				return "", errBareLF
+				return nil, errBareLF
 			case line > limit:
-				return "", errTooLong
+				return nil, errTooLong
 			case lf-1 == line:
-				s := string(buf[:line])
 				_, _ = br.Discard(lf + 1)
-				return s, nil
+				return buf[:line], nil
 			}
 			line, scanned = lf+1, lf+1
 		}
 		scanned = len(buf)
 		if scanned > limit {
-			return "", errTooLong
+			return nil, errTooLong
 		}
 		if scanned == br.Size() {
 			return readLongSection(br, limit)
 		}
 		if _, err := br.Peek(scanned + 1); err != nil && br.Buffered() <= scanned {
-			return "", err
+			return nil, err
 		}
 	}
 }
 
 // readLongSection is readSection for what does not fit into the buffer.
-func readLongSection(br *bufio.Reader, limit int) (string, error) {
+func readLongSection(br *bufio.Reader, limit int) ([]byte, error) {
 	var all []byte
 	line := 0
 	for {
 		part, err := br.ReadSlice('\n')
 		all = append(all, part...)
 		if len(all) > limit+2 {
-			return "", errTooLong
+			return nil, errTooLong
 		}
 		if err == bufio.ErrBufferFull {
 			continue
 		}
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		if len(all) < line+2 || all[len(all)-2] != '\r' {
-			return "", errBareLF
+			return nil, errBareLF
 		}
 		if len(all) == line+2 {
-			return string(all[:line]), nil
+			return all[:line], nil
 		}
 		line = len(all)
 	}
 }
 
 // parseFields parses the field lines in s, each with its CRLF, into a header.
-// Values keep their bytes, and under one name their order; they share s's memory,
-// and their lists that of room, if there is enough.
-func parseFields(s string, known *names, room []string) (http.Header, signs, error) {
-	n := strings.Count(s, "\n")
+// Values keep their bytes, and under one name their order. They share their memory with
+// each other and with the precedent, and their lists that of room, if there is enough.
+func parseFields(s []byte, known *names, p *precedent, room []string) (http.Header, signs, error) {
+	n := bytes.Count(s, []byte("\n"))
 	if n > maxFields {
 		return nil, 0, tooLarge("too many header fields")
 	}
@@ -97,39 +97,60 @@ func parseFields(s string, known *names, room []string) (http.Header, signs, err
 		values = make([]string, n)
 	}
 	var seen signs
-	for s != "" {
-		// A line that starts with a space would continue the one before
-		// (obs-fold, RFC 9112 §5.2): its colon-less or spaced name is refused.
-		colon, canonical := scanName(s)
-		if colon == 0 || colon == len(s) || s[colon] != ':' {
-			return nil, 0, malformed("header field name")
+	text := "" // s and what was before it, from the first line that is like none before
+	alike := p.follow()
+	for len(s) > 0 {
+		f, n, err := alike.next(s)
+		if f == nil && err == nil {
+			if text == "" {
+				text = string(s)
+			}
+			f, n, err = alike.other(text[len(text)-len(s):], known)
 		}
-		name, rest := s[:colon], s[colon+1:]
-		end := controlAt(rest)
-		if !strings.HasPrefix(rest[end:], "\r\n") {
-			return nil, 0, malformed("control character in a header field's value")
+		if err != nil {
+			return nil, 0, err
 		}
-		values[0], s = trimmed(rest[:end]), rest[end+2:]
-		if !canonical {
-			name = known.canonical(name)
-		}
+		s = s[n:]
+		values[0] = f.value
 		// Nearly every name is new: its sign tells, and saves the look into the map.
-		if sign := signOf(name); seen&sign == 0 {
-			seen |= sign
-		} else if had := h[name]; had != nil {
-			h[name] = append(had, values[0])
+		if seen&f.sign == 0 {
+			seen |= f.sign
+		} else if had := h[f.name]; had != nil {
+			h[f.name] = append(had, f.value)
 			continue
 		}
-		h[name], values = values[:1:1], values[1:]
+		h[f.name], values = values[:1:1], values[1:]
 	}
 	return h, seen, nil
+}
+
+// parseField parses the line that s begins with. What it returns shares s's memory.
+func parseField(s string, known *names) (field, error) {
+	// A line that starts with a space would continue the one before
+	// (obs-fold, RFC 9112 §5.2): its colon-less or spaced name is refused.
+	colon, canonical := scanName(s)
+	if colon == 0 || colon == len(s) || s[colon] != ':' {
+		return field{}, malformed("header field name")
+	}
+	name, label := s[:colon], s[:colon+1]
+	if !canonical {
+		name = known.canonical(name)
+	}
+	rest := s[len(label):]
+	end := controlAt(rest)
+	if !strings.HasPrefix(rest[end:], "\r\n") {
+		return field{}, errControl
+	}
+	return field{s[:len(label)+end+len("\r\n")], label, name, trimmed(rest[:end]), signOf(name)}, nil
 }
 
 // signs are those of the names in a section: where a name's sign is not seen, the
 // name need not be looked for.
 type signs uint64
 
-// signOf is one bit, the same for the same name, and for others seldom.
+// signOf is one bit, the same for the same name, and for others seldom: with these
+// factors few names of one answer share theirs, and of a hundred that are common none
+// has that of one that is asked for here.
 func signOf(name string) signs {
-	return 1 << ((len(name)*7 + int(name[0])*5 + int(name[len(name)-1])) % 64)
+	return 1 << ((len(name)*2 + int(name[0])*27 + int(name[len(name)-1])*29) % 64)
 }
