@@ -60,7 +60,7 @@ var house = map[string]houseRule{
 	"policy/stale":      leaf,
 	"policy/preset":     {may: []string{toml}, why: "what is known of providers is data, and knows nobody"},
 	"policy/policytest": {may: []string{osys}, why: "the harness must not know what it tests"},
-	"proxy":             {may: []string{"policy", "policy/config", "proxy/egress", "proxy/framing", "proxy/inbound", "proxy/outbox", "proxy/telemetry", slog, osys}, why: "the way of a call uses policies as a Set, never leaf by leaf"},
+	"proxy":             {may: []string{"policy", "policy/config", "proxy/egress", "proxy/framing", "proxy/inbound", "proxy/outbox", "proxy/socket", "proxy/telemetry", slog, osys}, why: "the way of a call uses policies as a Set, never leaf by leaf"},
 	"proxy/admin":       {may: []string{osys}, why: "the page shows views that it is handed"},
 	"proxy/alarm":       {may: []string{"policy", "policy/config", "proxy/alert", "proxy/telemetry", slog, osys}, why: "what is wrong is told by events, ended calls and states, and not by the wiring; slog, for alerts are told in the log, too"},
 	"proxy/alert":       {may: []string{"proxy/webhook"}, why: "who is told, and how, is known apart from what is wrong"},

@@ -22,7 +22,7 @@
 //	upload.go    the client's side of its body: counted, and never waited for
 //	             without end
 //	replay.go    the body: in memory when it is small, else streamed and remembered
-//	             up to a bound
+//	             up to a bound, in pieces.go
 //	             → plan.RoundTrip: the chain of package policy → proxy/egress
 //	keep.go      a call that its rule keeps is made a letter, in place of being sent
 //	             or when it came to nothing: see below

@@ -12,6 +12,7 @@ import (
 
 	"outrider/policy"
 	"outrider/proxy/inbound"
+	"outrider/proxy/socket"
 )
 
 // respondUpgrade passes a 101 on, and then bytes both ways until both sides
@@ -154,10 +155,11 @@ var plainBuffers = sync.Pool{New: func() any { b := make([]byte, plainBuffer); r
 // pass copies from src to dst until src ends.
 func (w *silentWatch) pass(dst io.Writer, src io.Reader) (total int64, err error) {
 	from, fromTCP := src.(*net.TCPConn)
-	_, toTCP := dst.(*net.TCPConn)
+	to, toTCP := dst.(*net.TCPConn)
 	pool, splices := &plainBuffers, fromTCP && toTCP
 	if splices {
 		pool = &smallBuffers
+		src, dst = socket.NewReader(from, socket.Raw(from)), socket.NewWriter(to, socket.Raw(to))
 	}
 	buffer := pool.Get().(*[]byte)
 	defer pool.Put(buffer)
@@ -177,7 +179,7 @@ func (w *silentWatch) pass(dst io.Writer, src io.Reader) (total int64, err error
 		}
 		for err == nil && splices && much >= spliceAfter {
 			var m int64
-			m, err = w.splice(dst, from)
+			m, err = w.splice(to, from)
 			total += m
 			if m < spliced {
 				much = 0

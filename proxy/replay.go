@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -62,7 +61,7 @@ func prepareBody(ctx context.Context, in, out *http.Request, limit int64, total 
 		out.GetBody = func() (io.ReadCloser, error) { return newBytesBody(data), nil }
 		return func() { total.give(n) }, nil
 	}
-	s := &stream{source: in.Body, limit: limit, total: total, call: call, came: in.Trailer, trailer: out.Trailer, length: n}
+	s := &stream{source: in.Body, limit: limit, total: total, call: call, came: in.Trailer, trailer: out.Trailer}
 	s.changed.L, s.filling = &s.mu, s.fill
 	call.Uploading()
 	out.Body, _ = s.open()
@@ -70,15 +69,6 @@ func prepareBody(ctx context.Context, in, out *http.Request, limit int64, total 
 		out.GetBody = s.open
 	}
 	return s.release, nil
-}
-
-// pieceOf is how much of a streamed body is read at once, in bytes: n is its
-// length, where that is known. Each piece costs a change of goroutines.
-func pieceOf(n int64) int {
-	if n > 1<<20 {
-		return 64 << 10
-	}
-	return 32 << 10
 }
 
 // bytesBody is a body that is in memory.
@@ -106,10 +96,10 @@ func (b *bytesBody) Close() error { return nil }
 // A stream is a request body on its way through. Each attempt reads it from the
 // beginning: first what is remembered, then what the client sends. Reading from
 // the client happens beside the attempt's goroutine, so that an attempt that
-// ends does not have to wait for a client that is silent.
+// ends does not have to wait for a client that is silent. Each read costs a change of
+// goroutines.
 type stream struct {
 	source  io.Reader
-	length  int64 // -1: unknown
 	limit   int64
 	total   *kept
 	call    *policy.Call
@@ -119,13 +109,13 @@ type stream struct {
 	filling func() // fill; made once
 
 	mu       sync.Mutex
-	changed  sync.Cond // a read has ended, or an attempt; on mu
-	memory   []byte    // all that was read so far, unless forgotten
-	forgot   bool      // more than limit came: sent once
-	fresh    []byte    // read, forgotten, not handed on yet
-	err      error     // how the body ended
-	reading  bool      // a read is under way
-	buffer   []byte
+	changed  sync.Cond     // a read has ended, or an attempt; on mu
+	memory   pieces        // all that was read so far, unless forgotten
+	forgot   bool          // more than limit came: sent once
+	fresh    []byte        // read, forgotten, not handed on yet
+	err      error         // how the body ended
+	reading  bool          // a read is under way
+	room     []byte        // of memory: where that puts what comes
 	current  *streamReader // the attempt that may read on
 	released bool
 }
@@ -144,18 +134,23 @@ func (s *stream) open() (io.ReadCloser, error) {
 func (s *stream) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.total.give(int64(len(s.memory)))
-	s.memory, s.forgot, s.released = nil, true, true
-	s.current = nil
+	s.total.give(int64(s.memory.length))
+	s.memory.empty()
+	s.forgot, s.released, s.fresh, s.current = true, true, nil, nil
+	if !s.reading { // else it is about to
+		s.memory.free()
+	}
 }
 
 // fill reads once from the client. It runs on a goroutine of its own.
 func (s *stream) fill() {
-	n, err := s.source.Read(s.buffer)
+	n, err := s.source.Read(s.room)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.released {
-		s.keep(s.buffer[:n])
+	if s.released {
+		s.memory.free()
+	} else {
+		s.keep(s.room[:n])
 		s.call.Uploading()
 		s.call.BodyEnded(err != nil && err != io.EOF)
 	}
@@ -164,15 +159,12 @@ func (s *stream) fill() {
 	s.changed.Broadcast()
 }
 
-// keep remembers data, or hands it on as fresh once more than limit came. What
-// an attempt still has to read of the memory stays until it has.
+// keep remembers data, where it lies, or hands it on as fresh once more than limit
+// came. What an attempt still has to read of the memory stays until it has.
 func (s *stream) keep(data []byte) {
-	n := int64(len(data))
-	if !s.forgot && int64(len(s.memory))+n <= s.limit && s.total.take(n) {
-		if full := cap(s.memory); len(s.memory)+len(data) > full {
-			s.memory = slices.Grow(s.memory, max(len(data), full)) // twice as much: by itself append takes smaller steps, and more of them
-		}
-		s.memory = append(s.memory, data...)
+	n := len(data)
+	if !s.forgot && int64(s.memory.length+n) <= s.limit && s.total.take(int64(n)) {
+		s.memory.length += n
 		return
 	}
 	s.forgot = true
@@ -183,9 +175,10 @@ func (s *stream) keep(data []byte) {
 // forget drops the memory of a body that will not be sent again, when the
 // current attempt has read it.
 func (s *stream) forget() {
-	if s.forgot && s.current.at == len(s.memory) {
-		s.total.give(int64(len(s.memory)))
-		s.memory, s.current.at = nil, 0
+	if s.forgot && s.current.at == s.memory.length {
+		s.total.give(int64(s.memory.length))
+		s.memory.empty()
+		s.current.at = 0
 	}
 }
 
@@ -221,8 +214,8 @@ func (r *streamReader) next(p []byte) (n int, ready bool, err error) {
 		return 0, true, errBodyStale
 	case len(p) == 0:
 		return 0, true, nil
-	case r.at < len(s.memory):
-		n = copy(p, s.memory[r.at:])
+	case r.at < s.memory.length:
+		n = s.memory.read(p, r.at)
 		r.at += n
 		s.forget()
 		return n, true, nil
@@ -246,10 +239,7 @@ func (s *stream) read() {
 	if s.reading {
 		return
 	}
-	if s.buffer == nil {
-		s.buffer = make([]byte, pieceOf(s.length))
-	}
-	s.reading = true
+	s.room, s.reading = s.memory.room(), true
 	s.call.Awaiting()
 	go s.filling()
 }

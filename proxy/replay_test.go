@@ -166,7 +166,7 @@ func TestPiecesOfAStreamedBodyCostLittle(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer release()
-	piece := make([]byte, pieceOf(in.ContentLength))
+	piece := make([]byte, largeBuffer)
 	got := testing.AllocsPerRun(100, func() {
 		if n, err := out.Body.Read(piece); n != len(piece) || err != nil {
 			t.Fatalf("read %d bytes, %v", n, err)

@@ -29,6 +29,8 @@ func listenAt(address string) (net.Listener, error) {
 			// nobody need be asked whether it is there, and each connection is spared four
 			// system calls.
 			how.KeepAlive = -1
+			// Nor has it another way to us that it could take as well (RFC 8684).
+			how.SetMultipathTCP(false)
 		}
 		return how.Listen(context.Background(), "tcp", address)
 	}

@@ -137,6 +137,99 @@ func TestWriteAllocatesNothing(t *testing.T) {
 	}
 }
 
+func reader(c net.Conn) *socket.Reader { return socket.NewReader(c, socket.Raw(c)) }
+
+func TestAllIsReadThoughItComesLate(t *testing.T) {
+	near, far := pair(t)
+	want := bytes.Repeat([]byte("0123456789abcdef"), 1<<14)
+	go func() {
+		for rest := want; len(rest) > 0; rest = rest[1<<12:] {
+			_, _ = far.Write(rest[:1<<12])
+		}
+		far.Close()
+	}()
+	r := reader(near)
+	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Errorf("behind the end: %d bytes, %v", n, err)
+	}
+}
+
+func TestErrorsOfReadsAreThoseOfTheConnection(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		harm func(near, far net.Conn)
+		is   error
+	}{
+		{"closed", func(near, _ net.Conn) { near.Close() }, net.ErrClosed},
+		{"closed while it waits", func(near, _ net.Conn) { time.AfterFunc(time.Second/10, func() { near.Close() }) }, net.ErrClosed},
+		{"deadline", func(near, _ net.Conn) { _ = near.SetReadDeadline(time.Unix(1, 0)) }, os.ErrDeadlineExceeded},
+		{"deadline while it waits", func(near, _ net.Conn) { _ = near.SetReadDeadline(time.Now().Add(time.Second / 10)) }, os.ErrDeadlineExceeded},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			near, far := pair(t)
+			test.harm(near, far)
+			n, err := reader(near).Read(make([]byte, 1))
+			if n != 0 || !errors.Is(err, test.is) {
+				t.Fatalf("%d bytes, %v, want %v", n, err, test.is)
+			}
+			if _, want := near.Read(make([]byte, 1)); err.Error() != want.Error() {
+				t.Errorf("%q, the connection says %q", err, want)
+			}
+		})
+	}
+}
+
+// The other end leaves with something unread, which is a reset, and told once.
+func TestResetIsReadAsTheConnectionTellsIt(t *testing.T) {
+	told := func(of func(net.Conn) io.Reader) error {
+		near, far := pair(t)
+		if _, err := near.Write([]byte("never read")); err != nil {
+			t.Fatal(err)
+		}
+		if err := far.(*net.TCPConn).SetLinger(0); err != nil {
+			t.Fatal(err)
+		}
+		far.Close()
+		_, err := of(near).Read(make([]byte, 1))
+		var op *net.OpError
+		if !errors.As(err, &op) || !errors.Is(err, syscall.ECONNRESET) {
+			t.Fatalf("%v is no reset", err)
+		}
+		op.Source, op.Addr = nil, nil // the ports differ
+		return op
+	}
+	got := told(func(c net.Conn) io.Reader { return reader(c) })
+	if want := told(func(c net.Conn) io.Reader { return c }); got.Error() != want.Error() {
+		t.Errorf("%q, the connection says %q", got, want)
+	}
+}
+
+func TestConnectionThatIsNoSocketIsReadFromAsItIs(t *testing.T) {
+	near, far := net.Pipe()
+	go func() {
+		_, _ = far.Write([]byte("hello"))
+		far.Close()
+	}()
+	if got, err := io.ReadAll(reader(near)); string(got) != "hello" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// A tunnel waits in it, and each of its reads costs no allocation.
+func TestReadAllocatesNothing(t *testing.T) {
+	near, far := pair(t)
+	r, p := reader(near), make([]byte, 10)
+	if n := testing.AllocsPerRun(100, func() {
+		_, _ = far.Write(p)
+		_, _ = r.Read(p)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // Beside the connection's own: what the announcement of a system call costs. What the waking
 // of sysmon costs shows only in a process that rests in between.
 func BenchmarkWrite(b *testing.B) {
