@@ -13,7 +13,10 @@ import (
 	"outrider/policy/policytest"
 )
 
-const most = 4096 // circuits of a Group
+const (
+	many = 4096     // circuits of a Group: those that are not used go from then on
+	most = 8 * many // there are at any time
+)
 
 func hostRequest(t testing.TB, i int) *http.Request {
 	return policytest.NewRequest(t, "GET", fmt.Sprintf("https://h%d.test/", i), "")
@@ -61,6 +64,48 @@ func TestCircuitsAreBounded(t *testing.T) {
 		states := g.Snapshot()
 		if len(states) != most || states[0].Key != "h0.test" || states[0].State != "open" {
 			t.Errorf("%d circuits, the first is %+v", len(states), states[0])
+		}
+	})
+}
+
+// TestManyTenantsHaveACircuitEach: what came to one of ten thousand was forgotten before the
+// next call to it, and each call looked for what could go.
+func TestManyTenantsHaveACircuitEach(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const tenants, calls = 10_000, 3
+		g := newGroup(t, settings(), nil)
+		rt := g.Wrap(byHost)(answering(func(*http.Request) (*http.Response, error) { return status(200) }))
+		for range calls {
+			for i := range tenants {
+				policytest.Do(rt, hostRequest(t, i))
+			}
+		}
+		states := g.Snapshot()
+		if len(states) != tenants {
+			t.Fatalf("%d circuits, want %d", len(states), tenants)
+		}
+		for _, s := range states {
+			if s.Ended != calls {
+				t.Fatalf("%+v, want %d attempts", s, calls)
+			}
+		}
+	})
+}
+
+// TestUnusedCircuitsGo, when there are many, once no call has come to them for a window.
+func TestUnusedCircuitsGo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newGroup(t, settings(), nil)
+		rt := g.Wrap(byHost)(answering(func(*http.Request) (*http.Response, error) { return status(200) }))
+		for i := range many {
+			policytest.Do(rt, hostRequest(t, i))
+		}
+		time.Sleep(30*time.Second - 1)
+		policytest.Do(rt, hostRequest(t, 0)) // in use again
+		time.Sleep(1)
+		policytest.Do(rt, hostRequest(t, many))
+		if states := g.Snapshot(); len(states) != 2 || states[0].Key != "h0.test" {
+			t.Errorf("%d circuits", len(states))
 		}
 	})
 }
