@@ -64,10 +64,10 @@ const (
 // happens, nothing is sent a second time.
 type Transport struct {
 	settings Settings
-	tls      *tls.Config // cloned for each dial
+	tls      *tls.Config                      // cloned for each dial
 	http2    func() (*http2.Transport, error) // gives the one there is
-	names    names     // of response fields
-	made     time.Time // what now counts from
+	names    names                            // of response fields
+	made     time.Time                        // what now counts from
 
 	mu          sync.Mutex
 	authorities map[key]*authority // authority → its connections
