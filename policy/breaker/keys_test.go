@@ -58,7 +58,7 @@ func TestCircuitsAreBounded(t *testing.T) {
 			}
 			return status(200)
 		}))
-		for i := range 2 * most {
+		for i := range most + many {
 			policytest.Do(rt, hostRequest(t, i))
 		}
 		states := g.Snapshot()
@@ -115,12 +115,12 @@ func TestBusyCircuitsAreNotForgotten(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g := newGroup(t, settings(), nil)
 		rt := g.Wrap(byHost)(answering(func(*http.Request) (*http.Response, error) { return status(200) }))
-		for i := range 2 * most {
+		for i := range most + many {
 			policytest.Do(rt, hostRequest(t, i+1))
 			policytest.Do(rt, hostRequest(t, 0))
 			time.Sleep(time.Microsecond)
 		}
-		if busy := g.Snapshot()[0]; busy.Key != "h0.test" || busy.Ended != 2*most {
+		if busy := g.Snapshot()[0]; busy.Key != "h0.test" || busy.Ended != most+many {
 			t.Errorf("the first circuit is %+v", busy)
 		}
 	})
