@@ -24,7 +24,7 @@ var keyInUse = answer.Rule{
 
 // answers makes what finds out what the answers of a plan mean; nil: their statuses say
 // it. passes are the quotas that its calls pass.
-func (c *compiler) answers(key string, p config.Policy, passes []table) *answer.Stage {
+func (c *compiler) answers(key string, p *config.Policy, passes []table) *answer.Stage {
 	rules := make([]answer.Rule, len(p.Answers), len(p.Answers)+1)
 	for i, a := range p.Answers {
 		rules[i] = answer.Rule{

@@ -173,17 +173,23 @@ func (c *compiler) upstream(cfg *config.Upstream, old *Upstream) *Upstream {
 
 	c.connections(u)
 	own, extra := c.quotas(u, old)
-	u.base = c.plan(u, c.key, "", "default", cfg.Policy, own, nil)
+	u.base = c.plan(u, c.key, "", "default", &cfg.Policy, own, nil)
 	matches := make([]config.Match, len(cfg.Rules))
-	for i, rule := range cfg.Rules {
+	for i := range cfg.Rules {
+		rule := &cfg.Rules[i]
 		key := fmt.Sprintf("%s.rule[%d]", c.key, i)
 		matches[i] = rule.Match
 		credential := credentialName(cfg, i)
-		u.rules = append(u.rules, c.plan(u, key, rule.Source, credential, rule.Policy, own, extra[i]))
+		u.rules = append(u.rules, c.plan(u, key, rule.Source, credential, &rule.Policy, own, extra[i]))
 	}
 	u.matcher = config.NewMatcher(matches)
+	c.forget()
 	return u
 }
+
+// forget forgets what was before. What was compiled asks the compiler for the outside world
+// as long as it is in use, and would keep it alive, and so what was before that.
+func (c *compiler) forget() { c.old, c.before = nil, nil }
 
 // keyed is implemented by errors that name the setting at fault.
 type keyed interface {

@@ -138,7 +138,7 @@ func (c *compiler) connections(u *Upstream) {
 		if named.Auth.Type == "sigv4" {
 			own := u.Config.Policy
 			own.Auth = named.Auth
-			u.named[named.Name] = c.sigv4(u.Config, key, own)
+			u.named[named.Name] = c.sigv4(u.Config, key, &own)
 			continue
 		}
 		u.named[named.Name] = c.credential(u, key, ConnectionCredential(named.Name), ConnectionID(u.Config.Name, named.Name), named.Auth)
@@ -165,30 +165,30 @@ func handedOver(a config.Auth) bool {
 }
 
 func (c *compiler) template(u *Upstream) *template {
-	common := u.Config.Auth
-	common.Token, common.Username, common.Password, common.Value, common.RefreshToken = "", "", "", "", ""
 	env, name := c.env, u.Config.Name
 	// They share the way to the token endpoint: else there would be thousands of pools
 	// with one connection each.
 	once := sync.OnceValues(func() (http.RoundTripper, error) { return c.env.TokenTransport(u.Config) })
 	env.TokenTransport = func(*config.Upstream) (http.RoundTripper, error) { return once() }
-	return &template{
-		upstream: name, auth: common, egress: u.Config.Egress, kept: env.Kept, observe: u.observeConnection(env.Observe),
+	t := &template{
+		upstream: u.Config, kept: env.Kept, observe: u.observeConnection(env.Observe),
 		keep: func(connection string) (Keeper, error) { return env.Keep(ConnectionID(name, connection)) },
-		make: func(connection string, keeper Keeper, before keptSource) (keptSource, error) {
-			if common.Type != "oauth2" {
-				return auth.NewKept(auth.Settings{Type: common.Type, Name: common.Name, Prefix: common.Prefix, Placeholder: u.Config.Placeholder()}, keeper)
-			}
-			lazy := &compiler{env: env, key: c.key}
-			settings := lazy.oauth2Settings(u.Config, c.key+".auth", ConnectionCredential(connection), &credential{auth: common, endpoint: common.TokenURL})
-			settings.Keeper = keeper
-			if err := errors.Join(lazy.errs...); err != nil {
-				return nil, err
-			}
-			if known, ok := before.(*auth.OAuth2); ok {
-				return known.Successor(settings)
-			}
-			return auth.NewOAuth2(settings)
-		},
 	}
+	t.make = func(connection string, keeper Keeper, before keptSource) (keptSource, error) {
+		common := t.auth()
+		if common.Type != "oauth2" {
+			return auth.NewKept(auth.Settings{Type: common.Type, Name: common.Name, Prefix: common.Prefix, Placeholder: u.Config.Placeholder()}, keeper)
+		}
+		lazy := &compiler{env: env, key: c.key}
+		settings := lazy.oauth2Settings(u.Config, c.key+".auth", ConnectionCredential(connection), &credential{auth: common, endpoint: common.TokenURL})
+		settings.Keeper = keeper
+		if err := errors.Join(lazy.errs...); err != nil {
+			return nil, err
+		}
+		if known, ok := before.(*auth.OAuth2); ok {
+			return known.Successor(settings)
+		}
+		return auth.NewOAuth2(settings)
+	}
+	return t
 }

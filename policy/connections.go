@@ -68,9 +68,7 @@ type connection struct {
 
 // A template is what the connections of an upstream have in common, by one Set.
 type template struct {
-	upstream string
-	auth     config.Auth // without what each has of its own
-	egress   config.Egress
+	upstream *config.Upstream
 	keep     func(name string) (Keeper, error)
 	make     func(name string, keeper Keeper, before keptSource) (keptSource, error)
 	// kept and observe are those of Env.
@@ -79,7 +77,14 @@ type template struct {
 }
 
 func (t *template) same(other *template) bool {
-	return t == other || t.auth == other.auth && t.egress == other.egress
+	return t == other || t.auth() == other.auth() && t.upstream.Egress == other.upstream.Egress
+}
+
+// auth is what they have in common of the upstream's.
+func (t *template) auth() config.Auth {
+	a := t.upstream.Auth
+	a.Token, a.Username, a.Password, a.Value, a.RefreshToken = "", "", "", "", ""
+	return a
 }
 
 // find gives the source of a connection as the store has it. The error is an
@@ -228,7 +233,7 @@ func (conn *connection) look(ctx context.Context, t *template, in *connections) 
 
 // tell tells of a change to a connection, that this process made or found.
 func (t *template) tell(ctx context.Context, name, result string) {
-	t.observe(ctx, Event{Kind: EventConnection, Upstream: t.upstream, Key: name, Reason: result})
+	t.observe(ctx, Event{Kind: EventConnection, Upstream: t.upstream.Name, Key: name, Reason: result})
 }
 
 // source makes one with the settings of t. What before could not save is not lost.

@@ -14,7 +14,7 @@ import (
 
 // hedge makes what sends a second request where the first is slow; nil: nothing does. It
 // knows what the stage of the same rule knew before a reload.
-func (c *compiler) hedge(u *Upstream, match string, p config.Policy) *hedge.Stage {
+func (c *compiler) hedge(u *Upstream, match string, p *config.Policy) *hedge.Stage {
 	if !p.Hedge {
 		return nil
 	}

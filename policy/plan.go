@@ -15,11 +15,11 @@ import (
 
 // A Plan is what happens to the calls of one upstream that match one rule.
 type Plan struct {
-	Match      string        // the rule as written; "" for the upstream itself
-	Policy     config.Policy // effective settings
-	Stages     []string      // names, outermost first
-	Credential string        // names the credential that is injected; never its value
-	quotas     []table       // its own
+	Match      string         // the rule as written; "" for the upstream itself
+	Policy     *config.Policy // effective settings; those of the file
+	Stages     []string       // names, outermost first
+	Credential string         // names the credential that is injected; never its value
+	quotas     []table        // its own
 	retry      *retry.Stage
 	hedge      *hedge.Stage   // nil: there are no second requests
 	spoken     *quota.Dialect // of its quotas; nil: it is told by its look
@@ -32,7 +32,7 @@ type Plan struct {
 
 // plan builds the chain of one rule. own are the upstream's quotas, extra the
 // rule's: a call that matches the rule has to pass all of them.
-func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Policy, own, extra []table) *Plan {
+func (c *compiler) plan(u *Upstream, key, match, credential string, p *config.Policy, own, extra []table) *Plan {
 	connects := credential == "default" && config.Connectable(p.Auth)
 	source := c.injected(u, key+".auth", credential, p)
 	// A placeholder is one credential, wherever its callers write it: it is not
@@ -90,7 +90,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 
 // injected makes the source of what a plan injects, or gives the one that an earlier plan
 // of the upstream has under this name: what is wrong with it was said there.
-func (c *compiler) injected(u *Upstream, key, credential string, p config.Policy) auth.Source {
+func (c *compiler) injected(u *Upstream, key, credential string, p *config.Policy) auth.Source {
 	source, made := c.sources[credential]
 	switch {
 	case made:

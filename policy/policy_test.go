@@ -5,12 +5,14 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"outrider/policy"
 	"outrider/policy/config"
@@ -372,6 +374,32 @@ func TestQuotaSurvivesAReloadThatAddsOneForAll(t *testing.T) {
 }
 
 // A reload that fails must be as if it had not been tried.
+// Each configuration kept the one before alive, by what it was compiled with: a program that
+// was told of a new file each minute grew for as long as it ran.
+func TestConfigurationsBeforeAreForgotten(t *testing.T) {
+	r := newRig(t, nil)
+	var live policy.Live
+	compile := func() *policy.Upstream {
+		live.Publish(r.compile(`
+[upstream.api]
+url = "https://api.test"
+auth = { type = "bearer", token = "env:TOKEN" }
+limit = { rate = "10/s" }
+`, live.Load()))
+		u, _ := live.Load().ByName("api")
+		return u
+	}
+	first := weak.Make(compile())
+	for range 2 {
+		compile()
+	}
+	runtime.GC()
+	if first.Value() != nil {
+		t.Error("the first configuration is still in memory after two reloads")
+	}
+	runtime.KeepAlive(&live)
+}
+
 func TestFailedCompileChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		upstream := policytest.NewUpstream(t, policytest.Step{Times: -1})

@@ -13,7 +13,7 @@ import (
 // sigv4 makes the source of a credential that signs requests. For what its hosts do
 // not tell there has to be a setting; a wildcard is looked at host by host, when it is
 // called.
-func (c *compiler) sigv4(u *config.Upstream, key string, p config.Policy) auth.Source {
+func (c *compiler) sigv4(u *config.Upstream, key string, p *config.Policy) auth.Source {
 	cfg := p.Auth
 	for _, host := range destinations(u, cfg) {
 		scope := auth.ScopeOf(host)

@@ -51,7 +51,7 @@ func answerStore(u, old *Upstream) *stale.Store {
 
 // staleStage makes what answers for an upstream that fails; nil: nothing does. One that
 // keeps nothing itself notes what its calls change.
-func (c *compiler) staleStage(u *Upstream, p config.Policy) *stale.Stage {
+func (c *compiler) staleStage(u *Upstream, p *config.Policy) *stale.Stage {
 	if u.stale == nil {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -18,7 +19,8 @@ type Kept struct {
 // used is what a Kept found, and the Source of that.
 type used struct {
 	keptStatic
-	src Source
+	data []byte // as the Keeper has it
+	src  Source
 }
 
 // NewKept returns the Source of a credential of one of the kinds that have a value. Its
@@ -66,18 +68,18 @@ func (k *Kept) read(ctx context.Context, had *used) (*used, error) {
 	if err != nil || len(data) == 0 {
 		return nil, err
 	}
-	kept, err := decodeStatic(data)
-	switch {
-	case err != nil:
-		return nil, err
-	case had != nil && had.keptStatic == *kept:
+	if had != nil && bytes.Equal(had.data, data) {
 		return had, nil
+	}
+	kept, err := decodeStatic(data)
+	if err != nil {
+		return nil, err
 	}
 	src, err := New(kept.settings(k.set))
 	if err != nil {
 		return nil, err
 	}
-	return &used{*kept, src}, nil
+	return &used{*kept, data, src}, nil
 }
 
 // settings are those of a Source that does not change. A part that is empty is none.

@@ -94,7 +94,7 @@ func BenchmarkNewKeyWhenFull(b *testing.B) {
 		return hostNames[key%len(hostNames)]
 	})(up)
 	req := policytest.NewRequest(b, "GET", target, "")
-	for range 2 * most {
+	for range most + many {
 		rt.RoundTrip(req)
 	}
 	b.ReportAllocs()

@@ -30,7 +30,7 @@ var (
 // mu held too: they use what mu guards and lock nothing.
 type circuit struct {
 	key     string
-	machine *gobreaker.TwoStepCircuitBreaker[struct{}]
+	machine *gobreaker.TwoStepCircuitBreaker[struct{}] // nil: it has not opened since it began
 
 	mu    sync.Mutex
 	rules *Settings       // in force for what is being done under mu
@@ -81,15 +81,7 @@ func (c *circuit) begin(now time.Time) {
 	c.row.clear()
 	c.since = now
 	c.recent.reset(c.rules.Window, now)
-	c.machine = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-		Name: c.key,
-		// The gate, which is asked first, always holds for longer than this.
-		Timeout:       time.Nanosecond,
-		MaxRequests:   1,
-		IsExcluded:    func(err error) bool { return err == errIgnored },
-		ReadyToTrip:   func(gobreaker.Counts) bool { return true }, // see trip
-		OnStateChange: func(_ string, from, to gobreaker.State) { c.moved = change{from: from, to: to} },
-	})
+	c.machine = nil
 }
 
 // allow lets an attempt pass, or refuses it. moved is what that, and the time, did to the
@@ -269,9 +261,20 @@ func (c *circuit) reason(now time.Time) string {
 }
 
 // trip opens machine, which is closed: one failure does, and only those that
-// shall open it are ever told to it.
+// shall open it are ever told to it. Most circuits never open, and have none.
 func (c *circuit) trip(cause string) {
 	c.cause = cause
+	if c.machine == nil {
+		c.machine = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+			Name: c.key,
+			// The gate, which is asked first, always holds for longer than this.
+			Timeout:       time.Nanosecond,
+			MaxRequests:   1,
+			IsExcluded:    func(err error) bool { return err == errIgnored },
+			ReadyToTrip:   func(gobreaker.Counts) bool { return true },
+			OnStateChange: func(_ string, from, to gobreaker.State) { c.moved = change{from: from, to: to} },
+		})
+	}
 	if done, err := c.machine.Allow(); err == nil { // nothing else can be: it is closed
 		done(errFailed)
 	}

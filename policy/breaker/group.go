@@ -10,9 +10,12 @@ import (
 	"time"
 )
 
-// maxCircuits bounds the circuits of a Group. A wildcard upstream has as many
-// hosts as its callers like to name.
-const maxCircuits = 4096
+// A wildcard upstream has as many hosts as its callers like to name, and another one
+// thousands of credentials that are all in use.
+const (
+	manyCircuits = 4096      // are kept before those that no call came to for a window go
+	maxCircuits  = 32 * 1024 // bound those of a Group
+)
 
 // A Group is a set of circuits under the same Settings, one for each key. Its
 // methods may be called from many goroutines.
@@ -30,6 +33,7 @@ type shared struct {
 
 	mu       sync.RWMutex
 	circuits map[string]*circuit // key → circuit
+	sweepAt  int                 // the size of circuits at which to look for unused ones
 	ordered  order               // an operator's, about all circuits
 }
 
@@ -43,7 +47,7 @@ func New(s Settings, prev *Group) (*Group, error) {
 	if prev != nil {
 		return &Group{settings: s, version: prev.version + 1, shared: prev.shared}, nil
 	}
-	g := &Group{settings: s, shared: &shared{circuits: make(map[string]*circuit)}}
+	g := &Group{settings: s, shared: &shared{circuits: make(map[string]*circuit), sweepAt: manyCircuits}}
 	g.shared.owner.Store(g)
 	return g, nil
 }
@@ -84,6 +88,9 @@ func (s *shared) circuit(key string, rules *Settings, now time.Time) *circuit {
 	if c := s.circuits[key]; c != nil {
 		return c
 	}
+	if len(s.circuits) >= s.sweepAt {
+		s.sweep(rules.Window, now)
+	}
 	if len(s.circuits) >= maxCircuits && !s.makeRoom(rules.Window, now) {
 		return nil
 	}
@@ -93,6 +100,19 @@ func (s *shared) circuit(key string, rules *Settings, now time.Time) *circuit {
 	}
 	s.circuits[key] = c
 	return c
+}
+
+// sweep drops the circuits that keep no call back and that none came to for a window. The
+// next sweep is as many new keys away as this one has left circuits, so that a new key costs
+// a constant amount of sweeping.
+func (s *shared) sweep(window time.Duration, now time.Time) {
+	for key, c := range s.circuits {
+		if used, ok := c.idle(window, now); ok && now.Sub(used) >= window {
+			delete(s.circuits, key)
+		}
+	}
+	s.latest.Store(nil)
+	s.sweepAt = max(manyCircuits, 2*len(s.circuits))
 }
 
 // makeRoom drops a circuit that has not been used for long, and that keeps no

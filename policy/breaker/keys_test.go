@@ -13,7 +13,10 @@ import (
 	"outrider/policy/policytest"
 )
 
-const most = 4096 // circuits of a Group
+const (
+	many = 4096     // circuits of a Group: those that are not used go from then on
+	most = 8 * many // there are at any time
+)
 
 func hostRequest(t testing.TB, i int) *http.Request {
 	return policytest.NewRequest(t, "GET", fmt.Sprintf("https://h%d.test/", i), "")
@@ -55,7 +58,7 @@ func TestCircuitsAreBounded(t *testing.T) {
 			}
 			return status(200)
 		}))
-		for i := range 2 * most {
+		for i := range most + many {
 			policytest.Do(rt, hostRequest(t, i))
 		}
 		states := g.Snapshot()
@@ -65,17 +68,59 @@ func TestCircuitsAreBounded(t *testing.T) {
 	})
 }
 
+// TestManyTenantsHaveACircuitEach: what came to one of ten thousand was forgotten before the
+// next call to it, and each call looked for what could go.
+func TestManyTenantsHaveACircuitEach(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const tenants, calls = 10_000, 3
+		g := newGroup(t, settings(), nil)
+		rt := g.Wrap(byHost)(answering(func(*http.Request) (*http.Response, error) { return status(200) }))
+		for range calls {
+			for i := range tenants {
+				policytest.Do(rt, hostRequest(t, i))
+			}
+		}
+		states := g.Snapshot()
+		if len(states) != tenants {
+			t.Fatalf("%d circuits, want %d", len(states), tenants)
+		}
+		for _, s := range states {
+			if s.Ended != calls {
+				t.Fatalf("%+v, want %d attempts", s, calls)
+			}
+		}
+	})
+}
+
+// TestUnusedCircuitsGo, when there are many, once no call has come to them for a window.
+func TestUnusedCircuitsGo(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		g := newGroup(t, settings(), nil)
+		rt := g.Wrap(byHost)(answering(func(*http.Request) (*http.Response, error) { return status(200) }))
+		for i := range many {
+			policytest.Do(rt, hostRequest(t, i))
+		}
+		time.Sleep(30*time.Second - 1)
+		policytest.Do(rt, hostRequest(t, 0)) // in use again
+		time.Sleep(1)
+		policytest.Do(rt, hostRequest(t, many))
+		if states := g.Snapshot(); len(states) != 2 || states[0].Key != "h0.test" {
+			t.Errorf("%d circuits", len(states))
+		}
+	})
+}
+
 // TestBusyCircuitsAreNotForgotten for hosts that are called once.
 func TestBusyCircuitsAreNotForgotten(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		g := newGroup(t, settings(), nil)
 		rt := g.Wrap(byHost)(answering(func(*http.Request) (*http.Response, error) { return status(200) }))
-		for i := range 2 * most {
+		for i := range most + many {
 			policytest.Do(rt, hostRequest(t, i+1))
 			policytest.Do(rt, hostRequest(t, 0))
 			time.Sleep(time.Microsecond)
 		}
-		if busy := g.Snapshot()[0]; busy.Key != "h0.test" || busy.Ended != 2*most {
+		if busy := g.Snapshot()[0]; busy.Key != "h0.test" || busy.Ended != most+many {
 			t.Errorf("the first circuit is %+v", busy)
 		}
 	})

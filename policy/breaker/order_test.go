@@ -178,7 +178,7 @@ func TestOrderAboutAllIsForThoseToComeToo(t *testing.T) {
 			t.Errorf("call to another: %v", err)
 		}
 		time.Sleep(time.Hour)
-		if err := call(2 * most); err != nil { // a new one, for which there is no room
+		if err := call(most + many); err != nil { // a new one, for which there is no room
 			t.Errorf("call after the time of the order: %v", err)
 		}
 		if _, holds := g.Standing(); holds {
@@ -203,7 +203,7 @@ func TestHeldCircuitsAreNotForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(1000 * time.Hour)
-		for i := range 2 * most {
+		for i := range most + many {
 			policytest.Do(rt, hostRequest(t, i+1))
 		}
 		if first := g.Snapshot()[0]; first.Key != "h0.test" || !first.Held {

@@ -207,7 +207,7 @@ func TestRampIsNotForgotten(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		code = 200
 		policytest.Do(rt, hostRequest(t, 0))
-		for i := range 2 * most {
+		for i := range most + many {
 			policytest.Do(rt, hostRequest(t, i+1))
 		}
 		if first := g.Snapshot()[0]; first.Key != "h0.test" || fmt.Sprint(first.Share) != "0.1" {

@@ -24,6 +24,7 @@ func upstreams(key string) field[File] {
 			n.fail("must be a table for each upstream: [upstream.NAME]")
 			return
 		}
+		f.Upstreams = slices.Grow(f.Upstreams, len(named))
 		for _, name := range slices.Sorted(maps.Keys(named)) {
 			f.Upstreams = append(f.Upstreams, readUpstream(n.child(name), name))
 		}

@@ -194,11 +194,12 @@ func (d *dispatcher) take(t *turn, l *lane, now time.Time) {
 	}
 }
 
-// retire drops the dispatcher if it is in the state of a new one.
-func (d *dispatcher) retire(now time.Time) bool {
+// retire drops the dispatcher if it is in the state of a new one, and no call has come to it
+// since a time.
+func (d *dispatcher) retire(now, since time.Time) bool {
 	d = d.lock()
 	defer d.mu.Unlock()
-	d.retired = len(d.backlog) == 0
+	d.retired = len(d.backlog) == 0 && !d.latest.After(since)
 	for _, m := range d.meters {
 		d.retired = d.retired && m.idle(now)
 	}

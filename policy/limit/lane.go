@@ -36,17 +36,18 @@ type counted struct {
 	byClass [priorities]load
 }
 
-// A laneKey names a lane.
+// A laneKey names a lane. Most calls pass one quota, or two; the map of a dispatcher, of
+// which there are thousands, has room for eight keys from the first on.
 type laneKey struct {
-	tables [few]uint64
-	keys   [few]string
+	tables [2]uint64
+	keys   [2]string
 	rest   string // those that do not fit
 	own    *bucketSet
 }
 
 func keyOf(stations []station) (key laneKey) {
 	for i, s := range stations {
-		if i < few {
+		if i < len(key.keys) {
 			key.tables[i], key.keys[i] = s.table, s.key
 			continue
 		}

@@ -3,6 +3,7 @@ package limit
 import (
 	"errors"
 	"net/http"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +20,7 @@ func TestNobodyEntersADroppedDispatcher(t *testing.T) {
 	}
 	stations := []station{{table: q.ids[0], key: "key"}}
 	d := q.scopes.get("")
-	if !d.retire(time.Now()) {
+	if !d.retire(time.Now(), time.Now()) {
 		t.Error("an idle one is kept")
 	}
 	if _, err := d.try(time.Now(), &turn{cost: 1}, stations); !errors.Is(err, errRetired) {
@@ -35,7 +36,7 @@ func TestNobodyEntersADroppedDispatcher(t *testing.T) {
 	if err := way.enter(&turn{req: req, cost: 1}); err != nil {
 		t.Errorf("no other one: %v", err)
 	}
-	if q.scopes.get("").retire(time.Now()) {
+	if q.scopes.get("").retire(time.Now(), time.Now()) {
 		t.Error("one with a call on its way is dropped")
 	}
 }
@@ -59,12 +60,43 @@ func TestQuotaThatWasSlowedDownIsDroppedInTheEnd(t *testing.T) {
 		}
 		resp.Body.Close()
 		d := q.scopes.get("")
-		if d.retire(time.Now()) {
+		if d.retire(time.Now(), time.Now()) {
 			t.Error("it is dropped while it is slow")
 		}
 		time.Sleep(time.Minute)
-		if !d.retire(time.Now()) {
+		if !d.retire(time.Now(), time.Now()) {
 			t.Error("it is kept")
+		}
+	})
+}
+
+// Ten thousand tenants that call in turns lost their quotas at each sweep, as these had no
+// state at that moment, and each call made them again.
+func TestScopesInUseAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, err := New([]Table{{Settings: Settings{Count: 1000, Per: time.Second}}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		called := func(from, to int) {
+			for i := from; i < to; i++ {
+				q.scopes.get(strconv.Itoa(i)).now()
+			}
+		}
+		called(0, 10_000)
+		if n := len(q.scopes.byName); n != 10_000 {
+			t.Errorf("%d of 10,000 are left", n)
+		}
+		time.Sleep(scopeRests - 1)
+		called(0, 100)
+		time.Sleep(1)
+		called(10_000, 2*2*maxKeys+1)
+		if n := len(q.scopes.byName); n != 100+2*2*maxKeys+1-10_000 {
+			t.Errorf("%d are left of those that rested", n)
+		}
+		called(20_000, 20_000+3*mostScopes)
+		if n := len(q.scopes.byName); n > mostScopes {
+			t.Errorf("%d are kept", n)
 		}
 	})
 }

@@ -12,6 +12,15 @@ import (
 // without any state go.
 const maxKeys = 4096
 
+const (
+	// mostScopes is how many are kept before those without any state go, however lately a
+	// call came to them.
+	mostScopes = 32 * 1024
+	// scopeRests is for how long no call has come to the others. Thousands of tenants that
+	// all call would lose theirs each time, and make it again.
+	scopeRests = 10 * time.Second
+)
+
 // scopes are the dispatchers by scope. Locks are taken in the order scopes, dispatcher,
 // held.
 type scopes struct {
@@ -68,12 +77,19 @@ func (s *scopes) get(name string) *dispatcher {
 func (s *scopes) sweep() {
 	s.newest.Store(nil)
 	now := time.Now()
+	rested := now.Add(-scopeRests)
+	if len(s.byName) >= mostScopes {
+		rested = now
+	}
 	for name, d := range s.byName {
-		if d.retire(now) {
+		if d.retire(now, rested) {
 			delete(s.byName, name)
 		}
 	}
 	s.sweepAt = max(maxKeys, 2*len(s.byName))
+	if len(s.byName) < mostScopes {
+		s.sweepAt = min(s.sweepAt, mostScopes)
+	}
 }
 
 func (s *scopes) adopt(q *Quotas) {

@@ -57,7 +57,10 @@ func (l *callsLook) look(upstreams []policy.UpstreamStatus, now time.Time) {
 	there := make(map[string]bool, len(upstreams))
 	for _, up := range upstreams {
 		there[up.Name] = true
-		count := l.counts.of(up.Name)
+		count := l.counts.known(up.Name)
+		if count == nil { // nobody calls it
+			continue
+		}
 		j := count.now(now)
 		l.throttling(up.Name, j)
 		l.errors(up.Name, count, j, now)

@@ -18,7 +18,7 @@ func keeps(set *policy.Set) bool {
 
 // outboxText says which calls become letters, and what may be sent twice of them; "": none
 // does.
-func outboxText(p config.Policy, file *config.File) string {
+func outboxText(p *config.Policy, file *config.File) string {
 	text := ""
 	switch p.Outbox {
 	case config.OutboxNever:

@@ -118,7 +118,7 @@ func printUpstream(w io.Writer, file *config.File, u *policy.Upstream, intercept
 	}
 }
 
-func policyFacts(file *config.File, u *config.Upstream, p config.Policy) []fact {
+func policyFacts(file *config.File, u *config.Upstream, p *config.Policy) []fact {
 	facts := []fact{{"credential", credentialText(u, p.Auth) + endText(p.Auth)}, {"time", timeoutText(p)}}
 	for _, text := range quotaTexts(p.Limits) {
 		facts = append(facts, fact{"quota", text})

@@ -29,13 +29,13 @@ func (s *sidecar) wayText(u *config.Upstream) string {
 	return "through the proxy " + proxy.String()
 }
 
-func timeoutText(p config.Policy) string {
+func timeoutText(p *config.Policy) string {
 	return fmt.Sprintf("%s for the call, %s for an attempt, %s of silence in a body; bodies up to %s can be sent again",
 		config.Duration(p.Timeout), config.Duration(p.AttemptTimeout), config.Duration(p.IdleTimeout), config.Size(p.ReplayBody))
 }
 
 // staleText says what is given when the upstream fails; "": nothing is.
-func staleText(p config.Policy) string {
+func staleText(p *config.Policy) string {
 	if p.StaleIfError == 0 {
 		return ""
 	}
@@ -116,7 +116,7 @@ func answerTexts(answers []config.Answer) []string {
 }
 
 // resultsText says which lists are looked at; "": none.
-func resultsText(p config.Policy) string {
+func resultsText(p *config.Policy) string {
 	if len(p.Results) == 0 {
 		return ""
 	}
@@ -165,7 +165,7 @@ func pauseText(r config.Retry) string {
 }
 
 // hedgeText says when there is a second request beside the first; "": never.
-func hedgeText(p config.Policy) string {
+func hedgeText(p *config.Policy) string {
 	if !p.Hedge {
 		return ""
 	}

@@ -84,6 +84,7 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 		s.storage.close()
 		return nil, usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
 	}
+	file.Upstreams = s.live.Load().File.Upstreams // which are the same: thousands are not to be in memory twice
 	s.quotas = keepQuotas(ctx, quotasOf{&s.live}, s.storage, s.telemetry.Logger())
 	s.outbox = s.newOutbox()
 	s.sender = startSender(s.outbox, s.storage, s.telemetry.Logger())

@@ -42,7 +42,11 @@ type h2conn struct {
 
 // startHTTP2 sends the preface and starts the library's read loop.
 func (t *Transport) startHTTP2(c *conn) error {
-	cc, err := t.http2.NewClientConn(c.nc)
+	var cc *http2.ClientConn
+	library, err := t.http2()
+	if err == nil {
+		cc, err = library.NewClientConn(c.nc)
+	}
 	if err != nil {
 		c.abort()
 		return &Error{Kind: Reset, Addr: c.key.addr(), Err: err}

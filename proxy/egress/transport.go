@@ -64,10 +64,10 @@ const (
 // happens, nothing is sent a second time.
 type Transport struct {
 	settings Settings
-	tls      *tls.Config // cloned for each dial
-	http2    *http2.Transport
-	names    names     // of response fields
-	made     time.Time // what now counts from
+	tls      *tls.Config                      // cloned for each dial
+	http2    func() (*http2.Transport, error) // gives the one there is
+	names    names                            // of response fields
+	made     time.Time                        // what now counts from
 
 	mu          sync.Mutex
 	authorities map[key]*authority // authority → its connections
@@ -91,9 +91,8 @@ func New(s Settings) (*Transport, error) {
 		return nil, err
 	}
 	t := &Transport{settings: s, tls: cfg, authorities: make(map[key]*authority), made: time.Now()}
-	if t.http2, err = newHTTP2(s); err != nil {
-		return nil, err
-	}
+	// Of thousands of upstreams many speak HTTP/1.1 only.
+	t.http2 = sync.OnceValues(func() (*http2.Transport, error) { return newHTTP2(t.settings) })
 	return t, nil
 }
 

@@ -23,10 +23,10 @@ func TestLettersOfAKeyGoOneAfterTheOther(t *testing.T) {
 		for _, id := range []string{"z1", "y2", "x3"} { // it is not the ids that order them
 			keep(t, o, ordered(id, "key"), "")
 		}
-		keep(t, o, ordered("other", "another key"), "")
-		keep(t, o, letter("free"), "")
+		keep(t, o, ordered("zother", "another key"), "")
+		keep(t, o, letter("zzfree"), "") // as it comes and by its id: what comes in one millisecond goes by that
 		holder, second := hold(t, o), hold(t, o)
-		wantIDs(t, claim(t, holder, 10), "z1", "other", "free")
+		wantIDs(t, claim(t, holder, 10), "z1", "zother", "zzfree")
 		wantIDs(t, claim(t, second, 10))
 		must(t, holder.Later(t.Context(), "z1", store.Later{Delay: time.Hour}))
 		wantIDs(t, claim(t, second, 10)) // it waits, and those behind it

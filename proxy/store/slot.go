@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -37,13 +38,24 @@ func (s *Slot) Load(ctx context.Context) ([]byte, error) {
 	return data, nil
 }
 
+// slotQuery reads what a slot keeps with the seal of the same moment, so that a value which
+// does not open is told apart from a store that was sealed anew.
+const slotQuery = `SELECT slot.sealed, seal.salt
+	FROM outrider_slots AS slot LEFT JOIN outrider_seal AS seal ON seal.id = 1 WHERE slot.id = $1`
+
+// query looks at the slot. Each credential that is in use does so every few seconds, so that
+// to understand the statement each time is half of the work.
+func (s *Slot) query(ctx context.Context) *sql.Row {
+	if s.store.slot != nil {
+		return s.store.slot.QueryRowContext(ctx, s.id)
+	}
+	return s.store.db.QueryRowContext(ctx, slotQuery, s.id)
+}
+
 func (s *Slot) load(ctx context.Context) ([]byte, error) {
 	for {
 		var sealed, salt []byte
-		// With the seal of the same moment, so that a value which does not open is
-		// told apart from a store that was sealed anew.
-		found, err := s.store.read(ctx, `SELECT slot.sealed, seal.salt
-			FROM outrider_slots AS slot LEFT JOIN outrider_seal AS seal ON seal.id = 1 WHERE slot.id = $1`, s.id, &sealed, &salt)
+		found, err := s.store.scan(ctx, s.query(ctx), &sealed, &salt)
 		if err != nil || !found {
 			return nil, err
 		}

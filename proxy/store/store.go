@@ -36,6 +36,7 @@ type Settings struct {
 type Store struct {
 	db   *database
 	key  *key
+	slot *sql.Stmt // slotQuery; nil: what is between us and a PostgreSQL may know no prepared statements
 	seal atomic.Pointer[sealer]
 	ring atomic.Pointer[ring] // nil: no letter was kept or read so far
 
@@ -101,7 +102,17 @@ func (s *Store) setUp(ctx context.Context, existing bool) error {
 	if err := migrate(ctx, s.db, migrations); err != nil {
 		return s.explain(ctx, err)
 	}
-	return s.unseal(ctx)
+	if err := s.unseal(ctx); err != nil {
+		return err
+	}
+	if s.db.name != "sqlite" {
+		return nil
+	}
+	var err error
+	if s.slot, err = s.db.PrepareContext(ctx, slotQuery); err != nil {
+		return s.explain(ctx, err)
+	}
+	return nil
 }
 
 // Close closes the store. Nobody may be using it any more.
@@ -148,7 +159,12 @@ func (s *Store) writeNow(ctx context.Context, statement string, args ...any) (ro
 
 // read runs a query for one row; found tells whether there is one.
 func (s *Store) read(ctx context.Context, query string, id any, into ...any) (found bool, err error) {
-	err = s.db.QueryRowContext(ctx, query, id).Scan(into...)
+	return s.scan(ctx, s.db.QueryRowContext(ctx, query, id), into...)
+}
+
+// scan reads the row that a query has found, if it has.
+func (s *Store) scan(ctx context.Context, row *sql.Row, into ...any) (found bool, err error) {
+	err = row.Scan(into...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}

@@ -70,6 +70,9 @@ func (h *histogram[K]) find(labels K, last *latest[K]) *series[K] {
 func (h *histogram[K]) at(labels K) *series[K] {
 	h.mu.RLock()
 	s := h.series[labels]
+	if s == nil && len(h.series) >= maxSeries-1 {
+		s = h.others
+	}
 	h.mu.RUnlock()
 	if s != nil {
 		return s

@@ -35,30 +35,42 @@ type Tally struct {
 	Throttled int `json:"throttled"` // of the attempts, those that were answered with 429
 }
 
-func (t *Tally) add(more Tally) {
-	t.Calls += more.Calls
-	t.Failed += more.Failed
-	t.Attempts += more.Attempts
-	t.Faults += more.Faults
-	t.Throttled += more.Throttled
+func (t *Tally) add(c counts) {
+	t.Calls += int(c.calls)
+	t.Failed += int(c.failed)
+	t.Attempts += int(c.attempts)
+	t.Faults += int(c.faults)
+	t.Throttled += int(c.throttled)
 }
 
-// tallyOf counts one call.
-func tallyOf(r *Record) Tally {
-	t := Tally{Calls: 1, Attempts: r.Attempts}
+// counts are a Tally of a short span of time, in half of the memory: each of thousands of
+// upstreams has many.
+type counts struct{ calls, failed, attempts, faults, throttled uint32 }
+
+func (c *counts) add(more counts) {
+	c.calls += more.calls
+	c.failed += more.failed
+	c.attempts += more.attempts
+	c.faults += more.faults
+	c.throttled += more.throttled
+}
+
+// countsOf counts one call.
+func countsOf(r *Record) counts {
+	c := counts{calls: 1, attempts: uint32(min(r.Attempts, math.MaxInt32))}
 	if r.failed() {
-		t.Failed = 1
+		c.failed = 1
 	}
 	for i := range r.Tries {
 		switch try := &r.Tries[i]; {
 		case !try.Sent:
 		case try.Status >= 500 || try.Error != "" && try.Error != canceled:
-			t.Faults++
+			c.faults++
 		case try.Status == 429:
-			t.Throttled++
+			c.throttled++
 		}
 	}
-	return t
+	return c
 }
 
 // failed reports that the client did not get what it asked for, and not by its own doing.
@@ -78,25 +90,25 @@ type stream struct {
 	mu     sync.Mutex
 	first  time.Time // when the first of them ended; steps count from there
 	minute steps[timed]
-	course steps[Tally]
+	course steps[counts]
 }
 
-// timed is a Tally, with the durations of its calls.
+// timed are counts, with the durations of their calls.
 type timed struct {
-	Tally
-	durations histogramOfDurations
+	counts
+	durations spread
 }
 
 func newStream() stream {
 	return stream{
 		minute: steps[timed]{width: minuteStep, cells: make([]timed, minuteSteps)},
-		course: steps[Tally]{width: courseStep, cells: make([]Tally, courseSteps)},
+		course: steps[counts]{width: courseStep, cells: make([]counts, courseSteps)},
 	}
 }
 
 // count notes a call that ended at now.
 func (s *stream) count(r *Record, now time.Time) {
-	tally, bucket := tallyOf(r), durationBucket(r.DurationMS)
+	counted, bucket := countsOf(r), durationBucket(r.DurationMS)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.first.IsZero() {
@@ -104,9 +116,9 @@ func (s *stream) count(r *Record, now time.Time) {
 	}
 	age := now.Sub(s.first)
 	cell := s.minute.at(age)
-	cell.add(tally)
-	cell.durations[bucket]++
-	s.course.at(age).add(tally)
+	cell.add(counted)
+	cell.durations.add(bucket)
+	s.course.at(age).add(counted)
 }
 
 // Traffic tells what the calls of an upstream came to: "" are those of none. ok is false
@@ -126,15 +138,13 @@ func (t *Telemetry) Traffic(upstream string) (traffic Traffic, ok bool) {
 	traffic.Seconds = min(age, minuteStep*(minuteSteps-1)+age%minuteStep).Seconds()
 	var all histogramOfDurations
 	for _, cell := range s.minute.list(age) {
-		traffic.add(cell.Tally)
-		for i, n := range cell.durations {
-			all[i] += n
-		}
+		traffic.add(cell.counts)
+		cell.durations.addTo(&all)
 	}
 	traffic.P50MS, traffic.P95MS, traffic.P99MS = all.quantile(0.5), all.quantile(0.95), all.quantile(0.99)
 	for _, cell := range s.course.list(age) {
 		c := &traffic.Course
-		c.Calls, c.Failed, c.Throttled = append(c.Calls, cell.Calls), append(c.Failed, cell.Failed), append(c.Throttled, cell.Throttled)
+		c.Calls, c.Failed, c.Throttled = append(c.Calls, int(cell.calls)), append(c.Failed, int(cell.failed)), append(c.Throttled, int(cell.throttled))
 	}
 	return traffic, true
 }
@@ -190,6 +200,33 @@ func durationBucket(ms float64) int {
 		return 0
 	}
 	return min(int(math.Ceil(math.Log2(ms/shortest)*bucketsADouble)), len(histogramOfDurations{})-1)
+}
+
+// A spread is what a histogramOfDurations counts, without the empty buckets at its ends:
+// most calls of an upstream in a few seconds take about as long as each other.
+type spread struct {
+	first  int // bucket that counts begins with
+	counts []uint32
+}
+
+// add counts a duration of a bucket.
+func (s *spread) add(bucket int) {
+	switch before, after := s.first-bucket, bucket-s.first-len(s.counts)+1; {
+	case len(s.counts) == 0:
+		s.first, s.counts = bucket, []uint32{0}
+	case before > 0:
+		s.first, s.counts = bucket, append(make([]uint32, before, before+len(s.counts)), s.counts...)
+	case after > 0:
+		s.counts = append(s.counts, make([]uint32, after)...)
+	}
+	s.counts[bucket-s.first]++
+}
+
+// addTo adds what is counted.
+func (s *spread) addTo(all *histogramOfDurations) {
+	for i, n := range s.counts {
+		all[s.first+i] += n
+	}
 }
 
 // quantile is the duration, in milliseconds, that a share of those counted did not
