@@ -3,12 +3,17 @@ package policy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"outrider/policy/auth"
+	"outrider/policy/retry"
 )
 
 // requestOf gives a request of a call.
@@ -32,6 +37,52 @@ func TestStoppedClockStaysStopped(t *testing.T) {
 			t.Errorf("the context ended: %v", context.Cause(b))
 		}
 	})
+}
+
+// Stages share what time it is, and none may take the time of another attempt, or that from
+// before a wait, for its own.
+func TestAttemptsHaveTimesOfTheirOwn(t *testing.T) {
+	later := func(d time.Duration) func() (string, error) {
+		return func() (string, error) { time.Sleep(d); return "0123456789", nil }
+	}
+	for name, test := range map[string]struct {
+		auth     auth.Settings
+		statuses []int
+		begun    []time.Duration
+	}{
+		"a retry":                  {auth.Settings{Type: auth.None}, []int{503, 200}, []time.Duration{0, 3 * time.Second}},
+		"a wait for a credential":  {auth.Settings{Type: auth.Bearer, Value: later(time.Minute)}, []int{200}, []time.Duration{time.Minute}},
+		"a replay after a refusal": {auth.Settings{Type: auth.Bearer, Value: numbered()}, []int{401, 200}, []time.Duration{0, 2 * time.Second}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			source, err := auth.New(test.auth)
+			again, errRetry := retry.New(retry.Settings{Attempts: 2, Base: 1, Cap: 1, Statuses: []int{503}, Jitter: func(time.Duration) time.Duration { return time.Second }})
+			if err != nil || errRetry != nil {
+				t.Fatal(err, errRetry)
+			}
+			began := time.Now()
+			var begun []time.Duration
+			chain := Chain{deadline(time.Hour), {"retry", again.Wrap}, {"auth", auth.Wrap(source, guard)}, attempt(time.Hour, time.Hour)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
+				begun = append(begun, AttemptFrom(req.Context()).Start.Sub(began))
+				time.Sleep(2 * time.Second)
+				return &http.Response{StatusCode: test.statuses[len(begun)-1], Body: http.NoBody, Header: http.Header{}}, nil
+			}))
+			resp, err := chain.RoundTrip(requestOf(t, &Call{}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if !slices.Equal(begun, test.begun) {
+				t.Errorf("%s: attempts began at %v, want %v", name, begun, test.begun)
+			}
+		})
+	}
+}
+
+// numbered gives another value each time.
+func numbered() func() (string, error) {
+	n := 0
+	return func() (string, error) { n++; return fmt.Sprint("value ", n), nil }
 }
 
 // A client that is silent in the middle of its upload is waited for; how long is

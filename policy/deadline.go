@@ -77,7 +77,7 @@ func bound(req *http.Request, timeout time.Duration) (*bounded, *http.Request) {
 		req = req.WithContext(b)
 	}
 	b.limit, b.asked = wholeTime(b.Context, b.call, timeout)
-	b.time.begin(time.Now(), b, b.limit)
+	b.time.begin(b.moments.Begin(), b, b.limit)
 	b.begun.Store(true)
 	return b, req
 }

@@ -47,6 +47,10 @@ type Settings struct {
 	// reads as empty is an error.
 	Value, Username func() (string, error)
 
+	// Constant says that they give the same each time, and at once: what was read is not
+	// read again.
+	Constant bool
+
 	// Refused says that the provider did not take them, so that they are read anew
 	// the next time, if that is possible. nil: it is not.
 	Refused func()
@@ -130,8 +134,8 @@ type fixed struct{ token Token }
 
 func (f fixed) Token(context.Context, Token) (Token, error) { return f.token, nil }
 
-// static is a Source that reads its secret for each token, and makes the token
-// anew when the secret has changed.
+// static is a Source that reads its secret for each token, where it may change, and makes
+// the token anew when it has.
 type static struct {
 	Settings
 	last atomic.Pointer[made]
@@ -160,6 +164,10 @@ func (s *static) Token(_ context.Context, stale Token) (Token, error) {
 }
 
 func (s *static) token() (Token, error) {
+	last := s.last.Load()
+	if last != nil && s.Constant {
+		return last.token, nil
+	}
 	var username, value string
 	var err error
 	if s.Type == Basic && s.Username != nil {
@@ -172,7 +180,7 @@ func (s *static) token() (Token, error) {
 			return Token{}, fmt.Errorf("reading %s: %w", s.part(), err)
 		}
 	}
-	if last := s.last.Load(); last != nil && last.username.Reveal() == username && last.value.Reveal() == value {
+	if last != nil && last.username.Reveal() == username && last.value.Reveal() == value {
 		return last.token, nil
 	}
 	token, err := s.compose(username, value)

@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"outrider/policy/moment"
 	"outrider/policy/replay"
 )
 
@@ -23,7 +24,7 @@ import (
 func Wrap(src Source, guard func(context.Context, *Guard)) func(http.RoundTripper) http.RoundTripper {
 	known, _ := src.(refusable)
 	return func(next http.RoundTripper) http.RoundTripper {
-		return &transport{src: src, known: known, ends: ends(src), guard: guard, next: next}
+		return &transport{src: src, known: known, ends: ends(src), waits: waits(src), guard: guard, next: next}
 	}
 }
 
@@ -31,6 +32,7 @@ type transport struct {
 	src   Source
 	known refusable // src, if it is one
 	ends  bool      // its tokens end: see WrapLast
+	waits bool      // it may take its time
 	guard func(context.Context, *Guard)
 	next  http.RoundTripper
 }
@@ -39,6 +41,9 @@ type transport struct {
 // refused and there is another by now.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	token, err := t.src.Token(req.Context(), Token{})
+	if t.waits {
+		moment.Of(req.Context()).Waited()
+	}
 	var in *injected
 	if err != nil {
 		err = unavailable(req.Context(), err)

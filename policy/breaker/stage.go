@@ -54,7 +54,7 @@ type stage struct {
 // RoundTrip sends req, or refuses it with an *OpenError.
 func (s *stage) RoundTrip(req *http.Request) (*http.Response, error) {
 	s.group.Adopt()
-	rules, now := s.group.rules(), moment.Of(req.Context()).Begin()
+	rules, now := s.group.rules(), moment.Of(req.Context()).Departure()
 	key := s.key(req)
 	c := s.group.shared.circuit(key, rules, now)
 	if c == nil {

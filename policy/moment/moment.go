@@ -1,7 +1,8 @@
 // Package moment has the stages of an attempt share what time it is. Each of them needs to
 // know when the attempt went on its way and when its answer came, and to look at the clock
-// costs as much as all else that some of them do. A stage that takes its time in between says
-// so to those that follow, by Waited on the way out and by Arrive on the way back.
+// costs as much as all else that some of them do. The call begins with the first of its
+// attempts. A stage that takes its time in between, or makes another attempt, says so to those
+// that follow, by Waited on the way out and by Arrive on the way back.
 package moment
 
 import (
@@ -23,7 +24,7 @@ func Of(ctx context.Context) *Moments {
 	return m
 }
 
-// Begin notes that an attempt begins now, and gives the time.
+// Begin notes that a call begins now, and its first attempt, and gives the time.
 func (m *Moments) Begin() time.Time {
 	now := time.Now()
 	if m != nil {
@@ -43,10 +44,10 @@ func (m *Moments) Departure() time.Time {
 	return m.departure
 }
 
-// Waited notes that the attempt may have waited for something.
+// Waited notes that the attempt may have waited for something, or is another one.
 func (m *Moments) Waited() {
 	if m != nil {
-		m.departure = time.Time{}
+		*m = Moments{}
 	}
 }
 
