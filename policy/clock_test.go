@@ -29,6 +29,7 @@ func TestStoppedClockStaysStopped(t *testing.T) {
 		call.Uploading()
 		b, _ := bound(requestOf(t, call), time.Second)
 		defer b.over()
+		b.Done()
 		b.answered.Store(true)
 		b.time.ring() // it was on its way when it was stopped
 		time.Sleep(time.Hour)
@@ -62,7 +63,7 @@ func TestAttemptsHaveTimesOfTheirOwn(t *testing.T) {
 			}
 			began := time.Now()
 			var begun []time.Duration
-			chain := Chain{deadline(time.Hour), {"retry", again.Wrap}, {"auth", auth.Wrap(source, guard)}, attempt(time.Hour, time.Hour)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
+			chain := Chain{deadline(time.Hour), {"retry", again.Wrap}, {"auth", auth.Wrap(source, guard)}, attempt(time.Hour, time.Hour, false)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
 				begun = append(begun, AttemptFrom(req.Context()).Start.Sub(began))
 				time.Sleep(2 * time.Second)
 				return &http.Response{StatusCode: test.statuses[len(begun)-1], Body: http.NoBody, Header: http.Header{}}, nil
@@ -116,7 +117,7 @@ func TestAnswerMayBeSilentWhileTheUploadFlows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		silent, says := io.Pipe()
 		call := &Call{}
-		chain := Chain{deadline(time.Minute), attempt(time.Minute, 10*time.Second)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
+		chain := Chain{deadline(time.Minute), attempt(time.Minute, 10*time.Second, false)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
 			go func() {
 				<-req.Context().Done()
 				_ = says.CloseWithError(context.Cause(req.Context()))

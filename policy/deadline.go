@@ -77,8 +77,9 @@ func bound(req *http.Request, timeout time.Duration) (*bounded, *http.Request) {
 		req = req.WithContext(b)
 	}
 	b.limit, b.asked = wholeTime(b.Context, b.call, timeout)
-	b.time.begin(b.moments.Begin(), b, b.limit)
+	b.time.began = b.moments.Begin()
 	b.begun.Store(true)
+	b.time.set(b.limit)
 	return b, req
 }
 
@@ -104,8 +105,11 @@ func (b *bounded) over() {
 // ring ends the call when its time is over, counted from the last byte of a request body
 // that the client streams: a large upload is not a slow answer.
 func (b *bounded) ring(now time.Duration) (again time.Duration, cause error) {
-	if b.answered.Load() {
+	switch {
+	case b.answered.Load():
 		return 0, nil
+	case now < b.limit:
+		return b.limit, nil
 	}
 	if passed, streamed := b.call.sinceUpload(); streamed && passed < b.limit {
 		return now + b.limit - passed, nil

@@ -13,5 +13,5 @@ const passageTimeout = 5 * time.Minute
 // Passage is the chain of calls to hosts that no upstream names: they are sent
 // once, as they came, without credential, quota or circuit.
 func Passage(transport http.RoundTripper) http.RoundTripper {
-	return Chain{deadline(passageTimeout), attempt(passageTimeout, passageTimeout)}.Wrap(transport)
+	return Chain{deadline(passageTimeout), attempt(passageTimeout, passageTimeout, false)}.Wrap(transport)
 }

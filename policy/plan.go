@@ -73,7 +73,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p config.Pol
 		if last := auth.WrapLast(source, guard); last != nil {
 			chain = append(chain, Stage{"credential", last})
 		}
-		return append(chain, attempt(p.AttemptTimeout, p.IdleTimeout))
+		return append(chain, attempt(p.AttemptTimeout, p.IdleTimeout, hedged != nil))
 	}
 	chain := build(source, u.keys(credential))
 

@@ -40,7 +40,7 @@ func Within(ctx context.Context) context.Context { return newBounded(ctx) }
 
 func newBounded(ctx context.Context) *bounded {
 	b := &bounded{scope: scope{Context: ctx, call: CallFrom(ctx)}}
-	b.clock = &b.time
+	b.clock, b.time.call = &b.time, b
 	b.first.Context, b.first.call, b.first.clock, b.first.moments = b, b.call, b.clock, &b.moments
 	b.auth.Outer, b.auth.Inner = b, &b.first
 	return b
