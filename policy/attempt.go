@@ -61,7 +61,7 @@ type try struct {
 	idle    time.Duration
 	came    bool         // the body of the answer had begun to come when its head was read
 	waiting atomic.Int64 // since when somebody waits for the upstream to send more of its body, by the clock, or one of those below
-	body    watchedBody
+	body    closingBody
 }
 
 // What is in the place of the time in try.waiting.
@@ -151,15 +151,15 @@ func (t *try) Value(key any) any {
 // that was upgraded may be silent for as long as it likes: its two ends have their own ways
 // to find out.
 func (t *try) follow(body io.ReadCloser) io.ReadCloser {
+	t.body.ReadCloser = body
 	if _, upgraded := body.(io.ReadWriteCloser); upgraded || body == http.NoBody {
 		t.waiting.Store(noEnd)
-		return t.body.around(body, t)
+		return whole((*attemptBody)(t), body)
 	}
-	t.body.around(body, t)
 	now := t.moments.Arrival().Sub(t.clock.began)
 	t.waiting.Store(int64(now))
 	t.clock.set(now + t.idle)
-	return &t.body
+	return (*attemptBody)(t)
 }
 
 // over ends what goes with the attempt.
@@ -203,22 +203,4 @@ func (t *try) ring(now time.Duration) (again time.Duration, cause error) {
 		return now + t.idle - quiet, nil
 	}
 	return 0, &TimeoutError{Clock: "idle_timeout", Limit: t.idle}
-}
-
-// watchedBody is a body whose silence ends its attempt, which is its ender.
-type watchedBody struct{ closingBody }
-
-// Read counts from its own beginning, so that a slow client of ours, which delays the next
-// read, is not taken for a silent upstream.
-func (b *watchedBody) Read(p []byte) (int, error) {
-	t := b.ender.(*try)
-	t.waiting.Store(unwatched)
-	if t.clock.runs() {
-		t.waiting.CompareAndSwap(unwatched, int64(t.clock.now()))
-	}
-	n, err := b.ReadCloser.Read(p)
-	if t.waiting.Swap(nobody) == noEnd { // it was closed meanwhile
-		t.waiting.Store(noEnd)
-	}
-	return n, err
 }

@@ -21,10 +21,23 @@ type clock struct {
 	call  *bounded
 	state atomic.Int32 // one of the states below
 
-	mu     sync.Mutex
+	mu    sync.Mutex
+	works *works // nil: it has not run, and there is but one attempt
+}
+
+// works are what few clocks need.
+type works struct {
 	others []*try        // besides the first, which is a part of the call
 	timer  *time.Timer   // nil: it has not run
 	next   time.Duration // when it comes; 0: it is not set
+}
+
+// moving gives the works, which there are from now on. mu is held.
+func (c *clock) moving() *works {
+	if c.works == nil {
+		c.works = new(works)
+	}
+	return c.works
 }
 
 // The states of a clock.
@@ -55,7 +68,7 @@ func (c *clock) set(at time.Duration) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.runs() && (c.next == 0 || at < c.next) {
+	if w := c.moving(); c.runs() && (w.next == 0 || at < w.next) {
 		c.wake(at)
 	}
 }
@@ -64,7 +77,8 @@ func (c *clock) set(at time.Duration) {
 func (c *clock) add(t *try) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.others = append(c.others, t)
+	w := c.moving()
+	w.others = append(w.others, t)
 }
 
 // run has the alarms ring from now on. Who waits may hold locks that an end needs.
@@ -79,11 +93,12 @@ func (c *clock) run() {
 
 // wake has the timer come at a time. mu is held.
 func (c *clock) wake(at time.Duration) {
-	c.next = at
-	if c.timer == nil {
-		c.timer = time.AfterFunc(at-c.now(), c.ring)
+	w := c.moving()
+	w.next = at
+	if w.timer == nil {
+		w.timer = time.AfterFunc(at-c.now(), c.ring)
 	} else {
-		c.timer.Reset(at - c.now())
+		w.timer.Reset(at - c.now())
 	}
 }
 
@@ -108,23 +123,23 @@ func (c *clock) due() (endings []ending) {
 	if !c.runs() || !c.call.begun.Load() {
 		return nil
 	}
-	now := c.now()
-	c.next = 0
+	now, w := c.now(), c.moving()
+	w.next = 0
 	ask := func(a alarm) (over bool) {
 		again, cause := a.ring(now)
 		if cause != nil {
 			endings = append(endings, ending{a, cause})
 		}
-		if again > 0 && (c.next == 0 || again < c.next) {
-			c.next = again
+		if again > 0 && (w.next == 0 || again < w.next) {
+			w.next = again
 		}
 		return again == 0
 	}
 	ask(c.call)
 	ask(&c.call.first)
-	c.others = slices.DeleteFunc(c.others, func(t *try) bool { return ask(t) })
-	if c.next > 0 {
-		c.wake(c.next)
+	w.others = slices.DeleteFunc(w.others, func(t *try) bool { return ask(t) })
+	if w.next > 0 {
+		c.wake(w.next)
 	}
 	return endings
 }
@@ -136,7 +151,7 @@ func (c *clock) stop() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.timer != nil {
-		c.timer.Stop()
+	if timer := c.moving().timer; timer != nil {
+		timer.Stop()
 	}
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -149,6 +151,33 @@ func TestAnswerMayBeSilentWhileTheUploadFlows(t *testing.T) {
 	})
 }
 
+// The ends of a connection that was upgraded have their own ways to find out that the other
+// is gone.
+func TestUpgradedConnectionMayBeSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		chain := Chain{deadline(time.Minute), attempt(time.Minute, 10*time.Second, false)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
+			context.AfterFunc(req.Context(), func() { ours.Close() })
+			return &http.Response{StatusCode: 101, Body: ours}, nil
+		}))
+		go func() {
+			for range 3 {
+				time.Sleep(time.Hour)
+				_, _ = theirs.Write([]byte("."))
+			}
+			theirs.Close()
+		}()
+		resp, err := chain.RoundTrip(requestOf(t, &Call{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said, err := io.ReadAll(resp.Body); err != nil || string(said) != "..." {
+			t.Errorf("the connection said %q, and ended with %v", said, err)
+		}
+		_ = resp.Body.Close()
+	})
+}
+
 // Who begins to wait has the clock run, and what the clock ends tells who waits: the two
 // meet, and must not wait for each other.
 func TestClockRingsWhileOthersBeginToWait(t *testing.T) {
@@ -167,5 +196,13 @@ func TestClockRingsWhileOthersBeginToWait(t *testing.T) {
 		}
 		attempt.over()
 		whole.over()
+	}
+}
+
+// The memory of a call is cleared, and marked by the collector, with each of them. What it
+// has is 1 KiB with the header of the allocator.
+func TestCallWithinItsTimeIsSmall(t *testing.T) {
+	if got := reflect.TypeFor[bounded]().Size(); got > 1016 {
+		t.Errorf("%d bytes", got)
 	}
 }

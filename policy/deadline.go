@@ -64,7 +64,8 @@ func deadline(timeout time.Duration) Stage {
 				b.over()
 				return nil, err
 			}
-			resp.Body = b.body.around(resp.Body, b)
+			b.body.ReadCloser = resp.Body
+			resp.Body = whole((*answerBody)(b), resp.Body)
 			return resp, nil
 		})
 	}}

@@ -17,10 +17,10 @@ type bounded struct {
 	scope
 	time     clock
 	limit    time.Duration
-	asked    bool        // by its caller: else the limit is the configured one
 	begun    atomic.Bool // its time has
 	used     atomic.Bool // by a request
 	answered atomic.Bool // or it has ended without an answer
+	asked    bool        // by its caller: else the limit is the configured one
 	body     closingBody
 
 	moments moment.Moments // of its attempts
@@ -42,9 +42,11 @@ func newBounded(ctx context.Context) *bounded {
 	b := &bounded{scope: scope{Context: ctx, call: CallFrom(ctx)}}
 	b.clock, b.time.call = &b.time, b
 	b.first.Context, b.first.call, b.first.clock, b.first.moments = b, b.call, b.clock, &b.moments
-	b.auth.Outer, b.auth.Inner = b, &b.first
 	return b
 }
+
+// Inner is the context of the first attempt: see auth.Outer.
+func (b *bounded) Inner() context.Context { return &b.first }
 
 // boundedOf is what Within has made of a context, once, and else a new one.
 func boundedOf(ctx context.Context) *bounded {

@@ -80,12 +80,11 @@ func (t *transport) send(req *http.Request, in *injected, token *Token) (*http.R
 	return resp, err
 }
 
-// injected is a copy of a request with its credential, and what its response
-// needs: together, so that they are one allocation.
+// injected is a copy of a request with its credential, and what most responses
+// need: together, so that they are one allocation.
 type injected struct {
 	http.Request
 	guard Guard
-	body  guardedBody
 	value [1]string // of the field that was set
 }
 
@@ -180,8 +179,7 @@ func (in *injected) receive(req *http.Request, resp *http.Response) {
 	if _, upgraded := resp.Body.(io.Writer); upgraded || resp.Body == nil || resp.Body == http.NoBody || endsWithBody(resp) {
 		return
 	}
-	in.body = guardedBody{resp.Body, resp, &in.guard}
-	resp.Body = &in.body
+	resp.Body = &guardedBody{resp.Body, resp, &in.guard}
 }
 
 // endsWithBody reports whether nothing can come after the body of a response: one of

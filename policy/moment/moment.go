@@ -13,7 +13,10 @@ import (
 // Moments are those of the attempt under way. They belong to the goroutine that sends it;
 // two attempts at a time have none in common. Nil ones are those of an attempt that shares
 // nothing: each time the clock is looked at.
-type Moments struct{ departure, arrival time.Time }
+type Moments struct {
+	at      time.Time // of the departure, and then of the arrival; zero: nobody has looked
+	arrived bool
+}
 
 // Key is what a context is asked for that has Moments.
 type Key struct{}
@@ -28,7 +31,7 @@ func Of(ctx context.Context) *Moments {
 func (m *Moments) Begin() time.Time {
 	now := time.Now()
 	if m != nil {
-		m.departure, m.arrival = now, time.Time{}
+		*m = Moments{at: now}
 	}
 	return now
 }
@@ -38,10 +41,10 @@ func (m *Moments) Departure() time.Time {
 	if m == nil {
 		return time.Now()
 	}
-	if m.departure.IsZero() {
-		m.departure = time.Now()
+	if m.arrived || m.at.IsZero() {
+		*m = Moments{at: time.Now()}
 	}
-	return m.departure
+	return m.at
 }
 
 // Waited notes that the attempt may have waited for something, or is another one.
@@ -55,15 +58,15 @@ func (m *Moments) Waited() {
 func (m *Moments) Arrive() time.Time {
 	now := time.Now()
 	if m != nil {
-		m.arrival = now
+		*m = Moments{now, true}
 	}
 	return now
 }
 
 // Arrival is when the answer came: now, if nobody has noted that.
 func (m *Moments) Arrival() time.Time {
-	if m == nil || m.arrival.IsZero() {
+	if m == nil || !m.arrived {
 		return time.Now()
 	}
-	return m.arrival
+	return m.at
 }
