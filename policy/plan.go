@@ -133,7 +133,7 @@ func (c *compiler) retry(u *Upstream, key string, cfg config.Retry, passes []tab
 		Repeats: u.repeats, Caller: requester, Account: customer,
 		OnMint: func(ctx context.Context, key string) {
 			if call := CallFrom(ctx); call != nil {
-				call.keyHeader, call.keyMinted = http.CanonicalHeaderKey(cfg.IdempotencyHeader), key
+				call.minted = &minted{http.CanonicalHeaderKey(cfg.IdempotencyHeader), key}
 			}
 		},
 		OnRepeat: func(ctx context.Context, e retry.Event) {

@@ -221,7 +221,7 @@ func (s *static) compose(username, value string) (Token, error) {
 			return Token{}, err
 		}
 	}
-	t := Token{Kind: s.Type, Placeholder: s.Placeholder, Origin: s.Settings.Origin}
+	t := Token{Kind: s.Type, Placeholder: s.Placeholder, Origin: s.Settings.Origin, checked: true}
 	switch s.Type {
 	case Basic:
 		credentials, err := basic(username, value)

@@ -190,6 +190,9 @@ func endsWithBody(resp *http.Response) bool {
 
 // check is the last look at a token of any Source before it is sent.
 func (t *Token) check() error {
+	if t.checked {
+		return nil
+	}
 	v := t.Value.Reveal()
 	if v == "" {
 		return errors.New(t.Kind + ": the token is empty")
