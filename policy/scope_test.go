@@ -56,7 +56,7 @@ func TestPartEndsByItself(t *testing.T) {
 	if whole.Err() != nil {
 		t.Errorf("the whole ended with its part: %v", whole.Err())
 	}
-	if len(whole.waits.heirs) != 0 {
+	if len(whole.waits.Load().heirs) != 0 {
 		t.Error("the whole still knows a part that has ended")
 	}
 }
