@@ -7,7 +7,6 @@ import (
 
 	"outrider/policy/auth"
 	"outrider/policy/breaker"
-	"outrider/policy/limit"
 	"outrider/policy/moment"
 )
 
@@ -27,7 +26,6 @@ type bounded struct {
 	first   try            // the first of them, and what the stages have to remember of that
 	auth    auth.Room
 	circuit breaker.Room
-	limits  limit.Room
 }
 
 // boundedKey finds the call that an attempt is part of.
@@ -75,8 +73,6 @@ func (b *bounded) Value(key any) any {
 		return &b.auth
 	case breaker.RoomKey:
 		return &b.circuit
-	case limit.RoomKey:
-		return &b.limits
 	}
 	return b.scope.Value(key)
 }

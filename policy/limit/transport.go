@@ -54,7 +54,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	ended = true
 	if turn.d.answered(ctx, &turn, said, now) {
-		resp.Body = holdUntilClose(ctx, resp.Body, &turn)
+		resp.Body = holdUntilClose(resp.Body, &turn)
 	}
 	return resp, nil
 }
