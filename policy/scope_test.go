@@ -8,6 +8,7 @@ import (
 	"net/textproto"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -160,6 +161,25 @@ func TestScopesMayBeUsedFromManyGoroutines(t *testing.T) {
 	busy.Go(func() { whole.end(nil) })
 	busy.Go(func() { part.end(nil) })
 	busy.Wait()
+}
+
+// An end that finds nobody waiting takes no lock. Who begins to wait at that moment hears of it
+// all the same, and once.
+func TestEndIsHeardByWhoJustBeginsToWait(t *testing.T) {
+	for range 1000 {
+		whole, part := nested(t.Context())
+		var all sync.WaitGroup
+		var told atomic.Int32
+		all.Add(1)
+		all.Go(func() { whole.end(nil) })
+		all.Go(func() { <-part.Done() })
+		all.Go(func() { part.AfterFunc(func() { told.Add(1); all.Done() }) })
+		all.Go(func() { part.end(nil); <-whole.Done() })
+		all.Wait()
+		if told.Load() != 1 {
+			t.Fatalf("a function ran %d times at the end", told.Load())
+		}
+	}
 }
 
 // A transport that does not know the methods of an attempt's context finds the hooks of
