@@ -18,7 +18,9 @@ import (
 // counts what reaches the wire, gives each
 // attempt its own clock until the response headers, and watches for silence
 // inside the body afterwards.
-func attempt(timeout, idle time.Duration) Stage {
+//
+// hedged says that it may be one of two at a time.
+func attempt(timeout, idle time.Duration, hedged bool) Stage {
 	return Stage{Name: "attempt", Wrap: func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(req *http.Request) (*http.Response, error) {
 			call := CallFrom(req.Context())
@@ -29,7 +31,9 @@ func attempt(timeout, idle time.Duration) Stage {
 				return nil, err
 			}
 			t, req := begin(req, timeout, idle)
-			hedge.Begun(req.Context())
+			if hedged {
+				hedge.Begun(req.Context())
+			}
 			breaker.Begun(req.Context(), t.Start)
 			resp, err := next.RoundTrip(req)
 			call.landed(err)
@@ -56,15 +60,16 @@ type try struct {
 	timeout time.Duration
 	idle    time.Duration
 	came    bool         // the body of the answer had begun to come when its head was read
-	waiting atomic.Int64 // since when somebody waits for the upstream to send more of its body, by the clock
-	body    watchedBody
+	waiting atomic.Int64 // since when somebody waits for the upstream to send more of its body, by the clock, or one of those below
+	body    closingBody
 }
 
 // What is in the place of the time in try.waiting.
 const (
-	noAnswer = -1 // the response headers are waited for
-	nobody   = -2 // waits
-	noEnd    = -3 // of any wait: it may be silent, or is over
+	noAnswer  = -1 // the response headers are waited for
+	nobody    = -2 // waits
+	noEnd     = -3 // of any wait: it may be silent, or is over
+	unwatched = -4 // somebody waits, and nobody for an end of that so far: see clock
 )
 
 // begin begins an attempt, and gives its request. It has a share in the clock of its call:
@@ -76,7 +81,10 @@ func begin(req *http.Request, timeout, idle time.Duration) (*try, *http.Request)
 	t.waiting.Store(noAnswer)
 	t.Start = t.moments.Departure()
 	t.begun.Store(true)
-	t.clock.set(t, t.Start.Sub(t.clock.began)+timeout)
+	if t != &t.clock.call.first {
+		t.clock.add(t)
+	}
+	t.clock.set(t.latest())
 	return t, req
 }
 
@@ -100,6 +108,9 @@ func attemptOf(req *http.Request) (*try, *http.Request) {
 	t := &try{scope: scope{Context: ctx, call: CallFrom(ctx), clock: &whole.time}, moments: moment.Of(ctx)}
 	return t, req.WithContext(t)
 }
+
+// latest is when the answer has to be there, by the clock.
+func (t *try) latest() time.Duration { return t.Start.Sub(t.clock.began) + t.timeout }
 
 // tryKey finds the attempt that a context is of, also before it begins.
 type tryKey struct{}
@@ -140,17 +151,15 @@ func (t *try) Value(key any) any {
 // that was upgraded may be silent for as long as it likes: its two ends have their own ways
 // to find out.
 func (t *try) follow(body io.ReadCloser) io.ReadCloser {
+	t.body.ReadCloser = body
 	if _, upgraded := body.(io.ReadWriteCloser); upgraded || body == http.NoBody {
 		t.waiting.Store(noEnd)
-		return t.body.around(body, t)
+		return whole((*attemptBody)(t), body)
 	}
-	t.body.around(body, t)
 	now := t.moments.Arrival().Sub(t.clock.began)
 	t.waiting.Store(int64(now))
-	if t.idle < t.timeout {
-		t.clock.set(t, now+t.idle)
-	}
-	return &t.body
+	t.clock.set(now + t.idle)
+	return (*attemptBody)(t)
 }
 
 // over ends what goes with the attempt.
@@ -166,13 +175,22 @@ var errOver = fmt.Errorf("the attempt is over: %w", context.Canceled)
 // ring ends the attempt if it has taken too long, counted from the last byte of a request
 // body that the client streams, or if the body of its answer is silent for too long.
 func (t *try) ring(now time.Duration) (again time.Duration, cause error) {
+	if !t.begun.Load() {
+		return 0, nil
+	}
 	since := time.Duration(t.waiting.Load())
 	switch since {
 	case noEnd:
 		return 0, nil
+	case unwatched:
+		t.waiting.CompareAndSwap(unwatched, int64(now))
+		return now + t.idle, nil
 	case nobody:
 		return now + t.idle, nil
 	case noAnswer:
+		if now < t.latest() {
+			return t.latest(), nil
+		}
 		if passed, streamed := t.call.sinceUpload(); streamed && passed < t.timeout {
 			return now + t.timeout - passed, nil
 		}
@@ -185,18 +203,4 @@ func (t *try) ring(now time.Duration) (again time.Duration, cause error) {
 		return now + t.idle - quiet, nil
 	}
 	return 0, &TimeoutError{Clock: "idle_timeout", Limit: t.idle}
-}
-
-// watchedBody is a body whose silence ends its attempt, which is its ender.
-type watchedBody struct{ closingBody }
-
-// Read counts from its own beginning, so that a slow client of ours, which delays the next
-// read, is not taken for a silent upstream.
-func (b *watchedBody) Read(p []byte) (int, error) {
-	t := b.ender.(*try)
-	began := int64(t.clock.now())
-	t.waiting.Store(began)
-	n, err := b.ReadCloser.Read(p)
-	t.waiting.CompareAndSwap(began, nobody) // else it was closed meanwhile
-	return n, err
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"outrider/policy"
@@ -87,13 +88,15 @@ func chain(t testing.TB, document string) func() {
 
 // What a call costs is counted, so that it does not grow unseen. Two of the allocations
 // are what a listener makes of a request: its Call, and the request. One is the context of
-// that, with all that the chain needs, and two are a header with room for the credential.
+// that, with all that the chain needs, two are a header with room for the credential, and one
+// a body that holds a slot, where those are counted.
 func TestCallThatSucceedsAllocatesLittle(t *testing.T) {
 	for _, test := range []struct {
 		name, document string
 		want           float64
 	}{
-		{"everything", everything, 5},
+		{"everything", everything, 6},
+		{"all but slots", strings.Replace(everything, ", concurrency = 1000", "", 1), 5},
 		{"nothing configured", plain, 3},
 	} {
 		call := chain(t, test.document)

@@ -5,39 +5,66 @@ import (
 	"sync/atomic"
 )
 
-// An ender is told that the body of its response is closed.
-type ender interface{ over() }
-
-// A closingBody ends something, once, when it is closed.
+// A closingBody is a body that ends something, once, when it is closed.
 type closingBody struct {
 	io.ReadCloser
-	ender  ender
 	closed atomic.Bool
 }
 
-// around makes b the body of a response whose end is e's, and gives what can do all that
-// body can.
-func (b *closingBody) around(body io.ReadCloser, e ender) io.ReadCloser {
-	b.ReadCloser, b.ender = body, e
-	if conn, ok := body.(io.ReadWriteCloser); ok {
-		return &upgradedBody{closingBody: b, conn: conn}
-	}
-	return b
-}
-
-// Close closes the body, and ends what ends with it.
-func (b *closingBody) Close() error {
-	err := b.ReadCloser.Close()
+// end closes the body, and the first time ends what ends with it.
+func (b *closingBody) end(over func()) error {
+	err := b.Close()
 	if !b.closed.Swap(true) {
-		b.ender.over()
+		over()
 	}
 	return err
+}
+
+// answerBody is the body of the answer to a call, which ends with it.
+type answerBody bounded
+
+// Read reads what the attempt got.
+func (b *answerBody) Read(p []byte) (int, error) { return b.body.Read(p) }
+
+// Close ends the call.
+func (b *answerBody) Close() error { return b.body.end((*bounded)(b).over) }
+
+// attemptBody is the body of the answer to an attempt, which ends with it, and with a
+// silence of the body.
+type attemptBody try
+
+// Read counts from its own beginning, so that a slow client of ours, which delays the next
+// read, is not taken for a silent upstream.
+func (b *attemptBody) Read(p []byte) (int, error) {
+	if b.waiting.Load() == noEnd {
+		return b.body.Read(p)
+	}
+	b.waiting.Store(unwatched)
+	if b.clock.runs() {
+		b.waiting.CompareAndSwap(unwatched, int64(b.clock.now()))
+	}
+	n, err := b.body.Read(p)
+	if b.waiting.Swap(nobody) == noEnd { // it was closed meanwhile
+		b.waiting.Store(noEnd)
+	}
+	return n, err
+}
+
+// Close ends the attempt.
+func (b *attemptBody) Close() error { return b.body.end((*try)(b).over) }
+
+// whole gives a body that can do all that inner can, which is read and closed by way of it.
+func whole(body, inner io.ReadCloser) io.ReadCloser {
+	if conn, ok := inner.(io.ReadWriteCloser); ok {
+		return &upgradedBody{body, conn}
+	}
+	return body
 }
 
 // upgradedBody is the connection that a 101 left us with: it can be written to,
 // and closed for writing alone.
 type upgradedBody struct {
-	*closingBody
+	io.ReadCloser
 	conn io.ReadWriteCloser
 }
 

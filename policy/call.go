@@ -29,14 +29,12 @@ type Call struct {
 	caller   func() string // see Controls; may be nil
 	timeout  time.Duration // see Controls; 0: as configured
 
-	ended                string // see NotRetried
-	keyHeader, keyMinted string // see Minted
+	ended  string  // see NotRetried
+	minted *minted // see Minted; nil: it got no key
 
 	sent     atomic.Int32
 	waited   atomic.Int64
-	streamed time.Time    // when it began that the body is streamed; set by the first Uploading, before anybody else looks
-	upload   atomic.Int64 // when its last byte was read, in nanoseconds after that; 0: no body is streamed
-	awaiting atomic.Bool  // the client is being waited for, for more of its body
+	upload   atomic.Pointer[upload] // nil: no body is streamed
 	bodyFail atomic.Bool
 	gaveUp   atomic.Bool
 	came     atomic.Bool                 // see GotBody
@@ -47,6 +45,16 @@ type Call struct {
 	departures departures
 	context    callContext // the first that it was attached to
 }
+
+// An upload is the body of a request while it is streamed. One goroutine reads it.
+type upload struct {
+	began    time.Time
+	last     atomic.Int64 // when its last byte was read, in nanoseconds after that
+	awaiting atomic.Bool  // the client is being waited for, for more of it
+}
+
+// minted is an idempotency key that a call got from us.
+type minted struct{ header, key string }
 
 type callKey struct{}
 
@@ -125,17 +133,19 @@ func (c *Call) addWait(d time.Duration) {
 // the upstream cannot answer what it was not asked yet.
 func (c *Call) Awaiting() {
 	c.Uploading()
-	c.awaiting.Store(true)
+	c.upload.Load().awaiting.Store(true)
 }
 
 // Uploading notes that a byte of a streamed request body came in just now. The
 // clocks that wait for the answer start anew: a large upload is not a slow answer.
 func (c *Call) Uploading() {
-	if c.upload.Load() == 0 {
-		c.streamed = time.Now().Add(-1) // so that now is not 0
+	u := c.upload.Load()
+	if u == nil {
+		c.upload.Store(&upload{began: time.Now()})
+		return
 	}
-	c.upload.Store(int64(time.Since(c.streamed)))
-	c.awaiting.Store(false)
+	u.last.Store(int64(time.Since(u.began)))
+	u.awaiting.Store(false)
 }
 
 // BodyEnded notes how a read of the request body ended. failed says that the
@@ -149,12 +159,9 @@ func (c *Call) BodyEnded(failed bool) {
 // sinceUpload is how long ago the last byte of a streamed body came in: not at
 // all while the client is waited for.
 func (c *Call) sinceUpload() (time.Duration, bool) {
-	if c == nil {
-		return 0, false
-	}
 	quiet, streamed := c.uploadQuiet()
-	if c.awaiting.Load() {
-		return 0, streamed
+	if streamed && c.upload.Load().awaiting.Load() {
+		return 0, true
 	}
 	return quiet, streamed
 }
@@ -165,11 +172,11 @@ func (c *Call) uploadQuiet() (time.Duration, bool) {
 	if c == nil {
 		return 0, false
 	}
-	last := c.upload.Load()
-	if last == 0 {
+	u := c.upload.Load()
+	if u == nil {
 		return 0, false
 	}
-	return time.Since(c.streamed) - time.Duration(last), true
+	return time.Since(u.began) - time.Duration(u.last.Load()), true
 }
 
 // BodyFailed reports that the client broke off the body of its request.
@@ -192,7 +199,12 @@ func (c *Call) NotRetried() string { return c.ended }
 
 // Minted gives the idempotency key that the call got from us, and the header that it went
 // out in; "": it got none.
-func (c *Call) Minted() (header, key string) { return c.keyHeader, c.keyMinted }
+func (c *Call) Minted() (header, key string) {
+	if c.minted == nil {
+		return "", ""
+	}
+	return c.minted.header, c.minted.key
+}
 
 // An Attempt is one pass of a call through the transport.
 type Attempt struct {

@@ -1,104 +1,104 @@
 package policy
 
 import (
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// A clock rings the alarms of one call, by one timer of the runtime. It counts from when
-// the call began, and is stopped when all of it has ended.
+// A clock rings the alarms of one call, by one timer of the runtime: that of the call, and
+// one for each of its attempts. It counts from when the call began, and is stopped when all
+// of it has ended.
 //
-// There is no timer before somebody waits for an alarm to end something: see scope. And
-// nobody moves it when an alarm has to ring later than it was set for, or not at all: it
-// rings in vain then, and is told. So an answer that comes in many parts does not move it
-// with each of them.
+// It stands still, and there is no timer, before somebody waits for an alarm to end
+// something: see scope. An alarm knows itself when it is to ring, which may change at any
+// time. Nobody moves the timer when that has become later, or never: it comes in vain then,
+// and asks. So an answer that comes in many parts does not move it with each of them. Who
+// makes it sooner says so by set.
 type clock struct {
 	began time.Time
+	call  *bounded
+	state atomic.Int32 // one of the states below
 
-	mu     sync.Mutex
-	runs   bool // somebody waits for what the alarms end
-	over   bool
-	alarms []setting
-	first  [2]setting // room for most: the call's own, and that of an attempt
-	timer  *time.Timer
-	next   time.Duration // when it rings; 0: it is not set
+	mu    sync.Mutex
+	works *works // nil: it has not run, and there is but one attempt
 }
 
-// An alarm is rung at its time, or later if the clock was busy. It says for what cause it
-// is time to end; or when it is to ring again, if what it is for has changed; or neither:
-// it is over.
+// works are what few clocks need.
+type works struct {
+	others []*try        // besides the first, which is a part of the call
+	timer  *time.Timer   // nil: it has not run
+	next   time.Duration // when it comes; 0: it is not set
+}
+
+// moving gives the works, which there are from now on. mu is held.
+func (c *clock) moving() *works {
+	if c.works == nil {
+		c.works = new(works)
+	}
+	return c.works
+}
+
+// The states of a clock.
+const (
+	standing = iota
+	running  // somebody waits for what the alarms end
+	stopped
+)
+
+// An alarm says at a time for what cause it is time to end; or when it is to be asked again;
+// or neither, if nothing that has begun is to end.
 type alarm interface {
 	ring(now time.Duration) (again time.Duration, cause error)
 	end(cause error)
 }
 
-type setting struct {
-	alarm alarm
-	at    time.Duration
-}
-
 // now is how long ago the call began.
 func (c *clock) now() time.Duration { return time.Since(c.began) }
 
-// begin has the clock count from now on, with its first alarm.
-func (c *clock) begin(now time.Time, a alarm, at time.Duration) {
+// runs reports whether the alarms ring. What changes when one is to ring has to be in place
+// before this is asked: else the clock sees it when it begins to run.
+func (c *clock) runs() bool { return c.state.Load() == running }
+
+// set has the clock ask its alarms at a time, if not before.
+func (c *clock) set(at time.Duration) {
+	if !c.runs() { // mostly
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.began = now
-	c.alarms = append(c.first[:0], setting{a, at})
-	if c.runs {
+	if w := c.moving(); c.runs() && (w.next == 0 || at < w.next) {
 		c.wake(at)
 	}
 }
 
-// set has an alarm ring at a time, if not before.
-func (c *clock) set(a alarm, at time.Duration) {
+// add has the clock ask another attempt.
+func (c *clock) add(t *try) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	i := 0
-	for i < len(c.alarms) && c.alarms[i].alarm != a {
-		i++
-	}
-	if i == len(c.alarms) {
-		c.alarms = append(c.alarms, setting{a, at})
-	} else {
-		c.alarms[i].at = min(c.alarms[i].at, at)
-	}
-	if c.runs && !c.over && (c.next == 0 || at < c.next) {
-		c.wake(at)
-	}
+	w := c.moving()
+	w.others = append(w.others, t)
 }
 
-// run has the alarms ring from now on.
+// run has the alarms ring from now on. Who waits may hold locks that an end needs.
 func (c *clock) run() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.runs && !c.over {
-		c.runs = true
-		c.wakeNext()
+	if !c.state.CompareAndSwap(standing, running) {
+		return
+	}
+	for _, e := range c.due() {
+		go e.alarm.end(e.cause)
 	}
 }
 
-// wakeNext has the timer ring for the next of the alarms. mu is held.
-func (c *clock) wakeNext() {
-	c.next = 0
-	for _, s := range c.alarms {
-		if c.next == 0 || s.at < c.next {
-			c.next = s.at
-		}
-	}
-	if c.next > 0 {
-		c.wake(c.next)
-	}
-}
-
-// wake has the timer ring at a time. mu is held.
+// wake has the timer come at a time. mu is held.
 func (c *clock) wake(at time.Duration) {
-	c.next = at
-	if c.timer == nil {
-		c.timer = time.AfterFunc(at-c.now(), c.ring)
+	w := c.moving()
+	w.next = at
+	if w.timer == nil {
+		w.timer = time.AfterFunc(at-c.now(), c.ring)
 	} else {
-		c.timer.Reset(at - c.now())
+		w.timer.Reset(at - c.now())
 	}
 }
 
@@ -108,45 +108,50 @@ type ending struct {
 	cause error
 }
 
-// ring rings the alarms whose time has come, and ends what it is time to end. That may
-// call on others, so the clock goes on meanwhile.
+// ring asks the alarms, and ends what it is time to end. That may call on others, so the
+// clock goes on meanwhile.
 func (c *clock) ring() {
 	for _, e := range c.due() {
 		e.alarm.end(e.cause)
 	}
 }
 
-// due rings those alarms, and gives what it is time to end.
+// due asks the alarms what it is time to end, and sets the timer for the next of them.
 func (c *clock) due() (endings []ending) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.over {
+	if !c.runs() || !c.call.begun.Load() {
 		return nil
 	}
-	now, left := c.now(), c.alarms[:0]
-	for _, s := range c.alarms {
-		if s.at <= now {
-			var cause error
-			if s.at, cause = s.alarm.ring(now); cause != nil {
-				endings = append(endings, ending{s.alarm, cause})
-			}
+	now, w := c.now(), c.moving()
+	w.next = 0
+	ask := func(a alarm) (over bool) {
+		again, cause := a.ring(now)
+		if cause != nil {
+			endings = append(endings, ending{a, cause})
 		}
-		if s.at > 0 {
-			left = append(left, s)
+		if again > 0 && (w.next == 0 || again < w.next) {
+			w.next = again
 		}
+		return again == 0
 	}
-	clear(c.alarms[len(left):])
-	c.alarms = left
-	c.wakeNext()
+	ask(c.call)
+	ask(&c.call.first)
+	w.others = slices.DeleteFunc(w.others, func(t *try) bool { return ask(t) })
+	if w.next > 0 {
+		c.wake(w.next)
+	}
 	return endings
 }
 
 // stop ends the clock: no alarm is rung any more.
 func (c *clock) stop() {
+	if c.state.Swap(stopped) != running { // mostly
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.over = true
-	if c.timer != nil {
-		c.timer.Stop()
+	if timer := c.moving().timer; timer != nil {
+		timer.Stop()
 	}
 }

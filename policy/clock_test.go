@@ -3,12 +3,19 @@ package policy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"outrider/policy/auth"
+	"outrider/policy/retry"
 )
 
 // requestOf gives a request of a call.
@@ -24,6 +31,7 @@ func TestStoppedClockStaysStopped(t *testing.T) {
 		call.Uploading()
 		b, _ := bound(requestOf(t, call), time.Second)
 		defer b.over()
+		b.Done()
 		b.answered.Store(true)
 		b.time.ring() // it was on its way when it was stopped
 		time.Sleep(time.Hour)
@@ -32,6 +40,52 @@ func TestStoppedClockStaysStopped(t *testing.T) {
 			t.Errorf("the context ended: %v", context.Cause(b))
 		}
 	})
+}
+
+// Stages share what time it is, and none may take the time of another attempt, or that from
+// before a wait, for its own.
+func TestAttemptsHaveTimesOfTheirOwn(t *testing.T) {
+	later := func(d time.Duration) func() (string, error) {
+		return func() (string, error) { time.Sleep(d); return "0123456789", nil }
+	}
+	for name, test := range map[string]struct {
+		auth     auth.Settings
+		statuses []int
+		begun    []time.Duration
+	}{
+		"a retry":                  {auth.Settings{Type: auth.None}, []int{503, 200}, []time.Duration{0, 3 * time.Second}},
+		"a wait for a credential":  {auth.Settings{Type: auth.Bearer, Value: later(time.Minute)}, []int{200}, []time.Duration{time.Minute}},
+		"a replay after a refusal": {auth.Settings{Type: auth.Bearer, Value: numbered()}, []int{401, 200}, []time.Duration{0, 2 * time.Second}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			source, err := auth.New(test.auth)
+			again, errRetry := retry.New(retry.Settings{Attempts: 2, Base: 1, Cap: 1, Statuses: []int{503}, Jitter: func(time.Duration) time.Duration { return time.Second }})
+			if err != nil || errRetry != nil {
+				t.Fatal(err, errRetry)
+			}
+			began := time.Now()
+			var begun []time.Duration
+			chain := Chain{deadline(time.Hour), {"retry", again.Wrap}, {"auth", auth.Wrap(source, guard)}, attempt(time.Hour, time.Hour, false)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
+				begun = append(begun, AttemptFrom(req.Context()).Start.Sub(began))
+				time.Sleep(2 * time.Second)
+				return &http.Response{StatusCode: test.statuses[len(begun)-1], Body: http.NoBody, Header: http.Header{}}, nil
+			}))
+			resp, err := chain.RoundTrip(requestOf(t, &Call{}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if !slices.Equal(begun, test.begun) {
+				t.Errorf("%s: attempts began at %v, want %v", name, begun, test.begun)
+			}
+		})
+	}
+}
+
+// numbered gives another value each time.
+func numbered() func() (string, error) {
+	n := 0
+	return func() (string, error) { n++; return fmt.Sprint("value ", n), nil }
 }
 
 // A client that is silent in the middle of its upload is waited for; how long is
@@ -65,7 +119,7 @@ func TestAnswerMayBeSilentWhileTheUploadFlows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		silent, says := io.Pipe()
 		call := &Call{}
-		chain := Chain{deadline(time.Minute), attempt(time.Minute, 10*time.Second)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
+		chain := Chain{deadline(time.Minute), attempt(time.Minute, 10*time.Second, false)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
 			go func() {
 				<-req.Context().Done()
 				_ = says.CloseWithError(context.Cause(req.Context()))
@@ -97,6 +151,33 @@ func TestAnswerMayBeSilentWhileTheUploadFlows(t *testing.T) {
 	})
 }
 
+// The ends of a connection that was upgraded have their own ways to find out that the other
+// is gone.
+func TestUpgradedConnectionMayBeSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		chain := Chain{deadline(time.Minute), attempt(time.Minute, 10*time.Second, false)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
+			context.AfterFunc(req.Context(), func() { ours.Close() })
+			return &http.Response{StatusCode: 101, Body: ours}, nil
+		}))
+		go func() {
+			for range 3 {
+				time.Sleep(time.Hour)
+				_, _ = theirs.Write([]byte("."))
+			}
+			theirs.Close()
+		}()
+		resp, err := chain.RoundTrip(requestOf(t, &Call{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said, err := io.ReadAll(resp.Body); err != nil || string(said) != "..." {
+			t.Errorf("the connection said %q, and ended with %v", said, err)
+		}
+		_ = resp.Body.Close()
+	})
+}
+
 // Who begins to wait has the clock run, and what the clock ends tells who waits: the two
 // meet, and must not wait for each other.
 func TestClockRingsWhileOthersBeginToWait(t *testing.T) {
@@ -115,5 +196,13 @@ func TestClockRingsWhileOthersBeginToWait(t *testing.T) {
 		}
 		attempt.over()
 		whole.over()
+	}
+}
+
+// The memory of a call is cleared, and marked by the collector, with each of them. What it
+// has is at most what the allocator gives for 896 bytes, one word of which is its own.
+func TestCallWithinItsTimeIsSmall(t *testing.T) {
+	if got := reflect.TypeFor[bounded]().Size(); got > 888 {
+		t.Errorf("%d bytes", got)
 	}
 }

@@ -33,7 +33,8 @@ type Env struct {
 	Jitter func(max time.Duration) time.Duration
 	// NewKey mints an idempotency key.
 	NewKey func() string
-	// Secret gives the value of a reference, as it is now.
+	// Secret gives the value of a reference, as it is now. That of one which is Constant is
+	// asked for until it is had.
 	Secret func(ref config.Reference) (string, error)
 	// Refused is told that a provider did not take the value of a reference: what can
 	// be read anew is, when it is asked for next. nil: nothing can.
@@ -275,16 +276,17 @@ func spentInLine(ctx context.Context, err error) bool {
 
 func (c *compiler) source(key string, cfg config.Auth, placeholder string) auth.Source {
 	settings := auth.Settings{Type: cfg.Type, Name: cfg.Name, Prefix: cfg.Prefix, Placeholder: placeholder, Origin: cfg.Origin}
-	value := cfg.Value
+	value, username := cfg.Value, config.Reference("")
 	valueKey := "value"
 	switch cfg.Type {
 	case "bearer":
 		value, valueKey = cfg.Token, "token"
 	case "basic":
-		value, valueKey = cfg.Password, "password"
-		settings.Username = c.secret(key+".username", cfg.Username)
+		value, valueKey, username = cfg.Password, "password", cfg.Username
+		settings.Username = c.secret(key+".username", username)
 	}
 	settings.Value = c.secret(key+"."+valueKey, value)
+	settings.Constant = value.Constant() && username.Constant()
 	settings.Refused = func() {
 		if c.env.Refused != nil {
 			c.env.Refused(value)

@@ -64,7 +64,8 @@ func deadline(timeout time.Duration) Stage {
 				b.over()
 				return nil, err
 			}
-			resp.Body = b.body.around(resp.Body, b)
+			b.body.ReadCloser = resp.Body
+			resp.Body = whole((*answerBody)(b), resp.Body)
 			return resp, nil
 		})
 	}}
@@ -77,8 +78,9 @@ func bound(req *http.Request, timeout time.Duration) (*bounded, *http.Request) {
 		req = req.WithContext(b)
 	}
 	b.limit, b.asked = wholeTime(b.Context, b.call, timeout)
-	b.time.begin(time.Now(), b, b.limit)
+	b.time.began = b.moments.Begin()
 	b.begun.Store(true)
+	b.time.set(b.limit)
 	return b, req
 }
 
@@ -104,8 +106,11 @@ func (b *bounded) over() {
 // ring ends the call when its time is over, counted from the last byte of a request body
 // that the client streams: a large upload is not a slow answer.
 func (b *bounded) ring(now time.Duration) (again time.Duration, cause error) {
-	if b.answered.Load() {
+	switch {
+	case b.answered.Load():
 		return 0, nil
+	case now < b.limit:
+		return b.limit, nil
 	}
 	if passed, streamed := b.call.sinceUpload(); streamed && passed < b.limit {
 		return now + b.limit - passed, nil

@@ -50,7 +50,7 @@
 // Most calls wait for nothing and succeed with their first attempt, and the chain is made for
 // these. The call within its time and that attempt are one allocation: contexts, the request
 // that goes out, the bodies of the answer, which end them, and what the stages between have to
-// remember (see Within and the rooms of the leaves). An attempt that follows, or that is one of
+// remember of most (see Within and the rooms of the leaves). An attempt that follows, or that is one of
 // two at a time, has memory of its own. What time it is, the stages of an attempt find out once on its way and once on the way
 // back (see package moment). Such a context (see scope) makes no channel and tells
 // nobody of its end before somebody waits for that; its clock, which is one for the call and

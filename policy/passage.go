@@ -11,7 +11,8 @@ import (
 const passageTimeout = 5 * time.Minute
 
 // Passage is the chain of calls to hosts that no upstream names: they are sent
-// once, as they came, without credential, quota or circuit.
+// once, as they came, without credential, quota or circuit. Whoever has two of them sent at a
+// time, by a hedge around it, is told of both.
 func Passage(transport http.RoundTripper) http.RoundTripper {
-	return Chain{deadline(passageTimeout), attempt(passageTimeout, passageTimeout)}.Wrap(transport)
+	return Chain{deadline(passageTimeout), attempt(passageTimeout, passageTimeout, true)}.Wrap(transport)
 }

@@ -73,7 +73,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p *config.Po
 		if last := auth.WrapLast(source, guard); last != nil {
 			chain = append(chain, Stage{"credential", last})
 		}
-		return append(chain, attempt(p.AttemptTimeout, p.IdleTimeout))
+		return append(chain, attempt(p.AttemptTimeout, p.IdleTimeout, hedged != nil))
 	}
 	chain := build(source, u.keys(credential))
 
@@ -133,7 +133,7 @@ func (c *compiler) retry(u *Upstream, key string, cfg config.Retry, passes []tab
 		Repeats: u.repeats, Caller: requester, Account: customer,
 		OnMint: func(ctx context.Context, key string) {
 			if call := CallFrom(ctx); call != nil {
-				call.keyHeader, call.keyMinted = http.CanonicalHeaderKey(cfg.IdempotencyHeader), key
+				call.minted = &minted{http.CanonicalHeaderKey(cfg.IdempotencyHeader), key}
 			}
 		},
 		OnRepeat: func(ctx context.Context, e retry.Event) {

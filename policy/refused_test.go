@@ -20,7 +20,7 @@ func TestReplayAfterARefusalTakesATurnOfItsOwn(t *testing.T) {
 		r := newRig(t, upstream)
 		r.env.Secret = func(config.Reference) (string, error) { return key, nil }
 		set := r.compile(plain+`
-auth = { type = "bearer", token = "env:KEY" }
+auth = { type = "bearer", token = "file:/key" }
 limit = { rate = "1/m", burst = 5, concurrency = 1 }`, nil)
 		answer, _ := call(t, set, "POST", "/", "body")
 		if answer.Status != 200 || answer.Body != "fine" || answer.Took != 0 {

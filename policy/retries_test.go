@@ -161,7 +161,7 @@ func TestBudgetPaysForRetriesAndNotForTheReplayAfterA401(t *testing.T) {
 		r := newRig(t, upstream)
 		r.env.Secret = func(config.Reference) (string, error) { return key, nil }
 		set := r.compile(plain+`
-auth = { type = "bearer", token = "env:KEY" }
+auth = { type = "bearer", token = "file:/key" }
 retry = { budget = "10%" }`, nil)
 		for _, step := range []struct {
 			status, requests int

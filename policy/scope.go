@@ -20,15 +20,35 @@ type scope struct {
 	call            *Call
 	clock           *clock // of the call; nil: it has as long as it takes
 
-	ended atomic.Bool // err is known, and stays what it is
-	mu    sync.Mutex
-	err   error  // why it has ended; nil: it has not, as far as is known
-	waits *waits // nil: nobody has waited for the end
+	ended atomic.Pointer[outcome] // nil: it has not, as far as is known
+	waits atomic.Pointer[waits]   // nil: nobody has waited for the end. Set once, with mu held
+	mu    sync.Mutex              // guards what is in waits
+}
+
+// An outcome is why a scope has ended.
+type outcome struct{ err error }
+
+// The outcomes of what ends well.
+var (
+	leftOff = &outcome{context.Canceled}
+	wasOver = &outcome{errOver}
+)
+
+// outcomeOf is that of a cause.
+func outcomeOf(cause error) *outcome {
+	switch cause { //nolint:errorlint // it is the very one that is told apart
+	case context.Canceled:
+		return leftOff
+	case errOver:
+		return wasOver
+	}
+	return &outcome{cause}
 }
 
 // waits are who waits for the end of a scope, and how it hears of that itself.
 type waits struct {
 	done  chan struct{} // nil: nobody has asked for it
+	told  bool          // the end has come, and was told to all of these
 	heirs []*heir       // are told of the end
 	first [1]*heir      // room for most
 
@@ -72,10 +92,10 @@ func (s *scope) Err() error {
 }
 
 func (s *scope) known() error {
-	if !s.ended.Load() {
-		return nil
+	if o := s.ended.Load(); o != nil {
+		return o.err
 	}
-	return s.err
+	return nil
 }
 
 // Done is closed at the end.
@@ -96,7 +116,7 @@ func (s *scope) channel() (done chan struct{}, made bool) {
 		return w.done, false
 	}
 	w.done = make(chan struct{})
-	if s.err != nil {
+	if w.told {
 		close(w.done)
 	}
 	return w.done, true
@@ -130,18 +150,21 @@ func (s *scope) end(cause error) {
 	case cause == nil:
 		cause = context.Canceled
 	}
+	if s.ended.CompareAndSwap(nil, outcomeOf(cause)) {
+		if w := s.waits.Load(); w != nil { // seldom
+			s.tellAll(w)
+		}
+	}
+}
+
+// tellAll tells who waits of the end, once.
+func (s *scope) tellAll(w *waits) {
 	s.mu.Lock()
-	if s.err != nil {
+	if w.told {
 		s.mu.Unlock()
 		return
 	}
-	s.err = cause
-	s.ended.Store(true)
-	w := s.waits
-	if w == nil { // mostly
-		s.mu.Unlock()
-		return
-	}
+	w.told = true
 	if w.done != nil {
 		close(w.done)
 	}
@@ -165,14 +188,15 @@ func (s *scope) end(cause error) {
 }
 
 // hear gives who waits, and has the scope told of the end of what it is part of, if it has
-// not ended. mu is held.
+// not ended. mu is held. An end that comes meanwhile finds that somebody waits, or is found
+// here.
 func (s *scope) hear() *waits {
-	if s.waits != nil {
-		return s.waits
+	if w := s.waits.Load(); w != nil {
+		return w
 	}
 	w := new(waits)
-	s.waits = w
-	if s.err != nil {
+	s.waits.Store(w)
+	if w.told = s.known() != nil; w.told {
 		return w
 	}
 	whole, _ := s.Context.Value(scopeKey{}).(*scope)
@@ -192,10 +216,11 @@ func (s *scope) hear() *waits {
 func (s *scope) tell(h *heir) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err != nil {
+	w := s.hear()
+	if w.told {
 		return false
 	}
-	s.hear().add(h)
+	w.add(h)
 	return true
 }
 
@@ -211,9 +236,10 @@ func (w *waits) add(h *heir) {
 func (s *scope) remove(h *heir) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := slices.Index(s.waits.heirs, h)
+	w := s.waits.Load()
+	i := slices.Index(w.heirs, h)
 	if i >= 0 {
-		s.waits.heirs = slices.Delete(s.waits.heirs, i, i+1)
+		w.heirs = slices.Delete(w.heirs, i, i+1)
 	}
 	return i >= 0
 }

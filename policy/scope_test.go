@@ -8,6 +8,7 @@ import (
 	"net/textproto"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,7 +57,7 @@ func TestPartEndsByItself(t *testing.T) {
 	if whole.Err() != nil {
 		t.Errorf("the whole ended with its part: %v", whole.Err())
 	}
-	if len(whole.waits.heirs) != 0 {
+	if len(whole.waits.Load().heirs) != 0 {
 		t.Error("the whole still knows a part that has ended")
 	}
 }
@@ -162,6 +163,25 @@ func TestScopesMayBeUsedFromManyGoroutines(t *testing.T) {
 	busy.Wait()
 }
 
+// An end that finds nobody waiting takes no lock. Who begins to wait at that moment hears of it
+// all the same, and once.
+func TestEndIsHeardByWhoJustBeginsToWait(t *testing.T) {
+	for range 1000 {
+		whole, part := nested(t.Context())
+		var all sync.WaitGroup
+		var told atomic.Int32
+		all.Add(1)
+		all.Go(func() { whole.end(nil) })
+		all.Go(func() { <-part.Done() })
+		all.Go(func() { part.AfterFunc(func() { told.Add(1); all.Done() }) })
+		all.Go(func() { part.end(nil); <-whole.Done() })
+		all.Wait()
+		if told.Load() != 1 {
+			t.Fatalf("a function ran %d times at the end", told.Load())
+		}
+	}
+}
+
 // A transport that does not know the methods of an attempt's context finds the hooks of
 // package httptrace, and those of who listens above.
 func TestTransportReportsByHooksToo(t *testing.T) {
@@ -201,7 +221,7 @@ func (i *informed) Inform(code int, _ textproto.MIMEHeader) error {
 func TestCallKnowsWhetherTheBodyCameWithItsHead(t *testing.T) {
 	call := new(Call)
 	var cameWith bool
-	stage := attempt(time.Minute, time.Minute).Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
+	stage := attempt(time.Minute, time.Minute, false).Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
 		if cameWith {
 			req.Context().(interface{ GotBody() }).GotBody()
 		}

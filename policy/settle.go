@@ -66,7 +66,7 @@ func (p *Plan) Settle(req *http.Request, resp *http.Response, err error) Settlem
 // letterClass is the class of a request that is, or could be, kept.
 func (p *Plan) letterClass(req *http.Request, call *Call) retry.Class {
 	class := p.retry.KeptClass(req)
-	if call != nil && call.keyMinted != "" && class != retry.Idempotent {
+	if call != nil && call.minted != nil && class != retry.Idempotent {
 		return retry.Keyed
 	}
 	return class

@@ -90,7 +90,19 @@ func (s *sightings) see(req *http.Request, resp *http.Response, credential strin
 	if resp.TLS != nil {
 		s.certificates.see(req.URL.Host, resp.TLS, now)
 	}
-	s.tokens.see(credential, req, resp.Header, now)
+	expiry, noticed := "", false
+	for name, values := range resp.Header {
+		switch {
+		case name == tokenExpiry && len(values) > 0:
+			expiry = values[0]
+		case notice.Field(name):
+			noticed = true
+		}
+	}
+	s.tokens.see(credential, req, expiry, now)
+	if !noticed { // mostly
+		return
+	}
 	if n, ok := notice.Read(resp.Header); ok {
 		s.note(req, n, now)
 	}

@@ -203,7 +203,7 @@ func TestEndOfATokenIsThatOfTheOneInUse(t *testing.T) {
 		r := newRig(t, policytest.NewUpstream(t, says("2000-01-04 00:00:00 UTC"), says("2000-01-04 00:00:00 UTC"), policytest.Step{}, says("2000-02-01 00:00:00 UTC"), policytest.Step{Times: -1}))
 		secret := "first"
 		r.env.Secret = func(config.Reference) (string, error) { return secret, nil }
-		set := r.compile(plain+`auth = { type = "bearer", token = "env:T" }
+		set := r.compile(plain+`auth = { type = "bearer", token = "file:/t" }
 [[upstream.api.rule]]
 match = "GET /users"
 retry.attempts = 1

@@ -152,13 +152,13 @@ func TestNothingIsGivenWithoutACredential(t *testing.T) {
 		r := newRig(t, upstream)
 		lost := false
 		secret := r.env.Secret
-		r.env.Secret = func(ref config.Reference) (string, error) {
+		r.env.Secret = func(config.Reference) (string, error) {
 			if lost {
 				return "", errors.New("gone")
 			}
-			return secret(ref)
+			return secret("env:T")
 		}
-		set := r.compile(keeping+`auth = { type = "bearer", token = "env:T" }`, nil)
+		set := r.compile(keeping+`auth = { type = "bearer", token = "file:/t" }`, nil)
 		call(t, set, "GET", "/", "")
 		lost = true
 		if answer, _ := call(t, set, "GET", "/", ""); old(answer) != "credential-unavailable" {
@@ -174,11 +174,11 @@ func TestNothingIsGivenWithoutACredential(t *testing.T) {
 // The file of a key may have another account's, without a reload.
 func TestNothingIsGivenToAnotherKeyInTheSamePlace(t *testing.T) {
 	for name, auth := range map[string]string{
-		"bearer": `auth = { type = "bearer", token = "env:KEY" }`,
-		"basic":  `auth = { type = "basic", username = "env:KEY", password = "env:P" }`,
-		"header": `auth = { type = "header", name = "X-Key", value = "env:KEY" }`,
-		"query":  `auth = { type = "query", name = "key", value = "env:KEY" }`,
-		"sigv4":  `auth = { type = "sigv4", access_key_id = "env:KEY", secret_access_key = "env:S", region = "eu-west-1", service = "execute-api" }`,
+		"bearer": `auth = { type = "bearer", token = "file:/key" }`,
+		"basic":  `auth = { type = "basic", username = "file:/key", password = "env:P" }`,
+		"header": `auth = { type = "header", name = "X-Key", value = "file:/key" }`,
+		"query":  `auth = { type = "query", name = "key", value = "file:/key" }`,
+		"sigv4":  `auth = { type = "sigv4", access_key_id = "file:/key", secret_access_key = "env:S", region = "eu-west-1", service = "execute-api" }`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -187,7 +187,7 @@ func TestNothingIsGivenToAnotherKeyInTheSamePlace(t *testing.T) {
 				key := "key-of-the-first"
 				secret := r.env.Secret
 				r.env.Secret = func(ref config.Reference) (string, error) {
-					if ref == "env:KEY" {
+					if ref == "file:/key" {
 						return key, nil
 					}
 					return secret(ref)

@@ -28,16 +28,12 @@ type tokenEnd struct{ end, last time.Time }
 // tokenExpiry is where GitHub says when a personal access token ends.
 const tokenExpiry = "Github-Authentication-Token-Expiration" //nolint:gosec // G101: the name of a header
 
-// see notes what an answer says of the token that its request carried.
-func (t *tokenEnds) see(credential string, req *http.Request, header http.Header, now time.Time) {
-	said := header[tokenExpiry]
-	if len(said) == 0 && !t.some.Load() {
+// see notes what an answer says of the token that its request carried; "": nothing.
+func (t *tokenEnds) see(credential string, req *http.Request, said string, now time.Time) {
+	if said == "" && !t.some.Load() {
 		return
 	}
-	var end time.Time
-	if len(said) > 0 {
-		end = tokenTime(said[0])
-	}
+	end := tokenTime(said)
 	k := tokenKey{credential, maphash.String(keySeed, req.Header.Get("Authorization"))}
 	t.mu.Lock()
 	defer t.mu.Unlock()

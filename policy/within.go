@@ -7,7 +7,6 @@ import (
 
 	"outrider/policy/auth"
 	"outrider/policy/breaker"
-	"outrider/policy/limit"
 	"outrider/policy/moment"
 )
 
@@ -17,17 +16,16 @@ type bounded struct {
 	scope
 	time     clock
 	limit    time.Duration
-	asked    bool        // by its caller: else the limit is the configured one
 	begun    atomic.Bool // its time has
 	used     atomic.Bool // by a request
 	answered atomic.Bool // or it has ended without an answer
+	asked    bool        // by its caller: else the limit is the configured one
 	body     closingBody
 
 	moments moment.Moments // of its attempts
 	first   try            // the first of them, and what the stages have to remember of that
 	auth    auth.Room
 	circuit breaker.Room
-	limits  limit.Room
 }
 
 // boundedKey finds the call that an attempt is part of.
@@ -40,11 +38,13 @@ func Within(ctx context.Context) context.Context { return newBounded(ctx) }
 
 func newBounded(ctx context.Context) *bounded {
 	b := &bounded{scope: scope{Context: ctx, call: CallFrom(ctx)}}
-	b.clock = &b.time
+	b.clock, b.time.call = &b.time, b
 	b.first.Context, b.first.call, b.first.clock, b.first.moments = b, b.call, b.clock, &b.moments
-	b.auth.Outer, b.auth.Inner = b, &b.first
 	return b
 }
+
+// Inner is the context of the first attempt: see auth.Outer.
+func (b *bounded) Inner() context.Context { return &b.first }
 
 // boundedOf is what Within has made of a context, once, and else a new one.
 func boundedOf(ctx context.Context) *bounded {
@@ -73,8 +73,6 @@ func (b *bounded) Value(key any) any {
 		return &b.auth
 	case breaker.RoomKey:
 		return &b.circuit
-	case limit.RoomKey:
-		return &b.limits
 	}
 	return b.scope.Value(key)
 }

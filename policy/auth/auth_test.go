@@ -188,6 +188,30 @@ func TestValueIsReadForEachAttempt(t *testing.T) {
 	}
 }
 
+// TestConstantValueIsReadUntilItIsThere: and once it is, no more.
+func TestConstantValueIsReadUntilItIsThere(t *testing.T) {
+	asked := 0
+	src, err := auth.New(auth.Settings{Type: "bearer", Constant: true, Value: func() (string, error) {
+		if asked++; asked == 1 {
+			return "", errors.New("not set")
+		}
+		return "0123456789", nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	upstream := policytest.NewUpstream(t, policytest.Step{Times: 2})
+	for i, refused := range []bool{true, false, false} {
+		answer := policytest.Do(auth.Wrap(src, nil)(upstream), policytest.NewRequest(t, "GET", "https://api.test/x", ""))
+		if (answer.Err != nil) != refused {
+			t.Errorf("call %d: %+v", i, answer)
+		}
+	}
+	if got := upstream.Requests(); asked != 2 || len(got) != 2 || got[1].Header.Get("Authorization") != "Bearer 0123456789" {
+		t.Errorf("asked %d times, sent %+v", asked, got)
+	}
+}
+
 type badSource struct {
 	token auth.Token
 	err   error

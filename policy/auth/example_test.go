@@ -35,7 +35,7 @@ func Example() {
 	// Output:
 	// sent: Bearer ghp_realsecret
 	// the application's request: Bearer placeholder
-	// {Kind:bearer Header:Authorization Query: Value:REDACTED Origin: Remove:false Placeholder: Hidden:[REDACTED REDACTED] Owner:REDACTED signing:<nil>}
+	// {Kind:bearer Header:Authorization Query: Value:REDACTED Origin: Remove:false Placeholder: Hidden:[REDACTED REDACTED] Owner:REDACTED checked:true signing:<nil>}
 }
 
 // A token that was revoked costs one refresh, and the application sees nothing of it.

@@ -35,6 +35,17 @@ func ends(src Source) bool {
 	return true
 }
 
+// waits reports whether somebody may have to wait for a token of src.
+func waits(src Source) bool {
+	switch src := src.(type) {
+	case fixed:
+		return false
+	case *static:
+		return !src.Constant
+	}
+	return true
+}
+
 type last struct {
 	src   Source
 	guard func(context.Context, *Guard)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"outrider/policy/moment"
 	"outrider/policy/replay"
 )
 
@@ -69,6 +70,7 @@ func (t *transport) again(req *http.Request, token Token, resp *http.Response) (
 		return resp, nil //nolint:nilerr // likewise
 	}
 	replay.Drop(ctx, resp) // its turn is given back with it, which the replay may need
+	moment.Of(ctx).Waited()
 	resp, err = t.send(req, in, &fresh)
 	switch {
 	case err != nil || known == nil:

@@ -10,16 +10,16 @@ import (
 // makes the context of a call may have it there, under RoomKey, beside what the call needs
 // itself: that is an allocation less. It is used once.
 type Room struct {
-	// Inner is the context of the attempt that a request with the context Outer becomes:
-	// it gets it here, so that nobody has to copy it again for that. nil: it keeps its own.
-	Outer, Inner context.Context
-
 	taken    atomic.Bool
 	injected injected
 }
 
 // RoomKey is what a context is asked for that has a Room.
 type RoomKey struct{}
+
+// An Outer is a context with a Room that knows that of the attempt which a request becomes:
+// it gets it here, so that nobody has to copy it again for that.
+type Outer interface{ Inner() context.Context }
 
 // Take gives the room to an attempt that carries no credential. nil: it is taken.
 func (r *Room) Take() *http.Request {
@@ -37,8 +37,8 @@ func copied(req *http.Request) *injected {
 		return &injected{Request: *req}
 	}
 	in := &r.injected
-	if r.Inner != nil && r.Outer == ctx {
-		in.Request = *req.WithContext(r.Inner)
+	if outer, ok := ctx.(Outer); ok {
+		in.Request = *req.WithContext(outer.Inner())
 	} else {
 		in.Request = *req
 	}

@@ -29,6 +29,7 @@ type Token struct {
 	// for another key. "": the token has no secret.
 	Owner Secret
 
+	checked bool     // it was found to be sendable as it was made
 	signing *signing // signs the request when it leaves; nil: what is above is put in
 }
 

@@ -47,6 +47,10 @@ type Settings struct {
 	// reads as empty is an error.
 	Value, Username func() (string, error)
 
+	// Constant says that they give the same each time, and at once: what was read is not
+	// read again.
+	Constant bool
+
 	// Refused says that the provider did not take them, so that they are read anew
 	// the next time, if that is possible. nil: it is not.
 	Refused func()
@@ -130,14 +134,14 @@ type fixed struct{ token Token }
 
 func (f fixed) Token(context.Context, Token) (Token, error) { return f.token, nil }
 
-// static is a Source that reads its secret for each token, and makes the token
-// anew when the secret has changed.
+// static is a Source that reads its secret for each token, where it may change, and makes
+// the token anew when it has.
 type static struct {
 	Settings
 	last atomic.Pointer[made]
 }
 
-// made is a token and what it was made of.
+// made is a token and what it was made of. It is not changed.
 type made struct {
 	username, value Secret
 	token           Token
@@ -149,38 +153,44 @@ func (s *static) Origin() string { return s.Settings.Origin }
 // Token gives what is configured now. Of a stale token it is read anew, where it
 // can be: a file may have changed, and a command may give another one.
 func (s *static) Token(_ context.Context, stale Token) (Token, error) {
-	if stale != (Token{}) && s.Refused != nil {
+	if !stale.empty() && s.Refused != nil {
 		s.Refused()
 	}
 	token, err := s.token()
 	if err != nil {
 		return Token{}, &UnavailableError{Err: fmt.Errorf("%s: %w", s.Type, err)}
 	}
-	return token, nil
+	return *token, nil
 }
 
-func (s *static) token() (Token, error) {
+// token gives the one that is kept. Nobody writes to it.
+func (s *static) token() (*Token, error) {
+	last := s.last.Load()
+	if last != nil && s.Constant {
+		return &last.token, nil
+	}
 	var username, value string
 	var err error
 	if s.Type == Basic && s.Username != nil {
 		if username, err = s.Username(); err != nil {
-			return Token{}, fmt.Errorf("reading the username: %w", err)
+			return nil, fmt.Errorf("reading the username: %w", err)
 		}
 	}
 	if s.Value != nil {
 		if value, err = s.Value(); err != nil {
-			return Token{}, fmt.Errorf("reading %s: %w", s.part(), err)
+			return nil, fmt.Errorf("reading %s: %w", s.part(), err)
 		}
 	}
-	if last := s.last.Load(); last != nil && last.username.Reveal() == username && last.value.Reveal() == value {
-		return last.token, nil
+	if last != nil && last.username.Reveal() == username && last.value.Reveal() == value {
+		return &last.token, nil
 	}
 	token, err := s.compose(username, value)
 	if err != nil {
-		return Token{}, err
+		return nil, err
 	}
-	s.last.Store(&made{NewSecret(username), NewSecret(value), token})
-	return token, nil
+	now := &made{NewSecret(username), NewSecret(value), token}
+	s.last.Store(now)
+	return &now.token, nil
 }
 
 // Ends is when the secret that was read last ends, if it is a token that says so (RFC 7519
@@ -213,7 +223,7 @@ func (s *static) compose(username, value string) (Token, error) {
 			return Token{}, err
 		}
 	}
-	t := Token{Kind: s.Type, Placeholder: s.Placeholder, Origin: s.Settings.Origin}
+	t := Token{Kind: s.Type, Placeholder: s.Placeholder, Origin: s.Settings.Origin, checked: true}
 	switch s.Type {
 	case Basic:
 		credentials, err := basic(username, value)

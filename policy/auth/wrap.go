@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"outrider/policy/moment"
 	"outrider/policy/replay"
 )
 
@@ -23,7 +24,7 @@ import (
 func Wrap(src Source, guard func(context.Context, *Guard)) func(http.RoundTripper) http.RoundTripper {
 	known, _ := src.(refusable)
 	return func(next http.RoundTripper) http.RoundTripper {
-		return &transport{src: src, known: known, ends: ends(src), guard: guard, next: next}
+		return &transport{src: src, known: known, ends: ends(src), waits: waits(src), guard: guard, next: next}
 	}
 }
 
@@ -31,6 +32,7 @@ type transport struct {
 	src   Source
 	known refusable // src, if it is one
 	ends  bool      // its tokens end: see WrapLast
+	waits bool      // it may take its time
 	guard func(context.Context, *Guard)
 	next  http.RoundTripper
 }
@@ -39,6 +41,9 @@ type transport struct {
 // refused and there is another by now.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	token, err := t.src.Token(req.Context(), Token{})
+	if t.waits {
+		moment.Of(req.Context()).Waited()
+	}
 	var in *injected
 	if err != nil {
 		err = unavailable(req.Context(), err)
@@ -75,12 +80,11 @@ func (t *transport) send(req *http.Request, in *injected, token *Token) (*http.R
 	return resp, err
 }
 
-// injected is a copy of a request with its credential, and what its response
-// needs: together, so that they are one allocation.
+// injected is a copy of a request with its credential, and what most responses
+// need: together, so that they are one allocation.
 type injected struct {
 	http.Request
 	guard Guard
-	body  guardedBody
 	value [1]string // of the field that was set
 }
 
@@ -175,8 +179,7 @@ func (in *injected) receive(req *http.Request, resp *http.Response) {
 	if _, upgraded := resp.Body.(io.Writer); upgraded || resp.Body == nil || resp.Body == http.NoBody || endsWithBody(resp) {
 		return
 	}
-	in.body = guardedBody{resp.Body, resp, &in.guard}
-	resp.Body = &in.body
+	resp.Body = &guardedBody{resp.Body, resp, &in.guard}
 }
 
 // endsWithBody reports whether nothing can come after the body of a response: one of
@@ -187,6 +190,9 @@ func endsWithBody(resp *http.Response) bool {
 
 // check is the last look at a token of any Source before it is sent.
 func (t *Token) check() error {
+	if t.checked {
+		return nil
+	}
 	v := t.Value.Reveal()
 	if v == "" {
 		return errors.New(t.Kind + ": the token is empty")

@@ -184,7 +184,9 @@ func (c *circuit) settle(p permit, rules *Settings, r result) (credit, change) {
 	return c.credit(r), moved
 }
 
-func (c *circuit) credit(r result) credit { return credit{epoch: c.recent.epoch, at: r.ended} }
+func (c *circuit) credit(r result) credit {
+	return credit{epoch: c.recent.epoch, bucket: c.recent.number(r.ended)}
+}
 
 // revoke turns a success into a failure: its body broke off.
 func (c *circuit) revoke(was credit, rules *Settings, now time.Time) change {
@@ -194,7 +196,7 @@ func (c *circuit) revoke(was credit, rules *Settings, now time.Time) change {
 	if was.epoch != c.recent.epoch || c.state != closed {
 		return change{} // what the window counts now began later
 	}
-	if t := c.recent.at(was.at); t != nil && t.ok > 0 {
+	if t := c.recent.bucket(was.bucket); t != nil && t.ok > 0 {
 		t.ok--
 	}
 	return c.count(result{outcome: Failure, ended: now})

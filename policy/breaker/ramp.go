@@ -23,8 +23,11 @@ type ramp struct {
 // share is the part of the calls that passes at a time, if the ramp is so long:
 // less than 1 while it lasts.
 func (r *ramp) share(length time.Duration, now time.Time) float64 {
+	if r.begun.IsZero() { // mostly
+		return 1
+	}
 	past := now.Sub(r.begun)
-	if r.begun.IsZero() || past >= length {
+	if past >= length {
 		return 1
 	}
 	return rampFirst + (1-rampFirst)*float64(past)/float64(length)

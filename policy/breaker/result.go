@@ -55,6 +55,6 @@ func (r *result) good() bool { return r.counts() && !r.bad() }
 
 // credit is where a success was counted, so that it can be taken back.
 type credit struct {
-	epoch uint64 // of the window
-	at    time.Time
+	epoch  uint64 // of the window
+	bucket int64  // its number
 }

@@ -12,7 +12,7 @@ import (
 type Room struct {
 	taken atomic.Bool
 	wait  wait
-	body  body
+	watched
 }
 
 // RoomKey is what a context is asked for that has a Room, and by which Begun knows the

@@ -54,7 +54,7 @@ type stage struct {
 // RoundTrip sends req, or refuses it with an *OpenError.
 func (s *stage) RoundTrip(req *http.Request) (*http.Response, error) {
 	s.group.Adopt()
-	rules, now := s.group.rules(), moment.Of(req.Context()).Begin()
+	rules, now := s.group.rules(), moment.Of(req.Context()).Departure()
 	key := s.key(req)
 	c := s.group.shared.circuit(key, rules, now)
 	if c == nil {
@@ -157,23 +157,25 @@ func (s *stage) watch(req *http.Request, resp *http.Response, c *circuit, was cr
 	if own == nil {
 		own = new(Room)
 	}
-	watched := &own.body
-	watched.ReadCloser, watched.stage, watched.circuit, watched.req, watched.was = resp.Body, s, c, req, was
-	resp.Body = watched
+	own.wait.circuit = c
+	own.inner, own.stage, own.req, own.was = resp.Body, s, req, was
+	resp.Body = (*body)(own)
 }
 
-// body is that of a response which was counted as a success.
-type body struct {
-	io.ReadCloser
-	stage   *stage
-	circuit *circuit
-	req     *http.Request
-	was     credit
-	over    atomic.Bool // it ended, broke off, or was closed
+// watched is a response which was counted as a success, until its end.
+type watched struct {
+	over  atomic.Bool // it ended, broke off, or was closed
+	inner io.ReadCloser
+	stage *stage
+	req   *http.Request
+	was   credit
 }
+
+// body is that of such a response.
+type body Room
 
 func (b *body) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
+	n, err := b.inner.Read(p)
 	if err != nil && !b.over.Swap(true) && err != io.EOF {
 		b.broken(err)
 	}
@@ -183,13 +185,13 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) broken(err error) {
 	switch b.stage.group.settings.Outcome(b.req, nil, err) {
 	case Failure, ConnectFailure:
-		moved := b.circuit.revoke(b.was, b.stage.group.rules(), time.Now())
-		b.stage.tell(b.req.Context(), b.circuit, moved)
+		moved := b.wait.circuit.revoke(b.was, b.stage.group.rules(), time.Now())
+		b.stage.tell(b.req.Context(), b.wait.circuit, moved)
 	}
 }
 
 // Close ends the watch: what a read after it finds is the caller's doing.
 func (b *body) Close() error {
 	b.over.Store(true)
-	return b.ReadCloser.Close()
+	return b.inner.Close()
 }

@@ -42,12 +42,14 @@ func (w *window) reset(d time.Duration, now time.Time) {
 
 // at gives the bucket of time t, moving on if t is past the newest. It is nil
 // for a time that the window has left behind.
-func (w *window) at(t time.Time) *tally {
-	number := w.number(t)
+func (w *window) at(t time.Time) *tally { return w.bucket(w.number(t)) }
+
+// bucket is at for the number of a bucket.
+func (w *window) bucket(number int64) *tally {
 	if number != w.head {
 		w.asOf = 0
 	}
-	if t.Before(w.start) || number <= w.head-buckets {
+	if number < 0 || number <= w.head-buckets {
 		return nil
 	}
 	if number >= w.head+buckets {
@@ -60,8 +62,14 @@ func (w *window) at(t time.Time) *tally {
 	return &w.buckets[number%buckets]
 }
 
-// number is that of the bucket of time t.
-func (w *window) number(t time.Time) int64 { return int64(t.Sub(w.start) / w.width) }
+// number is that of the bucket of time t; -1: it is before all of them.
+func (w *window) number(t time.Time) int64 {
+	since := t.Sub(w.start)
+	if since < 0 {
+		return -1
+	}
+	return int64(since / w.width)
+}
 
 // sum adds up what counts when the newest bucket is the one of that number,
 // or of a greater one if there is. It changes nothing of what counts.

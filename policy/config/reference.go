@@ -34,6 +34,9 @@ func (r Reference) Scheme() string {
 // Literal reports whether r is the secret itself. The empty Reference is none.
 func (r Reference) Literal() bool { return r != "" && r.Scheme() == "" }
 
+// Constant reports whether its value stays what it is as long as the process lives.
+func (r Reference) Constant() bool { return r.Scheme() == "env" || r.Scheme() == "" }
+
 // String is the reference; REDACTED for a literal.
 func (r Reference) String() string {
 	if r.Literal() {

@@ -80,5 +80,8 @@ func TestReferenceShowsWhereTheSecretIs(t *testing.T) {
 			fmt.Sprintf("%v", tt.ref) != tt.shown || string(encoded) != `"`+tt.shown+`"` || tt.ref.LogValue().String() != tt.shown {
 			t.Errorf("%q: scheme %q, literal %v, shown %v, JSON %s", string(tt.ref), tt.ref.Scheme(), tt.ref.Literal(), tt.ref, encoded)
 		}
+		if stays := tt.scheme == "" || tt.scheme == "env"; tt.ref.Constant() != stays {
+			t.Errorf("%q is constant: %t", string(tt.ref), !stays)
+		}
 	}
 }

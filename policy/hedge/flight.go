@@ -51,7 +51,7 @@ var errLost = errors.New("the other request of the call has its answer")
 
 // HasLost reports that the request of a context was given up, since the other one of its call
 // has the answer.
-func HasLost(ctx context.Context) bool { return context.Cause(ctx) == errLost }
+func HasLost(ctx context.Context) bool { return ctx.Err() != nil && context.Cause(ctx) == errLost }
 
 // newFlight prepares a request. It must be canceled or answered at last.
 func newFlight(req *http.Request, set *Settings) *flight {

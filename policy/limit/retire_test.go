@@ -33,7 +33,7 @@ func TestNobodyEntersADroppedDispatcher(t *testing.T) {
 	q.scopes.newest.Store(nil)
 	req, _ := http.NewRequest("GET", "http://api.example/", nil)
 	way := &transport{quotas: q, way: Way{Stops: []Stop{{Key: func(*http.Request) string { return "key" }}}}}
-	if err := way.enter(&turn{req: req, cost: 1}); err != nil {
+	if err := way.enter(t.Context(), &turn{req: req, cost: 1}, nil); err != nil {
 		t.Errorf("no other one: %v", err)
 	}
 	if q.scopes.get("").retire(time.Now(), time.Now()) {

@@ -27,8 +27,8 @@ type transport struct {
 
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
-	turn := turn{req: req, cost: t.way.cost()}
-	if err := t.enter(&turn); err != nil {
+	turn, moments := turn{req: req, cost: t.way.cost()}, moment.Of(ctx)
+	if err := t.enter(ctx, &turn, moments); err != nil {
 		if req.Body != nil {
 			req.Body.Close()
 		}
@@ -48,29 +48,28 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	said := verdict{fine: true}
-	now := moment.Of(ctx).Arrival()
+	now := moments.Arrival()
 	if turn.learner != nil {
 		said = turn.learner.learn(req, resp, now)
 	}
 	ended = true
 	if turn.d.answered(ctx, &turn, said, now) {
-		resp.Body = holdUntilClose(ctx, resp.Body, &turn)
+		resp.Body = holdUntilClose(resp.Body, &turn)
 	}
 	return resp, nil
 }
 
 // enter returns when it is the turn of a call at all its quotas, or says why it
 // will not be.
-func (t *transport) enter(turn *turn) error {
+func (t *transport) enter(ctx context.Context, turn *turn, moments *moment.Moments) error {
 	req := turn.req
-	ctx := req.Context()
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	t.quotas.Adopt()
 	var buf [few]station
 	stations := t.quotas.stations(buf[:0], &t.way, req)
-	scope, moments := t.way.scope(req), moment.Of(ctx)
+	scope := t.way.scope(req)
 	for {
 		gone, err := t.quotas.scopes.get(scope).try(moments.Departure(), turn, stations)
 		if gone {

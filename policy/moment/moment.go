@@ -1,7 +1,8 @@
 // Package moment has the stages of an attempt share what time it is. Each of them needs to
 // know when the attempt went on its way and when its answer came, and to look at the clock
-// costs as much as all else that some of them do. A stage that takes its time in between says
-// so to those that follow, by Waited on the way out and by Arrive on the way back.
+// costs as much as all else that some of them do. The call begins with the first of its
+// attempts. A stage that takes its time in between, or makes another attempt, says so to those
+// that follow, by Waited on the way out and by Arrive on the way back.
 package moment
 
 import (
@@ -12,7 +13,10 @@ import (
 // Moments are those of the attempt under way. They belong to the goroutine that sends it;
 // two attempts at a time have none in common. Nil ones are those of an attempt that shares
 // nothing: each time the clock is looked at.
-type Moments struct{ departure, arrival time.Time }
+type Moments struct {
+	at      time.Time // of the departure, and then of the arrival; zero: nobody has looked
+	arrived bool
+}
 
 // Key is what a context is asked for that has Moments.
 type Key struct{}
@@ -23,11 +27,11 @@ func Of(ctx context.Context) *Moments {
 	return m
 }
 
-// Begin notes that an attempt begins now, and gives the time.
+// Begin notes that a call begins now, and its first attempt, and gives the time.
 func (m *Moments) Begin() time.Time {
 	now := time.Now()
 	if m != nil {
-		m.departure, m.arrival = now, time.Time{}
+		*m = Moments{at: now}
 	}
 	return now
 }
@@ -37,16 +41,16 @@ func (m *Moments) Departure() time.Time {
 	if m == nil {
 		return time.Now()
 	}
-	if m.departure.IsZero() {
-		m.departure = time.Now()
+	if m.arrived || m.at.IsZero() {
+		*m = Moments{at: time.Now()}
 	}
-	return m.departure
+	return m.at
 }
 
-// Waited notes that the attempt may have waited for something.
+// Waited notes that the attempt may have waited for something, or is another one.
 func (m *Moments) Waited() {
 	if m != nil {
-		m.departure = time.Time{}
+		*m = Moments{}
 	}
 }
 
@@ -54,15 +58,15 @@ func (m *Moments) Waited() {
 func (m *Moments) Arrive() time.Time {
 	now := time.Now()
 	if m != nil {
-		m.arrival = now
+		*m = Moments{now, true}
 	}
 	return now
 }
 
 // Arrival is when the answer came: now, if nobody has noted that.
 func (m *Moments) Arrival() time.Time {
-	if m == nil || m.arrival.IsZero() {
+	if m == nil || !m.arrived {
 		return time.Now()
 	}
-	return m.arrival
+	return m.at
 }

@@ -29,17 +29,25 @@ type Notice struct {
 	Text       string    // in the words of the provider; "": none
 }
 
-// inWords maps headers whose value is for people.
-var inWords = [...]string{"X-Shopify-Api-Deprecated-Reason", "X-Zendesk-Api-Warn", "X-Ad-Api-Version-Warning"}
+// Field reports whether a header, by its canonical name, is one that tells something to Read.
+func Field(name string) bool {
+	switch name {
+	case "Deprecation", "Sunset", "Warning":
+		return true
+	case inWords[0], inWords[1], inWords[2]:
+		return true
+	}
+	return false
+}
 
-// Fields are the headers that Read looks at.
-var Fields = append([]string{"Deprecation", "Sunset", "Warning", "Link"}, inWords[:]...)
+// inWords are the headers whose value is for people.
+var inWords = [...]string{"X-Shopify-Api-Deprecated-Reason", "X-Zendesk-Api-Warn", "X-Ad-Api-Version-Warning"}
 
 // longest bounds what is taken over of a header, in bytes.
 const longest = 300
 
-// Read gives what the header of an answer says. ok is false where that is nothing, which is
-// found out by a look at six keys.
+// Read gives what the header of an answer says. ok is false where that is nothing, as it is
+// where no name in it is a [Field].
 func Read(header http.Header) (n Notice, ok bool) {
 	n.Deprecated, n.Since = deprecation(first(header, "Deprecation"))
 	n.Sunset = date(first(header, "Sunset"))

@@ -18,6 +18,8 @@ type smooth struct {
 	size    int
 	changed time.Time // the last time, but for what time itself brings back
 	guard   time.Duration
+	looked  time.Time // at which there were least tokens, but for what was taken since
+	least   float64
 	first   time.Time     // when the call was sent that stopped the clock; zero: it runs
 	lag     time.Duration // for how long it has stood
 	dipped  time.Time     // by that clock, when tokens were taken last: it was not full then; zero: that is not known
@@ -33,7 +35,7 @@ func newSmooth(r Rate, old Shape, left float64, now time.Time) *smooth {
 		at := old.clock(now)
 		old.lim.SetLimitAt(at, limit)
 		old.lim.SetBurstAt(at, burst)
-		old.limit, old.size, old.changed, old.guard, old.dipped = limit, burst, now, r.Guard, time.Time{}
+		old.limit, old.size, old.changed, old.guard, old.dipped, old.least = limit, burst, now, r.Guard, time.Time{}, 0
 		return old
 	}
 	lim := rate.NewLimiter(limit, burst)
@@ -66,7 +68,12 @@ const maxBucketGuard = 20 * time.Millisecond
 // Ready is true a nanosecond early where a float is short by its last bit: a Limiter
 // cuts the missing time to whole ones, too.
 func (b *smooth) Ready(now time.Time, cost int) bool {
-	missing := float64(b.needed(cost)) - b.Left(now)
+	needed := float64(b.needed(cost))
+	if b.least >= needed && !now.Before(b.looked) { // as mostly: time has only brought back more
+		return true
+	}
+	b.looked, b.least = now, b.Left(now)
+	missing := needed - b.least
 	return missing <= 0 || missing/float64(b.limit)*float64(time.Second) < 1
 }
 
@@ -121,6 +128,7 @@ func (b *smooth) spend(now time.Time, tokens int) {
 	b.changed, b.dipped = now, time.Time{}
 	if tokens > 0 {
 		b.dipped = at
+		b.least -= float64(tokens)
 	}
 }
 

@@ -11,11 +11,15 @@ type Dialect struct {
 	statements []statement
 	fields     map[string]uint32 // field → a bit for each statement that reads it
 	initials   uint32            // of the fields, a bit for each letter
+	lengths    uint64            // of the fields: see length
 }
 
-// begins reports whether a field of the dialect may begin as this one does.
-func (d *Dialect) begins(field string) bool {
-	return field != "" && d.initials&(1<<(field[0]-'A')) != 0
+// length is a bit for that of a field: one for all that are longest.
+func length(field string) uint64 { return 1 << min(len(field), 63) }
+
+// may reports whether a field of the dialect begins as this one does, and one is as long.
+func (d *Dialect) may(field string) bool {
+	return field != "" && d.lengths&length(field) != 0 && d.initials&(1<<(field[0]-'A')) != 0
 }
 
 // A statement is what some fields say together.
@@ -42,6 +46,7 @@ func speaking(statements ...statement) *Dialect {
 			d.fields[field] |= 1 << i
 			if field != "" {
 				d.initials |= 1 << (field[0] - 'A')
+				d.lengths |= length(field)
 			}
 		}
 	}

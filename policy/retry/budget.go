@@ -76,25 +76,25 @@ func (b *Budget) Level() float64 {
 	return float64(b.bucket.level) / oneRetry
 }
 
-// called notes a first attempt.
-func (b *Budget) called() {
+// called notes a first attempt that came back at a time.
+func (b *Budget) called(at time.Time) {
 	if b == nil || b.deposit == 0 {
 		return
 	}
 	b.bucket.mu.Lock()
 	defer b.bucket.mu.Unlock()
-	b.bucket.used()
+	b.bucket.used(at)
 	b.bucket.level = min(b.bucket.level+b.deposit, bucketSize)
 }
 
-// repeated notes a first attempt that is a retry of its caller's.
-func (b *Budget) repeated() {
+// repeated notes a first attempt that is a retry of its caller's, and came back at a time.
+func (b *Budget) repeated(at time.Time) {
 	if b == nil || b.deposit == 0 {
 		return
 	}
 	b.bucket.mu.Lock()
 	defer b.bucket.mu.Unlock()
-	b.bucket.used()
+	b.bucket.used(at)
 	if b.bucket.level >= oneRetry {
 		b.bucket.level -= oneRetry
 	}
@@ -131,12 +131,13 @@ func (b *Budget) Refund() {
 }
 
 // used brings level up to date, and begins the second after which the bucket is idle.
-// mu is held. The time is that of now, and not when the answer came: stages may have waited
-// since, and what others have earned meanwhile would be earned again.
-func (b *bucket) used() {
-	now := time.Now()
-	b.earn(now)
-	b.idle = now.Add(idleAfter)
+// mu is held. The time may be a while ago, since stages may have waited after the answer
+// came: what others have earned meanwhile is not earned again.
+func (b *bucket) used(at time.Time) {
+	b.earn(at)
+	if idle := at.Add(idleAfter); idle.After(b.idle) {
+		b.idle = idle
+	}
 }
 
 // earn brings level up to date. mu is held.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"outrider/policy/moment"
 	"outrider/policy/replay"
 )
 
@@ -179,6 +180,7 @@ func (s *Stage) backoff(ctx context.Context, e Event, dropped *http.Response) er
 	}
 	began := time.Now()
 	err := wait(ctx, e.Delay, dropped)
+	moment.Of(ctx).Waited()
 	if s.set.OnBackoff != nil {
 		e.Delay = time.Since(began)
 		s.set.OnBackoff(ctx, e)
@@ -193,9 +195,9 @@ func (s *Stage) charge(c *course, repeat string, err error) {
 	case err != nil && refused(err):
 		s.unsent(c)
 	case repeat == "":
-		s.set.Budget.called()
+		s.set.Budget.called(moment.Of(c.req.Context()).Arrival())
 	default:
-		s.set.Budget.repeated()
+		s.set.Budget.repeated(moment.Of(c.req.Context()).Arrival())
 		if s.set.OnRepeat != nil {
 			s.set.OnRepeat(c.req.Context(), Event{Attempt: 1, Reason: repeat})
 		}
