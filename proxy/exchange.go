@@ -24,7 +24,6 @@ type exchange struct {
 	call     policy.Call // in the same allocation, like all that goes with it
 	out      departure
 	span     *telemetry.Span
-	traceID  [1]string
 	outcome  telemetry.Outcome
 	linked   *policy.Upstream // to which answers may link; nil: such links stay as they are
 	prefix   string           // see links
@@ -239,7 +238,7 @@ func (x *exchange) broken(err error) {
 }
 
 func (s *Server) upgrade(x *exchange, resp *http.Response) {
-	up, down, err := respondUpgrade(x.w, resp, x.span.TraceID(), &x.call, &s.tunnels, x.patience)
+	up, down, err := x.respondUpgrade(resp, &s.tunnels)
 	x.outcome.RequestBytes, x.outcome.ResponseBytes = up, down
 	if err != nil {
 		x.broken(err)

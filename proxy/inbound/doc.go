@@ -12,6 +12,7 @@
 //	call.go      one request until its answer has ended; what handlers may ask of it
 //	body.go      what follows the head
 //	answer.go    the http.ResponseWriter; head.go, output.go: how it is written
+//	pass.go      the head of another's answer, passed on
 //	young.go     calls that are not watched yet: most end before they are
 //	watch.go     a client that leaves
 //	deadline.go  deadlines, moved as seldom as can be
@@ -30,11 +31,10 @@
 // Its head is copied once, into one string of which all else are parts, save for the
 // host: whoever keeps a header value for long keeps the head with it. The head of an answer
 // goes into the buffer from which it is written when WriteHeader is called, so that the
-// header is neither cloned nor kept; and one that the handler has already need not be
-// copied into the answer's, see [Adopt]. Head and small body go out in one write, and so
-// do head and large body, without being copied. There is no goroutine beside the
-// connection's own: only a call that takes longer than 10 to 20 ms gets one, which
-// notices that its client leaves.
+// header is neither cloned nor kept; and the header of another's answer goes there by itself,
+// in one pass, see [Pass]. Head and small body go out in one write, and so do head and large
+// body, without being copied. There is no goroutine beside the connection's own: only a call
+// that takes longer than 10 to 20 ms gets one, which notices that its client leaves.
 //
 // # Who may touch what
 //
