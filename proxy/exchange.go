@@ -275,9 +275,6 @@ func (s *Server) chain(set *policy.Set, x *exchange, to *route, asked policy.Con
 	if asked.Connection != nil {
 		return nil, 0, noConnections(*asked.Connection, to.host)
 	}
-	outside, err := s.outside.get(set.File, s.Outside)
-	if err != nil {
-		return nil, 0, err
-	}
-	return policy.Passage(outside.Transport), 0, nil
+	_, passage, err := s.outside.get(set.File, s.Outside)
+	return passage, 0, err
 }

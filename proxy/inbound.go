@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 
 	"outrider/policy"
 )
@@ -40,6 +41,27 @@ type address struct {
 	port     string
 	keyed    bool // callers have to show the access key
 	socket   bool // a Unix socket, which no page in a browser can reach, whatever its name
+	called   atomic.Pointer[calling]
+}
+
+// A calling is what the Host of a request says to an address. It is kept for the next
+// request: nearly all of them say the same.
+type calling struct {
+	authority string // the Host
+	host      string // of that: see hostOf
+	name      string // of an upstream in it: see nameInHost
+	accepted  bool   // see accepts
+}
+
+// calling is what a Host says.
+func (at *address) calling(authority string) *calling {
+	if last := at.called.Load(); last != nil && last.authority == authority {
+		return last
+	}
+	host := hostOf(authority)
+	next := &calling{authority, host, nameInHost(host), at.accepts(host)}
+	at.called.Store(next)
+	return next
 }
 
 // route finds out where a request wants to go.
@@ -95,8 +117,8 @@ func (s *Server) routeForward(set *policy.Set, r *http.Request) (route, error) {
 }
 
 func routeBaseURL(set *policy.Set, at *address, r *http.Request, t target) (route, error) {
-	host := hostOf(r.Host)
-	if !at.accepts(host) {
+	calling := at.calling(r.Host)
+	if !calling.accepted {
 		return route{}, foreignHost(r.Host)
 	}
 	if !at.keyed && at.fromAnotherSite(r.Header) {
@@ -104,7 +126,7 @@ func routeBaseURL(set *policy.Set, at *address, r *http.Request, t target) (rout
 	}
 	name := at.upstream
 	if name == "" {
-		name = nameInHost(host)
+		name = calling.name
 	}
 	if name == "" {
 		name, t = cutName(t)

@@ -222,11 +222,11 @@ func redirecting(t *testing.T, document string) *Server {
 func TestAnswersLeadBackByTheWayTheyCame(t *testing.T) {
 	s := redirecting(t, "[upstream.crm]\nurl = \"https://api.test/v1\"\n"+
 		"[upstream.off]\nurl = \"https://off.test/v1\"\nrewrite_links = false\n")
-	main := address{host: "127.0.0.1", port: "8080"}
-	own := address{upstream: "crm", host: "127.0.0.1", port: "9999"}
+	main := &address{host: "127.0.0.1", port: "8080"}
+	own := &address{upstream: "crm", host: "127.0.0.1", port: "9999"}
 	tests := []struct {
 		name   string
-		at     address
+		at     *address
 		head   string
 		origin string // of the links; with its path
 	}{
@@ -244,7 +244,7 @@ func TestAnswersLeadBackByTheWayTheyCame(t *testing.T) {
 			t.Fatalf("%s: refused", tt.name)
 		}
 		w := httptest.NewRecorder()
-		s.serve(&tt.at, w, r)
+		s.serve(tt.at, w, r)
 		want := [2]string{tt.origin + "/made", "<" + tt.origin + "/x?page=2>; rel=next"}
 		if got := [2]string{w.Header().Get("Location"), w.Header().Get("Link")}; w.Code != http.StatusCreated || got != want {
 			t.Errorf("%s: %d %q, want %q", tt.name, w.Code, got, want)
