@@ -220,8 +220,11 @@ func (at *address) isMe(r *http.Request) bool {
 	if at.self(r.URL.Host) {
 		return true
 	}
+	if at.socket || !strings.HasSuffix(r.URL.Host, at.port) { // most often, and seen without an address that is taken apart
+		return false
+	}
 	local, ok := localAddress(r)
-	return ok && !at.socket && r.URL.Host == local.String()
+	return ok && r.URL.Host == local.String()
 }
 
 // self reports whether an authority is this address.
@@ -229,9 +232,11 @@ func (at *address) self(authority string) bool {
 	if at.socket {
 		return false // nothing leads back to it but its path
 	}
-	_, port, err := net.SplitHostPort(authority)
-	if err != nil {
-		port = "80"
+	port := "80"
+	if strings.IndexByte(authority, ':') >= 0 { // else there is nothing to split, which would cost an error
+		if _, named, err := net.SplitHostPort(authority); err == nil {
+			port = named
+		}
 	}
 	if port != at.port {
 		return false
