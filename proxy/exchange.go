@@ -34,21 +34,19 @@ type exchange struct {
 	continued bool       // 100 Continue was passed on; guarded by informing
 	final     bool       // no more of them; changed by the goroutine of the call, with informing held
 
-	wrote  bool // an answer has begun
-	last   bool // the connection ends with the answer
-	inside bool // the client believes that it speaks with the provider, over TLS
-	abort  bool // the connection must not be used again
+	connects bool // it is a CONNECT
+	wrote    bool // an answer has begun
+	last     bool // the connection ends with the answer
+	inside   bool // the client believes that it speaks with the provider, over TLS
+	abort    bool // the connection must not be used again
 }
 
 func (s *Server) begin(w http.ResponseWriter, r *http.Request, form form) *exchange {
-	x := &exchange{s: s, w: w, r: r, patience: silence}
+	x := &exchange{s: s, w: w, r: r, patience: silence, connects: form == formConnect}
 	x.call.Informer = x
 	x.ctx, x.span = s.Telemetry.StartCall(r, string(form))
 	x.ctx = policy.WithCall(x.ctx, &x.call)
 	x.outcome.Call, x.outcome.Method, x.outcome.Host = &x.call, r.Method, r.Host
-	if form != formConnect {
-		x.outcome.Path = splitTarget(r.RequestURI).path
-	}
 	// Over HTTP/2 a request without a body has one all the same, of no bytes.
 	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 && form != formConnect {
 		x.body = newUpload(w, r.Body)
@@ -77,6 +75,9 @@ func (x *exchange) end() {
 		// net/http writes the rest of the answer when the handler returns, and
 		// waits for a client that gives its stream no room.
 		_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(x.patience))
+	}
+	if x.outcome.Path == "" && !x.connects { // it ended before it was known where it goes
+		x.outcome.Path = splitTarget(x.r.RequestURI).path
 	}
 	x.span.End(x.outcome)
 	if x.abort {

@@ -179,9 +179,14 @@ func (o *output) fields() {
 	o.lines = o.lines[:0]
 }
 
-// compare puts the lines of one name in the order in which they were taken.
+// compare puts lines in the order of their names, of which most differ in the first byte, and
+// those of one name in the order in which they were taken.
 func (o *output) compare(a, b int) int {
-	if c := strings.Compare(o.lines[a].Name, o.lines[b].Name); c != 0 {
+	x, y := o.lines[a].Name, o.lines[b].Name
+	if x[0] != y[0] {
+		return int(x[0]) - int(y[0])
+	}
+	if c := strings.Compare(x, y); c != 0 {
 		return c
 	}
 	return a - b
