@@ -55,5 +55,6 @@
 //   - A Connection of HTTP/1.1 that says keep-alive, and nothing else, is left out: it says
 //     nothing, nearly every request has it, and whoever passes one on would have to take it away.
 //   - A body that is left unread is read behind the answer, not before.
-//   - A deadline that passes in a body does not end the context of its request.
+//   - A deadline that passes in a body does not end the context of its request. One that a
+//     handler sets bounds reads of the body, and nothing else of the connection.
 package inbound
