@@ -111,6 +111,7 @@ func BenchmarkCall(b *testing.B) {
 	for name, request := range map[string]string{
 		"base URL": "GET /api/v1/things?limit=10 HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nUser-Agent: python-requests/2.32.3\r\n" +
 			"Accept-Encoding: gzip, deflate\r\nAccept: */*\r\nConnection: keep-alive\r\n\r\n",
+		"post":    "POST /api/v1/things HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Length: 1024\r\nContent-Type: application/json\r\n\r\n" + string(page),
 		"bare":    "GET /api/v1/things HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n",
 		"forward": "GET http://other.test/v1/things HTTP/1.1\r\nHost: other.test\r\n\r\n",
 	} {

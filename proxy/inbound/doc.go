@@ -52,8 +52,9 @@
 //     the message: Content-Length: 0 or Transfer-Encoding, and Connection. No type is guessed.
 //   - A 304 keeps its length and type (RFC 9110 §15.4.5).
 //   - Cache-Control is not made of Pragma.
-//   - A Connection of HTTP/1.1 that says keep-alive, and nothing else, is left out: it says
-//     nothing, nearly every request has it, and whoever passes one on would have to take it away.
+//   - Left out of the header is Content-Length, which the request says itself, and a Connection
+//     of HTTP/1.1 that says keep-alive and nothing else, which is nothing. Nearly every request
+//     has one of them, and whoever passes it on would have to take it away.
 //   - A body that is left unread is read behind the answer, not before.
 //   - A deadline that passes in a body does not end the context of its request. One that a
 //     handler sets bounds reads of the body, and nothing else of the connection.

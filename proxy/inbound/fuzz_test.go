@@ -95,10 +95,11 @@ func (w *witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if p := header["Pragma"]; len(p) > 0 && p[0] == "no-cache" {
 		delete(header, "Cache-Control") // net/http adds it: its own idea of what HTTP/1.0 meant
 	}
+	delete(header, "Content-Length") // which we leave out
 	if r.ProtoMinor == 1 {
 		header["Connection"] = slices.DeleteFunc(header["Connection"], func(value string) bool { return strings.EqualFold(value, "keep-alive") })
 		if len(header["Connection"]) == 0 {
-			delete(header, "Connection") // of which we leave out what says nothing
+			delete(header, "Connection") // of which we do with what says nothing
 		}
 	}
 	w.seen = append(w.seen, fmt.Sprintf("%s %s %s host=%q url=%#v cl=%d te=%v %q body=%q trailer=%q close=%v err=%v",

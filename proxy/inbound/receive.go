@@ -129,7 +129,7 @@ func (k *call) readHeader(text string, fields []framing.Field, chunked bool) (sp
 		case "Host":
 			r.Host = k.conn.sameHost(value)
 			continue
-		case "Transfer-Encoding":
+		case "Content-Length", "Transfer-Encoding": // see Request.ContentLength
 			continue
 		case "Connection":
 			if r.ProtoMinor == 1 && strings.EqualFold(value, "keep-alive") {
@@ -147,7 +147,7 @@ func (k *call) readHeader(text string, fields []framing.Field, chunked bool) (sp
 		values[0] = value
 		names := len(header)
 		header[name], values = values[:1:1], values[1:]
-		if len(header) == names && name != "Content-Length" { // which says the same once more
+		if len(header) == names { // there is another one of that name
 			header[name] = valuesOf(text, fields[:i+1], name)
 		}
 	}
