@@ -120,7 +120,7 @@ func (x *exchange) document(status int, doc any) {
 	header["Content-Type"] = []string{"application/json"}
 	header["Cache-Control"] = []string{"no-store"}
 	header["Content-Length"] = []string{strconv.Itoa(len(data))}
-	ownResponseHeaders(header, &x.call, []string{x.span.TraceID()})
+	ownResponseHeaders(header, &x.call, x.span.TraceID())
 	delete(header, "X-Should-Retry") // what failed is no longer the caller's to retry
 	if x.last || x.body.open() {
 		endWith(header, x.r)

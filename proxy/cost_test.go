@@ -35,7 +35,7 @@ func TestHeadersCostLittle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	header, answer := make(http.Header), anAnswer()
+	x, header, answer := &exchange{}, make(http.Header), anAnswer()
 	for _, c := range []struct {
 		name string
 		want float64
@@ -45,7 +45,7 @@ func TestHeadersCostLittle(t *testing.T) {
 		{"routeBaseURL", 1, func() { _, _ = routeBaseURL(set, at, r, splitTarget(r.RequestURI)) }},
 		// The request with its URL, the target in that, and its header, which is two.
 		{"outbound", 4, func() { outbound(t.Context(), r, to) }},
-		{"passOn", 0, func() { passOn(header, answer) }},
+		{"passOn", 0, func() { x.passOn(header, answer) }},
 		{"hostOf", 0, func() { hostOf("localhost") }},
 	} {
 		if n := testing.AllocsPerRun(100, c.do); n > c.want && !raceEnabled {
@@ -58,7 +58,7 @@ func TestHeadersCostLittle(t *testing.T) {
 func BenchmarkHeaders(b *testing.B) {
 	set := compiled(b)
 	at := &address{host: "127.0.0.1", port: "8080"}
-	r, header, answer := aRequest(), make(http.Header), anAnswer()
+	r, x, header, answer := aRequest(), &exchange{}, make(http.Header), anAnswer()
 	b.ReportAllocs()
 	for b.Loop() {
 		to, err := routeBaseURL(set, at, r, splitTarget(r.RequestURI))
@@ -66,6 +66,6 @@ func BenchmarkHeaders(b *testing.B) {
 			b.Fatal(err)
 		}
 		outbound(b.Context(), r, to)
-		passOn(header, answer)
+		x.passOn(header, answer)
 	}
 }

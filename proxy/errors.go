@@ -230,7 +230,7 @@ func respondProblem(w http.ResponseWriter, r *http.Request, call *policy.Call, p
 	}
 	if call != nil {
 		doc.Upstream, doc.Attempts, doc.Waited, doc.NotRetried = call.Upstream, call.Attempts(), call.Waited().Seconds(), call.NotRetried()
-		ownResponseHeaders(header, call, []string{traceID})
+		ownResponseHeaders(header, call, traceID)
 		if name, key := call.Minted(); key != "" {
 			header[name] = []string{key} // the request may have been applied: only under its key is a retry safe
 		}

@@ -24,7 +24,6 @@ type exchange struct {
 	call     policy.Call // in the same allocation, like all that goes with it
 	out      departure
 	span     *telemetry.Span
-	traceID  [1]string
 	outcome  telemetry.Outcome
 	linked   *policy.Upstream // to which answers may link; nil: such links stay as they are
 	prefix   string           // see links
@@ -35,21 +34,19 @@ type exchange struct {
 	continued bool       // 100 Continue was passed on; guarded by informing
 	final     bool       // no more of them; changed by the goroutine of the call, with informing held
 
-	wrote  bool // an answer has begun
-	last   bool // the connection ends with the answer
-	inside bool // the client believes that it speaks with the provider, over TLS
-	abort  bool // the connection must not be used again
+	connects bool // it is a CONNECT
+	wrote    bool // an answer has begun
+	last     bool // the connection ends with the answer
+	inside   bool // the client believes that it speaks with the provider, over TLS
+	abort    bool // the connection must not be used again
 }
 
 func (s *Server) begin(w http.ResponseWriter, r *http.Request, form form) *exchange {
-	x := &exchange{s: s, w: w, r: r, patience: silence}
+	x := &exchange{s: s, w: w, r: r, patience: silence, connects: form == formConnect}
 	x.call.Informer = x
 	x.ctx, x.span = s.Telemetry.StartCall(r, string(form))
 	x.ctx = policy.WithCall(x.ctx, &x.call)
 	x.outcome.Call, x.outcome.Method, x.outcome.Host = &x.call, r.Method, r.Host
-	if form != formConnect {
-		x.outcome.Path = splitTarget(r.RequestURI).path
-	}
 	// Over HTTP/2 a request without a body has one all the same, of no bytes.
 	if r.Body != nil && r.Body != http.NoBody && r.ContentLength != 0 && form != formConnect {
 		x.body = newUpload(w, r.Body)
@@ -78,6 +75,9 @@ func (x *exchange) end() {
 		// net/http writes the rest of the answer when the handler returns, and
 		// waits for a client that gives its stream no room.
 		_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(x.patience))
+	}
+	if x.outcome.Path == "" && !x.connects { // it ended before it was known where it goes
+		x.outcome.Path = splitTarget(x.r.RequestURI).path
 	}
 	x.span.End(x.outcome)
 	if x.abort {
@@ -239,7 +239,7 @@ func (x *exchange) broken(err error) {
 }
 
 func (s *Server) upgrade(x *exchange, resp *http.Response) {
-	up, down, err := respondUpgrade(x.w, resp, x.span.TraceID(), &x.call, &s.tunnels, x.patience)
+	up, down, err := x.respondUpgrade(resp, &s.tunnels)
 	x.outcome.RequestBytes, x.outcome.ResponseBytes = up, down
 	if err != nil {
 		x.broken(err)
@@ -276,9 +276,6 @@ func (s *Server) chain(set *policy.Set, x *exchange, to *route, asked policy.Con
 	if asked.Connection != nil {
 		return nil, 0, noConnections(*asked.Connection, to.host)
 	}
-	outside, err := s.outside.get(set.File, s.Outside)
-	if err != nil {
-		return nil, 0, err
-	}
-	return policy.Passage(outside.Transport), 0, nil
+	_, passage, err := s.outside.get(set.File, s.Outside)
+	return passage, 0, err
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 
 	"outrider/policy"
 )
@@ -40,6 +41,27 @@ type address struct {
 	port     string
 	keyed    bool // callers have to show the access key
 	socket   bool // a Unix socket, which no page in a browser can reach, whatever its name
+	called   atomic.Pointer[calling]
+}
+
+// A calling is what the Host of a request says to an address. It is kept for the next
+// request: nearly all of them say the same.
+type calling struct {
+	authority string // the Host
+	host      string // of that: see hostOf
+	name      string // of an upstream in it: see nameInHost
+	accepted  bool   // see accepts
+}
+
+// calling is what a Host says.
+func (at *address) calling(authority string) *calling {
+	if last := at.called.Load(); last != nil && last.authority == authority {
+		return last
+	}
+	host := hostOf(authority)
+	next := &calling{authority, host, nameInHost(host), at.accepts(host)}
+	at.called.Store(next)
+	return next
 }
 
 // route finds out where a request wants to go.
@@ -95,8 +117,8 @@ func (s *Server) routeForward(set *policy.Set, r *http.Request) (route, error) {
 }
 
 func routeBaseURL(set *policy.Set, at *address, r *http.Request, t target) (route, error) {
-	host := hostOf(r.Host)
-	if !at.accepts(host) {
+	calling := at.calling(r.Host)
+	if !calling.accepted {
 		return route{}, foreignHost(r.Host)
 	}
 	if !at.keyed && at.fromAnotherSite(r.Header) {
@@ -104,7 +126,7 @@ func routeBaseURL(set *policy.Set, at *address, r *http.Request, t target) (rout
 	}
 	name := at.upstream
 	if name == "" {
-		name = nameInHost(host)
+		name = calling.name
 	}
 	if name == "" {
 		name, t = cutName(t)
@@ -198,8 +220,11 @@ func (at *address) isMe(r *http.Request) bool {
 	if at.self(r.URL.Host) {
 		return true
 	}
+	if at.socket || !strings.HasSuffix(r.URL.Host, at.port) { // most often, and seen without an address that is taken apart
+		return false
+	}
 	local, ok := localAddress(r)
-	return ok && !at.socket && r.URL.Host == local.String()
+	return ok && r.URL.Host == local.String()
 }
 
 // self reports whether an authority is this address.
@@ -207,9 +232,11 @@ func (at *address) self(authority string) bool {
 	if at.socket {
 		return false // nothing leads back to it but its path
 	}
-	_, port, err := net.SplitHostPort(authority)
-	if err != nil {
-		port = "80"
+	port := "80"
+	if strings.IndexByte(authority, ':') >= 0 { // else there is nothing to split, which would cost an error
+		if _, named, err := net.SplitHostPort(authority); err == nil {
+			port = named
+		}
 	}
 	if port != at.port {
 		return false

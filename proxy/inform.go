@@ -23,8 +23,7 @@ func (x *exchange) Inform(code int, informational textproto.MIMEHeader) error {
 	}
 	x.continued = x.continued || code == http.StatusContinue
 	header := x.w.Header()
-	passOn(header, http.Header(informational))
-	x.relink(header)
+	x.passOn(header, http.Header(informational))
 	x.w.WriteHeader(code)
 	clear(header)
 	return nil

@@ -1,10 +1,6 @@
 package proxy
 
-import (
-	"net/http"
-	"slices"
-	"strings"
-)
+import "strings"
 
 // links lets an answer to a call by base URL lead back through us: references of
 // its Location (RFC 9110 section 10.2.2) and Link (RFC 8288 section 3) that point
@@ -22,39 +18,32 @@ type links struct {
 	prefix string // what stands before the provider's path in the caller's: "/github", or ""
 }
 
-// relink has the header of an answer lead back through us, to a call that has gone out.
-func (x *exchange) relink(header http.Header) {
-	if x.linked == nil || len(header["Location"]) == 0 && len(header["Link"]) == 0 {
-		return
-	}
+// relinked has the values of a field of an answer lead back through us, to a call that has
+// gone out.
+func (x *exchange) relinked(name string, values []string) []string {
 	to := &x.out.url
-	links{
+	return links{
 		scheme: to.Scheme, host: withoutDefaultPort(to.Scheme, to.Host), base: x.linked.BasePath(),
 		self: x.r.Host, prefix: x.prefix,
-	}.rewrite(header)
+	}.field(name, values)
 }
 
-// rewrite changes the fields of an answer. Their lists of values are replaced,
-// never written to.
-func (l links) rewrite(header http.Header) {
-	if l.scheme == "" {
-		return
+// field rewrites the values of a field. Their list is replaced, never written to.
+func (l links) field(name string, values []string) []string {
+	rewrite := l.reference
+	switch {
+	case l.scheme == "":
+		return values
+	case name == "Link":
+		rewrite = l.linkValues
+	case name != "Location":
+		return values
 	}
-	for i, value := range header["Location"] {
-		replaceValue(header, "Location", i, value, l.reference(value))
+	rewritten := make([]string, len(values))
+	for i, value := range values {
+		rewritten[i] = rewrite(value)
 	}
-	for i, value := range header["Link"] {
-		replaceValue(header, "Link", i, value, l.linkValues(value))
-	}
-}
-
-func replaceValue(header http.Header, name string, i int, was, is string) {
-	if is == was {
-		return
-	}
-	values := slices.Clone(header[name])
-	values[i] = is
-	header[name] = values
+	return rewritten
 }
 
 // reference rewrites one URI-reference (RFC 3986 section 4.1). What no base URL

@@ -56,29 +56,27 @@ func notPassedOn(name string) bool {
 	return realmOf(name) == forHop && name != "Content-Length"
 }
 
-// passOn puts the headers of an upstream's answer that are for the client into header.
-func passOn(header, answer http.Header) {
-	var connection []string
+// pick is what of a field of an upstream's answer is for the client, and how it says it.
+func (x *exchange) pick(name string, values []string) []string {
+	switch {
+	case notPassedOn(name):
+		return nil
+	case name == "Alt-Svc" && x.inside:
+		return nil // another way to the provider (RFC 7838), which would lead around us
+	case x.linked != nil && (name == "Location" || name == "Link"):
+		return x.relinked(name, values)
+	}
+	return values
+}
+
+// passOn puts what of the header of an upstream's answer is for the client into header.
+func (x *exchange) passOn(header, answer http.Header) {
 	for name, values := range answer {
-		switch {
-		case name == "Connection":
-			connection = values
-		case !notPassedOn(name):
+		if values = x.pick(name, values); len(values) > 0 {
 			header[name] = values
 		}
 	}
-	stripNamed(header, connection)
-}
-
-// keepBack takes off the header of an upstream's answer what is not for the client.
-func keepBack(answer http.Header) {
-	connection := answer["Connection"]
-	for name := range answer {
-		if notPassedOn(name) {
-			delete(answer, name)
-		}
-	}
-	stripNamed(answer, connection)
+	stripNamed(header, answer["Connection"])
 }
 
 // stripNamed removes the headers that a Connection names.

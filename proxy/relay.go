@@ -10,20 +10,19 @@ import (
 	"sync/atomic"
 	"time"
 
-	"outrider/policy"
 	"outrider/proxy/inbound"
 	"outrider/proxy/socket"
 )
 
 // respondUpgrade passes a 101 on, and then bytes both ways until both sides
-// have finished, or both have been silent for as long as idle.
-func respondUpgrade(w http.ResponseWriter, resp *http.Response, traceID string, call *policy.Call, tunnels *tunnels, idle time.Duration) (up, down int64, err error) {
+// have finished, or both have been silent for as long as the patience of x.
+func (x *exchange) respondUpgrade(resp *http.Response, tunnels *tunnels) (up, down int64, err error) {
 	upstream, ok := resp.Body.(io.ReadWriteCloser)
 	if !ok {
 		return 0, 0, errors.New("the transport gave no connection with its 101")
 	}
 	defer func() { _ = upstream.Close() }()
-	early, client, err := inbound.Detach(w)
+	early, client, err := inbound.Detach(x.w)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -31,10 +30,10 @@ func respondUpgrade(w http.ResponseWriter, resp *http.Response, traceID string, 
 
 	upgrade := resp.Header["Upgrade"]
 	header := make(http.Header)
-	passOn(header, resp.Header)
+	x.passOn(header, resp.Header)
 	header["Connection"] = []string{"Upgrade"}
 	header["Upgrade"] = upgrade
-	ownResponseHeaders(header, call, []string{traceID})
+	ownResponseHeaders(header, &x.call, x.span.TraceID())
 	head := bufio.NewWriter(client)
 	_, _ = head.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
 	_ = header.Write(head)
@@ -42,7 +41,7 @@ func respondUpgrade(w http.ResponseWriter, resp *http.Response, traceID string, 
 	if err := head.Flush(); err != nil {
 		return 0, 0, &clientError{err}
 	}
-	up, down = relay(client, early, upstream, idle)
+	up, down = relay(client, early, upstream, x.patience)
 	return up, down, nil
 }
 

@@ -31,23 +31,30 @@ func buffers(large bool) *sync.Pool {
 	return &smallBuffers
 }
 
-// ownResponseHeaders says what it took to get the answer, and why it is the last.
-// traceID is one; "": it has none.
-func ownResponseHeaders(header http.Header, call *policy.Call, traceID []string) {
+// ownFields says what it took to get the answer, and why it is the last.
+func ownFields(own []inbound.Field, call *policy.Call, traceID string) []inbound.Field {
 	if n := call.Attempts(); n > 1 {
-		header["Outrider-Attempts"] = []string{strconv.Itoa(n)}
+		own = append(own, inbound.Field{Name: "Outrider-Attempts", Value: strconv.Itoa(n)})
 	}
 	if waited := call.Waited(); waited > 0 {
-		header["Outrider-Wait"] = []string{strconv.FormatFloat(waited.Seconds(), 'f', 3, 64)}
+		own = append(own, inbound.Field{Name: "Outrider-Wait", Value: strconv.FormatFloat(waited.Seconds(), 'f', 3, 64)})
 	}
 	if why := call.NotRetried(); why != "" {
-		header["Outrider-Retry"] = []string{why}
+		own = append(own, inbound.Field{Name: "Outrider-Retry", Value: why})
 	}
 	if call.GaveUp() && call.Stale() == nil { // else the answer is one that nobody would retry
-		header["X-Should-Retry"] = []string{"false"}
+		own = append(own, inbound.Field{Name: "X-Should-Retry", Value: "false"})
 	}
-	if traceID[0] != "" {
-		header["Outrider-Trace"] = traceID
+	if traceID != "" {
+		own = append(own, inbound.Field{Name: "Outrider-Trace", Value: traceID})
+	}
+	return own
+}
+
+// ownResponseHeaders puts ownFields into a header.
+func ownResponseHeaders(header http.Header, call *policy.Call, traceID string) {
+	for _, field := range ownFields(nil, call, traceID) {
+		header[field.Name] = []string{field.Value}
 	}
 }
 
@@ -55,49 +62,25 @@ func ownResponseHeaders(header http.Header, call *policy.Call, traceID []string)
 // the client did not get it whole.
 func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 	defer func() { _ = resp.Body.Close() }()
-	w, call := x.w, &x.call
-	header := x.passOn(resp.Header)
-	x.relink(header)
-	if x.inside {
-		// Another way to the provider (RFC 7838), which would lead around us.
-		delete(header, "Alt-Svc")
-	}
-	// What the upstream does not say is not ours to say: nil keeps the server from
-	// adding a date, and from guessing a type.
-	for _, name := range [...]string{"Date", "Content-Type"} {
-		if _, ok := header[name]; !ok {
-			header[name] = nil
-		}
-	}
-	x.traceID[0] = x.span.TraceID()
-	ownResponseHeaders(header, call, x.traceID[:])
-	announceTrailers(header, resp.Trailer)
-	if x.last || x.body.open() {
-		endWith(header, x.r)
-	}
-
 	sized := resp.ContentLength >= 0
-	bodyless := resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified
-	if resp.StatusCode == http.StatusNotModified {
-		keepLength(header)
-	}
-	bodyless = bodyless || resp.Body == http.NoBody
+	bodyless := resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified || resp.Body == http.NoBody
 	if len(resp.Trailer) > 0 && !bodyless && x.r.ProtoAtLeast(1, 1) {
 		// HTTP/2 has trailers behind a body of known length, HTTP/1.1 only
 		// behind a chunked one (RFC 9112 section 6.5).
-		delete(header, "Content-Length")
+		delete(resp.Header, "Content-Length")
 		sized = false
 	}
-	w.WriteHeader(resp.StatusCode)
+	x.passHead(resp)
 	if bodyless {
 		return 0, nil
 	}
+	w := x.w
 	out := &download{w: w, conn: *http.NewResponseController(w), patience: x.patience, stream: x.r.ProtoMajor >= 2, upload: x.body}
 	if sized && resp.ContentLength <= withHead && !out.stream {
 		out.held = withHead
 	}
 	defer out.done()
-	if (!sized || resp.ContentLength > headFirst) && !call.GotBody() {
+	if (!sized || resp.ContentLength > headFirst) && !x.call.GotBody() {
 		if err := out.flush(); err != nil {
 			return 0, &clientError{err}
 		}
@@ -111,23 +94,58 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 			return 0, &clientError{err}
 		}
 	}
-	for name, values := range resp.Trailer {
-		delete(header, name) // a header of the same name went out with the head
-		header[http.TrailerPrefix+name] = values
+	if len(resp.Trailer) > 0 {
+		passTrailer(w.Header(), resp.Trailer)
 	}
 	return written, nil
 }
 
-// passOn has the answer to the client have what is for it in the header of an upstream's,
-// which is ours: where that is possible, it is the same one.
-func (x *exchange) passOn(answer http.Header) http.Header {
-	if inbound.Adopt(x.w, answer) {
-		keepBack(answer)
-		return answer
+// passHead passes the head of an upstream's answer on, and says in it what is ours to say.
+func (x *exchange) passHead(resp *http.Response) {
+	var room [8]inbound.Field
+	own := ownFields(room[:0], &x.call, x.span.TraceID())
+	for name := range resp.Trailer { // which will follow the body
+		own = append(own, inbound.Field{Name: "Trailer", Value: name})
+	}
+	stripNamed(resp.Header, resp.Header["Connection"])
+	last := x.last || x.body.open()
+	if last {
+		inbound.Linger(x.r)
+	}
+	head := inbound.Head{Status: resp.StatusCode, Header: resp.Header, Pick: x.pick, Own: own, Last: last}
+	if inbound.Pass(x.w, &head) {
+		return
 	}
 	header := x.w.Header()
-	passOn(header, answer)
-	return header
+	x.passOn(header, resp.Header)
+	// What the upstream does not say is not ours to say: nil keeps the server from
+	// adding a date, and from guessing a type.
+	for _, name := range [...]string{"Date", "Content-Type"} {
+		if _, ok := header[name]; !ok {
+			header[name] = nil
+		}
+	}
+	for _, field := range own {
+		delete(header, field.Name)
+	}
+	for _, field := range own {
+		header[field.Name] = append(header[field.Name], field.Value)
+	}
+	if last {
+		header["Connection"] = []string{"close"}
+	}
+	if resp.StatusCode == http.StatusNotModified {
+		keepLength(header)
+	}
+	x.w.WriteHeader(resp.StatusCode)
+}
+
+// passTrailer has the trailer of an upstream's answer follow the body that was written.
+func passTrailer(header, trailer http.Header) {
+	for name, values := range trailer {
+		delete(header, name) // a header of the same name went out with the head
+		header[http.TrailerPrefix+name] = values
+	}
 }
 
 // endWith makes an answer the last one of its connection. What its client still
@@ -136,13 +154,6 @@ func (x *exchange) passOn(answer http.Header) http.Header {
 func endWith(header http.Header, r *http.Request) {
 	header["Connection"] = []string{"close"}
 	inbound.Linger(r)
-}
-
-// announceTrailers names the trailers that will follow the body.
-func announceTrailers(header, trailer http.Header) {
-	for name := range trailer {
-		header.Add("Trailer", name)
-	}
 }
 
 // keepLength keeps the length and the type of a 304, which HTTP/2 of net/http would drop

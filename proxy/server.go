@@ -73,12 +73,12 @@ type Server struct {
 	breaks     context.CancelFunc
 	leaving    context.Context // ended: nobody is to wait for what may take long
 	leave      context.CancelFunc
-	main       address // of the port that serves every way in; set before anything is served there
+	main       *address // of the port that serves every way in; set before anything is served there
 }
 
 // New makes a Server. It serves nothing before Serve is called.
 func New(s Settings) *Server {
-	server := &Server{Settings: s, inner: newInnerListener(), innerHTTP2: newInnerListener()}
+	server := &Server{Settings: s, inner: newInnerListener(), innerHTTP2: newInnerListener(), main: new(address)}
 	server.base, server.breaks = context.WithCancel(context.Background())
 	server.leaving, server.leave = context.WithCancel(context.Background())
 	server.start(server.inner, server.http1(server.serveInner))
@@ -90,7 +90,7 @@ func New(s Settings) *Server {
 // upstream that owns the port, "" for the port that serves every way in.
 // listen is the address as it was configured.
 func (s *Server) Serve(listener net.Listener, upstream, listen string) {
-	at := address{upstream: upstream, keyed: s.Live.Load().File.AccessKey != "", socket: listener.Addr().Network() == "unix"}
+	at := &address{upstream: upstream, keyed: s.Live.Load().File.AccessKey != "", socket: listener.Addr().Network() == "unix"}
 	if host, _, err := net.SplitHostPort(listen); err == nil && !at.socket {
 		at.host = strings.ToLower(host)
 		_, at.port, _ = net.SplitHostPort(listener.Addr().String())
@@ -98,7 +98,7 @@ func (s *Server) Serve(listener net.Listener, upstream, listen string) {
 	if upstream == "" {
 		s.main = at
 	}
-	s.start(listener, s.http1(func(w http.ResponseWriter, r *http.Request) { s.serve(&at, w, r) }))
+	s.start(listener, s.http1(func(w http.ResponseWriter, r *http.Request) { s.serve(at, w, r) }))
 }
 
 // An httpServer serves one listener.
@@ -192,23 +192,25 @@ func formOf(r *http.Request) form {
 
 // outside keeps the way to unlisted hosts that belongs to a configuration.
 type outside struct {
-	mu   sync.Mutex
-	file *config.File
-	way  Outside
+	mu      sync.Mutex
+	file    *config.File
+	way     Outside
+	passage http.RoundTripper // of its calls, through their policies
 }
 
-func (o *outside) get(file *config.File, open func(*config.File) (Outside, error)) (Outside, error) {
+// get gives the way of a configuration. Whoever asks holds the one that is in force.
+func (o *outside) get(file *config.File, open func(*config.File) (Outside, error)) (Outside, http.RoundTripper, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.file != file {
 		way, err := open(file)
 		if err != nil {
-			return Outside{}, err
+			return Outside{}, nil, err
 		}
 		o.release()
-		o.file, o.way = file, way
+		o.file, o.way, o.passage = file, way, policy.Passage(way.Transport)
 	}
-	return o.way, nil
+	return o.way, o.passage, nil
 }
 
 // release gives the idle connections back.

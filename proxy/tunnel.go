@@ -104,7 +104,7 @@ func (s *Server) tunnel(set *policy.Set, x *exchange, authority string, u *polic
 }
 
 func (s *Server) dial(ctx context.Context, set *policy.Set, u *policy.Upstream, authority string) (net.Conn, error) {
-	outside, err := s.outside.get(set.File, s.Outside)
+	outside, _, err := s.outside.get(set.File, s.Outside)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ var past = time.Unix(1, 0)
 // and a client that falls silent is not waited for without end.
 type upload struct {
 	io.ReadCloser
-	conn     *http.ResponseController
+	conn     http.ResponseController
 	patience time.Duration // for a client that says nothing
 	shared   bool          // the answer may begin before the body has ended
 
@@ -42,7 +42,7 @@ type upload struct {
 }
 
 func newUpload(w http.ResponseWriter, body io.ReadCloser) *upload {
-	u := &upload{ReadCloser: body, conn: http.NewResponseController(w), patience: silence}
+	u := &upload{ReadCloser: body, conn: *http.NewResponseController(w), patience: silence}
 	// Also for the rest of a body that the server reads when the call was refused.
 	_ = u.conn.SetReadDeadline(time.Now().Add(u.patience))
 	return u

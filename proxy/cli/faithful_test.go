@@ -75,7 +75,7 @@ func TestAnswersPassAsTheyAre(t *testing.T) {
 		{"204", "GET", "HTTP/1.1 204 No Content\r\nX: y\r\n\r\n", "HTTP/1.1 204 No Content\r\nX: y\r\n\r\n"},
 		{"304 keeps the length", "GET",
 			"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\nContent-Type: text/x\r\n\r\n",
-			"HTTP/1.1 304 Not Modified\r\ncontent-length: 99\r\ncontent-type: text/x\r\n\r\n"},
+			"HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\nContent-Type: text/x\r\n\r\n"},
 		{"a status that nobody knows", "GET",
 			"HTTP/1.1 299 Odd\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 299 status code 299\r\nContent-Length: 0\r\n\r\n"},
 		{"an empty chunked body", "GET",

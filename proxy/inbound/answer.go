@@ -18,11 +18,10 @@ const unknown = -1
 //   - writes the head when WriteHeader is called into the buffer from which it goes out;
 //   - lets the body be read while it is written, always.
 type answer struct {
-	call    *call
-	out     *output     // what is to go out; nil: nothing is
-	header  http.Header // nil: nobody asked for it
-	adopted bool        // header is the handler's own
-	over    atomic.Bool // header is nobody's
+	call   *call
+	out    *output     // what is to go out; nil: nothing is
+	header http.Header // nil: nobody asked for it
+	over   atomic.Bool // header is nobody's
 
 	expected bool       // the client waits for 100, which nobody has sent; guarded by mu
 	mu       sync.Mutex // held while a status is written: an informational one may come from another goroutine
@@ -48,19 +47,6 @@ func (a *answer) Header() http.Header {
 		a.header = a.call.conn.server.outputs.header()
 	}
 	return a.header
-}
-
-// Adopt has the answer that w writes have this header, to which the handler may add, and
-// which is its own afterwards, too: a header that was made for this answer need not be
-// copied into another. It reports false, and nothing has changed, if w is not of this
-// server or its header has something in it.
-func Adopt(w http.ResponseWriter, header http.Header) bool {
-	a, ok := w.(*answer)
-	if !ok || header == nil || len(a.header) > 0 || a.begun() || a.over.Load() {
-		return false
-	}
-	a.header, a.adopted = header, true
-	return true
 }
 
 // begun is for the handler, which changes the status, and so needs no lock to see it.
@@ -205,9 +191,7 @@ func (a *answer) recycle() {
 	if a.out != nil {
 		outputs.put(a.out)
 	}
-	if !a.adopted {
-		outputs.putHeader(a.header)
-	}
+	outputs.putHeader(a.header)
 }
 
 // complete writes what is left to write.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -92,47 +93,79 @@ func TestDateIsAddedWhereTheHandlerSaysNothingOfIt(t *testing.T) {
 	}
 }
 
-// A header that a handler has already need not be copied: the answer has it, with what is
-// added, and trailers, and it stays the handler's own.
-func TestAnswerAdoptsAHeader(t *testing.T) {
-	kept := http.Header{"Date": nil, "X-A": {"1"}, "Content-Length": {"2"}}
+// everyField picks all that there is.
+func everyField(_ string, values []string) []string { return values }
+
+// The head of another answer goes out with what is said beside it, in order, and with no Date;
+// what is not picked stays, and the header is not written to.
+func TestHeadOfAnotherAnswerIsPassedOn(t *testing.T) {
+	header := http.Header{"Set-Cookie": {"a", "b"}, "Date": nil, "X-B": {"2"}, "X-Mine": {"x"}, "X-C": {"theirs"}, "Content-Length": {"2"}, "Bad Name": {"y"}}
+	kept := header.Clone()
 	got := heard(head("GET / HTTP/1.1", "Host: a")+head("GET / HTTP/1.1", "Host: a"), func(w http.ResponseWriter, _ *http.Request) {
-		if !inbound.Adopt(w, kept) {
-			t.Error("the header was not adopted")
+		passed := inbound.Pass(w, &inbound.Head{
+			Status: 201, Header: header,
+			Pick: func(name string, values []string) []string {
+				if name == "X-Mine" {
+					return nil
+				}
+				return values
+			},
+			Own: []inbound.Field{{Name: "X-C", Value: "3"}, {Name: "X-A", Value: "on\r\ntwo lines"}},
+		})
+		if !passed {
+			t.Error("the head was not passed on")
 		}
-		w.Header()["X-B"] = []string{"2"}
+		w.Header()["X-Late"] = []string{"4"}
 		_, _ = io.WriteString(w, "hi")
 	})
-	want := "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: 1\r\nX-B: 2\r\n\r\nhi"
+	want := "HTTP/1.1 201 Created\r\nContent-Length: 2\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nX-A: on  two lines\r\nX-B: 2\r\nX-C: 3\r\n\r\nhi"
 	if got != want+want {
 		t.Errorf("got  %q\nwant %q twice", got, want)
 	}
-	if len(kept) != 4 || kept.Get("X-B") != "2" {
-		t.Errorf("the handler has %v", kept)
+	if !reflect.DeepEqual(header, kept) {
+		t.Errorf("the header is %v now", header)
 	}
 }
 
-func TestHeaderOfAnAnswerThatSaysSomethingStays(t *testing.T) {
+func TestHeadThatIsPassedOnMayEndTheConnection(t *testing.T) {
+	got := heard(head("GET / HTTP/1.1", "Host: a")+head("GET / HTTP/1.1", "Host: a"), func(w http.ResponseWriter, _ *http.Request) {
+		inbound.Pass(w, &inbound.Head{Status: 204, Last: true})
+	})
+	if want := "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"; got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// A trailer follows a body whose head was passed on, and no header of it has to be asked for before.
+func TestTrailerFollowsAHeadThatWasPassedOn(t *testing.T) {
+	got := heard(head("GET / HTTP/1.1", "Host: a"), func(w http.ResponseWriter, _ *http.Request) {
+		inbound.Pass(w, &inbound.Head{Status: 200, Own: []inbound.Field{{Name: "Trailer", Value: "X-Sum"}}})
+		_, _ = io.WriteString(w, "hi")
+		w.Header()[http.TrailerPrefix+"X-Sum"] = []string{"9"}
+	})
+	if want := "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX-Sum: 9\r\n\r\n"; got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+func TestAnswerOfItsOwnIsNotPassedOver(t *testing.T) {
+	another := &inbound.Head{Status: 200, Header: http.Header{"X-A": {"1"}}, Pick: everyField}
 	got := heard(head("GET / HTTP/1.1", "Host: a"), func(w http.ResponseWriter, _ *http.Request) {
 		w.Header()["Date"] = nil
-		if inbound.Adopt(w, http.Header{"X-A": {"1"}}) {
-			t.Error("a header took the place of another")
+		if inbound.Pass(w, another) {
+			t.Error("a head took the place of a header")
 		}
-		delete(w.Header(), "Date")
-		if inbound.Adopt(w, nil) {
-			t.Error("no header was adopted")
-		}
-		w.Header()["Date"] = nil
 		w.WriteHeader(204)
-		if inbound.Adopt(w, http.Header{"X-A": {"1"}}) {
-			t.Error("a header came behind its head")
+		delete(w.Header(), "Date")
+		if inbound.Pass(w, another) {
+			t.Error("a head came behind another")
 		}
 	})
 	if want := "HTTP/1.1 204 No Content\r\n\r\n"; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
-	if inbound.Adopt(httptest.NewRecorder(), http.Header{"X-A": {"1"}}) {
-		t.Error("an answer of another server adopted a header")
+	if inbound.Pass(httptest.NewRecorder(), another) {
+		t.Error("an answer of another server was passed on")
 	}
 }
 

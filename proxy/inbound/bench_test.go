@@ -37,6 +37,19 @@ func answering() http.Handler {
 	})
 }
 
+// passing does the same with an answer that is passed on.
+func passing() http.Handler {
+	data := []byte(strings.Repeat("x", 1024))
+	another := inbound.Head{
+		Status: 200, Pick: everyField, Own: []inbound.Field{{Name: "Outrider-Trace", Value: "0af7651916cd43dd8448eb211c80319c"}},
+		Header: http.Header{"Content-Type": {"application/json"}, "Content-Length": {"1024"}, "Date": {"Fri, 27 Nov 2026 03:00:00 GMT"}, "Server": {"nginx"}},
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		inbound.Pass(w, &another)
+		_, _ = w.Write(data)
+	})
+}
+
 // A caller makes calls over one connection, and allocates nothing.
 type caller struct {
 	conn net.Conn
@@ -142,11 +155,15 @@ func (c *endless) Close() error                     { close(c.over); return nil 
 
 // BenchmarkRequest is what the server does for a call by itself, without a socket.
 func BenchmarkRequest(b *testing.B) {
-	for name, raw := range map[string]string{"get": get, "post": post, "bare": head("GET / HTTP/1.1", "Host: a")} {
-		b.Run(name, func(b *testing.B) {
+	bare := head("GET / HTTP/1.1", "Host: a")
+	for _, c := range []struct {
+		name, raw string
+		handler   http.Handler
+	}{{"get", get, answering()}, {"post", post, answering()}, {"bare", bare, answering()}, {"passed", bare, passing()}} {
+		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
-			client := &endless{raw: []byte(raw), left: b.N, over: make(chan struct{})}
-			server := inbound.New(inbound.Settings{Handler: answering(), HeadTimeout: 30e9, IdleTimeout: 180e9, WriteTimeout: 300e9})
+			client := &endless{raw: []byte(c.raw), left: b.N, over: make(chan struct{})}
+			server := inbound.New(inbound.Settings{Handler: c.handler, HeadTimeout: 30e9, IdleTimeout: 180e9, WriteTimeout: 300e9})
 			_ = server.Serve(&onlyOne{client})
 			<-client.over
 		})

@@ -95,7 +95,10 @@ func (b *body) read(p []byte) (n int, err error) {
 		case n == len(p) || n > 0 && (left == 0 || !c.input.some()):
 			return n, nil // rather than wait
 		case left == 0 || !c.input.some() && b.small(left, len(p)):
-			if err := c.fill(); err != nil {
+			c.beginRead()
+			err := c.fill()
+			c.endRead()
+			if err != nil {
 				return n, cutOff(err)
 			}
 		case c.input.some():
@@ -126,7 +129,9 @@ func (b *body) direct(p []byte) (int, error) {
 	if c.later != nil {
 		return 0, c.later
 	}
+	c.beginRead()
 	n, err := c.wire.Read(p)
+	c.endRead()
 	c.scanner.Pass(n)
 	if n > 0 {
 		c.later, err = err, nil

@@ -46,10 +46,12 @@ type conn struct {
 	writes  deadline
 	small   *socket.Writer // writes what is no more than a buffer to wire
 
-	mu     sync.Mutex
-	reads  deadline // guarded by mu
-	watch  watch
-	rested sync.Cond // the watch has ended; on mu
+	mu      sync.Mutex
+	reads   deadline      // guarded by mu
+	bound   time.Duration // of reads of a body, as deadlines count; guarded by mu
+	reading bool          // one of them is at the connection; guarded by mu
+	watch   watch
+	rested  sync.Cond // the watch has ended; on mu
 }
 
 func newConn(s *Server, wire net.Conn) *conn {
@@ -126,7 +128,9 @@ func (c *conn) drain() {
 	case c.state.CompareAndSwap(stateIdle, stateOver):
 		_ = c.wire.Close()
 	case c.state.Load() == stateNew:
-		_ = c.setReadDeadline(c.opened.Add(newTime))
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_ = c.moveReadDeadline(newTime)
 	}
 }
 

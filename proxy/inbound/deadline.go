@@ -48,18 +48,38 @@ func (c *conn) readUntil(timeout time.Duration) {
 	if !c.reads.serves(now, at) {
 		_ = c.moveReadDeadline(at)
 	}
+	c.bound = c.reads.at
 }
 
-// setReadDeadline sets exactly t.
+// setReadDeadline bounds reads of a body, also one that is under way. It is only noted until
+// one has to read from the connection: most bodies have come with their heads.
 func (c *conn) setReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.moveReadDeadline(c.since(t))
+	if c.bound = c.since(t); !c.reading {
+		return nil
+	}
+	return c.moveReadDeadline(c.bound)
+}
+
+// beginRead is for a read of a body that reads from the connection.
+func (c *conn) beginRead() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reading = true
+	_ = c.moveReadDeadline(c.bound)
+}
+
+// endRead is for the end of it.
+func (c *conn) endRead() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reading = false
 }
 
 // moveReadDeadline is called with mu held.
 func (c *conn) moveReadDeadline(at time.Duration) error {
-	if at == 0 && c.reads.at == 0 {
+	if at == c.reads.at {
 		return nil
 	}
 	c.reads.at = at

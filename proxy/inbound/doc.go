@@ -12,6 +12,7 @@
 //	call.go      one request until its answer has ended; what handlers may ask of it
 //	body.go      what follows the head
 //	answer.go    the http.ResponseWriter; head.go, output.go: how it is written
+//	pass.go      the head of another's answer, passed on
 //	young.go     calls that are not watched yet: most end before they are
 //	watch.go     a client that leaves
 //	deadline.go  deadlines, moved as seldom as can be
@@ -30,11 +31,10 @@
 // Its head is copied once, into one string of which all else are parts, save for the
 // host: whoever keeps a header value for long keeps the head with it. The head of an answer
 // goes into the buffer from which it is written when WriteHeader is called, so that the
-// header is neither cloned nor kept; and one that the handler has already need not be
-// copied into the answer's, see [Adopt]. Head and small body go out in one write, and so
-// do head and large body, without being copied. There is no goroutine beside the
-// connection's own: only a call that takes longer than 10 to 20 ms gets one, which
-// notices that its client leaves.
+// header is neither cloned nor kept; and the header of another's answer goes there by itself,
+// in one pass, see [Pass]. Head and small body go out in one write, and so do head and large
+// body, without being copied. There is no goroutine beside the connection's own: only a call
+// that takes longer than 10 to 20 ms gets one, which notices that its client leaves.
 //
 // # Who may touch what
 //
@@ -52,6 +52,10 @@
 //     the message: Content-Length: 0 or Transfer-Encoding, and Connection. No type is guessed.
 //   - A 304 keeps its length and type (RFC 9110 §15.4.5).
 //   - Cache-Control is not made of Pragma.
+//   - Left out of the header is Content-Length, which the request says itself, and a Connection
+//     of HTTP/1.1 that says keep-alive and nothing else, which is nothing. Nearly every request
+//     has one of them, and whoever passes it on would have to take it away.
 //   - A body that is left unread is read behind the answer, not before.
-//   - A deadline that passes in a body does not end the context of its request.
+//   - A deadline that passes in a body does not end the context of its request. One that a
+//     handler sets bounds reads of the body, and nothing else of the connection.
 package inbound

@@ -95,6 +95,13 @@ func (w *witness) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if p := header["Pragma"]; len(p) > 0 && p[0] == "no-cache" {
 		delete(header, "Cache-Control") // net/http adds it: its own idea of what HTTP/1.0 meant
 	}
+	delete(header, "Content-Length") // which we leave out
+	if r.ProtoMinor == 1 {
+		header["Connection"] = slices.DeleteFunc(header["Connection"], func(value string) bool { return strings.EqualFold(value, "keep-alive") })
+		if len(header["Connection"]) == 0 {
+			delete(header, "Connection") // of which we do with what says nothing
+		}
+	}
 	w.seen = append(w.seen, fmt.Sprintf("%s %s %s host=%q url=%#v cl=%d te=%v %q body=%q trailer=%q close=%v err=%v",
 		r.Method, r.RequestURI, r.Proto, r.Host, *r.URL, r.ContentLength, r.TransferEncoding, header, body, r.Trailer, r.Close, err != nil))
 	switch way {
@@ -228,6 +235,7 @@ func FuzzServer(f *testing.F) {
 	for i, raw := range []string{
 		one + two + one, two + "\r\n" + one + two, two + head("CONNECT a:1 HTTP/1.1", "Host: a:1") + one,
 		head("OPTIONS * HTTP/1.0") + one[:9], head("GET / HTTP/1.0", "Connection: keep-alive") + head("HEAD /x%20y HTTP/1.0", "Connection: Keep-Alive", "Host:") + one,
+		head("GET / HTTP/1.1", "Host: a", "Connection: Keep-Alive", "connection: x", "Connection: keep-alive") + one,
 		head("GET /a|b HTTP/1.1", "Host: [::1]:80", "Connection: x, close") + one, one + head("GET / HTTP/1.1", "Host : a") + one,
 		head("POST / HTTP/1.1", "Host: a", "Expect: 100-continue", "Content-Length: 3") + "abc" + two, head("GET /? HTTP/1.1", "Host: a", "Expect: x") + one, head("GET / HTTP/1.1", "Host: a", "Expect:") + one,
 		head("POST / HTTP/1.1", "Host: a", "Content-Length: 003", "Content-Length: 003", "Pragma: no-cache") + "abc" + two, one + two[:len(two)-20], one + one[:len(one)-1],

@@ -11,29 +11,13 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// head writes the head of the answer, save for what depends on the body. It is
-// called with mu held.
+// head writes the head that a handler's header makes. It is called with mu held.
 func (a *answer) head(header http.Header) {
-	k := a.call
-	out := a.buffer()
-	out.statusLine(k.request.ProtoMinor, a.status)
-	a.bodyless = k.request.Method == http.MethodHead || !hasBody(a.status)
-	dated := false
+	a.beginHead()
+	out, dated := a.out, false
 	for name, values := range header {
-		switch name {
-		case "Connection":
-			a.said = values
-			continue
-		case "Content-Length":
-			if a.length = a.declared(values); a.length == unknown {
-				continue
-			}
-		case "Date":
-			dated = true
-		}
-		if mayPass(name) {
-			out.take(name, values)
-		}
+		dated = dated || name == "Date"
+		a.take(name, values)
 	}
 	out.fields()
 	if !dated {
@@ -41,7 +25,36 @@ func (a *answer) head(header http.Header) {
 		out.bytes = time.Now().UTC().AppendFormat(out.bytes, http.TimeFormat)
 		out.add("\r\n")
 	}
-	a.closes = a.closes || httpguts.HeaderValuesContainsToken(a.said, "close") || k.request.Close ||
+	a.endHead()
+}
+
+// beginHead begins the head of the answer, whose status is known.
+func (a *answer) beginHead() {
+	r := &a.call.request
+	a.buffer().statusLine(r.ProtoMinor, a.status)
+	a.bodyless = r.Method == http.MethodHead || !hasBody(a.status)
+}
+
+// take has a field come with the next ones, unless it is for the server to say.
+func (a *answer) take(name string, values []string) {
+	switch name {
+	case "Connection":
+		a.said = values
+		return
+	case "Content-Length":
+		if a.length = a.declared(values); a.length == unknown {
+			return
+		}
+	}
+	if mayPass(name) {
+		a.out.take(name, values)
+	}
+}
+
+// endHead ends the head, save for what depends on the body.
+func (a *answer) endHead() {
+	k := a.call
+	a.closes = a.closes || len(a.said) > 0 && httpguts.HeaderValuesContainsToken(a.said, "close") || k.request.Close ||
 		k.conn.server.draining.Load() || k.refused.Load() != nil || k.body.abandons()
 }
 
@@ -131,16 +144,13 @@ func (o *output) trailers(header http.Header) {
 	o.fields()
 }
 
-// An entry is one of a header.
-type entry struct {
-	name   string
-	values []string
-}
-
-// take has an entry come with the next fields. A name that is none is left out.
+// take has a field come with the next ones. A name that is none is left out.
 func (o *output) take(name string, values []string) {
-	if len(values) > 0 && httpguts.ValidHeaderFieldName(name) {
-		o.entries = append(o.entries, entry{name, values})
+	if len(values) == 0 || !httpguts.ValidHeaderFieldName(name) {
+		return
+	}
+	for _, value := range values {
+		o.lines = append(o.lines, Field{name, value})
 	}
 }
 
@@ -149,29 +159,37 @@ func (o *output) take(name string, values []string) {
 // value is looked for in all of them at once.
 func (o *output) fields() {
 	o.order = o.order[:0]
-	for i := range o.entries {
+	for i := range o.lines {
 		o.order = append(o.order, i)
 	}
-	slices.SortFunc(o.order, func(a, b int) int { return strings.Compare(o.entries[a].name, o.entries[b].name) })
-	out, lines := o.bytes, 0
+	slices.SortFunc(o.order, o.compare)
+	out := o.bytes
 	for _, i := range o.order {
-		for _, value := range o.entries[i].values {
-			out = appendField(out, o.entries[i].name, value)
-			lines++
-		}
+		out = appendField(out, o.lines[i].Name, o.lines[i].Value)
 	}
 	from := len(o.bytes)
 	o.bytes = out
-	if written := out[from:]; bytes.Count(written, carriageReturn) != lines || bytes.Count(written, newLine) != lines {
+	if written, n := out[from:], len(o.lines); bytes.Count(written, carriageReturn) != n || bytes.Count(written, newLine) != n {
 		o.bytes = out[:from] // there are more lines than fields
 		for _, i := range o.order {
-			for _, value := range o.entries[i].values {
-				o.field(o.entries[i].name, value)
-			}
+			o.field(o.lines[i].Name, o.lines[i].Value)
 		}
 	}
-	clear(o.entries)
-	o.entries = o.entries[:0]
+	clear(o.lines)
+	o.lines = o.lines[:0]
+}
+
+// compare puts lines in the order of their names, of which most differ in the first byte, and
+// those of one name in the order in which they were taken.
+func (o *output) compare(a, b int) int {
+	x, y := o.lines[a].Name, o.lines[b].Name
+	if x[0] != y[0] {
+		return int(x[0]) - int(y[0])
+	}
+	if c := strings.Compare(x, y); c != 0 {
+		return c
+	}
+	return a - b
 }
 
 var carriageReturn, newLine = []byte("\r"), []byte("\n")

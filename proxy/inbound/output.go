@@ -9,11 +9,11 @@ import (
 
 // An output is what is about to be written to a connection.
 type output struct {
-	bytes   []byte
-	entries []entry     // fields that are to be written
-	order   []int       // of the entries
-	vector  [3][]byte   // of one write: bytes, a part of a body, its end
-	queue   net.Buffers // over vector
+	bytes  []byte
+	lines  []Field     // that are to be written
+	order  []int       // of the lines
+	vector [3][]byte   // of one write: bytes, a part of a body, its end
+	queue  net.Buffers // over vector
 }
 
 // outputs are what the answers of a server share.
@@ -30,7 +30,7 @@ func (o *outputs) get() *output {
 }
 
 func (o *outputs) put(v *output) {
-	if cap(v.bytes) <= 4*bufferSize && cap(v.entries) <= 4*manyFields {
+	if cap(v.bytes) <= 4*bufferSize && cap(v.lines) <= 4*manyFields {
 		v.bytes = v.bytes[:0]
 		o.pool.Put(v)
 	}

@@ -78,20 +78,21 @@ func (c *conn) accept(k *call, n int) *call {
 	if parts.HTTP10 {
 		r.Proto, r.ProtoMinor = "HTTP/1.0", 0
 	}
-	k.readHeader(text, fields, parts.Chunked)
+	special := k.readHeader(text, fields, parts.Chunked)
 	if err := k.readTarget(); err != nil {
 		return c.refuse(&framing.Error{Status: http.StatusBadRequest, Reason: "request target that is no URL"})
-	}
-	if expect := r.Header["Expect"]; len(expect) > 0 && strings.Trim(strings.Join(expect, ""), ", \t") != "" {
-		if !httpguts.HeaderValuesContainsToken(expect, "100-continue") {
-			return c.refuse(&framing.Error{Status: http.StatusExpectationFailed, Reason: "expectation other than 100-continue"})
-		}
-		k.answer.expected = (parts.Chunked || parts.Length > 0) && !parts.HTTP10
 	}
 	if parts.Chunked {
 		r.ContentLength, r.TransferEncoding = -1, chunkedOnly
 	}
-	r.Close = closes(r)
+	r.Close = parts.HTTP10
+	if special {
+		var known bool
+		if k.answer.expected, known = expects(r); !known {
+			return c.refuse(&framing.Error{Status: http.StatusExpectationFailed, Reason: "expectation other than 100-continue"})
+		}
+		r.Close = closes(r)
+	}
 	if r.ContentLength != 0 {
 		k.body.call, r.Body = k, &k.body
 		_ = c.setReadDeadline(time.Time{}) // the one for the head
@@ -114,8 +115,9 @@ func method(s string) string {
 	return s
 }
 
-// readHeader takes the fields of a head. Names are canonical already.
-func (k *call) readHeader(text string, fields []framing.Field, chunked bool) {
+// readHeader takes the fields of a head. Names are canonical already. It reports whether
+// there is something that is said to the server itself.
+func (k *call) readHeader(text string, fields []framing.Field, chunked bool) (special bool) {
 	r, header := &k.request, make(http.Header, max(len(fields)-1, 0)) // less the Host
 	values := k.values[:]
 	if len(fields) > len(values) {
@@ -127,8 +129,15 @@ func (k *call) readHeader(text string, fields []framing.Field, chunked bool) {
 		case "Host":
 			r.Host = k.conn.sameHost(value)
 			continue
-		case "Transfer-Encoding":
+		case "Content-Length", "Transfer-Encoding": // see Request.ContentLength
 			continue
+		case "Connection":
+			if r.ProtoMinor == 1 && strings.EqualFold(value, "keep-alive") {
+				continue // most clients say it, and it says nothing (RFC 9112 §9.3)
+			}
+			special = true
+		case "Expect":
+			special = true
 		case "Trailer":
 			if chunked {
 				announce(r, value)
@@ -138,11 +147,12 @@ func (k *call) readHeader(text string, fields []framing.Field, chunked bool) {
 		values[0] = value
 		names := len(header)
 		header[name], values = values[:1:1], values[1:]
-		if len(header) == names && name != "Content-Length" { // which says the same once more
+		if len(header) == names { // there is another one of that name
 			header[name] = valuesOf(text, fields[:i+1], name)
 		}
 	}
 	r.Header = header
+	return special
 }
 
 // valuesOf are the values of the fields of a name.
@@ -220,6 +230,17 @@ var pathBytes = func() (t [256]bool) {
 	}
 	return t
 }()
+
+// expects reports whether the client waits for 100 before it sends its body, if that is all
+// that it expects (RFC 9110 §10.1.1): else it is not known.
+func expects(r *http.Request) (it, known bool) {
+	expect := r.Header["Expect"]
+	if len(expect) == 0 || strings.Trim(strings.Join(expect, ""), ", \t") == "" {
+		return false, true
+	}
+	known = httpguts.HeaderValuesContainsToken(expect, "100-continue")
+	return known && r.ContentLength != 0 && r.ProtoMinor == 1, known
+}
 
 // closes reports whether the client wants the connection to end with the answer
 // (RFC 9112 §9.3).
