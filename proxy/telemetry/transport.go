@@ -31,8 +31,9 @@ func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 // the trace of the refresh, and no attempt of any call.
 func (t *Telemetry) TokenTransport(next http.RoundTripper, upstream string) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
-		w := &wire{t: t, req: req, attempt: policy.AttemptFrom(req.Context())}
-		t.tracer.Begin(req.Context(), &w.span, spans.Beginning{Name: spanMethod(req.Method) + " token", Kind: trace.SpanKindClient})
+		w := &wire{req: req, attempt: policy.AttemptFrom(req.Context())}
+		span := &spans.Span{}
+		t.tracer.Begin(req.Context(), span, spans.Beginning{Name: spanMethod(req.Method) + " token", Kind: trace.SpanKindClient})
 		resp, err := next.RoundTrip(req)
 		kind := ""
 		if err != nil {
@@ -40,7 +41,7 @@ func (t *Telemetry) TokenTransport(next http.RoundTripper, upstream string) http
 		} else {
 			w.status, w.protocol = resp.StatusCode, resp.Proto
 		}
-		if d := w.span.Take(); d != nil {
+		if d := span.Take(); d != nil {
 			w.describe(d, err, kind, false)
 			d.Fields().Word(fieldUpstream, upstream)
 			d.End(time.Time{})
@@ -59,9 +60,9 @@ type transport struct {
 }
 
 func (x *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	w := x.begin(req)
+	w, span := x.begin(req)
 	if w.of != nil && w.of.Propagate && x.t.watched {
-		req = withTrace(req, w.span.SpanContext())
+		req = withTrace(req, span)
 	}
 	resp, err := x.next.RoundTrip(req)
 	headers := time.Since(w.start)
@@ -69,7 +70,7 @@ func (x *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		w.failed(err, headers)
 		return resp, err
 	}
-	w.try = w.call.addTry(w.start, Try{
+	w.try = w.call.addTry(w, Try{
 		HeadersMS: ms(headers), Status: resp.StatusCode, Sent: true, Reused: w.reused(),
 	})
 	w.status, w.protocol = resp.StatusCode, resp.Proto
@@ -78,11 +79,11 @@ func (x *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // begin begins a request, and its span if somebody gets spans.
-func (x *transport) begin(req *http.Request) *wire {
+func (x *transport) begin(req *http.Request) (w *wire, span trace.SpanContext) {
 	ctx := req.Context()
 	call := spanFrom(ctx)
-	w := call.room()
-	w.t, w.call, w.req, w.of, w.attempt = x.t, call, req, policy.CallFrom(ctx), policy.AttemptFrom(ctx)
+	w = call.room()
+	w.call, w.req, w.of, w.attempt = call, req, policy.CallFrom(ctx), policy.AttemptFrom(ctx)
 	if w.attempt != nil {
 		w.start = w.attempt.Start
 	} else {
@@ -91,31 +92,32 @@ func (x *transport) begin(req *http.Request) *wire {
 	if x.t.watched {
 		how := spans.Beginning{Name: spanMethod(req.Method), Kind: trace.SpanKindClient, Start: w.start}
 		if call != nil {
-			x.t.tracer.BeginChild(&call.span, &w.span, how)
+			span, w.span = x.t.tracer.BeginChild(&call.span, how)
 		} else {
-			x.t.tracer.Begin(ctx, &w.span, how)
+			alone := &spans.Span{}
+			x.t.tracer.Begin(ctx, alone, how)
+			span, w.span = alone.SpanContext(), alone.Take()
 		}
 	}
 	w.account = x.t.metrics.accounts.of(w.upstream())
 	w.account.begin()
-	return w
+	return w, span
 }
 
 // wire is one request on its way.
 type wire struct {
-	t        *Telemetry
 	call     *Span // nil outside of a call
 	of       *policy.Call
 	attempt  *policy.Attempt // nil: nobody knows more of it
 	account  *account
-	span     spans.Span
+	span     *spans.Data // what is told of it, until that is told; nil: nobody wants it
 	req      *http.Request
 	start    time.Time
-	try      int // place in the call's record
 	status   int // 0: there is no answer
 	protocol string
-	ended    atomic.Bool
 	body     responseBody // of the usual response
+	try      int32        // place in the call's record
+	ended    atomic.Bool
 }
 
 // sent reports that the request reached the wire. Without an attempt to ask,
@@ -139,13 +141,16 @@ func (w *wire) reused() bool { return w.attempt != nil && w.attempt.Reused() }
 // failed ends a request that got no response.
 func (w *wire) failed(err error, d time.Duration) {
 	sent := w.sent(err)
-	w.try = w.call.addTry(w.start, Try{Sent: sent, Reused: w.reused()})
+	w.try = w.call.addTry(w, Try{Sent: sent, Reused: w.reused()})
 	if sent {
 		w.end(err)
 		return
 	}
 	w.account.requests.Add(-1)
-	// The span is dropped without being ended: it is not exported.
+	if w.span != nil {
+		w.span.Free() // without being ended: it is not exported
+		w.span = nil
+	}
 	kind, lost := w.broke(err)
 	w.call.endTry(w.try, d, kind, lost)
 	if w.call == nil || !w.call.span.IsRecording() {
@@ -179,15 +184,14 @@ func (w *wire) end(err error) {
 	}
 	took := time.Since(w.start)
 	kind, lost := w.broke(err)
-	if w.t.watched {
-		if d := w.span.Take(); d != nil {
-			w.describe(d, err, kind, lost)
-			d.End(w.start.Add(took))
-		}
+	var of trace.SpanContext
+	if d := w.span; d != nil {
+		of, w.span = d.SpanContext(), nil
+		w.describe(d, err, kind, lost)
+		d.End(w.start.Add(took))
 	}
 	w.call.endTry(w.try, took, kind, lost)
-	w.account.requests.Add(-1)
-	w.t.metrics.client.record(w.span.SpanContext(), took, w.labels(kind, lost), &w.account.sent)
+	w.account.end(of, took, w.labels(kind, lost))
 }
 
 // labels are those of a request that has ended. An answer of 400 and above is an error to
