@@ -86,8 +86,7 @@ func (q *Queue) Add(d *Data) {
 		q.settings.Full(1)
 		return
 	}
-	d.encoded = d.appendSpan(d.encoded[:0])
-	if !q.put(d.encoded) {
+	if !q.put(d.encode()) {
 		q.settings.Full(1)
 	}
 }
