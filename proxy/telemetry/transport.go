@@ -65,13 +65,13 @@ func (x *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		req = withTrace(req, span)
 	}
 	resp, err := x.next.RoundTrip(req)
-	headers := time.Since(w.start)
+	w.headers = time.Since(w.start)
 	if err != nil {
-		w.failed(err, headers)
+		w.failed(err)
 		return resp, err
 	}
 	w.try = w.call.addTry(w, Try{
-		HeadersMS: ms(headers), Status: resp.StatusCode, Sent: true, Reused: w.reused(),
+		HeadersMS: ms(w.headers), Status: resp.StatusCode, Sent: true, Reused: w.reused(),
 	})
 	w.status, w.protocol = resp.StatusCode, resp.Proto
 	w.follow(resp)
@@ -113,11 +113,13 @@ type wire struct {
 	span     *spans.Data // what is told of it, until that is told; nil: nobody wants it
 	req      *http.Request
 	start    time.Time
-	status   int // 0: there is no answer
+	headers  time.Duration // from then until those of the answer came, or an error
+	status   int           // 0: there is no answer
 	protocol string
-	body     responseBody // of the usual response
-	try      int32        // place in the call's record
+	body     io.ReadCloser // of the usual response: see [responseBody]
+	try      int32         // place in the call's record
 	ended    atomic.Bool
+	read     bool // the body was read from
 }
 
 // sent reports that the request reached the wire. Without an attempt to ask,
@@ -139,7 +141,7 @@ type unsent interface {
 func (w *wire) reused() bool { return w.attempt != nil && w.attempt.Reused() }
 
 // failed ends a request that got no response.
-func (w *wire) failed(err error, d time.Duration) {
+func (w *wire) failed(err error) {
 	sent := w.sent(err)
 	w.try = w.call.addTry(w, Try{Sent: sent, Reused: w.reused()})
 	if sent {
@@ -152,11 +154,11 @@ func (w *wire) failed(err error, d time.Duration) {
 		w.span = nil
 	}
 	kind, lost := w.broke(err)
-	w.call.endTry(w.try, d, kind, lost)
+	w.call.endTry(w.try, w.headers, kind, lost)
 	if w.call == nil || !w.call.span.IsRecording() {
 		return
 	}
-	attrs := []attribute.KeyValue{attribute.Float64("outrider.duration", d.Seconds())}
+	attrs := []attribute.KeyValue{attribute.Float64("outrider.duration", w.headers.Seconds())}
 	if lost {
 		attrs = append(attrs, keyLost.Bool(true))
 	} else {
@@ -179,10 +181,19 @@ func (w *wire) broke(err error) (kind string, lost bool) {
 
 // end finishes span and metrics once; err broke the request or its body off.
 func (w *wire) end(err error) {
-	if !w.ended.CompareAndSwap(false, true) {
-		return
+	if w.ended.CompareAndSwap(false, true) {
+		w.endAfter(time.Since(w.start), err)
 	}
-	took := time.Since(w.start)
+}
+
+// endWithHeaders is end of an answer that was there as a whole when its headers were.
+func (w *wire) endWithHeaders() {
+	if w.ended.CompareAndSwap(false, true) {
+		w.endAfter(w.headers, nil)
+	}
+}
+
+func (w *wire) endAfter(took time.Duration, err error) {
 	kind, lost := w.broke(err)
 	var of trace.SpanContext
 	if d := w.span; d != nil {
@@ -222,13 +233,13 @@ func (w *wire) upstream() string {
 func (w *wire) follow(resp *http.Response) {
 	body := resp.Body
 	if body == nil || body == http.NoBody {
-		w.end(nil)
+		w.endWithHeaders()
 		return
 	}
 	stream, ok := body.(io.ReadWriteCloser)
 	if !ok {
-		w.body = responseBody{ReadCloser: body, wire: w}
-		resp.Body = &w.body
+		w.body = body
+		resp.Body = (*responseBody)(w)
 		return
 	}
 	resp.Body = &streamBody{ReadWriteCloser: stream, wire: w}
@@ -238,24 +249,27 @@ func (w *wire) follow(resp *http.Response) {
 }
 
 // responseBody ends the span at the end of the body, or when it is closed.
-type responseBody struct {
-	io.ReadCloser
-	wire *wire
-}
+type responseBody wire
 
 func (b *responseBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF {
-		b.wire.end(nil)
-	} else if err != nil {
-		b.wire.end(err)
+	w := (*wire)(b)
+	n, err := w.body.Read(p)
+	switch {
+	case err == io.EOF && !w.read && w.of != nil && w.of.GotBody():
+		w.endWithHeaders() // this Read has waited for nothing
+	case err == io.EOF:
+		w.end(nil)
+	case err != nil:
+		w.end(err)
 	}
+	w.read = true
 	return n, err
 }
 
 func (b *responseBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.wire.end(nil)
+	w := (*wire)(b)
+	err := w.body.Close()
+	w.end(nil)
 	return err
 }
 
