@@ -15,12 +15,17 @@ type kept struct {
 	// What was asked for is cut out of a request, of which nothing else is to be held on to,
 	// neither for its size nor for the secrets in it: once the call is remembered it is here,
 	// and not in the record.
-	text         []byte // method, host and path
-	method, host int    // where they end in it
+	text         []byte    // method, host and path
+	method, host int       // where they end in it
+	room         [128]byte // for most texts, beside all else that is written of a call
 }
 
 // keptPool has those that were forgotten.
-var keptPool = sync.Pool{New: func() any { return new(kept) }}
+var keptPool = sync.Pool{New: func() any {
+	k := new(kept)
+	k.text = k.room[:0]
+	return k
+}}
 
 func newKept() *kept {
 	k := keptPool.Get().(*kept)
