@@ -126,10 +126,9 @@ func spanFrom(ctx context.Context) *Span {
 // malformed is as none. Only the caller can say what its call is part of. form says how the call came in: "base-url", "forward",
 // "intercepted" or "connect". The context goes with the call; the span must be ended.
 func (t *Telemetry) StartCall(r *http.Request, form string) (context.Context, *Span) {
-	t.metrics.calls.Add(1) // before anything new is made: it would wait until that is in the cache
 	ctx := r.Context()
 	s := &Span{t: t, start: time.Now()}
-	how := spans.Beginning{Name: spanMethod(r.Method), Kind: trace.SpanKindServer, Start: s.start}
+	how := &spans.Beginning{Name: spanMethod(r.Method), Kind: trace.SpanKindServer, Start: s.start}
 	if len(r.Header["Traceparent"]) > 0 {
 		ctx = traceContext.Extract(ctx, callerHeader(r.Header))
 		t.tracer.Begin(ctx, &s.span, how)
@@ -137,7 +136,9 @@ func (t *Telemetry) StartCall(r *http.Request, form string) (context.Context, *S
 		t.tracer.BeginTrace(&s.span, how)
 	}
 	t.tail.begin(&s.span)
-	return s.carry(ctx, form), s
+	ctx = s.carry(ctx, form)
+	t.metrics.calls.Add(1) // last, since it waits until all that is new here is in the cache
+	return ctx, s
 }
 
 // TraceID is the id of the call's trace, also when the trace is not sampled.

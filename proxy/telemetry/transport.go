@@ -33,7 +33,7 @@ func (t *Telemetry) TokenTransport(next http.RoundTripper, upstream string) http
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		w := &wire{req: req, attempt: policy.AttemptFrom(req.Context())}
 		span := &spans.Span{}
-		t.tracer.Begin(req.Context(), span, spans.Beginning{Name: spanMethod(req.Method) + " token", Kind: trace.SpanKindClient})
+		t.tracer.Begin(req.Context(), span, &spans.Beginning{Name: spanMethod(req.Method) + " token", Kind: trace.SpanKindClient})
 		resp, err := next.RoundTrip(req)
 		kind := ""
 		if err != nil {
@@ -90,7 +90,7 @@ func (x *transport) begin(req *http.Request) (w *wire, span trace.SpanContext) {
 		w.start = time.Now()
 	}
 	if x.t.watched {
-		how := spans.Beginning{Name: spanMethod(req.Method), Kind: trace.SpanKindClient, Start: w.start}
+		how := &spans.Beginning{Name: spanMethod(req.Method), Kind: trace.SpanKindClient, Start: w.start}
 		if call != nil {
 			span, w.span = x.t.tracer.BeginChild(&call.span, how)
 		} else {

@@ -21,7 +21,7 @@ func TestTextThatIsNoUTF8IsMended(t *testing.T) {
 		Ended: func(d *spans.Data) { got = d.Snapshot().Attributes() },
 	})
 	var span spans.Span
-	tracer.Begin(t.Context(), &span, spans.Beginning{})
+	tracer.Begin(t.Context(), &span, &spans.Beginning{})
 	d := span.Take()
 	d.Fields().Text(spans.NewKey("a"), "x\xffy")
 	d.Fields().TextBytes(spans.NewKey("b"), []byte("x\xffy"))
@@ -41,7 +41,7 @@ func TestTakenSpanIsWrittenByNobodyElse(t *testing.T) {
 		}
 	}})
 	var span spans.Span
-	tracer.Begin(t.Context(), &span, spans.Beginning{Name: "first"})
+	tracer.Begin(t.Context(), &span, &spans.Beginning{Name: "first"})
 	d := span.Take()
 	d.SetName("last")
 	span.SetName("later")
@@ -63,8 +63,8 @@ func TestChildIsAsItsParent(t *testing.T) {
 		var parents []trace.SpanContext
 		tracer := spans.New(spans.Settings{Sampler: sampler, Limits: sdktrace.NewSpanLimits(), Ended: func(d *spans.Data) { parents = append(parents, d.Parent()) }})
 		var parent spans.Span
-		tracer.Begin(trace.ContextWithSpanContext(t.Context(), remote), &parent, spans.Beginning{})
-		got, d := tracer.BeginChild(&parent, spans.Beginning{})
+		tracer.Begin(trace.ContextWithSpanContext(t.Context(), remote), &parent, &spans.Beginning{})
+		got, d := tracer.BeginChild(&parent, &spans.Beginning{})
 		above := parent.SpanContext()
 		if got.TraceID() != above.TraceID() || got.SpanID() == above.SpanID() || !got.IsValid() || got.IsRemote() ||
 			got.TraceFlags() != above.TraceFlags() || got.TraceState().String() != "vendor=1" {
