@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"math"
 	"strconv"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -13,31 +12,24 @@ import (
 
 // lineLog writes access log lines as slog's JSON handler does, byte for byte, for a small
 // part of the time: each call has one, and a line has twenty fields, which are known here.
-type lineLog struct{ out *output }
-
-// A line is one that is being written.
-type line struct {
-	b     []byte
-	clock clockFace
+type lineLog struct {
+	out   *output
+	clock clockFace // guarded by the lock of out
 }
 
-// linePool has lines that were written, for others.
-var linePool = sync.Pool{New: func() any { return new(line) }}
-
-// write writes the line of a call that ended at some time, and whose span has that id.
+// write writes the line of a call that ended at some time, and whose span has that id: behind
+// those that wait.
 func (l *lineLog) write(span trace.SpanID, r *Record, ended time.Time) {
-	one := linePool.Get().(*line)
-	defer linePool.Put(one)
-	b := append(one.b[:0], `{"time":"`...)
-	b = one.clock.append(b, ended)
-	b = append(b, `","level":"INFO","msg":"`+lineOfCall+`"`...)
-	b = r.appendFields(b)
-	if r.TraceID != "" { // where the call is found in traces: see the type traced
-		b = append(append(b, `,"trace_id":"`...), r.TraceID...)
-		b = append(hex.AppendEncode(append(b, `","span_id":"`...), span[:]), '"')
-	}
-	one.b = append(b, "}\n"...)
-	l.out.gather(one.b, ended)
+	l.out.gather(ended, func(b []byte) []byte {
+		b = l.clock.append(append(b, `{"time":"`...), ended)
+		b = append(b, `","level":"INFO","msg":"`+lineOfCall+`"`...)
+		b = r.appendFields(b)
+		if r.TraceID != "" { // where the call is found in traces: see the type traced
+			b = append(append(b, `,"trace_id":"`...), r.TraceID...)
+			b = append(hex.AppendEncode(append(b, `","span_id":"`...), span[:]), '"')
+		}
+		return append(b, "}\n"...)
+	})
 }
 
 // appendFields writes the fields of the line of a call, those of [Record.attrs].
