@@ -21,21 +21,18 @@ type kept struct {
 }
 
 // keptPool has those that were forgotten.
-var keptPool = sync.Pool{New: func() any {
-	k := new(kept)
-	k.text = k.room[:0]
-	return k
-}}
+var keptPool = sync.Pool{New: func() any { return new(kept) }}
 
 func newKept() *kept {
 	k := keptPool.Get().(*kept)
-	k.Tries = k.try[:0]
+	k.Tries, k.text = k.try[:0], k.room[:0]
 	return k
 }
 
-// free lets another call have it.
+// free lets another call have it. It is long since it was written, and nothing of it is read:
+// that would have to be waited for.
 func (k *kept) free() {
-	*k = kept{text: k.text[:0]}
+	*k = kept{}
 	keptPool.Put(k)
 }
 
