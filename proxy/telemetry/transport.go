@@ -17,7 +17,8 @@ import (
 )
 
 // Transport makes a CLIENT span of each request that next puts on the wire. The
-// span lasts until the response's body has ended or is closed. A request that
+// span lasts until the response's body has ended or is closed; it ends with the headers
+// where the whole body was there then, however late it is read. A request that
 // never reached the wire makes no span: it becomes an event on the call's span.
 //
 // The request tells of the span only where its call wants that (see policy.Call.Propagate), and
