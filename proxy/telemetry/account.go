@@ -3,16 +3,19 @@ package telemetry
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // An account is what is kept of the calls of one upstream, "" being those of none: it is found
 // once for all that a call is counted under.
 type account struct {
 	upstream     string
-	asked        atomic.Bool  // a request for it was on the wire
-	requests     atomic.Int64 // on the wire
+	client       *histogram[httpLabels] // of all upstreams
+	asked        atomic.Bool            // a request for it was on the wire
+	requests     atomic.Int64           // on the wire
 	served, sent latest[httpLabels]
 	traffic      stream
 	latest       atomic.Pointer[called]
@@ -23,6 +26,7 @@ type called struct{ method, name string }
 
 // accounts are those of all upstreams that had a call.
 type accounts struct {
+	client     *histogram[httpLabels]
 	mu         sync.RWMutex
 	byUpstream map[string]*account
 }
@@ -46,7 +50,7 @@ func (a *accounts) of(upstream string) *account {
 		if a.byUpstream == nil {
 			a.byUpstream = make(map[string]*account)
 		}
-		one = &account{upstream: upstream, traffic: newStream()}
+		one = &account{upstream: upstream, client: a.client, traffic: newStream()}
 		a.byUpstream[upstream] = one
 	}
 	return one
@@ -80,4 +84,10 @@ func (a *account) begin() {
 	if !a.asked.Load() {
 		a.asked.Store(true)
 	}
+}
+
+// end counts a request that has ended, and measures it: see [histogram.record].
+func (a *account) end(of trace.SpanContext, took time.Duration, labels httpLabels) {
+	a.requests.Add(-1)
+	a.client.record(of, took, labels, &a.sent)
 }

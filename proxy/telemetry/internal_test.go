@@ -35,7 +35,7 @@ func LineBySlog(out io.Writer) func(context.Context, *Record, time.Time) {
 
 // LineByUs gives what writes it as we do.
 func LineByUs(out io.Writer) func(context.Context, *Record, time.Time) {
-	t := &Telemetry{accessLog: true, log: slog.New(slog.NewJSONHandler(out, nil)), lines: &lineLog{&output{out: out, ended: true}}}
+	t := &Telemetry{accessLog: true, log: slog.New(slog.NewJSONHandler(out, nil)), lines: &lineLog{out: &output{out: out, ended: true}}}
 	return t.logAccess
 }
 

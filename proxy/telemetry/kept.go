@@ -15,8 +15,9 @@ type kept struct {
 	// What was asked for is cut out of a request, of which nothing else is to be held on to,
 	// neither for its size nor for the secrets in it: once the call is remembered it is here,
 	// and not in the record.
-	text         []byte // method, host and path
-	method, host int    // where they end in it
+	text         []byte    // method, host and path
+	method, host int       // where they end in it
+	room         [128]byte // for most texts, beside all else that is written of a call
 }
 
 // keptPool has those that were forgotten.
@@ -24,13 +25,14 @@ var keptPool = sync.Pool{New: func() any { return new(kept) }}
 
 func newKept() *kept {
 	k := keptPool.Get().(*kept)
-	k.Tries = k.try[:0]
+	k.Tries, k.text = k.try[:0], k.room[:0]
 	return k
 }
 
-// free lets another call have it.
+// free lets another call have it. It is long since it was written, and nothing of it is read:
+// that would have to be waited for.
 func (k *kept) free() {
-	*k = kept{text: k.text[:0]}
+	*k = kept{}
 	keptPool.Put(k)
 }
 

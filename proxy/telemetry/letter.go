@@ -42,7 +42,7 @@ func (t *Telemetry) StartLetter(ctx context.Context, l Letter) (context.Context,
 	s := &Span{t: t, start: time.Now(), letter: &l}
 	l.accepted = trace.SpanContextFromContext(
 		traceContext.Extract(context.Background(), propagation.MapCarrier{"traceparent": l.Accepted}))
-	how := spans.Beginning{Name: "deliver " + l.Upstream, Kind: trace.SpanKindConsumer, Start: s.start, NewRoot: true}
+	how := &spans.Beginning{Name: "deliver " + l.Upstream, Kind: trace.SpanKindConsumer, Start: s.start, NewRoot: true}
 	if l.accepted.IsValid() {
 		how.Links = []trace.Link{{SpanContext: l.accepted}}
 	}
@@ -82,7 +82,7 @@ func (s *Span) leaveTrace(ended time.Time) {
 	}
 	ctx := trace.ContextWithRemoteSpanContext(context.Background(), s.letter.accepted)
 	var left spans.Span
-	s.t.tracer.Begin(ctx, &left, spans.Beginning{
+	s.t.tracer.Begin(ctx, &left, &spans.Beginning{
 		Name: "sent later", Start: s.start, Links: []trace.Link{{SpanContext: s.span.SpanContext()}},
 	})
 	left.SetAttributes(keyLetter.String(s.letter.ID), keyUpstream.String(s.letter.Upstream), keyLetterAttempt.Int(s.letter.Attempt))

@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"math"
 	"strconv"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -13,62 +12,69 @@ import (
 
 // lineLog writes access log lines as slog's JSON handler does, byte for byte, for a small
 // part of the time: each call has one, and a line has twenty fields, which are known here.
-type lineLog struct{ out *output }
-
-// linePool has lines that were written, for others.
-var linePool = sync.Pool{New: func() any { return new(jsonLine) }}
-
-// write writes the line of a call that ended at some time.
-func (l *lineLog) write(of trace.SpanContext, r *Record, ended time.Time) {
-	line := linePool.Get().(*jsonLine)
-	defer linePool.Put(line)
-	line.begin(ended)
-	r.tell(line)
-	line.end(of)
-	l.out.gather(line.b, ended)
+type lineLog struct {
+	out   *output
+	clock clockFace // guarded by the lock of out
 }
 
-// A jsonLine is a line that is being written.
-type jsonLine struct {
-	b     []byte
-	clock clockFace
+// write writes the line of a call that ended at some time, and whose span has that id: behind
+// those that wait.
+func (l *lineLog) write(span trace.SpanID, r *Record, ended time.Time) {
+	l.out.gather(ended, func(b []byte) []byte {
+		b = l.clock.append(append(b, `{"time":"`...), ended)
+		b = append(b, `","level":"INFO","msg":"`+lineOfCall+`"`...)
+		b = r.appendFields(b)
+		if r.TraceID != "" { // where the call is found in traces: see the type traced
+			b = append(append(b, `,"trace_id":"`...), r.TraceID...)
+			b = append(hex.AppendEncode(append(b, `","span_id":"`...), span[:]), '"')
+		}
+		return append(b, "}\n"...)
+	})
 }
 
-func (l *jsonLine) begin(at time.Time) {
-	l.b = append(l.b[:0], `{"time":"`...)
-	l.b = l.clock.append(l.b, at)
-	l.b = append(l.b, `","level":"INFO","msg":"`+lineOfCall+`"`...)
-}
-
-// end adds where the call is found in traces: see the type traced.
-func (l *jsonLine) end(sc trace.SpanContext) {
-	if sc.IsValid() {
-		traceID, spanID := sc.TraceID(), sc.SpanID()
-		l.b = hex.AppendEncode(append(l.b, `,"trace_id":"`...), traceID[:])
-		l.b = append(hex.AppendEncode(append(l.b, `","span_id":"`...), spanID[:]), '"')
+// appendFields writes the fields of the line of a call, those of [Record.attrs].
+func (r *Record) appendFields(b []byte) []byte {
+	b = appendEscaped(append(b, `,"upstream":"`...), r.Upstream)
+	b = appendEscaped(append(b, `","rule":"`...), r.Rule)
+	b = appendEscaped(append(b, `","method":"`...), r.Method)
+	b = appendEscaped(append(b, `","host":"`...), r.Host)
+	b = appendEscaped(append(b, `","path":"`...), r.Path)
+	b = strconv.AppendInt(append(b, `","status":`...), int64(r.Status), 10)
+	b = appendEscaped(append(b, `,"class":"`...), string(r.Class))
+	b = appendEscaped(append(b, `","problem":"`...), r.Problem)
+	b = appendEscaped(append(b, `","answered_by":"`...), r.answeredBy())
+	b = strconv.AppendInt(append(b, `","attempts":`...), int64(r.Attempts), 10)
+	b = appendMilliseconds(append(b, `,"waited_ms":`...), r.WaitedMS)
+	b = appendMilliseconds(append(b, `,"duration_ms":`...), r.DurationMS)
+	b = strconv.AppendInt(append(b, `,"request_bytes":`...), r.RequestBytes, 10)
+	b = strconv.AppendInt(append(b, `,"response_bytes":`...), r.ResponseBytes, 10)
+	if r.Connection != "" {
+		b = append(appendEscaped(append(b, `,"connection":"`...), r.Connection), '"')
 	}
-	l.b = append(l.b, "}\n"...)
+	if r.Stale != "" {
+		b = append(appendEscaped(append(b, `,"stale":"`...), r.Stale), '"')
+	}
+	if r.Quiet != "" {
+		b = append(appendEscaped(append(b, `,"quiet":"`...), r.Quiet), '"')
+	}
+	if r.Letter != "" {
+		b = appendEscaped(append(b, `,"letter":"`...), r.Letter)
+		b = append(appendEscaped(append(b, `","form":"`...), r.Form), '"')
+	}
+	if r.Error != "" {
+		b = append(appendEscaped(append(b, `,"error":"`...), r.Error), '"')
+	}
+	return b
 }
 
-func (l *jsonLine) text(f *lineField, value string) {
-	l.b = append(appendEscaped(append(l.b, f.text...), value), '"')
-}
-
-func (l *jsonLine) number(f *lineField, n int64) {
-	l.b = strconv.AppendInt(append(l.b, f.number...), n, 10)
-}
-
-// milliseconds writes a time, which is in whole microseconds, or so large that they make no
-// difference.
-func (l *jsonLine) milliseconds(f *lineField, ms float64) {
-	l.b = append(l.b, f.number...)
+// appendMilliseconds writes a time, which is in whole microseconds, or so large that they make
+// no difference.
+func appendMilliseconds(b []byte, ms float64) []byte {
 	us := int64(math.Round(ms * 1000))
 	if us < 0 || us >= 1e15 || float64(us)/1000 != ms {
-		l.b = strconv.AppendFloat(l.b, ms, 'f', -1, 64) // JSON would have an exponent only of what is no time
-		return
+		return strconv.AppendFloat(b, ms, 'f', -1, 64) // JSON would have an exponent only of what is no time
 	}
-	l.b = strconv.AppendInt(l.b, us/1000, 10)
-	l.b = appendFraction(l.b, int(us%1000), 3)
+	return appendFraction(strconv.AppendInt(b, us/1000, 10), int(us%1000), 3)
 }
 
 // appendFraction writes what comes after the point, if there is any: a number of so many
@@ -92,8 +98,17 @@ func appendFraction(b []byte, n, digits int) []byte {
 // appendEscaped writes what is between the quotes of a JSON string. What is no UTF-8 is
 // replaced, and U+2028 and U+2029 are escaped, since JavaScript takes them for line ends.
 func appendEscaped(b []byte, s string) []byte {
+	if begins := plain(s); begins < len(s) {
+		return escapeFrom(b, s, begins)
+	}
+	return append(b, s...)
+}
+
+// escapeFrom is appendEscaped of a text of which so many bytes are known to be written as they
+// are.
+func escapeFrom(b []byte, s string, i int) []byte {
 	begin := 0 // of what is not written yet, and needs no escape
-	for i := plain(s); i < len(s); {
+	for i < len(s) {
 		size, escape := 1, ""
 		switch c := s[i]; {
 		case c == '"' || c == '\\':
@@ -112,9 +127,21 @@ func appendEscaped(b []byte, s string) []byte {
 	return append(b, s[begin:]...)
 }
 
-// plain is how many bytes at the beginning are written as they are: nearly always all.
+// plain is how many bytes at the beginning are written as they are: nearly always all. Eight
+// are looked at at a time. In a word of them the high bit of each byte is set, by one term for
+// each kind, where a byte has to be looked at closer, and in none where none has.
 func plain(s string) int {
-	for i := range len(s) {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		word := uint64(s[i]) | uint64(s[i+1])<<8 | uint64(s[i+2])<<16 | uint64(s[i+3])<<24 |
+			uint64(s[i+4])<<32 | uint64(s[i+5])<<40 | uint64(s[i+6])<<48 | uint64(s[i+7])<<56
+		quote, slash := word^'"'*ones, word^'\\'*ones // zero where it is one
+		if (word|(word-' '*ones)|(quote-ones)|(slash-ones))&high != 0 {
+			break
+		}
+	}
+	for ; i < len(s); i++ {
 		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
 			return i
 		}

@@ -56,6 +56,10 @@ func asSlog(t *testing.T, r *telemetry.Record, ended time.Time) {
 	t.Helper()
 	within := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1, 0xab}, SpanID: trace.SpanID{2, 0xcd}})
 	for _, ctx := range []context.Context{t.Context(), trace.ContextWithSpanContext(t.Context(), within)} {
+		r.TraceID = ""
+		if id := trace.SpanContextFromContext(ctx).TraceID(); id.IsValid() {
+			r.TraceID = id.String()
+		}
 		var ours, theirs bytes.Buffer
 		telemetry.LineByUs(&ours)(ctx, r, ended)
 		telemetry.LineBySlog(&theirs)(ctx, r, ended)
@@ -74,7 +78,7 @@ func BenchmarkLine(b *testing.B) {
 	ctx := trace.ContextWithSpanContext(b.Context(), within)
 	r := &telemetry.Record{
 		Upstream: "crm", Method: "GET", Host: "acme.my.salesforce.com", Path: "/services/data/v61.0/sobjects/Contact",
-		Status: 200, Class: policy.ClassOK, Attempts: 1, DurationMS: 12.345, ResponseBytes: 1234,
+		TraceID: within.TraceID().String(), Status: 200, Class: policy.ClassOK, Attempts: 1, DurationMS: 12.345, ResponseBytes: 1234,
 	}
 	for name, by := range map[string]func(io.Writer) func(context.Context, *telemetry.Record, time.Time){
 		"slog": telemetry.LineBySlog, "ours": telemetry.LineByUs,

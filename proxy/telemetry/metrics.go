@@ -83,6 +83,7 @@ type metrics struct {
 // registered.
 func newMetrics() *metrics {
 	x := &metrics{}
+	x.accounts.client = &x.client
 	x.server.init(httpLabels.attributes, "http.server.request.duration", "Duration of calls, from the first byte in to the last byte out.", httpBuckets)
 	x.client.init(httpLabels.attributes, "http.client.request.duration", "Duration of requests on the wire, to the end of the response.", httpBuckets)
 	x.waits.init(wordsOf(labelUpstream, labelReason), "outrider.wait.duration", "Time that calls waited for a turn or a token, or backed off.", waitBuckets)

@@ -142,7 +142,7 @@ func splitPort(authority string) (host string, port int) {
 	if !found { // of which net would make an error
 		return authority, 0
 	}
-	if port, ok := decimal(number); ok && !strings.ContainsAny(name, "[]") {
+	if port, ok := decimal(number); ok && !strings.Contains(name, "[") && !strings.Contains(name, "]") {
 		return name, port
 	}
 	host, text, err := net.SplitHostPort(authority)

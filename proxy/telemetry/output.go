@@ -56,24 +56,28 @@ func (o *output) Write(p []byte) (int, error) {
 }
 
 // gather takes the line of a call that ended at some time, which is now or was just before.
-func (o *output) gather(line []byte, ended time.Time) {
+// Who has it appends it to those that wait.
+func (o *output) gather(ended time.Time, line func(waiting []byte) []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if ended.Sub(o.began) >= gatherFor {
 		o.began, o.lines = ended, 0
 	}
 	o.lines++
-	if o.ended || o.lines <= linesAtOnce && len(o.waiting) == 0 {
-		_, _ = o.out.Write(line) // as slog: there is nobody left to tell
-		return
-	}
-	if len(o.waiting)+len(line) > o.most {
+	before := len(o.waiting)
+	o.waiting = line(o.waiting)
+	switch {
+	case o.ended || o.lines <= linesAtOnce && before == 0:
 		o.flush()
-	}
-	if len(o.waiting) == 0 {
+	case before == 0:
 		o.writeLater()
+	case len(o.waiting) > o.most:
+		last := o.waiting[before:]
+		o.waiting = o.waiting[:before]
+		o.flush()
+		o.writeLater()
+		o.waiting = append(o.waiting, last...)
 	}
-	o.waiting = append(o.waiting, line...)
 }
 
 // writeLater has written what waits when it has waited for long enough. The lock is held.
@@ -95,7 +99,7 @@ func (o *output) writeNow() {
 // flush writes what waits. The lock is held.
 func (o *output) flush() {
 	if len(o.waiting) > 0 {
-		_, _ = o.out.Write(o.waiting)
+		_, _ = o.out.Write(o.waiting) // as slog: there is nobody left to tell
 		o.waiting = o.waiting[:0]
 	}
 }

@@ -43,7 +43,7 @@ type Record struct {
 type Try struct {
 	StartMS    float64 `json:"start_ms"`
 	HeadersMS  float64 `json:"headers_ms,omitempty"` // from Start until the response's headers; 0: none came
-	DurationMS float64 `json:"duration_ms"`          // until the end of the response's body
+	DurationMS float64 `json:"duration_ms"`          // until the end of the response's body came
 	Status     int     `json:"status,omitempty"`
 	Error      string  `json:"error,omitempty"` // kind of the error
 	Lost       bool    `json:"lost,omitempty"`  // canceled, since another attempt had the answer: no error

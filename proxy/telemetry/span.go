@@ -48,9 +48,10 @@ type Span struct {
 	first wire // room for the one request that most calls have
 	taken atomic.Bool
 
-	mu     sync.Mutex
-	ended  bool
-	record *kept // complete once ended, and nobody's here from then on: see [recent.add]
+	mu      sync.Mutex
+	ended   bool
+	account *account // of its upstream, once a request was made; nil: none was
+	record  *kept    // complete once ended, and nobody's here from then on: see [recent.add]
 }
 
 // An Outcome is how a call ended.
@@ -122,18 +123,22 @@ func spanFrom(ctx context.Context) *Span {
 
 // StartCall begins the SERVER span of a call, continuing the trace of a caller
 // that sent a traceparent (https://www.w3.org/TR/trace-context/); one that is
-// malformed is as none. form says how the call came in: "base-url", "forward",
+// malformed is as none. Only the caller can say what its call is part of. form says how the call came in: "base-url", "forward",
 // "intercepted" or "connect". The context goes with the call; the span must be ended.
 func (t *Telemetry) StartCall(r *http.Request, form string) (context.Context, *Span) {
 	ctx := r.Context()
+	s := &Span{t: t, start: time.Now()}
+	how := &spans.Beginning{Name: spanMethod(r.Method), Kind: trace.SpanKindServer, Start: s.start}
 	if len(r.Header["Traceparent"]) > 0 {
 		ctx = traceContext.Extract(ctx, callerHeader(r.Header))
+		t.tracer.Begin(ctx, &s.span, how)
+	} else {
+		t.tracer.BeginTrace(&s.span, how)
 	}
-	s := &Span{t: t, start: time.Now()}
-	t.metrics.calls.Add(1)
-	t.tracer.Begin(ctx, &s.span, spans.Beginning{Name: spanMethod(r.Method), Kind: trace.SpanKindServer, Start: s.start})
 	t.tail.begin(&s.span)
-	return s.carry(ctx, form), s
+	ctx = s.carry(ctx, form)
+	t.metrics.calls.Add(1) // last, since it waits until all that is new here is in the cache
+	return ctx, s
 }
 
 // TraceID is the id of the call's trace, also when the trace is not sampled.
@@ -167,11 +172,13 @@ func (s *Span) End(o Outcome) {
 		return // a span that is never ended is never sent
 	}
 	s.fill(&o, elapsed)
-	done := s.record
+	done, account := s.record, s.account
 	s.mu.Unlock()
 
 	kind := serverError(&o)
-	account := s.t.metrics.accounts.of(done.Upstream)
+	if account == nil || account.upstream != done.Upstream {
+		account = s.t.metrics.accounts.of(done.Upstream)
+	}
 	if d := s.span.Take(); d != nil {
 		if s.t.tail.judge(d, kind != "" || o.Problem != "" || done.Quiet != "", done.answered()) {
 			s.describe(d, account, o.Method, kind)
@@ -280,25 +287,26 @@ func (r *Record) answered() time.Duration {
 	return time.Duration(after * float64(time.Millisecond))
 }
 
-// addTry remembers a try and returns its place, or -1 when the list is full or
-// the call has ended.
-func (s *Span) addTry(start time.Time, try Try) int {
+// addTry remembers a try, and who was asked, and returns its place, or -1 when the list is
+// full or the call has ended.
+func (s *Span) addTry(w *wire, try Try) int32 {
 	if s == nil {
 		return -1
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.account = w.account
 	if s.ended || len(s.record.Tries) >= maxKept {
 		return -1
 	}
-	try.StartMS = ms(start.Sub(s.start))
+	try.StartMS = ms(w.start.Sub(s.start))
 	s.record.Tries = append(s.record.Tries, try)
-	return len(s.record.Tries) - 1
+	return int32(len(s.record.Tries) - 1)
 }
 
 // endTry tells how long the try at place i took, and what broke it off: an error of some
 // kind, or that it lost.
-func (s *Span) endTry(i int, d time.Duration, kind string, lost bool) {
+func (s *Span) endTry(i int32, d time.Duration, kind string, lost bool) {
 	if s == nil || i < 0 {
 		return
 	}

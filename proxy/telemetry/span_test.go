@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -189,6 +190,53 @@ func TestClientSpanEndsWithTheBody(t *testing.T) {
 			t.Errorf("record %+v", rec)
 		}
 	})
+}
+
+// What a client of ours takes to read is not the upstream's time: an answer that came as a
+// whole with its headers has ended with them, whenever it is read. Of any other the end is
+// known when it comes.
+func TestAnswerThatCameWithItsHeadersEndedWithThem(t *testing.T) {
+	for name, c := range map[string]struct {
+		body     io.ReadCloser
+		cameWith bool
+		want     time.Duration
+	}{
+		"it came":              {io.NopCloser(iotest.DataErrReader(strings.NewReader("body"))), true, time.Second},
+		"it came, but its end": {io.NopCloser(strings.NewReader("body")), true, time.Minute + time.Second},
+		"it had not begun":     {io.NopCloser(iotest.DataErrReader(strings.NewReader("body"))), false, time.Minute + time.Second},
+		"there is none":        {http.NoBody, false, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, telemetry.Settings{Sample: 1})
+				ctx, span, call := r.begin("GET", "crm")
+				resp, err := policy.Passage(r.Transport(roundTripper(func(req *http.Request) (*http.Response, error) {
+					wrote(req)
+					time.Sleep(time.Second)
+					if c.cameWith {
+						req.Context().(interface{ GotBody() }).GotBody()
+					}
+					resp := response(req, 200, "")
+					resp.Body = c.body
+					return resp, nil
+				}))).RoundTrip(outbound(ctx, "GET", "https://crm.test/"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+				span.End(telemetry.Outcome{Call: call, Method: "GET", Status: 200})
+				told := r.kind(trace.SpanKindClient)[0]
+				if got := told.EndTime.Sub(told.StartTime); got != c.want {
+					t.Errorf("the request took %v, want %v", got, c.want)
+				}
+				if got := r.Recent(telemetry.Filter{})[0].Tries[0].DurationMS; got != telemetry.MS(c.want) {
+					t.Errorf("it is remembered with %v ms, want %v", got, telemetry.MS(c.want))
+				}
+			})
+		})
+	}
 }
 
 func TestBodyThatBreaksOffIsAnError(t *testing.T) {

@@ -128,7 +128,7 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 	}
 	t.accessLog = s.AccessLog && t.log.Enabled(ctx, slog.LevelInfo)
 	if s.LogFormat != "text" && t.logs == nil {
-		t.lines = &lineLog{out}
+		t.lines = &lineLog{out: out}
 	}
 	return t, nil
 }

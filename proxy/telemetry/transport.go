@@ -17,7 +17,8 @@ import (
 )
 
 // Transport makes a CLIENT span of each request that next puts on the wire. The
-// span lasts until the response's body has ended or is closed. A request that
+// span lasts until the response's body has ended or is closed; it ends with the headers
+// where the whole body was there then, however late it is read. A request that
 // never reached the wire makes no span: it becomes an event on the call's span.
 //
 // The request tells of the span only where its call wants that (see policy.Call.Propagate), and
@@ -31,8 +32,9 @@ func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
 // the trace of the refresh, and no attempt of any call.
 func (t *Telemetry) TokenTransport(next http.RoundTripper, upstream string) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
-		w := &wire{t: t, req: req, attempt: policy.AttemptFrom(req.Context())}
-		t.tracer.Begin(req.Context(), &w.span, spans.Beginning{Name: spanMethod(req.Method) + " token", Kind: trace.SpanKindClient})
+		w := &wire{req: req, attempt: policy.AttemptFrom(req.Context())}
+		span := &spans.Span{}
+		t.tracer.Begin(req.Context(), span, &spans.Beginning{Name: spanMethod(req.Method) + " token", Kind: trace.SpanKindClient})
 		resp, err := next.RoundTrip(req)
 		kind := ""
 		if err != nil {
@@ -40,7 +42,7 @@ func (t *Telemetry) TokenTransport(next http.RoundTripper, upstream string) http
 		} else {
 			w.status, w.protocol = resp.StatusCode, resp.Proto
 		}
-		if d := w.span.Take(); d != nil {
+		if d := span.Take(); d != nil {
 			w.describe(d, err, kind, false)
 			d.Fields().Word(fieldUpstream, upstream)
 			d.End(time.Time{})
@@ -59,18 +61,18 @@ type transport struct {
 }
 
 func (x *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	w := x.begin(req)
+	w, span := x.begin(req)
 	if w.of != nil && w.of.Propagate && x.t.watched {
-		req = withTrace(req, w.span.SpanContext())
+		req = withTrace(req, span)
 	}
 	resp, err := x.next.RoundTrip(req)
-	headers := time.Since(w.start)
+	w.headers = time.Since(w.start)
 	if err != nil {
-		w.failed(err, headers)
+		w.failed(err)
 		return resp, err
 	}
-	w.try = w.call.addTry(w.start, Try{
-		HeadersMS: ms(headers), Status: resp.StatusCode, Sent: true, Reused: w.reused(),
+	w.try = w.call.addTry(w, Try{
+		HeadersMS: ms(w.headers), Status: resp.StatusCode, Sent: true, Reused: w.reused(),
 	})
 	w.status, w.protocol = resp.StatusCode, resp.Proto
 	w.follow(resp)
@@ -78,44 +80,47 @@ func (x *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // begin begins a request, and its span if somebody gets spans.
-func (x *transport) begin(req *http.Request) *wire {
+func (x *transport) begin(req *http.Request) (w *wire, span trace.SpanContext) {
 	ctx := req.Context()
 	call := spanFrom(ctx)
-	w := call.room()
-	w.t, w.call, w.req, w.of, w.attempt = x.t, call, req, policy.CallFrom(ctx), policy.AttemptFrom(ctx)
+	w = call.room()
+	w.call, w.req, w.of, w.attempt = call, req, policy.CallFrom(ctx), policy.AttemptFrom(ctx)
 	if w.attempt != nil {
 		w.start = w.attempt.Start
 	} else {
 		w.start = time.Now()
 	}
 	if x.t.watched {
-		how := spans.Beginning{Name: spanMethod(req.Method), Kind: trace.SpanKindClient, Start: w.start}
+		how := &spans.Beginning{Name: spanMethod(req.Method), Kind: trace.SpanKindClient, Start: w.start}
 		if call != nil {
-			x.t.tracer.BeginChild(&call.span, &w.span, how)
+			span, w.span = x.t.tracer.BeginChild(&call.span, how)
 		} else {
-			x.t.tracer.Begin(ctx, &w.span, how)
+			alone := &spans.Span{}
+			x.t.tracer.Begin(ctx, alone, how)
+			span, w.span = alone.SpanContext(), alone.Take()
 		}
 	}
 	w.account = x.t.metrics.accounts.of(w.upstream())
 	w.account.begin()
-	return w
+	return w, span
 }
 
 // wire is one request on its way.
 type wire struct {
-	t        *Telemetry
 	call     *Span // nil outside of a call
 	of       *policy.Call
 	attempt  *policy.Attempt // nil: nobody knows more of it
 	account  *account
-	span     spans.Span
+	span     *spans.Data // what is told of it, until that is told; nil: nobody wants it
 	req      *http.Request
 	start    time.Time
-	try      int // place in the call's record
-	status   int // 0: there is no answer
+	headers  time.Duration // from then until those of the answer came, or an error
+	status   int           // 0: there is no answer
 	protocol string
+	body     io.ReadCloser // of the usual response: see [responseBody]
+	try      int32         // place in the call's record
 	ended    atomic.Bool
-	body     responseBody // of the usual response
+	read     bool // the body was read from
 }
 
 // sent reports that the request reached the wire. Without an attempt to ask,
@@ -137,21 +142,24 @@ type unsent interface {
 func (w *wire) reused() bool { return w.attempt != nil && w.attempt.Reused() }
 
 // failed ends a request that got no response.
-func (w *wire) failed(err error, d time.Duration) {
+func (w *wire) failed(err error) {
 	sent := w.sent(err)
-	w.try = w.call.addTry(w.start, Try{Sent: sent, Reused: w.reused()})
+	w.try = w.call.addTry(w, Try{Sent: sent, Reused: w.reused()})
 	if sent {
 		w.end(err)
 		return
 	}
 	w.account.requests.Add(-1)
-	// The span is dropped without being ended: it is not exported.
+	if w.span != nil {
+		w.span.Free() // without being ended: it is not exported
+		w.span = nil
+	}
 	kind, lost := w.broke(err)
-	w.call.endTry(w.try, d, kind, lost)
+	w.call.endTry(w.try, w.headers, kind, lost)
 	if w.call == nil || !w.call.span.IsRecording() {
 		return
 	}
-	attrs := []attribute.KeyValue{attribute.Float64("outrider.duration", d.Seconds())}
+	attrs := []attribute.KeyValue{attribute.Float64("outrider.duration", w.headers.Seconds())}
 	if lost {
 		attrs = append(attrs, keyLost.Bool(true))
 	} else {
@@ -174,20 +182,28 @@ func (w *wire) broke(err error) (kind string, lost bool) {
 
 // end finishes span and metrics once; err broke the request or its body off.
 func (w *wire) end(err error) {
-	if !w.ended.CompareAndSwap(false, true) {
-		return
+	if w.ended.CompareAndSwap(false, true) {
+		w.endAfter(time.Since(w.start), err)
 	}
-	took := time.Since(w.start)
+}
+
+// endWithHeaders is end of an answer that was there as a whole when its headers were.
+func (w *wire) endWithHeaders() {
+	if w.ended.CompareAndSwap(false, true) {
+		w.endAfter(w.headers, nil)
+	}
+}
+
+func (w *wire) endAfter(took time.Duration, err error) {
 	kind, lost := w.broke(err)
-	if w.t.watched {
-		if d := w.span.Take(); d != nil {
-			w.describe(d, err, kind, lost)
-			d.End(w.start.Add(took))
-		}
+	var of trace.SpanContext
+	if d := w.span; d != nil {
+		of, w.span = d.SpanContext(), nil
+		w.describe(d, err, kind, lost)
+		d.End(w.start.Add(took))
 	}
 	w.call.endTry(w.try, took, kind, lost)
-	w.account.requests.Add(-1)
-	w.t.metrics.client.record(w.span.SpanContext(), took, w.labels(kind, lost), &w.account.sent)
+	w.account.end(of, took, w.labels(kind, lost))
 }
 
 // labels are those of a request that has ended. An answer of 400 and above is an error to
@@ -218,13 +234,13 @@ func (w *wire) upstream() string {
 func (w *wire) follow(resp *http.Response) {
 	body := resp.Body
 	if body == nil || body == http.NoBody {
-		w.end(nil)
+		w.endWithHeaders()
 		return
 	}
 	stream, ok := body.(io.ReadWriteCloser)
 	if !ok {
-		w.body = responseBody{ReadCloser: body, wire: w}
-		resp.Body = &w.body
+		w.body = body
+		resp.Body = (*responseBody)(w)
 		return
 	}
 	resp.Body = &streamBody{ReadWriteCloser: stream, wire: w}
@@ -234,24 +250,27 @@ func (w *wire) follow(resp *http.Response) {
 }
 
 // responseBody ends the span at the end of the body, or when it is closed.
-type responseBody struct {
-	io.ReadCloser
-	wire *wire
-}
+type responseBody wire
 
 func (b *responseBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF {
-		b.wire.end(nil)
-	} else if err != nil {
-		b.wire.end(err)
+	w := (*wire)(b)
+	n, err := w.body.Read(p)
+	switch {
+	case err == io.EOF && !w.read && w.of != nil && w.of.GotBody():
+		w.endWithHeaders() // this Read has waited for nothing
+	case err == io.EOF:
+		w.end(nil)
+	case err != nil:
+		w.end(err)
 	}
+	w.read = true
 	return n, err
 }
 
 func (b *responseBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.wire.end(nil)
+	w := (*wire)(b)
+	err := w.body.Close()
+	w.end(nil)
 	return err
 }
 

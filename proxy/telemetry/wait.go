@@ -37,7 +37,7 @@ func (t *Telemetry) waited(ctx context.Context, w waiting, e policy.Event, reaso
 		return
 	}
 	var span spans.Span
-	t.tracer.Begin(ctx, &span, spans.Beginning{Name: w.span, Start: began, Links: linkTo(e.Work)})
+	t.tracer.Begin(ctx, &span, &spans.Beginning{Name: w.span, Start: began, Links: linkTo(e.Work)})
 	span.SetAttributes(waitAttributes(ctx, w, e)...)
 	span.EndAt(now)
 }

@@ -20,7 +20,7 @@ import (
 // The context goes on with what ctx has, but in the new trace and in no call.
 func (t *Telemetry) StartWork(ctx context.Context, e policy.Event) (context.Context, func(error)) {
 	span := &spans.Span{}
-	t.tracer.Begin(ctx, span, spans.Beginning{Name: workNames[e.Kind], NewRoot: true, Links: linkTo(ctx)})
+	t.tracer.Begin(ctx, span, &spans.Beginning{Name: workNames[e.Kind], NewRoot: true, Links: linkTo(ctx)})
 	t.tail.begin(span)
 	if span.IsRecording() {
 		span.SetAttributes(append(eventAttributes(e), keyUpstream.String(e.Upstream))...)

@@ -19,8 +19,6 @@ type Data struct {
 	attributes []attribute.KeyValue // no two of one key
 	events     []sdktrace.Event
 	links      []sdktrace.Link
-
-	encoded []byte // room for [Queue.Add]
 }
 
 // said is of a Data what holds no room that the next span could use.
@@ -54,7 +52,7 @@ var pool = sync.Pool{New: func() any {
 // Free lets another span have d, which its owner must not touch from then on. One that is
 // not freed is the garbage collector's.
 func (d *Data) Free() {
-	if cap(d.attributes) > mostAttributes || cap(d.encoded)+cap(d.fields.encoded) > mostEncoded {
+	if cap(d.attributes) > mostAttributes || cap(d.fields.encoded) > mostEncoded {
 		return
 	}
 	clear(d.attributes) // nothing of a call is held on to

@@ -4,6 +4,7 @@
 // arrives at a collector is the same, field by field, which a test holds against the SDK.
 //
 //	tracer.Start, Begin       a Span: the handle that others write through
+//	tracer.BeginChild         only its Data, for who keeps it to itself
 //	    span.SetAttributes    goes into the Data of the span
 //	span.End                  the Data leaves the span, and belongs to Settings.Ended
 //	span.Take, data.End       the same, with last words by who ends the span: its Fields
@@ -23,7 +24,8 @@
 // A context may hold a [Span] long after its end, and whoever has the context may write to
 // it or ask it for its ids. So a Span is never used again. Its Data is, but nobody else has
 // ever seen that: a Span gives it away when it ends, under its lock, and writes nowhere
-// from then on.
+// from then on. Who has a Data without a Span gives it away when it ends or frees it, and so
+// must do that once.
 //
 // # What is left out
 //

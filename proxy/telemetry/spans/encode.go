@@ -11,9 +11,18 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// appendSpan writes d as a Span of OTLP. Field numbers are those of
+// encode gives d as a Span of OTLP, in room of its own. In what order the fields of a message
+// come means nothing, so those that are encoded already stay where they are, and the others
+// come behind them.
+func (d *Data) encode() []byte {
+	span := d.appendOthers(d.fields.encoded)
+	d.fields.encoded = span[:len(d.fields.encoded)] // as it was: who is next encodes d, too
+	return span
+}
+
+// appendOthers writes a Span but for its [Fields]. Field numbers are those of
 // https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/trace/v1/trace.proto
-func (d *Data) appendSpan(b []byte) []byte {
+func (d *Data) appendOthers(b []byte) []byte {
 	traceID, spanID, parentID := d.context.TraceID(), d.context.SpanID(), d.parent.SpanID()
 	b = append(append(b, 1<<3|delimited, byte(len(traceID))), traceID[:]...)
 	b = append(append(b, 2<<3|delimited, byte(len(spanID))), spanID[:]...)
@@ -25,7 +34,6 @@ func (d *Data) appendSpan(b []byte) []byte {
 	b = appendVarint(b, 6, uint64(d.kind)) // numbered as there
 	b = appendFixed64(b, 7, unixNano(d.start))
 	b = appendFixed64(b, 8, unixNano(d.end))
-	b = append(b, d.fields.encoded...)
 	b = appendAttributes(b, 9, d.attributes)
 	b = appendVarint(b, 10, uint64(d.droppedAttributes))
 	for i := range d.events {

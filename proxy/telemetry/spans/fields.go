@@ -38,14 +38,14 @@ type Fields struct{ encoded []byte }
 // there are so many bytes after the first, as is nearly always so.
 func isBrief(key Key, more int) bool { return len(key.blank)-beforeName+more < 1<<7 }
 
-// brief begins such an attribute. Its value has a tag, a first byte, and those that the caller
-// appends.
-func (f *Fields) brief(key Key, tag, first byte, more int) {
+// brief gives what is encoded, with such an attribute begun. Its value has a tag, a first byte,
+// and those that the caller appends.
+func (f *Fields) brief(key Key, tag, first byte, more int) []byte {
 	begin := len(f.encoded)
 	b := append(f.encoded, key.blank...)
 	b[begin+1] = byte(len(key.blank) - beforeName + more)
 	b[len(b)-3], b[len(b)-2], b[len(b)-1] = byte(2+more), tag, first
-	f.encoded = b
+	return b
 }
 
 // begin begins any other, whose value takes so many bytes.
@@ -99,8 +99,7 @@ func (f *Fields) TextBytes(key Key, text []byte) {
 // addText adds a text that is UTF-8.
 func addText[T string | []byte](f *Fields, key Key, text T) {
 	if isBrief(key, len(text)) {
-		f.brief(key, textValue, byte(len(text)), len(text))
-		f.encoded = append(f.encoded, text...)
+		f.encoded = append(f.brief(key, textValue, byte(len(text)), len(text)), text...)
 		return
 	}
 	f.begin(key, 1+sizeOf(len(text))+len(text))
@@ -111,11 +110,10 @@ func addText[T string | []byte](f *Fields, key Key, text T) {
 func (f *Fields) Number(key Key, n int64) {
 	switch {
 	case n >= 0 && n < 1<<7 && isBrief(key, 0):
-		f.brief(key, numberValue, byte(n), 0)
+		f.encoded = f.brief(key, numberValue, byte(n), 0)
 		return
 	case n >= 0 && n < 1<<14 && isBrief(key, 1):
-		f.brief(key, numberValue, byte(n)|1<<7, 1)
-		f.encoded = append(f.encoded, byte(n>>7))
+		f.encoded = append(f.brief(key, numberValue, byte(n)|1<<7, 1), byte(n>>7))
 		return
 	}
 	var value [binary.MaxVarintLen64]byte
@@ -133,7 +131,7 @@ func (f *Fields) Fraction(key Key, x float64) {
 // Truth adds yes or no.
 func (f *Fields) Truth(key Key, yes bool) {
 	if isBrief(key, 0) {
-		f.brief(key, truthValue, truth(yes), 0)
+		f.encoded = f.brief(key, truthValue, truth(yes), 0)
 		return
 	}
 	f.begin(key, 2)

@@ -21,7 +21,7 @@ func TestTextThatIsNoUTF8IsMended(t *testing.T) {
 		Ended: func(d *spans.Data) { got = d.Snapshot().Attributes() },
 	})
 	var span spans.Span
-	tracer.Begin(t.Context(), &span, spans.Beginning{})
+	tracer.Begin(t.Context(), &span, &spans.Beginning{})
 	d := span.Take()
 	d.Fields().Text(spans.NewKey("a"), "x\xffy")
 	d.Fields().TextBytes(spans.NewKey("b"), []byte("x\xffy"))
@@ -41,7 +41,7 @@ func TestTakenSpanIsWrittenByNobodyElse(t *testing.T) {
 		}
 	}})
 	var span spans.Span
-	tracer.Begin(t.Context(), &span, spans.Beginning{Name: "first"})
+	tracer.Begin(t.Context(), &span, &spans.Beginning{Name: "first"})
 	d := span.Take()
 	d.SetName("last")
 	span.SetName("later")
@@ -62,18 +62,23 @@ func TestChildIsAsItsParent(t *testing.T) {
 	} {
 		var parents []trace.SpanContext
 		tracer := spans.New(spans.Settings{Sampler: sampler, Limits: sdktrace.NewSpanLimits(), Ended: func(d *spans.Data) { parents = append(parents, d.Parent()) }})
-		var parent, child spans.Span
-		tracer.Begin(trace.ContextWithSpanContext(t.Context(), remote), &parent, spans.Beginning{})
-		tracer.BeginChild(&parent, &child, spans.Beginning{})
-		above, got := parent.SpanContext(), child.SpanContext()
+		var parent spans.Span
+		tracer.Begin(trace.ContextWithSpanContext(t.Context(), remote), &parent, &spans.Beginning{})
+		got, d := tracer.BeginChild(&parent, &spans.Beginning{})
+		above := parent.SpanContext()
 		if got.TraceID() != above.TraceID() || got.SpanID() == above.SpanID() || !got.IsValid() || got.IsRemote() ||
 			got.TraceFlags() != above.TraceFlags() || got.TraceState().String() != "vendor=1" {
 			t.Errorf("%s: the child is %v of %v", name, got, above)
 		}
-		if child.IsRecording() != parent.IsRecording() {
-			t.Errorf("%s: the child is recorded: %t", name, child.IsRecording())
+		if (d != nil) != parent.IsRecording() {
+			t.Errorf("%s: the child is recorded: %t", name, d != nil)
 		}
-		child.End()
+		if d != nil {
+			if !d.SpanContext().Equal(got) {
+				t.Errorf("%s: what is recorded is of %v, the child is %v", name, d.SpanContext(), got)
+			}
+			d.End(time.Time{})
+		}
 		if len(parents) > 0 != (name != "dropped") || len(parents) > 0 && !parents[0].Equal(above) {
 			t.Errorf("%s: ended were children of %v", name, parents)
 		}

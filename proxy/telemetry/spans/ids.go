@@ -17,19 +17,23 @@ var _ sdktrace.IDGenerator = randomIDs{}
 
 // NewIDs makes those of a new trace.
 func (r randomIDs) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
-	var id trace.TraceID
-	for !id.IsValid() {
-		binary.NativeEndian.PutUint64(id[:8], rand.Uint64())
-		binary.NativeEndian.PutUint64(id[8:], rand.Uint64())
+	first, last := rand.Uint64(), rand.Uint64()
+	for first|last == 0 {
+		last = rand.Uint64()
 	}
+	var id trace.TraceID
+	binary.NativeEndian.PutUint64(id[:8], first)
+	binary.NativeEndian.PutUint64(id[8:], last)
 	return id, r.NewSpanID(ctx, id)
 }
 
 // NewSpanID makes that of a new span in a trace that there is.
 func (randomIDs) NewSpanID(context.Context, trace.TraceID) trace.SpanID {
-	var id trace.SpanID
-	for !id.IsValid() {
-		binary.NativeEndian.PutUint64(id[:], rand.Uint64())
+	number := rand.Uint64()
+	for number == 0 {
+		number = rand.Uint64()
 	}
+	var id trace.SpanID
+	binary.NativeEndian.PutUint64(id[:], number)
 	return id
 }

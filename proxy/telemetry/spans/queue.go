@@ -34,6 +34,8 @@ const (
 const (
 	mostBytes  = 16 << 20
 	batchBytes = 1 << 20
+
+	latestBytes = 8 << 10 // see [Queue.gather]
 )
 
 // A Batch are encoded spans.
@@ -54,6 +56,7 @@ type Queue struct {
 	mu      sync.Mutex
 	pending int // spans that wait or are being sent
 	filling Batch
+	latest  []byte   // the end of it: see gather
 	closed  []Batch  // that wait to be sent, the oldest first
 	bytes   int      // of all that waits
 	spare   [][]byte // of batches that were sent
@@ -86,8 +89,7 @@ func (q *Queue) Add(d *Data) {
 		q.settings.Full(1)
 		return
 	}
-	d.encoded = d.appendSpan(d.encoded[:0])
-	if !q.put(d.encoded) {
+	if !q.put(d.encode()) {
 		q.settings.Full(1)
 	}
 }
@@ -111,15 +113,30 @@ func (q *Queue) put(span []byte) bool {
 		b.Spans = q.buffer()
 		q.due.Reset(q.settings.Delay)
 	}
-	before := len(b.Spans)
-	b.Spans = appendBytes(b.Spans, 2, span)
+	before := len(q.latest)
+	q.latest = appendBytes(q.latest, 2, span)
 	b.Count++
-	q.bytes += len(b.Spans) - before
+	q.bytes += len(q.latest) - before
+	if len(q.latest) >= latestBytes {
+		q.gather()
+	}
 	if b.Count >= q.settings.Batch || len(b.Spans) >= batchBytes {
+		q.gather()
 		q.usual = len(b.Spans) + len(b.Spans)/8
 		q.close()
 	}
 	return true
+}
+
+// gather puts the latest spans into the batch that fills. The memory of that is so large that
+// each part of it has left the caches before its turn comes again, and the lock is held until
+// it is back: for many spans that takes little longer than for one. The lock is held.
+func (q *Queue) gather() {
+	q.filling.Spans = append(q.filling.Spans, q.latest...)
+	q.latest = q.latest[:0]
+	if cap(q.latest) > 2*latestBytes { // one of them was very long
+		q.latest = nil
+	}
 }
 
 // buffer is an empty one for a batch. The lock is held.
@@ -145,6 +162,7 @@ func (q *Queue) sendSoon() {
 // close has the batch that fills be sent next. The lock is held.
 func (q *Queue) close() {
 	if q.filling.Count > 0 {
+		q.gather()
 		q.closed = append(q.closed, q.filling)
 		q.filling = Batch{}
 	}

@@ -201,3 +201,35 @@ func TestIDsAreNeverZeroNorTwiceTheSame(t *testing.T) {
 		}
 	}
 }
+
+// The latest spans are put together before they go into their batch. None is left behind, or
+// comes twice, however long they are and wherever the batch ends.
+func TestBatchesHaveAllSpansInTheirOrder(t *testing.T) {
+	var got []string
+	queue := spans.NewQueue(spans.QueueSettings{Batch: 7, Delay: time.Hour, Export: func(_ context.Context, b spans.Batch) {
+		var list tracepb.ScopeSpans
+		if err := proto.Unmarshal(b.Spans, &list); err != nil || len(list.Spans) != b.Count {
+			t.Errorf("%d spans are counted, and there are %d: %v", b.Count, len(list.Spans), err)
+		}
+		for _, span := range list.Spans {
+			got = append(got, span.Name)
+		}
+	}})
+	tracer := spans.New(spans.Settings{Sampler: sdktrace.AlwaysSample(), Limits: sdktrace.NewSpanLimits(), Ended: func(d *spans.Data) {
+		queue.Add(d)
+		d.Free()
+	}})
+	var want []string
+	for i := range 200 {
+		name := fmt.Sprint(i, strings.Repeat("x", i*i%3000*(1+i%9)))
+		_, span := tracer.Start(t.Context(), name)
+		span.End()
+		want = append(want, name)
+	}
+	if err := queue.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%d spans arrived, want %d in the order of their ends", len(got), len(want))
+	}
+}

@@ -61,7 +61,7 @@ func (t *Tracer) Start(ctx context.Context, name string, options ...trace.SpanSt
 	}
 	how := trace.NewSpanStartConfig(options...)
 	s := new(Span)
-	t.Begin(ctx, s, Beginning{
+	t.Begin(ctx, s, &Beginning{
 		Name: name, Kind: how.SpanKind(), Start: how.Timestamp(), NewRoot: how.NewRoot(),
 		Links: how.Links(), Attributes: how.Attributes(),
 	})
@@ -70,7 +70,7 @@ func (t *Tracer) Start(ctx context.Context, name string, options ...trace.SpanSt
 
 // Begin is Start where who begins a span has a place for it, and no options to be looked
 // through, and carries it where it has to go. s must be new: a Span serves once.
-func (t *Tracer) Begin(ctx context.Context, s *Span, how Beginning) {
+func (t *Tracer) Begin(ctx context.Context, s *Span, how *Beginning) {
 	above := trace.SpanFromContext(ctx)
 	if of, ok := above.(*Span); ok {
 		of.children.Add(1)
@@ -81,21 +81,20 @@ func (t *Tracer) Begin(ctx context.Context, s *Span, how Beginning) {
 	}
 	if !parent.IsValid() && parent.TraceState().Len() == 0 {
 		if t.All {
-			t.beginTrace(s, &how)
+			t.BeginTrace(s, how)
 			return
 		}
 		within = context.Background() // in which a sampler sees at once that there is none
 	}
-	sampled := t.identify(within, s, parent, &how)
-	if sampled.Decision != sdktrace.Drop {
-		s.data = t.record(&s.context, &parent, &how)
-		s.data.setAttributes(sampled.Attributes)
-		s.data.setAttributes(how.Attributes)
-	}
+	t.begin(within, s, &parent, how)
 }
 
-// beginTrace begins a trace that is recorded and sampled.
-func (t *Tracer) beginTrace(s *Span, how *Beginning) {
+// BeginTrace is Begin of what is known to be nobody's child: no context is looked through.
+func (t *Tracer) BeginTrace(s *Span, how *Beginning) {
+	if !t.All {
+		t.begin(context.Background(), s, &trace.SpanContext{}, how)
+		return
+	}
 	of := trace.SpanContextConfig{TraceFlags: trace.FlagsSampled}
 	of.TraceID, of.SpanID = t.IDs.NewIDs(context.Background())
 	s.context = trace.NewSpanContext(of)
@@ -103,19 +102,32 @@ func (t *Tracer) beginTrace(s *Span, how *Beginning) {
 	s.data.setAttributes(how.Attributes)
 }
 
-// BeginChild begins a child of a span of ours, that is recorded and sampled as that is:
-// nobody is asked.
-func (t *Tracer) BeginChild(parent, s *Span, how Beginning) {
-	parent.children.Add(1)
-	s.context = parent.context.WithSpanID(t.IDs.NewSpanID(context.Background(), parent.context.TraceID()))
-	if parent.context.IsSampled() || parent.IsRecording() {
-		s.data = t.record(&s.context, &parent.context, &how)
+// begin begins a span that is recorded if the sampler wants it.
+func (t *Tracer) begin(ctx context.Context, s *Span, parent *trace.SpanContext, how *Beginning) {
+	sampled := t.identify(ctx, s, parent, how)
+	if sampled.Decision != sdktrace.Drop {
+		s.data = t.record(&s.context, parent, how)
+		s.data.setAttributes(sampled.Attributes)
 		s.data.setAttributes(how.Attributes)
 	}
 }
 
+// BeginChild begins a child of a span of ours, that is recorded and sampled as that is:
+// nobody is asked. It is for who keeps the child to itself and so needs no handle of it, but
+// its ids, and the Data to write to and to end. That is nil where nothing is recorded.
+func (t *Tracer) BeginChild(parent *Span, how *Beginning) (trace.SpanContext, *Data) {
+	parent.children.Add(1)
+	child := parent.context.WithSpanID(t.IDs.NewSpanID(context.Background(), parent.context.TraceID()))
+	if !parent.context.IsSampled() && !parent.IsRecording() {
+		return child, nil
+	}
+	d := t.record(&child, &parent.context, how)
+	d.setAttributes(how.Attributes)
+	return child, d
+}
+
 // identify gives a span its ids, and says whether it is recorded.
-func (t *Tracer) identify(ctx context.Context, s *Span, parent trace.SpanContext, how *Beginning) sdktrace.SamplingResult {
+func (t *Tracer) identify(ctx context.Context, s *Span, parent *trace.SpanContext, how *Beginning) sdktrace.SamplingResult {
 	var of trace.SpanContextConfig
 	if of.TraceID = parent.TraceID(); of.TraceID.IsValid() {
 		of.SpanID = t.IDs.NewSpanID(ctx, of.TraceID)
