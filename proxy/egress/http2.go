@@ -169,7 +169,9 @@ func (ex *exchange) roundTripHTTP2(h *h2conn) (*http.Response, error) {
 		s := newStream(ex, h, body)
 		resp, err := h.cc.RoundTrip(s.request())
 		if err == nil {
-			return s.deliver(resp), nil
+			if err = s.judge(resp); err == nil {
+				return s.deliver(resp), nil
+			}
 		}
 		ex.t.release(h)
 		if !isUnusable(err) || s.wrote.Load() || ex.ctx().Err() != nil || !body.untouched() {

@@ -329,6 +329,14 @@ func TestHTTP2Faults(t *testing.T) {
 			}
 		}
 	}
+	status := func(value string) func(f *http2.Framer, p *peer, stream uint32) {
+		return func(f *http2.Framer, p *peer, s uint32) {
+			var b bytes.Buffer
+			hpack.NewEncoder(&b).WriteField(hpack.HeaderField{Name: ":status", Value: value})
+			f.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: b.Bytes(), EndHeaders: true, EndStream: value != "101"})
+			drain(f)
+		}
+	}
 	for _, c := range []struct {
 		name   string
 		script func(f *http2.Framer, p *peer, stream uint32)
@@ -361,12 +369,10 @@ func TestHTTP2Faults(t *testing.T) {
 			f.WriteRawFrame(http2.FrameWindowUpdate, 0, 0, []byte{0, 0, 0, 0})
 			drain(f)
 		}, egress.Malformed, true, false},
-		{"101", func(f *http2.Framer, p *peer, s uint32) {
-			var b bytes.Buffer
-			hpack.NewEncoder(&b).WriteField(hpack.HeaderField{Name: ":status", Value: "101"})
-			f.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: b.Bytes(), EndHeaders: true})
-			drain(f)
-		}, egress.Malformed, true, false},
+		{"101", status("101"), egress.Malformed, true, false},
+		{"status of two digits", status("42"), egress.Malformed, true, false},
+		{"status of four digits", status("2000"), egress.Malformed, true, false},
+		{"status below zero", status("-200"), egress.Malformed, true, false},
 		{"short body", func(f *http2.Framer, p *peer, s uint32) {
 			okHeaders(f, s, length)
 			f.WriteData(s, true, []byte("abc"))

@@ -151,6 +151,16 @@ func (u untraced) Value(name any) any {
 	return v
 }
 
+// judge refuses a status that is none (RFC 9110 §15): the library takes any number for one.
+func (s *stream) judge(resp *http.Response) error {
+	if resp.StatusCode >= 200 && resp.StatusCode <= 999 {
+		return nil
+	}
+	s.wroteHeaders() // see deliver
+	resp.Body.Close()
+	return malformed("status")
+}
+
 // deliver dresses the library's response.
 func (s *stream) deliver(resp *http.Response) *http.Response {
 	s.wroteHeaders() // who has an answer has sent; the library may be about to say so
