@@ -169,6 +169,21 @@ func TestAnswerOfItsOwnIsNotPassedOver(t *testing.T) {
 	}
 }
 
+// A status line of theirs would be none, and what follows it be taken for another answer.
+func TestStatusThatEndsNoCallIsNotPassedOn(t *testing.T) {
+	got := heard(head("GET / HTTP/1.1", "Host: a"), func(w http.ResponseWriter, _ *http.Request) {
+		for _, status := range []int{-200, 0, 42, 103, 1000} {
+			if inbound.Pass(w, &inbound.Head{Status: status}) {
+				t.Errorf("a status of %d was passed on", status)
+			}
+		}
+		inbound.Pass(w, &inbound.Head{Status: 999})
+	})
+	if want := "HTTP/1.1 999 status code 999\r\nContent-Length: 0\r\n\r\n"; got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
 // A counter counts the writes to a connection.
 type counter struct {
 	*script

@@ -7,7 +7,7 @@ type Field struct{ Name, Value string }
 
 // A Head is that of an answer that somebody else has made.
 type Head struct {
-	Status int
+	Status int         // of three digits, and no informational one
 	Header http.Header // is read, and no longer than by Pass
 	// Pick gives the values of a field of Header that go out; none: it does not.
 	Pick func(name string, values []string) []string
@@ -19,10 +19,10 @@ var closing = []string{"close"}
 
 // Pass begins the answer that w writes with the head of another one, to which nothing is
 // added, no Date either. It reports false, and nothing has happened, if w is not of this
-// server, or its handler has begun with a head of its own.
+// server, if its handler has begun with a head of its own, or if Status is none.
 func Pass(w http.ResponseWriter, head *Head) bool {
 	a, ok := w.(*answer)
-	if !ok || len(a.header) > 0 || a.begun() || a.over.Load() {
+	if !ok || len(a.header) > 0 || a.begun() || a.over.Load() || head.Status < 200 || head.Status > 999 {
 		return false
 	}
 	a.mu.Lock()
