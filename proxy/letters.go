@@ -46,8 +46,8 @@ func localAddress(r *http.Request) (netip.AddrPort, bool) {
 	if !ok {
 		return netip.AddrPort{}, false
 	}
-	local, err := netip.ParseAddrPort(address.String())
-	return netip.AddrPortFrom(local.Addr().Unmap().WithZone(""), local.Port()), err == nil
+	local, err := endOf(address)
+	return netip.AddrPortFrom(local.Addr().WithZone(""), local.Port()), err == nil
 }
 
 // letterOfPath finds out whether a request is for the letters, and what it says behind

@@ -60,17 +60,17 @@ func (p *peer) name() string {
 		}
 		return p.known
 	}
-	client, err := netip.ParseAddrPort(p.conn.RemoteAddr().String())
+	client, err := endOf(p.conn.RemoteAddr())
 	if err != nil {
 		return p.conn.RemoteAddr().String()
 	}
-	address := client.Addr().Unmap()
-	if !address.IsLoopback() {
-		p.known = address.String()
+	if !client.Addr().IsLoopback() {
+		p.known = client.Addr().String()
 		return p.known
 	}
-	pid, final := p.processes.of(netip.AddrPortFrom(address, client.Port()), p.opened)
-	name := address.String()
+	server, _ := endOf(p.conn.LocalAddr()) // what is none is nobody's
+	pid, final := p.processes.of(ends{client, server}, p.opened)
+	name := client.Addr().String()
 	if pid > 0 {
 		name = processName(pid)
 	}
@@ -78,6 +78,12 @@ func (p *peer) name() string {
 		p.known = name
 	}
 	return name
+}
+
+// endOf is one end of a connection, of IPv4 where it is that inside of IPv6.
+func endOf(address net.Addr) (netip.AddrPort, error) {
+	end, err := netip.ParseAddrPort(address.String())
+	return netip.AddrPortFrom(end.Addr().Unmap(), end.Port()), err
 }
 
 func processName(pid int) string { return "process " + strconv.Itoa(pid) }

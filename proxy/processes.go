@@ -13,22 +13,26 @@ type processes struct {
 	mu     sync.Mutex // held during a look
 	begun  time.Time  // when the last look began; zero: there was none
 	credit time.Duration
-	seen   map[netip.AddrPort]int // the client's end of a connection → its process
+	seen   map[ends]int // connection → process of its client
 }
+
+// ends are the two of a connection, by which the system knows it: one of them may be that of
+// several connections, of different programs.
+type ends struct{ client, server netip.AddrPort }
 
 // mostCredit is how long looks may take in a row, after a quiet time.
 const mostCredit = 500 * time.Millisecond
 
-// of is the process behind an open connection, by the client's end of it; 0 if it
-// is not known. final says that another look would find nothing else. (As long as
-// the connection is open, nobody else has its end.)
-func (p *processes) of(client netip.AddrPort, opened time.Time) (pid int, final bool) {
+// of is the process behind an open connection; 0 if it is not known. final says that
+// another look would find nothing else. (As long as the connection is open, no other has
+// its ends.)
+func (p *processes) of(connection ends, opened time.Time) (pid int, final bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.begun.After(opened) && !p.look() {
 		return 0, false
 	}
-	return p.seen[client], true
+	return p.seen[connection], true
 }
 
 // look looks again, if it may.

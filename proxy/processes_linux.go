@@ -32,12 +32,12 @@ func processAt(conn *net.UnixConn) (pid int, ok bool) {
 
 // lookForProcesses finds the processes that hold one end of a connection of
 // loopback: those that we may look at, which are our user's.
-func lookForProcesses() map[netip.AddrPort]int {
-	ends := make(map[string]netip.AddrPort) // socket, as the files of a process name it → its own end
+func lookForProcesses() map[ends]int {
+	sockets := make(map[string]ends) // as the files of a process name it → of it as the client
 	for _, table := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
-		readEnds(table, ends)
+		readSockets(table, sockets)
 	}
-	found := make(map[netip.AddrPort]int, len(ends))
+	found := make(map[ends]int, len(sockets))
 	directories, _ := filepath.Glob("/proc/[0-9]*/fd")
 	for _, directory := range directories {
 		pid, err := strconv.Atoi(strings.Split(directory, "/")[2])
@@ -50,17 +50,17 @@ func lookForProcesses() map[netip.AddrPort]int {
 			if err != nil {
 				continue
 			}
-			end, ok := ends[target]
-			if first, shared := found[end]; ok && (!shared || pid < first) {
-				found[end] = pid
+			connection, ok := sockets[target]
+			if first, shared := found[connection]; ok && (!shared || pid < first) {
+				found[connection] = pid
 			}
 		}
 	}
 	return found
 }
 
-// readEnds reads the connections of loopback in a table of proc(5).
-func readEnds(table string, ends map[string]netip.AddrPort) {
+// readSockets reads the connections of loopback in a table of proc(5).
+func readSockets(table string, sockets map[string]ends) {
 	file, err := os.Open(table) // #nosec G304 -- one of two that are written above
 	if err != nil {
 		return
@@ -68,8 +68,8 @@ func readEnds(table string, ends map[string]netip.AddrPort) {
 	defer file.Close()
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
-		if socket, end, ok := parseEnd(lines.Text()); ok && end.Addr().IsLoopback() {
-			ends[socket] = end
+		if socket, connection, ok := parseSocket(lines.Text()); ok && connection.client.Addr().IsLoopback() {
+			sockets[socket] = connection
 		}
 	}
 }
@@ -77,22 +77,29 @@ func readEnds(table string, ends map[string]netip.AddrPort) {
 // isEstablished is the state of an open connection in these tables.
 const isEstablished = "01"
 
-// parseEnd reads one line: its number, both ends, the state, and further on the
-// inode of the socket.
-func parseEnd(line string) (socket string, end netip.AddrPort, ok bool) {
+// parseSocket reads one line: its number, both ends, its own first, the state, and further
+// on the inode of the socket.
+func parseSocket(line string) (socket string, connection ends, ok bool) {
 	fields := strings.Fields(line)
 	if len(fields) < 10 || fields[3] != isEstablished {
-		return "", netip.AddrPort{}, false
+		return "", ends{}, false
 	}
-	host, port, _ := strings.Cut(fields[1], ":")
+	client, known := parseEnd(fields[1])
+	server, both := parseEnd(fields[2])
+	return "socket:[" + fields[9] + "]", ends{client, server}, known && both
+}
+
+// parseEnd reads an address in hexadecimal digits, and a port.
+func parseEnd(field string) (end netip.AddrPort, ok bool) {
+	host, port, _ := strings.Cut(field, ":")
 	address, err := hex.DecodeString(host)
 	number, portErr := strconv.ParseUint(port, 16, 16)
 	if err != nil || portErr != nil {
-		return "", netip.AddrPort{}, false
+		return netip.AddrPort{}, false
 	}
 	for word := address; len(word) >= 4; word = word[4:] { // each as the machine has it
 		binary.BigEndian.PutUint32(word, binary.NativeEndian.Uint32(word))
 	}
 	ip, ok := netip.AddrFromSlice(address)
-	return "socket:[" + fields[9] + "]", netip.AddrPortFrom(ip.Unmap(), uint16(number)), ok
+	return netip.AddrPortFrom(ip.Unmap(), uint16(number)), ok
 }

@@ -2,13 +2,10 @@
 
 package proxy
 
-import (
-	"net"
-	"net/netip"
-)
+import "net"
 
 // processAt and lookForProcesses know nothing where the system tells it only with
 // rights that we do not have, or not at all.
 func processAt(*net.UnixConn) (pid int, ok bool) { return 0, false }
 
-func lookForProcesses() map[netip.AddrPort]int { return nil }
+func lookForProcesses() map[ends]int { return nil }
