@@ -118,6 +118,20 @@ func (c *connections) find(ctx context.Context, name string, t *template) (keptS
 	}
 }
 
+// follow has those that nobody may use for long be of the template of the Set in force, where
+// that makes no difference to them: each would keep the Set in memory by which it was used last.
+func (c *connections) follow(t *template) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range c.byName {
+		conn.mu.Lock()
+		if conn.source == nil || conn.of.same(t) {
+			conn.of = t
+		}
+		conn.mu.Unlock()
+	}
+}
+
 // known gives what find would, where that takes no look at the store: nothing where it
 // does.
 func (c *connections) known(name string, t *template) (keptSource, error) {

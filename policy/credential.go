@@ -127,7 +127,7 @@ func (c *compiler) oauth2(u *config.Upstream, key, name, id string, cred, known 
 
 // oauth2Settings are those of a credential, but where its tokens are kept.
 func (c *compiler) oauth2Settings(u *config.Upstream, key, name string, cred *credential) auth.OAuth2Settings {
-	cfg := cred.auth
+	cfg, upstream := cred.auth, u.Name // a credential outlives the configuration that it was made by
 	settings := auth.OAuth2Settings{
 		Grant: cfg.Grant, TokenURL: cred.endpoint,
 		ClientID: c.secret(key+".client_id", cfg.ClientID), ClientSecret: c.secret(key+".client_secret", cfg.ClientSecret),
@@ -140,19 +140,19 @@ func (c *compiler) oauth2Settings(u *config.Upstream, key, name string, cred *cr
 			if c.env.Work == nil {
 				return ctx, func(error) {}
 			}
-			return c.env.Work(ctx, Event{Kind: EventRefresh, Upstream: u.Name, Key: name, From: reason})
+			return c.env.Work(ctx, Event{Kind: EventRefresh, Upstream: upstream, Key: name, From: reason})
 		},
 		OnWait: func(ctx, flight context.Context, reason string, waited time.Duration) {
-			c.env.Observe(ctx, Event{Kind: EventTokenWait, Upstream: u.Name, Key: name, Reason: reason, Delay: waited, Work: flight})
+			c.env.Observe(ctx, Event{Kind: EventTokenWait, Upstream: upstream, Key: name, Reason: reason, Delay: waited, Work: flight})
 		},
 		OnRefresh: func(e auth.RefreshEvent) {
 			c.env.Observe(context.Background(), Event{
-				Kind: EventRefresh, Upstream: u.Name, Key: name, From: e.Reason, Reason: refreshResult(e),
+				Kind: EventRefresh, Upstream: upstream, Key: name, From: e.Reason, Reason: refreshResult(e),
 				Until: e.Expires, Delay: e.Took, Err: errors.Join(e.Err, e.NotKept),
 			})
 		},
 		OnFound: func() {
-			c.env.Observe(context.Background(), Event{Kind: EventFound, Upstream: u.Name, Key: name})
+			c.env.Observe(context.Background(), Event{Kind: EventFound, Upstream: upstream, Key: name})
 		},
 	}
 	if cfg.RefreshToken != "" {

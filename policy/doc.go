@@ -49,15 +49,16 @@
 //
 // Most calls wait for nothing and succeed with their first attempt, and the chain is made for
 // these. The call within its time and that attempt are one allocation: contexts, the request
-// that goes out, the bodies of the answer, which end them, and what the stages between have to
-// remember of most (see Within and the rooms of the leaves). An attempt that follows, or that is one of
-// two at a time, has memory of its own. What time it is, the stages of an attempt find out once on its way and once on the way
-// back (see package moment). Such a context (see scope) makes no channel and tells
-// nobody of its end before somebody waits for that; its clock, which is one for the call and
-// all of its attempts, has no timer before. Whoever puts a context of package context between
-// two of them may do so: they find out. What a transport reports, it tells the context of its
-// request (see try). A stage that is not configured is not there, and one that is may cost
-// what it has to remember: BenchmarkChain and the test beside it count.
+// that goes out, the bodies of the answer, which end them, and what the stages between have
+// to remember of most (see Within and the rooms of the leaves). An attempt that follows, or
+// that is one of two at a time, has memory of its own. What time it is, the stages of an
+// attempt find out once on its way and once on the way back (see package moment). Such a
+// context (see scope) makes no channel and tells nobody of its end before somebody waits for
+// that; its clock, which is one for the call and all of its attempts, has no timer before.
+// Whoever puts a context of package context between two of them may do so: they find out.
+// What a transport reports, it tells the context of its request (see try). A stage that is
+// not configured is not there, and one that is may cost what it has to remember:
+// BenchmarkChain and the test beside it count.
 //
 // # Connections
 //

@@ -3,6 +3,7 @@ package policy_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"runtime"
@@ -373,33 +374,46 @@ func TestQuotaSurvivesAReloadThatAddsOneForAll(t *testing.T) {
 	})
 }
 
-// A reload that fails must be as if it had not been tried.
 // Each configuration kept the one before alive, by what it was compiled with: a program that
 // was told of a new file each minute grew for as long as it ran.
 func TestConfigurationsBeforeAreForgotten(t *testing.T) {
-	r := newRig(t, nil)
-	var live policy.Live
-	compile := func() *policy.Upstream {
-		live.Publish(r.compile(`
-[upstream.api]
-url = "https://api.test"
-auth = { type = "bearer", token = "env:TOKEN" }
-limit = { rate = "10/s" }
-`, live.Load()))
-		u, _ := live.Load().ByName("api")
-		return u
+	for name, credential := range map[string]string{
+		"one that is put in":   "auth = { type = \"bearer\", token = \"env:TOKEN\" }\n",
+		"one that is fetched":  "[upstream.api.auth]\n" + connection,
+		"some that are stored": "connections = \"required\"\nauth = { type = \"bearer\" }\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, _ := tenants(t, newShelves(), policytest.NewUpstream(t, grants(1, 0)))
+			var live policy.Live
+			reload := func(timeout int) *policy.Upstream {
+				live.Publish(r.compile(fmt.Sprintf("%slimit = { rate = \"10/s\" }\ntimeout = \"%ds\"\n%s", plain, timeout, credential), live.Load()))
+				return apiOf(t, live.Load())
+			}
+			first := reload(1)
+			var a policytest.Answer
+			if first.Config.Connections == config.ConnectionsRequired {
+				handOver(t, live.Load(), "acme", `{"token": "0123456789"}`)
+				a = as(t, live.Load(), "acme", "/") // which is not called again for long
+			} else {
+				a, _ = call(t, live.Load(), "GET", "/", "")
+			}
+			if a.Err != nil {
+				t.Fatal(a.Err)
+			}
+			before, configured := weak.Make(first), weak.Make(first.Config)
+			for i := range 2 {
+				reload(2 + i)
+			}
+			runtime.GC()
+			if before.Value() != nil || configured.Value() != nil {
+				t.Errorf("of the first configuration, what was compiled is in memory after two reloads: %t; what was read: %t", before.Value() != nil, configured.Value() != nil)
+			}
+			runtime.KeepAlive(&live)
+		})
 	}
-	first := weak.Make(compile())
-	for range 2 {
-		compile()
-	}
-	runtime.GC()
-	if first.Value() != nil {
-		t.Error("the first configuration is still in memory after two reloads")
-	}
-	runtime.KeepAlive(&live)
 }
 
+// A reload that fails must be as if it had not been tried.
 func TestFailedCompileChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		upstream := policytest.NewUpstream(t, policytest.Step{Times: -1})

@@ -280,6 +280,9 @@ func (s *Set) adopt() {
 	for _, u := range s.upstreams {
 		u.quotas.Adopt()
 		u.circuit.Adopt()
+		if u.template != nil {
+			u.connections.follow(u.template)
+		}
 		if u.replaced != nil {
 			u.exhausted.gone(u.replaced)
 		}

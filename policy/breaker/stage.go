@@ -155,9 +155,8 @@ func (s *stage) watch(req *http.Request, resp *http.Response, c *circuit, was cr
 		return
 	}
 	if own == nil {
-		own = new(Room)
+		own = &Room{wait: wait{circuit: c}}
 	}
-	own.wait.circuit = c
 	own.inner, own.stage, own.req, own.was = resp.Body, s, req, was
 	resp.Body = (*body)(own)
 }

@@ -199,7 +199,7 @@ func (u *callCount) retire(t tally, now time.Time) {
 // A judged is what there is to judge an upstream by.
 type judged struct {
 	latest      tally
-	day         tally // of which only calls are known
+	day         tally // without answers, of which a usual knows nothing
 	throttledIn int   // minutes of the latest in which something was
 	failure     example
 	throttle    example

@@ -121,10 +121,11 @@ func spanFrom(ctx context.Context) *Span {
 	return s
 }
 
-// StartCall begins the SERVER span of a call, continuing the trace of a caller
-// that sent a traceparent (https://www.w3.org/TR/trace-context/); one that is
-// malformed is as none. Only the caller can say what its call is part of. form says how the call came in: "base-url", "forward",
-// "intercepted" or "connect". The context goes with the call; the span must be ended.
+// StartCall begins the SERVER span of a call, continuing the trace of a caller that sent a
+// traceparent (https://www.w3.org/TR/trace-context/); one that is malformed is as none. Only
+// the caller can say what its call is part of. form says how the call came in: "base-url",
+// "forward", "intercepted" or "connect". The context goes with the call; the span must be
+// ended.
 func (t *Telemetry) StartCall(r *http.Request, form string) (context.Context, *Span) {
 	ctx := r.Context()
 	s := &Span{t: t, start: time.Now()}
