@@ -13,7 +13,7 @@ import (
 // follow each other, and whoever asks has the latest answer in hand: so what is noted is
 // never that of another. Two requests at a time have notes each: see apart.
 type notes struct {
-	guard   atomic.Pointer[auth.Guard]     // of the latest attempt; nil: none carried a secret
+	guard   *auth.Guard                    // of the latest attempt; nil: none carried a secret. Who sends it has this to itself
 	meaning atomic.Pointer[answer.Finding] // of the latest answer; nil: what its status says
 }
 
@@ -61,7 +61,7 @@ func apart(ctx context.Context) (own context.Context, chosen func()) {
 	}
 	return own, func() {
 		call.notes.meaning.Store(n.meaning.Load())
-		call.notes.guard.Store(n.guard.Load())
+		call.notes.guard = n.guard
 	}
 }
 
@@ -83,7 +83,7 @@ func finding(ctx context.Context) *answer.Finding {
 // guard notes what the responses to the next attempt must not show.
 func guard(ctx context.Context, g *auth.Guard) {
 	if n := notesFrom(ctx); n != nil {
-		n.guard.Store(g)
+		n.guard = g
 	}
 }
 
@@ -91,7 +91,7 @@ func guard(ctx context.Context, g *auth.Guard) {
 // secret, or there was none.
 func guarded(ctx context.Context) *auth.Guard {
 	if n := notesFrom(ctx); n != nil {
-		return n.guard.Load()
+		return n.guard
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func outbound(ctx context.Context, in *http.Request, to route) *http.Request {
 // header, where all of it goes out, is the one that came in, and must not be written to.
 func (d *departure) of(ctx context.Context, in *http.Request, to *route, some realm) *http.Request {
 	out := &d.request
-	*out = *out.WithContext(ctx) // before anything new is made: this copy waits until that is in the cache
+	*out = *new(http.Request).WithContext(ctx) // of another one that is empty: to read this one would wait until it is in the cache
 	to.target.at(&d.url, to.scheme, to.host)
 	out.Method, out.URL, out.Host, out.Header = in.Method, &d.url, to.host, in.Header
 	out.Proto, out.ProtoMajor, out.ProtoMinor = "HTTP/1.1", 1, 1

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// A finder finds a text in s, from left to right and once through, whichever of its
+// A finder finds a text, which is not empty, in s, from left to right and once through, whichever of its
 // bytes are percent-encoded there (RFC 3986 §2.1), once. A space may be "+", too, as
 // forms write it. What it finds does not overlap.
 type finder struct {
@@ -34,6 +34,9 @@ func (f *finder) next() (start, end int) {
 		return start, end
 	}
 	for i := f.at; i < len(f.s); i++ {
+		if c := f.s[i]; c != f.text[0] && c != '%' && c != '+' { // mostly
+			continue
+		}
 		n, ok := len(f.text), i == f.plain // a text with a % of its own reads otherwise when it is decoded
 		if !ok {
 			n, ok = prefixEncoded(f.s[i:], f.text)

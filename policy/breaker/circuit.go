@@ -93,7 +93,7 @@ func (c *circuit) allow(rules *Settings, req request, now time.Time) (p permit, 
 	if m := c.presume(now); m.is() {
 		moved = append(moved, m)
 	}
-	if p, refused = c.admit(req, now); refused != nil {
+	if p.probe, refused = c.admit(req, now); refused != nil {
 		c.refused++
 		return permit{}, refused, moved
 	}
@@ -107,33 +107,33 @@ func (c *circuit) allow(rules *Settings, req request, now time.Time) (p permit, 
 	return p, nil, moved
 }
 
-// admit decides on an attempt.
+// admit decides on an attempt. verdict takes that of a probe; nil: it is none.
 //
 // While the circuit is closed machine would let everything through, and only a
 // failure that opens it can move it; so it is not asked before there is one.
-func (c *circuit) admit(req request, now time.Time) (p permit, refused *OpenError) {
+func (c *circuit) admit(req request, now time.Time) (verdict func(error), refused *OpenError) {
 	if c.state == closed {
 		if share := c.ramp.share(c.rules.Ramp, now); share < 1 && !c.ramp.admit(share, now) {
-			return permit{}, &OpenError{Key: c.key, Until: c.ramp.again(c.rules, now), Share: share}
+			return nil, &OpenError{Key: c.key, Until: c.ramp.again(c.rules, now), Share: share}
 		}
-		return permit{}, nil
+		return nil, nil
 	}
 	if c.held {
-		return permit{}, &OpenError{Key: c.key, Operator: true}
+		return nil, &OpenError{Key: c.key, Operator: true}
 	}
 	gate := c.gate()
 	if now.Before(gate) {
-		return permit{}, &OpenError{Key: c.key, Until: gate, Operator: c.cause == causeOperator}
+		return nil, &OpenError{Key: c.key, Until: gate, Operator: c.cause == causeOperator}
 	}
 	if anyone := gate.Add(c.rules.Open); !req.replayable && now.Before(anyone) {
-		return permit{}, &OpenError{Key: c.key, Until: earlier(anyone, now.Add(probeWait))}
+		return nil, &OpenError{Key: c.key, Until: earlier(anyone, now.Add(probeWait))}
 	}
 	done, err := c.machine.Allow()
 	if err != nil { // a probe is under way
-		return permit{}, &OpenError{Key: c.key, Until: now.Add(probeWait)}
+		return nil, &OpenError{Key: c.key, Until: now.Add(probeWait)}
 	}
 	c.probe = probe{verdict: done}
-	return permit{probe: done}, nil
+	return done, nil
 }
 
 // settle gives a permit back, with what became of its attempt.

@@ -104,16 +104,10 @@ func (s *stage) send(req *http.Request, c *circuit, p permit, moved []change) (r
 	waited := s.waited(req)
 	resp, err = s.next.RoundTrip(out)
 	ended := moment.Of(req.Context()).Arrival()
-	took := ended.Sub(p.begun) - (s.waited(req) - waited)
 	outcome := s.group.settings.Outcome(req, resp, err)
-	r = result{
-		outcome: outcome,
-		kind:    kindOf(req),
-		took:    took,
-		slow:    s.group.rules().slow(took),
-		hint:    patience(outcome, resp, ended),
-		ended:   ended,
-	}
+	r.kind, r.took = kindOf(req), ended.Sub(p.begun)-(s.waited(req)-waited)
+	r.slow, r.hint = s.group.rules().slow(r.took), patience(outcome, resp, ended)
+	r.outcome, r.ended = outcome, ended
 	return resp, err
 }
 

@@ -47,59 +47,56 @@ type verdict struct {
 }
 
 // learn reads what the answer to a request says.
-func (s *Settings) learn(req *http.Request, resp *http.Response, now time.Time) verdict {
-	said := Answer{}
+func (s *Settings) learn(said *verdict, req *http.Request, resp *http.Response, now time.Time) {
+	var means Answer
 	if s.Answer != nil {
-		said = s.Answer(req, resp)
+		means = s.Answer(req, resp)
 	}
-	v := s.judge(said, resp, now)
-	if said.Points != nil {
-		v.views = append(v.views, *said.Points)
+	s.judge(said, means, resp, now)
+	if means.Points != nil {
+		said.views = append(said.views, *means.Points)
 	}
-	return v
 }
 
 // judge goes by what the answer means, or else by its status.
-func (s *Settings) judge(said Answer, resp *http.Response, now time.Time) verdict {
-	switch said.Meaning {
+func (s *Settings) judge(said *verdict, means Answer, resp *http.Response, now time.Time) {
+	switch means.Meaning {
 	case Throttled:
-		v := byStatus(http.StatusTooManyRequests, resp.Header, now, s.Dialect)
-		if v.after <= 0 && said.After > 0 {
-			v.hints, v.after = true, min(said.After, maxHint)
+		said.byStatus(http.StatusTooManyRequests, resp.Header, now, s.Dialect)
+		if said.after <= 0 && means.After > 0 {
+			said.hints, said.after = true, min(means.After, maxHint)
 		}
-		return v
 	case Exhausted:
-		v := byStatus(http.StatusOK, resp.Header, now, s.Dialect)
-		v.after = min(said.After, maxHint)
-		return v
+		said.byStatus(http.StatusOK, resp.Header, now, s.Dialect)
+		said.after = min(means.After, maxHint)
 	case Unrelated:
-		return byStatus(http.StatusOK, resp.Header, now, s.Dialect)
+		said.byStatus(http.StatusOK, resp.Header, now, s.Dialect)
+	default:
+		said.byStatus(resp.StatusCode, resp.Header, now, s.Dialect)
 	}
-	return byStatus(resp.StatusCode, resp.Header, now, s.Dialect)
 }
 
 // byStatus reads a status and its header. RFC 6585 section 4: 429, with or without a time;
 // RFC 9110 section 15.6.4: a 503 that names a time; a 403 that names one, or says that
 // nothing is left (GitHub). A 429 that names no time, neither by Retry-After nor as that of
 // its quota, does not say for how long, and the call that got it backs off.
-func byStatus(status int, header http.Header, now time.Time, dialect *quota.Dialect) verdict {
-	said := verdict{fine: true, views: quota.Parse(header, now, dialect)}
+func (said *verdict) byStatus(status int, header http.Header, now time.Time, dialect *quota.Dialect) {
+	said.fine, said.views = true, quota.Parse(header, now, dialect)
 	switch status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusForbidden:
 	default:
-		return said
+		return
 	}
 	if after, named := hint.RetryAfter(header, now); named {
 		said.fine, said.hints, said.after = false, true, min(after, maxHint)
-		return said
+		return
 	}
 	if status == http.StatusServiceUnavailable {
-		return said
+		return
 	}
 	until, exhausted := quota.Exhausted(said.views, status, false, now)
 	said.fine = !exhausted && status == http.StatusForbidden
 	said.after = min(until.Sub(now), maxHint)
-	return said
 }
 
 // A heard is what an answer says of a bucket.
@@ -108,14 +105,14 @@ type heard struct {
 	view quota.View
 }
 
-// learn takes over what an answer said at now. moved reports whether somebody's turn may
+// learn takes over what the answer to a call said at now. moved reports whether somebody's turn may
 // come at another time than before. What tell has is called without the lock.
-func (d *dispatcher) learn(ctx context.Context, t *turn, said verdict, now time.Time) (moved bool, tell []func()) {
-	base := t.lane.base
+func (d *dispatcher) learn(ctx context.Context, t *turn, now time.Time) (moved bool, tell []func()) {
+	base, said := t.lane.base, &t.said
 	if base == nil {
 		return false, nil
 	}
-	buckets := d.told(t, said, now)
+	buckets := d.told(t, now)
 	slowed := slices.ContainsFunc(t.meters, func(m *meter) bool { return m.adaptive.Rate() > 0 })
 	if said.after > 0 {
 		closed := t.meters // What is exhausted may be none of the buckets that are told of.
@@ -140,17 +137,17 @@ func (d *dispatcher) learn(ctx context.Context, t *turn, said verdict, now time.
 
 // told has the buckets hear of an answer: those that it names, what it says, and the
 // others that the call was taken to count to, that it says nothing.
-func (d *dispatcher) told(t *turn, said verdict, now time.Time) (buckets []heard) {
+func (d *dispatcher) told(t *turn, now time.Time) (buckets []heard) {
 	base := t.lane.base
-	d.makeRoom(base, len(said.views), now)
+	d.makeRoom(base, len(t.said.views), now)
 	var named []*meter
-	for _, v := range said.views {
+	for _, v := range t.said.views {
 		m := d.bucket(base, v)
 		if m == nil || slices.Contains(named, m) {
 			continue
 		}
 		named, buckets = append(named, m), append(buckets, heard{m, v})
-		m.hear(t, v, said, base.settings, now)
+		m.hear(t, v, base.settings, now)
 	}
 	for _, m := range t.meters {
 		if m.learned != nil && !slices.Contains(named, m) {
@@ -167,7 +164,7 @@ func (d *dispatcher) told(t *turn, said verdict, now time.Time) (buckets []heard
 }
 
 // hear takes over what an answer to a call says of a bucket.
-func (m *meter) hear(t *turn, v quota.View, said verdict, base *Settings, now time.Time) {
+func (m *meter) hear(t *turn, v quota.View, base *Settings, now time.Time) {
 	if v.Unit == quota.Concurrency {
 		m.slots, m.spoken = int(min(v.Limit.N, maxSlots)), now
 		m.adopt(base)
@@ -175,11 +172,11 @@ func (m *meter) hear(t *turn, v quota.View, said verdict, base *Settings, now ti
 	}
 	// A Retry-After goes before the reset of what is spent (section 7 of the draft). Of a
 	// bucket that refills it is not the time at which all is back.
-	if said.hints && v.Spent() && v.Refill != quota.Gradual && !v.Reset.IsZero() {
-		v.Reset = now.Add(said.after)
+	if t.said.hints && v.Spent() && v.Refill != quota.Gradual && !v.Reset.IsZero() {
+		v.Reset = now.Add(t.said.after)
 	}
 	m.learned.Charged(t.cost, v)
-	m.learned.Told(now, v, !said.fine)
+	m.learned.Told(now, v, !t.said.fine)
 }
 
 // silent notes an answer to a call that was taken to count to a bucket, and says nothing

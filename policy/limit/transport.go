@@ -47,13 +47,13 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		turn.d.failed(&turn, !refusedLocally(err))
 		return nil, err
 	}
-	said := verdict{fine: true}
+	turn.said.fine = true
 	now := moments.Arrival()
 	if turn.learner != nil {
-		said = turn.learner.learn(req, resp, now)
+		turn.learner.learn(&turn.said, req, resp, now)
 	}
 	ended = true
-	if turn.d.answered(ctx, &turn, said, now) {
+	if turn.d.answered(ctx, &turn, now) {
 		resp.Body = holdUntilClose(resp.Body, &turn)
 	}
 	return resp, nil

@@ -20,6 +20,7 @@ type turn struct {
 	eased []*meter // those whose gates were opening
 
 	learner *Settings // by which the answer is read; nil: nothing is learned
+	said    verdict   // what it said
 }
 
 // slots are what a turn holds until the call is over.
@@ -31,8 +32,8 @@ type slots struct {
 
 // answered ends the waiting for an answer, which said something of our pace at now. The
 // slots stay taken if hold is true, until release.
-func (d *dispatcher) answered(ctx context.Context, t *turn, said verdict, now time.Time) (hold bool) {
-	hold, tell := d.lands(ctx, t, said, now)
+func (d *dispatcher) answered(ctx context.Context, t *turn, now time.Time) (hold bool) {
+	hold, tell := d.lands(ctx, t, now)
 	for _, f := range tell {
 		f()
 	}
@@ -40,7 +41,7 @@ func (d *dispatcher) answered(ctx context.Context, t *turn, said verdict, now ti
 }
 
 // lands is answered, but for what is called without the lock.
-func (d *dispatcher) lands(ctx context.Context, t *turn, said verdict, now time.Time) (hold bool, tell []func()) {
+func (d *dispatcher) lands(ctx context.Context, t *turn, now time.Time) (hold bool, tell []func()) {
 	d = d.lock()
 	defer d.mu.Unlock()
 	now = d.at(now)
@@ -53,12 +54,12 @@ func (d *dispatcher) lands(ctx context.Context, t *turn, said verdict, now time.
 	}
 	t.land()
 	var moved bool
-	moved, tell = d.learn(ctx, t, said, now)
+	moved, tell = d.learn(ctx, t, now)
 	if !hold {
 		t.free()
 	}
 	for _, m := range t.eased {
-		m.gate.answered(said.fine, now, m.waiting.calls == 0)
+		m.gate.answered(t.said.fine, now, m.waiting.calls == 0)
 	}
 	if len(d.backlog) > 0 && (moved || sooner || awaited(t.eased)) {
 		d.advance(now)

@@ -43,7 +43,9 @@ const few = 4
 // stations appends those of a call to buf.
 func (q *Quotas) stations(buf []station, w *Way, req *http.Request) []station {
 	for _, stop := range w.Stops {
-		buf = append(buf, station{table: q.ids[stop.Table], key: stop.Key(req)})
+		buf = append(buf, station{})
+		s := &buf[len(buf)-1] // written where it stays: to copy what was just written takes as long as the rest
+		s.table, s.key = q.ids[stop.Table], stop.Key(req)
 	}
 	return buf
 }

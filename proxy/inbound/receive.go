@@ -58,7 +58,9 @@ func (c *conn) refuse(bad *framing.Error) *call {
 
 // begin sets out with a call, whose request says nothing yet.
 func (k *call) begin() {
-	k.request = *k.request.WithContext(k) // a request takes its context in no other way
+	// A request takes its context in no other way. It is that of another one that is empty: to
+	// read this one would wait until it is in the cache.
+	k.request = *new(http.Request).WithContext(k)
 	k.request.Proto, k.request.ProtoMajor, k.request.ProtoMinor = "HTTP/1.1", 1, 1
 	k.request.URL, k.request.Body, k.request.RemoteAddr = &k.url, http.NoBody, k.conn.remote
 	k.answer.call, k.answer.length = k, unknown
