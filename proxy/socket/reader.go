@@ -1,7 +1,6 @@
 package socket
 
 import (
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -37,18 +36,9 @@ func (r *Reader) Read(p []byte) (int, error) {
 		err = r.err
 	}
 	if err != nil && err != io.EOF {
-		err = r.named(err)
+		err = named("read", r.wire, err)
 	}
 	return r.n, err
-}
-
-// named is an error as the connection itself returns it from Read.
-func (r *Reader) named(err error) error {
-	if op := (*net.OpError)(nil); errors.As(err, &op) {
-		err = op.Err
-	}
-	local := r.wire.LocalAddr()
-	return &net.OpError{Op: "read", Net: local.Network(), Source: local, Addr: r.wire.RemoteAddr(), Err: err}
 }
 
 // read reports false to wait until there is something.

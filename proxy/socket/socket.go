@@ -36,6 +36,15 @@ func Raw(wire net.Conn) syscall.RawConn {
 	return raw
 }
 
+// named is an error of an operation as the connection itself returns it.
+func named(operation string, wire net.Conn, err error) error {
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		err = op.Err
+	}
+	local := wire.LocalAddr()
+	return &net.OpError{Op: operation, Net: local.Network(), Source: local, Addr: wire.RemoteAddr(), Err: err}
+}
+
 // A Writer writes to a socket, for one goroutine at a time: what two write at once would
 // be of no use to the other end, so that who writes has a lock of his own, or needs none.
 type Writer struct {
@@ -66,18 +75,9 @@ func (w *Writer) Write(p []byte) (int, error) {
 		err = w.err
 	}
 	if err != nil {
-		err = w.named(err)
+		err = named("write", w.wire, err)
 	}
 	return n, err
-}
-
-// named is an error as the connection itself returns it from Write.
-func (w *Writer) named(err error) error {
-	if op := (*net.OpError)(nil); errors.As(err, &op) {
-		err = op.Err
-	}
-	local := w.wire.LocalAddr()
-	return &net.OpError{Op: "write", Net: local.Network(), Source: local, Addr: w.wire.RemoteAddr(), Err: err}
 }
 
 // write writes what is left. It reports false to wait until there is room.
