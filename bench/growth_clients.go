@@ -21,7 +21,7 @@ var byTenants = growth{
 	of:      "tenants",
 	sizes:   []int{1, 10, 100, 1000, 10_000},
 	columns: []report.Column{{Name: "added, µs each"}, growthCPU, growthMemory, growthEach},
-	note:    "A tenant is a connection (Outrider-Connection) with a credential, a quota and a circuit of its own. All of them call, in turns.",
+	note:    "A tenant is a connection (Outrider-Connection) with a credential, a quota and a circuit of its own. All of them call, in turns; the first call of each is not counted.",
 	more: func(l *lab, _ int) string {
 		return fmt.Sprintf("\n[upstream.tenants]\nurl = %q\nhosts = []\nauth = { type = \"bearer\", token = \"env:BENCH_TOKEN\" }\nlimit = { rate = \"1000000/s\", burst = 100000 }\n", l.place.Upstream.Plain)
 	},

@@ -15,7 +15,7 @@ var byUpstreams = growth{
 	of:      "upstreams",
 	sizes:   []int{1, 10, 100, 1000, 10_000},
 	columns: []report.Column{growthStart, growthCPU, growthMemory, growthEach},
-	note:    "All of them are called, in turns, at a provider without TLS: memory is with what each keeps once it has been used, a connection to the provider included.",
+	note:    "All of them are called, in turns, at a provider without TLS; the first call of each is not counted. Memory is with what each keeps once it has been used, a connection to the provider included.",
 	more: func(l *lab, n int) string {
 		var b strings.Builder
 		for i := 1; i <= n; i++ { // as short as can be: a configuration has 1 MiB at most
