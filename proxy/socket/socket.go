@@ -9,6 +9,9 @@
 // rests before nearly every call: at a thousand calls a second that thread took a fifth of
 // all processor time, on the way of the call that it was woken by. What runs for long
 // without a pause is still found by it, as any timer and any other system call wakes it.
+//
+// It also decides in what order sockets are written to where many goroutines are ready to: see
+// crowd.
 package socket
 
 import (
@@ -67,6 +70,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	if !Quick || w.raw == nil || len(p) > mostAtOnce || len(p) == 0 {
 		return w.wire.Write(p)
 	}
+	process.giveWay()
 	w.rest, w.err = p, nil
 	err := w.raw.Write(w.writeFn)
 	n := len(p) - len(w.rest)
