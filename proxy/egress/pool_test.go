@@ -123,6 +123,34 @@ func TestPoolGivesTheConnectionUsedLast(t *testing.T) {
 	}
 }
 
+// Two hundred calls at a time have had a connection each: the next two hundred take those.
+// With 64 kept, as there once were, most of each round were new, and with them a handshake.
+func TestPoolKeepsTheConnectionsOfAPeak(t *testing.T) {
+	const calls = 200
+	s := serve(t, func(p *peer) {
+		for p.head() != "" {
+			p.say("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx")
+		}
+	})
+	tr := newTransport(t, egress.Settings{})
+	for range 3 {
+		var open []*http.Response
+		for range calls {
+			resp, err := tr.RoundTrip(newRequest(t, "GET", "http://"+s.addr+"/", nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			open = append(open, resp)
+		}
+		for _, resp := range open {
+			io.ReadAll(resp.Body)
+		}
+	}
+	if n := s.accepted.Load(); n != calls {
+		t.Errorf("%d connections", n)
+	}
+}
+
 // pipes is a network in memory, for tests with a clock of their own.
 type pipes struct {
 	mu     sync.Mutex

@@ -34,8 +34,8 @@ type Settings struct {
 	IdleConnTimeout       time.Duration // an unused connection is kept for; 0: 90 s
 	ExpectContinueTimeout time.Duration // wait for 100 (Continue) before sending the body anyway (RFC 9110 §10.1.1); 0: 5 s
 	ReadIdleTimeout       time.Duration // silence of an HTTP/2 connection before it is pinged; 0: 30 s
-	MaxIdlePerHost        int           // unused HTTP/1.1 connections kept per authority; 0: 64
-	MaxIdle               int           // … and in all; 0: 1024
+	MaxIdlePerHost        int           // unused HTTP/1.1 connections kept per authority; 0: 1024
+	MaxIdle               int           // … and in all; 0: 4096
 	MaxHTTP2PerHost       int           // HTTP/2 connections per authority, when one has too few streams; 0: 16
 	MaxHeaderBytes        int           // of a response's header section, and of its trailers; 0: 1 MiB
 
@@ -53,8 +53,8 @@ const (
 	defaultIdleConnTimeout       = 90 * time.Second
 	defaultExpectContinueTimeout = 5 * time.Second
 	defaultReadIdleTimeout       = 30 * time.Second
-	defaultMaxIdlePerHost        = 64
-	defaultMaxIdle               = 1024
+	defaultMaxIdlePerHost        = 1024 // those of a peak: the last used goes first, the others' time runs out
+	defaultMaxIdle               = 4096
 	defaultMaxHTTP2PerHost       = 16
 	defaultMaxHeaderBytes        = 1 << 20
 )
