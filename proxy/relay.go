@@ -176,12 +176,13 @@ func (w *silentWatch) pass(dst io.Writer, src io.Reader) (total int64, err error
 		if much += n; n < len(*buffer) {
 			much = 0
 		}
-		for err == nil && splices && much >= spliceAfter {
+		if err == nil && splices && much >= spliceAfter {
 			var m int64
 			m, err = w.splice(to, from)
 			total += m
-			if m < spliced {
-				much = 0
+			much = 0
+			if errors.Is(err, errors.ErrUnsupported) {
+				splices, err = false, nil
 			}
 		}
 		if err != nil {
@@ -193,18 +194,31 @@ func (w *silentWatch) pass(dst io.Writer, src io.Reader) (total int64, err error
 	}
 }
 
-// splice moves a bounded number of bytes. Its reads end in time for what came to
-// be noted: a slow stream is not silence.
-func (w *silentWatch) splice(dst io.Writer, src *net.TCPConn) (int64, error) {
+// splice moves bytes until there is a pause.
+func (w *silentWatch) splice(to, from *net.TCPConn) (total int64, err error) {
+	pipe, err := socket.NewPipe(to, from)
+	if err != nil {
+		return 0, err
+	}
+	defer pipe.Close()
+	for n := spliced; err == nil && n == spliced; total += int64(n) {
+		n, err = w.move(pipe, from)
+	}
+	return total, err
+}
+
+// move moves a bounded number of bytes. Its reads end in time for what came to be noted: a
+// slow stream is not silence.
+func (w *silentWatch) move(pipe *socket.Pipe, from *net.TCPConn) (int, error) {
 	w.writing.Add(1) // or it ends by the deadline
 	defer w.writing.Add(-1)
-	_ = src.SetReadDeadline(time.Now().Add(w.limit / 4))
-	n, err := io.CopyN(dst, src, spliced)
-	_ = src.SetReadDeadline(time.Time{})
+	_ = from.SetReadDeadline(time.Now().Add(w.limit / 4))
+	n, err := pipe.Move(spliced)
+	_ = from.SetReadDeadline(time.Time{})
 	if n > 0 {
 		w.note()
 	}
-	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() && pipe.Holds() == 0 {
 		err = nil
 	}
 	return n, err
