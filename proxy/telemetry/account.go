@@ -19,6 +19,8 @@ type account struct {
 	served, sent latest[httpLabels]
 	traffic      stream
 	latest       atomic.Pointer[called]
+	calls        alike[callFacts] // of their spans
+	wires        alike[wireFacts] // of those of requests
 }
 
 // called is what the calls of a method are called: "GET crm".

@@ -2,10 +2,12 @@ package telemetry
 
 import (
 	"strconv"
+	"strings"
 
 	"go.opentelemetry.io/otel/codes"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
+	"outrider/policy"
 	"outrider/proxy/telemetry/spans"
 )
 
@@ -41,6 +43,34 @@ var (
 	fieldKept         = spans.NewKey(keyKept)
 )
 
+// callFacts are what the SERVER spans of many calls have alike.
+type callFacts struct {
+	method, form, host, upstream, rule string
+	class                              policy.Class
+	status, attempts                   int
+}
+
+// sort tells the calls of a method and a status from others.
+func (c *callFacts) sort() uint { return sortOf(c.method, c.status) }
+
+// kept are the facts without the request that they are of.
+func (c callFacts) kept() callFacts {
+	c.host = strings.Clone(c.host)
+	return c
+}
+
+func (c callFacts) write(f *spans.Fields) {
+	f.Word(fieldMethod, c.method)
+	f.Word(fieldScheme, scheme(c.form))
+	f.Word(fieldForm, c.form)
+	f.Number(fieldAttempts, int64(c.attempts))
+	writeServer(f, c.host, 0)
+	writeWord(f, fieldUpstream, c.upstream)
+	writeWord(f, fieldRule, c.rule)
+	writeWord(f, fieldClass, string(c.class))
+	writeNumber(f, fieldStatus, int64(c.status))
+}
+
 // describe puts the outcome on the SERVER span; asked is the method as the caller wrote it, and
 // kind the error.type. The texts of a record are UTF-8 all.
 // https://opentelemetry.io/docs/specs/semconv/http/http-spans/
@@ -49,22 +79,18 @@ func (s *Span) describe(d *spans.Data, of *account, asked, kind string) {
 	if r.Upstream != "" && s.letter == nil {
 		d.SetName(of.name(spanMethod(asked)))
 	}
-	f.Word(fieldMethod, method(asked))
-	f.Word(fieldScheme, scheme(r.Form))
+	facts := callFacts{
+		method: method(asked), form: r.Form, host: r.Host, upstream: r.Upstream, rule: r.Rule,
+		class: r.Class, status: r.Status, attempts: r.Attempts,
+	}
+	of.calls.write(f, &facts, facts.sort())
 	f.Word(fieldPath, r.Path)
-	f.Word(fieldForm, r.Form)
-	f.Number(fieldAttempts, int64(r.Attempts))
 	f.Fraction(fieldWait, r.WaitedMS/1000)
-	writeServer(f, r.Host, 0)
-	writeWord(f, fieldUpstream, r.Upstream)
-	writeWord(f, fieldRule, r.Rule)
 	writeWord(f, fieldConnection, r.Connection)
-	writeWord(f, fieldClass, string(r.Class))
 	writeWord(f, fieldProblem, r.Problem)
 	writeWord(f, fieldStale, r.Stale)
 	writeWord(f, fieldQuiet, r.Quiet)
 	writeWord(f, fieldLetter, r.Letter)
-	writeNumber(f, fieldStatus, int64(r.Status))
 	writeNumber(f, fieldRequestSize, r.RequestBytes)
 	writeNumber(f, fieldResponseSize, r.ResponseBytes)
 	if kind != "" {
@@ -73,30 +99,72 @@ func (s *Span) describe(d *spans.Data, of *account, asked, kind string) {
 	}
 }
 
+// wireFacts are what the CLIENT spans of many requests have alike.
+type wireFacts struct {
+	method, scheme, authority string
+	upstream, rule            string // "": of no call
+	remote                    string // "": it is not known
+	protocol                  string
+	status                    int // 0: there was no answer
+	counted, reused           bool
+}
+
+// sort is as that of callFacts.
+func (w *wireFacts) sort() uint { return sortOf(w.method, w.status) }
+
+// kept is as that of callFacts.
+func (w wireFacts) kept() wireFacts {
+	w.authority, w.remote, w.protocol = strings.Clone(w.authority), strings.Clone(w.remote), strings.Clone(w.protocol)
+	return w
+}
+
+func (w wireFacts) write(f *spans.Fields) {
+	f.Word(fieldMethod, w.method)
+	writeServer(f, w.authority, defaultPort(w.scheme))
+	if w.counted {
+		f.Truth(fieldReused, w.reused)
+	}
+	if peer, port := splitPort(w.remote); peer != "" {
+		f.Word(fieldPeer, peer)
+		f.Number(fieldPeerPort, int64(port))
+	}
+	writeWord(f, fieldUpstream, w.upstream)
+	writeWord(f, fieldRule, w.rule)
+	if w.status != 0 {
+		f.Number(fieldStatus, int64(w.status))
+		f.Word(fieldProtocol, protocolVersion(w.protocol))
+	}
+}
+
+// facts are those of the request.
+func (w *wire) facts() wireFacts {
+	facts := wireFacts{
+		method: method(w.req.Method), scheme: requestScheme(w.req.URL.Scheme), authority: w.req.URL.Host,
+		status: w.status, protocol: w.protocol,
+	}
+	if a := w.attempt; a != nil {
+		facts.counted, facts.reused, facts.remote = true, a.Reused(), a.Remote()
+	}
+	if w.of != nil {
+		facts.upstream, facts.rule = w.of.Upstream, w.of.Rule
+	}
+	return facts
+}
+
 // describe puts request and answer on the CLIENT span, and what broke it off: an error of
 // some kind, or that it lost. Without a status there was no answer.
 // https://opentelemetry.io/docs/specs/semconv/http/http-spans/#http-client-span
 func (w *wire) describe(d *spans.Data, err error, kind string, lost bool) {
-	f := d.Fields()
-	f.Word(fieldMethod, method(w.req.Method))
+	f, facts := d.Fields(), w.facts()
+	if w.account != nil {
+		w.account.wires.write(f, &facts, facts.sort())
+	} else {
+		facts.write(f)
+	}
 	var room [256]byte
 	f.TextBytes(fieldURL, appendURL(room[:0], w.req.URL))
-	writeServer(f, w.req.URL.Host, defaultPort(w.req.URL.Scheme))
-	if a := w.attempt; a != nil {
-		f.Truth(fieldReused, a.Reused())
-		writeNumber(f, fieldResendCount, int64(max(0, a.Number()-1)))
-		if peer, port := splitPort(a.Remote()); peer != "" {
-			f.Word(fieldPeer, peer)
-			f.Number(fieldPeerPort, int64(port))
-		}
-	}
-	if w.of != nil {
-		f.Word(fieldUpstream, w.of.Upstream)
-		writeWord(f, fieldRule, w.of.Rule)
-	}
-	if w.status != 0 {
-		f.Number(fieldStatus, int64(w.status))
-		f.Word(fieldProtocol, protocolVersion(w.protocol))
+	if w.attempt != nil {
+		writeNumber(f, fieldResendCount, int64(max(0, w.attempt.Number()-1)))
 	}
 	if lost {
 		f.Truth(fieldLost, true)

@@ -17,14 +17,29 @@ const maxURL = 2048
 // otherMethod stands for all methods that are not known.
 const otherMethod = "_OTHER"
 
-// method is m if it is a method of RFC 9110, RFC 5789 or RFC 10008, and _OTHER
-// if not: whoever calls us must not invent metric labels.
+// methods are those of RFC 9110, RFC 5789 and RFC 10008, the usual ones first.
+var methods = [...]string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "CONNECT", "TRACE", "QUERY"}
+
+// method is m if it is one of methods, and _OTHER if not: whoever calls us must not invent
+// metric labels. It is no part of the head that m may be of, and can be remembered.
 func method(m string) string {
-	switch m {
-	case "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY":
-		return m
+	for _, known := range methods {
+		if m == known {
+			return known
+		}
 	}
 	return otherMethod
+}
+
+// requestScheme is the scheme of a URL, and as method no part of it.
+func requestScheme(s string) string {
+	switch s {
+	case "https":
+		return "https"
+	case "http":
+		return "http"
+	}
+	return strings.Clone(s)
 }
 
 // spanMethod is the method as a span's name.

@@ -210,7 +210,7 @@ func (w *wire) endAfter(took time.Duration, err error) {
 // who asked, as it is on the span, unless something worse came after it.
 func (w *wire) labels(kind string, lost bool) httpLabels {
 	l := httpLabels{
-		method: method(w.req.Method), scheme: w.req.URL.Scheme, upstream: w.account.upstream,
+		method: method(w.req.Method), scheme: requestScheme(w.req.URL.Scheme), upstream: w.account.upstream,
 		status: w.status, class: statusClass(w.status), kind: kind,
 	}
 	if kind == "" && w.status >= 400 {

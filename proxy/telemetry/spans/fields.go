@@ -34,6 +34,18 @@ func NewKey(name attribute.Key) Key {
 // encoded later. No two may be of one key, and there are fewer than the usual limit.
 type Fields struct{ encoded []byte }
 
+// A Common is attributes that many spans have alike, in the form in which they are sent.
+type Common struct{ encoded string }
+
+// Size is how much was written.
+func (f *Fields) Size() int { return len(f.encoded) }
+
+// Since gives what was written since Size was from.
+func (f *Fields) Since(from int) Common { return Common{string(f.encoded[from:])} }
+
+// Common adds what another span has alike.
+func (f *Fields) Common(c Common) { f.encoded = append(f.encoded, c.encoded...) }
+
 // isBrief reports whether numbers of one byte say how long an attribute is of whose value
 // there are so many bytes after the first, as is nearly always so.
 func isBrief(key Key, more int) bool { return len(key.blank)-beforeName+more < 1<<7 }
