@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -44,7 +45,7 @@ var (
 // measureGrowth is the group growth.
 func measureGrowth(ctx context.Context, l *lab) ([]*report.Table, error) {
 	var tables []*report.Table
-	for _, g := range []growth{byUpstreams, byRules, byTenants, byConnections, byWaiting, byLetters} {
+	for _, g := range []growth{byUpstreams, byRules, byTenants, byCalls, byConnections, byWaiting, byLetters} {
 		t := &report.Table{Group: "growth", Title: "Growth: " + g.of, Head: g.of, Columns: g.columns}
 		sizes := g.sizes
 		if l.smoke {
@@ -114,9 +115,9 @@ func (g *grown) weigh(l *lab) error {
 	return nil
 }
 
-// call adds the processor time of calls.
+// call adds the processor time of calls, of as many clients as elsewhere unless it says so.
 func (g *grown) call(ctx context.Context, l *lab, of load.Closed) error {
-	of.Clients, of.Duration = clients, time.Second
+	of.Clients, of.Duration = cmp.Or(of.Clients, clients), time.Second
 	if of.Script != "" { // each of them has its first call, which opens a connection
 		of.Duration += time.Duration(g.n) * time.Millisecond
 	}

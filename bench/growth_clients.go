@@ -46,6 +46,21 @@ var byTenants = growth{
 	},
 }
 
+// byCalls has more and more clients that call, each its next call when it has the answer to
+// the last.
+var byCalls = growth{
+	of:      "calls at a time",
+	sizes:   []int{1, 10, 100, 1000},
+	columns: []report.Column{growthCPU, growthMemory, growthEach},
+	note:    "Each has a connection of its client, and one to the API.",
+	measure: func(ctx context.Context, l *lab, g *grown) error {
+		if err := g.call(ctx, l, load.Closed{URL: g.Calls, Clients: g.n}); err != nil {
+			return err
+		}
+		return g.weigh(l)
+	},
+}
+
 // byConnections has more and more connections of clients, which are idle.
 var byConnections = growth{
 	of:      "idle clients",
