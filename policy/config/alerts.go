@@ -59,7 +59,7 @@ func alertRules(key string) field[Alerts] {
 	return field[Alerts]{key, func(n node, a *Alerts) {
 		named, ok := n.raw.(map[string]any)
 		if !ok {
-			n.failf("must be a table for each rule: [%s.NAME]", n.path)
+			n.noTable("must be a table for each rule: [%s.NAME]", n.path)
 			return
 		}
 		for _, name := range slices.Sorted(maps.Keys(named)) {

@@ -47,7 +47,7 @@ func connections(key string) field[Upstream] {
 	}
 	return field[Upstream]{key, func(n node, _ *Upstream) {
 		if _, ok := n.raw.(map[string]any); !ok {
-			n.failf("must be a table for each connection: [%s.NAME]", n.path)
+			n.noTable("must be a table for each connection: [%s.NAME]", n.path)
 		}
 	}, below}
 }

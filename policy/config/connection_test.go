@@ -182,7 +182,7 @@ func TestConnectionMistakes(t *testing.T) {
 		{"name", tenants(bearerAuth, "") + "[upstream.crm.connection.\"a b\"]\ntoken = \"env:T\"",
 			`upstream.crm.connection."a b": the name of a connection has 1 to 128 letters, digits, -, _, . and ~`},
 		{"no table", tenants(bearerAuth, `connection = "acme"`),
-			`upstream.crm.connection = "acme": must be a table for each connection: [upstream.crm.connection.NAME]`},
+			`upstream.crm.connection: must be a table for each connection: [upstream.crm.connection.NAME]`},
 		{"no table of its own", tenants(bearerAuth, "") + "[upstream.crm.connection]\nacme = 1",
 			"upstream.crm.connection.acme = 1: must be a table: [upstream.crm.connection.acme]"},
 	} {

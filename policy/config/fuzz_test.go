@@ -23,6 +23,9 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`upstream.x = { preset = "stripe", rule = [3, { `), []byte("}] }"))
 	f.Add([]byte(`"`), []byte("\n= 1"))
 	f.Add([]byte("[telemetry]\n"), []byte(`""`))
+	f.Add([]byte("upstream."), []byte("")) // a table is missing
+	f.Add([]byte("[alerts.rule]\n"), []byte(""))
+	f.Add([]byte("[upstream.x]\nurl = \"https://x.example\"\nconnection."), []byte(""))
 	f.Add([]byte("'"), []byte("'=911")) // the secret becomes part of a key
 	f.Add([]byte(switchedOn(reference(f))), []byte("\n"))
 	f.Fuzz(func(t *testing.T, before, after []byte) {

@@ -119,6 +119,16 @@ func (n node) failf(format string, args ...any) { n.fail(fmt.Sprintf(format, arg
 // deny is fail for values that may be secret: it never shows them.
 func (n node) deny(problem string) { n.log.add(Error{Key: n.path, Problem: problem}) }
 
+// noTable reports what stands where a table has to be. A text there may be a credential that
+// was meant for a table in it, and is not shown.
+func (n node) noTable(format string, args ...any) {
+	if _, text := n.raw.(string); text {
+		n.deny(fmt.Sprintf(format, args...))
+		return
+	}
+	n.failf(format, args...)
+}
+
 // warn reports what works but should not stay so.
 func (n node) warn(text string) { n.log.warnings = append(n.log.warnings, n.path+": "+text) }
 

@@ -377,7 +377,7 @@ func TestFaultsAroundPresets(t *testing.T) {
 			"upstream.x.auth = 4: must be a table: [upstream.x.auth]\n" +
 				"upstream.x.retry = 3: must be a table: [upstream.x.retry]\n" +
 				"upstream.x.rule = 5: must be a list of tables: [[upstream.x.rule]]"},
-		{"a rule that is none", `upstream.x = { preset = "stripe", rule = ["GET"] }`, `upstream.x.rule[0] = "GET": must be a table: [upstream.x.rule[0]]`},
+		{"a rule that is none", `upstream.x = { preset = "stripe", rule = ["GET"] }`, `upstream.x.rule[0]: must be a table: [upstream.x.rule[0]]`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := problems(t, tt.document).Error(); got != tt.want {

@@ -23,7 +23,7 @@ type field[T any] struct {
 func (t table[T]) read(n node, into *T) {
 	written, ok := n.raw.(map[string]any)
 	if !ok {
-		n.failf("must be a table: [%s]", n.path)
+		n.noTable("must be a table: [%s]", n.path)
 		return
 	}
 	for _, f := range t {

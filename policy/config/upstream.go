@@ -21,7 +21,7 @@ func upstreams(key string) field[File] {
 	return field[File]{key, func(n node, f *File) {
 		named, ok := n.raw.(map[string]any)
 		if !ok {
-			n.fail("must be a table for each upstream: [upstream.NAME]")
+			n.noTable("must be a table for each upstream: [upstream.NAME]")
 			return
 		}
 		f.Upstreams = slices.Grow(f.Upstreams, len(named))
@@ -40,7 +40,7 @@ func readUpstream(n node, name string) Upstream {
 		n.deny("this name is reserved; choose another")
 	}
 	if _, ok := n.raw.(map[string]any); !ok {
-		n.failf("must be a table: [%s]", n.path)
+		n.noTable("must be a table: [%s]", n.path)
 		return u
 	}
 	n = n.overPreset()

@@ -120,7 +120,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 
 		// Upstreams.
 		{"no table", `upstream = 3`, `upstream = 3: must be a table for each upstream: [upstream.NAME]`},
-		{"upstream that is no table", `upstream.crm = "https://x"`, `upstream.crm = "https://x": must be a table: [upstream.crm]`},
+		{"upstream that is no table", `upstream.crm = "https://x"`, `upstream.crm: must be a table: [upstream.crm]`},
 		{"list of upstreams", "[[upstream.crm]]\nurl = \"https://x\"", `upstream.crm: must be a table: [upstream.crm]`},
 		{"upper case", `upstream.CRM.url = "https://x"`, `upstream.CRM: the name must be of lower-case letters, digits, - and _, and begin with a letter or digit: it becomes a path prefix`},
 		{"blank in the name", `upstream."a b".url = "https://x"`, `upstream."a b": the name must be of lower-case letters, digits, - and _, and begin with a letter or digit: it becomes a path prefix`},
@@ -210,7 +210,7 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 			"upstream.crm.rule[0].auth.grant: does not belong to a rule, unless its whole auth is that of the upstream: `outrider login` logs in to an upstream. Make it one of its own, with the same url"},
 		{"refresh_before all", oauth2("refresh_before", `"100%"`), `upstream.crm.auth.refresh_before = "100%": must be a share of the lifetime, such as "20%", or a time, such as "5m"`},
 		{"refresh_before without a unit", oauth2("refresh_before", "300"), `upstream.crm.auth.refresh_before = 300: must be a share of the lifetime, such as "20%", or a time, such as "5m"`},
-		{"text for a table", crm(`auth = "canary"`), `upstream.crm.auth = "canary": must be a table: [upstream.crm.auth]`},
+		{"text for a table", crm(`auth = "canary"`), `upstream.crm.auth: must be a table: [upstream.crm.auth]`},
 		{"no token", crm(`auth = { type = "bearer" }`), `upstream.crm.auth.token: is missing: type bearer takes token`},
 		{"empty token", crm(`auth = { type = "bearer", token = "" }`), `upstream.crm.auth.token: must not be empty`},
 		{"number for a token", crm(`auth = { type = "bearer", token = 123 }`), `upstream.crm.auth.token: must be a secret reference in quotes: "env:NAME", "file:/path", "exec:command args" or "keyring:NAME"`},
