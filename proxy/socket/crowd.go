@@ -24,7 +24,8 @@ const (
 // read to its write at once, the other end has done its part before the next one writes,
 // rests, and is woken again. In a crowd a call gives way before it writes: all of them do
 // what comes before first, and then write one after the other, to an other end that is
-// still awake. Of 100 calls, with 32 at a time, 31 woke somebody, and 10 do.
+// still awake. Of 100 calls, with 32 at a time on a processor of ours alone, 31 woke another
+// one, and 10 do (perf stat -e ipi:ipi_send_cpu).
 type crowd struct {
 	there  atomic.Bool
 	writes atomic.Uint32
