@@ -207,7 +207,7 @@ func TestClockThatWasSetBackHoldsNothingUp(t *testing.T) {
 	onEach(t, func(t *testing.T, s store.Settings) {
 		opened := open(t, s)
 		o := opened.Outbox()
-		l := letter("a")
+		l := letter("later")
 		l.Delay, l.MaxAge, l.Sent, l.Departed = 3*time.Hour, 5*time.Hour, true, time.Minute
 		keep(t, o, l, "")
 		const ahead = `UPDATE outrider_letters SET created = created + $1, due = due + $1, expires = expires + $1, departed = departed + $1`
@@ -215,24 +215,24 @@ func TestClockThatWasSetBackHoldsNothingUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		since := l
-		since.ID, since.Delay, since.Sent = "b", 0, false
+		since.ID, since.Delay, since.Sent = "before", 0, false // which may be due in the same millisecond
 		keep(t, o, since, "")
-		before, fresh := get(t, o, "a"), get(t, o, "b")
+		before, fresh := get(t, o, "later"), get(t, o, "before")
 		holder := hold(t, o)
 		n, err := o.Hurry(t.Context(), store.Filter{}, 2*time.Hour)
 		if n != 1 || err != nil {
 			t.Errorf("hurried %d, %v", n, err)
 		}
-		after := get(t, o, "a")
+		after := get(t, o, "later")
 		if lasts := after.Expires.Sub(after.Created); lasts != l.MaxAge || !after.Created.Before(before.Created) {
 			t.Errorf("it was kept at %s until %s, and is at %s until %s", before.Created, before.Expires, after.Created, after.Expires)
 		}
 		if before.Departed.Sub(after.Departed) != 2*time.Hour || after.Gone < time.Minute {
 			t.Errorf("before %+v, after %+v", before, after)
 		}
-		if now := get(t, o, "b"); now.Created != fresh.Created || now.Expires != fresh.Expires {
+		if now := get(t, o, "before"); now.Created != fresh.Created || now.Expires != fresh.Expires {
 			t.Errorf("what was kept since: before %+v, after %+v", fresh, now)
 		}
-		wantIDs(t, claim(t, holder, 10), "b", "a")
+		wantIDs(t, claim(t, holder, 10), "before", "later")
 	})
 }
