@@ -35,11 +35,7 @@ type crowd struct {
 }
 
 // process is the crowd: goroutines are those of all the process.
-var process = newCrowd()
-
-func newCrowd() *crowd {
-	return &crowd{found: []metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}, {Name: "/sched/gomaxprocs:threads"}}}
-}
+var process = crowd{found: []metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}, {Name: "/sched/gomaxprocs:threads"}}}
 
 // look sees whether there is a crowd, unless somebody looks already.
 func (c *crowd) look() {

@@ -20,11 +20,12 @@ const pipeSize = 256 << 10
 const unannounced = 128 << 10
 
 // A Pipe moves bytes from one socket to another, and nobody sees them pass: splice(2). The
-// scheduler is not told, as of a Read or a Write. It is for one goroutine at a time.
+// scheduler is told of few of the calls, where a Read or a Write tells of none: see unannounced.
+// It is for one goroutine at a time.
 type Pipe struct {
 	to, from       net.Conn
 	rawTo, rawFrom syscall.RawConn
-	out, in        int // ends of the kernel's pipe, which is empty outside of Move
+	out, in        int // ends of the kernel's pipe, which is empty outside of Move unless that failed: see Holds
 
 	fill, empty func(fd uintptr) bool // filled and emptied, made once
 	most        int                   // that may be in it

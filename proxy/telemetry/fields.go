@@ -105,8 +105,9 @@ type wireFacts struct {
 	upstream, rule            string // "": of no call
 	remote                    string // "": it is not known
 	protocol                  string
-	status                    int // 0: there was no answer
-	counted, reused           bool
+	status                    int  // 0: there was no answer
+	counted                   bool // it is an attempt: what else is known of its connection holds
+	reused                    bool
 }
 
 // sort is as that of callFacts.
