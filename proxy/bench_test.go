@@ -78,6 +78,11 @@ func (c *endless) Close() error                     { close(c.over); return nil 
 // benchServer is a server whose upstreams answer from memory, and which tells nobody of its
 // calls.
 func benchServer(tb testing.TB, document string) *Server {
+	return memoryServer(tb, document, telemetry.Settings{LogOutput: io.Discard})
+}
+
+// memoryServer is a server whose upstreams answer from memory.
+func memoryServer(tb testing.TB, document string, settings telemetry.Settings) *Server {
 	file, err := config.Parse("bench.toml", []byte(document))
 	if err != nil {
 		tb.Fatal(err)
@@ -91,7 +96,7 @@ func benchServer(tb testing.TB, document string) *Server {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tel, err := telemetry.New(tb.Context(), telemetry.Settings{LogOutput: io.Discard})
+	tel, err := telemetry.New(tb.Context(), settings)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -71,6 +71,11 @@ func (x *exchange) end() {
 		x.body.leave()
 		x.outcome.RequestBytes = x.body.n.Load()
 	}
+	if !x.abort { // before all is told of the call: its client need not wait for that, but may be gone
+		if err := inbound.End(x.w); err != nil {
+			x.broken(&clientError{err})
+		}
+	}
 	if x.r.ProtoMajor >= 2 {
 		// net/http writes the rest of the answer when the handler returns, and
 		// waits for a client that gives its stream no room.

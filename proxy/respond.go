@@ -169,8 +169,8 @@ func keepLength(header http.Header) {
 }
 
 // withHead is the length of a body, in bytes, that the server holds together with
-// its head until the handler has returned: it is not written before. Behind a head
-// that leaves it no room it is, in the server's own time for a write.
+// its head until the answer ends: it is not written before. Behind a head that
+// leaves it no room it is, in the server's own time for a write.
 const withHead = 2 << 10
 
 // headFirst is the length of a body from which its head goes out on its own, unless

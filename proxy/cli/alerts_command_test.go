@@ -68,6 +68,7 @@ func TestAlertsSaysWhatIsWrongAndWhoIsTold(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &view); err != nil || len(view.Alerts) != 1 || len(view.Notified) != 1 || view.Notified[0].Failing == nil {
 		t.Errorf("as JSON it is %v: %s", err, text)
 	}
+	r.rest()
 	if all := out + text + r.log.String(); strings.Contains(all, "canary") {
 		t.Errorf("a secret is shown:\n%s", all)
 	}

@@ -215,6 +215,7 @@ timeout = "10s"
 	for _, path := range []string{"reports", "reports", "people", "x", "x"} {
 		get(t, http.DefaultClient, r.url("/crm/protected/"+path))
 	}
+	r.rest()
 	got := make(map[string]int)
 	for _, a := range r.alarms.Active() {
 		got[a.Subject] = a.Calls

@@ -215,6 +215,7 @@ endpoint = %q
 	}
 
 	// What people and machines look at.
+	r.rest()
 	for _, page := range []string{"/metrics", "/api/status", "/api/calls", "/api/plan",
 		"/api/explain?method=POST&url=" + url.QueryEscape("http://bearer.well.test/x?token=canary-callerquery-9a0b")} {
 		name, _, _ := strings.Cut(page, "?")

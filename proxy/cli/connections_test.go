@@ -336,6 +336,7 @@ func TestHandedOverSecretsAreNotTold(t *testing.T) {
 		r.as(call.connection, call.path)
 	}
 	r.as("acme", "/crm/x")
+	r.rest()
 	for _, path := range []string{"/", "/api/status", "/api/calls", "/metrics", "/api/connections", "/api/connections/crm/acme", "/api/explain?url=/crm/x&connection=acme"} {
 		tell(r.ask("GET", path))
 	}

@@ -94,6 +94,7 @@ func TestCallsGoOutThroughAProxy(t *testing.T) {
 		if asked := corp.take(); slug(body) != "upstream-unreachable" || len(asked) != 0 {
 			t.Errorf("an upstream that goes directly: %d %s; the proxy was asked %q", resp.StatusCode, body, asked)
 		}
+		r.rest()
 		conn := r.connect("tunnelled.provider.test:443")
 		_, _ = io.WriteString(conn, "GET /y HTTP/1.1\r\nHost: z\r\n\r\n")
 		if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != 200 {

@@ -138,6 +138,7 @@ func TestLoginIsUsedByTheOutriderThatRuns(t *testing.T) {
 				t.Errorf("%d refreshes, %d of a spent token", got.Refreshed, got.Reused)
 			}
 			keepsNoSecret(t, filepath.Dir(config))
+			r.rest()
 			if log := r.log.String(); strings.Contains(log, "sim-") || strings.Contains(log, "canary") {
 				t.Errorf("the log shows a secret:\n%s", log)
 			}

@@ -342,6 +342,7 @@ func TestDeadGrant(t *testing.T) {
 	if asked, called := stats.Paths["/oauth/token"], stats.Paths["/protected/x"]; asked != 1 || called != 0 {
 		t.Errorf("%d token requests and %d calls", asked, called)
 	}
+	r.rest()
 	var out, errs bytes.Buffer
 	if code := Main(t.Context(), Process{Args: []string{"status", "--admin", r.adminAt}, Stdout: &out, Stderr: &errs}); code != 0 {
 		t.Errorf("status: %d %s", code, errs.String())

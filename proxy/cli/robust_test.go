@@ -560,6 +560,7 @@ listen = %q
 			t.Errorf("%s: got %d %s", name, resp.StatusCode, body)
 		}
 	}
+	r.rest()
 	if calls := r.logged("call"); len(calls) != 7 {
 		t.Errorf("%d calls came in for the 7 that were made", len(calls))
 	}

@@ -78,6 +78,7 @@ retry = { attempts = 2, base = "1ms", cap = "1ms" }
 		t.Errorf("%d %v %s", resp.StatusCode, resp.Header, again)
 	}
 
+	r.rest()
 	told := map[string]string{}
 	for _, path := range []string{"/api/status", "/api/calls", "/metrics"} {
 		_, told[path] = get(t, http.DefaultClient, "http://"+r.adminAt+path)

@@ -81,6 +81,7 @@ func (r *running) refuses(parts ...string) {
 			r.t.Errorf("%s says nothing of %q", body, part)
 		}
 	}
+	r.rest()
 	if strings.Contains(body+r.log.String(), "canary") {
 		r.t.Errorf("a secret shows in %s\n%s", body, r.log)
 	}

@@ -146,6 +146,16 @@ func (r *running) tryAsk(method, path string) (status int, body string, err erro
 	return resp.StatusCode, string(data), err
 }
 
+// rest waits until all is told of the calls that were answered, whose clients were not to wait
+// for that.
+func (r *running) rest() {
+	r.t.Helper()
+	eventually(r.t, "the end of all calls", func() (bool, string) {
+		metrics := r.askWithKey("GET", "/metrics", r.accessKey())
+		return strings.Contains(metrics, "\noutrider_calls_active 0\n"), metrics
+	})
+}
+
 // logged gives the lines of the log that have a message, decoded.
 func (r *running) logged(message string) []map[string]any {
 	var lines []map[string]any

@@ -51,6 +51,7 @@ func TestTailShowsCallsAsTheyEnd(t *testing.T) {
 	for _, path := range []string{"/api/one", "/api/two", "/nobody/x", "/api/three"} {
 		get(t, http.DefaultClient, r.url(path))
 	}
+	r.rest()
 	next, end := following(t, "tail", "-n", "2", "upstream:api", "--admin", r.adminAt)
 	for _, path := range []string{"/two", "/three"} { // of before, those that the filter takes
 		if line := next(); !strings.HasSuffix(line, "api           GET "+path) || !strings.Contains(line, "   200  ") && !strings.Contains(line, " 200  ") {

@@ -171,6 +171,7 @@ retry = { attempts = 3, base = "20ms", cap = "40ms" }
 	req, _ := http.NewRequestWithContext(t.Context(), "GET", r.url("/api/x?token=1"), nil)
 	req.Header.Set("Traceparent", "00-"+caller+"-"+parent+"-01")
 	resp, body := do(t, http.DefaultClient, req)
+	r.rest()
 	_, calls := r.ask("GET", "/api/calls")
 	r.halt()
 

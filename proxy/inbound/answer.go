@@ -1,6 +1,7 @@
 package inbound
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -31,6 +32,7 @@ type answer struct {
 	framed   bool     // the head is complete
 	chunked  bool     // the body is
 	closes   bool     // the connection ends with the answer
+	ended    bool     // nothing more is written
 	length   int64    // of the body, as Content-Length says it, or unknown
 	written  int64    // of the body
 	said     []string // Connection, as the handler has it
@@ -111,6 +113,8 @@ func (a *answer) Write(p []byte) (int, error) {
 		return 0, a.err
 	case n == 0:
 		return 0, nil
+	case a.ended:
+		return 0, errEnded
 	case a.bodyless && a.call.request.Method == http.MethodHead:
 		return len(p), nil
 	case a.bodyless:
@@ -163,6 +167,20 @@ func (a *answer) SetReadDeadline(t time.Time) error { return a.call.conn.setRead
 // EnableFullDuplex has nothing to enable.
 func (a *answer) EnableFullDuplex() error { return nil }
 
+// End sends what is left of the answer that w writes, as the return of its handler would, and
+// tells what became of that. Nothing can be written behind it. An answer that has not begun
+// stays as it is, as does one of another server.
+func End(w http.ResponseWriter) error {
+	a, ok := w.(*answer)
+	if !ok || !a.begun() {
+		return nil
+	}
+	a.complete()
+	return a.err
+}
+
+var errEnded = errors.New("the answer has ended")
+
 // finish ends the answer. It reports that the client has got it whole; else the
 // connection is of no more use. whole says that the handler thought so.
 func (a *answer) finish(whole bool) bool {
@@ -175,10 +193,7 @@ func (a *answer) finish(whole bool) bool {
 	if !a.begun() {
 		a.WriteHeader(http.StatusOK)
 	}
-	if a.err == nil {
-		a.complete()
-		_ = a.send(nil)
-	}
+	a.complete()
 	a.over.Store(true)
 	a.recycle()
 	short := a.length != unknown && a.written < a.length && !a.bodyless
@@ -194,8 +209,12 @@ func (a *answer) recycle() {
 	outputs.putHeader(a.header)
 }
 
-// complete writes what is left to write.
+// complete sends what is left to send, once.
 func (a *answer) complete() {
+	if a.ended || a.err != nil {
+		return
+	}
+	a.ended = true
 	if !a.framed && !a.bodyless && a.length == unknown {
 		a.length = 0
 		a.buffer().add("Content-Length: 0\r\n")
@@ -207,6 +226,7 @@ func (a *answer) complete() {
 		out.trailers(a.header)
 		out.add("\r\n")
 	}
+	_ = a.send(nil)
 }
 
 // buffer is where what goes out is put together.

@@ -264,3 +264,93 @@ func TestPanicCostsOneConnectionOnly(t *testing.T) {
 		t.Errorf("told: %q", line)
 	}
 }
+
+// A handler that has more to do than to answer lets its client have the answer first.
+func TestAnswerThatHasEndedIsWholeBeforeItsHandlerReturns(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer  func(w http.ResponseWriter)
+		body    string
+		trailer http.Header
+	}{
+		"of a length": {func(w http.ResponseWriter) {
+			w.Header().Set("Content-Length", "2")
+			_, _ = io.WriteString(w, "hi")
+		}, "hi", nil},
+		"of no length, with a trailer": {func(w http.ResponseWriter) {
+			w.Header().Set("Trailer", "Sum")
+			_, _ = io.WriteString(w, "hi")
+			w.Header().Set(http.TrailerPrefix+"Sum", "1")
+		}, "hi", http.Header{"Sum": {"1"}}},
+		"that has no body":         {func(w http.ResponseWriter) { w.WriteHeader(http.StatusNoContent) }, "", nil},
+		"with nothing in its body": {func(w http.ResponseWriter) { w.WriteHeader(http.StatusOK) }, "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := make(chan struct{})
+			handler := func(w http.ResponseWriter, _ *http.Request) {
+				c.answer(w)
+				if err := inbound.End(w); err != nil {
+					t.Error(err)
+				}
+				<-got
+				if n, err := io.WriteString(w, "more"); n != 0 || err == nil {
+					t.Errorf("%d bytes were written behind the end: %v", n, err)
+				}
+				if err := inbound.End(w); err != nil {
+					t.Error(err)
+				}
+			}
+			s := serve(t, func(settings *inbound.Settings) { settings.Handler = http.HandlerFunc(handler) })
+			for range 2 { // on one connection
+				resp, err := http.Get("http://" + s.addr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(resp.Body)
+				if resp.Body.Close(); err != nil || string(body) != c.body || !reflect.DeepEqual(resp.Trailer, c.trailer) {
+					t.Errorf("%q with %v, %v", body, resp.Trailer, err)
+				}
+				got <- struct{}{}
+			}
+		})
+	}
+}
+
+// What has not begun, or is not this server's, is for its handler's return to end.
+func TestAnswerThatHasNotBegunDoesNotEnd(t *testing.T) {
+	got := heard(head("GET / HTTP/1.1", "Host: a"), func(w http.ResponseWriter, _ *http.Request) {
+		if err := inbound.End(w); err != nil {
+			t.Error(err)
+		}
+		w.Header()["Date"] = nil
+		w.WriteHeader(http.StatusAccepted)
+	})
+	if got != "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n" {
+		t.Errorf("%q", got)
+	}
+	if err := inbound.End(httptest.NewRecorder()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who ends an answer hears that its client is gone.
+func TestEndTellsOfAClientThatIsGone(t *testing.T) {
+	near, far := net.Pipe()
+	_ = far.Close()
+	ended := make(chan error, 1)
+	server := inbound.New(inbound.Settings{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+		ended <- inbound.End(w)
+	})})
+	_ = server.Serve(&onlyOne{spoken{near, strings.NewReader(head("GET / HTTP/1.1", "Host: a"))}})
+	if err := <-ended; !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+// spoken is a connection whose client has said all that it will.
+type spoken struct {
+	net.Conn
+	said io.Reader
+}
+
+func (s spoken) Read(p []byte) (int, error) { return s.said.Read(p) }

@@ -33,8 +33,9 @@
 // goes into the buffer from which it is written when WriteHeader is called, so that the
 // header is neither cloned nor kept; and the header of another's answer goes there by itself,
 // in one pass, see [Pass]. Head and small body go out in one write, and so do head and large
-// body, without being copied. There is no goroutine beside the connection's own: only a call
-// that takes longer than 10 to 20 ms gets one, which notices that its client leaves.
+// body, without being copied. A handler that has more to do than to answer need not keep its
+// client waiting for that: see [End]. There is no goroutine beside the connection's own: only a
+// call that takes longer than 10 to 20 ms gets one, which notices that its client leaves.
 //
 // # Who may touch what
 //

@@ -165,7 +165,7 @@ func (s *Span) End(o Outcome) {
 	}
 	s.ended = true
 	if s.letter == nil {
-		s.t.metrics.calls.Add(-1)
+		defer s.t.metrics.calls.Add(-1) // when all is told
 	}
 	if o.Passing {
 		s.mu.Unlock()
