@@ -9,10 +9,10 @@ import "time"
 var past = time.Unix(1, 0)
 
 // late is when a call begins to follow its context, which costs five allocations
-// and two locks that others want too: many are over by then. A context with a
-// deadline that is near is followed from the beginning; any other that ends early
-// is noticed after twice this time at the latest.
-const late = 10 * time.Millisecond
+// and two locks that others want too, and a goroutine that watches the client: most
+// are over by then. A context with a deadline that is near is followed from the
+// beginning; any other that ends early is noticed after twice this time at the latest.
+const late = 100 * time.Millisecond
 
 // begins gives the call its connection, which is canceled at once if the context is:
 // it may be the second. t.mu is held.

@@ -41,6 +41,7 @@ func (k *call) Done() <-chan struct{} {
 			made.cancel()
 			t = k.teller.Load()
 		}
+		k.conn.hurry()
 	}
 	if k.over.Load() { // which whoever ended it, or made the teller, may be about to tell
 		t.cancel()

@@ -119,7 +119,7 @@ func TestConnectionsEndWhenNothingComes(t *testing.T) {
 	})
 }
 
-// A call is watched from its 20th millisecond on at the latest: most never get so old.
+// A call whose end somebody waits for is watched from its 20th millisecond on at the latest.
 func TestClientThatLeavesEndsItsCall(t *testing.T) {
 	ended := make(map[string]time.Duration) // of one handler at a time
 	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -144,8 +144,73 @@ func TestClientThatLeavesEndsItsCall(t *testing.T) {
 	})
 }
 
-// The calls that are young are looked at together, every 10 ms, and each is watched from
-// the second time on. One that ends before is forgotten, and no other in its place.
+// Where nobody waits to be told, a call is watched when a tenth of a second has passed: most
+// never get so old. One of which somebody asks later is watched from the next look but one on.
+func TestClientOfACallThatNobodyAsksAboutIsWatchedLater(t *testing.T) {
+	var ended time.Duration
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began, body := time.Now(), make([]byte, 2)
+		if r.ContentLength > 0 {
+			_, _ = io.ReadFull(r.Body, body)
+			_, _ = r.Body.Read(body)
+		}
+		if asks, err := time.ParseDuration(r.URL.Path[1:]); err == nil {
+			time.Sleep(asks)
+			<-r.Context().Done()
+		}
+		for r.Context().Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		ended = time.Since(began).Truncate(2 * time.Millisecond)
+	})
+	bubble(t, inbound.Settings{Handler: handler}, func(t *testing.T, _ *inbound.Server, dial func() net.Conn) {
+		for text, want := range map[string]time.Duration{
+			head("GET /never HTTP/1.1", "Host: a"):                              110 * time.Millisecond,
+			head("GET /5ms HTTP/1.1", "Host: a"):                                20 * time.Millisecond,
+			head("GET /15ms HTTP/1.1", "Host: a"):                               30 * time.Millisecond,
+			head("GET /99ms HTTP/1.1", "Host: a"):                               110 * time.Millisecond,
+			head("POST /never HTTP/1.1", "Host: a", "Content-Length: 2") + "hi": 110 * time.Millisecond,
+		} {
+			conn := dial()
+			say(t, conn, text)
+			synctest.Wait()
+			_ = conn.Close()
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if ended != want {
+				t.Errorf("%q: the call ended after %v, want %v", text, ended, want)
+			}
+		}
+	})
+}
+
+// Who waits for the end while the body comes is told as soon as one who waits behind it.
+func TestClientThatLeavesBehindItsBodyIsWatchedSoonIfSomebodyWaits(t *testing.T) {
+	var ended time.Duration
+	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		over := r.Context().Done()
+		_, _ = io.Copy(io.Discard, r.Body)
+		began := time.Now()
+		<-over
+		ended = time.Since(began)
+	})
+	bubble(t, inbound.Settings{Handler: handler}, func(t *testing.T, _ *inbound.Server, dial func() net.Conn) {
+		conn := dial()
+		say(t, conn, head("POST / HTTP/1.1", "Host: a", "Content-Length: 2"))
+		time.Sleep(time.Second)
+		say(t, conn, "hi")
+		synctest.Wait()
+		_ = conn.Close()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if want := 20 * time.Millisecond; ended != want {
+			t.Errorf("the call ended after %v, want %v", ended, want)
+		}
+	})
+}
+
+// The calls that are young are looked at together, every 10 ms, and each, if its end is waited
+// for, is watched from the second time on. One that ends before is forgotten, and no other in its place.
 func TestYoungCallsAreLookedAtTogether(t *testing.T) {
 	type end struct {
 		path  string

@@ -15,14 +15,14 @@ type watch struct {
 	n     int // bytes of it that were read
 }
 
-// The phases of a watch.
+// The phases of a watch. That of a call that is young is watchNext, and one more for each look
+// that passes it over.
 const (
-	watchOff     int32 = iota
-	watchRests         // like off, but among the young
-	watchSoon          // its call is young
-	watchSooner        // … and was looked at
-	watchReading       // or about to
+	watchOff      int32 = iota
+	watchRests          // like off, but among the young
+	watchReading        // or about to
 	watchStopping
+	watchNext // it begins with the next look
 )
 
 // look reads until the client says something, leaves, or the call has ended.

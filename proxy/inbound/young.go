@@ -6,9 +6,15 @@ import (
 	"time"
 )
 
-// youth is half of how long a call is young at most. Its client is not watched before:
-// most calls have ended by then.
-const youth = 10 * time.Millisecond
+// The young are looked at once in youth. A call is young for looks of them, and its client is
+// watched from the one behind those on: that takes a goroutine and two system calls, and most
+// calls have ended by then, also those to a provider that is some way off. Where somebody waits
+// to be told of its end, as does who holds it back, it is not young for longer than urgent.
+const (
+	youth  = 10 * time.Millisecond
+	looks  = 10
+	urgent = 1
+)
 
 // The young are the calls of a server that may be watched soon. One timer looks at all of
 // their connections together, and finds none of most calls: a timer for each would have to
@@ -24,14 +30,21 @@ type young struct {
 	runs  bool // it will ring
 }
 
-// add has the watch of c begin at the second look from now.
+// add has the call of c watched when it is not young any more.
 func (y *young) add(c *conn) {
-	if c.watch.phase.CompareAndSwap(watchRests, watchSoon) {
-		return
+	if !c.watch.phase.CompareAndSwap(watchRests, watchNext+looks) {
+		y.join(c)
 	}
+	if k := c.call.Load(); k != nil && k.teller.Load() != nil {
+		c.hurry()
+	}
+}
+
+// join has c be looked at.
+func (y *young) join(c *conn) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	c.watch.phase.Store(watchSoon)
+	c.watch.phase.Store(watchNext + looks)
 	y.conns = append(y.conns, c)
 	switch {
 	case y.runs:
@@ -43,9 +56,27 @@ func (y *young) add(c *conn) {
 	y.runs = true
 }
 
+// hurry is for a call of which somebody waits to be told that it has ended.
+func (c *conn) hurry() {
+	for {
+		phase := c.watch.phase.Load()
+		if phase <= watchNext+urgent || c.watch.phase.CompareAndSwap(phase, watchNext+urgent) {
+			return
+		}
+	}
+}
+
 // rest has a call that is young be watched no more. It reports that it was.
 func (c *conn) rest() bool {
-	return c.watch.phase.CompareAndSwap(watchSoon, watchRests) || c.watch.phase.CompareAndSwap(watchSooner, watchRests)
+	for {
+		phase := c.watch.phase.Load()
+		if phase < watchNext {
+			return false
+		}
+		if c.watch.phase.CompareAndSwap(phase, watchRests) {
+			return true
+		}
+	}
 }
 
 // look has those watched that are not young any more, and comes back for the others.
@@ -61,13 +92,13 @@ func (y *young) look() {
 // grows has a look at c. It reports that it is none of the young from now on. A call that
 // begins or ends meanwhile is looked at the next time.
 func (c *conn) grows() bool {
-	switch phase := &c.watch.phase; phase.Load() {
-	case watchRests:
-		return phase.CompareAndSwap(watchRests, watchOff)
-	case watchSoon:
-		phase.CompareAndSwap(watchSoon, watchSooner)
-	case watchSooner:
-		if phase.CompareAndSwap(watchSooner, watchReading) {
+	switch phase := c.watch.phase.Load(); {
+	case phase == watchRests:
+		return c.watch.phase.CompareAndSwap(phase, watchOff)
+	case phase > watchNext:
+		c.watch.phase.CompareAndSwap(phase, phase-1)
+	case phase == watchNext:
+		if c.watch.phase.CompareAndSwap(phase, watchReading) {
 			go c.look()
 			return true
 		}
