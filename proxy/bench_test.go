@@ -83,11 +83,15 @@ func benchServer(tb testing.TB, document string) *Server {
 
 // memoryServer is a server whose upstreams answer from memory.
 func memoryServer(tb testing.TB, document string, settings telemetry.Settings) *Server {
+	return serverTo(tb, &memory{header: anAnswer()}, document, settings)
+}
+
+// serverTo is a server with one transport to all of its upstreams.
+func serverTo(tb testing.TB, upstream http.RoundTripper, document string, settings telemetry.Settings) *Server {
 	file, err := config.Parse("bench.toml", []byte(document))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	upstream := &memory{header: anAnswer()}
 	set, err := policy.Compile(file, policy.Env{
 		Transport: func(*config.Upstream) (http.RoundTripper, error) { return upstream, nil },
 		Jitter:    func(time.Duration) time.Duration { return 0 },

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,19 +64,81 @@ func TestAnswerDoesNotWaitForWhatIsToldOfItsCall(t *testing.T) {
 }
 
 // A goneClient is one that sends a request, and takes no byte of the answer.
-type goneClient struct{ endless }
+type goneClient struct {
+	endless
+	close func()
+}
 
 func (*goneClient) Write([]byte) (int, error) { return 0, errors.New("it is gone") }
 
+func (c *goneClient) Close() error { c.close(); return nil }
+
 // Of a client that left before a small answer the log said that all was well: what was written
-// last was written when all had been told.
+// last was written when all had been told. An answer of our own is told as before: why it was
+// given does not depend on who reads it.
 func TestClientThatIsGoneBeforeASmallAnswerIsTold(t *testing.T) {
-	s := memoryServer(t, anUpstream, telemetry.Settings{LogOutput: io.Discard, Recent: 1})
-	client := &goneClient{endless{request: []byte("GET /api/x HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"), left: 1, over: make(chan struct{})}}
-	s.Serve(&onlyOne{client}, "", "127.0.0.1:8080")
-	<-client.over
-	calls := s.Telemetry.Recent(telemetry.Filter{})
-	if len(calls) != 1 || calls[0].Class != policy.ClassClientGone || calls[0].Status != http.StatusOK {
-		t.Errorf("told %+v", calls)
+	for path, want := range map[string]struct {
+		class   policy.Class
+		status  int
+		problem string
+	}{
+		"/api/x":    {policy.ClassClientGone, http.StatusOK, ""},
+		"/nobody/x": {policy.ClassLocal, http.StatusNotFound, "unknown-upstream"},
+	} {
+		s := memoryServer(t, anUpstream, telemetry.Settings{LogOutput: io.Discard, Recent: 1})
+		over := make(chan struct{})
+		client := &goneClient{endless{request: []byte("GET " + path + " HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"), left: 1}, sync.OnceFunc(func() { close(over) })}
+		s.Serve(&onlyOne{client}, "", "127.0.0.1:8080")
+		<-over
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		calls := s.Telemetry.Recent(telemetry.Filter{})
+		if len(calls) != 1 || calls[0].Class != want.class || calls[0].Status != want.status || calls[0].Problem != want.problem {
+			t.Errorf("%s: told %+v, want %+v", path, calls, want)
+		}
+	}
+}
+
+// defective is an upstream whose answer has no length, and meets a defect of ours behind its
+// first bytes.
+type defective struct{ read bool }
+
+func (d *defective) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: d, ContentLength: -1, Request: r}, nil
+}
+
+func (d *defective) Read(p []byte) (int, error) {
+	if d.read {
+		panic("a defect")
+	}
+	d.read = true
+	return copy(p, "half of it"), nil
+}
+
+func (d *defective) Close() error { return nil }
+
+// To a client of HTTP/1.0 the end of the connection is that of the answer, so that it took half
+// of one for the whole.
+func TestDefectBehindAHeadIsSeenByAnOldClient(t *testing.T) {
+	s := serverTo(t, &defective{}, anUpstream, telemetry.Settings{LogOutput: io.Discard})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Serve(listener, "", listener.Addr().String())
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, "GET /api/x HTTP/1.0\r\nHost: "+listener.Addr().String()+"\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(conn); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("it got %q, and then %v", got, err)
+	}
+	_ = conn.Close()
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

@@ -73,7 +73,7 @@ func (x *exchange) end() {
 	}
 	if !x.abort { // before all is told of the call: its client need not wait for that, but may be gone
 		if err := inbound.End(x.w); err != nil {
-			x.broken(&clientError{err})
+			x.unread(err)
 		}
 	}
 	if x.r.ProtoMajor >= 2 {
@@ -111,7 +111,7 @@ func (x *exchange) refuse(err error) {
 	}
 	x.outcome.Problem = p.slug
 	if x.wrote {
-		x.abort = true
+		x.breakOff()
 		return
 	}
 	x.wrote = true
@@ -221,9 +221,29 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to *route) {
 	}
 }
 
-// broken ends a call whose answer could not be passed on whole: the client must
-// see that, so its connection is broken off.
+// broken ends a call whose answer could not be passed on whole.
 func (x *exchange) broken(err error) {
+	x.breakOff()
+	x.outcome.Err = err
+	x.outcome.Class = policy.ClassFault
+	if _, client := errors.AsType[*clientError](err); client || policy.ClientGone(x.ctx) {
+		x.outcome.Class = policy.ClassClientGone
+	}
+}
+
+// unread ends a call whose client did not take the last of the answer. Where that is our own,
+// what we have to say of the call is the same as if it had.
+func (x *exchange) unread(err error) {
+	if x.outcome.Problem != "" || x.outcome.Own {
+		x.breakOff()
+		return
+	}
+	x.broken(&clientError{err})
+}
+
+// breakOff breaks the connection off: the client must see that it has not got all of the
+// answer.
+func (x *exchange) breakOff() {
 	x.abort = true
 	if conn := connOf(x.r); conn != nil && !x.r.ProtoAtLeast(1, 1) {
 		// To an HTTP/1.0 client the end of the connection is the end of the
@@ -235,11 +255,6 @@ func (x *exchange) broken(err error) {
 				_ = tcp.Close()
 			}
 		}
-	}
-	x.outcome.Err = err
-	x.outcome.Class = policy.ClassFault
-	if _, client := errors.AsType[*clientError](err); client || policy.ClientGone(x.ctx) {
-		x.outcome.Class = policy.ClassClientGone
 	}
 }
 

@@ -152,7 +152,7 @@ func (s *stream) fill() {
 	} else {
 		s.keep(s.room[:n])
 		s.call.Uploading()
-		s.call.BodyEnded(err != nil && err != io.EOF)
+		s.call.BodyEnded(err != nil && err != io.EOF && err != http.ErrBodyReadAfterClose) // of a body that we left it is no fault
 	}
 	s.err = err
 	s.reading = false

@@ -61,11 +61,13 @@ func (u *upload) Read(p []byte) (int, error) {
 	n, err := u.ReadCloser.Read(p)
 	u.finished(err)
 	u.n.Add(int64(n))
-	switch {
+	switch late := errors.Is(err, os.ErrDeadlineExceeded); {
 	case err == io.EOF:
 		u.ended.Store(true)
-	case errors.Is(err, os.ErrDeadlineExceeded) && time.Since(began) >= u.patience:
+	case late && time.Since(began) >= u.patience:
 		u.silent.Store(true)
+	case late && u.left.Load(): // it was we who ended it
+		err = http.ErrBodyReadAfterClose
 	}
 	return n, err
 }

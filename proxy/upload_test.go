@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"outrider/policy"
 )
 
 // A pipeWriter is the answer's side of a connection whose request body is read
@@ -84,6 +86,26 @@ func TestSparedClientLeavesNoDeadline(t *testing.T) {
 		u.spare()
 		if err := <-reading; err == nil {
 			t.Error("a body that nobody wants was read on")
+		}
+	})
+}
+
+// An upload that was under way when the upstream failed was left, which its read took for a
+// client that breaks off: nobody was told what had failed, and the connection was cut.
+func TestBodyThatWeLeaveIsNoFaultOfItsClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, client := net.Pipe()
+		defer func() { _ = client.Close() }()
+		u := newUpload(pipeWriter{server}, server)
+		call := new(policy.Call)
+		s := &stream{source: u, limit: 10, total: new(kept), call: call, reading: true, room: make([]byte, 10), current: new(streamReader)}
+		s.changed.L = &s.mu
+		go s.fill()
+		synctest.Wait()
+		u.leave()
+		synctest.Wait()
+		if s.reading || s.err != http.ErrBodyReadAfterClose || call.BodyFailed() {
+			t.Errorf("the read ended with %v; the client is at fault: %t", s.err, call.BodyFailed())
 		}
 	})
 }

@@ -18,9 +18,9 @@ type watch struct {
 // The phases of a watch. That of a call that is young is watchNext, and one more for each look
 // that passes it over.
 const (
-	watchOff      int32 = iota
-	watchRests          // like off, but among the young
-	watchReading        // or about to
+	watchOff     int32 = iota
+	watchRests         // like off, but among the young
+	watchReading       // or about to
 	watchStopping
 	watchNext // it begins with the next look
 )
