@@ -112,6 +112,11 @@ func attemptOf(req *http.Request) (*try, *http.Request) {
 // latest is when the answer has to be there, by the clock.
 func (t *try) latest() time.Duration { return t.Start.Sub(t.clock.began) + t.timeout }
 
+// Earliest is when the attempt may end by its clocks, before its call has to. It is no
+// Deadline, since it may be put off: it tells the transport, which follows a context some
+// time after its request has begun, what may not wait for that.
+func (t *try) Earliest() time.Time { return t.Start.Add(min(t.timeout, t.idle)) }
+
 // tryKey finds the attempt that a context is of, also before it begins.
 type tryKey struct{}
 

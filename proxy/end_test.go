@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -9,9 +11,11 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"outrider/policy"
+	"outrider/proxy/egress"
 	"outrider/proxy/telemetry"
 )
 
@@ -140,5 +144,54 @@ func TestDefectBehindAHeadIsSeenByAnOldClient(t *testing.T) {
 	_ = conn.Close()
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// silentPeer is a network whose peer says what it has to, and nothing more.
+func silentPeer(t *testing.T, says string) http.RoundTripper {
+	t.Helper()
+	transport, err := egress.New(egress.Settings{Dial: func(context.Context, string, string) (net.Conn, error) {
+		near, far := net.Pipe()
+		go func() {
+			if _, err := http.ReadRequest(bufio.NewReader(far)); err == nil {
+				_, _ = io.WriteString(far, says)
+			}
+			_, _ = io.Copy(io.Discard, far)
+		}()
+		return near, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return transport
+}
+
+// The transport follows the contexts of its calls from a tenth of a second on. A clock of the
+// policies that is shorter has to end its call in its own time.
+func TestShortClocksAreKeptToTheMoment(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+	for _, limit := range []time.Duration{5 * time.Millisecond, 50 * time.Millisecond, 150 * time.Millisecond, time.Second} {
+		for setting, says := range map[string]string{"timeout": "", "attempt_timeout": "", "idle_timeout": head + "he"} {
+			synctest.Test(t, func(t *testing.T) {
+				s := serverTo(t, silentPeer(t, says), anUpstream+"retry.attempts = 1\n"+setting+" = \""+limit.String()+"\"\n", telemetry.Settings{LogOutput: io.Discard})
+				near, far := net.Pipe()
+				s.Serve(&onlyOne{far}, "", "127.0.0.1:8080")
+				began := time.Now()
+				_, _ = io.WriteString(near, "GET /api/x HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n")
+				resp, err := http.ReadResponse(bufio.NewReader(near), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(resp.Body)
+				if took := time.Since(began); took != limit || (says == "") != (resp.StatusCode == http.StatusGatewayTimeout) || (says == "") != (err == nil) {
+					t.Errorf("%s = %v: %s after %v, %v: %s", setting, limit, resp.Status, took, err, body)
+				}
+				_ = near.Close()
+				if err := s.Shutdown(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
 	}
 }

@@ -11,7 +11,9 @@ var past = time.Unix(1, 0)
 // late is when a call begins to follow its context, which costs five allocations
 // and two locks that others want too, and a goroutine that watches the client: most
 // are over by then. A context with a deadline that is near is followed from the
-// beginning; any other that ends early is noticed after twice this time at the latest.
+// beginning, as is one that may end by a clock of its own by then and says so by a
+// method Earliest; any other that ends early is noticed after twice this time at the
+// latest.
 const late = 100 * time.Millisecond
 
 // begins gives the call its connection, which is canceled at once if the context is:
@@ -65,9 +67,15 @@ func (t *Transport) follow() {
 	}
 }
 
-// watchEarly follows, from now on, a context whose deadline would pass unnoticed.
+// watchEarly follows, from now on, a context whose end would pass unnoticed.
 func (ex *exchange) watchEarly(now time.Time) {
-	if at, ok := ex.ctx().Deadline(); ok && at.Sub(now) < 2*late {
+	at, ends := ex.ctx().Deadline()
+	if own, ok := ex.ctx().(interface{ Earliest() time.Time }); ok {
+		if earliest := own.Earliest(); !ends || earliest.Before(at) {
+			at, ends = earliest, true
+		}
+	}
+	if ends && at.Sub(now) < 2*late {
 		ex.watch()
 	}
 }

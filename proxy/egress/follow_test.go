@@ -59,6 +59,42 @@ func TestTheEndOfAContextIsNoticed(t *testing.T) {
 	}
 }
 
+// earlier is a context that ends by a clock of its own, which its deadline does not tell.
+type earlier struct {
+	context.Context
+	at time.Time
+}
+
+func (e earlier) Earliest() time.Time { return e.at }
+
+// A clock that may be put off is no deadline, and is kept to the moment all the same.
+func TestTheEndOfAContextByItsOwnClockIsNoticed(t *testing.T) {
+	for _, c := range []struct{ end, noticed time.Duration }{
+		{3 * time.Millisecond, 3 * time.Millisecond},
+		{150 * time.Millisecond, 150 * time.Millisecond},
+		{time.Second, time.Second},
+	} {
+		for _, deadline := range []time.Duration{time.Hour, 0} { // 0: none
+			synctest.Test(t, func(t *testing.T) {
+				tr := newTransport(t, silentPeer())
+				ctx, cancel := context.WithCancel(t.Context())
+				if deadline > 0 {
+					ctx, cancel = context.WithTimeout(t.Context(), deadline)
+				}
+				defer cancel()
+				time.AfterFunc(c.end, cancel)
+				began := time.Now()
+				req, _ := http.NewRequestWithContext(earlier{ctx, began.Add(c.end)}, "GET", "http://api.test/", nil)
+				_, err := tr.RoundTrip(req)
+				wantError(t, err, egress.Canceled, true)
+				if took := time.Since(began); took != c.noticed {
+					t.Errorf("with a deadline of %v: noticed after %v, want %v", deadline, took, c.noticed)
+				}
+			})
+		}
+	}
+}
+
 // One call after the other, each at another age when the followers look: none
 // is forgotten, and none is taken for another.
 func TestEachCallFollowsItsOwnContext(t *testing.T) {
