@@ -31,7 +31,7 @@ func attempt(timeout, idle time.Duration, hedged bool) Stage {
 				return nil, err
 			}
 			t, req := begin(req, timeout, idle)
-			if hedged {
+			if t.hedged = hedged; hedged {
 				hedge.Begun(req.Context())
 			}
 			breaker.Begun(req.Context(), t.Start)
@@ -59,6 +59,7 @@ type try struct {
 	guard   *auth.Guard // knows what must not be shown; nil: there is nothing
 	timeout time.Duration
 	idle    time.Duration
+	hedged  bool         // it may be one of two at a time
 	came    bool         // the body of the answer had begun to come when its head was read
 	waiting atomic.Int64 // since when somebody waits for the upstream to send more of its body, by the clock, or one of those below
 	body    closingBody
@@ -112,10 +113,16 @@ func attemptOf(req *http.Request) (*try, *http.Request) {
 // latest is when the answer has to be there, by the clock.
 func (t *try) latest() time.Duration { return t.Start.Sub(t.clock.began) + t.timeout }
 
-// Earliest is when the attempt may end by its clocks, before its call has to. It is no
-// Deadline, since it may be put off: it tells the transport, which follows a context some
-// time after its request has begun, what may not wait for that.
-func (t *try) Earliest() time.Time { return t.Start.Add(min(t.timeout, t.idle)) }
+// Earliest is when the attempt may end by its clocks, before its call has to, or by losing to
+// another one, whose answer waits for that. It is no Deadline, since it may be put off: it
+// tells the transport, which follows a context some time after its request has begun, what may
+// not wait for that.
+func (t *try) Earliest() time.Time {
+	if t.hedged {
+		return t.Start
+	}
+	return t.Start.Add(min(t.timeout, t.idle))
+}
 
 // tryKey finds the attempt that a context is of, also before it begins.
 type tryKey struct{}

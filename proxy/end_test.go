@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -147,16 +148,20 @@ func TestDefectBehindAHeadIsSeenByAnOldClient(t *testing.T) {
 	}
 }
 
-// silentPeer is a network whose peer says what it has to, and nothing more.
-func silentPeer(t *testing.T, says string) http.RoundTripper {
+// over is a transport to a network whose peers answer by a function.
+func over(t *testing.T, answer func(req *http.Request, conn net.Conn)) http.RoundTripper {
 	t.Helper()
 	transport, err := egress.New(egress.Settings{Dial: func(context.Context, string, string) (net.Conn, error) {
 		near, far := net.Pipe()
 		go func() {
-			if _, err := http.ReadRequest(bufio.NewReader(far)); err == nil {
-				_, _ = io.WriteString(far, says)
+			defer func() { _ = far.Close() }()
+			for r := bufio.NewReader(far); ; {
+				req, err := http.ReadRequest(r)
+				if err != nil {
+					return
+				}
+				answer(req, far)
 			}
-			_, _ = io.Copy(io.Discard, far)
 		}()
 		return near, nil
 	}})
@@ -174,7 +179,8 @@ func TestShortClocksAreKeptToTheMoment(t *testing.T) {
 	for _, limit := range []time.Duration{5 * time.Millisecond, 50 * time.Millisecond, 150 * time.Millisecond, time.Second} {
 		for setting, says := range map[string]string{"timeout": "", "attempt_timeout": "", "idle_timeout": head + "he"} {
 			synctest.Test(t, func(t *testing.T) {
-				s := serverTo(t, silentPeer(t, says), anUpstream+"retry.attempts = 1\n"+setting+" = \""+limit.String()+"\"\n", telemetry.Settings{LogOutput: io.Discard})
+				stalls := over(t, func(_ *http.Request, conn net.Conn) { _, _ = io.WriteString(conn, says) })
+				s := serverTo(t, stalls, anUpstream+"retry.attempts = 1\n"+setting+" = \""+limit.String()+"\"\n", telemetry.Settings{LogOutput: io.Discard})
 				near, far := net.Pipe()
 				s.Serve(&onlyOne{far}, "", "127.0.0.1:8080")
 				began := time.Now()
@@ -193,5 +199,55 @@ func TestShortClocksAreKeptToTheMoment(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Of two requests at a time the call has the answer of the one that wins when the other has
+// ended: that one has to be broken off at once, however young it is.
+func TestHedgedCallDoesNotWaitForItsLoser(t *testing.T) {
+	const silent = -1
+	for name, c := range map[string]struct {
+		answers [2]time.Duration // to the two requests of the last call
+		want    time.Duration
+	}{
+		"the second wins": {[2]time.Duration{silent, time.Millisecond}, 11 * time.Millisecond},
+		"the first wins":  {[2]time.Duration{15 * time.Millisecond, silent}, 15 * time.Millisecond},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var requests atomic.Int64 // of the last call
+			transport := over(t, func(req *http.Request, conn net.Conn) {
+				after := 10 * time.Millisecond
+				if req.URL.Path == "/v1/last" {
+					after = c.answers[requests.Add(1)-1]
+				}
+				if after != silent {
+					time.Sleep(after)
+					_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+				}
+			})
+			s := serverTo(t, transport, anUpstream+"hedge = true\n", telemetry.Settings{LogOutput: io.Discard})
+			near, far := net.Pipe()
+			s.Serve(&onlyOne{far}, "", "127.0.0.1:8080")
+			heard := bufio.NewReader(near)
+			call := func(path string) time.Duration {
+				began := time.Now()
+				_, _ = io.WriteString(near, "GET /api/"+path+" HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n")
+				resp, err := http.ReadResponse(heard, nil)
+				if err != nil || resp.StatusCode != http.StatusOK {
+					t.Fatal(resp, err)
+				}
+				return time.Since(began)
+			}
+			for range 20 { // until it is known how long an answer takes
+				call("usual")
+			}
+			if took := call("last"); took != c.want || requests.Load() != 2 {
+				t.Errorf("%s: after %v, of %d requests; want %v, of 2", name, took, requests.Load(), c.want)
+			}
+			_ = near.Close()
+			if err := s.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

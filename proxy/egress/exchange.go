@@ -114,12 +114,13 @@ func (ex *exchange) giveUp(err error) error {
 }
 
 // prepare begins a call over HTTP/1.1, which has just got a connection: it puts
-// the inline body behind the head. Once is enough.
+// the inline body behind the head, for which once is enough. The end of its context
+// may have come near since it had another one.
 func (ex *exchange) prepare(now time.Time) error {
+	ex.watchEarly(now)
 	if ex.prepared.Load() {
 		return nil
 	}
-	ex.watchEarly(now)
 	if ex.inline {
 		if err := ex.readInline(); err != nil {
 			e := &Error{Kind: ClientBody, Addr: ex.key.addr(), Err: err}

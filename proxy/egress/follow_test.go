@@ -95,6 +95,29 @@ func TestTheEndOfAContextByItsOwnClockIsNoticed(t *testing.T) {
 	}
 }
 
+// A call that finds its connection dead, and waits for another, has less time left then than
+// when it was looked at first.
+func TestDeadlineThatComesNearWhileConnecting(t *testing.T) {
+	tr := newTransport(t, silentPeer())
+	began := time.Now()
+	ctx, cancel := context.WithDeadline(t.Context(), began.Add(time.Hour))
+	defer cancel()
+	req, _ := http.NewRequestWithContext(ctx, "GET", "http://api.test/", nil)
+	for _, c := range []struct {
+		at   []time.Duration
+		want bool
+	}{
+		{[]time.Duration{0}, false},
+		{[]time.Duration{0, time.Minute}, false},
+		{[]time.Duration{0, time.Hour - 100*time.Millisecond}, true},
+		{[]time.Duration{time.Hour - 100*time.Millisecond, time.Hour}, true},
+	} {
+		if got := tr.Follows(req, began, c.at...); got != c.want {
+			t.Errorf("with a connection after %v: follows is %t", c.at, got)
+		}
+	}
+}
+
 // One call after the other, each at another age when the followers look: none
 // is forgotten, and none is taken for another.
 func TestEachCallFollowsItsOwnContext(t *testing.T) {
