@@ -69,13 +69,10 @@ func (t *Transport) follow() {
 
 // watchEarly follows, from now on, a context whose end would pass unnoticed.
 func (ex *exchange) watchEarly(now time.Time) {
+	soon := now.Add(2 * late)
 	at, ends := ex.ctx().Deadline()
-	if own, ok := ex.ctx().(interface{ Earliest() time.Time }); ok {
-		if earliest := own.Earliest(); !ends || earliest.Before(at) {
-			at, ends = earliest, true
-		}
-	}
-	if ends && at.Sub(now) < 2*late {
+	own, may := ex.ctx().(interface{ Earliest() time.Time })
+	if ends && at.Before(soon) || may && own.Earliest().Before(soon) {
 		ex.watch()
 	}
 }

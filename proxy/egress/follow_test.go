@@ -69,11 +69,7 @@ func (e earlier) Earliest() time.Time { return e.at }
 
 // A clock that may be put off is no deadline, and is kept to the moment all the same.
 func TestTheEndOfAContextByItsOwnClockIsNoticed(t *testing.T) {
-	for _, c := range []struct{ end, noticed time.Duration }{
-		{3 * time.Millisecond, 3 * time.Millisecond},
-		{150 * time.Millisecond, 150 * time.Millisecond},
-		{time.Second, time.Second},
-	} {
+	for _, end := range []time.Duration{3 * time.Millisecond, 150 * time.Millisecond, time.Second} {
 		for _, deadline := range []time.Duration{time.Hour, 0} { // 0: none
 			synctest.Test(t, func(t *testing.T) {
 				tr := newTransport(t, silentPeer())
@@ -82,13 +78,13 @@ func TestTheEndOfAContextByItsOwnClockIsNoticed(t *testing.T) {
 					ctx, cancel = context.WithTimeout(t.Context(), deadline)
 				}
 				defer cancel()
-				time.AfterFunc(c.end, cancel)
+				time.AfterFunc(end, cancel)
 				began := time.Now()
-				req, _ := http.NewRequestWithContext(earlier{ctx, began.Add(c.end)}, "GET", "http://api.test/", nil)
+				req, _ := http.NewRequestWithContext(earlier{ctx, began.Add(end)}, "GET", "http://api.test/", nil)
 				_, err := tr.RoundTrip(req)
 				wantError(t, err, egress.Canceled, true)
-				if took := time.Since(began); took != c.noticed {
-					t.Errorf("with a deadline of %v: noticed after %v, want %v", deadline, took, c.noticed)
+				if took := time.Since(began); took != end {
+					t.Errorf("with a deadline of %v: noticed after %v, want %v", deadline, took, end)
 				}
 			})
 		}

@@ -35,8 +35,8 @@
 // in one pass, see [Pass]. Head and small body go out in one write, and so do head and large
 // body, without being copied. A handler that has more to do than to answer need not keep its
 // client waiting for that: see [End]. There is no goroutine beside the connection's own: only a
-// call that takes longer than 100 ms gets one, which notices that its client leaves; where
-// somebody waits for the end of its context, one of 10 to 20 ms.
+// call that takes longer than 100 to 110 ms gets one, which notices that its client leaves, and
+// where somebody waits for the end of its context, one that takes longer than 10 to 20 ms.
 //
 // # Who may touch what
 //

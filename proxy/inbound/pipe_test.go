@@ -209,8 +209,9 @@ func TestClientThatLeavesBehindItsBodyIsWatchedSoonIfSomebodyWaits(t *testing.T)
 	})
 }
 
-// The calls that are young are looked at together, every 10 ms, and each, if its end is waited
-// for, is watched from the second time on. One that ends before is forgotten, and no other in its place.
+// The calls that are young are looked at together, every 10 ms, and each whose end is waited
+// for is watched from the second time on. One that ends before is forgotten, and no other in
+// its place.
 func TestYoungCallsAreLookedAtTogether(t *testing.T) {
 	type end struct {
 		path  string

@@ -6,14 +6,13 @@ import (
 	"time"
 )
 
-// The young are looked at once in youth. A call is young for looks of them, and its client is
-// watched from the one behind those on: that takes a goroutine and two system calls, and most
-// calls have ended by then, also those to a provider that is some way off. Where somebody waits
-// to be told of its end, as does who holds it back, it is not young for longer than urgent.
+// How long a call is young. Its client is not watched before, which takes a goroutine and two
+// system calls: most calls have ended by then, also those to a provider that is some way off.
+// Where somebody waits to be told of the end of a call, as does who holds it back, it is soon.
 const (
-	youth  = 10 * time.Millisecond
-	looks  = 10
-	urgent = 1
+	youth  = 10 * time.Millisecond // from one look at the young to the next
+	looks  = 10                    // that pass over a call, before the one that has it watched
+	urgent = 1                     // of them, where somebody waits
 )
 
 // The young are the calls of a server that may be watched soon. One timer looks at all of
