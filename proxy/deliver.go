@@ -213,7 +213,7 @@ func (s *sending) failed(ctx context.Context, settled policy.Settlement, err err
 	} else {
 		s.outcome.Status = statusClientClosed // it was us who broke off
 	}
-	s.span.End(s.outcome)
+	s.span.End(&s.outcome)
 	return result
 }
 
@@ -286,7 +286,7 @@ func (b *keptDownload) Read(p []byte) (int, error) {
 
 func (b *keptDownload) Close() error {
 	err := b.ReadCloser.Close()
-	b.once.Do(func() { b.sending.span.End(b.sending.outcome) })
+	b.once.Do(func() { b.sending.span.End(&b.sending.outcome) })
 	return err
 }
 

@@ -14,7 +14,7 @@ import (
 const broken = 2 * time.Second
 
 // Shutdown stops accepting, lets the calls under way end until ctx does, and
-// then breaks off what is left. It returns when the last of them has ended.
+// then breaks off what is left. It returns when the last of them has ended, and has them told of.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.leave()
 	var errs []error
@@ -40,6 +40,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		errs = append(errs, errors.New("a call goes on although it was broken off"))
 	}
 	s.serving.Wait()
+	s.Telemetry.Flush()
 	s.outside.mu.Lock()
 	s.outside.release()
 	s.outside.mu.Unlock()

@@ -84,7 +84,7 @@ func (x *exchange) end() {
 	if x.outcome.Path == "" && !x.connects { // it ended before it was known where it goes
 		x.outcome.Path = splitTarget(x.r.RequestURI).path
 	}
-	x.span.End(x.outcome)
+	x.span.End(&x.outcome)
 	if x.abort {
 		panic(http.ErrAbortHandler)
 	}

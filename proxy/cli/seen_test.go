@@ -133,6 +133,7 @@ url = %[5]q
 		names = append(names, failure.name)
 		var found alert.Alert
 		eventually(t, failure.name, func() (bool, string) {
+			r.telemetry.Flush() // the alert has the trace of its first call when that is told of
 			at := slices.IndexFunc(r.alarms.Active(), func(a alert.Alert) bool { return alertName(a) == failure.name })
 			if at >= 0 {
 				found = r.alarms.Active()[at]

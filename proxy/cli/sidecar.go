@@ -154,6 +154,7 @@ func (s *sidecar) stop(ctx context.Context) error {
 	}
 	s.quotas.close(lastMoments(ctx))
 	s.storage.close()
+	s.telemetry.Flush() // what ended last may be an alert
 	s.alarms.Close(lastMoments(ctx))
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

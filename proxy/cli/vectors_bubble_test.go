@@ -248,6 +248,7 @@ func (v *vector) checkArrived(t *testing.T, arrived []policytest.Request) {
 // told are the spans that have ended.
 func (b *bubble) told() []told {
 	var spans []told
+	b.watch.Flush()
 	for _, stub := range b.spans.GetSpans() {
 		s := told{
 			name: stub.Name, at: stub.StartTime, took: stub.EndTime.Sub(stub.StartTime), attributes: make(map[string]string),

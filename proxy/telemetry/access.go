@@ -16,7 +16,9 @@ func (t *Telemetry) logAccess(ctx context.Context, r *Record, ended time.Time) {
 		t.lines.write(trace.SpanContextFromContext(ctx).SpanID(), r, ended)
 		return
 	}
-	t.log.LogAttrs(ctx, slog.LevelInfo, lineOfCall, r.attrs()...)
+	line := slog.NewRecord(ended, slog.LevelInfo, lineOfCall, 0)
+	line.AddAttrs(r.attrs()...)
+	_ = t.log.Handler().Handle(ctx, line) // as slog: there is nobody left to tell
 }
 
 // lineOfCall is the message of an access log line.

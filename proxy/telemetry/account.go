@@ -3,10 +3,8 @@ package telemetry
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/trace"
 )
 
 // An account is what is kept of the calls of one upstream, "" being those of none: it is found
@@ -86,10 +84,4 @@ func (a *account) begin() {
 	if !a.asked.Load() {
 		a.asked.Store(true)
 	}
-}
-
-// end counts a request that has ended, and measures it: see [histogram.record].
-func (a *account) end(of trace.SpanContext, took time.Duration, labels httpLabels) {
-	a.requests.Add(-1)
-	a.client.record(of, took, labels, &a.sent)
 }

@@ -57,7 +57,7 @@ func TestNoSecretIsTold(t *testing.T) {
 		out.URL.Opaque = "//" + canary + ":" + canary + "@crm.test/path"
 		out.Header.Set("Authorization", "Bearer "+canary)
 		send(t, chain, out)
-		span.End(telemetry.Outcome{
+		span.End(&telemetry.Outcome{
 			Call: call, Method: "POST", Host: "user:" + canary + "@crm.test", Path: "/path?token=" + canary, Status: 502,
 			Problem: "upstream-reset", Class: policy.ClassFault, Err: failure,
 		})

@@ -7,7 +7,7 @@
 //	ctx, span := t.StartCall(r, "base-url")   SERVER span, continues the caller's trace
 //	    t.Transport(wire).RoundTrip           CLIENT span, one for each request on the wire
 //	    t.Observe(ctx, event)                 INTERNAL span of a wait; decisions: events on the SERVER span
-//	span.End(outcome)                         span, metrics, access log line, Recent
+//	span.End(outcome)                         span, metrics, access log line, Recent: see below
 //
 //	ctx, span := t.StartLetter(ctx, letter)   CONSUMER span of sending a call that was kept; ends as above
 //
@@ -20,6 +20,13 @@
 // as it is sent; histograms keep their numbers themselves; and the line of a call is written by
 // an encoder that knows its fields. A test holds a call to two allocations. BenchmarkCall says
 // what that comes to, beside the same call untold.
+//
+// # When it is told
+//
+// A request on the wire, and a call, is told of a few milliseconds after it has ended, together
+// with others, and not by the goroutine of the call: see [batch]. Whoever asks this package how
+// calls are has the rest told first; who looks at the log, at an exporter or at Settings.Ended
+// may have to ask for that: see [Telemetry.Flush].
 //
 // # Which traces are sent
 //
@@ -36,8 +43,8 @@
 //
 // # Trust
 //
-// Nothing here can fail or delay a call: exporting happens behind bounded
-// queues that drop. What they drop is counted, and an exporter's errors are logged once a
+// Nothing here can fail or delay a call, save for a log that takes no more: exporting happens
+// behind bounded queues that drop. What they drop is counted, and an exporter's errors are logged once a
 // minute at most.
 // The package keeps no global state, and sets none of OpenTelemetry's.
 package telemetry

@@ -22,7 +22,7 @@ func TestBucketsLeadToTraces(t *testing.T) {
 		}
 		r.Observe(ctx, policy.Event{Kind: policy.EventWait, Upstream: "crm", Reason: "rate", Delay: 300 * time.Millisecond})
 		r.Observe(ctx, policy.Event{Kind: policy.EventRetry, Upstream: "crm", Reason: "status 503"})
-		span.End(telemetry.Outcome{Call: call, Method: "GET", Status: 200})
+		span.End(&telemetry.Outcome{Call: call, Method: "GET", Status: 200})
 
 		text := r.openMetrics()
 		for _, name := range []string{
@@ -55,7 +55,7 @@ func TestExemplarsAreOfTheTimeSinceTheLastLook(t *testing.T) {
 	r := newRig(t, telemetry.Settings{Sample: 1})
 	for range 3 {
 		_, span, call := r.begin("GET", "crm")
-		span.End(telemetry.Outcome{Call: call, Method: "GET", Status: 200})
+		span.End(&telemetry.Outcome{Call: call, Method: "GET", Status: 200})
 		if text := r.openMetrics(); !strings.Contains(text, span.TraceID()) {
 			t.Fatalf("the latest call, %s, is no exemplar:\n%s", span.TraceID(), text)
 		}
@@ -71,7 +71,7 @@ func TestExemplarsAreChosenByChance(t *testing.T) {
 		var ids [calls]string
 		for i := range ids {
 			_, span, call := r.begin("GET", "crm")
-			span.End(telemetry.Outcome{Call: call, Method: "GET", Status: 200})
+			span.End(&telemetry.Outcome{Call: call, Method: "GET", Status: 200})
 			ids[i] = span.TraceID()
 		}
 		text := r.openMetrics()

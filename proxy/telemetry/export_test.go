@@ -163,7 +163,8 @@ func exporting(t testing.TB, s telemetry.Settings, env map[string]string) *rig {
 		t.Setenv(name, value)
 	}
 	s.Sample = 1
-	r := &rig{log: &buffer{}}
+	r := &rig{}
+	r.log = &buffer{of: r}
 	s.LogOutput = r.log
 	var err error
 	if r.Telemetry, err = telemetry.New(context.Background(), s); err != nil {
@@ -185,7 +186,7 @@ func (r *rig) oneCall(t testing.TB) string {
 			t.Fatal(err)
 		}
 	}
-	span.End(telemetry.Outcome{Call: call, Method: "GET", Host: "crm.test", Path: "/a", Status: 200, Class: policy.ClassOK})
+	span.End(&telemetry.Outcome{Call: call, Method: "GET", Host: "crm.test", Path: "/a", Status: 200, Class: policy.ClassOK})
 	return span.TraceID()
 }
 
@@ -542,7 +543,7 @@ func TestKeptCallArrivesAtACollector(t *testing.T) {
 	r.oneCall(t)
 	ctx, span, _ := r.begin("GET", "crm")
 	send(t, r.Transport(answers(503)), outbound(ctx, "GET", "https://crm.test/"))
-	span.End(telemetry.Outcome{Method: "GET", Status: 503})
+	span.End(&telemetry.Outcome{Method: "GET", Status: 503})
 	if err := r.Shutdown(context.Background()); err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,7 @@ const maxUnread = 1024
 // Follow has the calls that f takes handed to the follower, from now on. It must be
 // closed.
 func (t *Telemetry) Follow(f Filter) *Follower {
+	t.Flush() // of what was before
 	follower := &Follower{feed: &t.feed, filter: f, calls: make(chan *Record, maxUnread)}
 	t.feed.mu.Lock()
 	defer t.feed.mu.Unlock()

@@ -21,11 +21,12 @@ func TestFollowerSeesCallsInTheirOrder(t *testing.T) {
 			all.Go(func() {
 				for range each {
 					_, span, call := r.begin("GET", "crm")
-					span.End(telemetry.Outcome{Call: call, Status: 200})
+					span.End(&telemetry.Outcome{Call: call, Status: 200})
 				}
 			})
 		}
 		all.Wait()
+		r.Flush()
 		calls, lost, err := follower.Next(t.Context(), workers*each+1)
 		if err != nil || lost != 0 || len(calls) != workers*each {
 			t.Fatalf("%d calls, %d lost, %v", len(calls), lost, err)

@@ -50,7 +50,7 @@ func (r *rig) measurements(t *testing.T) string {
 			t.Fatal(err)
 		}
 		r.Observe(ctx, policy.Event{Kind: policy.EventWait, Upstream: "crm", Reason: "rate", Delay: d})
-		span.End(telemetry.Outcome{Call: call, Method: "GET", Status: 200})
+		span.End(&telemetry.Outcome{Call: call, Method: "GET", Status: 200})
 	}
 	ctx, _, _ := r.begin("GET", "crm")
 	r.LetterEnded(ctx, "crm", "delivered", time.Minute)

@@ -18,13 +18,13 @@ func TestLetterAndTheCallThatWasKeptPointToEachOther(t *testing.T) {
 	r := newRig(t, telemetry.Settings{Sample: 1, AccessLog: true})
 	_, accepting := r.StartCall(httptest.NewRequest("POST", "/crm/orders", nil), "base-url")
 	accepted := accepting.Traceparent()
-	accepting.End(telemetry.Outcome{Call: &policy.Call{Upstream: "crm"}, Method: "POST", Status: 202, Class: policy.ClassKept, Letter: "letter-1"})
+	accepting.End(&telemetry.Outcome{Call: &policy.Call{Upstream: "crm"}, Method: "POST", Status: 202, Class: policy.ClassKept, Letter: "letter-1"})
 
 	ctx, sending := r.StartLetter(context.Background(), telemetry.Letter{ID: "letter-1", Upstream: "crm", Attempt: 2, Size: 12, Accepted: accepted})
 	if telemetry.TraceID(ctx) != sending.TraceID() || sending.TraceID() == accepting.TraceID() {
 		t.Error("the letter is not sent in a trace of its own")
 	}
-	sending.End(telemetry.Outcome{Call: &policy.Call{Upstream: "crm"}, Method: "POST", Host: "crm.test", Path: "/orders", Status: 201, Class: policy.ClassOK})
+	sending.End(&telemetry.Outcome{Call: &policy.Call{Upstream: "crm"}, Method: "POST", Host: "crm.test", Path: "/orders", Status: 201, Class: policy.ClassOK})
 
 	sent := r.named("deliver crm")[0]
 	if sent.SpanKind != trace.SpanKindConsumer || sent.Parent.IsValid() {
@@ -64,7 +64,7 @@ func TestLetterOfAnUnknownCallIsSentAllTheSame(t *testing.T) {
 	for _, accepted := range []string{"", "nonsense", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"} {
 		r := newRig(t, telemetry.Settings{Sample: 1})
 		_, sending := r.StartLetter(context.Background(), telemetry.Letter{ID: "letter-1", Upstream: "crm", Attempt: 1, Accepted: accepted})
-		sending.End(telemetry.Outcome{Call: &policy.Call{Upstream: "crm"}, Method: "POST", Status: 200, Class: policy.ClassOK})
+		sending.End(&telemetry.Outcome{Call: &policy.Call{Upstream: "crm"}, Method: "POST", Status: 200, Class: policy.ClassOK})
 		if n := len(r.named("sent later")); n != 0 || len(r.named("deliver crm")) != 1 {
 			t.Errorf("accepted %q: %d spans were left", accepted, n)
 		}

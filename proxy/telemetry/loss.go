@@ -59,11 +59,13 @@ func (l *losses) list() []Loss {
 	return list
 }
 
-// watch has the losses counted among the metrics.
-func (l *losses) watch(m metric.Meter) error {
+// watch has the losses counted among the metrics. It is the first that is called of all that
+// observe, those of one instrument being called before those of several: so it flushes.
+func (l *losses) watch(m metric.Meter, flush func()) error {
 	_, err := m.Int64ObservableCounter("outrider.telemetry.dropped",
 		metric.WithDescription("Spans and log records that could not be exported, and exports of metrics, by signal."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			flush()
 			for _, loss := range l.list() {
 				o.Observe(loss.Dropped, metric.WithAttributes(labelSignal.String(loss.Signal)))
 			}
@@ -73,4 +75,7 @@ func (l *losses) watch(m metric.Meter) error {
 }
 
 // Losses lists what could not be exported, by signal; none: nothing was lost.
-func (t *Telemetry) Losses() []Loss { return t.losses.list() }
+func (t *Telemetry) Losses() []Loss {
+	t.Flush()
+	return t.losses.list()
+}

@@ -39,7 +39,7 @@ func slowOne(t *testing.T, r *rig, late http.RoundTripper) {
 	r.spans.Reset()
 	ctx, span, call := r.begin("GET", "crm")
 	err := send(t, stage.Wrap(nil)(policy.Passage(provider)), outbound(ctx, "GET", "https://crm.test/"))
-	span.End(telemetry.Outcome{Call: call, Method: "GET", Status: 200, Class: policy.ClassOK, Err: err})
+	span.End(&telemetry.Outcome{Call: call, Method: "GET", Status: 200, Class: policy.ClassOK, Err: err})
 	if err != nil {
 		t.Fatal(err)
 	}

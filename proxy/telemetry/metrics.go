@@ -97,8 +97,9 @@ func (x *metrics) measured() measured {
 }
 
 // register makes the instruments of the SDK. own says that the histograms measure by
-// themselves, in the form that every reader takes: see usual.
-func (x *metrics) register(m metric.Meter, version string, l *losses, own bool) error {
+// themselves, in the form that every reader takes: see usual. flush is called before anything is
+// collected.
+func (x *metrics) register(m metric.Meter, version string, l *losses, own bool, flush func()) error {
 	err := errors.Join(
 		x.retries.init(m, wordsOf(labelUpstream, labelReason), "outrider.retries", "Further attempts, by what the last one met."),
 		x.giveUps.init(m, wordsOf(labelUpstream, labelReason), "outrider.give_ups", "Calls without a further attempt although the last one did not succeed."),
@@ -114,7 +115,7 @@ func (x *metrics) register(m metric.Meter, version string, l *losses, own bool) 
 		x.watch(m),
 		x.watchProcess(m, version),
 		x.outbox.init(m),
-		l.watch(m),
+		l.watch(m, flush),
 	)
 	if own {
 		return err

@@ -68,7 +68,7 @@ func everything(t *testing.T, r *rig) {
 	}
 	r.Intercepted(ctx, "crm", "opened")
 	r.Connections("crm").Add(1)
-	span.End(telemetry.Outcome{Call: call, Method: "GET", Status: 502, Problem: "upstream-reset", Err: errors.New("reset")})
+	span.End(&telemetry.Outcome{Call: call, Method: "GET", Status: 502, Problem: "upstream-reset", Err: errors.New("reset")})
 
 	now := time.Now()
 	used := 0.5

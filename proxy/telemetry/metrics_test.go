@@ -29,9 +29,9 @@ func TestMetricsOfACall(t *testing.T) {
 		r.Observe(ctx, policy.Event{Kind: policy.EventRepeat, Upstream: "crm", Reason: "same key"})
 		r.Observe(ctx, policy.Event{Kind: policy.EventCircuit, Upstream: "crm", Key: "host-of-a-wildcard.test", From: "closed", To: "open"})
 		time.Sleep(6 * time.Second)
-		span.End(telemetry.Outcome{Call: call, Method: "GET", Host: "host-of-a-wildcard.test", Path: "/path-of-a-call", Status: 502, Problem: "upstream-reset"})
+		span.End(&telemetry.Outcome{Call: call, Method: "GET", Host: "host-of-a-wildcard.test", Path: "/path-of-a-call", Status: 502, Problem: "upstream-reset"})
 		_, tunnel := r.StartCall(httptest.NewRequest("CONNECT", "example.com:443", nil), "connect")
-		tunnel.End(telemetry.Outcome{Method: "CONNECT", Host: "example.com:443", Status: 200})
+		tunnel.End(&telemetry.Outcome{Method: "CONNECT", Host: "example.com:443", Status: 200})
 
 		text := r.metrics(t)
 		for _, want := range []string{

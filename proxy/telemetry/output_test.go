@@ -19,7 +19,7 @@ import (
 func (r *rig) calls(first, n int) {
 	for i := range n {
 		_, span := r.StartCall(httptest.NewRequest("GET", "/x", nil), "base-url")
-		span.End(telemetry.Outcome{Method: "GET", Host: "crm.test", Path: fmt.Sprint("/", first+i), Status: 200})
+		span.End(&telemetry.Outcome{Method: "GET", Host: "crm.test", Path: fmt.Sprint("/", first+i), Status: 200})
 	}
 }
 
@@ -85,19 +85,20 @@ func TestMoreLinesWaitForAFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer file.Close()
-		written := func() int {
-			text, err := os.ReadFile(file.Name())
-			if err != nil {
-				t.Fatal(err)
-			}
-			return strings.Count(string(text), "\n")
-		}
 		tel, err := telemetry.New(t.Context(), telemetry.Settings{AccessLog: true, LogOutput: file})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer tel.Shutdown(t.Context())
 		r := &rig{Telemetry: tel}
+		written := func() int {
+			r.Flush()
+			text, err := os.ReadFile(file.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strings.Count(string(text), "\n")
+		}
 		r.calls(0, 100)
 		if n := written(); n != 10 {
 			t.Errorf("%d lines at once, want 10", n)
@@ -138,6 +139,7 @@ func TestLinesThatWaitAreBounded(t *testing.T) {
 func TestNothingIsLoggedBeforeTheCallsBeforeIt(t *testing.T) {
 	r := newRig(t, telemetry.Settings{AccessLog: true})
 	r.calls(0, 30)
+	r.Flush()
 	r.Logger().Warn("a warning")
 	lines := r.logged(t)
 	if len(lines) != 31 || lines[30] != "other" {

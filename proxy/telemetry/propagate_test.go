@@ -40,7 +40,7 @@ func (r *rig) exchange(t testing.TB, header http.Header, propagate bool, statuse
 			t.Fatal(err)
 		}
 	}
-	span.End(telemetry.Outcome{Method: "GET", Status: 200})
+	span.End(&telemetry.Outcome{Method: "GET", Status: 200})
 	return sent
 }
 

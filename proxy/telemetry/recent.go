@@ -151,4 +151,7 @@ func (r *recent) list(f Filter) []*Record {
 
 // Recent lists the latest finished calls that f takes, newest first: the last 500, or as
 // many as the settings say, and before them the last that failed.
-func (t *Telemetry) Recent(f Filter) []*Record { return t.recent.list(f) }
+func (t *Telemetry) Recent(f Filter) []*Record {
+	t.Flush()
+	return t.recent.list(f)
+}

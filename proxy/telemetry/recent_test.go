@@ -27,8 +27,9 @@ func TestWhatIsRememberedHoldsOnToNoRequest(t *testing.T) {
 		line := "GET crm.test/path/" + strings.Repeat("x", length)
 		_, span, call := r.begin("GET", "crm")
 		call.Connection = line
-		span.End(telemetry.Outcome{Call: call, Method: line[:3], Host: line[4:12], Path: line[12:20], Status: 200, Class: policy.ClassOK})
+		span.End(&telemetry.Outcome{Call: call, Method: line[:3], Host: line[4:12], Path: line[12:20], Status: 200, Class: policy.ClassOK})
 	}
+	r.Flush()
 	if grown := heap() - before; grown > calls*length/8 {
 		t.Errorf("%d calls keep %d KiB", calls, grown>>10)
 	}
@@ -45,6 +46,7 @@ func TestWhatWasAskedForStaysWhenItsCallIsForgotten(t *testing.T) {
 	asked := r.Recent(telemetry.Filter{})[0]
 	id := asked.TraceID
 	r.calls(1, 50)
+	r.Flush()
 	followed, _, err := follower.Next(t.Context(), 51)
 	if err != nil || len(followed) != 51 {
 		t.Fatalf("%d calls, %v", len(followed), err)

@@ -50,8 +50,9 @@ func TestWhatIsNotTheSameTroubleIsLogged(t *testing.T) {
 			r.Logger().Warn("alert", "rule", "credential-dead", "subject", fmt.Sprint("tenant", i))
 			r.Observe(context.Background(), policy.Event{Kind: policy.EventCircuit, Upstream: "crm", Key: fmt.Sprint("host", i), To: "open"})
 			_, span, _ := r.begin("GET", "crm")
-			span.End(telemetry.Outcome{Status: 503, Problem: "circuit-open"})
+			span.End(&telemetry.Outcome{Status: 503, Problem: "circuit-open"})
 		}
+		r.Flush()
 		time.Sleep(100 * time.Millisecond) // for which the line of a call may wait
 		synctest.Wait()
 		for _, text := range []string{"alert", "circuit changed", "call"} {
@@ -118,7 +119,7 @@ func TestAccessLineSaysWhoAnswered(t *testing.T) {
 			for range c.attempts {
 				send(t, policy.Passage(r.Transport(answers(c.attempts...))), outbound(ctx, "GET", "https://crm.test/"))
 			}
-			span.End(c.end)
+			span.End(&c.end)
 			if want := fmt.Sprintf(`"answered_by":%q`, c.want); !strings.Contains(r.log.String(), want) {
 				t.Errorf("log %s\nwant %s", r.log, want)
 			}

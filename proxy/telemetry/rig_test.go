@@ -24,8 +24,24 @@ import (
 // A rig is a Telemetry whose spans and log can be read.
 type rig struct {
 	*telemetry.Telemetry
-	spans *tracetest.InMemoryExporter
+	spans *finished
 	log   *buffer
+}
+
+// finished are the spans of calls and requests that have ended by now.
+type finished struct {
+	*tracetest.InMemoryExporter
+	of *rig
+}
+
+func (f *finished) GetSpans() tracetest.SpanStubs {
+	f.of.Flush()
+	return f.InMemoryExporter.GetSpans()
+}
+
+func (f *finished) Reset() {
+	f.of.Flush()
+	f.InMemoryExporter.Reset()
 }
 
 // newRig makes one; environment are names and values, by turns.
@@ -35,7 +51,8 @@ func newRig(t testing.TB, s telemetry.Settings, environment ...string) *rig {
 	for pair := range slices.Chunk(environment, 2) {
 		t.Setenv(pair[0], pair[1])
 	}
-	r := &rig{spans: tracetest.NewInMemoryExporter(), log: &buffer{}}
+	r := &rig{}
+	r.spans, r.log = &finished{tracetest.NewInMemoryExporter(), r}, &buffer{of: r}
 	if s.SpanProcessors == nil {
 		s.SpanProcessors = []sdktrace.SpanProcessor{sdktrace.NewSimpleSpanProcessor(r.spans)}
 	}
@@ -91,6 +108,7 @@ func (r *rig) metrics(t testing.TB) string {
 
 // buffer is a bytes.Buffer for several writers.
 type buffer struct {
+	of *rig // nil: of none
 	mu sync.Mutex
 	b  bytes.Buffer
 }
@@ -101,7 +119,11 @@ func (b *buffer) Write(p []byte) (int, error) {
 	return b.b.Write(p)
 }
 
+// String has the lines of all calls that have ended by now.
 func (b *buffer) String() string {
+	if b.of != nil {
+		b.of.Flush()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()

@@ -36,7 +36,7 @@ func TestSamplerOfTheEnvironment(t *testing.T) {
 			}
 			ctx, span := r.StartCall(req, "base-url")
 			send(t, r.Transport(answers(200)), outbound(ctx, "GET", "https://crm.test/"))
-			span.End(telemetry.Outcome{Status: 200})
+			span.End(&telemetry.Outcome{Status: 200})
 			if n := len(r.spans.GetSpans()); n != map[bool]int{true: 2, false: 0}[c.sampled] {
 				t.Errorf("%d spans are there, of a call that is sampled: %v", n, c.sampled)
 			}

@@ -51,7 +51,12 @@ type Span struct {
 	mu      sync.Mutex
 	ended   bool
 	account *account // of its upstream, once a request was made; nil: none was
-	record  *kept    // complete once ended, and nobody's here from then on: see [recent.add]
+	record  *kept    // complete once told of, and nobody's here from then on: see [recent.add]
+
+	// Of one that has ended, until it is told of.
+	outcome *Outcome
+	took    time.Duration
+	data    *spans.Data // what is told of it as a span; nil: nobody wants that
 }
 
 // An Outcome is how a call ended.
@@ -153,34 +158,47 @@ func TraceID(ctx context.Context) string {
 	return ""
 }
 
-// End finishes the call: it ends the span, records the metrics, writes the
-// access log line and remembers the call. Only the first End counts.
-func (s *Span) End(o Outcome) {
-	elapsed := time.Since(s.start)
-	ended := s.start.Add(elapsed)
+// End finishes the call: it ends the span, records the metrics, writes the access log line and
+// remembers the call, all of it a moment later: see [Telemetry.Flush]. Only the first End
+// counts. What o says is not to be changed any more.
+func (s *Span) End(o *Outcome) {
+	took := time.Since(s.start)
 	s.mu.Lock()
 	if s.ended {
 		s.mu.Unlock()
 		return
 	}
 	s.ended = true
-	if s.letter == nil {
-		defer s.t.metrics.calls.Add(-1) // when all is told
-	}
+	s.mu.Unlock()
 	if o.Passing {
-		s.mu.Unlock()
 		s.t.tail.forget(&s.span)
+		s.over()
 		return // a span that is never ended is never sent
 	}
-	s.fill(&o, elapsed)
-	done, account := s.record, s.account
-	s.mu.Unlock()
+	s.outcome, s.data, s.took = o, s.span.Take(), took
+	s.t.batch.call(s)
+}
 
-	kind := serverError(&o)
+// over counts the call as one that is not under way any more: all of it is told.
+func (s *Span) over() {
+	if s.letter == nil {
+		s.t.metrics.calls.Add(-1)
+	}
+}
+
+// tell tells of the call, which has ended.
+func (s *Span) tell() {
+	defer s.over()
+	o, d, elapsed := s.outcome, s.data, s.took
+	s.outcome, s.data = nil, nil // are nobody's after this
+	ended := s.start.Add(elapsed)
+	s.fill(o, elapsed)
+	done, account := s.record, s.account
+	kind := serverError(o)
 	if account == nil || account.upstream != done.Upstream {
 		account = s.t.metrics.accounts.of(done.Upstream)
 	}
-	if d := s.span.Take(); d != nil {
+	if d != nil {
 		if s.t.tail.judge(d, kind != "" || o.Problem != "" || done.Quiet != "", done.answered()) {
 			s.describe(d, account, o.Method, kind)
 		}
@@ -209,7 +227,7 @@ func (s *Span) now(ended time.Time) time.Time {
 }
 
 // fill completes the record of the call, whose method, host and path are those of the request
-// still: see [kept.holdNothing]. The caller holds s.mu.
+// still: see [kept.holdNothing].
 func (s *Span) fill(o *Outcome, elapsed time.Duration) {
 	r := s.record
 	if o.Call != nil {
@@ -296,8 +314,11 @@ func (s *Span) addTry(w *wire, try Try) int32 {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.ended {
+		return -1
+	}
 	s.account = w.account
-	if s.ended || len(s.record.Tries) >= maxKept {
+	if len(s.record.Tries) >= maxKept {
 		return -1
 	}
 	try.StartMS = ms(w.start.Sub(s.start))

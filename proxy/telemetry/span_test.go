@@ -33,7 +33,7 @@ func TestOneCallIsOneTrace(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	span.End(telemetry.Outcome{Call: call, Method: "GET", Host: "api.github.com", Path: "/user/repos", Status: 200, Class: policy.ClassOK, ResponseBytes: 4})
+	span.End(&telemetry.Outcome{Call: call, Method: "GET", Host: "api.github.com", Path: "/user/repos", Status: 200, Class: policy.ClassOK, ResponseBytes: 4})
 
 	servers, clients := r.kind(trace.SpanKindServer), r.kind(trace.SpanKindClient)
 	if len(servers) != 1 || len(clients) != 2 {
@@ -86,7 +86,7 @@ func TestCallerTraceIsContinuedButNotPassedOn(t *testing.T) {
 	if err := send(t, next, outbound(ctx, "GET", "http://x.test/")); err != nil {
 		t.Fatal(err)
 	}
-	span.End(telemetry.Outcome{Method: "GET", Status: 204})
+	span.End(&telemetry.Outcome{Method: "GET", Status: 204})
 
 	server := r.kind(trace.SpanKindServer)[0]
 	if got := server.SpanContext.TraceID().String(); got != "0af7651916cd43dd8448eb211c80319c" {
@@ -118,7 +118,7 @@ func TestUnsentAttemptIsAnEventAndNoSpan(t *testing.T) {
 		if err := send(t, next, outbound(ctx, "GET", "https://crm.test/")); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Fatalf("the error did not pass: %v", err)
 		}
-		span.End(telemetry.Outcome{Call: call, Method: "GET", Status: 502, Problem: "upstream-unreachable", Class: policy.ClassFault, Err: refused})
+		span.End(&telemetry.Outcome{Call: call, Method: "GET", Status: 502, Problem: "upstream-unreachable", Class: policy.ClassFault, Err: refused})
 
 		if n := len(r.kind(trace.SpanKindClient)); n != 0 {
 			t.Errorf("%d CLIENT spans for a request that was never sent", n)
@@ -151,7 +151,7 @@ func TestAttemptThatFailsOnTheWireIsASpan(t *testing.T) {
 		return nil, fmt.Errorf("reading: %w", io.ErrUnexpectedEOF)
 	})))
 	send(t, next, outbound(ctx, "POST", "https://crm.test:8443/"))
-	span.End(telemetry.Outcome{Call: call, Method: "POST", Status: 502, Problem: "upstream-reset"})
+	span.End(&telemetry.Outcome{Call: call, Method: "POST", Status: 502, Problem: "upstream-reset"})
 	clients := r.kind(trace.SpanKindClient)
 	if len(clients) != 1 || clients[0].Status.Code != codes.Error {
 		t.Fatalf("CLIENT spans %v", clients)
@@ -184,7 +184,7 @@ func TestClientSpanEndsWithTheBody(t *testing.T) {
 		if d := clients[0].EndTime.Sub(clients[0].StartTime); d != 1100*time.Millisecond {
 			t.Errorf("the span took %v", d)
 		}
-		span.End(telemetry.Outcome{Method: "GET", Status: 200})
+		span.End(&telemetry.Outcome{Method: "GET", Status: 200})
 		rec := r.Recent(telemetry.Filter{})[0]
 		if try := rec.Tries[0]; try.HeadersMS != 100 || try.DurationMS != 1100 || rec.DurationMS != 2100 {
 			t.Errorf("record %+v", rec)
@@ -226,7 +226,7 @@ func TestAnswerThatCameWithItsHeadersEndedWithThem(t *testing.T) {
 				time.Sleep(time.Minute)
 				io.Copy(io.Discard, resp.Body)
 				resp.Body.Close()
-				span.End(telemetry.Outcome{Call: call, Method: "GET", Status: 200})
+				span.End(&telemetry.Outcome{Call: call, Method: "GET", Status: 200})
 				told := r.kind(trace.SpanKindClient)[0]
 				if got := told.EndTime.Sub(told.StartTime); got != c.want {
 					t.Errorf("the request took %v, want %v", got, c.want)
@@ -242,7 +242,7 @@ func TestAnswerThatCameWithItsHeadersEndedWithThem(t *testing.T) {
 func TestBodyThatBreaksOffIsAnError(t *testing.T) {
 	r := newRig(t, telemetry.Settings{Sample: 1})
 	ctx, span, _ := r.begin("GET", "crm")
-	defer span.End(telemetry.Outcome{})
+	defer span.End(&telemetry.Outcome{})
 	next := r.Transport(roundTripper(func(req *http.Request) (*http.Response, error) {
 		resp := response(req, 200, "")
 		resp.Body = io.NopCloser(io.MultiReader(strings.NewReader("half"), brokenReader{}))
@@ -271,7 +271,7 @@ func (half) CloseWrite() error { return errors.New("half closed") }
 func TestUpgradedBodyStaysAStream(t *testing.T) {
 	r := newRig(t, telemetry.Settings{Sample: 1})
 	ctx, span, _ := r.begin("GET", "ws")
-	defer span.End(telemetry.Outcome{})
+	defer span.End(&telemetry.Outcome{})
 	for _, body := range []io.ReadWriteCloser{pipe{}, half{}} {
 		r.spans.Reset()
 		ours, theirs := net.Pipe()
@@ -322,8 +322,8 @@ func TestUpgradedBodyStaysAStream(t *testing.T) {
 func TestEndCountsOnce(t *testing.T) {
 	r := newRig(t, telemetry.Settings{Sample: 1, AccessLog: true})
 	_, span, call := r.begin("GET", "crm")
-	span.End(telemetry.Outcome{Call: call, Method: "GET", Status: 200})
-	span.End(telemetry.Outcome{Call: call, Method: "GET", Status: 500})
+	span.End(&telemetry.Outcome{Call: call, Method: "GET", Status: 200})
+	span.End(&telemetry.Outcome{Call: call, Method: "GET", Status: 500})
 	if n := len(r.kind(trace.SpanKindServer)); n != 1 {
 		t.Errorf("%d SERVER spans", n)
 	}
@@ -352,7 +352,7 @@ func TestServerStatusIsAnErrorOnlyWhenItIsOurs(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, telemetry.Settings{Sample: 1})
 			_, span, _ := r.begin("GET", "crm")
-			span.End(c.o)
+			span.End(&c.o)
 			server := r.kind(trace.SpanKindServer)[0]
 			if got := attributes(server)["error.type"]; got != c.kind {
 				t.Errorf("error.type = %q, want %q", got, c.kind)
@@ -389,7 +389,7 @@ func TestStateChangesAreLoggedOnce(t *testing.T) {
 func TestAccessLogLine(t *testing.T) {
 	r := newRig(t, telemetry.Settings{AccessLog: true})
 	_, span, call := r.begin("GET", "crm")
-	span.End(telemetry.Outcome{Call: call, Method: "GET", Host: "crm.test", Path: "/a?secret", Status: 200, Class: policy.ClassOK, RequestBytes: 1, ResponseBytes: 2})
+	span.End(&telemetry.Outcome{Call: call, Method: "GET", Host: "crm.test", Path: "/a?secret", Status: 200, Class: policy.ClassOK, RequestBytes: 1, ResponseBytes: 2})
 	var line map[string]any
 	if err := json.Unmarshal([]byte(r.log.String()), &line); err != nil {
 		t.Fatal(err)
@@ -413,7 +413,7 @@ func TestAccessLogLine(t *testing.T) {
 func TestTextLogAndLevels(t *testing.T) {
 	r := newRig(t, telemetry.Settings{AccessLog: true, LogFormat: "text", LogLevel: "warn"})
 	_, span, _ := r.begin("GET", "crm")
-	span.End(telemetry.Outcome{Method: "GET"})
+	span.End(&telemetry.Outcome{Method: "GET"})
 	r.Logger().With("a", 1).WithGroup("g").Warn("careful", "b", 2)
 	if got := r.log.String(); !strings.Contains(got, "level=WARN msg=careful a=1 g.b=2") || strings.Contains(got, "msg=call") {
 		t.Errorf("log %q", got)
@@ -451,7 +451,7 @@ func TestURLOnTheSpanHoldsNoValues(t *testing.T) {
 		req := outbound(ctx, "GET", "https://h.test/")
 		req.URL.Scheme, req.URL.Host, req.URL.Opaque, req.URL.Path, req.URL.RawQuery = c.scheme, c.host, c.opaque, c.path, c.query
 		send(t, r.Transport(answers(200)), req)
-		span.End(telemetry.Outcome{})
+		span.End(&telemetry.Outcome{})
 		if got := attributes(r.kind(trace.SpanKindClient)[0])["url.full"]; got != c.want {
 			t.Errorf("url.full = %q, want %q", got, c.want)
 		}
@@ -462,7 +462,7 @@ func TestUnknownMethodIsOther(t *testing.T) {
 	r := newRig(t, telemetry.Settings{Sample: 1})
 	ctx, span, call := r.begin("BREW", "pot")
 	send(t, r.Transport(answers(418)), outbound(ctx, "BREW", "https://pot.test/"))
-	span.End(telemetry.Outcome{Call: call, Method: "BREW", Status: 418})
+	span.End(&telemetry.Outcome{Call: call, Method: "BREW", Status: 418})
 	if server := r.kind(trace.SpanKindServer)[0]; server.Name != "HTTP pot" || attributes(server)["http.request.method"] != "_OTHER" {
 		t.Errorf("%s %v", server.Name, attributes(server))
 	}
@@ -475,7 +475,7 @@ func TestRecentIsBoundedAndNewestFirst(t *testing.T) {
 	r := newRig(t, telemetry.Settings{Recent: 3})
 	for i := range 5 {
 		_, span, _ := r.begin("GET", "crm")
-		span.End(telemetry.Outcome{Status: 200 + i})
+		span.End(&telemetry.Outcome{Status: 200 + i})
 	}
 	var got []int
 	for _, rec := range r.Recent(telemetry.Filter{}) {

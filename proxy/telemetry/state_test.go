@@ -82,7 +82,7 @@ func TestGaugesOfTheProcess(t *testing.T) {
 		during := r.metrics(t)
 		resp.Body.Close()
 		open.Add(-2)
-		span.End(telemetry.Outcome{Call: call, Method: "GET", Status: 200})
+		span.End(&telemetry.Outcome{Call: call, Method: "GET", Status: 200})
 		after := r.metrics(t)
 
 		for _, want := range []string{
@@ -116,7 +116,7 @@ func TestRequestThatWasNotSentIsNotUnderWay(t *testing.T) {
 	if err := send(t, policy.Passage(r.Transport(refused)), outbound(ctx, "GET", "https://crm.test/")); err == nil {
 		t.Fatal("it was sent")
 	}
-	span.End(telemetry.Outcome{Call: call, Method: "GET", Status: 502})
+	span.End(&telemetry.Outcome{Call: call, Method: "GET", Status: 502})
 	if text := r.metrics(t); !strings.Contains(text, "outrider_requests_active{upstream=\"crm\"} 0\n") {
 		t.Error(text)
 	}

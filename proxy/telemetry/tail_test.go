@@ -63,8 +63,10 @@ func TestCallsThatFailOrAreSlowAreKeptWhole(t *testing.T) {
 				}
 				time.Sleep(c.body)
 				resp.Body.Close()
+				r.Flush()
 				r.wantHeld(t, 1, 2)
-				span.End(c.end)
+				span.End(&c.end)
+				r.Flush()
 				r.wantHeld(t, 0, 0)
 
 				spans := r.spans.GetSpans()
@@ -102,7 +104,7 @@ func TestKeepingIsOffByItsSettings(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, c.s)
 			_, span, _ := r.begin("GET", "crm")
-			span.End(c.end)
+			span.End(&c.end)
 			if n := len(r.spans.GetSpans()); n != 0 {
 				t.Errorf("%d spans are kept", n)
 			}
@@ -123,7 +125,7 @@ func TestSampledCallIsNotHeld(t *testing.T) {
 	if len(r.spans.GetSpans()) != 1 {
 		t.Error("an attempt of a sampled call was held back")
 	}
-	span.End(telemetry.Outcome{Status: 503})
+	span.End(&telemetry.Outcome{Status: 503})
 	if why, there := attributes(r.kind(trace.SpanKindServer)[0])["outrider.kept"]; there {
 		t.Errorf("it is marked %q", why)
 	}
@@ -142,7 +144,7 @@ func TestCallerThatLeftItsCallOutIsHeard(t *testing.T) {
 			req.Header.Set("Traceparent", "00-"+callerTrace+"-"+callerSpan+"-00")
 			ctx, span := r.StartCall(req, "base-url")
 			send(t, r.Transport(answers(503)), outbound(ctx, "GET", "https://crm.test/"))
-			span.End(telemetry.Outcome{Status: 503})
+			span.End(&telemetry.Outcome{Status: 503})
 			if got := len(r.spans.GetSpans()) == 2; got != c.kept {
 				t.Errorf("kept: %v, want %v", got, c.kept)
 			}
@@ -182,7 +184,7 @@ func TestRefreshIsKeptWhereItFailedOrACallOfItIsSampled(t *testing.T) {
 			work, ended := r.StartWork(ctx, refresh)
 			send(t, r.TokenTransport(answers(200), "crm"), outbound(work, "POST", "https://login.test/token"))
 			ended(c.err)
-			span.End(telemetry.Outcome{Status: 200})
+			span.End(&telemetry.Outcome{Status: 200})
 			if got := len(r.named("token refresh")) + len(r.named("POST token")); got != map[bool]int{true: 2, false: 0}[c.kept] {
 				t.Errorf("%d spans of the refresh are kept: %v", got, c.kept)
 			}
@@ -213,12 +215,12 @@ func TestWhatIsHeldIsBounded(t *testing.T) {
 
 		ctx, span, _ := r.begin("GET", "crm")
 		wait(ctx)
-		span.End(telemetry.Outcome{Status: 503})
+		span.End(&telemetry.Outcome{Status: 503})
 		if n := len(r.spans.GetSpans()); n != 2 {
 			t.Errorf("a call that failed has %d spans of 2", n)
 		}
 		_, tunnel, _ := r.begin("CONNECT", "crm")
-		tunnel.End(telemetry.Outcome{Passing: true})
+		tunnel.End(&telemetry.Outcome{Passing: true})
 		r.wantHeld(t, endless, telemetry.MaxHeldSpans-telemetry.MaxCallSpans)
 	})
 }
@@ -244,7 +246,7 @@ func TestCallsThatOverlapAreKeptOneByOne(t *testing.T) {
 				want[span.TraceID()] = attempts + 1
 				mu.Unlock()
 			}
-			span.End(telemetry.Outcome{Status: status})
+			span.End(&telemetry.Outcome{Status: status})
 		})
 	}
 	making.Wait()

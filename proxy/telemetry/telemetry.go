@@ -61,7 +61,8 @@ type Settings struct {
 	// SpanProcessors are told of the end of each span that is sampled or kept, beside the
 	// exporter. They are not told of beginnings.
 	SpanProcessors []sdktrace.SpanProcessor
-	// Ended is told of each call that has ended just now; it must not block, and neither keep
+	// Ended is told of each call that has ended just now, one at a time; it must not block, nor ask
+	// this package, and neither keep
 	// nor change what it is told: the record serves another call later, and its method, host
 	// and path are cut out of a request. nil: nobody is.
 	Ended func(r *Record, now time.Time)
@@ -79,6 +80,7 @@ type Telemetry struct {
 	tracer    *spans.Tracer
 	metrics   *metrics
 	registry  *prometheus.Registry
+	batch     *batch
 	recent    *recent
 	feed      feed
 	gates     gateLog
@@ -119,6 +121,7 @@ func New(ctx context.Context, s Settings) (*Telemetry, error) {
 		ended:    s.Ended,
 		abort:    abort,
 	}
+	t.batch = newBatch(t.Logger)
 	if t.ended == nil {
 		t.ended = func(*Record, time.Time) {}
 	}
@@ -165,7 +168,7 @@ func (t *Telemetry) build(ctx, running context.Context, s Settings, handler slog
 	if err != nil {
 		return err
 	}
-	return t.metrics.register(t.meters.Meter(scope), s.Version, &t.losses, usual)
+	return t.metrics.register(t.meters.Meter(scope), s.Version, &t.losses, usual, t.Flush)
 }
 
 // trace makes the tracer.
@@ -216,6 +219,7 @@ func (t *Telemetry) Shutdown(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, shutdownLimit)
 		defer cancel()
 		defer t.abort()
+		t.batch.end()
 		t.repeats.flush()
 		t.output.end()
 		ends := []func(context.Context) error{t.shutdownSpans, t.meters.Shutdown}

@@ -124,6 +124,7 @@ func (s *stream) count(r *Record, now time.Time) {
 // Traffic tells what the calls of an upstream came to: "" are those of none. ok is false
 // where it had no call yet.
 func (t *Telemetry) Traffic(upstream string) (traffic Traffic, ok bool) {
+	t.Flush()
 	a := t.metrics.accounts.known(upstream)
 	if a == nil {
 		return Traffic{}, false

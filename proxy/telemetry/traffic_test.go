@@ -16,7 +16,7 @@ func served(r *rig, d time.Duration, o telemetry.Outcome) {
 	_, span, call := r.begin("GET", "crm")
 	time.Sleep(d)
 	o.Call = call
-	span.End(o)
+	span.End(&o)
 }
 
 func TestTrafficIsThatOfTheLastMinute(t *testing.T) {
@@ -78,22 +78,25 @@ func TestFollowerSeesWhatItsFilterTakes(t *testing.T) {
 	follower := r.Follow(filter)
 	for _, status := range []int{200, 503, 204, 404} {
 		_, span, call := r.begin("GET", "crm")
-		span.End(telemetry.Outcome{Call: call, Status: status})
+		span.End(&telemetry.Outcome{Call: call, Status: status})
 	}
+	r.Flush()
 	calls, lost, err := follower.Next(t.Context(), 10)
 	if err != nil || lost != 0 || len(calls) != 2 || calls[0].Status != 503 || calls[1].Status != 404 || calls[0].Number != 2 {
 		t.Errorf("%+v, %d lost, %v", calls, lost, err)
 	}
 	for range 2000 { // whoever does not read holds up nobody
 		_, span, call := r.begin("GET", "crm")
-		span.End(telemetry.Outcome{Call: call, Status: 500})
+		span.End(&telemetry.Outcome{Call: call, Status: 500})
 	}
+	r.Flush()
 	if calls, lost, _ = follower.Next(t.Context(), 500); len(calls) != 500 || lost != 2000-1024 {
 		t.Errorf("%d calls, %d lost", len(calls), lost)
 	}
 	follower.Close()
 	_, span, _ := r.begin("GET", "crm")
-	span.End(telemetry.Outcome{Status: 500})
+	span.End(&telemetry.Outcome{Status: 500})
+	r.Flush()
 	if calls, _, _ = follower.Next(t.Context(), 2000); len(calls) != 524 {
 		t.Errorf("after Close %d calls", len(calls))
 	}
@@ -156,7 +159,7 @@ func TestFailuresAreRememberedBeyondTheLatestCalls(t *testing.T) {
 	r := newRig(t, telemetry.Settings{Recent: 3})
 	for i := range 9 {
 		_, span, _ := r.begin("GET", "crm")
-		span.End(telemetry.Outcome{Status: []int{500, 200, 200, 502, 200, 200, 200, 504, 200}[i]})
+		span.End(&telemetry.Outcome{Status: []int{500, 200, 200, 502, 200, 200, 200, 504, 200}[i]})
 	}
 	var got []string
 	for _, rec := range r.Recent(telemetry.Filter{}) {

@@ -84,7 +84,7 @@ func (x *transport) begin(req *http.Request) (w *wire, span trace.SpanContext) {
 	ctx := req.Context()
 	call := spanFrom(ctx)
 	w = call.room()
-	w.call, w.req, w.of, w.attempt = call, req, policy.CallFrom(ctx), policy.AttemptFrom(ctx)
+	w.t, w.call, w.req, w.of, w.attempt = x.t, call, req, policy.CallFrom(ctx), policy.AttemptFrom(ctx)
 	if w.attempt != nil {
 		w.start = w.attempt.Start
 	} else {
@@ -121,6 +121,13 @@ type wire struct {
 	try      int32         // place in the call's record
 	ended    atomic.Bool
 	read     bool // the body was read from
+
+	// Of one that has ended, until it is told of.
+	t    *Telemetry
+	took time.Duration
+	err  error  // that broke it off
+	kind string // of that
+	lost bool
 }
 
 // sent reports that the request reached the wire. Without an attempt to ask,
@@ -180,7 +187,7 @@ func (w *wire) broke(err error) (kind string, lost bool) {
 	return "", false
 }
 
-// end finishes span and metrics once; err broke the request or its body off.
+// end has the request told of, once; err broke the request or its body off.
 func (w *wire) end(err error) {
 	if w.ended.CompareAndSwap(false, true) {
 		w.endAfter(time.Since(w.start), err)
@@ -195,15 +202,22 @@ func (w *wire) endWithHeaders() {
 }
 
 func (w *wire) endAfter(took time.Duration, err error) {
-	kind, lost := w.broke(err)
+	w.took, w.err = took, err
+	w.kind, w.lost = w.broke(err)
+	w.call.endTry(w.try, took, w.kind, w.lost)
+	w.t.batch.request(w)
+}
+
+// tell tells of the request, which has ended.
+func (w *wire) tell() {
+	defer w.account.requests.Add(-1)
 	var of trace.SpanContext
 	if d := w.span; d != nil {
 		of, w.span = d.SpanContext(), nil
-		w.describe(d, err, kind, lost)
-		d.End(w.start.Add(took))
+		w.describe(d, w.err, w.kind, w.lost)
+		d.End(w.start.Add(w.took))
 	}
-	w.call.endTry(w.try, took, kind, lost)
-	w.account.end(of, took, w.labels(kind, lost))
+	w.account.client.record(of, w.took, w.labels(w.kind, w.lost), &w.account.sent)
 }
 
 // labels are those of a request that has ended. An answer of 400 and above is an error to

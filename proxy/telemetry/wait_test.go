@@ -30,7 +30,7 @@ func TestWaitIsASpanOfTheTimeThatItTook(t *testing.T) {
 		r.Observe(ctx, policy.Event{Kind: policy.EventWait, Upstream: "crm", Key: "crm.test", Reason: "rate", Delay: 200 * time.Millisecond})
 		r.Observe(ctx, policy.Event{Kind: policy.EventWait, Upstream: "crm", Key: "crm.test", Reason: "rate"}) // no wait at all
 		r.Observe(ctx, policy.Event{Kind: policy.EventGiveUp, Upstream: "crm", Attempt: 1, Reason: "client gone"})
-		span.End(telemetry.Outcome{Call: call, Method: "GET", Class: policy.ClassClientGone})
+		span.End(&telemetry.Outcome{Call: call, Method: "GET", Class: policy.ClassClientGone})
 
 		server, waits := r.kind(trace.SpanKindServer)[0], r.kind(trace.SpanKindInternal)
 		if len(waits) != 1 || waits[0].Name != "queue wait" || waits[0].Parent.SpanID() != server.SpanContext.SpanID() {
@@ -75,7 +75,7 @@ func TestBackoffEndsWhenTheClientLeaves(t *testing.T) {
 		if err == nil {
 			t.Fatal("the call was not broken off")
 		}
-		span.End(telemetry.Outcome{Call: call, Method: "GET", Class: policy.ClassClientGone})
+		span.End(&telemetry.Outcome{Call: call, Method: "GET", Class: policy.ClassClientGone})
 
 		server, waits := r.kind(trace.SpanKindServer)[0], r.kind(trace.SpanKindInternal)
 		if len(waits) != 1 || waits[0].Name != "backoff" {
@@ -96,7 +96,7 @@ func TestRetryWithoutABackoffIsAnEvent(t *testing.T) {
 	ctx, span, call := r.begin("GET", "crm")
 	r.Observe(ctx, policy.Event{Kind: policy.EventRetry, Upstream: "crm", Attempt: 2, Reason: "status 421"})
 	r.Observe(ctx, policy.Event{Kind: policy.EventBackoff, Upstream: "crm", Attempt: 2, Reason: "status 421"})
-	span.End(telemetry.Outcome{Call: call, Method: "GET", Status: 200})
+	span.End(&telemetry.Outcome{Call: call, Method: "GET", Status: 200})
 	server := r.kind(trace.SpanKindServer)[0]
 	if len(server.Events) != 1 || server.Events[0].Name != "outrider.retry" || len(r.kind(trace.SpanKindInternal)) != 0 {
 		t.Errorf("events %v, waits %v", server.Events, r.kind(trace.SpanKindInternal))
@@ -107,7 +107,7 @@ func TestWaitOfACallThatIsNotRecordedIsNoSpan(t *testing.T) {
 	r := newRig(t, telemetry.Settings{Sample: 0})
 	ctx, span, _ := r.begin("GET", "crm")
 	r.Observe(ctx, policy.Event{Kind: policy.EventWait, Upstream: "crm", Reason: "rate", Delay: time.Nanosecond})
-	span.End(telemetry.Outcome{Method: "GET", Status: 200})
+	span.End(&telemetry.Outcome{Method: "GET", Status: 200})
 	if spans := r.spans.GetSpans(); len(spans) != 0 {
 		t.Errorf("spans %v", spans)
 	}

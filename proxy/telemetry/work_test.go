@@ -37,7 +37,7 @@ func TestRefreshIsATraceOfItsOwnToWhichItsCallsAreLinked(t *testing.T) {
 		ended(nil)
 		for ctx, span := range map[context.Context]*telemetry.Span{first: firstSpan, second: secondSpan} {
 			r.Observe(ctx, policy.Event{Kind: policy.EventTokenWait, Upstream: "crm", Key: "default", Reason: "first", Delay: time.Second, Work: work})
-			span.End(telemetry.Outcome{Method: "GET", Status: 200})
+			span.End(&telemetry.Outcome{Method: "GET", Status: 200})
 		}
 
 		roots, waits := r.named("token refresh"), r.named("token wait")
