@@ -111,7 +111,7 @@ func attemptOf(req *http.Request) (*try, *http.Request) {
 }
 
 // latest is when the answer has to be there, by the clock.
-func (t *try) latest() time.Duration { return t.Start.Sub(t.clock.began) + t.timeout }
+func (t *try) latest() time.Duration { return t.clock.at(t.Start) + t.timeout }
 
 // Earliest is when the attempt may end by its clocks, before its call has to, or by losing to
 // another one, whose answer waits for that. It is no Deadline, since it may be put off: it
@@ -168,7 +168,7 @@ func (t *try) follow(body io.ReadCloser) io.ReadCloser {
 		t.waiting.Store(noEnd)
 		return whole((*attemptBody)(t), body)
 	}
-	now := t.moments.Arrival().Sub(t.clock.began)
+	now := t.clock.at(t.moments.Arrival())
 	t.waiting.Store(int64(now))
 	t.clock.set(now + t.idle)
 	return (*attemptBody)(t)

@@ -7,17 +7,18 @@ import (
 	"time"
 )
 
-// A clock rings the alarms of one call, by one timer of the runtime: that of the call, and
+// A clock rings the alarms of one call, when its turn comes among clocks: that of the call, and
 // one for each of its attempts. It counts from when the call began, and is stopped when all
 // of it has ended.
 //
-// It stands still, and there is no timer, before somebody waits for an alarm to end
-// something: see scope. An alarm knows itself when it is to ring, which may change at any
-// time. Nobody moves the timer when that has become later, or never: it comes in vain then,
-// and asks. So an answer that comes in many parts does not move it with each of them. Who
-// makes it sooner says so by set.
+// It stands still, and has no turn, before somebody waits for an alarm to end something: see
+// scope. An alarm knows itself when it is to ring, which may change at any time. Nobody moves
+// the turn when that has become later, or never: it comes in vain then, and asks. So an answer
+// that comes in many parts does not move it with each of them. Who makes it sooner says so by
+// set.
 type clock struct {
-	began time.Time
+	all   *clocks       // of which it is one
+	began time.Duration // after all of these
 	call  *bounded
 	state atomic.Int32 // one of the states below
 
@@ -27,15 +28,19 @@ type clock struct {
 
 // works are what few clocks need.
 type works struct {
+	clock  *clock
 	others []*try        // besides the first, which is a part of the call
-	timer  *time.Timer   // nil: it has not run
-	next   time.Duration // when it comes; 0: it is not set
+	next   time.Duration // when its turn comes; 0: it has none
+
+	// Of clocks.
+	rings time.Duration
+	place int // among those that are to ring; 0: it is not
 }
 
 // moving gives the works, which there are from now on. mu is held.
 func (c *clock) moving() *works {
 	if c.works == nil {
-		c.works = new(works)
+		c.works = &works{clock: c}
 	}
 	return c.works
 }
@@ -54,8 +59,14 @@ type alarm interface {
 	end(cause error)
 }
 
+// begin has the clock count from a time, at which its call began.
+func (c *clock) begin(all *clocks, now time.Time) { c.all, c.began = all, now.Sub(all.began) }
+
 // now is how long ago the call began.
-func (c *clock) now() time.Duration { return time.Since(c.began) }
+func (c *clock) now() time.Duration { return time.Since(c.all.began) - c.began }
+
+// at is how long after the beginning of the call a time is.
+func (c *clock) at(t time.Time) time.Duration { return t.Sub(c.all.began) - c.began }
 
 // runs reports whether the alarms ring. What changes when one is to ring has to be in place
 // before this is asked: else the clock sees it when it begins to run.
@@ -91,15 +102,11 @@ func (c *clock) run() {
 	}
 }
 
-// wake has the timer come at a time. mu is held.
+// wake has the turn come at a time. mu is held.
 func (c *clock) wake(at time.Duration) {
 	w := c.moving()
 	w.next = at
-	if w.timer == nil {
-		w.timer = time.AfterFunc(at-c.now(), c.ring)
-	} else {
-		w.timer.Reset(at - c.now())
-	}
+	c.all.set(w, c.began+at)
 }
 
 // An ending is what an alarm ends, and why.
@@ -116,7 +123,7 @@ func (c *clock) ring() {
 	}
 }
 
-// due asks the alarms what it is time to end, and sets the timer for the next of them.
+// due asks the alarms what it is time to end, and sets the turn for the next of them.
 func (c *clock) due() (endings []ending) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -151,7 +158,5 @@ func (c *clock) stop() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if timer := c.moving().timer; timer != nil {
-		timer.Stop()
-	}
+	c.all.forget(c.moving())
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"reflect"
@@ -29,7 +30,7 @@ func TestStoppedClockStaysStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		call := &Call{}
 		call.Uploading()
-		b, _ := bound(requestOf(t, call), time.Second)
+		b, _ := bound(requestOf(t, call), time.Second, newClocks())
 		defer b.over()
 		b.Done()
 		b.answered.Store(true)
@@ -94,7 +95,7 @@ func TestClocksStandWhileTheClientIsAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		call := &Call{}
 		call.Awaiting()
-		whole, req := bound(requestOf(t, call), time.Second)
+		whole, req := bound(requestOf(t, call), time.Second, newClocks())
 		defer whole.over()
 		attempt, _ := begin(req, time.Second, time.Hour)
 		defer attempt.over()
@@ -182,7 +183,7 @@ func TestUpgradedConnectionMayBeSilent(t *testing.T) {
 // meet, and must not wait for each other.
 func TestClockRingsWhileOthersBeginToWait(t *testing.T) {
 	for range 500 {
-		whole, _ := bound(requestOf(t, &Call{}), time.Microsecond)
+		whole, _ := bound(requestOf(t, &Call{}), time.Microsecond, newClocks())
 		attempt, _ := begin((&http.Request{}).WithContext(context.WithValue(whole, someKey{}, "value")), time.Microsecond, time.Hour)
 		var waiting sync.WaitGroup
 		for range 4 {
@@ -205,4 +206,44 @@ func TestCallWithinItsTimeIsSmall(t *testing.T) {
 	if got := reflect.TypeFor[bounded]().Size(); got > 888 {
 		t.Errorf("%d bytes", got)
 	}
+}
+
+// Clocks of calls share a timer. Each rings when it is to, in whatever order that is said, made
+// sooner, or taken back.
+func TestClocksRingEachAtItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
+		some := func(most time.Duration) time.Duration { return 1 + time.Duration(random.Int64N(int64(most))) }
+		all := newClocks()
+		var mu sync.Mutex
+		ends := make(map[context.Context]time.Duration)
+		wants := make(map[context.Context]time.Duration)
+		expect := func(ctx context.Context, after time.Duration) {
+			wants[ctx] = time.Since(all.began) + after
+			context.AfterFunc(ctx, func() {
+				mu.Lock()
+				defer mu.Unlock()
+				ends[ctx] = time.Since(all.began)
+			})
+		}
+		for range 1000 {
+			time.Sleep(some(5 * time.Millisecond))
+			limit, own, over := some(10*time.Second), some(10*time.Second), some(20*time.Second)
+			b, req := bound(requestOf(t, &Call{}), limit, all)
+			expect(b, min(limit, over))
+			a, _ := begin(req, own, time.Hour)
+			expect(a, min(limit, own, over))
+			time.AfterFunc(over, b.over)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		for ctx, want := range wants {
+			if got := ends[ctx]; got != want {
+				t.Fatalf("one of %d ended after %v, want %v", len(wants), got, want)
+			}
+		}
+		if len(all.heap) > 0 || all.next != 0 {
+			t.Errorf("%d clocks are to ring when all is over, the next in %v", len(all.heap), all.next)
+		}
+	})
 }

@@ -56,8 +56,9 @@ func tookTooLong(limit time.Duration, asked bool) *TimeoutError {
 // response headers are there. A body may take as long as it flows.
 func deadline(timeout time.Duration) Stage {
 	return Stage{Name: "deadline", Wrap: func(next http.RoundTripper) http.RoundTripper {
+		all := newClocks()
 		return roundTripper(func(req *http.Request) (*http.Response, error) {
-			b, req := bound(req, timeout)
+			b, req := bound(req, timeout, all)
 			resp, err := next.RoundTrip(req)
 			b.answered.Store(true)
 			if err != nil {
@@ -71,14 +72,14 @@ func deadline(timeout time.Duration) Stage {
 	}}
 }
 
-// bound begins the time of a call, and gives its request.
-func bound(req *http.Request, timeout time.Duration) (*bounded, *http.Request) {
+// bound begins the time of a call, whose clock is one of all, and gives its request.
+func bound(req *http.Request, timeout time.Duration, all *clocks) (*bounded, *http.Request) {
 	b := boundedOf(req.Context())
 	if req.Context() != context.Context(b) {
 		req = req.WithContext(b)
 	}
 	b.limit, b.asked = wholeTime(b.Context, b.call, timeout)
-	b.time.began = b.moments.Begin()
+	b.time.begin(all, b.moments.Begin())
 	b.begun.Store(true)
 	b.time.set(b.limit)
 	return b, req
@@ -90,7 +91,7 @@ func (b *bounded) Deadline() (time.Time, bool) {
 	if !b.begun.Load() {
 		return b.Context.Deadline()
 	}
-	at := b.time.began.Add(b.limit)
+	at := b.time.all.began.Add(b.time.began + b.limit)
 	if earlier, ok := b.Context.Deadline(); ok && earlier.Before(at) {
 		return earlier, true
 	}

@@ -190,7 +190,7 @@ func TestTransportReportsByHooksToo(t *testing.T) {
 	var told informed
 	call := &Call{Informer: &told}
 	req := (&http.Request{Header: http.Header{}}).WithContext(WithCall(ctx, call))
-	whole, req := bound(req, time.Minute)
+	whole, req := bound(req, time.Minute, newClocks())
 	defer whole.over()
 	attempt, _ := begin(req, time.Minute, time.Minute)
 	defer attempt.over()
@@ -227,7 +227,7 @@ func TestCallKnowsWhetherTheBodyCameWithItsHead(t *testing.T) {
 		}
 		return &http.Response{Body: http.NoBody}, nil
 	}))
-	whole, req := bound((&http.Request{Header: http.Header{}}).WithContext(WithCall(t.Context(), call)), time.Minute)
+	whole, req := bound((&http.Request{Header: http.Header{}}).WithContext(WithCall(t.Context(), call)), time.Minute, newClocks())
 	defer whole.over()
 	for _, cameWith = range []bool{true, false, true} {
 		resp, err := stage.RoundTrip(req)

@@ -20,6 +20,7 @@ type batch struct {
 	waiting []untold
 	bytes   int64       // of the bodies that they may hold on to
 	due     *time.Timer // has them told of; nil: none has waited yet
+	set     bool        // it is to come
 	over    bool        // nothing waits any more
 	spare   []untold    // empty: waits next
 
@@ -54,17 +55,28 @@ func (b *batch) add(e untold, bytes int64) (full bool) {
 	defer b.mu.Unlock()
 	b.waiting = append(b.waiting, e)
 	b.bytes += bytes
-	switch n := len(b.waiting); {
+	switch {
 	case b.over:
 		return true
+	case b.set: // and is let come: to set one that is set has the runtime look at all there are
 	case b.due == nil:
-		b.due = time.AfterFunc(tellAfter, b.tellNow)
-	case n == 1:
+		b.due = time.AfterFunc(tellAfter, b.comes)
+	default:
 		b.due.Reset(tellAfter)
-	case n == tellAtOnce:
-		b.due.Reset(0)
+	}
+	b.set = true
+	if len(b.waiting) == tellAtOnce {
+		go b.tellNow()
 	}
 	return len(b.waiting) >= tellFirst || b.bytes >= tellBytes
+}
+
+// comes is what the timer does.
+func (b *batch) comes() {
+	b.mu.Lock()
+	b.set = false
+	b.mu.Unlock()
+	b.tellNow()
 }
 
 // request is add for a request of a call, which follows.
@@ -120,9 +132,6 @@ func (b *batch) tell() {
 	b.began = time.Now()
 	these := b.waiting
 	b.waiting, b.spare, b.bytes = b.spare, nil, 0
-	if b.due != nil {
-		b.due.Stop()
-	}
 	b.mu.Unlock()
 	defer func() {
 		clear(these)
