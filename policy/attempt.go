@@ -21,6 +21,7 @@ import (
 //
 // hedged says that it may be one of two at a time.
 func attempt(timeout, idle time.Duration, hedged bool) Stage {
+	timeout, idle = min(timeout, forever), min(idle, forever)
 	return Stage{Name: "attempt", Wrap: func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(req *http.Request) (*http.Response, error) {
 			call := CallFrom(req.Context())

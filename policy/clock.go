@@ -30,11 +30,11 @@ type clock struct {
 type works struct {
 	clock  *clock
 	others []*try        // besides the first, which is a part of the call
-	next   time.Duration // when its turn comes; 0: it has none
+	next   time.Duration // when its turn comes; 0: it needs none
 
-	// Of clocks.
-	rings time.Duration
-	place int // among those that are to ring; 0: it is not
+	// Of clocks, whose lock guards it.
+	rings time.Duration // next, counted as they count
+	place int           // among those that are to ring; 0: it is not
 }
 
 // moving gives the works, which there are from now on. mu is held.
@@ -94,11 +94,8 @@ func (c *clock) add(t *try) {
 
 // run has the alarms ring from now on. Who waits may hold locks that an end needs.
 func (c *clock) run() {
-	if !c.state.CompareAndSwap(standing, running) {
-		return
-	}
-	for _, e := range c.due() {
-		go e.alarm.end(e.cause)
+	if c.state.CompareAndSwap(standing, running) {
+		c.ring()
 	}
 }
 
@@ -115,12 +112,18 @@ type ending struct {
 	cause error
 }
 
-// ring asks the alarms, and ends what it is time to end. That may call on others, so the
-// clock goes on meanwhile.
+// ring asks the alarms, and ends what it is time to end, the call before its attempts. That may
+// call on others, and nobody waits for it.
 func (c *clock) ring() {
-	for _, e := range c.due() {
-		e.alarm.end(e.cause)
+	endings := c.due()
+	if len(endings) == 0 {
+		return
 	}
+	go func() {
+		for _, e := range endings {
+			e.alarm.end(e.cause)
+		}
+	}()
 }
 
 // due asks the alarms what it is time to end, and sets the turn for the next of them.

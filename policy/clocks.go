@@ -5,17 +5,18 @@ import (
 	"time"
 )
 
-// Clocks ring the clocks of many calls by one timer of the runtime. Each of them had one of its own:
-// with a hundred thousand calls in line there were as many, and all of them were looked at
-// whenever any timer of the process was set anew (src/runtime/time.go, adjust), which took a
-// third of all processor time.
+// Clocks ring the clocks of many calls by one timer of the runtime. Each of them had one of its
+// own: with a hundred thousand calls in line there were as many, and the runtime looks through all
+// the timers of a processor when one is due that was moved (src/runtime/time.go, adjust), which
+// took a third of all processor time.
 type clocks struct {
 	began time.Time // when they were made: all is counted from then
 
 	mu    sync.Mutex
 	heap  []*works // the one that comes first is at the root: see settle
 	timer *time.Timer
-	next  time.Duration // when it comes; 0: it is not set
+	next  time.Duration // when it comes
+	comes bool          // it will
 }
 
 func newClocks() *clocks { return &clocks{began: time.Now()} }
@@ -43,12 +44,12 @@ func (k *clocks) forget(w *works) {
 }
 
 // wake has the timer come for the first of the clocks. One that comes too early comes in vain,
-// and is not moved: to set one that is set costs the runtime more than to let it come.
+// and is not moved: that costs the runtime more than to let it come.
 func (k *clocks) wake() {
-	if len(k.heap) == 0 || k.next != 0 && k.next <= k.heap[0].rings {
+	if len(k.heap) == 0 || k.comes && k.next <= k.heap[0].rings {
 		return
 	}
-	k.next = max(1, k.heap[0].rings)
+	k.next, k.comes = k.heap[0].rings, true
 	if after := k.next - time.Since(k.began); k.timer == nil {
 		k.timer = time.AfterFunc(after, k.ring)
 	} else {
@@ -58,19 +59,34 @@ func (k *clocks) wake() {
 
 // ring rings the clocks whose time it is.
 func (k *clocks) ring() {
-	k.mu.Lock()
-	k.next = 0
-	now := time.Since(k.began)
 	var due []*works
+	for more := true; more; {
+		due, more = k.due(due[:0])
+		for _, w := range due {
+			w.clock.ring()
+		}
+	}
+}
+
+// mostDue bounds how many clocks others wait for who want to set theirs.
+const mostDue = 256
+
+// due takes out the clocks whose time it is, and has the timer come for the others. more says
+// that there were too many.
+func (k *clocks) due(list []*works) (due []*works, more bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := time.Since(k.began)
 	for len(k.heap) > 0 && k.heap[0].rings <= now {
-		due = append(due, k.heap[0])
+		if len(list) == mostDue {
+			return list, true
+		}
+		list = append(list, k.heap[0])
 		k.remove(k.heap[0])
 	}
+	k.comes = false
 	k.wake()
-	k.mu.Unlock()
-	for _, w := range due {
-		go w.clock.ring() // which may take its time
-	}
+	return list, false
 }
 
 // remove takes a clock out of the heap.

@@ -30,6 +30,9 @@ func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
 // timeoutKey carries Controls.Timeout where there is no Call.
 type timeoutKey struct{}
 
+// forever is long enough for any call, and so short that the sum of two is no overflow: 73 years.
+const forever time.Duration = 1 << 61
+
 // wholeTime is how long a call may take: as configured, or shorter where its caller asks.
 func wholeTime(ctx context.Context, call *Call, timeout time.Duration) (limit time.Duration, asked bool) {
 	var shorter time.Duration
@@ -54,9 +57,13 @@ func tookTooLong(limit time.Duration, asked bool) *TimeoutError {
 
 // deadline bounds a whole call, queue and backoff and all attempts, until the
 // response headers are there. A body may take as long as it flows.
+//
+// The clocks of all calls that go through what it wraps are one [clocks]: it is made once for
+// a plan, which is wrapped anew for each call that names a connection.
 func deadline(timeout time.Duration) Stage {
+	timeout = min(timeout, forever)
+	all := newClocks()
 	return Stage{Name: "deadline", Wrap: func(next http.RoundTripper) http.RoundTripper {
-		all := newClocks()
 		return roundTripper(func(req *http.Request) (*http.Response, error) {
 			b, req := bound(req, timeout, all)
 			resp, err := next.RoundTrip(req)
@@ -85,8 +92,8 @@ func bound(req *http.Request, timeout time.Duration, all *clocks) (*bounded, *ht
 	return b, req
 }
 
-// Deadline tells the stages below when the call ends. The ending itself is the clock's, so
-// that it can be lifted once the answer has begun.
+// Deadline tells the stages below when the call ends, by the clock that nobody sets. The ending
+// itself is the clock's, so that it can be lifted once the answer has begun.
 func (b *bounded) Deadline() (time.Time, bool) {
 	if !b.begun.Load() {
 		return b.Context.Deadline()

@@ -45,12 +45,13 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p *config.Po
 	hedged := c.hedge(u, match, p)
 	means := c.answers(key, p, passes)
 	old := c.staleStage(u, p)
+	whole := deadline(p.Timeout)
 	build := func(source auth.Source, keys keys) Chain {
 		if signing, ok := source.(*auth.SigV4); ok && signing != nil {
 			source = signing.WithReplayBody(p.ReplayBody)
 		}
 		way := u.way(passes, p.Cost, keys)
-		chain := append(make(Chain, 0, 11), deadline(p.Timeout))
+		chain := append(make(Chain, 0, 11), whole)
 		if old != nil {
 			chain = append(chain, Stage{"stale", old.Wrap(keys.credential)})
 		}

@@ -20,7 +20,7 @@ type batch struct {
 	waiting []untold
 	bytes   int64       // of the bodies that they may hold on to
 	due     *time.Timer // has them told of; nil: none has waited yet
-	set     bool        // it is to come
+	set     bool        // it is to come, or waits for its turn
 	over    bool        // nothing waits any more
 	spare   []untold    // empty: waits next
 
@@ -58,7 +58,7 @@ func (b *batch) add(e untold, bytes int64) (full bool) {
 	switch {
 	case b.over:
 		return true
-	case b.set: // and is let come: to set one that is set has the runtime look at all there are
+	case b.set: // and is let come, though it may be soon: to move one has the runtime look through all
 	case b.due == nil:
 		b.due = time.AfterFunc(tellAfter, b.comes)
 	default:
@@ -71,12 +71,13 @@ func (b *batch) add(e untold, bytes int64) (full bool) {
 	return len(b.waiting) >= tellFirst || b.bytes >= tellBytes
 }
 
-// comes is what the timer does.
+// comes is what the timer does. Until it has its turn it is not set again.
 func (b *batch) comes() {
+	b.telling <- struct{}{}
 	b.mu.Lock()
 	b.set = false
 	b.mu.Unlock()
-	b.tellNow()
+	b.tell()
 }
 
 // request is add for a request of a call, which follows.

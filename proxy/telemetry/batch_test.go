@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"io"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -121,6 +122,38 @@ func TestLogThatNobodyReads(t *testing.T) {
 			t.Errorf("%d lines of 2001 calls", n)
 		}
 	})
+}
+
+// Nor does what is to tell of them pile up.
+func TestNobodyQueuesToTell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clearEnvironment(t)
+		log := &stuck{read: make(chan struct{})}
+		tel, err := telemetry.New(t.Context(), telemetry.Settings{AccessLog: true, LogOutput: log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &rig{Telemetry: tel}
+		for range 100 {
+			r.calls(0, 1)
+			time.Sleep(6 * time.Millisecond)
+		}
+		synctest.Wait()
+		if n := strings.Count(goroutines(), "telemetry.(*batch)"); n > 4 { // two, with two lines each
+			t.Errorf("%d are to tell of calls", n)
+		}
+		close(log.read)
+		tel.Shutdown(t.Context())
+		if n := strings.Count(log.written.String(), "\n"); n != 100 {
+			t.Errorf("%d lines of 100 calls", n)
+		}
+	})
+}
+
+// goroutines are all that run, with their calls.
+func goroutines() string {
+	text := make([]byte, 1<<20)
+	return string(text[:runtime.Stack(text, true)])
 }
 
 // What is held is bounded by bytes, too: the bodies of calls are.
