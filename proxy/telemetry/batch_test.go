@@ -1,7 +1,6 @@
 package telemetry_test
 
 import (
-	"io"
 	"runtime"
 	"strings"
 	"sync"
@@ -73,11 +72,36 @@ type stuck struct {
 	written strings.Builder
 }
 
-func (p *stuck) Write(b []byte) (int, error) {
-	<-p.read
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.written.Write(b)
+func (l *stuck) Write(b []byte) (int, error) {
+	<-l.read
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.written.Write(b)
+}
+
+// behindStuck is a rig whose log is stuck, with a call that is being told of.
+func behindStuck(t *testing.T) (*rig, *stuck) {
+	t.Helper()
+	clearEnvironment(t)
+	log := &stuck{read: make(chan struct{})}
+	tel, err := telemetry.New(t.Context(), telemetry.Settings{AccessLog: true, LogOutput: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{Telemetry: tel}
+	r.calls(0, 1)
+	time.Sleep(5 * time.Millisecond)
+	synctest.Wait()
+	return r, log
+}
+
+// wantLines ends r, and wants so many lines then.
+func (l *stuck) wantLines(t *testing.T, r *rig, want int) {
+	t.Helper()
+	r.Shutdown(t.Context())
+	if n := strings.Count(l.written.String(), "\n"); n != want {
+		t.Errorf("%d lines of %d calls", n, want)
+	}
 }
 
 // A log that nobody reads holds up calls when many are not told of, so that these do not fill
@@ -85,16 +109,7 @@ func (p *stuck) Write(b []byte) (int, error) {
 // questions.
 func TestLogThatNobodyReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clearEnvironment(t)
-		log := &stuck{read: make(chan struct{})}
-		tel, err := telemetry.New(t.Context(), telemetry.Settings{AccessLog: true, LogOutput: log})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := &rig{Telemetry: tel}
-		r.calls(0, 1)
-		time.Sleep(5 * time.Millisecond)
-		synctest.Wait() // it is being told of
+		r, log := behindStuck(t)
 		began := time.Now()
 		for range 100 {
 			r.Recent(telemetry.Filter{})
@@ -117,23 +132,14 @@ func TestLogThatNobodyReads(t *testing.T) {
 		}
 		close(log.read)
 		calls.Wait()
-		tel.Shutdown(t.Context())
-		if n := strings.Count(log.written.String(), "\n"); n != 2001 {
-			t.Errorf("%d lines of 2001 calls", n)
-		}
+		log.wantLines(t, r, 2001)
 	})
 }
 
 // Nor does what is to tell of them pile up.
 func TestNobodyQueuesToTell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clearEnvironment(t)
-		log := &stuck{read: make(chan struct{})}
-		tel, err := telemetry.New(t.Context(), telemetry.Settings{AccessLog: true, LogOutput: log})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := &rig{Telemetry: tel}
+		r, log := behindStuck(t)
 		for range 100 {
 			r.calls(0, 1)
 			time.Sleep(6 * time.Millisecond)
@@ -143,10 +149,7 @@ func TestNobodyQueuesToTell(t *testing.T) {
 			t.Errorf("%d are to tell of calls", n)
 		}
 		close(log.read)
-		tel.Shutdown(t.Context())
-		if n := strings.Count(log.written.String(), "\n"); n != 100 {
-			t.Errorf("%d lines of 100 calls", n)
-		}
+		log.wantLines(t, r, 101)
 	})
 }
 
@@ -159,16 +162,7 @@ func goroutines() string {
 // What is held is bounded by bytes, too: the bodies of calls are.
 func TestBodiesAreNotHeldWhileNobodyReadsTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clearEnvironment(t)
-		log := &stuck{read: make(chan struct{})}
-		tel, err := telemetry.New(t.Context(), telemetry.Settings{AccessLog: true, LogOutput: log})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := &rig{Telemetry: tel}
-		r.calls(0, 1)
-		time.Sleep(5 * time.Millisecond)
-		synctest.Wait() // it is being told of
+		r, log := behindStuck(t)
 		ended := 0
 		go func() {
 			for range 100 {
@@ -183,10 +177,7 @@ func TestBodiesAreNotHeldWhileNobodyReadsTheLog(t *testing.T) {
 		}
 		close(log.read)
 		synctest.Wait()
-		tel.Shutdown(t.Context())
-		if n := strings.Count(log.written.String(), "\n"); n != 101 {
-			t.Errorf("%d lines of 101 calls", n)
-		}
+		log.wantLines(t, r, 101)
 	})
 }
 
@@ -241,7 +232,7 @@ func TestDefectCostsOneCall(t *testing.T) {
 
 // The last word of a process may be a call that has just ended.
 func TestShutdownTellsOfAll(t *testing.T) {
-	r, lines := gather(t, telemetry.Settings{AccessLog: true, LogOutput: io.Discard})
+	r, lines := gather(t, telemetry.Settings{AccessLog: true})
 	r.calls(0, 3)
 	r.Shutdown(t.Context())
 	if n := lines(); n != 3 {
