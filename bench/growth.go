@@ -38,6 +38,7 @@ func (g *grown) add(column string, value float64) {
 var (
 	growthStart  = report.Column{Name: columnStart}
 	growthCPU    = report.Column{Name: columnCPU, Digits: 1}
+	growthRival  = report.Column{Name: "nginx, " + columnCPU, Digits: 1}
 	growthMemory = report.Column{Name: "MiB"}
 	growthEach   = report.Column{Name: "KiB each", Digits: 2}
 )
@@ -121,13 +122,20 @@ func (g *grown) call(ctx context.Context, l *lab, of load.Closed) error {
 	if of.Script != "" { // each of them has its first call, which opens a connection
 		of.Duration += time.Duration(g.n) * time.Millisecond
 	}
-	if _, err := closed(ctx, g.Running, of); err != nil { // to warm up
-		return err
-	}
-	of.Duration = l.sample
-	c, _, err := quietly(ctx, l, func() (cost, error) { return closed(ctx, g.Running, of) })
+	c, err := l.cost(ctx, g.Running, of)
 	if err == nil {
 		g.add(columnCPU, c.microseconds())
 	}
 	return err
+}
+
+// cost is that of calls, after others for as long as of says.
+func (l *lab) cost(ctx context.Context, r *subject.Running, of load.Closed) (cost, error) {
+	of.Duration = cmp.Or(of.Duration, time.Second)
+	if _, err := closed(ctx, r, of); err != nil { // to warm up
+		return cost{}, err
+	}
+	of.Duration = l.sample
+	c, _, err := quietly(ctx, l, func() (cost, error) { return closed(ctx, r, of) })
+	return c, err
 }

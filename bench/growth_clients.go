@@ -13,6 +13,7 @@ import (
 
 	"outrider/bench/load"
 	"outrider/bench/report"
+	"outrider/bench/subject"
 )
 
 // byTenants has more and more connections in the sense of Outrider, which are credentials,
@@ -51,13 +52,27 @@ var byTenants = growth{
 var byCalls = growth{
 	of:      "calls at a time",
 	sizes:   []int{1, 10, 100, 1000},
-	columns: []report.Column{growthCPU, growthMemory, growthEach},
-	note:    "Each has a connection of its client, and one to the API.",
+	columns: []report.Column{growthCPU, growthRival, growthMemory, growthEach},
+	note:    "Each has a connection of its client, and one to the API. nginx, which was measured after each, shows what of it is the processor's and the kernel's.",
 	measure: func(ctx context.Context, l *lab, g *grown) error {
 		if err := g.call(ctx, l, load.Closed{URL: g.Calls, Clients: g.n}); err != nil {
 			return err
 		}
-		return g.weigh(l)
+		if err := g.weigh(l); err != nil {
+			return err
+		}
+		program, there := l.programs[subject.Nginx]
+		if !there {
+			return nil
+		}
+		l.stop()
+		return l.alone(ctx, subject.NewNginx(program), func(r *subject.Running) error {
+			c, err := l.cost(ctx, r, load.Closed{URL: r.Calls, Clients: g.n})
+			if err == nil {
+				g.add(growthRival.Name, c.microseconds())
+			}
+			return err
+		})
 	},
 }
 
