@@ -34,7 +34,7 @@ type works struct {
 
 	// Of clocks, whose lock guards it.
 	rings time.Duration // next, counted as they count
-	place int           // among those that are to ring; 0: it is not
+	place int           // among the turns, from 1 on; 0: it has none
 }
 
 // moving gives the works, which there are from now on. mu is held.
@@ -161,5 +161,7 @@ func (c *clock) stop() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.all.forget(c.moving())
+	if c.works != nil {
+		c.all.forget(c.works)
+	}
 }

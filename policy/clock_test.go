@@ -242,8 +242,8 @@ func TestClocksRingEachAtItsTime(t *testing.T) {
 				t.Fatalf("one of %d ended after %v, want %v", len(wants), got, want)
 			}
 		}
-		if len(all.heap) > 0 || all.comes {
-			t.Errorf("%d clocks are to ring when all is over, and the timer comes: %v", len(all.heap), all.comes)
+		if len(all.turns) > 0 || all.comes {
+			t.Errorf("%d clocks are to ring when all is over, and the timer comes: %v", len(all.turns), all.comes)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"container/heap"
 	"sync"
 	"time"
 )
@@ -13,7 +14,7 @@ type clocks struct {
 	began time.Time // when they were made: all is counted from then
 
 	mu    sync.Mutex
-	heap  []*works // the one that comes first is at the root: see settle
+	turns turns
 	timer *time.Timer
 	next  time.Duration // when it comes
 	comes bool          // it will
@@ -27,10 +28,10 @@ func (k *clocks) set(w *works, at time.Duration) {
 	defer k.mu.Unlock()
 	w.rings = at
 	if w.place == 0 {
-		k.heap = append(k.heap, w)
-		w.place = len(k.heap)
+		heap.Push(&k.turns, w)
+	} else {
+		heap.Fix(&k.turns, w.place-1)
 	}
-	k.settle(w)
 	k.wake()
 }
 
@@ -39,17 +40,17 @@ func (k *clocks) forget(w *works) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if w.place > 0 {
-		k.remove(w)
+		heap.Remove(&k.turns, w.place-1)
 	}
 }
 
 // wake has the timer come for the first of the clocks. One that comes too early comes in vain,
 // and is not moved: that costs the runtime more than to let it come.
 func (k *clocks) wake() {
-	if len(k.heap) == 0 || k.comes && k.next <= k.heap[0].rings {
+	if len(k.turns) == 0 || k.comes && k.next <= k.turns[0].rings {
 		return
 	}
-	k.next, k.comes = k.heap[0].rings, true
+	k.next, k.comes = k.turns[0].rings, true
 	if after := k.next - time.Since(k.began); k.timer == nil {
 		k.timer = time.AfterFunc(after, k.ring)
 	} else {
@@ -77,64 +78,40 @@ func (k *clocks) due(list []*works) (due []*works, more bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := time.Since(k.began)
-	for len(k.heap) > 0 && k.heap[0].rings <= now {
+	for len(k.turns) > 0 && k.turns[0].rings <= now {
 		if len(list) == mostDue {
 			return list, true
 		}
-		list = append(list, k.heap[0])
-		k.remove(k.heap[0])
+		list = append(list, heap.Pop(&k.turns).(*works)) //nolint:forcetypeassert // there is nothing else
 	}
 	k.comes = false
 	k.wake()
 	return list, false
 }
 
-// remove takes a clock out of the heap.
-func (k *clocks) remove(w *works) {
-	last := len(k.heap) - 1
-	moved := k.heap[last]
-	k.heap[last] = nil
-	k.heap = k.heap[:last]
-	if moved != w {
-		k.put(moved, w.place)
-		k.settle(moved)
-	}
-	w.place = 0
-	if last == 0 {
-		k.heap = nil // it may have been large
-	}
+// turns are clocks that are to ring, as package container/heap has them: the first is at the root.
+type turns []*works
+
+func (t turns) Len() int           { return len(t) }
+func (t turns) Less(i, j int) bool { return t[i].rings < t[j].rings }
+
+func (t turns) Swap(i, j int) {
+	t[i], t[j] = t[j], t[i]
+	t[i].place, t[j].place = i+1, j+1
 }
 
-// settle moves a clock to where it belongs in the heap: behind no other that rings later.
-func (k *clocks) settle(w *works) {
-	for w.place > 1 {
-		above := k.heap[w.place/2-1]
-		if above.rings <= w.rings {
-			break
-		}
-		k.swap(w, above)
-	}
-	for {
-		below := w
-		for at := 2 * w.place; at <= 2*w.place+1 && at <= len(k.heap); at++ {
-			if other := k.heap[at-1]; other.rings < below.rings {
-				below = other
-			}
-		}
-		if below == w {
-			return
-		}
-		k.swap(w, below)
-	}
+func (t *turns) Push(x any) {
+	w := x.(*works) //nolint:forcetypeassert // there is nothing else
+	*t = append(*t, w)
+	w.place = len(*t)
 }
 
-func (k *clocks) swap(a, b *works) {
-	at := a.place
-	k.put(a, b.place)
-	k.put(b, at)
-}
-
-// put has a clock at a place, which counts from 1.
-func (k *clocks) put(w *works, place int) {
-	k.heap[place-1], w.place = w, place
+func (t *turns) Pop() any {
+	last := len(*t) - 1
+	w := (*t)[last]
+	(*t)[last], w.place = nil, 0
+	if *t = (*t)[:last]; last == 0 {
+		*t = nil // it may have been large
+	}
+	return w
 }

@@ -80,9 +80,6 @@ func (b *batch) comes() {
 	b.tell()
 }
 
-// request is add for a request of a call, which follows.
-func (b *batch) request(w *wire) { b.add(w, 0) }
-
 // call is add for a call, whose client has its answer by now.
 func (b *batch) call(s *Span) {
 	if b.add(s, s.outcome.RequestBytes) {

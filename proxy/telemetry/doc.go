@@ -44,7 +44,7 @@
 // # Trust
 //
 // Nothing here can fail or delay a call, save for a log that takes no more: exporting happens
-// behind bounded queues that drop. What they drop is counted, and an exporter's errors are logged once a
-// minute at most.
+// behind bounded queues that drop. What they drop is counted, and an exporter's errors are
+// logged once a minute at most.
 // The package keeps no global state, and sets none of OpenTelemetry's.
 package telemetry

@@ -61,10 +61,9 @@ type Settings struct {
 	// SpanProcessors are told of the end of each span that is sampled or kept, beside the
 	// exporter. They are not told of beginnings.
 	SpanProcessors []sdktrace.SpanProcessor
-	// Ended is told of each call that has ended just now, one at a time; it must not block, nor ask
-	// this package, and neither keep
-	// nor change what it is told: the record serves another call later, and its method, host
-	// and path are cut out of a request. nil: nobody is.
+	// Ended is told of each call that has ended just now, one at a time; it must not block, nor
+	// ask this package, and neither keep nor change what it is told: the record serves another
+	// call later, and its method, host and path are cut out of a request. nil: nobody is.
 	Ended func(r *Record, now time.Time)
 	// Recent is how many finished calls are remembered; 0 means 500.
 	Recent int
@@ -80,7 +79,7 @@ type Telemetry struct {
 	tracer    *spans.Tracer
 	metrics   *metrics
 	registry  *prometheus.Registry
-	batch     *batch
+	batch     *batch // of what has ended, and is told of in a moment
 	recent    *recent
 	feed      feed
 	gates     gateLog

@@ -107,6 +107,7 @@ func (x *transport) begin(req *http.Request) (w *wire, span trace.SpanContext) {
 
 // wire is one request on its way.
 type wire struct {
+	t        *Telemetry
 	call     *Span // nil outside of a call
 	of       *policy.Call
 	attempt  *policy.Attempt // nil: nobody knows more of it
@@ -123,7 +124,6 @@ type wire struct {
 	read     bool // the body was read from
 
 	// Of one that has ended, until it is told of.
-	t    *Telemetry
 	took time.Duration
 	err  error  // that broke it off
 	kind string // of that
@@ -205,7 +205,7 @@ func (w *wire) endAfter(took time.Duration, err error) {
 	w.took, w.err = took, err
 	w.kind, w.lost = w.broke(err)
 	w.call.endTry(w.try, took, w.kind, w.lost)
-	w.t.batch.request(w)
+	w.t.batch.add(w, 0) // its call follows
 }
 
 // tell tells of the request, which has ended.
