@@ -25,15 +25,22 @@ import (
 	"outrider/policy/config"
 )
 
+// policies are those of a call that is measured.
+const policies = `
+limit = { rate = "1000000/s", burst = 1000000 }
+retry = { attempts = 3 }
+`
+
+// aCall is one, to an upstream that has the name api.
+func aCall(host string) []byte {
+	return []byte("GET /api/v1/things?limit=10 HTTP/1.1\r\nHost: " + host + "\r\nUser-Agent: bench/1\r\nAccept: application/json\r\nAuthorization: Bearer x\r\n\r\n")
+}
+
 // BenchmarkCall is one GET by base URL over a kept-alive connection: client →
 // Outrider → upstream and back. Client and upstream are as small as they can
 // be and allocate nothing, so that the allocations are Outrider's. The times
 // hold all three, on however many cores there are: compare them within one run.
 func BenchmarkCall(b *testing.B) {
-	policies := `
-limit = { rate = "1000000/s", burst = 1000000 }
-retry = { attempts = 3 }
-`
 	sink := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
 	defer sink.Close()
 	everything := fmt.Sprintf("[telemetry]\nsample = 1.0\nendpoint = %q\n", sink.URL) // spans are exported, in this process
@@ -55,31 +62,37 @@ retry = { attempts = 3 }
 }
 
 func benchmarkCall(b *testing.B, secure bool, telemetry, document string) {
+	direct(b, between(b, secure, telemetry, document))
+}
+
+// between is the address of an Outrider in front of a small upstream, which has the name api.
+func between(tb testing.TB, secure bool, telemetry, document string) string {
+	tb.Helper()
 	scheme := "http"
 	var server *tls.Config
 	if secure {
 		scheme = "https"
-		config, ca := certificate(b)
+		config, ca := certificate(tb)
 		server = config
 		document = fmt.Sprintf("ca_file = %q\n%s", ca, document)
 	}
-	address := smallUpstream(b, server)
+	address := smallUpstream(tb, server)
 	data := []byte("listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n" + telemetry +
 		fmt.Sprintf("[upstream.api]\nurl = \"%s://%s\"\n", scheme, address) + document)
 	file, err := config.Parse("bench.toml", data)
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	s, err := start(context.Background(), "", data, file, io.Discard)
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
-	defer func() {
+	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_ = s.stop(ctx)
-	}()
-	direct(b, s.addresses[""])
+	})
+	return s.addresses[""]
 }
 
 // direct makes calls over one connection, without an HTTP library.
@@ -94,7 +107,7 @@ func direct(b *testing.B, address string) {
 
 // calls makes calls over a connection.
 func calls(b *testing.B, conn net.Conn, host string) {
-	request := []byte("GET /api/v1/things?limit=10 HTTP/1.1\r\nHost: " + host + "\r\nUser-Agent: bench/1\r\nAccept: application/json\r\nAuthorization: Bearer x\r\n\r\n")
+	request := aCall(host)
 	r := bufio.NewReader(conn)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -125,16 +138,16 @@ func skipAnswer(r *bufio.Reader) error {
 }
 
 // smallUpstream answers every head with answerBody.
-func smallUpstream(b *testing.B, secure *tls.Config) string {
-	b.Helper()
+func smallUpstream(tb testing.TB, secure *tls.Config) string {
+	tb.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	if secure != nil {
 		listener = tls.NewListener(listener, secure)
 	}
-	b.Cleanup(func() { _ = listener.Close() })
+	tb.Cleanup(func() { _ = listener.Close() })
 	answer := append([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1024\r\n\r\n"), answerBody...)
 	go func() {
 		for {

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"bufio"
+	"net"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
@@ -42,4 +44,43 @@ func TestHeapIsCollectedAtTheFloor(t *testing.T) {
 	if most := max(heapFloor, 3*live); goal > most {
 		t.Errorf("%d KiB are live, and are collected again at %d KiB, want %d at most", live>>10, goal>>10, most>>10)
 	}
+}
+
+// A call through the whole chain, with TLS to its upstream, takes a stack of 16 KiB. What was
+// to make room for that once made one of 32 of it: 12.7 KiB of a connection that is idle where
+// it is 8.9.
+func TestStackOfAConnectionIsNoLargerThanACallNeeds(t *testing.T) {
+	before := debug.SetGCPercent(-1) // which makes stacks smaller that are not used
+	t.Cleanup(func() { debug.SetGCPercent(before) })
+	address := between(t, true, "", policies)
+	const connections = 64
+	call := func() {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		if _, err := conn.Write(aCall("localhost")); err != nil {
+			t.Fatal(err)
+		}
+		if err := skipAnswer(bufio.NewReader(conn)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call() // what there is one of for all of them
+	runtime.GC()
+	begin := stacks()
+	for range connections {
+		call()
+	}
+	if each := (stacks() - begin) / connections; each > 20<<10 {
+		t.Errorf("a connection takes a stack of %d bytes", each)
+	}
+}
+
+// stacks is the memory of the stacks of all goroutines, in bytes.
+func stacks() uint64 {
+	found := []metrics.Sample{{Name: "/memory/classes/heap/stacks:bytes"}}
+	metrics.Read(found)
+	return found[0].Value.Uint64()
 }

@@ -1,7 +1,11 @@
 package inbound
 
-// deep is the room on the stack that calls take, in bytes.
-const deep = 15 << 10
+// deep is what has the stack of a connection grow to 16 KiB, in bytes: a stack doubles until
+// there is room for the next function, and a call by HTTP/1.1 through the whole chain, with
+// TLS to the upstream, takes between 8 and 16. It must not be more: stacks of 32 KiB come from
+// the heap, under its lock, where those up to 16 are kept by each processor (src/runtime/stack.go,
+// _NumStackOrders), and garbage collection, which halves what is not used, has once more to do.
+const deep = 8 << 10
 
 // deepen has the stack of this goroutine grow at once to what a call needs. By itself it
 // grows by doubling, and each time what is on it is found and moved, call by call: that is
