@@ -6,7 +6,9 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags="-s -w" -o /out/outrider . \
+# What `outrider version` says: without .git, the build knows of none by itself.
+ARG VERSION=
+RUN CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags="-s -w -X outrider/proxy/cli.stamped=$VERSION" -o /out/outrider . \
  && mkdir -p /out/etc/outrider /out/var/lib/outrider \
  && cp config.toml /out/etc/outrider/config.toml
 
@@ -17,7 +19,7 @@ COPY --from=build --chown=65532:65532 /out/var/lib/outrider /var/lib/outrider
 ENV XDG_STATE_HOME=/var/lib
 USER 65532:65532
 VOLUME /var/lib/outrider
-EXPOSE 8080 8081
+# No EXPOSE: it listens on loopback, in the network namespace of the application.
 HEALTHCHECK --interval=10s --timeout=6s --start-period=5s CMD ["/outrider", "status"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/outrider"]

@@ -121,8 +121,14 @@ func (c *commands) versionCommand() *cobra.Command {
 	}
 }
 
-// version is what the build knows of itself.
+// stamped is the version that whoever built it gave it, by -ldflags="-X …".
+var stamped string
+
+// version is that, and else what the build knows of itself.
 func version() string {
+	if stamped != "" {
+		return stamped
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

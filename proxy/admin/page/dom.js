@@ -72,11 +72,14 @@ export function millis(ms) {
   return Math.floor(seconds / 3600) + " h " + String(Math.floor(seconds / 60) % 60).padStart(2, "0") + " m";
 }
 
+// In powers of 1,024, as sizes are in the configuration.
 export function bytes(n) {
-  if (n < 1000) return n + " B";
-  if (n < 1e6) return (n / 1e3).toFixed(n < 1e4 ? 1 : 0) + " kB";
-  if (n < 1e9) return (n / 1e6).toFixed(n < 1e7 ? 1 : 0) + " MB";
-  return (n / 1e9).toFixed(1) + " GB";
+  if (n < 1024) return n + " B";
+  for (const unit of ["KiB", "MiB"]) {
+    n /= 1024;
+    if (n < 1024) return n.toFixed(n < 10 ? 1 : 0) + " " + unit;
+  }
+  return (n / 1024).toFixed(1) + " GiB";
 }
 
 export function count(n) {
