@@ -64,32 +64,46 @@ func relay(client net.Conn, early []byte, upstream io.ReadWriteCloser, idle time
 			n, err := w.write(upstream, early)
 			up += int64(n)
 			if err != nil {
-				_ = upstream.Close()
+				sever(upstream)
 				return
 			}
 		}
 		n, err := w.pass(upstream, client)
 		up += n
-		if !ended.Swap(true) {
-			finish(upstream, err)
-		}
+		finish(upstream, client, err, ended.Swap(true))
 	}()
 	down, err := w.pass(client, upstream)
-	if !ended.Swap(true) {
-		finish(client, err)
-	}
+	finish(client, upstream, err, ended.Swap(true))
 	<-done
 	return up, down
 }
 
-// finish ends one direction: cleanly, or by closing the connection when its
-// source broke, so that nobody takes a broken stream for a whole one.
-func finish(to io.Closer, err error) {
-	if half, ok := to.(interface{ CloseWrite() error }); ok && err == nil {
+// finish ends one direction. When an end of it broke, both do, so that nobody takes a broken
+// stream for a whole one. Otherwise it ends cleanly, unless it is the last one.
+func finish(to, from io.Closer, err error, last bool) {
+	if err != nil {
+		sever(to)
+		sever(from)
+		return
+	}
+	if last {
+		return
+	}
+	if half, ok := to.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 		return
 	}
 	_ = to.Close()
+}
+
+// sever closes a connection so that its other end sees that it broke: by a reset, where the
+// end of a socket would look like the end of what was sent.
+func sever(conn io.Closer) {
+	if tcp, ok := beneath[*net.TCPConn](conn); ok {
+		_ = tcp.SetLinger(0)
+		_ = tcp.Close() // before TLS says that all is well
+	}
+	_ = conn.Close()
 }
 
 // stalled is how long a side may take for what is waiting to be read by it. Between

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -112,7 +113,8 @@ func (x *exchange) passHead(resp *http.Response) {
 	if last {
 		inbound.Linger(x.r)
 	}
-	head := inbound.Head{Status: resp.StatusCode, Header: resp.Header, Pick: x.pick, Own: own, Last: last}
+	_, reason, _ := strings.Cut(resp.Status, " ")
+	head := inbound.Head{Status: resp.StatusCode, Reason: reason, Header: resp.Header, Pick: x.pick, Own: own, Last: last}
 	if inbound.Pass(x.w, &head) {
 		return
 	}
@@ -198,6 +200,9 @@ func copyBody(w *download, body io.Reader, sized bool, length int64) (written in
 			return written, nil
 		}
 		if readErr != nil {
+			// What there is of the answer goes out, its head above all: who gets nothing takes
+			// the connection for one that had died before, and sends the request again.
+			_ = w.flush()
 			return written, readErr
 		}
 		if n > 0 && (!sized || written < length) {

@@ -51,15 +51,9 @@ func (g *Guard) Scrub(header http.Header) {
 	if len(header) == 0 {
 		return
 	}
-	var texts [maxHidden + 1]string
-	n, least := 0, math.MaxInt // of the texts: no shorter value shows one
-	for _, secret := range g.hidden {
-		if text := secret.Reveal(); len(text) >= shortest {
-			texts[n], least = text, min(least, len(text))
-			n++
-		}
-	}
-	if n == 0 {
+	var room [maxHidden + 1]string
+	texts, least := g.texts(&room)
+	if len(texts) == 0 {
 		return
 	}
 	for name, values := range header {
@@ -67,7 +61,7 @@ func (g *Guard) Scrub(header http.Header) {
 			if len(value) < least {
 				continue
 			}
-			clean := g.clean(value, texts[:n])
+			clean := g.clean(value, texts)
 			if clean == value {
 				continue
 			}
@@ -76,6 +70,28 @@ func (g *Guard) Scrub(header http.Header) {
 			header[name] = values
 		}
 	}
+}
+
+// scrubStatus does the same with the text of a status, which a provider may choose.
+func (g *Guard) scrubStatus(status string) string {
+	if len(status) < len("200 ")+shortest {
+		return status
+	}
+	var room [maxHidden + 1]string
+	texts, _ := g.texts(&room)
+	return g.clean(status, texts)
+}
+
+// texts are those that are looked for, and the length of the shortest one: no shorter value
+// shows one.
+func (g *Guard) texts(room *[maxHidden + 1]string) (texts []string, least int) {
+	texts, least = room[:0], math.MaxInt
+	for _, secret := range g.hidden {
+		if text := secret.Reveal(); len(text) >= shortest {
+			texts, least = append(texts, text), min(least, len(text))
+		}
+	}
+	return texts, least
 }
 
 // clean is a value without the texts.

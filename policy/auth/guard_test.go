@@ -87,6 +87,27 @@ func TestWhatAResponseEchoesIsScrubbed(t *testing.T) {
 	}
 }
 
+// The text of a status goes to the client as the provider chose it, and so must not show it.
+func TestReasonThatEchoesIsScrubbed(t *testing.T) {
+	src, err := auth.New(auth.Settings{Type: auth.Bearer, Value: value("a-long-secret"), Placeholder: standIn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sent, want := range map[string]string{
+		"401 no a-long-secret here": "401 no " + standIn + " here",
+		"403 a-long":                "403 a-long",
+		"404 Not Found at all":      "404 Not Found at all",
+	} {
+		req := policytest.NewRequest(t, "GET", "https://api.test/x", "")
+		resp, err := auth.Wrap(src, nil)(roundTripper(func(r *http.Request) (*http.Response, error) {
+			return &http.Response{Status: sent, StatusCode: 404, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+		})).RoundTrip(req)
+		if err != nil || resp.Status != want {
+			t.Errorf("%q: %q %v", sent, resp.Status, err)
+		}
+	}
+}
+
 // TestBlobOfBasicReadsAsThePlaceholder, whichever way it went out.
 func TestBlobOfBasicReadsAsThePlaceholder(t *testing.T) {
 	for _, s := range []auth.Settings{

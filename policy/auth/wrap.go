@@ -174,6 +174,7 @@ func (in *injected) receive(req *http.Request, resp *http.Response) {
 	if in.guard.empty() {
 		return
 	}
+	resp.Status = in.guard.scrubStatus(resp.Status)
 	in.guard.Scrub(resp.Header)
 	in.guard.Scrub(resp.Trailer)
 	if _, upgraded := resp.Body.(io.Writer); upgraded || resp.Body == nil || resp.Body == http.NoBody || endsWithBody(resp) {

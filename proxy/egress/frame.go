@@ -35,9 +35,7 @@ func (h *head) frame(method string) (f framing, keep bool, err error) {
 		return 0, false, err
 	}
 	if isChunked {
-		if err := h.announceTrailers(); err != nil {
-			return 0, false, err
-		}
+		h.announceTrailers()
 	}
 	switch {
 	case bodyless(method, h.StatusCode):
@@ -97,24 +95,20 @@ func (h *head) transferEncoding() (bool, error) {
 	return true, nil
 }
 
-// announceTrailers moves the names in the field Trailer to h.Trailer.
-func (h *head) announceTrailers() error {
+// announceTrailers moves the names in the field Trailer to h.Trailer. It is no more than a
+// hint (RFC 9110 §6.6.2): what cannot be a trailer is left out, as it is where it comes.
+func (h *head) announceTrailers() {
 	lists := h.field("Trailer")
 	if len(lists) == 0 {
-		return nil
+		return
 	}
 	delete(h.Header, "Trailer")
 	h.Trailer = make(http.Header)
 	for _, list := range lists {
 		for item := range strings.SplitSeq(list, ",") {
-			if item = trimmed(item); item == "" {
-				continue
+			if item = trimmed(item); isToken(item) && allowedTrailer(item) {
+				h.Trailer[textproto.CanonicalMIMEHeaderKey(item)] = nil
 			}
-			if !isToken(item) || !allowedTrailer(item) {
-				return malformed("field that cannot be a trailer in Trailer")
-			}
-			h.Trailer[textproto.CanonicalMIMEHeaderKey(item)] = nil
 		}
 	}
-	return nil
 }

@@ -79,7 +79,7 @@ func (a *answer) WriteHeader(status int) {
 // inform sends an informational answer.
 func (a *answer) inform(status int, header http.Header) {
 	out := a.buffer()
-	out.statusLine(a.call.request.ProtoMinor, status)
+	out.statusLine(a.call.request.ProtoMinor, status, "")
 	for name, values := range header {
 		if name != "Content-Length" && mayPass(name) {
 			out.take(name, values)

@@ -13,7 +13,7 @@ import (
 
 // head writes the head that a handler's header makes. It is called with mu held.
 func (a *answer) head(header http.Header) {
-	a.beginHead()
+	a.beginHead("")
 	out, dated := a.out, false
 	for name, values := range header {
 		dated = dated || name == "Date"
@@ -29,9 +29,9 @@ func (a *answer) head(header http.Header) {
 }
 
 // beginHead begins the head of the answer, whose status is known.
-func (a *answer) beginHead() {
+func (a *answer) beginHead(reason string) {
 	r := &a.call.request
-	a.buffer().statusLine(r.ProtoMinor, a.status)
+	a.buffer().statusLine(r.ProtoMinor, a.status, reason)
 	a.bodyless = r.Method == http.MethodHead || !hasBody(a.status)
 }
 
@@ -108,12 +108,12 @@ func (a *answer) connection(out *output, old bool) {
 	}
 }
 
-// statusLine writes a status line (RFC 9112 §4).
-func (o *output) statusLine(minor, status int) {
+// statusLine writes a status line (RFC 9112 §4), with the usual reason if it is empty.
+func (o *output) statusLine(minor, status int, reason string) {
 	switch {
 	case minor == 0:
 		o.add("HTTP/1.0 ")
-	case status == http.StatusOK: // most of them
+	case status == http.StatusOK && (reason == "" || reason == "OK"): // most of them
 		o.add("HTTP/1.1 200 OK\r\n")
 		return
 	default:
@@ -121,7 +121,9 @@ func (o *output) statusLine(minor, status int) {
 	}
 	o.bytes = strconv.AppendInt(o.bytes, int64(status), 10)
 	o.add(" ")
-	reason := http.StatusText(status)
+	if reason == "" {
+		reason = http.StatusText(status)
+	}
 	if reason == "" {
 		reason = "status code " + strconv.Itoa(status)
 	}

@@ -8,6 +8,7 @@ type Field struct{ Name, Value string }
 // A Head is that of an answer that somebody else has made.
 type Head struct {
 	Status int         // of three digits, and no informational one
+	Reason string      // the text behind it, which no field value may not be; empty: what is usual
 	Header http.Header // is read, and no longer than by Pass
 	// Pick gives the values of a field of Header that go out; none: it does not.
 	Pick func(name string, values []string) []string
@@ -28,7 +29,7 @@ func Pass(w http.ResponseWriter, head *Head) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.status = head.Status
-	a.beginHead()
+	a.beginHead(head.Reason)
 	for name, values := range head.Header {
 		if !head.owns(name) {
 			a.take(name, head.Pick(name, values))
