@@ -56,31 +56,39 @@ func relay(client net.Conn, early []byte, upstream io.ReadWriteCloser, idle time
 		_ = upstream.Close()
 	})
 	defer w.stop()
-	done := make(chan struct{})
+	done := make(chan error, 1)
 	var ended atomic.Bool // one of the directions has
 	go func() {
-		defer close(done)
+		var err error
 		if len(early) > 0 {
-			n, err := w.write(upstream, early)
+			var n int
+			n, err = w.write(upstream, early)
 			up += int64(n)
-			if err != nil {
-				sever(upstream)
-				return
-			}
 		}
-		n, err := w.pass(upstream, client)
-		up += n
+		if err == nil {
+			var n int64
+			n, err = w.pass(upstream, client)
+			up += n
+		}
 		finish(upstream, client, err, ended.Swap(true))
+		done <- err
 	}()
 	down, err := w.pass(client, upstream)
 	finish(client, upstream, err, ended.Swap(true))
-	<-done
+	if sent := <-done; err != nil || sent != nil {
+		sever(client)
+		sever(upstream)
+	}
 	return up, down
 }
 
-// finish ends one direction. When an end of it broke, both do, so that nobody takes a broken
-// stream for a whole one. Otherwise it ends cleanly, unless it is the last one.
+// finish ends one direction: cleanly, if it is the first one, or by a break of both ends, where
+// its source broke, so that nobody takes a broken stream for a whole one. Where it is the sink
+// that broke, that may have said something before, which the other direction has still to read.
 func finish(to, from io.Closer, err error, last bool) {
+	if _, sink := errors.AsType[*sinkError](err); sink {
+		return
+	}
 	if err != nil {
 		sever(to)
 		sever(from)
@@ -95,6 +103,11 @@ func finish(to, from io.Closer, err error, last bool) {
 	}
 	_ = to.Close()
 }
+
+// A sinkError is one of the connection that bytes went to.
+type sinkError struct{ error }
+
+func (e *sinkError) Unwrap() error { return e.error }
 
 // sever closes a connection so that its other end sees that it broke: by a reset, where the
 // end of a socket would look like the end of what was sent.
@@ -143,7 +156,11 @@ func (w *silentWatch) look() {
 func (w *silentWatch) write(to io.Writer, p []byte) (int, error) {
 	w.writing.Add(1)
 	defer w.writing.Add(-1)
-	return to.Write(p)
+	n, err := to.Write(p)
+	if err != nil {
+		err = &sinkError{err}
+	}
+	return n, err
 }
 
 func (w *silentWatch) note() { w.last.Store(int64(time.Since(w.began))) }
@@ -232,7 +249,10 @@ func (w *silentWatch) move(pipe *socket.Pipe, from *net.TCPConn) (int, error) {
 	if n > 0 {
 		w.note()
 	}
-	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() && pipe.Holds() == 0 {
+	if err != nil && pipe.Holds() > 0 {
+		return n, &sinkError{err}
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		err = nil
 	}
 	return n, err

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,6 +58,41 @@ func TestHalfOpenTunnelEnds(t *testing.T) {
 			t.Errorf("the tunnel ended after %s", took)
 		}
 		_ = application.Close()
+	})
+}
+
+// A deaf connection takes nothing, and has said something.
+type deaf struct {
+	net.Conn
+	said io.Reader
+}
+
+func (d *deaf) Read(p []byte) (int, error)  { return d.said.Read(p) }
+func (d *deaf) Write(p []byte) (int, error) { return 0, syscall.EPIPE }
+
+// A provider that has had enough of an upload answers, and closes on what comes still. The
+// connection was closed when a write to it failed, with its answer unread.
+func TestLastWordsOfAnEndThatBrokeArrive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, application := net.Pipe()
+		under, far := net.Pipe()
+		words, say := io.Pipe()
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			relay(client, nil, &deaf{under, words}, time.Minute)
+		}()
+		_, _ = application.Write([]byte("an upload"))
+		synctest.Wait() // its write has failed
+		go func() {
+			_, _ = say.Write([]byte("413"))
+			_ = say.Close()
+		}()
+		if all, _ := io.ReadAll(application); string(all) != "413" {
+			t.Errorf("the application got %q", all)
+		}
+		<-over
+		_ = far.Close()
 	})
 }
 
