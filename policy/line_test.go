@@ -2,7 +2,9 @@ package policy_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,6 +50,38 @@ func TestCallerIsAskedOnlyWhenItsCallHasToWait(t *testing.T) {
 		high := sendAs(t, set, "GET", "/", policy.Controls{Priority: policy.PriorityHigh})
 		if first, second := <-high, <-low; first != time.Second || second != 2*time.Second {
 			t.Errorf("high waited %v, low %v", first, second)
+		}
+	})
+}
+
+// To find out who the caller is may take some milliseconds. Before a backoff, it is asked whether
+// the next attempt would have a turn: the time that this took was in no span and no header, and
+// the backoff came after it.
+func TestWaitThatIsToldHasTheTimeInItThatTheCallerIsLookedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		upstream := policytest.NewUpstream(t, policytest.Step{Status: 503}, policytest.Step{Body: "fine"})
+		r := newRig(t, upstream)
+		set := r.compile(plain+`
+retry = { base = "100ms", cap = "100ms" }
+limit = { rate = "2/s", burst = 1 }`, nil)
+		u, _ := set.ByName("api")
+		c := &policy.Call{Upstream: "api"}
+		req := policytest.NewRequest(t, "GET", "https://api.test/", "")
+		ctx := policy.WithControls(policy.WithCall(req.Context(), c), policy.Controls{
+			Caller: func() string { time.Sleep(19 * time.Millisecond); return "me" },
+		})
+		answer := policytest.Do(u.Plan("GET", "/"), req.WithContext(ctx))
+		if answer.Status != 200 || answer.Took != 500*time.Millisecond || c.Waited() != answer.Took {
+			t.Errorf("%d after %v (%v), of which %v are told, want 500ms and all of them", answer.Status, answer.Took, answer.Err, c.Waited())
+		}
+		var told []string
+		for _, e := range r.events {
+			if e.Kind == policy.EventBackoff || e.Kind == policy.EventWait {
+				told = append(told, fmt.Sprintf("%s %v", e.Kind, e.Delay))
+			}
+		}
+		if want := []string{"backoff 50ms", "wait 450ms"}; !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
 		}
 	})
 }

@@ -76,25 +76,26 @@ func (d *dispatcher) at(now time.Time) time.Time {
 func (d *dispatcher) now() time.Time { return d.at(time.Now()) }
 
 // try gives the turn t to a call that need not wait for it: all its meters let it go now,
-// and nothing is kept there that it would spend. The error is errRetired.
-func (d *dispatcher) try(now time.Time, t *turn, stations []station) (ok bool, err error) {
+// and nothing is kept there that it would spend. Else it says what the call would wait for.
+// The error is errRetired.
+func (d *dispatcher) try(now time.Time, t *turn, stations []station) (ok bool, behind string, err error) {
 	d = d.lock()
 	defer d.mu.Unlock()
 	now = d.at(now)
 	if d.retired {
-		return false, errRetired
+		return false, "", errRetired
 	}
 	d.catchUp(now)
 	l := d.laneOf(now, stations, t.req)
 	if l.line.len() > 0 || !d.mayGo(l, now, t.cost) {
-		return false, nil
+		return false, l.behind(now, t.cost), nil
 	}
 	delays := d.delays(l, now, t.cost)
 	d.take(t, l, now)
 	if delays {
 		d.advance(now)
 	}
-	return true, nil
+	return true, "", nil
 }
 
 // join gives w a place in line, or a refusal, if waiting is of no use.
@@ -124,8 +125,8 @@ func (d *dispatcher) join(w *waiter, stations []station) error {
 	}
 	w.note(now)
 	d.advance(now)
-	if !w.queued { // It has not waited.
-		w.onQueue, w.onWait = nil, nil
+	if !w.queued {
+		w.passed(now)
 	}
 	return nil
 }
@@ -150,7 +151,7 @@ func (d *dispatcher) await(ctx context.Context, w *waiter) error {
 		d.leave(w, context.Cause(ctx))
 	}
 	if w.onWait != nil {
-		w.onWait(ctx, w.key, time.Since(w.joined), w.reason)
+		w.onWait(ctx, w.key, time.Since(w.arrived), w.reason)
 	}
 	settled = true
 	return w.err

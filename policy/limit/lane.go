@@ -133,6 +133,17 @@ func (l *lane) obstacle(now time.Time, cost int) *meter {
 	return latest
 }
 
+// behind says what a call would wait for that costs so much; "": for nothing that has a name.
+func (l *lane) behind(now time.Time, cost int) string {
+	if w := l.line.first(); w != nil {
+		cost = w.cost
+	}
+	if m := l.obstacle(now, cost); m != nil {
+		return m.obstacle(now)
+	}
+	return ""
+}
+
 // narrowest is the meter that lets the last of the lane go last, among all who wait
 // there: that which the lane waits for.
 func (l *lane) narrowest(now time.Time) *meter {

@@ -397,6 +397,56 @@ func TestEveryWaitIsTold(t *testing.T) {
 	})
 }
 
+// Who the caller is was found out before the clock of the wait was started: of a turn that came
+// after half a second, the 17 ms that it took to look for the caller's process were in no span.
+func TestFindingOutWhoseCallItIsIsAPartOfTheWait(t *testing.T) {
+	for _, tt := range []struct {
+		asked time.Duration // how long it takes to say whose call it is
+		told  string
+	}{{17 * time.Millisecond, "100ms rate"}, {130 * time.Millisecond, "130ms rate"}} {
+		synctest.Test(t, func(t *testing.T) {
+			var told []string
+			s := tenPerSecond()
+			s.Claim = func(context.Context) limit.Claim { time.Sleep(tt.asked); return limit.Claim{} }
+			s.OnWait = func(_ context.Context, _ string, waited time.Duration, reason string) {
+				told = append(told, waited.String()+" "+reason)
+			}
+			w := newWire()
+			c := newCaller(t, newGroup(t, s, nil), w)
+			c.call(t.Context(), "a")
+			c.call(t.Context(), "b")
+			if want := []string{tt.told}; !slices.Equal(told, want) {
+				t.Errorf("told %q, want %q", told, want)
+			}
+			wantTimes(t, w, 0, max(100*time.Millisecond, tt.asked))
+		})
+	}
+}
+
+// What a call had waited for was looked for when it had come into line: by then the slot that
+// there was none of may be there.
+func TestSlotThatIsGivenBackWhileTheCallerIsAskedIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []string
+		s := limit.Settings{Concurrency: 1, MaxWait: time.Second, MaxQueue: 1}
+		s.Claim = func(context.Context) limit.Claim { time.Sleep(30 * time.Millisecond); return limit.Claim{} }
+		s.OnWait = func(_ context.Context, _ string, waited time.Duration, reason string) {
+			told = append(told, waited.String()+" "+reason)
+		}
+		c := newCaller(t, newGroup(t, s, nil), newWire())
+		a := c.open(t.Context(), "a")
+		b := c.start(t.Context(), "b")
+		time.Sleep(10 * time.Millisecond)
+		a.resp.Body.Close()
+		if r := <-b; r.err != nil || r.at != 30*time.Millisecond {
+			t.Errorf("it ended after %v: %v", r.at, r.err)
+		}
+		if want := []string{"30ms concurrency"}; !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
+		}
+	})
+}
+
 func TestSettingsThatMakeNoSenseAreAllReported(t *testing.T) {
 	_, err := limit.New([]limit.Table{{Settings: limit.Settings{Count: 1, Burst: -1, Concurrency: -1, MaxWait: -1, MaxQueue: -1}}}, nil)
 	for _, field := range []string{"Per", "Burst", "Concurrency", "MaxWait", "MaxQueue"} {

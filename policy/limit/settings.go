@@ -73,10 +73,9 @@ type Settings struct {
 	OnQueue func(ctx context.Context, key string, turn time.Time)
 
 	// OnWait, if not nil, is told of each wait when it has ended, where OnQueue was of
-	// its beginning. reason is
-	// what the call waited for if it had its turn ("rate", "concurrency", "gate", or
-	// "quota": what is left of it, as answers tell), and else why it had not: the
-	// reason of the RefusedError, or "canceled".
+	// its beginning: what Claim took is a part of it. reason is what the call waited for
+	// if it had its turn ("rate", "concurrency", "gate", or "quota": what is left of it, as
+	// answers tell), and else why it had not: the reason of the RefusedError, or "canceled".
 	OnWait func(ctx context.Context, key string, waited time.Duration, reason string)
 
 	// OnGate, if not nil, is told of each gate that was closed, or moved to a

@@ -70,24 +70,27 @@ func (t *transport) enter(ctx context.Context, turn *turn, moments *moment.Momen
 	var buf [few]station
 	stations := t.quotas.stations(buf[:0], &t.way, req)
 	scope := t.way.scope(req)
+	var behind string
 	for {
-		gone, err := t.quotas.scopes.get(scope).try(moments.Departure(), turn, stations)
+		gone, obstacle, err := t.quotas.scopes.get(scope).try(moments.Departure(), turn, stations)
 		if gone {
 			return nil
 		}
-		if err == nil {
+		if behind = obstacle; err == nil {
 			break
 		}
 	}
 	defer moments.Waited()
-	return t.wait(ctx, turn, scope, stations)
+	w := newWaiter(time.Now(), Claim{}, turn.cost) // whose claim may take its time, in which it waits already
+	w.req, w.route, w.behind = req, routeOf(req), behind
+	w.deadline, _ = ctx.Deadline()
+	err := t.wait(ctx, w, scope, stations)
+	*turn = w.turn
+	return err
 }
 
 // wait is enter for a call that has to wait.
-func (t *transport) wait(ctx context.Context, turn *turn, scope string, stations []station) error {
-	w := newWaiter(time.Now(), Claim{}, turn.cost)
-	w.req, w.route = turn.req, routeOf(turn.req)
-	w.deadline, _ = ctx.Deadline()
+func (t *transport) wait(ctx context.Context, w *waiter, scope string, stations []station) error {
 	w.claim = t.quotas.claim(ctx, &t.way)
 	if w.claim.Now {
 		return &RefusedError{Reason: QueueTimeout, Key: stations[0].key}
@@ -96,9 +99,7 @@ func (t *transport) wait(ctx context.Context, turn *turn, scope string, stations
 		d := t.quotas.scopes.get(scope)
 		switch err := d.join(w, stations); err { //nolint:errorlint // it is never wrapped
 		case nil:
-			err = d.await(ctx, w)
-			*turn = w.turn
-			return err
+			return d.await(ctx, w)
 		case errRetired:
 		default:
 			return err

@@ -16,12 +16,12 @@ type waiter struct {
 	route    route
 	claim    Claim
 	cost     int       // tokens
-	joined   time.Time // when it came into line
 	deadline time.Time // of the call; zero: none
 	latest   time.Time // at which a turn is of use to it
 	rises    bool      // it will only have one by then because it moves up
 	first    time.Time // the time of its turn as it became the first of its lane; zero: it has not
 	ripe     bool      // its rates have let it go, and a slot has not: see dispatcher.reserve
+	behind   string    // what kept it from going when it arrived
 	reason   string    // what it waits for, and at the end how that ended
 	queued   bool      // in line
 	key      string    // of the quota that it waited for as it joined
@@ -47,9 +47,24 @@ func (w *waiter) note(now time.Time) {
 	if m == nil {
 		return
 	}
-	w.joined, w.key, w.reason, w.onWait, w.onQueue = now, m.key, m.obstacle(now), m.settings.OnWait, m.settings.OnQueue
+	w.key, w.reason, w.onWait, w.onQueue = m.key, m.obstacle(now), m.settings.OnWait, m.settings.OnQueue
 	if w.onQueue != nil {
 		w.expected = now.Add(w.lane.wait(now, w, w.place))
+	}
+}
+
+// unfelt is for how long a call may be between its arrival and its turn without having waited:
+// it was said at once whose it is.
+const unfelt = time.Millisecond
+
+// passed notes that w has joined, and has left the line at once. It has waited nevertheless
+// if its turn came while it was found out whose call it is.
+func (w *waiter) passed(now time.Time) {
+	switch {
+	case now.Sub(w.arrived) < unfelt:
+		w.onQueue, w.onWait = nil, nil
+	case w.err == nil:
+		w.reason = w.behind // by now nothing keeps it
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 // A next is an attempt that was decided on, and paid for.
 type next struct {
 	req   *http.Request // with a body of its own, from the beginning
-	delay time.Duration
+	since time.Time     // when the wait before it began: with the end of the one before
+	delay time.Duration // that it lasts
 }
 
 // decide says what follows the latest attempt: another one, or, if that is nil, the
@@ -58,7 +59,7 @@ func (s *Stage) decide(c *course, resp *http.Response, a Answer, err error) (*ne
 	if c.attempts >= s.set.Attempts {
 		return nil, AttemptsSpent
 	}
-	now := time.Now()
+	now := time.Now() // The wait begins here: c.refused may ask who the caller is, which takes its time.
 	delay := s.delay(c.attempts-1, resp, v, a, now)
 	if deadline, ok := ctx.Deadline(); ok && !now.Add(delay).Before(deadline) {
 		return nil, Deadline
@@ -77,7 +78,7 @@ func (s *Stage) decide(c *course, resp *http.Response, a Answer, err error) (*ne
 		return nil, BodyNotKept
 	}
 	c.moved = c.moved || v == Misdirected
-	return &next{req: again, delay: delay}, ""
+	return &next{req: again, since: now, delay: delay}, ""
 }
 
 // repeat copies a request, with its body from the beginning.
@@ -91,10 +92,10 @@ func repeat(req *http.Request) (*http.Request, error) {
 	return r2, nil
 }
 
-// wait lets go of the response that is being retried, if any, and returns when
-// delay is over, or with the cause when ctx is.
-func wait(ctx context.Context, delay time.Duration, dropped *http.Response) error {
-	timer := time.NewTimer(delay) // dropping is part of the wait
+// wait lets go of the response that is being retried, if any, and returns at until, or with
+// the cause when ctx is over.
+func wait(ctx context.Context, until time.Time, dropped *http.Response) error {
+	timer := time.NewTimer(time.Until(until)) // dropping is part of the wait
 	defer timer.Stop()
 	if dropped != nil {
 		replay.Drop(ctx, dropped)

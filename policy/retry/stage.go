@@ -162,7 +162,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			return resp, nil
 		}
 		e := Event{Attempt: c.attempts + 1, Delay: again.delay, Reason: describe(resp, means, err)}
-		if err := s.backoff(ctx, e, resp); err != nil {
+		if err := s.backoff(ctx, e, again.since, resp); err != nil {
 			replay.CloseBody(again.req)
 			s.gaveUp(&c, ended(ctx))
 			return nil, err
@@ -171,18 +171,17 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// backoff waits before the attempt that e announces, dropping the answer of the last one
-// meanwhile. It tells of the wait twice, since it is not known before its end how long it
-// is: the client may leave.
-func (s *Stage) backoff(ctx context.Context, e Event, dropped *http.Response) error {
+// backoff waits before the attempt that e announces, as the call has since then, and drops the
+// answer of the last one meanwhile. It tells of the wait twice, since it is not known before its
+// end how long it is: the client may leave.
+func (s *Stage) backoff(ctx context.Context, e Event, since time.Time, dropped *http.Response) error {
 	if s.set.OnRetry != nil {
 		s.set.OnRetry(ctx, e)
 	}
-	began := time.Now()
-	err := wait(ctx, e.Delay, dropped)
+	err := wait(ctx, since.Add(e.Delay), dropped)
 	moment.Of(ctx).Waited()
 	if s.set.OnBackoff != nil {
-		e.Delay = time.Since(began)
+		e.Delay = time.Since(since)
 		s.set.OnBackoff(ctx, e)
 	}
 	return err
