@@ -27,6 +27,8 @@ const (
 	// between, if it is flapping.
 	flapSpan  = 15 * time.Minute
 	flapTimes = 3
+	// operator is the cause of a circuit that one has opened.
+	operator = "operator"
 )
 
 // circuitAlerts tell of circuits that are open: of their opening by its event, and from then
@@ -35,23 +37,35 @@ type circuitAlerts struct {
 	book *alert.Book
 
 	mu     sync.Mutex
-	raised map[string]bool        // subjects that are open
+	raised map[string]openCircuit // subjects that are open
 	seen   map[string]time.Time   // subject → when it was last
 	opened map[string][]time.Time // subject → its latest openings for good, within flapSpan
 }
 
-func newCircuitAlerts(book *alert.Book) *circuitAlerts {
-	return &circuitAlerts{book: book, raised: make(map[string]bool), seen: make(map[string]time.Time), opened: make(map[string][]time.Time)}
+// An openCircuit is a circuit as it was when it was seen last.
+type openCircuit struct {
+	policy.CircuitStatus
+	upstream string
 }
 
-// changed learns that a circuit has opened. trace is that of the call that had it do so.
+func newCircuitAlerts(book *alert.Book) *circuitAlerts {
+	return &circuitAlerts{book: book, raised: make(map[string]openCircuit), seen: make(map[string]time.Time), opened: make(map[string][]time.Time)}
+}
+
+// changed learns that a circuit has opened, or that one that had is closed again. trace is that
+// of the call that had it do so.
 func (c *circuitAlerts) changed(trace string, e policy.Event) {
-	if e.To != "open" {
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.raise(e.Upstream, policy.CircuitStatus{Key: e.Key, State: e.To, Until: &e.Until, Cause: e.Reason}, trace, time.Now())
+	switch e.To {
+	case "open":
+		c.raise(e.Upstream, policy.CircuitStatus{Key: e.Key, State: e.To, Until: &e.Until, Cause: e.Reason}, trace, time.Now())
+	case "closed":
+		if was, raised := c.raised[marked(e.Upstream, circuitMark, e.Key)]; raised {
+			was.State, was.Cause = e.To, ""
+			c.amend(marked(e.Upstream, circuitMark, e.Key), was)
+		}
+	}
 }
 
 // look brings what is open up to date, and ends what is not any more. What an operator
@@ -60,18 +74,25 @@ func (c *circuitAlerts) look(upstreams []policy.UpstreamStatus, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	open := make(map[string]bool)
+	ordered := make(map[string]bool) // subjects that an operator has opened
 	for _, up := range upstreams {
 		for _, circuit := range up.Circuits {
 			subject := marked(up.Name, circuitMark, circuit.Key)
-			if circuit.Since != nil && circuit.Cause != "operator" && (c.raised[subject] || circuit.State == "open") {
+			ordered[subject] = circuit.Cause == operator
+			_, before := c.raised[subject]
+			if circuit.Since != nil && !ordered[subject] && (before || circuit.State == "open") {
 				open[subject] = true
 				c.raise(up.Name, circuit, "", now)
 			}
 		}
 	}
-	for subject := range c.raised {
+	for subject, was := range c.raised {
 		if !open[subject] {
 			c.book.Resolve(subject, circuitRules...)
+			if was.State, was.Cause = "closed", ""; ordered[subject] {
+				was.State, was.Cause = "open", operator
+			}
+			c.amend(subject, was)
 			delete(c.raised, subject)
 		}
 	}
@@ -86,9 +107,9 @@ func (c *circuitAlerts) look(upstreams []policy.UpstreamStatus, now time.Time) {
 // raise says that a circuit is open, as what it has become by now. The lock is held.
 func (c *circuitAlerts) raise(upstream string, circuit policy.CircuitStatus, trace string, now time.Time) {
 	subject := marked(upstream, circuitMark, circuit.Key)
-	c.raised[subject] = true
+	c.raised[subject] = openCircuit{circuit, upstream}
 	trouble := alert.Trouble{Subject: subject, Trace: trace, Calls: circuit.Refused, Detail: circuitDetail(circuit),
-		Action: "Look at the provider's status page. Calls are refused with 503 until a probe succeeds; to have it otherwise: outrider circuit close " + upstream + "."}
+		Action: circuitAction(upstream, circuit, circuitOpen)}
 	last, known := c.seen[subject]
 	if c.seen[subject] = now; !known || now.Sub(last) >= circuitOpen.Settle && !c.book.Lasts(subject, circuitOpen) {
 		c.opened[subject] = append(recentTimes(c.opened[subject], now), now)
@@ -97,13 +118,30 @@ func (c *circuitAlerts) raise(upstream string, circuit policy.CircuitStatus, tra
 	if times >= flapTimes || c.book.Lasts(subject, circuitFlapping) {
 		flapping := trouble
 		flapping.Title = "Circuit of " + upstream + " flapping"
-		flapping.Detail = fmt.Sprintf("it opened %d times within %s, and now %s", times, config.Duration(flapSpan), trouble.Detail)
+		flapping.Detail, flapping.Action = c.flapped(subject, trouble.Detail), circuitAction(upstream, circuit, circuitFlapping)
 		if c.book.Raise(circuitFlapping, flapping) {
 			return
 		}
 	}
 	trouble.Title = "Circuit of " + upstream + " open"
 	c.book.Raise(circuitOpen, trouble)
+}
+
+// amend says of alerts that last, or are about to be over, what the circuit is by now, as the
+// status beside them does. The lock is held.
+func (c *circuitAlerts) amend(subject string, circuit openCircuit) {
+	for _, rule := range circuitRules {
+		detail := circuitDetail(circuit.CircuitStatus)
+		if rule.Name == circuitFlapping.Name {
+			detail = c.flapped(subject, detail)
+		}
+		c.book.Amend(rule, subject, detail, circuitAction(circuit.upstream, circuit.CircuitStatus, rule))
+	}
+}
+
+// flapped is the detail of a circuit that has opened again and again. The lock is held.
+func (c *circuitAlerts) flapped(subject, detail string) string {
+	return fmt.Sprintf("it opened %d times within %s, and now %s", len(c.opened[subject]), config.Duration(flapSpan), detail)
 }
 
 // metCircuit tells the alerts that a call met which an open circuit refused: that of its host
@@ -128,14 +166,30 @@ func recentTimes(times []time.Time, now time.Time) []time.Time {
 }
 
 func circuitDetail(c policy.CircuitStatus) string {
-	text := causeText(c.Cause) + " at " + c.Key
+	text, since := causeText(c.Cause)+" at "+c.Key, ", since "
+	if c.State == "closed" {
+		text, since = "it is closed again at "+c.Key, ", after it opened at "
+	}
 	if c.Since != nil {
-		text += ", since " + c.Since.Local().Format(time.RFC3339)
+		text += since + c.Since.Local().Format(time.RFC3339)
 	}
 	if c.Refused > 0 {
 		text += "; " + count(c.Refused, "call") + " refused so far"
 	}
 	return text
+}
+
+// circuitAction is what can be done about a circuit of which there is an alert by a rule.
+func circuitAction(upstream string, c policy.CircuitStatus, rule alert.Rule) string {
+	otherwise := "; to have it otherwise: outrider circuit close " + upstream + "."
+	switch {
+	case c.State == "closed":
+		return "Nothing now: calls pass again, step by step. It is watched until all have passed for " + config.Duration(rule.Settle).String() +
+			": if it opens again by then, this alert goes on, and else it is over."
+	case c.Cause == operator:
+		return "Calls are refused with 503 for as long as the operator said" + otherwise
+	}
+	return "Look at the provider's status page. Calls are refused with 503 until a probe succeeds" + otherwise
 }
 
 // causeText says why a circuit is not closed.
@@ -151,6 +205,8 @@ func causeText(cause string) string {
 		return "calls get no answer"
 	case "probe":
 		return "its probes fail"
+	case operator:
+		return "an operator has opened it"
 	}
-	return "calls come back step by step"
+	return "it is open"
 }

@@ -52,6 +52,12 @@ func (r *circuitRig) open() {
 	r.alarms.Observe("0af7", policy.Event{Kind: policy.EventCircuit, Upstream: "crm", Key: "api.test", From: "closed", To: "open", Reason: "run", Until: since.Add(5 * time.Second)})
 }
 
+// pass is a probe that succeeds, after which calls come back step by step.
+func (r *circuitRig) pass(since time.Time) {
+	r.become(policy.CircuitStatus{State: "closed", Share: 0.1, Since: &since, Refused: 9})
+	r.alarms.Observe("", policy.Event{Kind: policy.EventCircuit, Upstream: "crm", Key: "api.test", From: "half-open", To: "closed"})
+}
+
 func (r *circuitRig) close() { r.become(policy.CircuitStatus{State: "closed"}) }
 
 // A circuit that opens is told of at once, and over when all calls have passed for a
@@ -86,6 +92,57 @@ func TestOpenCircuitIsAnAlertUntilAllCallsPass(t *testing.T) {
 		r.want(openTold)
 		time.Sleep(1)
 		r.want(openTold, openOver)
+	})
+}
+
+// For the minute in which it is watched, the alert said that probes failed and that calls were
+// refused, beside a status that had the circuit closed.
+func TestCircuitThatIsClosedAgainIsToldOfAsThat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newCircuitRig(t)
+		defer r.watch.Close()
+		time.Sleep(5 * time.Second) // the look comes in the middle of ten seconds
+		opened := time.Now()
+		said := func(when, detail, action string) {
+			t.Helper()
+			if a := r.only(); a.Detail != detail || a.Action != action {
+				t.Errorf("%s:\n%s\n%s\nwant\n%s\n%s", when, a.Detail, a.Action, detail, action)
+			}
+		}
+		watched := func(span string) string {
+			return "Nothing now: calls pass again, step by step. It is watched until all have passed for " + span +
+				": if it opens again by then, this alert goes on, and else it is over."
+		}
+		const refused = "Look at the provider's status page. Calls are refused with 503 until a probe succeeds; to have it otherwise: outrider circuit close crm."
+		since := opened.Local().Format(time.RFC3339)
+		closed := "it is closed again at api.test, after it opened at " + since + "; 9 calls refused so far"
+
+		r.open()
+		r.become(policy.CircuitStatus{State: "half-open", Cause: "probe", Since: &opened, Refused: 9})
+		time.Sleep(lookout)
+		said("open", "its probes fail at api.test, since "+since+"; 9 calls refused so far", refused)
+		r.pass(opened)
+		said("a probe has succeeded", closed, watched("1m"))
+		time.Sleep(lookout)
+		said("some calls pass", closed, watched("1m"))
+		r.close()
+		time.Sleep(lookout)
+		said("all pass", closed, watched("1m"))
+		r.open()
+		said("it opens again", "too many calls fail at api.test", refused)
+		r.become(policy.CircuitStatus{State: "open", Cause: "operator", Held: true})
+		time.Sleep(lookout)
+		said("by an operator", "an operator has opened it at api.test", "Calls are refused with 503 for as long as the operator said; to have it otherwise: outrider circuit close crm.")
+		time.Sleep(time.Minute)
+		r.want(openTold, openOver)
+		for range 2 {
+			r.close()
+			time.Sleep(2 * time.Minute)
+			r.open()
+		}
+		r.close()
+		time.Sleep(lookout)
+		said("flapping", "it opened 3 times within 15m, and now it is closed again at api.test", watched("15m"))
 	})
 }
 

@@ -153,6 +153,16 @@ func (b *Book) Resolve(subject string, rules ...Rule) {
 	}
 }
 
+// Amend says something else of trouble that lasts, or is not yet over for long enough: why it
+// is, and what can be done about it. It does not say that it is still there.
+func (b *Book) Amend(rule Rule, subject, detail, action string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.entries[key{rule.Name, subject}]; e != nil {
+		e.Detail, e.Action = detail, action
+	}
+}
+
 // settled ends what has been over for long enough.
 func (b *Book) settled(k key, e *entry) {
 	b.mu.Lock()
