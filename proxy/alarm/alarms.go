@@ -31,9 +31,9 @@ type Settings struct {
 	// Authority is the local certificate authority; it gives nil where there is none that
 	// can be used.
 	Authority func() *x509.Certificate
-	// Outbox is what is known of the letters that are kept; false: there are none, and none
-	// are taken.
-	Outbox func() (Outbox, bool)
+	// Outbox is what is known of the letters that are kept, which may be some time old unless
+	// it is asked for anew; false: there are none, and none are taken.
+	Outbox func(anew bool) (Outbox, bool)
 }
 
 // Alarms turn what they learn into alerts, and tell them: in the log, and to the

@@ -55,7 +55,7 @@ func newAlarmsWith(t *testing.T, settings alarm.Settings) (*alarm.Alarms, *diary
 		settings.Authority = func() *x509.Certificate { return nil }
 	}
 	if settings.Outbox == nil {
-		settings.Outbox = func() (alarm.Outbox, bool) { return alarm.Outbox{}, false }
+		settings.Outbox = func(bool) (alarm.Outbox, bool) { return alarm.Outbox{}, false }
 	}
 	d.alarms = alarm.New(settings)
 	t.Cleanup(func() { d.alarms.Close(context.Background()) })

@@ -63,29 +63,36 @@ const damaged = "damaged"
 // An outboxLook tells of letters that are not sent, and of an outbox that takes none.
 type outboxLook struct {
 	book   *alert.Book
-	outbox func() (Outbox, bool)
+	outbox func(anew bool) (Outbox, bool)
 	raised map[raisedAlert]bool // by the look before
 }
 
 type raisedAlert struct{ rule, subject string }
 
+// An outboxTrouble is something to tell of an outbox.
+type outboxTrouble struct {
+	rule alert.Rule
+	alert.Trouble
+}
+
+func (t outboxTrouble) alert() raisedAlert { return raisedAlert{t.rule.Name, t.Subject} }
+
+// look asks anew before there is an alert: what was known may be of letters that somebody has
+// dropped since, or has had sent again.
 func (l *outboxLook) look(_ []policy.UpstreamStatus, _ time.Time) {
-	now := make(map[raisedAlert]bool)
-	raise := func(rule alert.Rule, t alert.Trouble) {
-		now[raisedAlert{rule.Name, t.Subject}] = true
-		l.book.Raise(rule, t)
+	outbox, used := l.outbox(false)
+	found := l.find(outbox, used)
+	if slices.ContainsFunc(found, func(t outboxTrouble) bool { return !l.raised[t.alert()] }) {
+		outbox, used = l.outbox(true)
+		found = l.find(outbox, used)
 	}
-	outbox, used := l.outbox()
-	switch {
-	case !used:
-	case outbox.Err != nil:
+	now := make(map[raisedAlert]bool)
+	if used && outbox.Err != nil {
 		maps.Copy(now, l.raised) // of which it is not known that it is over
-		raise(outboxAway, awayTrouble(outbox.Err))
-	default:
-		l.filling(outbox, raise)
-		for _, letters := range outbox.Letters {
-			raiseLetters(letters, outbox.MaxAge, raise)
-		}
+	}
+	for _, t := range found {
+		now[t.alert()] = true
+		l.book.Raise(t.rule, t.Trouble)
 	}
 	for before := range l.raised {
 		if !now[before] {
@@ -93,6 +100,22 @@ func (l *outboxLook) look(_ []policy.UpstreamStatus, _ time.Time) {
 		}
 	}
 	l.raised = now
+}
+
+// find lists what there is to tell of an outbox.
+func (l *outboxLook) find(outbox Outbox, used bool) (found []outboxTrouble) {
+	raise := func(rule alert.Rule, t alert.Trouble) { found = append(found, outboxTrouble{rule, t}) }
+	switch {
+	case !used:
+	case outbox.Err != nil:
+		raise(outboxAway, awayTrouble(outbox.Err))
+	default:
+		l.filling(outbox, raise)
+		for _, letters := range outbox.Letters {
+			raiseLetters(letters, outbox.MaxAge, raise)
+		}
+	}
+	return found
 }
 
 func outboxRule(name string) alert.Rule {

@@ -14,11 +14,21 @@ type outboxRig struct {
 	*diary
 	outbox alarm.Outbox
 	used   bool
+	known  *alarm.Outbox // what is known of it where nobody asks anew; nil: all that there is
+	asked  int           // anew
 }
 
 func newOutboxRig(t *testing.T) *outboxRig {
 	r := &outboxRig{used: true, outbox: alarm.Outbox{Most: 1 << 30, MaxAge: 24 * time.Hour}}
-	_, r.diary = newAlarmsWith(t, alarm.Settings{Outbox: func() (alarm.Outbox, bool) { return r.outbox, r.used }})
+	_, r.diary = newAlarmsWith(t, alarm.Settings{Outbox: func(anew bool) (alarm.Outbox, bool) {
+		if anew {
+			r.asked++
+		}
+		if r.known != nil && !anew {
+			return *r.known, r.used
+		}
+		return r.outbox, r.used
+	}})
 	return r
 }
 
@@ -46,6 +56,28 @@ func TestDeadLettersAreToldOnceUntilNoneIsLeft(t *testing.T) {
 		}
 		r.look()
 		r.want("letters-dead: 1 dead letter of crm", "letters-dead is over: 6 dead letters of crm")
+	})
+}
+
+// Letters that were dropped were told of as dead, where what was known of the outbox was two
+// seconds old. It is asked anew before there is an alert, and not as long as it lasts.
+func TestLettersThatAreGoneAreNotTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newOutboxRig(t)
+		before := r.outbox
+		before.Letters = []alarm.Letters{{Upstream: "crm", Dead: map[string]int{"refused": 2}}}
+		r.known = &before
+		r.alarms.Look(nil, time.Now())
+		r.want()
+		r.known = nil
+		r.look()
+		r.want()
+		r.asked = 0
+		r.look(before.Letters...)
+		r.want("letters-dead: 2 dead letters of crm")
+		if r.asked != 1 {
+			t.Errorf("asked %d times anew for one alert", r.asked)
+		}
 	})
 }
 

@@ -15,9 +15,13 @@ func (s *sidecar) kept() letters.Outbox {
 	return pacedOutbox{s.outbox, s.live.Load}
 }
 
-// alarmingOutbox is the outbox as the alerts see it.
-func (s *sidecar) alarmingOutbox() (alarm.Outbox, bool) {
-	return s.standing.alarming(s.live.Load().File.Outbox.MaxAge)
+// alarmingOutbox is the outbox as the alerts see it: as it was looked at last, or anew.
+func (s *sidecar) alarmingOutbox(anew bool) (alarm.Outbox, bool) {
+	standing := s.standing.standing
+	if anew {
+		standing = s.standing.anew
+	}
+	return alarming(standing(), s.live.Load().File.Outbox.MaxAge)
 }
 
 // amend holds a letter that somebody has changed to the configuration that is live.

@@ -17,6 +17,7 @@ import (
 type outboxWatch struct {
 	outbox func() letters.Outbox // nil: there is none
 	last   atomic.Pointer[outbox.Standing]
+	asked  chan chan struct{} // who wants to know anew; what is sent is closed when it is known
 
 	ctx    context.Context // governs the goroutine
 	cancel context.CancelFunc
@@ -33,7 +34,7 @@ const (
 
 // watchOutbox begins to look. Close has to be called.
 func watchOutbox(kept func() letters.Outbox) *outboxWatch {
-	w := &outboxWatch{outbox: kept, ended: make(chan struct{})}
+	w := &outboxWatch{outbox: kept, asked: make(chan chan struct{}), ended: make(chan struct{})}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	go w.run()
 	return w
@@ -41,12 +42,18 @@ func watchOutbox(kept func() letters.Outbox) *outboxWatch {
 
 func (w *outboxWatch) run() {
 	defer close(w.ended)
+	var known chan struct{} // of who waits for the look; nil: nobody does
 	for {
 		begun := time.Now()
 		w.look()
+		if known != nil {
+			close(known)
+			known = nil
+		}
 		pause := max(standingEvery, standingShare*time.Since(begun))
 		select {
 		case <-time.After(pause):
+		case known = <-w.asked:
 		case <-w.ctx.Done():
 			return
 		}
@@ -78,15 +85,30 @@ func (w *outboxWatch) look() {
 // standing is how the outbox stood when it was looked at last; nil: there is none.
 func (w *outboxWatch) standing() *outbox.Standing { return w.last.Load() }
 
+// anew is how the outbox stands by a look that begins now: of letters that somebody has just
+// dropped, here or at another replica, the last one does not know.
+func (w *outboxWatch) anew() *outbox.Standing {
+	known := make(chan struct{})
+	select {
+	case w.asked <- known:
+		<-known // which it will be
+	case <-w.ctx.Done():
+	}
+	if w.ctx.Err() != nil {
+		return &outbox.Standing{Away: "it is not looked at any more"}
+	}
+	return w.standing()
+}
+
 // close ends it.
 func (w *outboxWatch) close() {
 	w.cancel()
 	<-w.ended
 }
 
-// alarming is the outbox as the alerts see it, whose letters may become so old.
-func (w *outboxWatch) alarming(maxAge time.Duration) (alarm.Outbox, bool) {
-	s := w.standing()
+// alarming is an outbox as the alerts see it, which stands so and whose letters may become so
+// old.
+func alarming(s *outbox.Standing, maxAge time.Duration) (alarm.Outbox, bool) {
 	if s == nil {
 		return alarm.Outbox{}, false
 	}

@@ -16,12 +16,19 @@ import (
 // A stood is an outbox that can only be asked how it stands.
 type stood struct {
 	letters.Outbox
-	standing outbox.Standing
-	asked    atomic.Int64
+	asked atomic.Int64
 
-	mu    sync.Mutex
-	err   error
-	takes time.Duration
+	mu       sync.Mutex
+	standing outbox.Standing
+	err      error
+	takes    time.Duration
+}
+
+// drop has its letters gone.
+func (s *stood) drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.standing.Upstreams = nil
 }
 
 // turn has it answer otherwise from now on.
@@ -34,11 +41,11 @@ func (s *stood) turn(err error, takes time.Duration) {
 func (s *stood) Standing(ctx context.Context) (outbox.Standing, error) {
 	s.asked.Add(1)
 	s.mu.Lock()
-	err, takes := s.err, s.takes
+	standing, err, takes := s.standing, s.err, s.takes
 	s.mu.Unlock()
 	select {
 	case <-time.After(takes):
-		return s.standing, err
+		return standing, err
 	case <-ctx.Done():
 		return outbox.Standing{}, ctx.Err()
 	}
@@ -76,6 +83,57 @@ func TestOutboxIsAskedOnceForAll(t *testing.T) {
 	})
 }
 
+// Two dead letters were dropped, and told of as dead for as long as the last look was old: two
+// seconds, and a minute where a look takes three.
+func TestOutboxThatIsAskedAnewKnowsOfNoLetterThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stood{standing: outbox.Standing{Upstreams: []outbox.UpstreamStanding{{Upstream: "crm", Dead: 2, Reasons: map[string]int{"refused": 2}}}}, takes: 3 * time.Second}
+		w := watching(t, s)
+		time.Sleep(10 * time.Second)
+		s.drop()
+		if seen, _ := alarming(w.standing(), time.Hour); len(seen.Letters) != 1 {
+			t.Fatalf("the last look knows of %+v", seen)
+		}
+		began := time.Now()
+		if seen, used := alarming(w.anew(), time.Hour); !used || seen.Err != nil || len(seen.Letters) != 0 || time.Since(began) != 3*time.Second {
+			t.Errorf("anew it is known after %v: %+v", time.Since(began), seen)
+		}
+		// A look that was under way does not know what became of the letters meanwhile.
+		time.Sleep(60*time.Second + 1)
+		if n := s.asked.Load(); n != 3 {
+			t.Fatalf("looked %d times, want that the third look is under way", n)
+		}
+		began = time.Now()
+		w.anew()
+		if took := time.Since(began); took != 6*time.Second-1 || s.asked.Load() != 4 {
+			t.Errorf("it took %v and %d looks", took, s.asked.Load())
+		}
+	})
+}
+
+// Who waits for a look when Outrider ends does not wait for a database that does not answer.
+func TestOutboxThatIsNotLookedAtAnyMoreIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stood{takes: time.Hour}
+		w := watchOutbox(func() letters.Outbox { return s })
+		known := make(chan *outbox.Standing)
+		for range 2 {
+			go func() { known <- w.anew() }()
+		}
+		time.Sleep(time.Second)
+		began := time.Now()
+		w.close()
+		for range 2 {
+			if got := <-known; got.Away == "" {
+				t.Errorf("it stands so: %+v", got)
+			}
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("it was waited for, for %v", took)
+		}
+	})
+}
+
 // What was known of an outbox that is away is not true any more.
 func TestOutboxThatDoesNotAnswerIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -84,7 +142,7 @@ func TestOutboxThatDoesNotAnswerIsAway(t *testing.T) {
 		w := watching(t, s)
 		synctest.Wait()
 		time.Sleep(time.Second)
-		seen, used := w.alarming(time.Hour)
+		seen, used := alarming(w.standing(), time.Hour)
 		if !used || seen.Err != nil || seen.Letters[0].Oldest != time.Hour+time.Second || seen.Letters[0].Dead["refused"] != 2 || seen.Most != 10 {
 			t.Errorf("alerts see %+v", seen)
 		}
@@ -94,7 +152,7 @@ func TestOutboxThatDoesNotAnswerIsAway(t *testing.T) {
 		}
 		s.turn(errors.New("the disk is full"), 0)
 		time.Sleep(2 * time.Second)
-		if seen, _ := w.alarming(time.Hour); seen.Err == nil || seen.Err.Error() != "the disk is full" {
+		if seen, _ := alarming(w.standing(), time.Hour); seen.Err == nil || seen.Err.Error() != "the disk is full" {
 			t.Errorf("alerts see %+v", seen)
 		}
 		s.turn(nil, time.Hour)

@@ -143,8 +143,8 @@ func lastMoments(ctx context.Context) context.Context {
 // those under way have until ctx ends.
 func (s *sidecar) stop(ctx context.Context) error {
 	s.draining.Store(true)
+	s.standing.close() // for which a look of the alarms may wait
 	s.watch.Close()
-	s.standing.close()
 	s.sender.stop() // the grace is that of what is under way, letters among it
 	err := s.server.Shutdown(ctx)
 	_ = s.admin.Close()
