@@ -30,6 +30,11 @@ func prepare(path string) error {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return createSecret(path, nil, func(string) error { return createEmpty(path) })
 	}
+	return allPrivate(path)
+}
+
+// allPrivate refuses files of a store that others than the owner can get at.
+func allPrivate(path string) error {
 	for _, name := range []string{path, path + "-wal", path + "-shm"} {
 		info, err := os.Stat(name)
 		if errors.Is(err, fs.ErrNotExist) && name != path {

@@ -21,9 +21,21 @@ const (
 	minKey = 16
 )
 
+// ErrKey is what an error is that comes of the key, and not of what it seals.
+var ErrKey = errors.New("the key of the store cannot be used")
+
+// A keyError is an ErrKey in words of its own.
+type keyError struct{ error }
+
+func (e keyError) Unwrap() error { return e.error }
+
+// Is says that it is an ErrKey.
+func (e keyError) Is(target error) bool { return target == ErrKey }
+
 // A key is where the sealing key comes from.
 type key struct {
 	from string                 // for people
+	cure string                 // what to do where it is the wrong one
 	get  func() (string, error) // as it is written there
 	file string                 // where one is made if there is none; "" for nowhere
 	made bool                   // just now, by us
@@ -32,15 +44,16 @@ type key struct {
 // newKey says where the key of the store in dir comes from.
 func newKey(configured func() (string, error), dir string) *key {
 	if configured != nil {
-		return &key{from: "the configuration", get: configured}
+		return &key{from: "the configuration", cure: "set [store] key to the one that sealed it", get: configured}
 	}
 	// A variable that is set to nothing is told, and not passed over: whoever set
 	// it meant a key, and would have got another one.
 	if text, set := os.LookupEnv(variable); set {
-		return &key{from: variable, get: func() (string, error) { return text, nil }}
+		return &key{from: variable, cure: "set " + variable + " to the one that sealed it, or unset it where that is in " + keyFileName,
+			get: func() (string, error) { return text, nil }}
 	}
 	path := filepath.Join(dir, keyFileName)
-	return &key{from: path, file: path, get: func() (string, error) { return readKeyFile(path) }}
+	return &key{from: path, cure: "put back the " + keyFileName + " that sealed it, or give its key by [store] key or " + variable, file: path, get: func() (string, error) { return readKeyFile(path) }}
 }
 
 func readKeyFile(path string) (string, error) {
@@ -54,13 +67,13 @@ func (k *key) read() (string, error) {
 	text, err := k.get()
 	if err != nil {
 		if k.file != "" {
-			return "", err // names the file
+			return "", keyError{err} // names the file
 		}
-		return "", fmt.Errorf("getting the store's key from %s: %w", k.from, err)
+		return "", keyError{fmt.Errorf("getting the store's key from %s: %w", k.from, err)}
 	}
 	text, err = cleanKey(text)
 	if err != nil {
-		return "", fmt.Errorf("the store's key, from %s, %w", k.from, err)
+		return "", keyError{fmt.Errorf("the store's key, from %s, %w", k.from, err)}
 	}
 	return text, nil
 }

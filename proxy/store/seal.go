@@ -160,8 +160,8 @@ func (s *Store) findKey(row sealRow) (found *sealer, pending bool, err error) {
 			return found, false, err
 		}
 	}
-	return nil, false, fmt.Errorf("the key does not open this store; it comes from %s (%s): it was sealed with another one, by another Outrider or since",
-		s.key.from, s.db.place)
+	return nil, false, keyError{fmt.Errorf("the key does not open this store; it comes from %s (%s): it was sealed with another one, by another Outrider or since: %s",
+		s.key.from, s.db.place, s.key.cure)}
 }
 
 // tryKey reads the key where it comes from; nil if it is that of another seal.
@@ -169,8 +169,8 @@ func (s *Store) tryKey(row sealRow) (*sealer, error) {
 	text, err := s.key.read()
 	if s.key.file != "" && errors.Is(err, fs.ErrNotExist) {
 		// Making another would not open what is kept.
-		return nil, fmt.Errorf("%s is sealed and its key is missing: put %s back (the Outrider that sealed it has it), or give the key by %s or [store] key",
-			s.db.place, s.key.from, variable)
+		return nil, keyError{fmt.Errorf("%s is sealed and its key is missing: put %s back (the Outrider that sealed it has it), or give the key by %s or [store] key",
+			s.db.place, s.key.from, variable)}
 	}
 	if err != nil {
 		return nil, err

@@ -68,18 +68,22 @@ func openSQLite(ctx context.Context, path string) (*database, error) {
 
 // dataSource says how each connection is set up.
 func dataSource(path string) string {
-	path = filepath.ToSlash(path)
-	if !strings.HasPrefix(path, "/") {
-		path = "/" + path // C:/… of Windows (https://sqlite.org/uri.html, section 3.1)
-	}
 	// _txlock: a transaction excludes other writers from its beginning.
-	settings := url.Values{"_txlock": {"immediate"}, "_dqs": {"0"}, "_pragma": {
+	return uriOf(path, url.Values{"_txlock": {"immediate"}, "_dqs": {"0"}, "_pragma": {
 		fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()),
 		"synchronous(FULL)", // each commit is on the disk; NORMAL would lose the last ones with the power
 		"foreign_keys(1)",
 		"cell_size_check(1)", // damage is found where it is read, and not by what it leads to
 		"trusted_schema(0)",
-	}}
+	}})
+}
+
+// uriOf names a file to SQLite.
+func uriOf(path string, settings url.Values) string {
+	path = filepath.ToSlash(path)
+	if !strings.HasPrefix(path, "/") {
+		path = "/" + path // C:/… of Windows (https://sqlite.org/uri.html, section 3.1)
+	}
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: settings.Encode()}).String()
 }
 
@@ -107,23 +111,32 @@ func adopt(ctx context.Context, db *database) error {
 
 // mark marks a new file as ours, and refuses one of another program as it is.
 func mark(ctx context.Context, db *database) error {
-	var marked, tables int64
+	var marked int64
 	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&marked); err != nil || marked == application {
 		return err
 	}
 	return db.transact(ctx, func(tx *sql.Tx) error {
-		if err := tx.QueryRowContext(ctx, "PRAGMA application_id").Scan(&marked); err != nil || marked == application {
+		if ours, err := isOurs(ctx, tx); err != nil || ours {
 			return err
-		}
-		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master").Scan(&tables); err != nil {
-			return err
-		}
-		if marked != 0 || tables > 0 {
-			return errors.New("it is a database of another program: give Outrider a state directory of its own")
 		}
 		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", application))
 		return err
 	})
+}
+
+// isOurs reports whether a file is marked as ours. One that is not is new, or else refused.
+func isOurs(ctx context.Context, from rowQuerier) (bool, error) {
+	var marked, tables int64
+	if err := from.QueryRowContext(ctx, "PRAGMA application_id").Scan(&marked); err != nil || marked == application {
+		return err == nil, err
+	}
+	if err := from.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_master").Scan(&tables); err != nil {
+		return false, err
+	}
+	if marked != 0 || tables > 0 {
+		return false, errors.New("it is a database of another program: give Outrider a state directory of its own")
+	}
+	return false, nil
 }
 
 // useWAL turns the file, and with it all connections, to the write-ahead log.

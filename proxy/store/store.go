@@ -54,7 +54,7 @@ type Store struct {
 // goroutine that outlives Close. The error names the file or the database, and says
 // what to do: one that is damaged, of a newer version, of another program, sealed
 // with another key or open to other users is refused, and never replaced. It is
-// ErrAway where a server does not answer.
+// ErrAway where a server does not answer, and ErrKey where the key is what is wrong.
 func Open(ctx context.Context, s Settings) (*Store, error) {
 	dir, err := filepath.Abs(s.Dir)
 	if err != nil {
