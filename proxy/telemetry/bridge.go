@@ -3,7 +3,6 @@ package telemetry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 
 	"go.opentelemetry.io/contrib/bridges/otelslog"
@@ -51,49 +50,32 @@ func exportLogs(ctx context.Context, s Settings, h slog.Handler, res *resource.R
 
 // logExporters are those that the environment or the settings ask for.
 func logExporters(ctx context.Context, s Settings) ([]sdklog.Exporter, error) {
-	names := exporters("LOGS")
-	if names == nil && s.ExportLogs {
-		if s.Endpoint == "" && !endpointFromEnv("LOGS") {
-			return nil, errors.New("telemetry.logs = true: needs telemetry.endpoint, or OTEL_EXPORTER_OTLP_ENDPOINT")
-		}
-		names = []string{"otlp"}
-	}
 	var list []sdklog.Exporter
-	for _, name := range names {
-		switch name {
-		case "none":
-		case "otlp":
-			exporter, err := otlpLogs(ctx, s.Endpoint)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, exporter)
-		default:
-			return nil, fmt.Errorf("OTEL_LOGS_EXPORTER=%s: must be otlp or none; the log is on standard error in any case", name)
+	for _, name := range exportersOf(s, "LOGS") {
+		if name != "otlp" {
+			continue // none: Check knows no other
 		}
+		exporter, err := otlpLogs(ctx, s.Endpoint)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, exporter)
 	}
 	return list, nil
 }
 
 func otlpLogs(ctx context.Context, endpoint string) (sdklog.Exporter, error) {
-	base, err := otlpEndpoint("LOGS", endpoint)
-	if err != nil {
-		return nil, err
-	}
-	switch protocol := otlpProtocol("LOGS"); protocol {
-	case "grpc":
+	base := otlpEndpoint("LOGS", endpoint)
+	if otlpProtocol("LOGS") == "grpc" {
 		opts := []otlploggrpc.Option{otlploggrpc.WithDialOption(grpc.WithNoProxy())}
 		if base != "" {
 			opts = append(opts, otlploggrpc.WithEndpointURL(base))
 		}
 		return otlploggrpc.New(ctx, opts...)
-	case "http/protobuf", "http/json":
-		opts := []otlploghttp.Option{otlploghttp.WithProxy(noProxy)}
-		if base != "" {
-			opts = append(opts, otlploghttp.WithEndpointURL(base+"/v1/logs"))
-		}
-		return otlploghttp.New(ctx, opts...)
-	default:
-		return nil, unknownProtocol(protocol)
 	}
+	opts := []otlploghttp.Option{otlploghttp.WithProxy(noProxy)}
+	if base != "" {
+		opts = append(opts, otlploghttp.WithEndpointURL(base+"/v1/logs"))
+	}
+	return otlploghttp.New(ctx, opts...)
 }

@@ -1,8 +1,8 @@
 package telemetry
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -33,24 +33,18 @@ import (
 
 // spanSinks are those that the environment or the endpoint ask for, for spans of res. Beside
 // an error there are those that were begun, and must be ended.
-func spanSinks(ctx context.Context, endpoint string, res *resource.Resource, of instrumentation.Scope, g *guard) ([]spanSink, error) {
-	names := exporters("TRACES")
-	if names == nil && (endpoint != "" || endpointFromEnv("TRACES")) {
-		names = []string{"otlp"}
-	}
+func spanSinks(ctx context.Context, s Settings, res *resource.Resource, of instrumentation.Scope, g *guard) ([]spanSink, error) {
 	var list []spanSink
-	for _, name := range names {
+	for _, name := range exportersOf(s, "TRACES") {
 		var sink spanSink
 		var err error
 		switch name {
-		case "none":
-			continue
 		case "otlp":
-			sink, err = otlpSpans(ctx, endpoint, res, of, g)
+			sink, err = otlpSpans(ctx, s.Endpoint, res, of, g)
 		case "console":
 			sink, err = consoleSpans(g)
 		default:
-			err = fmt.Errorf("OTEL_TRACES_EXPORTER=%s: must be otlp, console or none", name)
+			continue // none: Check knows no other
 		}
 		if err != nil {
 			return list, err
@@ -62,38 +56,27 @@ func spanSinks(ctx context.Context, endpoint string, res *resource.Resource, of 
 
 func otlpSpans(ctx context.Context, endpoint string, res *resource.Resource, of instrumentation.Scope, g *guard) (spanSink, error) {
 	protocol := otlpProtocol("TRACES")
-	client, err := otlpSpanClient(endpoint, protocol)
-	if err != nil {
-		return nil, err
-	}
-	upload, err := spans.NewUploader(ctx, client, protocol == "http/json", res, of)
+	upload, err := spans.NewUploader(ctx, otlpSpanClient(endpoint, protocol), protocol == "http/json", res, of)
 	if err != nil {
 		return nil, err
 	}
 	return newSpanQueue(upload, g), nil
 }
 
-func otlpSpanClient(endpoint, protocol string) (otlptrace.Client, error) {
-	base, err := otlpEndpoint("TRACES", endpoint)
-	if err != nil {
-		return nil, err
-	}
-	switch protocol {
-	case "grpc":
+func otlpSpanClient(endpoint, protocol string) otlptrace.Client {
+	base := otlpEndpoint("TRACES", endpoint)
+	if protocol == "grpc" {
 		opts := []otlptracegrpc.Option{otlptracegrpc.WithDialOption(grpc.WithNoProxy())}
 		if base != "" {
 			opts = append(opts, otlptracegrpc.WithEndpointURL(base))
 		}
-		return otlptracegrpc.NewClient(opts...), nil
-	case "http/protobuf", "http/json":
-		opts := []otlptracehttp.Option{otlptracehttp.WithProxy(noProxy)}
-		if base != "" {
-			opts = append(opts, otlptracehttp.WithEndpointURL(base+"/v1/traces"))
-		}
-		return otlptracehttp.NewClient(opts...), nil
-	default:
-		return nil, unknownProtocol(protocol)
+		return otlptracegrpc.NewClient(opts...)
 	}
+	opts := []otlptracehttp.Option{otlptracehttp.WithProxy(noProxy)}
+	if base != "" {
+		opts = append(opts, otlptracehttp.WithEndpointURL(base+"/v1/traces"))
+	}
+	return otlptracehttp.NewClient(opts...)
 }
 
 func consoleSpans(g *guard) (spanSink, error) {
@@ -106,19 +89,17 @@ func consoleSpans(g *guard) (spanSink, error) {
 
 // metricReaders are those that the environment asks for; "prometheus" is there
 // already, as our own metrics page. usual says that they take histograms as we keep them.
-func metricReaders(ctx context.Context, endpoint string, ours measured, g *guard) (list []sdkmetric.Reader, usual bool, err error) {
+func metricReaders(ctx context.Context, s Settings, ours measured, g *guard) (list []sdkmetric.Reader, usual bool, err error) {
 	usual = usualExemplars()
-	for _, name := range exporters("METRICS") {
+	for _, name := range exportersOf(s, "METRICS") {
 		var exporter sdkmetric.Exporter
 		switch name {
-		case "none", "prometheus":
-			continue
 		case "otlp":
-			exporter, err = otlpMetrics(ctx, endpoint)
+			exporter, err = otlpMetrics(ctx, s.Endpoint)
 		case "console":
 			exporter, err = stdoutmetric.New()
 		default:
-			return nil, false, fmt.Errorf("OTEL_METRICS_EXPORTER=%s: must be otlp, prometheus, console or none", name)
+			continue // none and prometheus: Check knows no other
 		}
 		if err != nil {
 			return nil, false, err
@@ -130,26 +111,19 @@ func metricReaders(ctx context.Context, endpoint string, ours measured, g *guard
 }
 
 func otlpMetrics(ctx context.Context, endpoint string) (sdkmetric.Exporter, error) {
-	base, err := otlpEndpoint("METRICS", endpoint)
-	if err != nil {
-		return nil, err
-	}
-	switch protocol := otlpProtocol("METRICS"); protocol {
-	case "grpc":
+	base := otlpEndpoint("METRICS", endpoint)
+	if otlpProtocol("METRICS") == "grpc" {
 		opts := []otlpmetricgrpc.Option{otlpmetricgrpc.WithDialOption(grpc.WithNoProxy())}
 		if base != "" {
 			opts = append(opts, otlpmetricgrpc.WithEndpointURL(base))
 		}
 		return otlpmetricgrpc.New(ctx, opts...)
-	case "http/protobuf", "http/json":
-		opts := []otlpmetrichttp.Option{otlpmetrichttp.WithProxy(noProxy)}
-		if base != "" {
-			opts = append(opts, otlpmetrichttp.WithEndpointURL(base+"/v1/metrics"))
-		}
-		return otlpmetrichttp.New(ctx, opts...)
-	default:
-		return nil, unknownProtocol(protocol)
 	}
+	opts := []otlpmetrichttp.Option{otlpmetrichttp.WithProxy(noProxy)}
+	if base != "" {
+		opts = append(opts, otlpmetrichttp.WithEndpointURL(base+"/v1/metrics"))
+	}
+	return otlpmetrichttp.New(ctx, opts...)
 }
 
 // noProxy sends straight to the collector, whatever HTTP_PROXY says.
@@ -171,34 +145,45 @@ func exporters(signal string) []string {
 	return names
 }
 
+// exportersOf lists what a signal is exported by. Spans are where there is somewhere to send
+// them, the log where the settings ask for it.
+func exportersOf(s Settings, signal string) []string {
+	names := exporters(signal)
+	wanted := signal == "TRACES" || signal == "LOGS" && s.ExportLogs
+	if names == nil && wanted && (s.Endpoint != "" || endpointFromEnv(signal)) {
+		names = []string{"otlp"}
+	}
+	return names
+}
+
 func endpointFromEnv(signal string) bool {
-	return env("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || env("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != ""
+	_, endpoint := otlpVariable(signal, "ENDPOINT")
+	return endpoint != ""
 }
 
 // otlpEndpoint is the base URL to hand to the exporter; "" leaves it to the
 // environment.
-func otlpEndpoint(signal, endpoint string) (string, error) {
-	if endpoint == "" || endpointFromEnv(signal) {
-		return "", nil
+func otlpEndpoint(signal, endpoint string) string {
+	if endpointFromEnv(signal) {
+		return ""
 	}
-	u, err := url.Parse(endpoint)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" {
-		return "", fmt.Errorf(`telemetry.endpoint: must be a URL like "http://127.0.0.1:4318"`)
-	}
-	return strings.TrimRight(endpoint, "/"), nil
+	return strings.TrimRight(endpoint, "/")
 }
 
 func otlpProtocol(signal string) string {
-	for _, name := range []string{"OTEL_EXPORTER_OTLP_" + signal + "_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"} {
-		if value := env(name); value != "" {
-			return value
-		}
-	}
-	return "http/protobuf"
+	_, protocol := otlpVariable(signal, "PROTOCOL")
+	return cmp.Or(protocol, "http/protobuf")
 }
 
-func unknownProtocol(protocol string) error {
-	return fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL=%s: must be grpc, http/protobuf or http/json", protocol)
+// otlpVariable is the variable that says something of how a signal is exported: its own goes
+// before the one of all.
+func otlpVariable(signal, what string) (name, value string) {
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_" + signal + "_" + what, "OTEL_EXPORTER_OTLP_" + what} {
+		if value := env(name); value != "" {
+			return name, value
+		}
+	}
+	return "", ""
 }
 
 func env(name string) string { return strings.TrimSpace(os.Getenv(name)) }

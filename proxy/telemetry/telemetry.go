@@ -3,7 +3,6 @@ package telemetry
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -99,10 +98,10 @@ type Telemetry struct {
 
 // New builds the telemetry of one process. It connects to nothing: a collector
 // that cannot be reached shows in the log, later. Errors are wrong settings or
-// OTEL_* variables that ask for what there is not.
+// OTEL_* variables that ask for what there is not: see Check.
 func New(ctx context.Context, s Settings) (*Telemetry, error) {
-	if s.Sample < 0 || s.Sample > 1 {
-		return nil, fmt.Errorf("telemetry.sample = %v: must be from 0 to 1", s.Sample)
+	if err := Check(s); err != nil {
+		return nil, err
 	}
 	if s.LogOutput == nil {
 		s.LogOutput = os.Stderr
@@ -152,11 +151,11 @@ func (t *Telemetry) build(ctx, running context.Context, s Settings, handler slog
 	}
 	t.log = slog.New(sparing{Handler: handler, repeats: &t.repeats})
 	of := instrumentation.Scope{Name: scope, Version: s.Version, SchemaURL: semconv.SchemaURL}
-	if t.sinks, err = spanSinks(ctx, s.Endpoint, res, of, guard); err != nil {
+	if t.sinks, err = spanSinks(ctx, s, res, of, guard); err != nil {
 		return err
 	}
 	t.metrics = newMetrics()
-	readers, usual, err := metricReaders(ctx, s.Endpoint, t.metrics.measured(), guard)
+	readers, usual, err := metricReaders(ctx, s, t.metrics.measured(), guard)
 	if err != nil {
 		return err
 	}
