@@ -21,6 +21,7 @@ type Keeper = auth.Keeper
 // A credential is one that is fetched: what it was made of, and its source.
 type credential struct {
 	upstream string // the first that has it
+	key      string // path of its settings there
 	auth     config.Auth
 	endpoint string // where its tokens are had
 	egress   config.Egress
@@ -94,7 +95,7 @@ func (c *compiler) credential(u *Upstream, key, name, connection string, cfg con
 		if known == nil {
 			known = c.before[id]
 		}
-		next := &credential{upstream: u.Config.Name, auth: cfg, endpoint: endpoint, egress: u.Config.Egress, login: loginCommand(u.Config.Name, name, cfg)}
+		next := &credential{upstream: u.Config.Name, key: key, auth: cfg, endpoint: endpoint, egress: u.Config.Egress, login: loginCommand(u.Config.Name, name, cfg)}
 		next.source = c.oauth2(u.Config, key, name, id, next, known)
 		known = next
 	}

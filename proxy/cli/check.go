@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"outrider/policy"
 	"outrider/policy/config"
+	"outrider/proxy/telemetry"
 
 	"github.com/spf13/cobra"
 )
@@ -16,26 +19,32 @@ func (c *commands) checkCommand() *cobra.Command {
 		Short: "Check the configuration and print the compiled plan of every upstream",
 		Long: "check reads the configuration as run would, secrets included, reports everything that is\n" +
 			"wrong with it at once, and prints what would happen to the calls of every upstream.\n" +
-			"It connects to nothing. Values of secrets are never printed.",
+			"It connects to nothing, and leaves the store as it is. Values of secrets are never printed.",
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return c.check() },
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.check(cmd.Context()) },
 	}
 }
 
-func (c *commands) check() error {
+func (c *commands) check(ctx context.Context) error {
 	path, _, file, err := c.file()
 	if err != nil {
 		return err
 	}
 	s := &sidecar{file: file, secrets: newSecrets()}
 	env := s.env()
-	kept := false
+	tokens := false
 	env.Keep = func(string) (policy.Keeper, error) { // without a store, which would be made
-		kept = true
+		tokens = true
 		return nil, nil
 	}
 	set, err := policy.Compile(file, env, nil)
-	if err = errors.Join(s.checkFile(file), err); err != nil {
+	problems := []error{telemetry.Check(telemetrySettings(file)), s.checkFile(file), err}
+	warnings, kept := file.Warnings, tokens || keepsLetters(file)
+	if kept {
+		unfed, err := s.checkStore(ctx, set)
+		warnings, problems = slices.Concat(warnings, unfed), append(problems, err)
+	}
+	if err := errors.Join(problems...); err != nil {
 		return usageError{fmt.Errorf("the configuration cannot be used:\n%w", err)}
 	}
 	if c.json {
@@ -49,11 +58,11 @@ func (c *commands) check() error {
 	if len(file.Upstreams) == 0 {
 		fmt.Fprintln(c.Stdout, noUpstreams)
 	}
-	for _, warning := range file.Warnings {
+	for _, warning := range warnings {
 		fmt.Fprintln(c.Stdout, "warning:", warning)
 	}
-	if kept || keeps(set) {
-		if err := c.printStore(file, s.secrets, keptText(kept, keeps(set))); err != nil {
+	if kept {
+		if err := c.printStore(file, s.secrets, keptText(tokens, keeps(set))); err != nil {
 			return usageError{err}
 		}
 	}
@@ -64,6 +73,38 @@ func (c *commands) check() error {
 		printUpstream(c.Stdout, file, u, set.Intercepts(u), s.wayText)
 	}
 	return nil
+}
+
+// checkStore finds out whether the store can be used, as far as that shows without opening
+// it: that would make one, and wait for whoever is at work in it. Where it is known what is
+// kept, warnings tell of credentials that have no token at all. set is nil where the
+// configuration did not compile.
+func (s *sidecar) checkStore(ctx context.Context, set *policy.Set) (warnings []string, err error) {
+	if s.checkStoreReferences(s.file) != nil {
+		return nil, nil //nolint:nilerr // checkFile tells of it
+	}
+	settings, err := storeSettings(s.file, s.secrets)
+	if err != nil {
+		return nil, err
+	}
+	var seeds []policy.Seed
+	if set != nil {
+		seeds = set.Seeds()
+	}
+	var ids []string
+	for _, seed := range seeds {
+		ids = append(ids, seed.Kept)
+	}
+	seen, err := settings.Inspect(ctx, ids...)
+	if err != nil {
+		return nil, storeFault(settings, err)
+	}
+	for _, seed := range seeds {
+		if _, err := s.secrets.get(seed.Token); err != nil && seen.Read && !seen.Kept[seed.Kept] {
+			warnings = append(warnings, fmt.Sprintf("%s: %v, and no token is kept: its calls are refused until there is one", seed.Key, err))
+		}
+	}
+	return warnings, nil
 }
 
 // keptText names what is in the store.

@@ -156,6 +156,13 @@ func (s *sidecar) checkFile(file *config.File) error {
 	if _, err := s.way(file.Egress); err != nil {
 		errs = append(errs, fmt.Errorf("egress.proxy: %w", err))
 	}
+	errs = append(errs, s.checkStoreReferences(file), s.checkCallbackKey(file.Outbox.CallbackKey), alarm.Check(file.Alerts, s.secrets.get))
+	return errors.Join(errs...)
+}
+
+// checkStoreReferences finds out whether the store's URL and key are such.
+func (s *sidecar) checkStoreReferences(file *config.File) error {
+	var errs []error
 	check := func(key string, ref config.Reference, problem func(string) error) {
 		if ref == "" {
 			return
@@ -170,7 +177,6 @@ func (s *sidecar) checkFile(file *config.File) error {
 	}
 	check("store.url", file.Store.URL, store.CheckURL)
 	check("store.key", file.Store.Key, store.CheckKey)
-	errs = append(errs, s.checkCallbackKey(file.Outbox.CallbackKey), alarm.Check(file.Alerts, s.secrets.get))
 	return errors.Join(errs...)
 }
 

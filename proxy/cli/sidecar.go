@@ -61,14 +61,10 @@ func start(ctx context.Context, path string, data []byte, file *config.File, log
 // them waits.
 func prepare(ctx context.Context, path string, data []byte, file *config.File, log io.Writer) (*sidecar, error) {
 	s := &sidecar{file: file, started: time.Now(), secrets: newSecrets(), addresses: make(map[string]string)}
-	t := file.Telemetry
+	told := telemetrySettings(file)
+	told.LogOutput, told.Ended = log, func(r *telemetry.Record, now time.Time) { s.alarms.Ended(r, now) }
 	var err error
-	s.telemetry, err = telemetry.New(ctx, telemetry.Settings{
-		ServiceName: t.ServiceName, Version: version(), Endpoint: t.Endpoint, Sample: t.Sample,
-		KeepErrors: t.KeepErrors, KeepSlow: t.KeepSlow,
-		LogFormat: t.LogFormat, LogLevel: t.LogLevel, AccessLog: t.AccessLog, ExportLogs: t.ExportLogs, LogOutput: log,
-		Ended: func(r *telemetry.Record, now time.Time) { s.alarms.Ended(r, now) },
-	})
+	s.telemetry, err = telemetry.New(ctx, told)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("telemetry: %w", err)}
 	}
@@ -93,6 +89,16 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 	s.telemetry.Watch(s.states)
 	s.listeners, s.adminPort = listeners, adminListener
 	return s, nil
+}
+
+// telemetrySettings are what a configuration says of telemetry.
+func telemetrySettings(file *config.File) telemetry.Settings {
+	t := file.Telemetry
+	return telemetry.Settings{
+		ServiceName: t.ServiceName, Version: version(), Endpoint: t.Endpoint, Sample: t.Sample,
+		KeepErrors: t.KeepErrors, KeepSlow: t.KeepSlow,
+		LogFormat: t.LogFormat, LogLevel: t.LogLevel, AccessLog: t.AccessLog, ExportLogs: t.ExportLogs,
+	}
 }
 
 // serve takes the calls.

@@ -196,13 +196,24 @@ func (s *storage) openNow(ctx context.Context, existing bool) (*store.Store, err
 	settings.Existing = existing
 	opened, err := store.Open(ctx, settings)
 	if err != nil {
-		key := "state_dir"
-		if settings.URL != "" {
-			key = "store.url"
-		}
-		return nil, &settingError{key, err}
+		return nil, storeFault(settings, err)
 	}
 	return opened, nil
+}
+
+// storeFault names the setting that an error of the store is about.
+func storeFault(settings store.Settings, err error) error {
+	key := "state_dir" // which the file of a key is in as well
+	plan, failed := settings.Plan()
+	switch wrongKey := errors.Is(err, store.ErrKey); {
+	case wrongKey && settings.Key != nil:
+		key = "store.key"
+	case wrongKey && failed == nil && plan.KeyFile == "":
+		key = plan.KeyFrom // the variable
+	case !wrongKey && settings.URL != "":
+		key = "store.url"
+	}
+	return &settingError{key, err}
 }
 
 // announce says what the operator should know of the store. A key file is a warning
