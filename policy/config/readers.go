@@ -197,7 +197,7 @@ func oneOf(names ...string) check[string] {
 		if slices.Contains(names, v) {
 			return ""
 		}
-		return "must be one of " + strings.Join(names, ", ") + suggestion(v, names)
+		return "must be one of " + strings.Join(names, ", ") + Suggestion(v, names)
 	}
 }
 

@@ -11,7 +11,7 @@ func (n node) unknown(here []string) {
 	key := n.path[strings.LastIndexByte(n.path, '.')+1:]
 	hint := elsewhere(key, n.log.known)
 	if hint == "" {
-		hint = suggestion(key, here)
+		hint = Suggestion(key, here)
 	}
 	if hint == "" {
 		hint = "; known here: " + strings.Join(here, ", ")
@@ -19,8 +19,9 @@ func (n node) unknown(here []string) {
 	n.deny("unknown key" + hint)
 }
 
-// suggestion names the closest of the known words, if one is close.
-func suggestion(word string, known []string) string {
+// Suggestion names the closest of the known words, if one is close, as the end of a sentence
+// that refuses a word: `; did you mean "attempts"?`.
+func Suggestion(word string, known []string) string {
 	best, distance := "", 1+max(1, len(word)/3)
 	for _, candidate := range known {
 		if d := editDistance(strings.ToLower(word), candidate); d < distance {

@@ -41,7 +41,7 @@ func readTokenType(n node) (string, bool) {
 		return name, true
 	}
 	n.fail("must be one of " + strings.Join(tokenTypes, ", ") +
-		`, or a URI, such as "urn:ietf:params:aws:token-type:aws4_request"` + suggestion(name, tokenTypes))
+		`, or a URI, such as "urn:ietf:params:aws:token-type:aws4_request"` + Suggestion(name, tokenTypes))
 	return "", false
 }
 

@@ -21,11 +21,11 @@ func (c *commands) alertsCommand() *cobra.Command {
 		Short: "List what somebody has to act upon, and who is told of it",
 		Long: "alerts asks a running Outrider what is wrong now: since when, how many calls have met it, what\n" +
 			"to do, and the trace of one of them; and how it goes with those whom alerts.notify names.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.alerts(cmd.Context()) },
 	}
 	command.AddCommand(&cobra.Command{
-		Use: "test", Short: "Send a test message to everybody who is notified (exit code 0 only if all took it)", Args: cobra.NoArgs,
+		Use: "test", Short: "Send a test message to everybody who is notified (exit code 0 only if all took it)", Args: noArgs,
 		Long: "test has a running Outrider send a message to each of alerts.notify, at once, and says who took\n" +
 			"it. At PagerDuty it makes an incident, and resolves it right after.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.testAlerts(cmd.Context()) },

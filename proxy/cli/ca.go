@@ -18,7 +18,7 @@ func (c *commands) caCommand() *cobra.Command {
 		Long: "ca shows the certificate authority of this machine, and makes it trusted by the whole system, or\n" +
 			"no longer. It is made at the first use, in the state directory, and its key never leaves that.\n" +
 			"Programs that run under outrider exec, or with outrider env, trust it without any of this.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usageError{fmt.Errorf("which? %s path, export, trust or untrust", cmd.CommandPath())}
 		},
@@ -26,19 +26,19 @@ func (c *commands) caCommand() *cobra.Command {
 	command.PersistentFlags().StringVar(&c.stateDir, "state-dir", "", "state directory (default: from the configuration; as root it would be root's own)")
 	bundle := false
 	export := &cobra.Command{
-		Use: "export", Short: "Print its certificate, as PEM", Args: cobra.NoArgs,
+		Use: "export", Short: "Print its certificate, as PEM", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error { return c.caExport(bundle) },
 	}
 	export.Flags().BoolVar(&bundle, "bundle", false, "the roots of the system and ours, for programs that take one file")
 	dry := false
 	trust := &cobra.Command{
-		Use: "trust", Short: "Have the whole system trust it", Args: cobra.NoArgs,
+		Use: "trust", Short: "Have the whole system trust it", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.caSystem(cmd.Context(), (*intercept.Authority).TrustPlan, dry)
 		},
 	}
 	untrust := &cobra.Command{
-		Use: "untrust", Short: "Have the system forget it", Args: cobra.NoArgs,
+		Use: "untrust", Short: "Have the system forget it", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.caSystem(cmd.Context(), (*intercept.Authority).UntrustPlan, dry)
 		},
@@ -48,7 +48,7 @@ func (c *commands) caCommand() *cobra.Command {
 	}
 	command.AddCommand(
 		&cobra.Command{
-			Use: "path", Short: "Print where its certificate is", Args: cobra.NoArgs,
+			Use: "path", Short: "Print where its certificate is", Args: noArgs,
 			RunE: func(*cobra.Command, []string) error { return c.caPath() },
 		}, export, trust, untrust)
 	return command

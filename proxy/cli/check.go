@@ -20,7 +20,7 @@ func (c *commands) checkCommand() *cobra.Command {
 		Long: "check reads the configuration as run would, secrets included, reports everything that is\n" +
 			"wrong with it at once, and prints what would happen to the calls of every upstream.\n" +
 			"It connects to nothing, and leaves the store as it is. Values of secrets are never printed.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.check(cmd.Context()) },
 	}
 }

@@ -21,7 +21,7 @@ func (c *commands) circuitCommand() *cobra.Command {
 		Short: "Open or close the circuits of an upstream by hand",
 		Long: "circuit tells a running Outrider to refuse the calls of an upstream, or to let them through\n" +
 			"again at once, whatever it found out itself. It is in force over reloads, until Outrider ends.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usageError{fmt.Errorf("what? %s open or close", cmd.CommandPath())}
 		},

@@ -11,6 +11,8 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"outrider/policy/config"
+
 	"github.com/spf13/cobra"
 )
 
@@ -64,7 +66,7 @@ func newRoot(p Process) *cobra.Command {
 		Short: "A local proxy sidecar for outbound API calls",
 		Long: "Outrider takes an application's API calls to their destination: with live credentials,\n" +
 			"paced to each provider's quota, retried where that is safe, and traced.",
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
@@ -78,7 +80,7 @@ func newRoot(p Process) *cobra.Command {
 	root.AddCommand(c.runCommand(), c.checkCommand(), c.statusCommand(), c.topCommand(), c.tailCommand(), c.explainCommand(), c.circuitCommand(), c.alertsCommand(), c.observedCommand(), c.connectionsCommand(), c.outboxCommand(), c.storeCommand(), c.caCommand(),
 		c.loginCommand(), c.logoutCommand(), c.execCommand(), c.envCommand(), c.doctorCommand(), c.presetsCommand(),
 		c.simulateCommand(), c.demoCommand(), c.versionCommand())
-	usageArgs(root.Commands())
+	usageArgs([]*cobra.Command{root})
 	return root
 }
 
@@ -87,13 +89,34 @@ func usageArgs(list []*cobra.Command) {
 	for _, command := range list {
 		exact := command.Args
 		command.Args = func(cmd *cobra.Command, args []string) error {
-			if err := exact(cmd, args); err != nil {
-				return usageError{fmt.Errorf("%w; usage: %s", err, cmd.UseLine())}
+			err := exact(cmd, args)
+			if _, told := errors.AsType[usageError](err); err == nil || told {
+				return err
 			}
-			return nil
+			return usageError{fmt.Errorf("%w; usage: %s", err, cmd.UseLine())}
 		}
 		usageArgs(command.Commands())
 	}
+}
+
+// noArgs is for commands that take none. What stands where a command of theirs could is
+// one that is misspelled.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if !cmd.HasAvailableSubCommands() {
+		return fmt.Errorf("%s takes no arguments: %q", cmd.CommandPath(), args[0])
+	}
+	var names []string
+	for _, command := range cmd.Commands() {
+		names = append(names, command.Name())
+	}
+	hint := config.Suggestion(args[0], names)
+	if hint == "" {
+		hint = "; " + cmd.CommandPath() + " --help shows those that there are"
+	}
+	return usageError{fmt.Errorf("%s has no command %q%s", cmd.CommandPath(), args[0], hint)}
 }
 
 // commands are the commands, with their flags.
@@ -110,7 +133,7 @@ func (c *commands) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if c.json {
 				return c.printJSON(map[string]string{"version": version()})

@@ -33,7 +33,7 @@ func (c *commands) connectionsCommand() *cobra.Command {
 		Short: "The connections of upstreams: one credential for each of your customers",
 		Long: "connections lists, adds and removes the credentials that calls choose by the header\n" +
 			"Outrider-Connection. It asks the Outrider that runs, or changes the store itself where none does.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usageError{fmt.Errorf("what? %s list, add or remove", cmd.CommandPath())}
 		},

@@ -32,7 +32,7 @@ func (c *commands) demoCommand() *cobra.Command {
 			"It ends with 0 if Outrider kept its promises, and with 1 if not. It reads no configuration file.",
 		Example: "  outrider demo\n  outrider demo --keep   # and have a look at the page\n" +
 			"  OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 outrider demo",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d := demo{out: c.Stdout, progress: c.Stdout, scenes: demoScenes(demoFull), json: c.json, keep: keep}
 			if d.json {

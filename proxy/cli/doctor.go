@@ -31,7 +31,7 @@ func (c *commands) doctorCommand() *cobra.Command {
 			"of outrider exec, to hosts that exist nowhere but in an Outrider which doctor starts for itself. What\n" +
 			"arrives there has come through the proxy; what that one saw decides, not what the client says.\n" +
 			"The certificate authority is the real one of this machine. It ends with 1 if a call did not arrive.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if call != "" {
 				return goCall(cmd.Context(), call)

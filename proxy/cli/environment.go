@@ -32,7 +32,7 @@ func (c *commands) envCommand() *cobra.Command {
 			"  outrider env --shell fish | source\n" +
 			"  outrider env --shell powershell | Out-String | Invoke-Expression\n" +
 			"  outrider env --json   # with who reads what",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.env(cmd.Context(), shell, placeholders) },
 	}
 	command.Flags().StringVar(&shell, "shell", "", strings.Join(clients.Shells(), ", ")+" (default: by $SHELL)")

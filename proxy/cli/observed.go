@@ -20,7 +20,7 @@ func (c *commands) observedCommand() *cobra.Command {
 		Short: "List the hosts that applications reach and no upstream names, as configuration",
 		Long: "observed asks a running Outrider whose configuration says forward.unlisted = \"observe\" which hosts\n" +
 			"applications reached through it that no upstream names, and prints an [upstream] for each.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.printObserved(cmd.Context()) },
 	}
 }

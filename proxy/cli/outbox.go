@@ -23,7 +23,7 @@ func (c *commands) outboxCommand() *cobra.Command {
 		Long: "outbox tells how the outbox stands. Below it are the commands that look after its letters. They\n" +
 			"ask the Outrider that runs, or look at the store itself where none does: then nothing is sent until one\n" +
 			"runs. Only drain needs one.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.outbox(cmd.Context()) },
 	}
 	command.AddCommand(c.outboxListCommand(), c.outboxShowCommand(), c.outboxRetryCommand(), c.outboxEditCommand(), c.outboxDropCommand(),

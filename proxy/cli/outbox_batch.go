@@ -155,7 +155,7 @@ func (c *commands) exportLetters(ctx context.Context, query url.Values) error {
 
 func (c *commands) outboxDrainCommand() *cobra.Command {
 	command := &cobra.Command{
-		Use: "drain", Short: "Have all that waits sent now, and wait until nothing waits", Args: cobra.NoArgs,
+		Use: "drain", Short: "Have all that waits sent now, and wait until nothing waits", Args: noArgs,
 		Long: "drain has letters be due that wait for another attempt, and ends when none waits any more. Quotas,\n" +
 			"circuits and the provider's own hints hold as ever.",
 		Example: "  outrider outbox drain --upstream crm --timeout 1h",

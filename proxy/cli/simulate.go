@@ -17,7 +17,7 @@ func (c *commands) simulateCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "simulate",
 		Short: "Run a provider that misbehaves on purpose, to test clients against",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return c.simulate(cmd.Context(), listen, key, seed) },
 	}
 	command.Flags().StringVar(&listen, "listen", listen, "address to listen on")

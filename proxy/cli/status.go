@@ -23,7 +23,7 @@ func (c *commands) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Show the state of a running Outrider (exit code 0 only if it is ready)",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return c.status(cmd.Context()) },
 	}
 }

@@ -21,7 +21,7 @@ func (c *commands) storeCommand() *cobra.Command {
 		Use:   "store",
 		Short: "Show where tokens, letters and spent quotas are kept, and what seals them",
 		Long:  "store opens the store that the configuration names, also beside an Outrider that runs, and\nchanges nothing that is kept. No value is shown.",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return c.store(cmd.Context()) },
 	}
 	var next string
@@ -33,7 +33,7 @@ func (c *commands) storeCommand() *cobra.Command {
 			"\"keyring:NAME\" is made where there is none. Refreshes that are under way are waited for.\n" +
 			"To move to OUTRIDER_KEY, give the key by another variable here: the old one is looked for in that.",
 		Example: "  outrider store rekey\n  outrider store rekey --new-key file:/run/secrets/outrider-key",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.rekey(cmd.Context(), config.Reference(next)) },
 	}
 	rekey.Flags().StringVar(&next, "new-key", "", `where the new key is: "env:NAME", "file:/path", "exec:command" or "keyring:NAME" (default: a new store.key)`)

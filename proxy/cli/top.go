@@ -22,7 +22,7 @@ func (c *commands) topCommand() *cobra.Command {
 		Long: "top shows the upstreams of a running Outrider, those in trouble and the busiest first, and its calls\n" +
 			"as they end. Rates and durations are those of the last minute; SENT is requests on the wire for each call.\n" +
 			"The filter has the words of outrider tail.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !isTerminal(c.Stdout) {
 				return usageError{fmt.Errorf("top needs a terminal; elsewhere: outrider status, outrider tail")}
