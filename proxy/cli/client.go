@@ -33,6 +33,9 @@ func (c *commands) ask(ctx context.Context, path string, query url.Values, answe
 	if err != nil {
 		return err
 	}
+	if !json.Valid(data) {
+		return fmt.Errorf("%s answered with something that is no JSON%s", way.address, notOurs)
+	}
 	return json.Unmarshal(data, answer)
 }
 
@@ -120,14 +123,29 @@ func (way adminWay) open(ctx context.Context, q question) (*http.Response, error
 	if err != nil {
 		return nil, err
 	}
-	var problem struct{ Detail string } // its title is the status
-	_ = json.Unmarshal(data, &problem)
-	text := fmt.Sprintf("%s answered %s", way.address, resp.Status)
-	if problem.Detail != "" {
-		text += ": " + problem.Detail
-	}
-	return nil, &adminError{resp.StatusCode, text}
+	return nil, &adminError{resp.StatusCode, fmt.Sprintf("%s answered %s%s", way.address, resp.Status, way.because(resp.Header, data))}
 }
+
+// because says why an answer is no success, and what can be done about it here.
+func (way adminWay) because(header http.Header, answer []byte) string {
+	var problem struct{ Type, Detail string } // its title is the status
+	_ = json.Unmarshal(answer, &problem)
+	kind, ours := strings.CutPrefix(problem.Type, "urn:outrider:problem:")
+	switch {
+	case !ours && header.Get("Outrider-Version") == "":
+		return notOurs
+	case kind == "key-required" && way.key == "":
+		return ": it runs with an access_key: name its configuration with --config or $OUTRIDER_CONFIG, which says where the key is"
+	case kind == "key-required":
+		return ": it runs with another access_key than this configuration has: name its own with --config or $OUTRIDER_CONFIG"
+	case problem.Detail == "":
+		return ""
+	}
+	return ": " + problem.Detail
+}
+
+// notOurs is said of an answer that no Outrider gives.
+const notOurs = ": this does not seem to be an Outrider; name the admin address of one with --admin"
 
 // An adminError is an answer that is no success.
 type adminError struct {

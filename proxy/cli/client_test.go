@@ -47,3 +47,39 @@ func TestNoAddressIsKnownOfABrokenFile(t *testing.T) {
 		}
 	}
 }
+
+// Beside an Outrider that has an access_key, every command that was not given its
+// configuration asked to be shown the key in a header, and has no flag for one.
+func TestCommandWithoutTheKeySaysWhereItIsFound(t *testing.T) {
+	home(t, "")
+	t.Setenv("OUTRIDER_TEST_KEY", "canary-sesame")
+	r := launchWith(t, "access_key = \"env:OUTRIDER_TEST_KEY\"", api("127.0.0.1:1"))
+	path := filepath.Join(t.TempDir(), "config.toml")
+	writeFile(t, path, "access_key = \"canary-another\"\n")
+	for want, args := range map[string][]string{
+		"it runs with an access_key: name its configuration with --config or $OUTRIDER_CONFIG": {"status"},
+		"it runs with another access_key than this configuration has":                          {"status", "--config", path},
+	} {
+		code, _, problems := invoke(t, append(args, "--admin", r.adminAt)...)
+		if code != exitFailed || !strings.Contains(problems, r.adminAt+" answered 401 Unauthorized: "+want) {
+			t.Errorf("%q ends with %d: %s", args, code, problems)
+		}
+	}
+}
+
+// What listened at the admin address was another program, and status said its "404 File not
+// found", or that a character was invalid.
+func TestAnotherProgramIsNotTakenForAnOutrider(t *testing.T) {
+	home(t, "")
+	for _, status := range []int{http.StatusOK, http.StatusNotFound, http.StatusUnauthorized} {
+		other := upstream(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte("<html>"))
+		})
+		address := other.Listener.Addr().String()
+		code, _, problems := invoke(t, "status", "--admin", address)
+		if code != exitFailed || !strings.Contains(problems, address+" answered ") || !strings.Contains(problems, "this does not seem to be an Outrider") {
+			t.Errorf("status ends with %d: %s", code, problems)
+		}
+	}
+}
