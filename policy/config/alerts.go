@@ -49,8 +49,20 @@ func timeZone(name string) string {
 	return ""
 }
 
-// alertRules reads [alerts.rule.NAME] for every NAME. Who tells alerts knows which there
-// are.
+// alertRuleNames are the rules that there are. What they are is known to who tells alerts;
+// their names stand here so that one that is mistyped is told as any other key, with its line.
+var alertRuleNames = []string{
+	"certificate-expiring", "certificate-refused", "circuit-flapping", "circuit-open", "clock-skew",
+	"credential-dead", "credential-expiring", "credential-failing", "credential-not-kept", "credential-refused",
+	"errors-high", "letters-damaged", "letters-dead", "letters-late", "outbox-away", "outbox-filling",
+	"provider-notice", "quiet-failures", "quota-exhausted", "quota-low", "reload-refused", "results-empty",
+	"throttled", "volume-dropped",
+}
+
+// AlertRuleNames are the names that [alerts.rule.NAME] takes, in their order.
+func AlertRuleNames() []string { return slices.Clone(alertRuleNames) }
+
+// alertRules reads [alerts.rule.NAME] for every NAME.
 func alertRules(key string) field[Alerts] {
 	var below []string
 	for _, path := range alertRuleKeys.paths() {
@@ -63,6 +75,10 @@ func alertRules(key string) field[Alerts] {
 			return
 		}
 		for _, name := range slices.Sorted(maps.Keys(named)) {
+			if !slices.Contains(alertRuleNames, name) {
+				n.child(name).unknown(alertRuleNames)
+				continue
+			}
 			rule := AlertRule{Name: name}
 			alertRuleKeys.read(n.child(name), &rule)
 			a.Rules = append(a.Rules, rule)

@@ -279,10 +279,10 @@ func (a *Alarms) Close(ctx context.Context) {
 	a.cancel()
 }
 
-// Check finds out whether the notification URLs can be used, as secret reads them, and
-// whether there are the rules. It reports all that is wrong, by its keys.
+// Check finds out whether the notification URLs can be used, as secret reads them. It
+// reports all that is wrong, by its keys.
 func Check(alerts config.Alerts, secret func(config.Reference) (string, error)) error {
-	errs := checkRules(alerts.Rules)
+	var errs []error
 	for i, ref := range alerts.Notify {
 		url, err := secret(ref)
 		if err == nil {

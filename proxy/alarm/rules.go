@@ -1,7 +1,6 @@
 package alarm
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -19,26 +18,6 @@ func Rules() []alert.Rule {
 		providerNotice, reloadRefused, clockSkew,
 		quietFailures, resultsEmpty, volumeDropped,
 	})
-}
-
-// checkRules finds out whether there are the rules that a configuration names.
-func checkRules(rules []config.AlertRule) []error {
-	var errs []error
-	for _, r := range rules {
-		if !slices.ContainsFunc(Rules(), func(known alert.Rule) bool { return known.Name == r.Name }) {
-			errs = append(errs, fmt.Errorf("alerts.rule.%s: there is no such rule; there are %s", r.Name, ruleNames()))
-		}
-	}
-	return errs
-}
-
-func ruleNames() string {
-	var names []string
-	for _, r := range Rules() {
-		names = append(names, r.Name)
-	}
-	slices.Sort(names)
-	return strings.Join(names, ", ")
 }
 
 // overrides are what a configuration has of rules, for the book.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"outrider/policy/config"
 	"outrider/proxy/alarm"
 	"outrider/proxy/alert"
 )
@@ -20,6 +21,18 @@ func TestEveryRuleIsDocumented(t *testing.T) {
 		if !strings.Contains(string(docs), "\n| `"+rule.Name+"` | ") {
 			t.Errorf("docs/telemetry.md lacks a line about %s", rule.Name)
 		}
+	}
+}
+
+// The configuration takes the names of the rules that there are.
+func TestConfigurationKnowsEveryRule(t *testing.T) {
+	var names []string
+	for _, rule := range alarm.Rules() {
+		names = append(names, rule.Name)
+	}
+	slices.Sort(names)
+	if known := config.AlertRuleNames(); !slices.Equal(known, names) {
+		t.Errorf("the configuration takes %q, the rules are %q", known, names)
 	}
 }
 

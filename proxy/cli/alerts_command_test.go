@@ -94,11 +94,19 @@ func TestTestOfNobodyFails(t *testing.T) {
 	}
 }
 
+// A mistyped rule was told after everything else had been repaired, without its line, and
+// with the names of all rules in place of the one that was meant.
 func TestRulesAreChecked(t *testing.T) {
-	path := layFile(t, filepath.Join(t.TempDir(), "config.toml"), "[alerts.rule.quota-lwo]\noff = true\n")
+	path := layFile(t, filepath.Join(t.TempDir(), "config.toml"), "log = 1\n[alerts.rule.quota-lwo]\noff = true\n[alerts.rule.everything]\noff = true\n")
 	code, _, errs := commandLine("", "check", "--config", path)
-	if code != 2 || !strings.Contains(errs, "alerts.rule.quota-lwo: there is no such rule; there are certificate-expiring, ") {
-		t.Errorf("check ends with %d: %s", code, errs)
+	for _, want := range []string{
+		"config.toml:1: log: unknown key",
+		"config.toml:2: alerts.rule.quota-lwo: unknown key; did you mean \"quota-low\"?\n",
+		"config.toml:4: alerts.rule.everything: unknown key; known here: certificate-expiring, ",
+	} {
+		if code != exitUsage || !strings.Contains(errs, want) {
+			t.Errorf("check ends with %d, without %q: %s", code, want, errs)
+		}
 	}
 }
 
