@@ -2,6 +2,8 @@ package telemetry
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +36,9 @@ type word struct {
 //	quiet           it failed, and its status says nothing of it
 //	upstream:crm    that member is just so; also method, rule, connection, host, path, class,
 //	                problem, form, letter and trace
+//
+// A word of letters before a colon is such a member, or an error. What has something else
+// before it, or a port or nothing behind it, is a text: /v1/models:generate, localhost:8080.
 //
 // Its errors say which word is wrong, and what would be right.
 func ParseFilter(text string) (Filter, error) {
@@ -91,6 +96,9 @@ var members = map[string]func(*Record) string{
 	"trace":      func(r *Record) string { return r.TraceID },
 }
 
+// numbers are what a call has that no word can name, and whose values look like ports.
+var numbers = []string{"status", "attempts", "waited", "waited_ms", "duration", "duration_ms"}
+
 func parseWord(text string) (func(*Record) bool, error) {
 	if test, ok := states[text]; ok {
 		return test, nil
@@ -106,6 +114,10 @@ func parseWord(text string) (func(*Record) bool, error) {
 		if member, known := members[name]; known {
 			return func(r *Record) bool { return strings.EqualFold(member(r), value) }, nil
 		}
+		if !isText(name, value) {
+			return nil, fmt.Errorf("%q: there is no field %q; there are %s, and words such as 503, >500ms and failed", text, name,
+				strings.Join(slices.Sorted(maps.Keys(members)), ", "))
+		}
 	}
 	if len(text) == 3 && text[0] >= '1' && text[0] <= '5' {
 		if text[1:] == "xx" {
@@ -116,6 +128,18 @@ func parseWord(text string) (func(*Record) bool, error) {
 		}
 	}
 	return func(r *Record) bool { return r.has(text) }, nil
+}
+
+// isText reports whether a word with a colon may be meant as a part of a call, of its path
+// (/v1/models:generate), host (localhost:8080), URL or error, and not as a field that it
+// should have just so: a mistyped one would take no call, for ever.
+func isText(name, value string) bool {
+	letters := strings.TrimFunc(name, func(r rune) bool { return r == '_' || 'a' <= r && r <= 'z' }) == ""
+	if name == "" || !letters || value == "" || strings.HasPrefix(value, "//") {
+		return true
+	}
+	_, err := strconv.ParseUint(value, 10, 16)
+	return err == nil && !slices.Contains(numbers, name)
 }
 
 // has reports whether the lower-case text is in a member of r.

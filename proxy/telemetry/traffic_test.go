@@ -129,6 +129,27 @@ func TestFilters(t *testing.T) {
 	}
 }
 
+// A mistyped field was taken for a text that no call has: `outrider tail upstrem:chat` showed
+// nothing, for ever. What can be a part of a call goes on to be looked for.
+func TestFilterNamesAFieldThatThereIs(t *testing.T) {
+	for _, text := range []string{"upstrem:chat", "bogus:x", "-bogus:x", "status:503", "trace_id:4bf9", "models:generate"} {
+		_, err := telemetry.ParseFilter(text)
+		if err == nil || !strings.Contains(err.Error(), "there is no field") || !strings.Contains(err.Error(), "class, connection, form, host, letter, method") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	r := &telemetry.Record{Host: "localhost:8080", Path: "/v1/models:generate", Error: "dial tcp: no route"}
+	for _, text := range []string{"localhost:8080", "/models:generate", "v1/models:gen", "tcp:", ":8080", "letter:"} {
+		filter, err := telemetry.ParseFilter(text)
+		if err != nil || !filter.Match(r) {
+			t.Errorf("%s takes no call: %v", text, err)
+		}
+	}
+	if _, err := telemetry.ParseFilter("https://api.test"); err != nil {
+		t.Error(err)
+	}
+}
+
 // A filter comes in the query of whoever reaches the admin port, and is asked of every call.
 func FuzzFilter(f *testing.F) {
 	for _, text := range []string{"crm -get 5xx", ">500ms -failed", "upstream:crm trace:", "->1h", "-", ":", "\xff"} {
