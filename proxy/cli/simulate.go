@@ -41,7 +41,7 @@ func (c *commands) simulate(ctx context.Context, listen, key string, seed uint64
 	}
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
-		return err
+		return fmt.Errorf("opening --listen %s: %w", listen, err)
 	}
 	fmt.Fprintf(c.Stdout, "A misbehaving provider at http://%s/, where GET / lists what it can do.\n", listener.Addr())
 	ended := make(chan error, 1)

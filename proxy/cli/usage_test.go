@@ -1,6 +1,10 @@
 package cli
 
-import "testing"
+import (
+	"net"
+	"strings"
+	"testing"
+)
 
 // Who mistypes a command is told which one was meant, as who mistypes a key of the
 // configuration, and scripts see that nothing was tried: at the top it was exit code 1, as of
@@ -19,5 +23,19 @@ func TestMistypedCommandIsToldAsAKeyIs(t *testing.T) {
 		if code, out, problems := invoke(t, c.args...); code != exitUsage || out != "" || problems != "outrider: "+c.want+"\n" {
 			t.Errorf("%q ends with %d: %s%s", c.args, code, out, problems)
 		}
+	}
+}
+
+// The simulator and another program wanted one port, and the error named no way out.
+func TestSimulatorNamesTheFlagOfAnAddressInUse(t *testing.T) {
+	other, err := net.Listen("tcp", freePort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	address := other.Addr().String()
+	code, _, problems := invoke(t, "simulate", "--listen", address)
+	if code != exitFailed || !strings.Contains(problems, "opening --listen "+address+": ") {
+		t.Errorf("it ends with %d: %s", code, problems)
 	}
 }
