@@ -10,9 +10,10 @@ import (
 // believe in a fresh day. It is encoded as JSON, in less than 4 KiB. Nothing in it moves
 // by itself: as long as nobody spends, and no answer tells anything, it is the same.
 type Kept struct {
-	At      time.Time   `json:"at,omitzero"`       // of a bucket: the last change
+	At      time.Time   `json:"at,omitzero"`       // of a bucket, or a span's: the last change
 	Until   time.Time   `json:"until,omitzero"`    // when it says nothing any more
 	Left    *float64    `json:"left,omitempty"`    // of a bucket, at At
+	Burst   *float64    `json:"burst,omitempty"`   // of a span's bucket: what may be sent at once, at At
 	Log     []KeptSpent `json:"log,omitempty"`     // of a span, the oldest first
 	Spent   int         `json:"spent,omitempty"`   // of a window
 	End     time.Time   `json:"end,omitzero"`      // of that window
@@ -45,16 +46,16 @@ func Keep(s Shape, now time.Time) (Kept, bool) {
 	k := Kept{}
 	switch s := s.(type) {
 	case *smooth:
-		left := s.Left(s.changed)
-		missing := s.Room() - left
-		k.At, k.Left = s.changed, &left
-		k.Until = k.At.Add(nanoseconds(missing / float64(s.limit) * float64(time.Second)))
+		left, until := s.keep()
+		k.At, k.Left, k.Until = s.changed, &left, until
 	case *window:
 		k.Spent, k.End, k.Until = s.spent, s.end, s.end
 	case *rolling:
 		k.Log, k.Until = s.keep()
 	case *even:
 		k.Log, k.Until = s.span.keep()
+		left, until := s.bucket.keep()
+		k.At, k.Burst, k.Until = s.bucket.changed, &left, later(k.Until, until)
 	}
 	return k, k.Until.Sub(now) >= Long
 }
@@ -65,8 +66,7 @@ func (k Kept) Restore(s Shape, now time.Time) {
 	switch s := s.(type) {
 	case *smooth:
 		if k.Left != nil {
-			left := *k.Left + float64(s.limit)*max(now.Sub(k.At), 0).Seconds()
-			s.restore(s.Room()-max(left, -s.Room()), now) // No bucket owes more than it holds.
+			s.restore(*k.Left, k.At, now)
 		}
 	case *window:
 		if now.Before(k.End) && k.End.Sub(now) <= s.per+s.guard {
@@ -76,18 +76,32 @@ func (k Kept) Restore(s Shape, now time.Time) {
 		s.restore(k.Log, now)
 	case *even:
 		s.span.restore(k.Log, now)
+		if k.Burst != nil { // else it is of a version that kept the span alone
+			s.bucket.restore(*k.Burst, k.At, now)
+		}
 	}
 }
 
 // keptEntries bounds the log of a span.
 const keptEntries = 64
 
-// restore takes so many out of the bucket. A Limiter takes whole ones alone, and so it
-// takes them a little earlier, by the time in which what is too many comes back.
-func (b *smooth) restore(missing float64, now time.Time) {
+// keep is what was left at the last change, and when the bucket is full again.
+func (b *smooth) keep() (left float64, until time.Time) {
+	left = b.Left(b.changed)
+	missing := b.Room() - left
+	return left, b.changed.Add(nanoseconds(missing / float64(b.limit) * float64(time.Second)))
+}
+
+// restore takes out of the bucket what was missing in one of which so much was left at a
+// time, and has not come back since. A Limiter takes whole ones alone, and so it takes them
+// a little earlier, by the time in which what is too many comes back: else each restart
+// would cost a part of a call, and who restarts often would send none.
+func (b *smooth) restore(left float64, at, now time.Time) {
+	left += float64(b.limit) * max(now.Sub(at), 0).Seconds()
+	missing := b.Room() - max(left, -b.Room()) // No bucket owes more than it holds.
 	whole := count(missing)
 	earlier := now.Add(-nanoseconds((float64(whole) - missing) / float64(b.limit) * float64(time.Second)))
-	if whole > 0 && !earlier.Before(b.changed) {
+	if whole > 0 && (!earlier.Before(b.changed) || b.Left(b.changed) >= b.Room()) { // It was full then, too.
 		now = earlier
 	}
 	b.spend(now, whole)

@@ -2,6 +2,7 @@ package pace_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"testing"
 	"time"
@@ -224,5 +225,49 @@ func TestStateFromTheFutureIsNoDebt(t *testing.T) {
 	k.Restore(again, at(-24*time.Hour))
 	if got := again.Left(at(-24 * time.Hour)); got < 99 || got > 101 {
 		t.Errorf("%v are left, want 100", got)
+	}
+}
+
+// A limit by shape = "auto" forgot its pace with each restart: of 20 calls an hour two may be
+// sent at once, and two more could be after each, so that a process that was started time
+// and again spent the hour in a minute. Nor does a restart cost a part of a call: who starts
+// each minute sends as many as who does not.
+func TestRestartGivesNoBurstBack(t *testing.T) {
+	for name, kind := range map[string]pace.Kind{"even": pace.Even, "smooth": pace.Smooth} {
+		r := pace.Rate{Count: 20, Per: time.Hour, Kind: kind}
+		if kind == pace.Smooth {
+			r.Burst = 2
+		}
+		s, sent := r.New(nil, start), 0
+		for minute := range 31 {
+			now := at(time.Duration(minute) * time.Minute)
+			for s.Ready(now, 1) {
+				s.Spend(now, 1)
+				sent++
+			}
+			if want := 2 + minute/3; sent != want {
+				t.Fatalf("%s: %d are sent after %d minutes, want %d", name, sent, minute, want)
+			}
+			kept, worth := pace.Keep(s, now)
+			if !worth {
+				t.Fatalf("%s: is not kept", name)
+			}
+			s = r.New(nil, now)
+			overJSON(t, kept).Restore(s, now)
+		}
+	}
+}
+
+// An older version kept of an even limit its log alone.
+func TestWhatAnOlderVersionKeptIsRestored(t *testing.T) {
+	r := pace.Rate{Count: 20, Per: time.Hour, Kind: pace.Even}
+	var kept pace.Kept
+	if err := json.Unmarshal(fmt.Appendf(nil, `{"until":%q,"log":[{"t":%d,"n":20}]}`, at(time.Hour).Format(time.RFC3339), start.UnixMilli()), &kept); err != nil {
+		t.Fatal(err)
+	}
+	s := r.New(nil, start)
+	kept.Restore(s, start)
+	if s.Ready(at(59*time.Minute), 1) || !s.Ready(at(61*time.Minute), 1) {
+		t.Errorf("%v are left in the hour, %v after it", s.Left(at(59*time.Minute)), s.Left(at(61*time.Minute)))
 	}
 }

@@ -50,7 +50,7 @@ func FuzzRestoreLimit(f *testing.F) {
 		with.Spend(start, int(since%10))
 		without.Spend(start, int(since%10))
 		now := start.Add(time.Duration(pause))
-		k := pace.Kept{At: now.Add(time.Duration(at)), Left: &left, Spent: spent, End: now.Add(time.Duration(end))}
+		k := pace.Kept{At: now.Add(time.Duration(at)), Left: &left, Burst: &left, Spent: spent, End: now.Add(time.Duration(end))}
 		for _, ago := range []int64{first, second, third} {
 			k.Log = append(k.Log, pace.KeptSpent{At: now.Add(time.Duration(ago)).UnixMilli(), Cost: 20})
 		}
