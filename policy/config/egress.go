@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net"
 	"net/url"
 	"strings"
 )
@@ -54,17 +55,39 @@ func readOwnProxy(n node) (string, bool) {
 
 // noProxy reads a list of hosts into the form of the variable NO_PROXY.
 func noProxy(key string) field[Egress] {
-	read := list(key, func(l *[]string) *[]string { return l }, readText, func(v string) string {
-		if v == "" || strings.ContainsAny(v, ", ") {
-			return `must be a host, a ".suffix", an address or a network, such as "10.0.0.0/8"`
-		}
-		return ""
-	})
+	read := list(key, func(l *[]string) *[]string { return l }, readText, directProblem)
 	return field[Egress]{key: key, read: func(n node, e *Egress) {
 		var hosts []string
 		read.read(n, &hosts)
 		e.NoProxy = strings.Join(hosts, ",")
 	}}
+}
+
+// directProblem checks what stands in NO_PROXY. Who applies it takes anything for the name
+// of a host, so that a URL would be no error, and never be one that is called.
+func directProblem(v string) string {
+	const form = `must be a host, a ".suffix", an address or a network, such as "10.0.0.0/8"`
+	if _, _, err := net.ParseCIDR(v); err == nil || v == "*" {
+		return ""
+	}
+	host, port := splitHost(strings.ToLower(v))
+	name, below := strings.CutPrefix(host, "*.")
+	if !below {
+		name = strings.TrimPrefix(host, ".")
+	}
+	switch {
+	case strings.Contains(v, "/"):
+		return form + ", without scheme and path"
+	case port != "" && (!validPort(port) || port[0] == '0'):
+		return "must have a port from 1 to 65535, or none"
+	case port == "" && strings.HasPrefix(v, "["):
+		return form + "; an address has brackets only in front of a port"
+	case net.ParseIP(host) != nil:
+		return ""
+	case isIP(name) || hostProblem(name) != "":
+		return form
+	}
+	return ""
 }
 
 // inheritEgress gives the upstreams that name no proxy of their own the file's.

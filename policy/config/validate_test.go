@@ -91,6 +91,14 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		{"a proxy with a password", `egress.proxy = "http://me:canary@proxy:3128"`, `egress.proxy: must not hold a user name or password: put the whole URL into a secret, proxy = "env:NAME"`},
 		{"a proxy with a path", `egress.proxy = "http://proxy:3128/x"`, `egress.proxy: must be a URL without path and query`},
 		{"no_proxy", `egress.no_proxy = ["a,b"]`, `egress.no_proxy[0] = "a,b": must be a host, a ".suffix", an address or a network, such as "10.0.0.0/8"`},
+		{"no_proxy with a URL", `egress.no_proxy = ["http://a.invalid"]`, `egress.no_proxy[0] = "http://a.invalid": must be a host, a ".suffix", an address or a network, such as "10.0.0.0/8", without scheme and path`},
+		{"no_proxy with a path", `egress.no_proxy = ["127.0.0.1:21001/x"]`, `egress.no_proxy[0] = "127.0.0.1:21001/x": must be a host, a ".suffix", an address or a network, such as "10.0.0.0/8", without scheme and path`},
+		{"no_proxy with a password", `egress.no_proxy = ["http://u:canary@a.invalid"]`, `egress.no_proxy[0]: must be a host, a ".suffix", an address or a network, such as "10.0.0.0/8", without scheme and path`},
+		{"no_proxy with a port too large", `egress.no_proxy = ["a.invalid:70000"]`, `egress.no_proxy[0] = "a.invalid:70000": must have a port from 1 to 65535, or none`},
+		{"no_proxy with brackets", `egress.no_proxy = ["[::1]"]`, `egress.no_proxy[0] = "[::1]": must be a host, a ".suffix", an address or a network, such as "10.0.0.0/8"; an address has brackets only in front of a port`},
+		{"no_proxy with a wildcard in between", `egress.no_proxy = ["a.*.invalid"]`, `egress.no_proxy[0] = "a.*.invalid": must be a host, a ".suffix", an address or a network, such as "10.0.0.0/8"`},
+		{"no_proxy with a port alone", `egress.no_proxy = [":80"]`, `egress.no_proxy[0] = ":80": must be a host, a ".suffix", an address or a network, such as "10.0.0.0/8"`},
+		{"no_proxy below an address", `egress.no_proxy = [".10.0.0.1"]`, `egress.no_proxy[0] = ".10.0.0.1": must be a host, a ".suffix", an address or a network, such as "10.0.0.0/8"`},
 		{"a socket without a path", `listen = "unix:outrider.sock"`, `listen = "unix:outrider.sock": must name a socket by its absolute path: "unix:/run/outrider.sock"`},
 		{"address for a network", `forward.allow_private = ["10.1.2.3"]`, `forward.allow_private[0] = "10.1.2.3": must be a network, such as "10.1.0.0/16"; write "10.1.2.3/32" for this one address`},
 		{"bits behind the prefix", `forward.allow_private = ["10.0.0.0/8", "10.1.2.3/8"]`, `forward.allow_private[1] = "10.1.2.3/8": has bits behind its prefix: write "10.0.0.0/8" for the network, or "10.1.2.3/32" for the one address`},
@@ -326,6 +334,19 @@ proxy = "direct"
 	}
 	if want := (config.Egress{Proxy: config.ProxyDirect}); upstream(t, f, "b").Egress != want {
 		t.Errorf("b goes through %+v, want %+v", upstream(t, f, "b").Egress, want)
+	}
+}
+
+// Whatever has an effect in NO_PROXY may stand in no_proxy. A URL was taken there, too, for the
+// name of a host that nobody calls.
+func TestEveryFormOfNoProxyIsRead(t *testing.T) {
+	forms := []string{
+		"*", "localhost", "A.example.com", "a_b.corp:8443", ".corp", ".corp:443", "*.corp", "*.corp:443",
+		"10.0.0.1", "10.0.0.1:3128", "::1", "[::1]:8080", "10.0.0.0/8", "10.1.2.3/8", "fd00::/8",
+	}
+	f := mustParse(t, `egress.no_proxy = ["`+strings.Join(forms, `", "`)+`"]`)
+	if want := strings.Join(forms, ","); f.Egress.NoProxy != want {
+		t.Errorf("got %s, want %s", f.Egress.NoProxy, want)
 	}
 }
 
