@@ -40,6 +40,10 @@ func readUpstream(n node, name string) Upstream {
 		n.deny("this name is reserved; choose another")
 	}
 	if _, ok := n.raw.(map[string]any); !ok {
+		if slices.ContainsFunc(upstreamKeys, func(f field[Upstream]) bool { return f.key == name }) { // It stands in [upstream].
+			n.noTable("belongs in the table of an upstream: [upstream.NAME], with a name of yours, such as [upstream.github]")
+			return u
+		}
 		n.noTable("must be a table: [%s]", n.path)
 		return u
 	}

@@ -129,6 +129,8 @@ func TestEachFaultIsNamedByItsKey(t *testing.T) {
 		// Upstreams.
 		{"no table", `upstream = 3`, `upstream = 3: must be a table for each upstream: [upstream.NAME]`},
 		{"upstream that is no table", `upstream.crm = "https://x"`, `upstream.crm: must be a table: [upstream.crm]`},
+		{"upstream without a name", "[upstream]\nurl = \"http://x\"", `upstream.url: belongs in the table of an upstream: [upstream.NAME], with a name of yours, such as [upstream.github]`},
+		{"flag without an upstream's name", "[upstream]\nintercept = true", `upstream.intercept = true: belongs in the table of an upstream: [upstream.NAME], with a name of yours, such as [upstream.github]`},
 		{"list of upstreams", "[[upstream.crm]]\nurl = \"https://x\"", `upstream.crm: must be a table: [upstream.crm]`},
 		{"upper case", `upstream.CRM.url = "https://x"`, `upstream.CRM: the name must be of lower-case letters, digits, - and _, and begin with a letter or digit: it becomes a path prefix`},
 		{"blank in the name", `upstream."a b".url = "https://x"`, `upstream."a b": the name must be of lower-case letters, digits, - and _, and begin with a letter or digit: it becomes a path prefix`},
