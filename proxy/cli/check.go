@@ -31,6 +31,7 @@ func (c *commands) check(ctx context.Context) error {
 		return err
 	}
 	s := &sidecar{file: file, secrets: newSecrets()}
+	s.ownsConfigured(file)
 	env := s.env()
 	tokens := false
 	env.Keep = func(string) (policy.Keeper, error) { // without a store, which would be made

@@ -123,6 +123,30 @@ retry   = { atempts = 5 }
 	}
 }
 
+// An upstream that is Outrider itself was valid, and each of its calls was refused.
+func TestUpstreamThatIsOutriderItselfIsAnError(t *testing.T) {
+	const keyed = "access_key = \"canary\"\n"
+	for document, ourselves := range map[string]bool{
+		`upstream.x.url = "http://127.0.0.1:8080"`:                                                                           true,
+		`upstream.x.url = "http://LocalHost:8081/base"`:                                                                      true,
+		"listen = \"localhost:80\"\nupstream.x.url = \"http://127.0.0.1\"":                                                   true,
+		keyed + "listen = \":9443\"\nupstream.x.url = \"https://[::1]:9443\"":                                                true,
+		"upstream.y = { url = \"https://y.test\", listen = \"127.0.0.1:9000\" }\nupstream.x.url = \"http://127.0.0.1:9000\"": true,
+
+		`upstream.x.url = "http://127.0.0.1:8082"`:                                   false,
+		`upstream.x.url = "http://127.0.0.2:8080"`:                                   false,
+		`upstream.x.url = "http://[::1]:8080"`:                                       false,
+		`upstream.x.url = "http://box.test:8080"`:                                    false,
+		"listen = \"unix:/run/o.sock\"\nupstream.x.url = \"http://127.0.0.1:8080\"":  false,
+		keyed + "listen = \"10.0.0.1:8080\"\nupstream.x.url = \"http://[::1]:8080\"": false,
+	} {
+		code, _, problems := check(t, document)
+		if got := code == 2 && strings.Contains(problems, "\nupstream.x.url: ") && strings.Contains(problems, " is a listener of Outrider itself: where is the API?"); got != ourselves || !ourselves && code != 0 {
+			t.Errorf("%s:\nexit code %d, %s", document, code, problems)
+		}
+	}
+}
+
 func TestCheckSaysWhatIsLearned(t *testing.T) {
 	for limit, want := range map[string]string{
 		``:                                "learned from its answers",

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"outrider/policy/config"
 )
 
 // unixScheme stands before the path of a Unix socket, in place of host:port.
@@ -137,6 +140,48 @@ func (s *sidecar) owns(l net.Listener) {
 	if address, err := netip.ParseAddrPort(l.Addr().String()); err == nil {
 		s.own = append(s.own, address)
 	}
+}
+
+// ownsConfigured is for who listens on nothing, and says of a file what would be ours.
+func (s *sidecar) ownsConfigured(file *config.File) {
+	addresses := []string{file.Listen, file.Admin}
+	for _, u := range file.Upstreams {
+		addresses = append(addresses, u.Listen)
+	}
+	for _, address := range addresses {
+		if host, port, err := net.SplitHostPort(address); err == nil && port != "0" { // else the system chooses one
+			if host == "" {
+				host = "::"
+			}
+			if at, ok := literal(host, port); ok {
+				s.own = append(s.own, at)
+			}
+		}
+	}
+}
+
+// checkUpstreams finds the upstreams whose url is one of our own listeners: no call may go
+// there. That can be told of localhost and addresses of loopback alone: no name has to be
+// looked up, and no proxy is between.
+func (s *sidecar) checkUpstreams(file *config.File) error {
+	var errs []error
+	for _, u := range file.Upstreams {
+		port := cmp.Or(u.URL.Port(), map[string]string{"http": "80", "https": "443"}[u.URL.Scheme])
+		at, ok := literal(u.URL.Hostname(), port)
+		if ok && at.Addr().Unmap().IsLoopback() && s.ours(at) {
+			errs = append(errs, fmt.Errorf("upstream.%s.url: %s is a listener of Outrider itself: where is the API?", u.Name, u.URL.Host))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// literal is an address that nobody has to be asked for.
+func literal(host, port string) (netip.AddrPort, bool) {
+	if strings.EqualFold(host, "localhost") {
+		host = "127.0.0.1"
+	}
+	at, err := netip.ParseAddrPort(net.JoinHostPort(host, port))
+	return at, err == nil
 }
 
 // ours reports whether an address is one that we listen on.

@@ -149,10 +149,10 @@ func (s *sidecar) way(e config.Egress) (egress.ProxyFunc, error) {
 }
 
 // checkFile finds out whether the proxy for hosts that no upstream names, the store's
-// URL and key, and the notification URLs can be used. What belongs to an upstream is
-// seen when it is compiled.
+// URL and key, and the notification URLs can be used, and whether upstreams are others than
+// ourselves. What else belongs to an upstream is seen when it is compiled.
 func (s *sidecar) checkFile(file *config.File) error {
-	var errs []error
+	errs := []error{s.checkUpstreams(file)}
 	if _, err := s.way(file.Egress); err != nil {
 		errs = append(errs, fmt.Errorf("egress.proxy: %w", err))
 	}

@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"outrider/policy/config"
 )
 
 // A script is an upstream that gives its answers one after the other, the last
@@ -530,19 +532,18 @@ auth = { type = "bearer", token = "env:KEY_B" }
 	calling.Wait()
 }
 
-// An upstream that is ourselves would call itself for ever.
-func TestUpstreamThatIsOurselvesIsRefused(t *testing.T) {
+// An upstream that is ourselves would call itself for ever. Where the file says so, it is an
+// error.
+func TestUpstreamThatIsOurselvesIsNotStarted(t *testing.T) {
 	listen, admin, own := closedPort(t), closedPort(t), closedPort(t)
 	_, port, _ := net.SplitHostPort(listen)
-	r := launchData(t, "", fmt.Sprintf(`
+	data := fmt.Appendf(nil, `
 listen = %q
 admin = %q
 [upstream.ip]
 url = "http://%s/ip"
 [upstream.name]
 url = "http://localhost:%s/name"
-[upstream.any]
-url = "http://0.0.0.0:%s/any"
 [upstream.mapped]
 url = "http://[::ffff:127.0.0.1]:%s/mapped"
 [upstream.admin]
@@ -553,15 +554,51 @@ hosts = []
 [upstream.own]
 url = "http://%s/own"
 listen = %q
-`, listen, admin, listen, port, port, port, admin, own, own, own))
-	for _, name := range []string{"ip", "name", "any", "mapped", "admin", "other", "own"} {
+`, listen, admin, listen, port, port, admin, own, own, own)
+	file, err := config.Parse("test.toml", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = start(t.Context(), "", data, file, &logBuffer{})
+	if err == nil {
+		t.Fatal("it was started")
+	}
+	for _, name := range []string{"ip", "name", "mapped", "admin", "other", "own"} {
+		if !strings.Contains(err.Error(), "upstream."+name+".url: ") {
+			t.Errorf("nothing is said of %s in %v", name, err)
+		}
+	}
+}
+
+// Where only the connection shows it, each call is refused.
+func TestUpstreamThatIsOurselvesIsRefused(t *testing.T) {
+	listen, admin, own := closedPort(t), closedPort(t), closedPort(t)
+	anyAt := func(address string) string {
+		_, port, _ := net.SplitHostPort(address)
+		return "http://0.0.0.0:" + port
+	}
+	r := launchData(t, "", fmt.Sprintf(`
+listen = %q
+admin = %q
+[upstream.any]
+url = "%s/any"
+[upstream.admin]
+url = %q
+[upstream.other]
+url = %q
+hosts = []
+[upstream.own]
+url = "%s/own"
+listen = %q
+`, listen, admin, anyAt(listen), anyAt(admin), anyAt(own), anyAt(own), own))
+	for _, name := range []string{"any", "admin", "other", "own"} {
 		resp, body := get(t, http.DefaultClient, r.url("/"+name+"/x"))
 		if s := slug(body); resp.StatusCode < 400 || s != "address-denied" && s != "proxy-loop" {
 			t.Errorf("%s: got %d %s", name, resp.StatusCode, body)
 		}
 	}
 	r.rest()
-	if calls := r.logged("call"); len(calls) != 7 {
-		t.Errorf("%d calls came in for the 7 that were made", len(calls))
+	if calls := r.logged("call"); len(calls) != 4 {
+		t.Errorf("%d calls came in for the 4 that were made", len(calls))
 	}
 }
