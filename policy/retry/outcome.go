@@ -12,14 +12,15 @@ import (
 )
 
 // An ExhaustedError ends a call whose last attempt failed without a response,
-// after more than one attempt.
+// after more than one attempt. It calls them tries, for who reads it: of attempts the
+// requests on the wire are counted elsewhere, and one that cannot connect is none.
 type ExhaustedError struct {
 	Attempts int   // how many were made
 	Err      error // how the last one ended
 }
 
 func (e *ExhaustedError) Error() string {
-	return "after " + strconv.Itoa(e.Attempts) + " attempts: " + e.Err.Error()
+	return "after " + strconv.Itoa(e.Attempts) + " tries: " + e.Err.Error()
 }
 
 // Unwrap returns the error of the last attempt.

@@ -38,6 +38,24 @@ func (r *running) budget() float64 {
 	return status.Upstreams[0].Budget
 }
 
+// Of a call to a port that nobody listens at, the detail spoke of 3 attempts and the member
+// attempts was 0: no request was on the wire, and so there are none but tries.
+func TestTriesThatGotNoConnectionAreNoAttempts(t *testing.T) {
+	r := launch(t, api(closedPort(t))+"retry = { base = \"1ms\", cap = \"2ms\", budget = 1 }\n")
+	req, _ := http.NewRequestWithContext(t.Context(), "POST", r.url("/api/x"), strings.NewReader("x"))
+	resp, body := do(t, http.DefaultClient, req)
+	var problem struct {
+		Detail   string
+		Attempts int
+	}
+	if err := json.Unmarshal([]byte(body), &problem); err != nil {
+		t.Fatalf("%v: %s", err, body)
+	}
+	if !strings.HasPrefix(problem.Detail, "after 3 tries: ") || problem.Attempts != 0 || resp.Header["Outrider-Attempts"] != nil {
+		t.Errorf("Outrider-Attempts: %q, %s", resp.Header["Outrider-Attempts"], body)
+	}
+}
+
 // A client library that makes three attempts of its own, as those of OpenAI and
 // Anthropic do, stops where three of ours were made: three requests arrive, not nine.
 // That is so of the provider's answers and of our own, and where the budget is spent.
