@@ -2,10 +2,13 @@ package cli
 
 import (
 	"errors"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+
+	"outrider/policy/config"
 )
 
 // A vault that did not answer was asked by one caller after the other, ten seconds each:
@@ -51,5 +54,26 @@ func TestSessionThatEndsInAQuestionIsAnError(t *testing.T) {
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere") // there is a session, as far as is looked
 	if err := askKeyring(func() error { panic("as the library does") }); err == nil {
 		t.Error("no error")
+	}
+}
+
+// A file that an editor of Windows wrote begins with a byte order mark, which was sent as
+// the first three bytes of the credential. With the store's key it stays: a store that was
+// sealed with it could not be opened any more.
+func TestByteOrderMarkIsNoPartOfACredential(t *testing.T) {
+	dir := t.TempDir()
+	marked := config.Reference("file:" + layFile(t, filepath.Join(dir, "marked"), "\xef\xbb\xbfSECRET\r\n"))
+	s := newSecrets()
+	for range 2 { // read, and remembered
+		if value, err := s.get(marked); value != "SECRET" || err != nil {
+			t.Errorf("the credential is %q, %v", value, err)
+		}
+		if value, err := s.storeKey(marked); value != "\xef\xbb\xbfSECRET" || err != nil {
+			t.Errorf("the store's key is %q, %v", value, err)
+		}
+	}
+	empty := layFile(t, filepath.Join(dir, "empty"), "\xef\xbb\xbf\n")
+	if value, err := s.get(config.Reference("file:" + empty)); err == nil || err.Error() != empty+" is empty" {
+		t.Errorf("of a mark alone comes %q, %v", value, err)
 	}
 }

@@ -70,7 +70,8 @@ func (s *secrets) get(ref config.Reference) (string, error) {
 	case "env":
 		return s.variable(ref, rest)
 	case "file":
-		return s.file(ref, rest)
+		value, err := s.file(ref, rest)
+		return strings.TrimPrefix(value, byteOrderMark), err
 	case "exec":
 		r := s.once(ref, func() (string, error) { return runForSecret(ref, rest) })
 		<-r.done // it is bounded: see execTimeout
@@ -85,6 +86,19 @@ func (s *secrets) get(ref config.Reference) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s: not a reference; write env:NAME, file:/path, exec:command or keyring:NAME", ref)
+}
+
+// byteOrderMark is put in front of a text by editors of Windows. No credential begins with
+// it, and none is good with it.
+const byteOrderMark = "\xef\xbb\xbf"
+
+// storeKey is get for a key of the store. It is taken as it is: what has been sealed with a
+// mark in front is opened by nothing else.
+func (s *secrets) storeKey(ref config.Reference) (string, error) {
+	if path, ok := strings.CutPrefix(string(ref), "file:"); ok {
+		return s.file(ref, path)
+	}
+	return s.get(ref)
 }
 
 // variable gives the value of an environment variable, and remembers it.
@@ -126,7 +140,7 @@ func (s *secrets) file(ref config.Reference, path string) (string, error) {
 		return "", err
 	}
 	value := strings.TrimRight(string(data), "\r\n")
-	if value == "" {
+	if value == "" || value == byteOrderMark {
 		return "", fmt.Errorf("%s is empty", path)
 	}
 	s.values[ref] = &secret{value: value, read: now, checked: now, modified: info.ModTime(), size: info.Size()}

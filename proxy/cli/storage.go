@@ -36,7 +36,7 @@ func storeSettings(file *config.File, secrets *secrets) (store.Settings, error) 
 	if ref := file.Store.Key; ref != "" {
 		settings.Key = func() (string, error) {
 			secrets.refused(ref) // it is asked for again when the store was sealed anew
-			return secrets.get(ref)
+			return secrets.storeKey(ref)
 		}
 	}
 	return settings, nil

@@ -146,7 +146,7 @@ func (c *commands) rekey(ctx context.Context, next config.Reference) error {
 
 // newStoreKey reads the new key, and makes one in the keyring that has none yet.
 func newStoreKey(ref config.Reference) (string, error) {
-	key, err := newSecrets().get(ref)
+	key, err := newSecrets().storeKey(ref)
 	if !errors.Is(err, keyring.ErrNotFound) {
 		return key, err
 	}
