@@ -215,15 +215,16 @@ func (u *Upstream) Login(name string) string {
 
 // A CredentialStatus is the state of a credential. It holds no value.
 type CredentialStatus struct {
-	Name     string     `json:"name"`               // "default", or the rule or the connection that has it
-	State    string     `json:"state"`              // none, live, refreshing, failing, dead; static: it is not fetched
-	Usable   bool       `json:"usable"`             // there is a token that is sent
-	Obtained *time.Time `json:"obtained,omitempty"` // when the token was
-	Expires  *time.Time `json:"expires,omitempty"`  // when it does, if that is known
-	Next     *time.Time `json:"next,omitempty"`     // refresh, ahead of that or after a failure
-	Login    string     `json:"login,omitempty"`    // the command by which somebody logs in; "": the credential has no login
-	Error    string     `json:"error,omitempty"`    // of the last token request
-	NotKept  string     `json:"not_kept,omitempty"` // why what a restart needs is in memory only
+	Name     string     `json:"name"`                       // "default", or the rule or the connection that has it
+	State    string     `json:"state"`                      // none, live, refreshing, failing, dead; static: it is not fetched
+	Usable   bool       `json:"usable"`                     // there is a token that is sent
+	Obtained *time.Time `json:"obtained,omitempty"`         // when the token was
+	Expires  *time.Time `json:"expires,omitempty"`          // when it does, if that is known
+	Next     *time.Time `json:"next,omitempty"`             // refresh, ahead of that or after a failure
+	Spaced   *time.Time `json:"passes_401_until,omitempty"` // a 401 leads to no refresh until then: 401s have had the token replaced just now
+	Login    string     `json:"login,omitempty"`            // the command by which somebody logs in; "": the credential has no login
+	Error    string     `json:"error,omitempty"`            // of the last token request
+	NotKept  string     `json:"not_kept,omitempty"`         // why what a restart needs is in memory only
 }
 
 func (c *credential) status(name string) CredentialStatus {
@@ -233,7 +234,7 @@ func (c *credential) status(name string) CredentialStatus {
 func credentialStatus(name, login string, s auth.OAuth2Status) CredentialStatus {
 	status := CredentialStatus{Name: name, State: s.State, Usable: s.Usable,
 		Obtained: known(s.Obtained), Expires: known(s.Expires), Next: known(s.NextRefresh),
-		Login: login}
+		Spaced: known(s.Spaced), Login: login}
 	if !s.NextTry.IsZero() {
 		status.Next = known(s.NextTry)
 	}

@@ -234,3 +234,33 @@ func TestTokenThatDiesBehindAGateIsRefreshedMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+// A provider had three tokens in a row revoked as soon as they came. The next 401 is passed
+// on, and status and explain said that all is well.
+func TestRefreshesThatAreSpacedAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		revoked, fine := policytest.Step{Status: 401}, policytest.Step{}
+		r, _ := fetching(t, policytest.NewUpstream(t, grants(1, 0), grants(2, 0), grants(3, 0), grants(4, 0)))
+		r.env.Transport = func(*config.Upstream) (http.RoundTripper, error) {
+			return policytest.NewUpstream(t, revoked, fine, revoked, fine, revoked, fine, revoked), nil
+		}
+		set := r.compile("[upstream.api]\nurl = \"https://api.test\"\n[upstream.api.auth]\n"+connection, nil)
+		for _, want := range []int{200, 200, 200, 401} {
+			if answer, _ := call(t, set, "GET", "/", ""); answer.Status != want {
+				t.Errorf("answered %+v, want %d", answer, want)
+			}
+		}
+		e, err := set.Explain(t.Context(), "GET", "/api/x", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := time.Now().Add(20 * time.Second)
+		if c := set.Status()[0].Credentials[0]; c.Spaced == nil || !c.Spaced.Equal(want) || e.Token == nil || e.Token.Spaced == nil || !e.Token.Spaced.Equal(want) {
+			t.Errorf("status has %+v and explain %+v, want both until %s", c, e.Token, want)
+		}
+		time.Sleep(20 * time.Second)
+		if c := set.Status()[0].Credentials[0]; c.Spaced != nil {
+			t.Errorf("afterwards it has %+v", c)
+		}
+	})
+}

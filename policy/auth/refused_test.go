@@ -127,12 +127,26 @@ func TestTokenThatWasAcceptedIsReplacedAgain(t *testing.T) {
 			return policytest.NewUpstream(t, issued(n)).RoundTrip(r)
 		})
 		up := policytest.NewUpstream(t, no, yes, no, yes, no, yes, no, no)
-		client := auth.Wrap(newOAuth2(t, settings(endpoint, nil)), nil)(up)
-		for _, want := range []int{200, 200, 200, 401, 401} {
+		o := newOAuth2(t, settings(endpoint, nil))
+		client := auth.Wrap(o, nil)(up)
+		wantSpaced := func(length time.Duration) {
+			t.Helper()
+			var until time.Time
+			if length > 0 {
+				until = time.Now().Add(length)
+			}
+			if s := o.Status(); !s.Spaced.Equal(until) {
+				t.Errorf("a 401 is said to be passed on until %v, want %v", s.Spaced, until)
+			}
+		}
+		for i, want := range []int{200, 200, 200, 401, 401} {
+			wantSpaced([]time.Duration{0, 0, 0, 20 * time.Second, 20 * time.Second}[i])
 			if a := policytest.Do(client, policytest.NewRequest(t, "GET", "https://api.test/x", "")); a.Status != want {
 				t.Errorf("answer %+v, want %d", a, want)
 			}
 		}
+		time.Sleep(20 * time.Second)
+		wantSpaced(0)
 		wantAuthorization(t, up, "access-0001 access-0002 access-0002 access-0003 access-0003 access-0004 access-0004 access-0004")
 	})
 }

@@ -239,11 +239,14 @@ func (h *held) learned(next *grant) time.Duration {
 // whatever the token is must not have it replaced for each of them; the time until
 // the next doubles. A token that the upstream has accepted meanwhile may have been
 // revoked since, but not time and again: then it is the kind of request, too.
-func (h *held) young(now time.Time) bool {
+func (h *held) young(now time.Time) bool { return h.spaced().lasts(now) }
+
+// spaced is for how long it is young.
+func (h *held) spaced() pause {
 	if h.Forced == 0 || h.accepted && h.Forced < unspaced {
-		return false
+		return pause{}
 	}
-	return pauseOf(spacing(h.Forced), h.Obtained).lasts(now)
+	return pauseOf(spacing(h.Forced), h.Obtained)
 }
 
 // unspaced is the length of a row of refreshes that refusals caused, from which on

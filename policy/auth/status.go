@@ -22,6 +22,7 @@ type OAuth2Status struct {
 	Lapses      time.Time // when the refresh token does, as far as the provider said
 	NextRefresh time.Time // ahead of that
 	NextTry     time.Time // before which the token endpoint is not asked, after a failure
+	Spaced      time.Time // until when a 401 is passed on, since 401s have had the token replaced
 	Err         error     // how the last token request failed
 	NotKept     error     // why what a restart needs is in memory only; nil: it is kept
 }
@@ -44,11 +45,14 @@ type RefreshEvent struct {
 func (o *OAuth2) Status() OAuth2Status {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	h := &o.held
+	h, now := &o.held, wallClock()
 	s := OAuth2Status{
-		State: StateNone, Origin: o.origin(&h.grant), Usable: h.living(wallClock()) && !h.refused,
+		State: StateNone, Origin: o.origin(&h.grant), Usable: h.living(now) && !h.refused,
 		Obtained: h.Obtained, Expires: h.Expires, Lapses: h.Lapses, NextRefresh: h.refreshAt,
 		NextTry: o.hold.until, Err: o.hold.err, NotKept: h.unsaved,
+	}
+	if s.Usable && h.young(now) {
+		s.Spaced = h.spaced().until
 	}
 	switch {
 	case o.flight != nil && o.flight.reason != reasonSave:

@@ -25,6 +25,9 @@ func credentialState(c policy.CredentialStatus) string {
 	if c.Next != nil && time.Until(*c.Next) > 0 {
 		text += fmt.Sprintf(", next in %s", time.Until(*c.Next).Round(time.Second))
 	}
+	if c.Spaced != nil && time.Until(*c.Spaced) > 0 {
+		text += fmt.Sprintf("; a 401 is passed on for %s, since 401s have had the token replaced just now", time.Until(*c.Spaced).Round(time.Second))
+	}
 	if c.NotKept != "" {
 		text += "; NOT KEPT: " + c.NotKept
 	}
