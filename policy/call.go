@@ -28,6 +28,7 @@ type Call struct {
 	priority Priority      // see Controls
 	caller   func() string // see Controls; may be nil
 	timeout  time.Duration // see Controls; 0: as configured
+	held     time.Duration // see HeldBack
 
 	ended  string  // see NotRetried
 	minted *minted // see Minted; nil: it got no key
@@ -126,6 +127,13 @@ func (c *Call) addWait(d time.Duration) {
 	if c != nil && d > 0 {
 		c.waited.Add(int64(d))
 	}
+}
+
+// HeldBack notes that the call had to wait before it came to its plan, which is a part of its
+// time: the plan has what is left.
+func (c *Call) HeldBack(d time.Duration) {
+	c.held += d
+	c.addWait(d)
 }
 
 // Awaiting notes that the client is being waited for, for more of the body that

@@ -55,6 +55,12 @@ func tookTooLong(limit time.Duration, asked bool) *TimeoutError {
 	return &TimeoutError{Clock: "timeout", Limit: limit}
 }
 
+// Late is why a call ends that has taken its whole time, which is the Limit, before it came to
+// its plan: see Call.HeldBack.
+func (p *Plan) Late(ctx context.Context) *TimeoutError {
+	return tookTooLong(wholeTime(ctx, CallFrom(ctx), min(p.Policy.Timeout, forever)))
+}
+
 // deadline bounds a whole call, queue and backoff and all attempts, until the
 // response headers are there. A body may take as long as it flows.
 //
@@ -86,7 +92,11 @@ func bound(req *http.Request, timeout time.Duration, all *clocks) (*bounded, *ht
 		req = req.WithContext(b)
 	}
 	b.limit, b.asked = wholeTime(b.Context, b.call, timeout)
-	b.time.begin(all, b.moments.Begin())
+	began := b.moments.Begin()
+	if b.call != nil {
+		began = began.Add(-b.call.held)
+	}
+	b.time.begin(all, began)
 	b.begun.Store(true)
 	b.time.set(b.limit)
 	return b, req

@@ -96,6 +96,7 @@ func serverTo(tb testing.TB, upstream http.RoundTripper, document string, settin
 		Transport: func(*config.Upstream) (http.RoundTripper, error) { return upstream, nil },
 		Jitter:    func(time.Duration) time.Duration { return 0 },
 		NewKey:    func() string { return "key" },
+		Secret:    func(config.Reference) (string, error) { return "secret", nil },
 		Observe:   func(context.Context, policy.Event) {},
 	}, nil)
 	if err != nil {

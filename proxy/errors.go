@@ -23,6 +23,7 @@ type problem struct {
 	detail     string        // for the person at the client: what happened, and what to do
 	retryAfter time.Duration // when a later try can succeed; zero: unknown
 	status     int           // zero: as in the table
+	unsent     bool          // we refused it this time, whatever is usual for the slug
 	last       bool          // the connection ends with this answer
 	allow      string        // the methods that there are, where the status says that this is none
 }

@@ -100,7 +100,7 @@ func (x *exchange) refuse(err error) {
 	x.outcome.Err = err
 	p := problemOf(x.ctx, err)
 	x.outcome.Class = policy.Classify(x.ctx, nil, err)
-	if p != nil && kinds[p.slug].ours {
+	if p != nil && (kinds[p.slug].ours || p.unsent) {
 		x.outcome.Class = policy.ClassLocal
 	}
 	if p == nil {
@@ -176,27 +176,32 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to *route) {
 		x.body.shared = http.NewResponseController(x.w).EnableFullDuplex() == nil && x.r.ProtoMajor < 2
 		x.body.patience = x.patience
 	}
-	if kept != nil && kept.rescue {
-		if kept.now, err = s.comesAfter(x, to, out, asked); err != nil {
+	if kept != nil && kept.alone {
+		defer kept.end()
+		if err := s.lookBack(x, kept, to, out, asked, replay); err != nil {
 			x.refuse(err)
 			return
 		}
-		x.call.Depart = kept.departing
 	}
 	if kept != nil && kept.now {
 		s.keep(x, kept, to, out, asked)
 		return
 	}
-	release, err := prepareBody(x.ctx, x.r, out, replay, &s.kept)
-	if err != nil {
-		x.refuse(err)
-		return
+	if kept == nil || kept.release == nil {
+		release, err := prepareBody(x.ctx, x.r, out, replay, &s.kept)
+		if err != nil {
+			x.refuse(err)
+			return
+		}
+		defer release()
 	}
-	defer release()
 
 	resp, err := chain.RoundTrip(out) //nolint:bodyclose // respond, upgrade and rescue close it
-	if kept != nil && s.rescue(x, kept, to, out, asked, resp, err) {
-		return
+	if kept != nil {
+		if s.rescue(x, kept, to, out, asked, resp, err) {
+			return
+		}
+		kept.leave() // whatever comes of it now, there is no letter
 	}
 	if err != nil {
 		x.refuse(err)

@@ -22,9 +22,13 @@ type keeping struct {
 	now      bool                      // it is kept in place of being sent
 	rescue   bool                      // it is kept if it comes to nothing
 	asked    bool                      // its caller asked for it
+	alone    bool                      // it waits for those of its dedup key, see dedups
 	wait     time.Duration             // how long its caller waits for the answer
 	limit    int64                     // of its body, in bytes
 	departed atomic.Pointer[time.Time] // when a first request for it went out; nil: none did
+
+	key     *dedup // under which it is under way; nil: none, or not any more
+	release func() // what prepareBody has given; nil: its body is not prepared
 }
 
 // consider finds out what the rule of a call, and its caller, say. Who only reads wants
@@ -39,9 +43,9 @@ func (s *Server) consider(set *policy.Set, r *http.Request, to *route) *keeping 
 	writes := !policy.ReadsOnly(r.Method)
 	switch {
 	case prefers.async || mode == config.OutboxAlways && writes:
-		return &keeping{now: true, asked: prefers.async, wait: prefers.wait, limit: set.File.Outbox.MaxBody}
+		return &keeping{now: true, asked: prefers.async, alone: mode == config.OutboxOnFailure, wait: prefers.wait, limit: set.File.Outbox.MaxBody}
 	case mode == config.OutboxOnFailure && writes:
-		return &keeping{rescue: true, limit: set.File.Outbox.MaxBody}
+		return &keeping{rescue: true, alone: true, limit: set.File.Outbox.MaxBody}
 	}
 	return nil
 }
@@ -67,7 +71,10 @@ func (s *Server) keep(x *exchange, k *keeping, to *route, out *http.Request, ask
 		return
 	}
 	var body io.Reader = http.NoBody
-	if x.body != nil {
+	switch {
+	case k.release != nil:
+		body = &keptBody{out.Body, &x.call}
+	case x.body != nil:
 		body = &keptBody{x.body, &x.call}
 	}
 	letter.Trailer = x.r.Trailer // which is filled when the body has been read
@@ -82,21 +89,24 @@ func (s *Server) keep(x *exchange, k *keeping, to *route, out *http.Request, ask
 // asking bounds how long a call waits for the store to say whether letters come before it.
 const asking = 5 * time.Second
 
-// comesAfter reports whether letters come before a call that would be sent, and be kept only
-// if that fails: an earlier call with its keys was kept. Sent now it would be done a second
-// time, or overtake them. An idempotency key that the upstream honours is no question: the
-// upstream itself knows the call again.
-func (s *Server) comesAfter(x *exchange, to *route, out *http.Request, asked policy.Controls) (bool, error) {
-	call := &outbox.Letter{}
+// keysOf is as much of a letter as the store has to know of a call to say what comes before
+// it. own says that its dedup key is an idempotency key. Such a one that the upstream honours
+// is no question: the upstream itself knows the call again.
+func keysOf(x *exchange, to *route, out *http.Request, asked policy.Controls) (call *outbox.Letter, own bool, err error) {
+	call = &outbox.Letter{}
 	addressed(call, *to, asked.Connection)
 	call.KeyHeader, call.Key = to.plan.LetterKey(out)
-	own, err := wishes(call, x.r.Header)
-	if err != nil {
-		return false, err
-	}
+	own, err = wishes(call, x.r.Header)
 	if own && call.Key != "" {
 		call.DedupKey = ""
 	}
+	return call, own, err
+}
+
+// comesAfter reports whether letters come before a call that would be sent, and be kept only
+// if that fails: an earlier call with its keys was kept. Sent now it would be done a second
+// time, or overtake them.
+func (s *Server) comesAfter(x *exchange, call *outbox.Letter, own bool) (bool, error) {
 	if call.DedupKey == "" && call.OrderKey == "" {
 		return false, nil
 	}
@@ -142,6 +152,7 @@ func (s *Server) rescue(x *exchange, k *keeping, to *route, out *http.Request, a
 		return false
 	}
 	receipt, err := s.Outbox.Keep(x.ctx, letter, body, how)
+	k.leave() // from now on the store knows of it, or nobody will
 	if errors.Is(err, outbox.ErrUncertain) {
 		drop(resp)
 		x.refuse(keepProblem(x, k, letter, err))

@@ -58,6 +58,7 @@ type Outside struct {
 type Server struct {
 	Settings
 	kept       kept
+	dedups     dedups
 	outside    outside
 	tunnels    tunnels
 	issuers    issuers

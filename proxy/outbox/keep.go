@@ -70,7 +70,7 @@ func (o *Outbox) Earlier(ctx context.Context, l *Letter) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return kept.Earlier(ctx, l.inLane(l.DedupKey), l.inLane(l.OrderKey), o.limits.Load().SkipDead)
+	return kept.Earlier(ctx, l.Dedup(), l.inLane(l.OrderKey), o.limits.Load().SkipDead)
 }
 
 // accepted tells of a letter that was kept.
@@ -113,7 +113,7 @@ func (l *Letter) named() (*Letter, error) {
 func (l *Letter) filed(limits *Limits, how KeepOptions) store.NewLetter {
 	filed := store.NewLetter{
 		ID: l.ID, Upstream: l.Upstream, Lane: l.lane(),
-		Order: l.inLane(l.OrderKey), Dedup: l.inLane(l.DedupKey),
+		Order: l.inLane(l.OrderKey), Dedup: l.Dedup(),
 		DedupFor: limits.DedupWindow, Strict: how.Strict, Fingerprint: l.fingerprint(),
 		Head:  l.sealWith,
 		Delay: how.Delay, MaxAge: limits.MaxAge, Batch: how.batch,

@@ -42,6 +42,10 @@ func (l *Letter) Resendable() bool { return l.Idempotent || l.keyed() }
 // keyed reports whether the upstream tells a second request apart by a key.
 func (l *Letter) keyed() bool { return l.Key != "" && l.KeyHeader != "" }
 
+// Dedup is the name of what is the same as l by its DedupKey, in all of the outbox; "": nothing
+// is.
+func (l *Letter) Dedup() string { return l.inLane(l.DedupKey) }
+
 // lane is the queue that the letter stands in: what holds up one letter of a credential,
 // such as a circuit or a quota, holds up the others.
 func (l *Letter) lane() string {
