@@ -32,6 +32,7 @@ type Call struct {
 
 	ended  string  // see NotRetried
 	minted *minted // see Minted; nil: it got no key
+	before string  // see Continue
 
 	sent     atomic.Int32
 	waited   atomic.Int64
@@ -212,6 +213,18 @@ func (c *Call) Minted() (header, key string) {
 		return "", ""
 	}
 	return c.minted.header, c.minted.key
+}
+
+// Continue has the call get this idempotency key where it would get a new one: an earlier call
+// that was the same may have been done under it.
+func (c *Call) Continue(key string) { c.before = key }
+
+// earlierKey is the key of a call that another one was the same as.
+func earlierKey(ctx context.Context) string {
+	if call := CallFrom(ctx); call != nil {
+		return call.before
+	}
+	return ""
 }
 
 // An Attempt is one pass of a call through the transport.

@@ -201,7 +201,7 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to *route) {
 		if s.rescue(x, kept, to, out, asked, resp, err) {
 			return
 		}
-		kept.leave() // whatever comes of it now, there is no letter
+		kept.unknown(x, err)
 	}
 	if err != nil {
 		x.refuse(err)
