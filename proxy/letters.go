@@ -110,6 +110,9 @@ func (s *Server) showLetter(x *exchange, id string) {
 		x.refuse(letterProblem(id, err))
 		return
 	}
+	if view.HeldBy != nil {
+		view.HeldBy.ID = "" // who knows it may read that letter, whose caller may be another
+	}
 	x.outcome.Class, x.outcome.Letter = policy.ClassKept, id
 	x.document(http.StatusOK, view)
 }

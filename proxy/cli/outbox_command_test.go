@@ -215,6 +215,43 @@ func TestFileIsImportedWholeAndOnce(t *testing.T) {
 	r.standsSo("0 waiting, 0 dead, 2 delivered")
 }
 
+// A dead letter held up others of its order key, and nothing said so of them: they were "waiting",
+// with no attempt, and as if due.
+func TestLettersBehindADeadOneAreToldFromOthersThatWait(t *testing.T) {
+	home(t, "")
+	server := newFickle(t)
+	r := launch(t, keepingAPI(server.URL))
+	post := func(body string) keptCall {
+		resp, answer := r.post(http.DefaultClient, r.url("/crm/v1/charges"), body, "Outrider-Order-Key", "one")
+		return isKept(t, resp, answer)
+	}
+	dead := post("amount=x")
+	r.standsSo("0 waiting, 1 dead, 0 delivered")
+	held := post("mended=1")
+
+	says(t, r.run("outbox", "list", "--state", "waiting"), held.ID+" crm POST /v1/charges waiting for", ", held by a dead letter 0 attempts")
+	says(t, r.run("outbox", "show", held.ID), "held by letter "+dead.ID+" (dead: refused)")
+	for _, args := range [][]string{{"list", held.ID}, {"show", held.ID}} {
+		out := r.run(append([]string{"outbox", "--json"}, args...)...)
+		says(t, out, `"held_by": { "id": "`+dead.ID+`", "reason": "refused" }`)
+	}
+	// Its caller learns that it is held, and not by whose letter.
+	resp, err := http.Get(held.Location)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if answer, _ := io.ReadAll(resp.Body); !strings.Contains(string(answer), `"held_by":{"reason":"refused"}`) || strings.Contains(string(answer), dead.ID) {
+		t.Errorf("its caller is told %s", answer)
+	}
+
+	r.run("outbox", "drop", "--yes", dead.ID)
+	r.standsSo("0 waiting, 0 dead, 1 delivered")
+	if out := r.run("outbox", "show", held.ID); strings.Contains(out, "held by") {
+		t.Errorf("it is delivered, and told so: %s", out)
+	}
+}
+
 // An import says how long it takes until all is sent: a quota that lets one letter through in
 // an hour has the last of three sent in about two.
 func TestImportSaysHowLongSendingTakes(t *testing.T) {

@@ -109,7 +109,10 @@ func letterState(l outbox.View) string {
 		return fmt.Sprintf("dead for %s: %s", ago(l.Ended), l.Reason)
 	case outbox.StateWaiting:
 		text := fmt.Sprintf("waiting for %s", ago(l.Created))
-		if time.Until(l.Due) > 0 {
+		switch {
+		case l.HeldBy != nil:
+			text += ", held by a dead letter"
+		case time.Until(l.Due) > 0:
 			text += ", due in " + remaining(l.Due)
 		}
 		return text

@@ -91,6 +91,9 @@ func printLetter(w io.Writer, l letterDocument) {
 	if l.Detail != "" {
 		fact("", "%s", l.Detail)
 	}
+	if by := l.HeldBy; by != nil {
+		fact("", "held by letter %s (dead: %s): it waits until that one is retried or dropped", by.ID, by.Reason)
+	}
 	fact("call", "%s, of %s, %s", letterCall(l.View), letterLane(l.View), count(int(l.Size), "byte"))
 	fact("accepted", "%s, %s ago", l.Created.Local().Format(time.DateTime), ago(l.Created))
 	if l.TraceID != "" {

@@ -88,7 +88,7 @@ func (h *history) step(rt *rapid.T, skip bool) func(side) string {
 	id := rapid.SampledFrom(h.ids).Draw(rt, "id")
 	lane := rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "lane")
 	state := rapid.SampledFrom([]string{store.Delivered, store.Dead}).Draw(rt, "state")
-	switch rapid.IntRange(0, 10).Draw(rt, "step") {
+	switch rapid.IntRange(0, 11).Draw(rt, "step") {
 	case 0:
 		return func(s side) string { return class(s.store.Cancel(ctx, id)) }
 	case 1:
@@ -118,6 +118,12 @@ func (h *history) step(rt *rapid.T, skip bool) func(side) string {
 		return func(s side) string {
 			there, err := s.store.Earlier(ctx, dedup, order, skip)
 			return fmt.Sprint(there, class(err))
+		}
+	case 11:
+		ids := slices.Clone(h.ids)
+		return func(s side) string {
+			behind, err := s.store.Behind(ctx, ids)
+			return fmt.Sprint(behind, class(err)) // maps are printed in order
 		}
 	case 7:
 		return func(s side) string {

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,13 +23,43 @@ func (o *Outbox) Letter(ctx context.Context, id string) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	view := viewOf(stored)
 	records, err := kept.Attempts(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	view.History = attempts(records)
-	return &view, nil
+	views, err := o.views(ctx, kept, []store.Stored{stored})
+	if err != nil {
+		return nil, err
+	}
+	views[0].History = attempts(records)
+	return &views[0], nil
+}
+
+// views tells of letters. What holds some of them is asked for at once, and only where there may
+// be something.
+func (o *Outbox) views(ctx context.Context, kept Store, letters []store.Stored) ([]View, error) {
+	var ordered []string
+	for _, l := range letters {
+		if l.State == StateWaiting && l.Ordered && !l.Held {
+			ordered = append(ordered, l.ID)
+		}
+	}
+	var behind map[string]store.Block
+	if len(ordered) > 0 && !o.limits.Load().SkipDead {
+		var err error
+		if behind, err = kept.Behind(ctx, ordered); err != nil {
+			return nil, err
+		}
+	}
+	var views []View
+	for _, l := range letters {
+		view := viewOf(l)
+		if by, held := behind[l.ID]; held {
+			view.HeldBy = &HeldBy{ID: by.ID, Reason: by.Reason}
+		}
+		views = append(views, view)
+	}
+	return views, nil
 }
 
 // Request gives a letter itself, with its header and its body: they may be confidential. The
@@ -74,15 +105,14 @@ func (o *Outbox) List(ctx context.Context, f Filter, after string, limit int) (l
 	if err != nil {
 		return nil, "", err
 	}
-	for _, stored := range page {
-		if f.State != StateSending || stored.Held {
-			letters = append(letters, viewOf(stored))
-		}
-	}
 	if len(page) == limit {
 		next = page[len(page)-1].ID
 	}
-	return letters, next, nil
+	if f.State == StateSending {
+		page = slices.DeleteFunc(page, func(s store.Stored) bool { return !s.Held })
+	}
+	letters, err = o.views(ctx, kept, page)
+	return letters, next, err
 }
 
 // kept is the filter as the store knows it.

@@ -20,6 +20,7 @@ type Store interface {
 	List(ctx context.Context, f store.Filter, after string, limit int) ([]store.Stored, error)
 	ListBack(ctx context.Context, f store.Filter, before string, limit int) ([]store.Stored, error)
 	Attempts(ctx context.Context, id string) ([][]byte, error)
+	Behind(ctx context.Context, ids []string) (map[string]store.Block, error)
 	Body(ctx context.Context, id string) (io.ReadCloser, error)
 	Response(ctx context.Context, id string) (head []byte, body io.ReadCloser, err error)
 	Counts(ctx context.Context) ([]store.Count, error)

@@ -35,7 +35,8 @@ type View struct {
 	Host       string    `json:"host,omitempty"`
 	Path       string    `json:"path,omitempty"` // without the query, which may be confidential
 	Created    time.Time `json:"created"`
-	Due        time.Time `json:"due,omitzero"` // while it waits
+	Due        time.Time `json:"due,omitzero"`      // while it waits
+	HeldBy     *HeldBy   `json:"held_by,omitempty"` // while it waits; nil: no dead letter of its order key is before it
 	Expires    time.Time `json:"expires,omitzero"`
 	Departed   time.Time `json:"departed,omitzero"` // when it first went out
 	Ended      time.Time `json:"ended,omitzero"`
@@ -47,6 +48,13 @@ type View struct {
 	Location   string    `json:"location,omitempty"`
 	Damaged    bool      `json:"damaged,omitempty"`
 	History    []Attempt `json:"history,omitempty"` // by Letter only, not by List
+}
+
+// HeldBy is a dead letter that holds those behind it in its order key, until somebody has it
+// sent again, or drops it.
+type HeldBy struct {
+	ID     string `json:"id,omitempty"`
+	Reason string `json:"reason"` // why it is dead
 }
 
 // HasEnded reports whether nothing will happen to the letter by itself.

@@ -232,6 +232,9 @@ var SearchesByTime = []Search{
 	{"until", `SELECT key FROM outrider_dedups WHERE ` + overDedup, nil},
 }
 
+// SearchBehind asks of two letters what they wait behind.
+const SearchBehind = behindDead + `$1, $2)`
+
 // WayOf tells how the database carries a statement out.
 func (s *Store) WayOf(ctx context.Context, statement string, args ...any) (way string, err error) {
 	err = s.db.transact(ctx, func(tx *sql.Tx) error {

@@ -58,6 +58,11 @@ func TestDeadLetterHoldsItsKeyUnlessSkipped(t *testing.T) {
 		if found := lanes(t, holder); len(found) != 0 {
 			t.Errorf("lanes behind a dead letter: %v", found)
 		}
+		all := []string{"a", "b", "c", "d", "none"}
+		behind, err := o.Behind(t.Context(), all)
+		if by := (store.Block{ID: "a", Reason: "refused"}); err != nil || len(behind) != 3 || behind["b"] != by || behind["d"] != by {
+			t.Errorf("behind a dead letter are %v, %v", behind, err)
+		}
 		found, _, err := holder.Lanes(t.Context(), true)
 		if err != nil || len(found) != 1 {
 			t.Fatalf("lanes that skip the dead: %v, %v", found, err)
@@ -74,6 +79,9 @@ func TestDeadLetterHoldsItsKeyUnlessSkipped(t *testing.T) {
 		wantIDs(t, claim(t, holder, 10))
 		if n, err := o.Drop(t.Context(), store.Filter{States: []string{store.Dead}}); n != 1 || err != nil {
 			t.Errorf("dropped %d, %v", n, err)
+		}
+		if behind, err := o.Behind(t.Context(), all); err != nil || len(behind) != 0 {
+			t.Errorf("behind no letter are %v, %v", behind, err)
 		}
 		wantIDs(t, claim(t, holder, 10), "c")
 		dies("c")

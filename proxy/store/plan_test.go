@@ -27,3 +27,19 @@ func TestLettersAreFoundByTimeInAnIndex(t *testing.T) {
 		}
 	})
 }
+
+// A page of letters asks for each of them which dead one it waits behind, with as many of its
+// order key as there may be.
+func TestDeadLetterOfAnOrderKeyIsFoundInAnIndex(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Settings) {
+		opened := open(t, s)
+		for n := range 20 {
+			keep(t, opened.Outbox(), ordered(fmt.Sprint(n), "key"), "")
+		}
+		plan, err := opened.WayOf(t.Context(), store.SearchBehind, "1", "2")
+		must(t, err)
+		if !regexp.MustCompile(`(Index Cond: .*ordered.*|INDEX outrider_letters_order .*)\bseq ?<`).MatchString(plan) {
+			t.Errorf("the index of order keys is not searched, but so:\n%s", plan)
+		}
+	})
+}

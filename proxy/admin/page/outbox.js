@@ -148,6 +148,7 @@ async function makeDetail(id) {
   };
   fact("letter", el("span", "mono", letter.id));
   fact("why", letter.detail);
+  fact("held by", letter.held_by && `letter ${letter.held_by.id} (dead: ${letter.held_by.reason})`);
   fact("accepted", new Date(letter.created).toLocaleString());
   fact("trace", letter.trace_id && (traceLink(letter.trace_id, letter.trace_id) || el("span", "mono", letter.trace_id)));
   fact("first sent", letter.departed && new Date(letter.departed).toLocaleString());

@@ -308,6 +308,22 @@ func (s *Store) Attempts(_ context.Context, id string) ([][]byte, error) {
 	return slices.Clone(l.attempts), nil
 }
 
+// Behind implements outbox.Store.
+func (s *Store) Behind(_ context.Context, ids []string) (map[string]store.Block, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	behind := map[string]store.Block{}
+	for _, dead := range s.sorted() {
+		for _, id := range ids {
+			l := s.letters[id]
+			if _, known := behind[id]; !known && l != nil && l.State == store.Waiting && l.order != "" && l.order == dead.order && dead.State == store.Dead && dead.seq < l.seq {
+				behind[id] = store.Block{ID: dead.ID, Reason: dead.Reason}
+			}
+		}
+	}
+	return behind, s.away
+}
+
 // Body implements outbox.Store.
 func (s *Store) Body(_ context.Context, id string) (io.ReadCloser, error) {
 	s.mu.Lock()
