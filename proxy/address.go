@@ -69,10 +69,10 @@ func Address(set *policy.Set, l *outbox.Line) (*outbox.Letter, error) {
 }
 
 // Amend holds a letter that somebody has changed to what its call would have been held to: it
-// goes to an upstream that there is, its header is one, and has nothing that a connection or a
-// credential of its own needs. What the credential of its upstream sets anyway is taken away.
-// The error says what is wrong with the change.
-func Amend(set *policy.Set, l *outbox.Letter) error {
+// goes to an upstream that there is, its header is one, and has no credential of its own. sent
+// is the letter as it was. What of its header would not be sent now is taken away, and refused
+// where it is new: somebody wants it to be sent. The error says what is wrong with the change.
+func Amend(set *policy.Set, l, sent *outbox.Letter) error {
 	if err := checkMethod(l.Method); err != nil {
 		return err
 	}
@@ -102,8 +102,26 @@ func Amend(set *policy.Set, l *outbox.Letter) error {
 	if amended.Key != "" {
 		return fmt.Errorf("header %s: is the idempotency key of the letter, which key says", amended.KeyHeader)
 	}
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		if _, stays := amended.Header[name]; !stays && name != amended.KeyHeader && !slices.Equal(header[name], sent.Header[name]) {
+			return fmt.Errorf("header %s: %s", name, whyNotSent(name, header["Connection"], l.Upstream))
+		}
+	}
 	l.Header, l.Target = amended.Header, amended.Target
 	return nil
+}
+
+// whyNotSent is why a field of a header is not sent with a letter to an upstream.
+func whyNotSent(name string, connection []string, upstream string) string {
+	switch {
+	case name == "Content-Length", name == "Transfer-Encoding":
+		return "follows from the body, and is set when the letter is sent"
+	case realmOf(name) == forHop, name == "Expect", name == "Early-Data", httpguts.HeaderValuesContainsToken(connection, name):
+		return "is about the connection that a letter is sent by, and no part of it"
+	case realmOf(name) == forTrace:
+		return "is about a trace, of which [upstream." + upstream + "] learns nothing (propagate = false)"
+	}
+	return "the credential of [upstream." + upstream + "] takes its place when the letter is sent"
 }
 
 func checkMethod(method string) error {

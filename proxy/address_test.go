@@ -76,7 +76,9 @@ func TestLinesThatCannotBeLetters(t *testing.T) {
 }
 
 // An edit could make a letter of any method, header and target: it took Host and Outrider-Key
-// of the document, and what can never be sent was queued, and was dead a second later.
+// of the document, and what can never be sent was queued, and was dead a second later. Of what is
+// never sent with a letter it said that it is changed, and sent that as it was: of a
+// Content-Length, or where the upstream's credential is.
 func TestChangedLetterIsHeldToWhatItsCallWas(t *testing.T) {
 	set := compile(t, imported, policytest.NewUpstream(t))
 	letter := func(change func(*outbox.Letter)) *outbox.Letter {
@@ -84,31 +86,40 @@ func TestChangedLetterIsHeldToWhatItsCallWas(t *testing.T) {
 		change(l)
 		return l
 	}
+	// What it had before another configuration was loaded is no part of the change.
+	before := &outbox.Letter{Header: http.Header{"Authorization": {"placeholder"}, "Traceparent": {"00"}}}
 	good := letter(func(l *outbox.Letter) {
-		l.Header = http.Header{"X-A": {"1"}, "Authorization": {"Bearer of somebody"}, "Content-Length": {"99"}, "Transfer-Encoding": {"chunked"}, "Connection": {"upgrade"}, "Upgrade": {"x"}}
+		l.Header = http.Header{"X-A": {"1"}, "Authorization": {"placeholder"}, "Traceparent": {"00"}, "Te": {"trailers"}}
 	})
-	if err := proxy.Amend(set, good); err != nil {
+	if err := proxy.Amend(set, good, before); err != nil {
 		t.Fatal(err)
 	}
-	if len(good.Header) != 1 || good.Header.Get("X-A") != "1" || good.Target != "/base/x?a=b" || good.Key != "k" {
+	if len(good.Header) != 2 || good.Header.Get("X-A") != "1" || good.Header.Get("Te") != "trailers" || good.Target != "/base/x?a=b" || good.Key != "k" {
 		t.Errorf("it became %+v", good)
 	}
 	for says, change := range map[string]func(*outbox.Letter){
-		`method "A B"`:              func(l *outbox.Letter) { l.Method = "A B" },
-		`method "CONNECT"`:          func(l *outbox.Letter) { l.Method = "CONNECT" },
-		`target "/a b"`:             func(l *outbox.Letter) { l.Target = "/a b" },
-		`target "/a#b"`:             func(l *outbox.Letter) { l.Target = "/a#b" },
-		`header "a b"`:              func(l *outbox.Letter) { l.Header = http.Header{"a b": {"x"}} },
-		"header X-A: its value":     func(l *outbox.Letter) { l.Header = http.Header{"X-A": {"x\r\nHost: canary"}} },
-		"header Host":               func(l *outbox.Letter) { l.Header = http.Header{"Host": {"canary"}} },
-		"header Outrider-Key":       func(l *outbox.Letter) { l.Header = http.Header{"Outrider-Key": {"canary"}} },
-		"Cookie holds a credential": func(l *outbox.Letter) { l.Header = http.Header{"Cookie": {"canary"}} },
-		"access_token holds a":      func(l *outbox.Letter) { l.Target = "/base/x?access_token=canary" },
-		"which key says":            func(l *outbox.Letter) { l.Header = http.Header{"Idempotency-Key": {"canary"}} },
-		"key: must be":              func(l *outbox.Letter) { l.Key = "canary\n" },
-		"no [upstream.gone]":        func(l *outbox.Letter) { l.Upstream = "gone" },
+		`method "A B"`:          func(l *outbox.Letter) { l.Method = "A B" },
+		`method "CONNECT"`:      func(l *outbox.Letter) { l.Method = "CONNECT" },
+		`target "/a b"`:         func(l *outbox.Letter) { l.Target = "/a b" },
+		`target "/a#b"`:         func(l *outbox.Letter) { l.Target = "/a#b" },
+		`header "a b"`:          func(l *outbox.Letter) { l.Header = http.Header{"a b": {"x"}} },
+		"header X-A: its value": func(l *outbox.Letter) { l.Header = http.Header{"X-A": {"x\r\nHost: canary"}} },
+		"header Host":           func(l *outbox.Letter) { l.Header = http.Header{"Host": {"canary"}} },
+		"header Outrider-Key":   func(l *outbox.Letter) { l.Header = http.Header{"Outrider-Key": {"canary"}} },
+		"header Content-Length: follows from the body":          func(l *outbox.Letter) { l.Header = http.Header{"content-length": {"99"}} },
+		"header Transfer-Encoding: follows from the body":       func(l *outbox.Letter) { l.Header = http.Header{"Transfer-Encoding": {"chunked"}} },
+		"header Connection: is about the connection":            func(l *outbox.Letter) { l.Header = http.Header{"Connection": {"upgrade"}, "Upgrade": {"x"}} },
+		"header A-Hop: is about the connection":                 func(l *outbox.Letter) { l.Header = http.Header{"Connection": {"a-hop"}, "A-Hop": {"x"}} },
+		"header Expect: is about the connection":                func(l *outbox.Letter) { l.Header = http.Header{"Expect": {"100-continue"}} },
+		"header Traceparent: is about a trace":                  func(l *outbox.Letter) { l.Header = http.Header{"Traceparent": {"01"}} },
+		"Authorization: the credential of [upstream.crm] takes": func(l *outbox.Letter) { l.Header = http.Header{"Authorization": {"Bearer canary"}} },
+		"Cookie holds a credential":                             func(l *outbox.Letter) { l.Header = http.Header{"Cookie": {"canary"}} },
+		"access_token holds a":                                  func(l *outbox.Letter) { l.Target = "/base/x?access_token=canary" },
+		"which key says":                                        func(l *outbox.Letter) { l.Header = http.Header{"Idempotency-Key": {"canary"}} },
+		"key: must be":                                          func(l *outbox.Letter) { l.Key = "canary\n" },
+		"no [upstream.gone]":                                    func(l *outbox.Letter) { l.Upstream = "gone" },
 	} {
-		if err := proxy.Amend(set, letter(change)); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "canary") {
+		if err := proxy.Amend(set, letter(change), before); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%v; want an error that says %s", err, says)
 		}
 	}

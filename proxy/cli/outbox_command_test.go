@@ -320,6 +320,7 @@ func TestLettersAreLookedAfterWhereNoneRuns(t *testing.T) {
 	says(t, outrider(exitFine, "show", id), "amount must be a number")
 	says(t, outrider(exitFine, "export"), `"path":"/v1/orders"`, `"status":422`)
 	says(t, outrider(exitFailed, "edit", id, "--header", "Cookie: a=b"), "Cookie holds a credential")
+	says(t, outrider(exitFailed, "edit", id, "--header", "Content-Length: 99"), "header Content-Length: follows from the body")
 	says(t, outrider(exitFine, "edit", id, "--body", "mended=2"), id+" is changed: waiting")
 	says(t, outrider(exitFine, "drop", "--yes", "--state", "delivered"), "1 letter is dropped")
 

@@ -25,4 +25,4 @@ func (s *sidecar) alarmingOutbox(anew bool) (alarm.Outbox, bool) {
 }
 
 // amend holds a letter that somebody has changed to the configuration that is live.
-func (s *sidecar) amend(l *outbox.Letter) error { return proxy.Amend(s.live.Load(), l) }
+func (s *sidecar) amend(l, sent *outbox.Letter) error { return proxy.Amend(s.live.Load(), l, sent) }

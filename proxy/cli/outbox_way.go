@@ -53,7 +53,7 @@ func handlerAtStore(set *policy.Set, s *storage) http.Handler {
 	}, proxy.Limits(set.File.Outbox))
 	return letters.Handler{
 		Outbox: func() letters.Outbox { return kept },
-		Amend:  func(l *outbox.Letter) error { return proxy.Amend(set, l) },
+		Amend:  func(l, sent *outbox.Letter) error { return proxy.Amend(set, l, sent) },
 	}
 }
 

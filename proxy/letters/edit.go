@@ -90,7 +90,7 @@ func readRequest(body io.Reader) (Request, error) {
 var errNothing = errors.New("what is to be changed? Say method, target, header, key, body or body_base64")
 
 // change makes of a document what it changes of a letter that is sent so far.
-func (q Request) change(sent *outbox.Letter, amend func(*outbox.Letter) error) (outbox.Change, error) {
+func (q Request) change(sent *outbox.Letter, amend func(l, sent *outbox.Letter) error) (outbox.Change, error) {
 	c := outbox.Change{Key: q.Key}
 	switch {
 	case q.Text != nil && q.Bytes != nil:
@@ -110,7 +110,7 @@ func (q Request) change(sent *outbox.Letter, amend func(*outbox.Letter) error) (
 	if q.Key != nil {
 		to.Key = *q.Key
 	}
-	if err := amend(&to); err != nil {
+	if err := amend(&to, sent); err != nil {
 		return c, err
 	}
 	c.Method, c.Target, c.Header = &to.Method, &to.Target, to.Header

@@ -38,9 +38,9 @@ type Outbox interface {
 type Handler struct {
 	// Outbox gives the outbox; nil: there is none.
 	Outbox func() Outbox
-	// Amend holds a letter, as somebody wants it to be, to what a call is held to, and takes
-	// away what no letter has. Its error, shown to the user, says what is wrong.
-	Amend func(l *outbox.Letter) error
+	// Amend holds a letter, as somebody wants it to be in place of what is sent, to what a call
+	// is held to. Its error, shown to the user, says what is wrong.
+	Amend func(l, sent *outbox.Letter) error
 }
 
 func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -60,7 +60,7 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // A desk is where one request is served.
 type desk struct {
 	outbox Outbox
-	amend  func(*outbox.Letter) error
+	amend  func(l, sent *outbox.Letter) error
 }
 
 // find gives what is at an address below the root.

@@ -129,7 +129,7 @@ func (s *shelf) Export(_ context.Context, f outbox.Filter, w io.Writer) error {
 func handler(s *shelf) letters.Handler {
 	return letters.Handler{
 		Outbox: func() letters.Outbox { return s },
-		Amend: func(l *outbox.Letter) error {
+		Amend: func(l, _ *outbox.Letter) error {
 			if l.Header.Get("Authorization") != "" {
 				return errors.New("Authorization is a credential, and " + l.Upstream + " has none: no letter keeps one")
 			}
