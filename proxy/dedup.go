@@ -10,7 +10,7 @@ import (
 	"outrider/policy"
 )
 
-// Dedups are the dedup keys under which calls are under way that become letters if they fail.
+// dedups are the dedup keys under which calls are under way that become letters if they fail.
 // The store knows a key from the letter on, and a second call that comes before would be sent
 // beside the first, under an idempotency key of its own: a provider that honours these takes
 // it for another one. So it waits until the first has become a letter, or has not.

@@ -52,6 +52,7 @@
 // # Calls that are kept
 //
 //	keep.go      whether, by the rule and by Prefer (prefer.go); letter.go: what of a call
+//	dedup.go     … and of those that are kept when they fail, one at a time for a dedup key
 //	             → proxy/outbox → accepted.go: 202, or the answer that the caller waits for
 //	deliver.go   proxy/outbox → the policies of now → proxy/egress, and back
 //	address.go   a line of a file that is imported becomes a letter like a call
