@@ -121,7 +121,7 @@ func (c *innerConn) Close() error {
 func (c *innerConn) NetConn() net.Conn { return c.Conn }
 
 // beneath finds the connection of a type in the layers of one: TLS, CONNECT, …
-func beneath[C net.Conn](conn any) (found C, ok bool) {
+func beneath[C net.Conn](conn net.Conn) (found C, ok bool) {
 	for {
 		if found, ok = conn.(C); ok {
 			return found, true

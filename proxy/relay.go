@@ -56,48 +56,41 @@ func relay(client net.Conn, early []byte, upstream io.ReadWriteCloser, idle time
 		_ = upstream.Close()
 	})
 	defer w.stop()
-	done := make(chan error, 1)
+	done := make(chan struct{})
 	var ended atomic.Bool // one of the directions has
 	go func() {
-		var err error
+		defer close(done)
 		if len(early) > 0 {
-			var n int
-			n, err = w.write(upstream, early)
+			n, err := w.write(upstream, early)
 			up += int64(n)
+			if err != nil {
+				ended.Store(true)
+				return
+			}
 		}
-		if err == nil {
-			var n int64
-			n, err = w.pass(upstream, client)
-			up += n
+		n, err := w.pass(upstream, client)
+		up += n
+		if !ended.Swap(true) {
+			finish(upstream, err)
 		}
-		finish(upstream, client, err, ended.Swap(true))
-		done <- err
 	}()
 	down, err := w.pass(client, upstream)
-	finish(client, upstream, err, ended.Swap(true))
-	if sent := <-done; err != nil || sent != nil {
-		sever(client)
-		sever(upstream)
+	if !ended.Swap(true) {
+		finish(client, err)
 	}
+	<-done
 	return up, down
 }
 
-// finish ends one direction: cleanly, if it is the first one, or by a break of both ends, where
-// its source broke, so that nobody takes a broken stream for a whole one. Where it is the sink
-// that broke, that may have said something before, which the other direction has still to read.
-func finish(to, from io.Closer, err error, last bool) {
+// finish ends one direction: cleanly, or by closing the connection when its source broke.
+// Where it is the sink that broke, that may have said something before, which the other
+// direction has still to read: a provider that has had enough of an upload answers, and closes
+// on what comes still.
+func finish(to io.Closer, err error) {
 	if _, sink := errors.AsType[*sinkError](err); sink {
 		return
 	}
-	if err != nil {
-		sever(to)
-		sever(from)
-		return
-	}
-	if last {
-		return
-	}
-	if half, ok := to.(interface{ CloseWrite() error }); ok {
+	if half, ok := to.(interface{ CloseWrite() error }); ok && err == nil {
 		_ = half.CloseWrite()
 		return
 	}
@@ -108,16 +101,6 @@ func finish(to, from io.Closer, err error, last bool) {
 type sinkError struct{ error }
 
 func (e *sinkError) Unwrap() error { return e.error }
-
-// sever closes a connection so that its other end sees that it broke: by a reset, where the
-// end of a socket would look like the end of what was sent.
-func sever(conn io.Closer) {
-	if tcp, ok := beneath[*net.TCPConn](conn); ok {
-		_ = tcp.SetLinger(0)
-		_ = tcp.Close() // before TLS says that all is well
-	}
-	_ = conn.Close()
-}
 
 // stalled is how long a side may take for what is waiting to be read by it. Between
 // us and a slow reader are the buffers of two sockets, megabytes at times: that it

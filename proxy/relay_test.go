@@ -61,26 +61,27 @@ func TestHalfOpenTunnelEnds(t *testing.T) {
 	})
 }
 
-// A deaf connection takes nothing, and has said something.
+// A deaf connection takes nothing, and says something until it is closed.
 type deaf struct {
 	net.Conn
-	said io.Reader
+	said *io.PipeReader
 }
 
 func (d *deaf) Read(p []byte) (int, error)  { return d.said.Read(p) }
 func (d *deaf) Write(p []byte) (int, error) { return 0, syscall.EPIPE }
+func (d *deaf) Close() error                { return d.said.Close() }
 
 // A provider that has had enough of an upload answers, and closes on what comes still. The
 // connection was closed when a write to it failed, with its answer unread.
 func TestLastWordsOfAnEndThatBrokeArrive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, application := net.Pipe()
-		under, far := net.Pipe()
 		words, say := io.Pipe()
-		over := make(chan struct{})
+		provider := &deaf{said: words}
 		go func() {
-			defer close(over)
-			relay(client, nil, &deaf{under, words}, time.Minute)
+			relay(client, nil, provider, time.Minute)
+			_ = client.Close()
+			_ = provider.Close()
 		}()
 		_, _ = application.Write([]byte("an upload"))
 		synctest.Wait() // its write has failed
@@ -91,8 +92,6 @@ func TestLastWordsOfAnEndThatBrokeArrive(t *testing.T) {
 		if all, _ := io.ReadAll(application); string(all) != "413" {
 			t.Errorf("the application got %q", all)
 		}
-		<-over
-		_ = far.Close()
 	})
 }
 

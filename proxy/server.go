@@ -126,7 +126,10 @@ func (s *Server) http1(handler http.HandlerFunc) httpServer {
 // http2 is the server for connections that agreed on HTTP/2.
 func (s *Server) http2(handler http.HandlerFunc) httpServer {
 	return &http.Server{
-		Handler:                      s.calls.count(handler),
+		Handler: s.calls.count(func(w http.ResponseWriter, r *http.Request) {
+			inbound.Deepen()
+			handler(w, r)
+		}),
 		BaseContext:                  func(net.Listener) context.Context { return s.base },
 		ReadHeaderTimeout:            readHeaderTimeout,
 		IdleTimeout:                  keepAliveTimeout,

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"testing"
 	"time"
 
@@ -16,11 +17,11 @@ import (
 	"outrider/proxy/intercept"
 )
 
-// BenchmarkCapture is one GET to an upstream that speaks TLS, by the ways in: a
-// base URL; https:// through the proxy, opened, over a connection that is kept;
-// and the same with a connection for each call, which is CONNECT, a handshake
-// and a GET. The last is what a client does that keeps none, and "tunnel" what
-// that costs where nothing is opened. Compare within one run.
+// BenchmarkCapture is one GET to an upstream that speaks TLS, by the ways in: a base URL;
+// https:// through the proxy, opened, over a connection that is kept; the same by HTTP/2, with
+// net/http's client, whose allocations are most of those; and with a connection for each call,
+// which is CONNECT, a handshake and a GET. The last is what a client does that keeps none, and
+// "tunnel" what that costs where nothing is opened. Compare within one run.
 func BenchmarkCapture(b *testing.B) {
 	server, ca := certificate(b)
 	address := smallUpstream(b, server)
@@ -69,6 +70,22 @@ ca_file = %q
 	})
 	b.Run("opened/each", func(b *testing.B) {
 		callsApart(b, s.addresses[""], "api.example.test:443", &tls.Config{RootCAs: ours, ServerName: "api.example.test"})
+	})
+	b.Run("opened/http2", func(b *testing.B) {
+		transport := &http.Transport{
+			Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: s.addresses[""]}), TLSClientConfig: &tls.Config{RootCAs: ours}, ForceAttemptHTTP2: true,
+		}
+		defer transport.CloseIdleConnections()
+		client := http.Client{Transport: transport}
+		b.ReportAllocs()
+		for b.Loop() {
+			resp, err := client.Get("https://api.example.test/v1/things")
+			if err != nil {
+				b.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, resp.Body)
+			_ = resp.Body.Close()
+		}
 	})
 	b.Run("tunnel/each", func(b *testing.B) {
 		callsApart(b, s.addresses[""], address, &tls.Config{RootCAs: theirs, ServerName: "127.0.0.1"})

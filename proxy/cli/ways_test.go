@@ -2,13 +2,11 @@ package cli
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -147,36 +145,6 @@ func TestTunnelPassesEarlyDataAndHalfClose(t *testing.T) {
 	all, err := io.ReadAll(answer)
 	if err != nil || string(all) != "got 10 bytes: early late" {
 		t.Errorf("got %q %v", all, err)
-	}
-}
-
-// What breaks at one end of a tunnel breaks at the other: a clean end would make a part of a
-// body that ends with its connection look whole.
-func TestTunnelThatBreaksIsResetAtBothEnds(t *testing.T) {
-	seen := make(chan error, 1)
-	address := rawUpstream(t, func(conn net.Conn, r *bufio.Reader) {
-		line, _ := r.ReadString('\n')
-		if line == "break\n" {
-			_ = conn.(*net.TCPConn).SetLinger(0)
-			return
-		}
-		_, err := io.ReadAll(r)
-		seen <- err
-	})
-	r := launch(t, "[forward]\nallow_private = [\"127.0.0.0/8\"]\n")
-
-	conn := r.connect(address)
-	_, _ = io.WriteString(conn, "break\n")
-	if all, err := io.ReadAll(conn); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("the provider broke, and the client got %q, %v", all, err)
-	}
-
-	conn = r.connect(address)
-	_, _ = io.WriteString(conn, "some of an upload\nand mo")
-	_ = conn.(*net.TCPConn).SetLinger(0)
-	_ = conn.Close()
-	if err := <-seen; !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("the client broke, and the provider got %v", err)
 	}
 }
 

@@ -2,7 +2,6 @@ package egress
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"sync"
 )
@@ -77,9 +76,6 @@ func (u *upgraded) CloseWrite() error {
 	}
 	return http.ErrNotSupported
 }
-
-// NetConn is the socket.
-func (u *upgraded) NetConn() net.Conn { return u.ex.c.wire.Conn }
 
 // Close closes the connection and wakes a Read and a Write in progress.
 func (u *upgraded) Close() error {

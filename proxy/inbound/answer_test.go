@@ -184,6 +184,21 @@ func TestStatusThatEndsNoCallIsNotPassedOn(t *testing.T) {
 	}
 }
 
+// A reason that would end its line is none: what follows would be a field, or another answer.
+func TestReasonIsNoMoreThanThat(t *testing.T) {
+	for reason, line := range map[string]string{
+		"Gone fishing": "HTTP/1.1 410 Gone fishing", "": "HTTP/1.1 410 Gone",
+		"Gone\r\nX-A: 1": "HTTP/1.1 410 Gone", "Gone\nX-A: 1": "HTTP/1.1 410 Gone", "Go\x00ne": "HTTP/1.1 410 Gone",
+	} {
+		got := heard(head("GET / HTTP/1.1", "Host: a"), func(w http.ResponseWriter, _ *http.Request) {
+			inbound.Pass(w, &inbound.Head{Status: 410, Reason: reason})
+		})
+		if want := line + "\r\nContent-Length: 0\r\n\r\n"; got != want {
+			t.Errorf("%q: got %q, want %q", reason, got, want)
+		}
+	}
+}
+
 // A counter counts the writes to a connection.
 type counter struct {
 	*script

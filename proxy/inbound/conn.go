@@ -75,7 +75,7 @@ func (c *conn) serve() {
 	defer c.end()
 	for first := true; c.await(); first = false {
 		if first {
-			deepen()
+			Deepen()
 		}
 		if !c.exchange() {
 			return

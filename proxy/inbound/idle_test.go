@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"runtime/debug"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,6 +38,25 @@ func TestWaitingConnectionHoldsNoBuffer(t *testing.T) {
 			t.Error("a call that waits holds a buffer")
 		}
 	})
+}
+
+// The stack of a connection grows once, before its first call, and not where the call needs
+// it: here none does.
+func TestStackGrowsBeforeTheFirstCall(t *testing.T) {
+	addr := serving(t, true)
+	newCaller(t, addr, get).call(t)                  // what there is one of for all of them
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // it makes stacks smaller that are not used
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const many = 64
+	for range many {
+		newCaller(t, addr, get).call(t)
+	}
+	runtime.ReadMemStats(&after)
+	if each := (int64(after.StackInuse) - int64(before.StackInuse)) / many; each < 8<<10 || each > 20<<10 { //nolint:gosec // no machine has that much
+		t.Errorf("%d bytes, want about 16 KiB", each)
+	}
 }
 
 // BenchmarkIdleConnection tells what a connection takes that has served a request

@@ -1,6 +1,10 @@
 package inbound
 
-import "net/http"
+import (
+	"net/http"
+
+	"golang.org/x/net/http/httpguts"
+)
 
 // A Field is a line of a header.
 type Field struct{ Name, Value string }
@@ -8,7 +12,7 @@ type Field struct{ Name, Value string }
 // A Head is that of an answer that somebody else has made.
 type Head struct {
 	Status int         // of three digits, and no informational one
-	Reason string      // the text behind it, which no field value may not be; empty: what is usual
+	Reason string      // the text behind it; the usual one, where it is empty or cannot stand there
 	Header http.Header // is read, and no longer than by Pass
 	// Pick gives the values of a field of Header that go out; none: it does not.
 	Pick func(name string, values []string) []string
@@ -29,7 +33,11 @@ func Pass(w http.ResponseWriter, head *Head) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.status = head.Status
-	a.beginHead(head.Reason)
+	reason := head.Reason
+	if !httpguts.ValidHeaderFieldValue(reason) { // else a line of its own would come to the head
+		reason = ""
+	}
+	a.beginHead(reason)
 	for name, values := range head.Header {
 		if !head.owns(name) {
 			a.take(name, head.Pick(name, values))

@@ -77,7 +77,7 @@ export function bytes(n) {
   if (n < 1024) return n + " B";
   for (const unit of ["KiB", "MiB"]) {
     n /= 1024;
-    if (n < 1024) return n.toFixed(n < 10 ? 1 : 0) + " " + unit;
+    if (Math.round(n) < 1024) return n.toFixed(n < 10 ? 1 : 0) + " " + unit;
   }
   return (n / 1024).toFixed(1) + " GiB";
 }
