@@ -70,11 +70,18 @@ func directProblem(v string) string {
 	if _, _, err := net.ParseCIDR(v); err == nil || v == "*" {
 		return ""
 	}
-	host, port := splitHost(strings.ToLower(v))
+	host, port := splitHost(strings.TrimSuffix(strings.ToLower(v), ":"))
 	name, below := strings.CutPrefix(host, "*.")
 	if !below {
 		name = strings.TrimPrefix(host, ".")
 	}
+	// A name of letters beyond ASCII is turned into that of DNS, and a dot at its end stays.
+	name = strings.TrimSuffix(strings.Map(func(r rune) rune {
+		if r >= 0x80 {
+			return 'x'
+		}
+		return r
+	}, name), ".")
 	switch {
 	case strings.Contains(v, "/"):
 		return form + ", without scheme and path"

@@ -343,7 +343,7 @@ proxy = "direct"
 // name of a host that nobody calls.
 func TestEveryFormOfNoProxyIsRead(t *testing.T) {
 	forms := []string{
-		"*", "localhost", "A.example.com", "a_b.corp:8443", ".corp", ".corp:443", "*.corp", "*.corp:443",
+		"*", "localhost", "A.example.com", "münchen.example", "corp.example.", "corp.example:", "a_b.corp:8443", ".corp", ".corp:443", "*.corp", "*.corp:443",
 		"10.0.0.1", "10.0.0.1:3128", "::1", "[::1]:8080", "10.0.0.0/8", "10.1.2.3/8", "fd00::/8",
 	}
 	f := mustParse(t, `egress.no_proxy = ["`+strings.Join(forms, `", "`)+`"]`)

@@ -31,7 +31,6 @@ func (c *commands) check(ctx context.Context) error {
 		return err
 	}
 	s := &sidecar{file: file, secrets: newSecrets()}
-	s.ownsConfigured(file)
 	env := s.env()
 	tokens := false
 	env.Keep = func(string) (policy.Keeper, error) { // without a store, which would be made
@@ -40,7 +39,7 @@ func (c *commands) check(ctx context.Context) error {
 	}
 	set, err := policy.Compile(file, env, nil)
 	problems := []error{telemetry.Check(telemetrySettings(file)), s.checkFile(file), err}
-	warnings, kept := file.Warnings, tokens || keepsLetters(file)
+	warnings, kept := slices.Concat(file.Warnings, loops(file)), tokens || keepsLetters(file)
 	if kept {
 		unfed, err := s.checkStore(ctx, set)
 		warnings, problems = slices.Concat(warnings, unfed), append(problems, err)
@@ -76,6 +75,17 @@ func (c *commands) check(ctx context.Context) error {
 	return nil
 }
 
+// loops warns of upstreams that lead to where Outrider listens by this configuration: run refuses
+// them. For exec they may be right, which goes to another port where one is taken.
+func loops(file *config.File) (warnings []string) {
+	s := &sidecar{}
+	s.ownsConfigured(file)
+	for _, problem := range s.selfUpstreams(file) {
+		warnings = append(warnings, problem+" (`outrider run` refuses it)")
+	}
+	return warnings
+}
+
 // checkStore finds out whether the store can be used, as far as that shows without opening
 // it: that would make one, and wait for whoever is at work in it. Where it is known what is
 // kept, warnings tell of credentials that have no token at all. set is nil where the
@@ -101,7 +111,10 @@ func (s *sidecar) checkStore(ctx context.Context, set *policy.Set) (warnings []s
 		return nil, storeFault(settings, err)
 	}
 	for _, seed := range seeds {
-		if _, err := s.secrets.get(seed.Token); err != nil && seen.Read && !seen.Kept[seed.Kept] {
+		if !seen.Read || seen.Kept[seed.Kept] {
+			continue // and nobody is asked for a secret
+		}
+		if _, err := s.secrets.get(seed.Token); err != nil {
 			warnings = append(warnings, fmt.Sprintf("%s: %v, and no token is kept: its calls are refused until there is one", seed.Key, err))
 		}
 	}

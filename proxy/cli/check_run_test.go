@@ -9,6 +9,22 @@ import (
 	"testing"
 )
 
+// unset has the test alone say what is in the environment.
+func unset(t *testing.T, prefixes ...string) {
+	t.Helper()
+	for _, entry := range os.Environ() {
+		name, _, _ := strings.Cut(entry, "=")
+		for _, prefix := range prefixes {
+			if strings.HasPrefix(name, prefix) {
+				t.Setenv(name, "") // which is put back at the end
+				if err := os.Unsetenv(name); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
 // refusedAlike has check and run refuse the same configuration, with the same words.
 func refusedAlike(t *testing.T, path string, parts ...string) {
 	t.Helper()
@@ -28,6 +44,7 @@ func refusedAlike(t *testing.T, path string, parts ...string) {
 // `outrider check` said that all was well with a store that `outrider run` did not start on.
 // It looks at it now as far as it can leave it as it is, whoever has it open.
 func TestCheckLooksAtTheStoreThatRunWouldOpen(t *testing.T) {
+	unset(t, "OUTRIDER_KEY", "OTEL_")
 	state := filepath.Join(t.TempDir(), "state")
 	_, path := connected(t, fmt.Sprintf("state_dir = %q\n", state))
 	succeeds(t, "check", "--config", path)
@@ -68,6 +85,7 @@ func TestCheckLooksAtTheStoreThatRunWouldOpen(t *testing.T) {
 
 // The variables of OpenTelemetry are a part of what run reads, and run ended over them.
 func TestCheckReadsTheVariablesOfOpenTelemetry(t *testing.T) {
+	unset(t, "OUTRIDER_KEY", "OTEL_")
 	path := layFile(t, filepath.Join(t.TempDir(), "config.toml"), anyPorts+fmt.Sprintf("state_dir = %q\n", t.TempDir()))
 	succeeds(t, "check", "--config", path)
 	t.Setenv("OTEL_TRACES_SAMPLER", "bogus")

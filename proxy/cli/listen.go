@@ -160,19 +160,18 @@ func (s *sidecar) ownsConfigured(file *config.File) {
 	}
 }
 
-// checkUpstreams finds the upstreams whose url is one of our own listeners: no call may go
-// there. That can be told of localhost and addresses of loopback alone: no name has to be
+// selfUpstreams says which upstreams have a url that is one of our own listeners: no call may
+// go there. That can be told of localhost and addresses of loopback alone: no name has to be
 // looked up, and no proxy is between.
-func (s *sidecar) checkUpstreams(file *config.File) error {
-	var errs []error
+func (s *sidecar) selfUpstreams(file *config.File) (problems []string) {
 	for _, u := range file.Upstreams {
 		port := cmp.Or(u.URL.Port(), map[string]string{"http": "80", "https": "443"}[u.URL.Scheme])
 		at, ok := literal(u.URL.Hostname(), port)
 		if ok && at.Addr().Unmap().IsLoopback() && s.ours(at) {
-			errs = append(errs, fmt.Errorf("upstream.%s.url: %s is a listener of Outrider itself: where is the API?", u.Name, u.URL.Host))
+			problems = append(problems, fmt.Sprintf("upstream.%s.url: %s is a listener of Outrider itself: where is the API?", u.Name, u.URL.Host))
 		}
 	}
-	return errors.Join(errs...)
+	return problems
 }
 
 // literal is an address that nobody has to be asked for.

@@ -152,7 +152,10 @@ func (s *sidecar) way(e config.Egress) (egress.ProxyFunc, error) {
 // URL and key, and the notification URLs can be used, and whether upstreams are others than
 // ourselves. What else belongs to an upstream is seen when it is compiled.
 func (s *sidecar) checkFile(file *config.File) error {
-	errs := []error{s.checkUpstreams(file)}
+	var errs []error
+	for _, problem := range s.selfUpstreams(file) {
+		errs = append(errs, errors.New(problem))
+	}
 	if _, err := s.way(file.Egress); err != nil {
 		errs = append(errs, fmt.Errorf("egress.proxy: %w", err))
 	}
@@ -163,11 +166,11 @@ func (s *sidecar) checkFile(file *config.File) error {
 // checkStoreReferences finds out whether the store's URL and key are such.
 func (s *sidecar) checkStoreReferences(file *config.File) error {
 	var errs []error
-	check := func(key string, ref config.Reference, problem func(string) error) {
+	check := func(key string, ref config.Reference, get func(config.Reference) (string, error), problem func(string) error) {
 		if ref == "" {
 			return
 		}
-		value, err := s.secrets.get(ref)
+		value, err := get(ref)
 		if err == nil {
 			err = problem(value)
 		}
@@ -175,8 +178,8 @@ func (s *sidecar) checkStoreReferences(file *config.File) error {
 			errs = append(errs, fmt.Errorf("%s: %w", key, err))
 		}
 	}
-	check("store.url", file.Store.URL, store.CheckURL)
-	check("store.key", file.Store.Key, store.CheckKey)
+	check("store.url", file.Store.URL, s.secrets.get, store.CheckURL)
+	check("store.key", file.Store.Key, s.secrets.storeKey, store.CheckKey)
 	return errors.Join(errs...)
 }
 

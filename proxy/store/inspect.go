@@ -44,11 +44,21 @@ func (s Settings) inspect(ctx context.Context, ids []string) (Inspection, error)
 	if s.URL != "" {
 		return Inspection{}, seen.anyKey()
 	}
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+	switch info, err := os.Stat(path); {
+	case errors.Is(err, fs.ErrNotExist):
 		return Inspection{Read: true}, seen.anyKey()
+	case errors.Is(err, fs.ErrPermission):
+		return Inspection{}, nil // it is another user's, who may start on it
+	case err == nil && !info.Mode().IsRegular():
+		return Inspection{}, fmt.Errorf("%s is no file", path)
 	}
 	if err := allPrivate(path); err != nil {
 		return Inspection{}, err
+	}
+	if file, err := os.Open(path); errors.Is(err, fs.ErrPermission) {
+		return Inspection{}, nil
+	} else if err == nil {
+		_ = file.Close()
 	}
 	source, readable := quietSource(path)
 	if !readable {

@@ -74,10 +74,10 @@ func checkEndpoint(s Settings, signal, protocol string) []error {
 		return nil // the standard one, of this machine
 	}
 	u, err := url.Parse(endpoint)
-	if ofVariable && protocol == "grpc" && err == nil && u.Host == "" {
-		return nil // a name of gRPC's own, such as collector:4317 or unix:///run/otel.sock
+	if ofVariable && protocol == "grpc" && err == nil {
+		return nil // it may be a name of gRPC's own, such as collector:4317 or dns://1.1.1.1/collector:4317
 	}
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" {
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" && !ofVariable {
 		// Without the value: it may have a password in it.
 		return []error{fmt.Errorf(`%s: must be a URL like "http://127.0.0.1:4318"`, from)}
 	}

@@ -135,7 +135,7 @@ func parseWord(text string) (func(*Record) bool, error) {
 // should have just so: a mistyped one would take no call, for ever.
 func isText(name, value string) bool {
 	letters := strings.TrimFunc(name, func(r rune) bool { return r == '_' || 'a' <= r && r <= 'z' }) == ""
-	if name == "" || !letters || value == "" || strings.HasPrefix(value, "//") {
+	if name == "" || !letters || value == "" || strings.HasPrefix(value, "//") || strings.Contains(value, ":") { // dead:beef::1
 		return true
 	}
 	_, err := strconv.ParseUint(value, 10, 16)
