@@ -28,10 +28,10 @@ type Call struct {
 	priority Priority      // see Controls
 	caller   func() string // see Controls; may be nil
 	timeout  time.Duration // see Controls; 0: as configured
+	held     time.Duration // see HeldBack
 
 	ended  string  // see NotRetried
 	minted *minted // see Minted; nil: it got no key
-	before *before // see HeldBack and Continue; nil: nothing was before it
 
 	sent     atomic.Int32
 	waited   atomic.Int64
@@ -52,12 +52,6 @@ type upload struct {
 	began    time.Time
 	last     atomic.Int64 // when its last byte was read, in nanoseconds after that
 	awaiting atomic.Bool  // the client is being waited for, for more of it
-}
-
-// before is what was before a call came to its plan.
-type before struct {
-	held time.Duration // see HeldBack
-	key  string        // see Continue
 }
 
 // minted is an idempotency key that a call got from us.
@@ -138,16 +132,8 @@ func (c *Call) addWait(d time.Duration) {
 // HeldBack notes that the call had to wait before it came to its plan, which is a part of its
 // time: the plan has what is left.
 func (c *Call) HeldBack(d time.Duration) {
-	c.wasBefore().held += d
+	c.held += d
 	c.addWait(d)
-}
-
-// wasBefore is made for the few calls that have it, and is no part of the others.
-func (c *Call) wasBefore() *before {
-	if c.before == nil {
-		c.before = new(before)
-	}
-	return c.before
 }
 
 // Awaiting notes that the client is being waited for, for more of the body that
@@ -226,22 +212,6 @@ func (c *Call) Minted() (header, key string) {
 		return "", ""
 	}
 	return c.minted.header, c.minted.key
-}
-
-// Continue has the call get this idempotency key where it would get a new one: an earlier call
-// that was the same may have been done under it.
-func (c *Call) Continue(key string) {
-	if key != "" {
-		c.wasBefore().key = key
-	}
-}
-
-// earlierKey is the key of a call that another one was the same as.
-func earlierKey(ctx context.Context) string {
-	if call := CallFrom(ctx); call != nil && call.before != nil {
-		return call.before.key
-	}
-	return ""
 }
 
 // An Attempt is one pass of a call through the transport.

@@ -200,22 +200,6 @@ func TestClockRingsWhileOthersBeginToWait(t *testing.T) {
 	}
 }
 
-// What a call has waited for before it came to its plan is a part of its time.
-func TestCallThatWasHeldBackHasWhatIsLeft(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		all, call := newClocks(), &Call{}
-		time.Sleep(2 * time.Second)
-		call.HeldBack(2 * time.Second)
-		b, _ := bound(requestOf(t, call), 5*time.Second, all)
-		defer b.over()
-		ends, _ := b.Deadline()
-		<-b.Done()
-		if took := time.Since(all.began); took != 5*time.Second || !ends.Equal(time.Now()) || call.Waited() != 2*time.Second {
-			t.Errorf("it ended after %s (%v), where it had until %s", took, context.Cause(b), ends)
-		}
-	})
-}
-
 // The memory of a call is cleared, and marked by the collector, with each of them. What it
 // has is at most what the allocator gives for 896 bytes, one word of which is its own.
 func TestCallWithinItsTimeIsSmall(t *testing.T) {

@@ -93,8 +93,8 @@ func bound(req *http.Request, timeout time.Duration, all *clocks) (*bounded, *ht
 	}
 	b.limit, b.asked = wholeTime(b.Context, b.call, timeout)
 	began := b.moments.Begin()
-	if b.call != nil && b.call.before != nil {
-		began = began.Add(-b.call.before.held)
+	if b.call != nil {
+		began = began.Add(-b.call.held)
 	}
 	b.time.begin(all, began)
 	b.begun.Store(true)

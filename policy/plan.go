@@ -130,7 +130,7 @@ func (c *compiler) retry(u *Upstream, key string, cfg config.Retry, passes []tab
 	stage, err := retry.New(retry.Settings{
 		Attempts: cfg.Attempts, Base: cfg.Base, Cap: cfg.Cap, Statuses: cfg.Statuses, Unprocessed: cfg.Unprocessed,
 		IdempotencyHeader: cfg.IdempotencyHeader, MintKey: cfg.MintKey,
-		NewKey: c.env.NewKey, EarlierKey: earlierKey, Jitter: c.env.Jitter, Budget: u.budget, Answer: answerForRetry(passes), //nolint:bodyclose // it reads no body
+		NewKey: c.env.NewKey, Jitter: c.env.Jitter, Budget: u.budget, Answer: answerForRetry(passes), //nolint:bodyclose // it reads no body
 		Repeats: u.repeats, Caller: requester, Account: customer,
 		OnMint: func(ctx context.Context, key string) {
 			if call := CallFrom(ctx); call != nil {

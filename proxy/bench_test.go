@@ -3,7 +3,6 @@ package proxy
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"io"
 	"log/slog"
 	"maps"
@@ -96,7 +95,7 @@ func serverTo(tb testing.TB, upstream http.RoundTripper, document string, settin
 	set, err := policy.Compile(file, policy.Env{
 		Transport: func(*config.Upstream) (http.RoundTripper, error) { return upstream, nil },
 		Jitter:    func(time.Duration) time.Duration { return 0 },
-		NewKey:    rand.Text,
+		NewKey:    func() string { return "key" },
 		Secret:    func(config.Reference) (string, error) { return "secret", nil },
 		Observe:   func(context.Context, policy.Event) {},
 	}, nil)

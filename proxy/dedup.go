@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -19,20 +18,7 @@ import (
 type dedups struct {
 	mu sync.Mutex
 	of map[string]*dedup // outbox.Letter.Dedup → the key
-
-	left map[string]leftover // outbox.Letter.Dedup → what its last call has left
 }
-
-// A leftover is the idempotency key that we gave to a call which went out, and of which nobody
-// knows what came: its client left, say, which breaks it off. The client may make the call again,
-// and the provider has to know it again then. It counts as long as the dedup key does.
-type leftover struct {
-	key   string
-	until time.Time
-}
-
-// maxLeft bounds what is remembered of calls that are over.
-const maxLeft = 1024
 
 // A dedup is a key with calls.
 type dedup struct {
@@ -94,41 +80,6 @@ func (k *dedup) forget() {
 	}
 }
 
-// before is the idempotency key that the last call has left; "": none.
-func (k *dedup) before() string {
-	k.all.mu.Lock()
-	defer k.all.mu.Unlock()
-	last := k.all.left[k.name]
-	if time.Now().After(last.until) {
-		return ""
-	}
-	return last.key
-}
-
-// leaves notes the idempotency key that a call leaves, for some time; "": none.
-func (k *dedup) leaves(key string, window time.Duration) {
-	d := k.all
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.left, k.name)
-	if key == "" {
-		return
-	}
-	if len(d.left) >= maxLeft {
-		maps.DeleteFunc(d.left, func(_ string, l leftover) bool { return time.Now().After(l.until) })
-	}
-	for name := range d.left {
-		if len(d.left) < maxLeft {
-			break
-		}
-		delete(d.left, name)
-	}
-	if d.left == nil {
-		d.left = map[string]leftover{}
-	}
-	d.left[k.name] = leftover{key, time.Now().Add(window)}
-}
-
 // lookBack finds out what comes before a call that becomes a letter if it fails, or is one at
 // once: it waits for a call with its dedup key that is under way, and says whether it is to be
 // kept then in place of being sent. A body is read before the wait, if it is short: a client
@@ -152,39 +103,14 @@ func (s *Server) lookBack(x *exchange, k *keeping, to *route, out *http.Request,
 				return err
 			}
 		}
-		k.key, k.before = key, key.before()
+		k.key = key
 	}
 	if k.now {
 		return nil
 	}
-	x.call.Continue(k.before)
 	x.call.Depart = k.departing
 	k.now, err = s.comesAfter(x, call, own)
 	return err
-}
-
-// known notes that there is a letter of the call, and lets the next one with its dedup key go.
-func (k *keeping) known() {
-	if k.key != nil {
-		k.key.leaves("", 0)
-		k.leave()
-	}
-}
-
-// unknown notes that there is no letter of a call that is over, and lets the next one go. If it
-// went out, and has no answer that anybody has seen, its idempotency key is left to that.
-func (k *keeping) unknown(x *exchange, failure error) {
-	if k.key == nil {
-		return
-	}
-	if k.departed.Load() != nil {
-		key := ""
-		if failure != nil || policy.ClientGone(x.ctx) {
-			_, key = x.call.Minted()
-		}
-		k.key.leaves(key, k.window)
-	}
-	k.leave()
 }
 
 // leave lets the next call of the dedup key go, if there is one.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -197,83 +196,6 @@ func TestCallThatWaitsForAnotherHasItsOwnDeadline(t *testing.T) {
 			k.nobody()
 		})
 	}
-}
-
-// A client gave up while its call was at the provider, and made it again under its dedup key. The
-// call was broken off, and made under another idempotency key: a provider that had done it did
-// it again.
-func TestCallThatItsClientGaveUpIsMadeAgainUnderItsIdempotencyKey(t *testing.T) {
-	for name, again := range map[string]func(k *keeper, leave func()) reply{
-		"while it is under way": func(k *keeper, leave func()) reply {
-			second := k.post(k.t.Context(), "Outrider-Dedup-Key", "k")
-			leave()
-			return <-second
-		},
-		"afterwards": func(k *keeper, leave func()) reply {
-			leave()
-			synctest.Wait()
-			time.Sleep(time.Hour)
-			return <-k.post(k.t.Context(), "Outrider-Dedup-Key", "k")
-		},
-		"to be kept at once": func(k *keeper, leave func()) reply {
-			leave()
-			synctest.Wait()
-			return <-k.post(k.t.Context(), "Outrider-Dedup-Key", "k", "Prefer", "respond-async")
-		},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			k := keepsFailures(t, mints, policytest.Step{Hang: true}, policytest.Step{Times: -1, Body: "done"})
-			leaves, leave := context.WithCancel(t.Context())
-			defer leave()
-			first := k.post(leaves, "Outrider-Dedup-Key", "k")
-			got := again(k, leave)
-			<-first
-			sent := k.provider.Requests()
-			key := sent[0].Header.Get("X-Honoured")
-			if key == "" || got.header.Get("X-Honoured") != key {
-				t.Errorf("%s: sent was %+v, and the second is answered %+v", name, sent, got)
-			}
-			if got.status == http.StatusOK && (len(sent) != 2 || sent[1].Header.Get("X-Honoured") != key) {
-				t.Errorf("%s: sent was %+v", name, sent)
-			}
-			// It has its answer now, or its letter: the next one is another call.
-			time.Sleep(2 * time.Hour)
-			if third := <-k.post(t.Context(), "Outrider-Dedup-Key", "k"); third.header.Get("X-Honoured") == key {
-				t.Errorf("%s: the third is answered %+v", name, third)
-			}
-			k.nobody()
-		})
-	}
-}
-
-// What calls have left is remembered of many, and not of all; and no longer than their dedup keys
-// count.
-func TestLeftoversAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var d dedups
-		for i := range 2 * maxLeft {
-			key, _ := d.enter(strconv.Itoa(i))
-			key.leaves("of "+strconv.Itoa(i), time.Hour)
-			key.leave()
-		}
-		last, _ := d.enter(strconv.Itoa(2*maxLeft - 1))
-		if before := last.before(); len(d.left) != maxLeft || before != "of "+last.name {
-			t.Errorf("%d are left; the last has %q", len(d.left), before)
-		}
-		time.Sleep(time.Hour + 1)
-		if before := last.before(); before != "" {
-			t.Errorf("after an hour the last has %q", before)
-		}
-		last.leaves("new", time.Hour)
-		if len(d.left) != maxLeft {
-			t.Errorf("%d are left", len(d.left))
-		}
-		another, _ := d.enter("another")
-		another.leaves("new", time.Hour)
-		if len(d.left) != 2 {
-			t.Errorf("%d are left, of which two count", len(d.left))
-		}
-	})
 }
 
 // Who has left does not hold up those that wait behind it, and nothing of its call is sent.

@@ -201,7 +201,7 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to *route) {
 		if s.rescue(x, kept, to, out, asked, resp, err) {
 			return
 		}
-		kept.unknown(x, err)
+		kept.leave() // whatever comes of it now, there is no letter
 	}
 	if err != nil {
 		x.refuse(err)

@@ -27,10 +27,8 @@ type keeping struct {
 	limit    int64                     // of its body, in bytes
 	departed atomic.Pointer[time.Time] // when a first request for it went out; nil: none did
 
-	window  time.Duration // for which a dedup key counts
-	key     *dedup        // under which it is under way; nil: none, or not any more
-	before  string        // the idempotency key of an earlier call with that: see leftover
-	release func()        // what prepareBody has given; nil: its body is not prepared
+	key     *dedup // under which it is under way; nil: none, or not any more
+	release func() // what prepareBody has given; nil: its body is not prepared
 }
 
 // consider finds out what the rule of a call, and its caller, say. Who only reads wants
@@ -45,9 +43,9 @@ func (s *Server) consider(set *policy.Set, r *http.Request, to *route) *keeping 
 	writes := !policy.ReadsOnly(r.Method)
 	switch {
 	case prefers.async || mode == config.OutboxAlways && writes:
-		return &keeping{now: true, asked: prefers.async, alone: mode == config.OutboxOnFailure, wait: prefers.wait, limit: set.File.Outbox.MaxBody, window: set.File.Outbox.DedupWindow}
+		return &keeping{now: true, asked: prefers.async, alone: mode == config.OutboxOnFailure, wait: prefers.wait, limit: set.File.Outbox.MaxBody}
 	case mode == config.OutboxOnFailure && writes:
-		return &keeping{rescue: true, alone: true, limit: set.File.Outbox.MaxBody, window: set.File.Outbox.DedupWindow}
+		return &keeping{rescue: true, alone: true, limit: set.File.Outbox.MaxBody}
 	}
 	return nil
 }
@@ -79,16 +77,12 @@ func (s *Server) keep(x *exchange, k *keeping, to *route, out *http.Request, ask
 	case x.body != nil:
 		body = &keptBody{x.body, &x.call}
 	}
-	if letter.KeyHeader != "" && letter.Key == "" {
-		letter.Key = k.before
-	}
 	letter.Trailer = x.r.Trailer // which is filled when the body has been read
 	receipt, err := s.Outbox.Keep(x.ctx, letter, body, how)
 	if err != nil {
 		x.refuse(keepProblem(x, k, letter, err))
 		return
 	}
-	k.known()
 	s.accepted(x, k, letter, receipt)
 }
 
@@ -158,11 +152,7 @@ func (s *Server) rescue(x *exchange, k *keeping, to *route, out *http.Request, a
 		return false
 	}
 	receipt, err := s.Outbox.Keep(x.ctx, letter, body, how)
-	if err == nil {
-		k.known()
-	} else {
-		k.unknown(x, failure)
-	}
+	k.leave() // from now on the store knows of it, or nobody will
 	if errors.Is(err, outbox.ErrUncertain) {
 		drop(resp)
 		x.refuse(keepProblem(x, k, letter, err))

@@ -1,8 +1,6 @@
 package retry_test
 
 import (
-	"cmp"
-	"context"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -52,24 +50,6 @@ func TestConflictOfAFirstUseIsTheAnswer(t *testing.T) {
 			req = req.WithContext(retry.WithControls(req.Context(), retry.Controls{FirstUse: first}))
 			if answer := policytest.Do(newStage(t, s).Wrap(upstream), req); answer.Status != want {
 				t.Errorf("first use %v: %d, want %d", first, answer.Status, want)
-			}
-		}
-	})
-}
-
-// A key that an earlier request of the same call had is no first use: a 409 says that this is
-// still running. It is told to the caller like one that was made for it.
-func TestKeyOfAnEarlierRequestGoesOn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := settings()
-		s.IdempotencyHeader, s.MintKey, s.NewKey = "Idempotency-Key", true, func() string { return "new" }
-		for earlier, want := range map[string]int{"": 409, "earlier": 200} {
-			s.EarlierKey = func(context.Context) string { return earlier }
-			upstream := policytest.NewUpstream(t, policytest.Step{Status: 409}, policytest.Step{})
-			answer := policytest.Do(newStage(t, s).Wrap(upstream), policytest.NewRequest(t, "POST", "https://api.test/x", "text"))
-			key := cmp.Or(earlier, "new")
-			if answer.Status != want || answer.Header.Get("Idempotency-Key") != key || upstream.Requests()[0].Header.Get("Idempotency-Key") != key {
-				t.Errorf("earlier %q: answered %+v", earlier, answer)
 			}
 		}
 	})

@@ -16,30 +16,24 @@ func (s *Stage) keyed(req *http.Request) bool {
 // method that we do not know we do not know either that the upstream looks at the key.
 func Mints(method string) bool { return method == http.MethodPost || method == http.MethodPatch }
 
-// mint returns the request with a key, and the key, if it should have one and has none. used
-// says that it is not a new one: see Settings.EarlierKey. A key that the caller chose is never
-// replaced.
-func (s *Stage) mint(req *http.Request) (keyed *http.Request, key string, used bool) {
+// mint returns the request with a new key, and the key, if it should have one
+// and has none. A key that the caller chose is never replaced.
+func (s *Stage) mint(req *http.Request) (*http.Request, string) {
 	if !s.set.MintKey || !Mints(req.Method) || ControlsFrom(req.Context()).NoKey {
-		return req, "", false
+		return req, ""
 	}
 	for _, v := range req.Header[s.header] {
 		if v != "" {
-			return req, "", false
+			return req, ""
 		}
 	}
-	if s.set.EarlierKey != nil {
-		key = s.set.EarlierKey(req.Context())
-	}
-	if used = key != ""; !used {
-		key = s.set.NewKey()
-	}
+	key := s.set.NewKey()
 	r2 := clone(req)
 	r2.Header[s.header] = []string{key}
 	if s.set.OnMint != nil {
 		s.set.OnMint(req.Context(), key)
 	}
-	return r2, key, used
+	return r2, key
 }
 
 // echo tells the caller the key that its call went out with, so that its own

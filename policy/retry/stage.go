@@ -28,9 +28,6 @@ type Settings struct {
 	IdempotencyHeader string
 	MintKey           bool          // give a POST or PATCH without a key one
 	NewKey            func() string // makes a unique key; needed if MintKey
-	// EarlierKey gives the key that an earlier request of the same call may have gone out
-	// under, which one that is to get a key gets in place of a new one. nil, or "": none did.
-	EarlierKey func(ctx context.Context) string
 
 	// Answer, if not nil, says what a response means where its status does not.
 	Answer func(req *http.Request, resp *http.Response) Answer
@@ -136,7 +133,6 @@ type transport struct {
 type course struct {
 	req      *http.Request // of the first attempt
 	minted   string        // the key that it got from us; "": none
-	used     bool          // which an earlier request may have gone out under
 	attempts int           // so far
 	moved    bool          // an attempt was answered 421, and another followed
 	follows  bool          // the same request had just failed
@@ -147,7 +143,7 @@ type course struct {
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	s, ctx := t.stage, req.Context()
 	c := course{refused: t.refused}
-	c.req, c.minted, c.used = s.mint(req)
+	c.req, c.minted = s.mint(req)
 	repeat := s.repeated(&c)
 	for attempt := c.req; ; {
 		resp, err := t.next.RoundTrip(attempt)

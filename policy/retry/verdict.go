@@ -55,7 +55,7 @@ func (c *course) running(resp *http.Response, a Answer) bool {
 		return true
 	}
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	return kind != "application/problem+json" && (c.minted == "" && !ControlsFrom(c.req.Context()).FirstUse || c.used || c.attempts > 1)
+	return kind != "application/problem+json" && (c.minted == "" && !ControlsFrom(c.req.Context()).FirstUse || c.attempts > 1)
 }
 
 // shouldRetry reads the server's own word. Where it contradicts itself, the

@@ -74,13 +74,16 @@ func (c *circuitAlerts) look(upstreams []policy.UpstreamStatus, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	open := make(map[string]bool)
-	ordered := make(map[string]bool) // subjects that an operator has opened
+	ordered := make(map[string]policy.CircuitStatus) // subject → circuit that an operator has opened
 	for _, up := range upstreams {
 		for _, circuit := range up.Circuits {
 			subject := marked(up.Name, circuitMark, circuit.Key)
-			ordered[subject] = circuit.Cause == operator
+			if circuit.Cause == operator {
+				ordered[subject] = circuit
+				continue
+			}
 			_, before := c.raised[subject]
-			if circuit.Since != nil && !ordered[subject] && (before || circuit.State == "open") {
+			if circuit.Since != nil && (before || circuit.State == "open") {
 				open[subject] = true
 				c.raise(up.Name, circuit, "", now)
 			}
@@ -89,8 +92,9 @@ func (c *circuitAlerts) look(upstreams []policy.UpstreamStatus, now time.Time) {
 	for subject, was := range c.raised {
 		if !open[subject] {
 			c.book.Resolve(subject, circuitRules...)
-			if was.State, was.Cause = "closed", ""; ordered[subject] {
-				was.State, was.Cause = "open", operator
+			was.State, was.Cause = "closed", ""
+			if now, open := ordered[subject]; open {
+				was.CircuitStatus = now
 			}
 			c.amend(subject, was)
 			delete(c.raised, subject)
