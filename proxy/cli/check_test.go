@@ -124,7 +124,8 @@ retry   = { atempts = 5 }
 }
 
 // An upstream that is Outrider itself was valid, and each of its calls was refused.
-func TestUpstreamThatIsOutriderItselfIsAnError(t *testing.T) {
+// `outrider run` refuses it, and exec may go to another port: 8080 may be that of an API.
+func TestUpstreamThatIsOutriderItselfIsAWarning(t *testing.T) {
 	const keyed = "access_key = \"canary\"\n"
 	for document, ourselves := range map[string]bool{
 		`upstream.x.url = "http://127.0.0.1:8080"`:                                                                           true,
@@ -140,9 +141,10 @@ func TestUpstreamThatIsOutriderItselfIsAnError(t *testing.T) {
 		"listen = \"unix:/run/o.sock\"\nupstream.x.url = \"http://127.0.0.1:8080\"":  false,
 		keyed + "listen = \"10.0.0.1:8080\"\nupstream.x.url = \"http://[::1]:8080\"": false,
 	} {
-		code, _, problems := check(t, document)
-		if got := code == 2 && strings.Contains(problems, "\nupstream.x.url: ") && strings.Contains(problems, " is a listener of Outrider itself: where is the API?"); got != ourselves || !ourselves && code != 0 {
-			t.Errorf("%s:\nexit code %d, %s", document, code, problems)
+		code, out, problems := check(t, document)
+		warned := strings.Contains(out, "warning: upstream.x.url: ") && strings.Contains(out, " is a listener of Outrider itself: where is the API? (`outrider run` refuses it)")
+		if warned != ourselves || code != 0 {
+			t.Errorf("%s:\nexit code %d, %s%s", document, code, out, problems)
 		}
 	}
 }
