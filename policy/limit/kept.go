@@ -114,7 +114,7 @@ func (d *dispatcher) restore(m *meter, now time.Time) {
 			}
 		}
 		of.restore(&k, now)
-		if k.Usual {
+		if k.Usual && k.Bucket != "" { // a bucket alone is, whatever else what is kept says
 			usual = append(usual, of)
 		}
 	}
