@@ -6,7 +6,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,8 +81,6 @@ func (s *Server) Serve(listener net.Listener) error {
 			pause = 0
 			if c := newConn(s, wire); s.add(c) {
 				go c.serve()
-				// Its request has come by now, more likely than another connection.
-				runtime.Gosched()
 			} else {
 				_ = wire.Close()
 			}
