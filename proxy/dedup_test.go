@@ -118,6 +118,24 @@ func TestSecondCallOfADedupKeyWaitsForTheLetterOfTheFirst(t *testing.T) {
 	}
 }
 
+// A caller may wait for the answer to its letter, which is a letter from the beginning: the same
+// call is answered with it at once.
+func TestCallThatIsALetterHoldsNobodyUpWhileItsCallerWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := keepsFailures(t, mints, policytest.Step{Status: 200})
+		first := k.post(t.Context(), "Outrider-Dedup-Key", "k", "Prefer", "respond-async, wait=5")
+		second := k.post(t.Context(), "Outrider-Dedup-Key", "k", "Prefer", "respond-async")
+		b := <-second
+		if b.status != http.StatusAccepted || b.letter() == "" || b.after != 0 {
+			t.Errorf("the second has %+v", b)
+		}
+		if a := <-first; a.letter() != b.letter() || a.after != 5*time.Second {
+			t.Errorf("the first has %+v", a)
+		}
+		k.nobody()
+	})
+}
+
 // Only the same call waits: one with another key, or of another tenant, has nothing to do with
 // it, and neither has a key that the upstream knows calls again by, or none.
 func TestOtherCallsDoNotWaitForThoseOfADedupKey(t *testing.T) {

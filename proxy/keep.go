@@ -83,6 +83,7 @@ func (s *Server) keep(x *exchange, k *keeping, to *route, out *http.Request, ask
 		x.refuse(keepProblem(x, k, letter, err))
 		return
 	}
+	k.leave() // the store knows of it: the next one need not wait until this one is answered
 	s.accepted(x, k, letter, receipt)
 }
 

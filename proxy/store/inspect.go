@@ -28,6 +28,9 @@ type Inspection struct {
 // key is where the store is a PostgreSQL.
 func (s Settings) Inspect(ctx context.Context, ids ...string) (Inspection, error) {
 	found, err := s.inspect(ctx, ids)
+	if errors.Is(err, fs.ErrPermission) || primary(err) == lib.SQLITE_CANTOPEN {
+		return Inspection{}, nil // it is another user's, who may start on it
+	}
 	if err != nil {
 		return Inspection{}, fmt.Errorf("opening the store: %w", err) // as Open says it
 	}
@@ -47,18 +50,11 @@ func (s Settings) inspect(ctx context.Context, ids []string) (Inspection, error)
 	switch info, err := os.Stat(path); {
 	case errors.Is(err, fs.ErrNotExist):
 		return Inspection{Read: true}, seen.anyKey()
-	case errors.Is(err, fs.ErrPermission):
-		return Inspection{}, nil // it is another user's, who may start on it
 	case err == nil && !info.Mode().IsRegular():
 		return Inspection{}, fmt.Errorf("%s is no file", path)
 	}
 	if err := allPrivate(path); err != nil {
 		return Inspection{}, err
-	}
-	if file, err := os.Open(path); errors.Is(err, fs.ErrPermission) {
-		return Inspection{}, nil
-	} else if err == nil {
-		_ = file.Close()
 	}
 	source, readable := quietSource(path)
 	if !readable {
