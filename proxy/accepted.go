@@ -94,7 +94,6 @@ func (x *exchange) relayKept(answer *outbox.Answer) {
 	if resp.Header == nil {
 		resp.Header = http.Header{}
 	}
-	delete(resp.Header, "Outrider-Letter")
 	if answer.Truncated {
 		resp.ContentLength = -1 // so that the client sees that the end is missing
 	}

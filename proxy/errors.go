@@ -101,7 +101,7 @@ func notAProxy(upstream string) *problem {
 }
 
 func crossSite() *problem {
-	return &problem{slug: "cross-site", detail: "a page of another site made a browser send this, and it would go out with a credential of ours; by base URL, and with an access_key, callers are told apart by that instead"}
+	return &problem{slug: "cross-site", detail: "a page of another site made a browser send this, or may have, as a browser does not say over plain HTTP, and it would go out with a credential of ours; by base URL, and with an access_key, callers are told apart by that instead"}
 }
 
 func unknownUpstream(set *policy.Set, name string) *problem {

@@ -284,7 +284,7 @@ func (s *Server) chain(set *policy.Set, x *exchange, to *route, asked policy.Con
 		case ours && x.r.Method == http.MethodTrace:
 			// RFC 9110 section 9.3.8: the answer would show the credential.
 			return nil, 0, &problem{slug: "method-denied", detail: "TRACE would give the credential of this upstream back"}
-		case ours && to.form != formBaseURL && x.r.Header.Get("Sec-Fetch-Site") == "cross-site":
+		case ours && to.form != formBaseURL && leadsAcrossSites(x.r.Header, to.asked, x.inside):
 			// A browser whose proxy we are: pages of any site can make it send this.
 			return nil, 0, crossSite()
 		}

@@ -4,7 +4,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 	"sync/atomic"
 
@@ -195,23 +194,6 @@ func (at *address) accepts(host string) bool {
 	}
 	_, err := netip.ParseAddr(host)
 	return err == nil
-}
-
-// fromAnotherSite reports whether a page of another site made a browser send
-// this: it must not spend our credentials, even where it cannot read the answer.
-// Browsers tell with Sec-Fetch-Site (W3C Fetch Metadata), which a page cannot
-// set, and not all of them with a WebSocket; that has an Origin, though. Programs
-// may send an Origin of their own making with anything else.
-func (at *address) fromAnotherSite(header http.Header) bool {
-	if site := header["Sec-Fetch-Site"]; len(site) > 0 && site[0] != "" {
-		return site[0] == "cross-site"
-	}
-	origin := header["Origin"]
-	if len(origin) == 0 || origin[0] == "" || header.Get("Upgrade") == "" {
-		return false
-	}
-	u, err := url.Parse(origin[0])
-	return err != nil || !at.accepts(hostOf(u.Host))
 }
 
 // isMe reports whether the authority of an absolute target is where its request came to:

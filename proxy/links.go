@@ -16,6 +16,7 @@ type links struct {
 	base   string // the path of the upstream's url, without a slash at its end
 	self   string // the Host by which the caller knows us; "" in HTTP/1.0 without one
 	prefix string // what stands before the provider's path in the caller's: "/github", or ""
+	called string // the path of the call at the provider: "/v1/x"
 }
 
 // relinked has the values of a field of an answer lead back through us, to a call that has
@@ -24,8 +25,13 @@ func (x *exchange) relinked(name string, values []string) []string {
 	to := &x.out.url
 	return links{
 		scheme: to.Scheme, host: withoutDefaultPort(to.Scheme, to.Host), base: x.linked.BasePath(),
-		self: x.r.Host, prefix: x.prefix,
+		self: x.r.Host, prefix: x.prefix, called: strings.TrimPrefix(to.Opaque, "//"+to.Host), // see target.at
 	}.field(name, values)
+}
+
+// linking reports whether a field of an answer may point to the upstream.
+func linking(name string) bool {
+	return name == "Location" || name == "Link" || name == "Set-Cookie"
 }
 
 // field rewrites the values of a field. Their list is replaced, never written to.
@@ -36,6 +42,8 @@ func (l links) field(name string, values []string) []string {
 		return values
 	case name == "Link":
 		rewrite = l.linkValues
+	case name == "Set-Cookie":
+		return l.cookies(values)
 	case name != "Location":
 		return values
 	}
@@ -47,18 +55,27 @@ func (l links) field(name string, values []string) []string {
 }
 
 // reference rewrites one URI-reference (RFC 3986 section 4.1). What no base URL
-// can say stays as it is: another scheme or host, a path outside of the base
-// path, and a path that leaves it by "..". So does one with a tab in it, which is
-// no URI: browsers, and what reads as they do (URL Standard section 4.4), leave it
-// out, and what stood apart comes together, as "//x" or "..".
+// can say is left to the provider: another scheme or host as it is, and with the
+// provider's in front what our caller would take for a path of ours, where another
+// upstream may be, with its credential: a path outside of the base path, one that
+// leaves it by "..", and one behind no host. A tab goes: browsers, and what reads as they do
+// (URL Standard section 4.4), leave it out, and what stood apart comes together.
 func (l links) reference(ref string) string {
+	ref = strings.ReplaceAll(ref, "\t", "")
+	if path, ours := behindNoHost(ref); ours {
+		return l.provider() + path
+	}
 	rest, full, ours := l.pathOf(ref)
-	if !ours || strings.IndexByte(ref, '\t') >= 0 {
-		return ref
+	if !ours {
+		return l.relative(ref)
+	}
+	whole := ref
+	if !full {
+		whole = l.provider() + ref
 	}
 	rest, ours = strings.CutPrefix(rest, l.base)
-	if !ours || l.base != "" && !strings.HasPrefix(rest, "/") || climbs(rest) {
-		return ref
+	if !ours || l.base != "" && !strings.HasPrefix(rest, "/") || climbs(rest, 0) {
+		return whole
 	}
 	path := l.prefix + rest
 	if full && l.self != "" {
@@ -73,7 +90,57 @@ func (l links) reference(ref string) string {
 	case l.self != "":
 		return "http://" + l.self + path // by itself "//x" would be the host x, in browsers "/\x" as well
 	}
-	return ref
+	return whole
+}
+
+// provider is what stands before a path of the provider in a URL.
+func (l links) provider() string { return l.scheme + "://" + l.host }
+
+// relative rewrites a reference that is neither to the upstream by its name nor a path from
+// the root. It stays where it leads our caller to the same as the provider's own: not where
+// it leaves the base path, nor after a call by the base URL alone: without a slash behind it,
+// which the provider is not told, it would lead to a path beside it.
+func (l links) relative(ref string) string {
+	path := ref
+	if i := strings.IndexAny(path, "?#"); i >= 0 {
+		path = path[:i]
+	}
+	if path == "" || hasScheme(path) || strings.HasPrefix(path, "//") {
+		return ref
+	}
+	below := strings.TrimPrefix(l.called, l.base) // what our caller called, after the prefix
+	odd := strings.IndexByte(path, '\\') >= 0     // for browsers, a slash
+	if len(below) > 1 && !odd && !climbs(path, strings.Count(below, "/")-1) {
+		return ref
+	}
+	directory := l.called[:strings.LastIndexByte(l.called, '/')+1]
+	if odd || strings.HasPrefix(directory, "//") {
+		return l.provider() + directory + ref
+	}
+	return l.reference(directory + ref)
+}
+
+// behindNoHost finds the path of a reference that is none: "http:/x", "http:///x", "///x". There
+// are clients, Python's among them, to which it is a path of the one who was called.
+func behindNoHost(ref string) (path string, ours bool) {
+	const scheme = "http:" // that of our caller's URL
+	rest := ref
+	if len(ref) >= len(scheme) && strings.EqualFold(ref[:len(scheme)], scheme) {
+		if rest = ref[len(scheme):]; !strings.HasPrefix(rest, "//") {
+			return "/" + strings.TrimLeft(rest, `/\`), true
+		}
+	}
+	after, ok := strings.CutPrefix(rest, "//")
+	if !ok || after != "" && strings.IndexByte(`/?#\`, after[0]) < 0 {
+		return "", false
+	}
+	return "/" + strings.TrimLeft(after, `/\`), true
+}
+
+// hasScheme reports whether a reference is a URL (RFC 3986 section 3.1).
+func hasScheme(path string) bool {
+	i := strings.IndexAny(path, ":/")
+	return i > 0 && path[i] == ':'
 }
 
 // pathOf takes scheme and authority off a reference to the upstream. full says
@@ -106,10 +173,10 @@ func withoutDefaultPort(scheme, authority string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(authority, port), ":")
 }
 
-// climbs reports whether the path of a reference has more ".." than segments
-// before them, so that it would end elsewhere with something in front of it.
-// Browsers read "%2e" as a dot, and "\" as a slash.
-func climbs(rest string) bool {
+// climbs reports whether the path of a reference, depth segments below the root, has more
+// ".." than segments before them, so that it would end elsewhere with something in front of
+// it. Browsers read "%2e" as a dot, and "\" as a slash.
+func climbs(rest string, depth int) bool {
 	if i := strings.IndexAny(rest, "?#"); i >= 0 {
 		rest = rest[:i]
 	}
@@ -117,7 +184,6 @@ func climbs(rest string) bool {
 		return false
 	}
 	rest = strings.NewReplacer("%2e", ".", "%2E", ".", `\`, "/").Replace(rest)
-	depth := 0
 	for segment := range strings.SplitSeq(strings.TrimPrefix(rest, "/"), "/") {
 		switch segment {
 		case ".":
@@ -196,4 +262,51 @@ func pastParameters(s string, i int) (end int, ok bool) {
 		}
 	}
 	return i, !quoted
+}
+
+// cookies rewrites the values of Set-Cookie (RFC 6265 section 4.1): for our caller all
+// upstreams are one host, and a cookie of one provider would go to the others as well. Its
+// Path becomes that of the base URL; Domain, which would not be ours, and Secure, which keeps
+// it from a caller that speaks with us in plain, are taken off. One for paths that no base URL
+// leads to is left out.
+func (l links) cookies(values []string) []string {
+	var rewritten []string
+	for _, value := range values {
+		var kept []string
+		path := ""
+		for i, part := range strings.Split(value, ";") {
+			name, of, _ := strings.Cut(part, "=")
+			switch name = strings.ToLower(strings.TrimSpace(name)); {
+			case i > 0 && name == "path":
+				path = strings.TrimSpace(of)
+			case i > 0 && (name == "domain" || name == "secure"):
+			default:
+				kept = append(kept, part)
+			}
+		}
+		if !strings.HasPrefix(path, "/") { // RFC 6265 section 5.1.4
+			path = l.called[:max(strings.LastIndexByte(l.called, '/'), 0)]
+		}
+		if path, ours := l.cookiePath(path); ours {
+			rewritten = append(rewritten, strings.Join(kept, ";")+"; Path="+path)
+		}
+	}
+	return rewritten
+}
+
+// cookiePath is where our caller finds what is below a path of the provider.
+func (l links) cookiePath(path string) (mapped string, ours bool) {
+	path = strings.TrimSuffix(path, "/")
+	switch rest, below := strings.CutPrefix(path, l.base); {
+	case below && (rest == "" || rest[0] == '/'):
+		path = l.prefix + rest
+	case path == "" || strings.HasPrefix(l.base, path+"/"): // the base path is below it
+		path = l.prefix
+	default:
+		return "", false
+	}
+	if path == "" {
+		path = "/"
+	}
+	return path, true
 }

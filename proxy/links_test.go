@@ -1,12 +1,17 @@
 package proxy
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/textproto"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,14 +23,16 @@ import (
 
 // The three ways to write a base URL, and callers that say no Host.
 var (
-	byPath   = links{scheme: "https", host: "api.test", self: "127.0.0.1:8080", prefix: "/crm"}
-	byName   = links{scheme: "https", host: "api.test", self: "crm.localhost:8080"}
-	byPort   = links{scheme: "https", host: "api.test:8443", self: "localhost:9999"}
-	based    = links{scheme: "https", host: "api.test", base: "/v1", self: "127.0.0.1:8080", prefix: "/crm"}
-	basedOwn = links{scheme: "https", host: "api.test", base: "/v1", self: "127.0.0.1:9999"}
-	hostless = links{scheme: "https", host: "api.test", prefix: "/crm"}
-	bare     = links{scheme: "https", host: "api.test"}
-	bareBase = links{scheme: "https", host: "api.test", base: "/v1"}
+	byPath   = links{scheme: "https", host: "api.test", self: "127.0.0.1:8080", prefix: "/crm", called: "/p/q"}
+	byName   = links{scheme: "https", host: "api.test", self: "crm.localhost:8080", called: "/p"}
+	byPort   = links{scheme: "https", host: "api.test:8443", self: "localhost:9999", called: "/p"}
+	based    = links{scheme: "https", host: "api.test", base: "/v1", self: "127.0.0.1:8080", prefix: "/crm", called: "/v1/p/q"}
+	basedOwn = links{scheme: "https", host: "api.test", base: "/v1", self: "127.0.0.1:9999", called: "/v1/p"}
+	hostless = links{scheme: "https", host: "api.test", prefix: "/crm", called: "/p"}
+	bare     = links{scheme: "https", host: "api.test", called: "/p"}
+	bareBase = links{scheme: "https", host: "api.test", base: "/v1", called: "/v1/p"}
+	alone    = links{scheme: "https", host: "api.test", self: "127.0.0.1:8080", prefix: "/crm", called: "/"}
+	aloneIn  = links{scheme: "https", host: "api.test", base: "/v1", self: "127.0.0.1:8080", prefix: "/crm", called: "/v1/"}
 )
 
 func TestReferences(t *testing.T) {
@@ -65,20 +72,39 @@ func TestReferences(t *testing.T) {
 		{"nothing", byPath, "", ""},
 		{"another kind of URL", byPath, "mailto:a@api.test", ""},
 		{"no authority", byPath, "https:///x", ""},
+		{"our scheme, and no authority", byPath, "http:///stripe/v1", "https://api.test/stripe/v1"},
+		{"our scheme, and a path", byPath, "HTTP:/stripe/v1", "https://api.test/stripe/v1"},
+		{"our scheme, with a tab", byPath, "ht\ttp:/stripe/v1", "https://api.test/stripe/v1"},
+		{"our scheme, by backslashes", byPath, `http:\\stripe/v1`, "https://api.test/stripe/v1"},
+		{"no scheme, and no authority", byPath, "///stripe/v1", "https://api.test/stripe/v1"},
 
 		{"the base path is taken off", based, "https://api.test/v1/x", "http://127.0.0.1:8080/crm/x"},
 		{"from a path too", based, "/v1/x", "/crm/x"},
 		{"without a prefix too", basedOwn, "/v1/x", "/x"},
 		{"outside of the base path", based, "https://api.test/v2/x", ""},
-		{"outside, as a path", based, "/v2/x", ""},
-		{"a longer segment is outside", based, "/v10/x", ""},
+		{"outside, as a path", based, "/v2/x", "https://api.test/v2/x"},
+		{"a longer segment is outside", based, "/v10/x", "https://api.test/v10/x"},
+		{"outside, by name", links{scheme: "https", host: "api.test", base: "/v1", self: "crm.localhost:8080", called: "/v1/p"}, "/v2/x", "https://api.test/v2/x"},
+		{"what names another upstream of ours", based, "/stripe/v1/charges", "https://api.test/stripe/v1/charges"},
 		{"the base path alone: ours has a slash more", based, "https://api.test/v1?q", ""},
 
 		{"up within", byPath, "/a/../b", "/crm/a/../b"},
-		{"up and out", byPath, "/../b", ""},
+		{"up and out", byPath, "/../b", "https://api.test/../b"},
 		{"up and out of the base path", based, "https://api.test/v1/x/../../b", ""},
-		{"up and out, encoded", byPath, "/a/%2e%2E/.%2e/b", ""},
-		{"up and out, by backslashes", byPath, `/a/..\..\b`, ""},
+		{"up and out, encoded", byPath, "/a/%2e%2E/.%2e/b", "https://api.test/a/%2e%2E/.%2e/b"},
+		{"up and out, by backslashes", byPath, `/a/..\..\b`, `https://api.test/a/..\..\b`},
+
+		{"relative, up within", byPath, "../x", ""},
+		{"relative, up and out", byPath, "../../x", "https://api.test/p/../../x"},
+		{"relative, up and out, encoded", byPath, ".%2E/%2e./x", "https://api.test/p/.%2E/%2e./x"},
+		{"relative, by backslashes", byPath, `\stripe\v1`, `https://api.test/p/\stripe\v1`},
+		{"relative, with a tab", byPath, ".\t./.\t./x", "https://api.test/p/../../x"},
+		{"relative, out of the base path", based, "../../x", "https://api.test/v1/p/../../x"},
+		{"relative, from the base URL alone", alone, "next?a", "/crm/next?a"},
+		{"relative, from a base path alone", aloneIn, "next", "/crm/next"},
+		{"and out of it", aloneIn, "../next", "https://api.test/v1/../next"},
+		{"a query, from the base URL alone", alone, "?page=2", ""},
+		{"a segment with a colon", alone, "./a:b", "/crm/./a:b"},
 		{"dots in the query", byPath, "/a?/../../b", "/crm/a?/../../b"},
 
 		{"no Host", hostless, "https://api.test/x", "/crm/x"},
@@ -92,9 +118,9 @@ func TestReferences(t *testing.T) {
 		{"nor in browsers", basedOwn, `/v1/\evil.test`, `http://127.0.0.1:9999/\evil.test`},
 		// Node's fetch would have gone to evil.test, where the provider's own
 		// reference leads to a path of its own.
-		{"nor where a tab is left out", basedOwn, "/v1/\t/evil.test", ""},
-		{"nor up and out", byPath, "/a/.\t./../b", ""},
-		{"nor without a Host", bareBase, "/v1//evil.test", ""},
+		{"nor where a tab is left out", basedOwn, "/v1/\t/evil.test", "http://127.0.0.1:9999//evil.test"},
+		{"nor up and out", byPath, "/a/.\t./../b", "https://api.test/a/../../b"},
+		{"nor without a Host", bareBase, "/v1//evil.test", "https://api.test/v1//evil.test"},
 		{"nor without anything", bare, "https://api.test//evil.test", ""},
 
 		{"off", links{}, "https://api.test/x", ""},
@@ -144,41 +170,96 @@ func TestLinkValues(t *testing.T) {
 	}
 }
 
-// Where neither the upstream nor a path from the root is named, nothing changes.
-// What does change leads to us.
+// A client that resolves what it gets ends where one of the provider itself would have, or at
+// the base URL of that, and never at another upstream of ours.
 func FuzzLinks(f *testing.F) {
-	for _, seed := range []string{"https://api.test/x", `</x>; rel="a\", b", <//api.test>`, "/v1//evil.test", "<https://API.test:443/..>", `</\x>`, ",,<>", "//"} {
+	for _, seed := range []string{"https://api.test/x", `</x>; rel="a\", b", <//api.test>`, "/v1//evil.test", "<https://API.test:443/..>", `</\x>`, ",,<>", "//",
+		"../../x", "next", "/v2/x", "/v1/../../crm/x", "a/%2e./%2e%2e/../b", "./a:b", "?q", "http:x"} {
 		f.Add(seed)
 	}
-	all := []links{byPath, byName, based, basedOwn, hostless, bare, bareBase}
+	all := []links{byPath, byName, based, basedOwn, hostless, bare, bareBase, alone, aloneIn}
 	f.Fuzz(func(t *testing.T, value string) {
 		for _, l := range all {
 			got := l.linkValues(value)
-			if got != value && !strings.Contains(strings.ToLower(value), "//api.test") && !strings.Contains(value, "</") {
-				t.Errorf("%+v: Link %q became %q", l, value, got)
-			}
 			if strings.Count(got, "<") != strings.Count(value, "<") {
 				t.Errorf("%+v: Link %q became %q", l, value, got)
 			}
 			got = l.reference(value)
-			own := "http://" + l.self + l.prefix
-			if l.self == "" {
-				own = l.prefix
-			}
-			switch {
-			case got == value:
-			case strings.HasPrefix(value, "/") && value[:min(2, len(value))] != "//":
-				if !strings.HasPrefix(got, l.prefix+"/") && !strings.HasPrefix(got, own+"/") {
-					t.Errorf("%+v: Location %q became %q", l, value, got)
-				}
-			case !strings.HasPrefix(got, own):
-				t.Errorf("%+v: Location %q became %q", l, value, got)
-			}
-			if got != value && l.prefix == "" && (strings.HasPrefix(got, "//") || strings.HasPrefix(got, `/\`)) {
+			if got != strings.ReplaceAll(value, "\t", "") && l.prefix == "" && (strings.HasPrefix(got, "//") || strings.HasPrefix(got, `/\`)) {
 				t.Errorf("%+v: Location %q leads away: %q", l, value, got)
+			}
+			self := cmp.Or(l.self, "ours.test")
+			theirs, err := url.Parse("https://api.test" + l.called)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ours, err := url.Parse("http://" + self + l.prefix + strings.TrimPrefix(l.called, l.base))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := theirs.Parse(strings.ReplaceAll(value, "\t", ""))
+			if _, odd := behindNoHost(strings.ReplaceAll(value, "\t", "")); odd || err != nil {
+				continue // no URL, for Go
+			}
+			led, err := ours.Parse(got)
+			if err != nil {
+				t.Errorf("%+v: Location %q became %q, which is no URL: %v", l, value, got, err)
+				continue
+			}
+			if led.Host == self && want.Host != self {
+				path, below := strings.CutPrefix(led.EscapedPath(), l.prefix)
+				if !below || path != "" && path[0] != '/' || l.scheme != want.Scheme {
+					t.Errorf("%+v: Location %q became %q, which leads beside the upstream: %s", l, value, got, led)
+				}
+				path = l.base + path
+				if flat(path) != flat(want.EscapedPath()) || led.RawQuery != want.RawQuery || led.Fragment != want.Fragment {
+					t.Errorf("%+v: Location %q became %q, which leads to %s, not to %s", l, value, got, led, want)
+				}
+			} else if flat(led.Path) != flat(want.Path) && !strings.EqualFold(led.Host, want.Host) {
+				t.Errorf("%+v: Location %q became %q, which leads to %s, not to %s", l, value, got, led, want)
 			}
 		}
 	})
+}
+
+// flat is a path whose slashes are single: url.Parse makes one of two where ".." is before them,
+// at the root alone.
+func flat(path string) string {
+	segments := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
+	return "/" + strings.Join(segments, "/")
+}
+
+func TestCookies(t *testing.T) {
+	tests := []struct {
+		name        string
+		from        links
+		value, want string // want "": it is left out
+	}{
+		{"of everything", byPath, "sid=1; Path=/; HttpOnly", "sid=1; HttpOnly; Path=/crm"},
+		{"of a part", byPath, "sid=1; path=/v1/; Max-Age=3", "sid=1; Max-Age=3; Path=/crm/v1"},
+		{"of where the call was", byPath, "sid=1", "sid=1; Path=/crm/p"},
+		{"of where the call was, at the root", alone, "sid=1", "sid=1; Path=/crm"},
+		{"no path after all", byPath, "sid=1; Path=v1", "sid=1; Path=/crm/p"},
+		{"the last path counts", byPath, "sid=1; Path=/a; Path=/b", "sid=1; Path=/crm/b"},
+		{"of a domain, over TLS", byPath, "sid=1; Domain=.api.test; Secure; Path=/; SameSite=Lax", "sid=1; SameSite=Lax; Path=/crm"},
+		{"a value that looks like it", byPath, "path=/x; Path=/", "path=/x; Path=/crm"},
+		{"by name", byName, "sid=1; Path=/v1", "sid=1; Path=/v1"},
+		{"by name, of everything", byName, "sid=1; Path=/", "sid=1; Path=/"},
+		{"above the base path", based, "sid=1; Path=/", "sid=1; Path=/crm"},
+		{"of the base path", based, "sid=1; Path=/v1", "sid=1; Path=/crm"},
+		{"below the base path", based, "sid=1; Path=/v1/x", "sid=1; Path=/crm/x"},
+		{"beside the base path", based, "sid=1; Path=/v2", ""},
+		{"of a longer segment", based, "sid=1; Path=/v10", ""},
+		{"at a port of its own, below the base path", basedOwn, "sid=1; Path=/v1/x", "sid=1; Path=/x"},
+		{"at a port of its own", basedOwn, "sid=1; Path=/v1", "sid=1; Path=/"},
+	}
+	for _, test := range tests {
+		values := []string{test.value}
+		got := strings.Join(test.from.field("Set-Cookie", values), "|")
+		if got != test.want || values[0] != test.value {
+			t.Errorf("%s: %q became %q, want %q", test.name, test.value, got, test.want)
+		}
+	}
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
@@ -252,6 +333,59 @@ func TestAnswersLeadBackByTheWayTheyCame(t *testing.T) {
 		if got := w.Header().Get("Content-Location"); !strings.HasSuffix(got, ".test/v1/made") {
 			t.Errorf("%s: Content-Location %q", tt.name, got)
 		}
+	}
+}
+
+// Two providers, one host for our caller: what the first sets and says stays with it.
+func TestOneProviderDoesNotReachAnother(t *testing.T) {
+	got := make(http.Header)
+	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got.Add(r.URL.Path, r.Header.Get("Cookie"))
+		switch r.URL.Path {
+		case "/v1/login":
+			w.Header()["Set-Cookie"] = []string{"all=1; Path=/", "own=2", "beside=3; Path=/two"}
+		case "/v1/a/out":
+			w.Header().Set("Location", "../../two/stolen")
+			w.WriteHeader(http.StatusFound)
+		}
+	}))
+	defer provider.Close()
+	file, err := config.Parse("test.toml", []byte("[upstream.one]\nurl = \""+provider.URL+"/v1\"\n[upstream.two]\nurl = \""+provider.URL+"/two\"\nhosts = []\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := policy.Compile(file, policy.Env{
+		Transport: func(*config.Upstream) (http.RoundTripper, error) { return http.DefaultTransport, nil },
+		Jitter:    func(time.Duration) time.Duration { return 0 },
+		NewKey:    func() string { return "key" },
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	watch, err := telemetry.New(t.Context(), telemetry.Settings{LogOutput: io.Discard, Sample: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = watch.Shutdown(t.Context()) })
+	live := new(policy.Live)
+	live.Publish(set)
+	s := &Server{Settings: Settings{Live: live, Telemetry: watch, Log: slog.New(slog.DiscardHandler)}}
+	us := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.serve(&address{host: "127.0.0.1", port: "0"}, w, r)
+	}))
+	defer us.Close()
+	jar, _ := cookiejar.New(nil)
+	client := &http.Client{Jar: jar}
+	for _, path := range []string{"/one/login", "/one/x", "/two/x", "/one/a/out"} {
+		resp, err := client.Get(us.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+	}
+	want := http.Header{"/v1/login": {""}, "/v1/x": {"all=1; own=2"}, "/two/x": {""}, "/v1/a/out": {"all=1; own=2"}, "/two/stolen": {""}}
+	if !maps.EqualFunc(got, want, slices.Equal) {
+		t.Errorf("the cookies were %v, want %v", got, want)
 	}
 }
 

@@ -50,7 +50,7 @@ func realmsOf(header http.Header) (all realm) {
 // What an upstream says under these names is not about this call.
 func notPassedOn(name string) bool {
 	switch name {
-	case "Outrider-Attempts", "Outrider-Wait", "Outrider-Retry", "Outrider-Trace":
+	case "Outrider-Attempts", "Outrider-Wait", "Outrider-Retry", "Outrider-Trace", "Outrider-Letter":
 		return true
 	}
 	return realmOf(name) == forHop && name != "Content-Length"
@@ -63,7 +63,7 @@ func (x *exchange) pick(name string, values []string) []string {
 		return nil
 	case name == "Alt-Svc" && x.inside:
 		return nil // another way to the provider (RFC 7838), which would lead around us
-	case x.linked != nil && (name == "Location" || name == "Link"):
+	case x.linked != nil && linking(name):
 		return x.relinked(name, values)
 	}
 	return values

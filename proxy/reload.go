@@ -96,6 +96,7 @@ func (r *Reloader) reload() (changed bool, err error) {
 	}
 	data, err := os.ReadFile(r.Path)
 	if err != nil {
+		r.seen = nil // the same file, when it is back, ends this
 		return false, err
 	}
 	r.seen = data

@@ -85,6 +85,9 @@ func (c *commands) enter(ctx context.Context, o execOptions, path string, data [
 		return door{}, nil, err
 	}
 	if running != nil {
+		if err := c.sameConfig(running, path, data); err != nil {
+			return door{}, nil, err
+		}
 		c.noteNeighbour(running, path)
 		if o.log != "" {
 			c.note("the Outrider that runs has a log of its own: nothing is written to %s", o.log)

@@ -172,6 +172,22 @@ func TestExecUsesTheOneThatRuns(t *testing.T) {
 	}
 }
 
+// A program went out by an Outrider with another configuration than the one that was to fence
+// it in, and a note was all that said so.
+func TestExecIsRefusedUnderAnotherConfiguration(t *testing.T) {
+	config := home(t, "")
+	r := launchFile(t, config)
+	sealed := filepath.Join(t.TempDir(), "sealed.toml")
+	document := fmt.Sprintf("listen = \"127.0.0.1:0\"\nadmin = %q\n[forward]\nunlisted = \"deny\"\n", r.adminAt)
+	if err := os.WriteFile(sealed, []byte(document), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, stderr := commandLine("", "--config", sealed, "exec", "--", "echo", "it runs")
+	if code != 2 || out != "" || !strings.Contains(stderr, config) || !strings.Contains(stderr, sealed) {
+		t.Errorf("%d %q %q", code, out, stderr)
+	}
+}
+
 // An Outrider that was started for one command goes away with it: it serves that
 // command, and what that starts, and nobody else.
 func TestExecLeavesTheOneOfAnotherCommand(t *testing.T) {

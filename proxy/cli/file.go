@@ -17,7 +17,7 @@ var places = []string{defaultFile, "/etc/outrider/config.toml"}
 func (c *commands) source() (path string, data []byte, err error) {
 	named := c.config
 	if named == "" {
-		named = os.Getenv("OUTRIDER_CONFIG")
+		named = os.Getenv(configVariable)
 	}
 	if named != "" {
 		data, err := os.ReadFile(named)

@@ -52,14 +52,25 @@ func writeObserved(w io.Writer, view statusView) {
 		taken[u.Name] = true
 	}
 	taken["outbox"] = true
-	secure := make(map[string]bool) // hosts that were reached by https
+	schemes := make(map[string]map[string]bool) // by which hosts were reached
 	for _, seen := range view.Capture.Observed {
-		secure[seen.Host] = secure[seen.Host] || seen.Scheme == "https"
+		if schemes[seen.Host] == nil {
+			schemes[seen.Host] = make(map[string]bool)
+		}
+		schemes[seen.Host][seen.Scheme] = true
 	}
 	for _, seen := range view.Capture.Observed {
-		if seen.Scheme == "http" && secure[seen.Host] { // a host belongs to one upstream
+		both := len(schemes[seen.Host]) > 1
+		// What is in a tunnel to a port that is no scheme's is a guess.
+		guess := seen.Scheme == "https" && hasPort(seen.Host)
+		switch {
+		case both && guess: // the port speaks plain HTTP: that was seen
+			continue
+		case both && seen.Scheme == "http" && !hasPort(seen.Host): // a host belongs to one upstream
 			fmt.Fprintf(w, "# %s to http://%s: with the upstream of https://%[2]s they go out by TLS, too\n\n", count(seen.Calls, "call"), seen.Host)
 			continue
+		case guess:
+			fmt.Fprintf(w, "# by CONNECT: if it is plain HTTP that clients speak there, it has to be http://%s\n", seen.Host)
 		}
 		name := upstreamNameFor(seen.Host, taken)
 		taken[name] = true
@@ -73,6 +84,12 @@ func writeObserved(w io.Writer, view statusView) {
 	if view.Capture.Others > 0 {
 		fmt.Fprintf(w, "# and %d calls to hosts beyond the first %d\n", view.Capture.Others, len(view.Capture.Observed))
 	}
+}
+
+// hasPort reports whether an authority names its port.
+func hasPort(authority string) bool {
+	_, _, err := net.SplitHostPort(authority)
+	return err == nil
 }
 
 var unnameable = regexp.MustCompile(`[^a-z0-9]+`)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"outrider/policy/config"
@@ -20,12 +21,18 @@ func TestObservedIsConfiguration(t *testing.T) {
 		{Host: "plain.example.test", Scheme: "http", Calls: 1},
 		{Host: "[::1]", Scheme: "http", Calls: 1},
 		{Host: "[::1]:8443", Scheme: "https", Calls: 1},
+		// A client tunnels plain HTTP, as undici does, and another does not.
+		{Host: "local.example.test:9090", Scheme: "https", Calls: 4},
+		{Host: "local.example.test:9090", Scheme: "http", Calls: 1},
 	}, Others: 7}})
 	file, err := config.Parse("observed.toml", b.Bytes())
 	if err != nil {
 		t.Fatalf("%v\nin\n%s", err, b.String())
 	}
-	if len(file.Upstreams) != 5 {
+	if !strings.Contains(b.String(), `url = "http://local.example.test:9090"`) || !strings.Contains(b.String(), "it has to be http://api.example.test:8443\n") {
+		t.Errorf("what is in tunnels to other ports is known:\n%s", b.String())
+	}
+	if len(file.Upstreams) != 6 {
 		t.Errorf("%d upstreams in\n%s", len(file.Upstreams), b.String())
 	}
 }

@@ -123,7 +123,7 @@ func TestClientThatDoesNotReadLosesItsAnswer(t *testing.T) {
 
 // What Outrider says about a call is Outrider's alone to say.
 func TestUpstreamDoesNotSpeakForOutrider(t *testing.T) {
-	address, _ := answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nOutrider-Attempts: 7\r\noutrider-wait: 9\r\nOutrider-Trace: forged\r\n\r\n")
+	address, _ := answering(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nOutrider-Attempts: 7\r\noutrider-wait: 9\r\nOutrider-Trace: forged\r\nOutrider-Letter: forged\r\n\r\n")
 	r := launch(t, api(address))
 	_, answer := r.raw("GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	if h := strings.ToLower(head(answer)); strings.Contains(h, "outrider-attempts") || strings.Contains(h, "outrider-wait") || strings.Contains(h, "forged") {

@@ -223,6 +223,26 @@ func TestBadFileKeepsTheLastGoodOne(t *testing.T) {
 	}
 }
 
+// A reload that somebody asked for while there was no file failed; the file that is live was
+// put back, and nothing took the error away.
+func TestFileThatIsBackEndsTheError(t *testing.T) {
+	t.Parallel()
+	one := named(t, "one")
+	path := layFile(t, filepath.Join(t.TempDir(), "config.toml"), one)
+	r := launchFile(t, path)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := r.ask("POST", "/reload"); status < 400 {
+		t.Errorf("POST /reload: %d %s", status, body)
+	}
+	writeFile(t, path, one)
+	eventually(t, "the file", func() (bool, string) {
+		reload := r.statusNow().Reload
+		return reload != nil && reload.Error == "", fmt.Sprintf("%+v", reload)
+	})
+}
+
 // check must find what run would stumble over, files and all.
 func TestCheckRefusesWhatRunRefuses(t *testing.T) {
 	for _, c := range []struct{ line, key string }{

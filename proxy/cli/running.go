@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,9 @@ func (c *commands) neighbour(ctx context.Context) (*neighbour, error) {
 	return &neighbour{version: version, config: view.Config, listen: view.Listen[""], stateDir: view.StateDir}, nil
 }
 
+// configVariable names the configuration.
+const configVariable = "OUTRIDER_CONFIG"
+
 // adminVariable names the admin address of the Outrider that is meant.
 const adminVariable = "OUTRIDER_ADMIN"
 
@@ -79,6 +83,22 @@ func (c *commands) noteNeighbour(n *neighbour, path string) {
 	if n.config != path {
 		c.note("the Outrider that runs has another configuration: %s, and not %s", orBuiltIn(n.config), orBuiltIn(path))
 	}
+}
+
+// sameConfig refuses a command by an Outrider that runs with another configuration than the one
+// that was named for it: a program would get past what that one denies. Who names the admin
+// address, too, means the one that runs.
+func (c *commands) sameConfig(n *neighbour, path string, data []byte) error {
+	named := c.config != "" || os.Getenv(configVariable) != ""
+	meant := c.admin != "" || os.Getenv(adminVariable) != ""
+	if !named || meant || n.config == path {
+		return nil
+	}
+	if its, err := os.ReadFile(n.config); err == nil && bytes.Equal(its, data) {
+		return nil
+	}
+	return usageError{fmt.Errorf("an Outrider runs already, with the configuration %s, and not %s: leave --config and $%s out to use it, or give this one ports of its own (listen, admin)",
+		orBuiltIn(n.config), path, configVariable)}
 }
 
 // note says something on stderr that is no error.
