@@ -73,25 +73,38 @@ func (s *Server) Serve(listener net.Listener) error {
 		return http.ErrServerClosed
 	}
 	s.following.Do(func() { context.AfterFunc(s.Base, s.endCalls) })
+	failed := make(chan error, 1)
+	go s.accept(listener, failed)
+	return <-failed
+}
+
+// accept takes the next connection and serves it, after it has left the listener to another
+// goroutine: so the first request is read at once, where it would have to wait until the
+// goroutine that accepts has found nothing more and rests, had the connection got a new one.
+// How the last of these goroutines has failed is sent to failed.
+func (s *Server) accept(listener net.Listener, failed chan<- error) {
 	var pause time.Duration
 	for {
 		wire, err := listener.Accept()
 		switch {
 		case err == nil:
-			pause = 0
+			go s.accept(listener, failed)
 			if c := newConn(s, wire); s.add(c) {
-				go c.serve()
+				c.serve()
 			} else {
 				_ = wire.Close()
 			}
+			return
 		case s.draining.Load():
-			return http.ErrServerClosed
+			failed <- http.ErrServerClosed
+			return
 		case passes(err):
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			s.log("a connection could not be accepted; trying again in %v: %v", pause, err)
 			time.Sleep(pause)
 		default:
-			return err
+			failed <- err
+			return
 		}
 	}
 }

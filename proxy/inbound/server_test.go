@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -338,6 +339,36 @@ func TestClientsDepartureCancelsTheCall(t *testing.T) {
 	_ = c.Close()
 	if err := <-gone; !errors.Is(err, context.Canceled) {
 		t.Errorf("cause: %v", err)
+	}
+}
+
+// The goroutine that accepted a connection serves it. Others have to be accepted meanwhile,
+// however that one ends: here by a client that says nothing, one whose call takes long, and
+// a handler that ends its goroutine.
+func TestConnectionThatIsServedKeepsNobodyWaiting(t *testing.T) {
+	release := make(chan struct{})
+	entered := make(chan struct{})
+	s := serve(t, func(s *inbound.Settings) {
+		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/slow":
+				close(entered)
+				<-release
+			case "/goexit":
+				runtime.Goexit()
+			}
+			fmt.Fprint(w, "fine")
+		})
+	})
+	t.Cleanup(func() { close(release) })
+	s.dial(t)
+	_, _ = io.WriteString(s.dial(t), head("GET /slow HTTP/1.1", "Host: a"))
+	<-entered
+	_, _ = io.WriteString(s.dial(t), head("GET /goexit HTTP/1.1", "Host: a"))
+	for range 3 {
+		if got := s.exchange(t, head("GET / HTTP/1.1", "Host: a", "Connection: close")); len(got) != 1 || got[0].body != "fine" {
+			t.Errorf("while others are served: %v", got)
+		}
 	}
 }
 
