@@ -84,34 +84,47 @@ func (c *circuit) begin(now time.Time) {
 	c.machine = nil
 }
 
-// allow lets an attempt pass, or refuses it. moved is what that, and the time, did to the
-// circuit.
-func (c *circuit) allow(rules *Settings, req request, now time.Time) (p permit, refused *OpenError, moved []change) {
+// allow lets an attempt pass by p, or refuses it. p.moved is what that, and the time, did to
+// the circuit.
+func (c *circuit) allow(p *permit, rules *Settings, replayable bool, now time.Time) (refused *OpenError) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rules, c.used = rules, now
-	if m := c.presume(now); m.is() {
-		moved = append(moved, m)
-	}
-	if p.probe, refused = c.admit(req, now); refused != nil {
-		c.refused++
-		return permit{}, refused, moved
-	}
-	if m := c.entered(now); m.is() {
-		moved = append(moved, m)
+	if !c.calm(now) {
+		if refused = c.decide(p, replayable, now); refused != nil {
+			c.refused++
+			return refused
+		}
 	}
 	p.life, p.begun = c.life, now
-	if req.replayable { // else its client may be what is slow, or the answer is a conversation
-		p.patience = c.patience(req.kind, now)
+	if replayable { // else its client may be what is slow, or the answer is a conversation
+		p.patience = c.patience(p.kind, now)
 	}
-	return p, nil, moved
+	return nil
+}
+
+// calm reports that there is nothing to decide about an attempt: the circuit is closed and
+// has not come back from anything, and nothing is overdue by which the provider could be
+// presumed to be silent.
+func (c *circuit) calm(now time.Time) bool {
+	return c.state == closed && c.ramp.begun.IsZero() && c.row.inTime(now)
+}
+
+// decide is allow where there is something to decide.
+func (c *circuit) decide(p *permit, replayable bool, now time.Time) (refused *OpenError) {
+	p.moved = c.presume(now).added(p.moved)
+	if p.probe, refused = c.admit(replayable, now); refused != nil {
+		return refused
+	}
+	p.moved = c.entered(now).added(p.moved)
+	return nil
 }
 
 // admit decides on an attempt. verdict takes that of a probe; nil: it is none.
 //
 // While the circuit is closed machine would let everything through, and only a
 // failure that opens it can move it; so it is not asked before there is one.
-func (c *circuit) admit(req request, now time.Time) (verdict func(error), refused *OpenError) {
+func (c *circuit) admit(replayable bool, now time.Time) (verdict func(error), refused *OpenError) {
 	if c.state == closed {
 		if share := c.ramp.share(c.rules.Ramp, now); share < 1 && !c.ramp.admit(share, now) {
 			return nil, &OpenError{Key: c.key, Until: c.ramp.again(c.rules, now), Share: share}
@@ -125,7 +138,7 @@ func (c *circuit) admit(req request, now time.Time) (verdict func(error), refuse
 	if now.Before(gate) {
 		return nil, &OpenError{Key: c.key, Until: gate, Operator: c.cause == causeOperator}
 	}
-	if anyone := gate.Add(c.rules.Open); !req.replayable && now.Before(anyone) {
+	if anyone := gate.Add(c.rules.Open); !replayable && now.Before(anyone) {
 		return nil, &OpenError{Key: c.key, Until: earlier(anyone, now.Add(probeWait))}
 	}
 	done, err := c.machine.Allow()
@@ -136,18 +149,32 @@ func (c *circuit) admit(req request, now time.Time) (verdict func(error), refuse
 	return done, nil
 }
 
-// settle gives a permit back, with what became of its attempt.
-func (c *circuit) settle(p permit, rules *Settings, r result) (credit, change) {
+// settle gives a permit back, with what became of its attempt. moved is what that did to
+// the circuit.
+func (c *circuit) settle(p *permit, rules *Settings, r *result) (was credit, moved []change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rules = rules
 	if p.wait != nil {
 		p.wait.over = true
 	}
+	if p.life == c.life && p.probe == nil && r.good() { // mostly, and it moves nothing
+		var counted *tally
+		if was, counted = c.place(r.ended); counted != nil {
+			c.thrive(counted, r)
+		}
+		c.row.remove(p.wait)
+		return was, nil
+	}
+	was, m := c.conclude(p, r)
+	return was, m.added(nil)
+}
+
+// conclude is settle where the attempt may move the circuit.
+func (c *circuit) conclude(p *permit, r *result) (was credit, moved change) {
 	if r.hint.After(c.hint) {
 		c.hint = r.hint
 	}
-	var moved change
 	if !r.good() {
 		moved = c.lapse(r.ended)
 	}
@@ -160,14 +187,13 @@ func (c *circuit) settle(p permit, rules *Settings, r result) (credit, change) {
 			return credit{}, moved
 		}
 		moved = c.reconsider(r.ended)
-		c.count(r)
-		return c.credit(r), moved
+		was, _ = c.count(r)
+		return was, moved
 	}
 	switch {
 	case p.probe == nil:
 		c.row.remove(p.wait)
-		moved = c.count(r)
-		return c.credit(r), moved
+		return c.count(r)
 	case r.good():
 		p.probe(nil)
 	case r.bad():
@@ -179,13 +205,9 @@ func (c *circuit) settle(p permit, rules *Settings, r result) (credit, change) {
 	}
 	moved = c.entered(r.ended)
 	if c.state == closed {
-		c.count(r) // it is the first attempt of the new window
+		was, _ = c.count(r) // it is the first attempt of the new window
 	}
-	return c.credit(r), moved
-}
-
-func (c *circuit) credit(r result) credit {
-	return credit{epoch: c.recent.epoch, bucket: c.recent.number(r.ended)}
+	return was, moved
 }
 
 // revoke turns a success into a failure: its body broke off.
@@ -199,43 +221,65 @@ func (c *circuit) revoke(was credit, rules *Settings, now time.Time) change {
 	if t := c.recent.bucket(was.bucket); t != nil && t.ok > 0 {
 		t.ok--
 	}
-	return c.count(result{outcome: Failure, ended: now})
+	_, moved := c.count(&result{outcome: Failure, ended: now})
+	return moved
+}
+
+// place is where a result counts that ended at a time; nil where the window has left it
+// behind.
+func (c *circuit) place(ended time.Time) (credit, *tally) {
+	number, counted := c.recent.at(ended, c.rules.Window)
+	return credit{epoch: c.recent.epoch, bucket: number}, counted
 }
 
 // count adds a result to those of a closed circuit, and opens it if it has to be.
-func (c *circuit) count(r result) change {
-	if width := c.rules.Window / buckets; c.recent.width != width {
-		c.recent.reset(c.rules.Window, r.ended)
+func (c *circuit) count(r *result) (was credit, moved change) {
+	was, counted := c.place(r.ended)
+	switch {
+	case counted == nil || !r.counts():
+		return was, change{}
+	case r.failed():
+		c.fail(counted, r)
+	default:
+		c.thrive(counted, r)
 	}
-	t := c.recent.at(r.ended)
-	if t == nil || !r.counts() {
-		return change{}
-	}
-	if r.failed() {
-		t.failed++
-	} else {
-		t.ok++
-		t.paces[r.kind].add(pace{answers: 1, longest: r.took})
-		c.row.clear()
-	}
-	c.failing.add(r.failed(), r.ended)
 	if r.slow {
-		t.slow++
+		counted.slow++
 	}
+	if r.bad() {
+		moved = c.suspect(r.ended)
+	}
+	return was, moved
+}
+
+// thrive adds a success.
+func (c *circuit) thrive(counted *tally, r *result) {
+	counted.ok++
+	counted.paces[r.kind].add(pace{answers: 1, longest: r.took})
+	c.row.clear()
+	c.failing.end()
+	c.connect = 0
+}
+
+// fail adds a failure.
+func (c *circuit) fail(counted *tally, r *result) {
+	counted.failed++
+	c.failing.add(r.ended)
 	if r.outcome == ConnectFailure {
 		c.connect++
 	} else {
 		c.connect = 0
 	}
-	if !r.bad() {
-		return change{}
-	}
-	cause := c.reason(r.ended)
+}
+
+// suspect opens a closed circuit if there is a reason to.
+func (c *circuit) suspect(now time.Time) change {
+	cause := c.reason(now)
 	if cause == "" {
 		return change{}
 	}
 	c.trip(cause)
-	return c.entered(r.ended)
+	return c.entered(now)
 }
 
 // reason is why a closed circuit has to open; "" if it has not.

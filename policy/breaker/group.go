@@ -57,11 +57,8 @@ func New(s Settings, prev *Group) (*Group, error) {
 // call through g does it otherwise. It does nothing for a Group that a newer
 // one has followed.
 func (g *Group) Adopt() {
-	for {
-		owner := g.shared.owner.Load()
-		if owner.version >= g.version || g.shared.owner.CompareAndSwap(owner, g) {
-			return
-		}
+	for owner := g.shared.owner.Load(); owner.version < g.version; owner = g.shared.owner.Load() {
+		g.shared.owner.CompareAndSwap(owner, g)
 	}
 }
 
@@ -74,6 +71,11 @@ func (s *shared) circuit(key string, rules *Settings, now time.Time) *circuit {
 	if c := s.latest.Load(); c != nil && c.key == key { // mostly
 		return c
 	}
+	return s.another(key, rules, now)
+}
+
+// another is circuit for a key that is not that of the latest call.
+func (s *shared) another(key string, rules *Settings, now time.Time) *circuit {
 	s.mu.RLock()
 	c := s.circuits[key]
 	if c != nil {

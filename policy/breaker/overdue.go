@@ -75,23 +75,34 @@ func (r *row) add(w *wait) {
 		r.dues = append(r.dues, w.due)
 		return
 	}
-	i, _ := slices.BinarySearchFunc(r.dues, w.due, time.Time.Compare)
-	r.dues = slices.Insert(r.dues, i, w.due)
+	r.insert(w.due)
+}
+
+func (r *row) insert(due time.Time) {
+	i, _ := slices.BinarySearchFunc(r.dues, due, time.Time.Compare)
+	r.dues = slices.Insert(r.dues, i, due)
 }
 
 // remove takes a wait out that is over, if it is in this row.
 func (r *row) remove(w *wait) {
-	if w == nil || w.row != r.number {
+	if w == nil || w.row != r.number { // as after a good answer
 		return
 	}
-	if i, found := slices.BinarySearchFunc(r.dues, w.due, time.Time.Compare); found {
+	r.delete(w.due)
+}
+
+func (r *row) delete(due time.Time) {
+	if i, found := slices.BinarySearchFunc(r.dues, due, time.Time.Compare); found {
 		r.dues = slices.Delete(r.dues, i, i+1)
 	}
 }
 
+// inTime reports whether none of them is overdue.
+func (r *row) inTime(now time.Time) bool { return len(r.dues) == 0 || now.Before(r.dues[0]) }
+
 // overdue counts those that are.
 func (r *row) overdue(now time.Time) int {
-	if len(r.dues) == 0 || now.Before(r.dues[0]) { // as mostly
+	if r.inTime(now) {
 		return 0
 	}
 	n, _ := slices.BinarySearchFunc(r.dues, now.Add(1), time.Time.Compare) // an attempt is overdue at its time
@@ -113,13 +124,16 @@ func (c *circuit) patience(k kind, now time.Time) time.Duration {
 
 // known is the pace of a kind: that of the window, and until a circuit that opened is back
 // for good, what it was before as well.
-func (c *circuit) known(k kind, now time.Time) pace {
-	var known pace
-	if c.state != closed || c.ramp.share(c.rules.Ramp, now) < 1 {
-		known = c.before[k]
-	}
+func (c *circuit) known(k kind, now time.Time) (known pace) {
 	if c.state == closed {
-		known.add(c.recent.sum(c.recent.number(now)).paces[k])
+		older, last := c.recent.parts(c.recent.number(now))
+		known = older.paces[k]
+		if last != nil {
+			known.add(last.paces[k])
+		}
+	}
+	if c.state != closed || c.ramp.share(c.rules.Ramp, now) < 1 {
+		known.add(c.before[k])
 	}
 	return known
 }
@@ -137,17 +151,16 @@ func (c *circuit) remember() {
 
 // sent begins a wait.
 func (c *circuit) sent(w *wait, now time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if w.over || !w.due.IsZero() || w.life != c.life {
-		return
+	c.mu.Lock() // and not deferred: nothing below can panic
+	if !w.over && w.due.IsZero() && w.life == c.life {
+		w.due = now.Add(w.patience)
+		if c.state == closed {
+			c.row.add(w)
+		} else {
+			c.probe.due = w.due
+		}
 	}
-	w.due = now.Add(w.patience)
-	if c.state == closed {
-		c.row.add(w)
-	} else {
-		c.probe.due = w.due
-	}
+	c.mu.Unlock()
 }
 
 // presume draws the conclusion from what is overdue: a closed circuit opens, and a half-open
@@ -192,7 +205,7 @@ func (c *circuit) silent(now time.Time) bool {
 
 // doubted reports whether an attempt that began in an earlier life has ended in a way that
 // shows that the circuit should not have opened.
-func (c *circuit) doubted(p permit, r result) bool {
+func (c *circuit) doubted(p *permit, r *result) bool {
 	return c.doubt != 0 && p.life >= c.doubt && r.good()
 }
 

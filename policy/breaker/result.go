@@ -16,18 +16,22 @@ type change struct {
 // is reports whether there is something to be told.
 func (c *change) is() bool { return c.from != c.to }
 
-// request is what a circuit has to know of one.
-type request struct {
-	replayable bool
-	kind       kind
+// added is moved with c, if that is something to be told.
+func (c change) added(moved []change) []change {
+	if c.is() {
+		return append(moved, c)
+	}
+	return moved
 }
 
 // permit lets one attempt pass, and has to be given back by settle.
 type permit struct {
+	kind  kind // of the request
 	life  uint64
 	probe func(error) // gives a probe's verdict to machine; nil while closed
 	wait  *wait       // for its answer; nil: nobody counts it
 	begun time.Time   // when it was given
+	moved []change    // what giving it did to the circuit
 
 	patience time.Duration // after which the attempt is overdue; 0: never
 }

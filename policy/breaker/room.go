@@ -37,7 +37,7 @@ func (a *attempt) Value(key any) any {
 
 // room gives that of the attempt of a permit, and the request with it. It is nil where there
 // is none above, and nothing waits for the attempt.
-func room(req *http.Request, p permit) (*Room, *http.Request) {
+func room(req *http.Request, p *permit) (*Room, *http.Request) {
 	ctx := req.Context()
 	if r, ok := ctx.Value(RoomKey{}).(*Room); ok && !r.taken.Swap(true) {
 		return r, req
@@ -45,6 +45,11 @@ func room(req *http.Request, p permit) (*Room, *http.Request) {
 	if p.patience == 0 {
 		return nil, req
 	}
+	return newRoom(ctx, req)
+}
+
+// newRoom is room where there is none above.
+func newRoom(ctx context.Context, req *http.Request) (*Room, *http.Request) {
 	a := &attempt{Context: ctx}
 	a.room.taken.Store(true)
 	a.request = *req.WithContext(a)

@@ -14,14 +14,17 @@ type run struct {
 	begun  time.Time // when the first of them ended
 }
 
-// add counts an attempt that ended now.
-func (r *run) add(failed bool, now time.Time) {
-	if !failed {
-		*r = run{}
-		return
-	}
+// add counts an attempt that failed now.
+func (r *run) add(now time.Time) {
 	if r.length == 0 {
 		r.begun = now
 	}
 	r.length++
+}
+
+// end notes a success.
+func (r *run) end() {
+	if r.length > 0 { // seldom
+		*r = run{}
+	}
 }

@@ -54,22 +54,28 @@ type stage struct {
 // RoundTrip sends req, or refuses it with an *OpenError.
 func (s *stage) RoundTrip(req *http.Request) (*http.Response, error) {
 	s.group.Adopt()
-	rules, now := s.group.rules(), moment.Of(req.Context()).Departure()
+	moments := moment.Of(req.Context())
+	rules, now := s.group.rules(), moments.Departure()
 	key := s.key(req)
 	c := s.group.shared.circuit(key, rules, now)
 	if c == nil {
-		if o, holds := s.group.shared.standing(now); holds {
-			return refuse(req, &OpenError{Key: key, Until: o.until, Operator: true})
-		}
-		return s.next.RoundTrip(req)
+		return s.without(req, key, now)
 	}
 	replayable := s.group.settings.Replayable == nil || s.group.settings.Replayable(req)
-	p, refused, moved := c.allow(rules, request{replayable, kindOf(req)}, now)
-	if refused != nil {
-		s.tell(req.Context(), c, moved...)
+	p := permit{kind: kindOf(req)}
+	if refused := c.allow(&p, rules, replayable, now); refused != nil {
+		s.tell(req.Context(), c, p.moved)
 		return refuse(req, refused)
 	}
-	return s.send(req, c, p, moved)
+	return s.send(req, c, &p, moments)
+}
+
+// without is RoundTrip where there are too many circuits for one of this key.
+func (s *stage) without(req *http.Request, key string, now time.Time) (*http.Response, error) {
+	if o, holds := s.group.shared.standing(now); holds {
+		return refuse(req, &OpenError{Key: key, Until: o.until, Operator: true})
+	}
+	return s.next.RoundTrip(req)
 }
 
 func refuse(req *http.Request, err *OpenError) (*http.Response, error) {
@@ -79,41 +85,47 @@ func refuse(req *http.Request, err *OpenError) (*http.Response, error) {
 	return nil, err
 }
 
-// send passes req on under permit p, which it gives back however it ends. moved
-// is what giving the permit did to the circuit.
-func (s *stage) send(req *http.Request, c *circuit, p permit, moved []change) (resp *http.Response, err error) {
-	r := result{outcome: Ignored} // what a panic and runtime.Goexit leave
+// send passes req on under permit p, which it gives back however it ends.
+func (s *stage) send(req *http.Request, c *circuit, p *permit, moments *moment.Moments) (*http.Response, error) {
 	own, out := room(req, p)
 	if own != nil {
-		own.wait = wait{circuit: c, patience: p.patience, life: p.life}
+		own.wait.circuit, own.wait.patience, own.wait.life = c, p.patience, p.life
 		p.wait = &own.wait
 	}
+	settled := false
 	defer func() {
-		if r.ended.IsZero() {
-			r.ended = time.Now()
+		if !settled { // It panicked, or ended the goroutine.
+			_, moved := c.settle(p, s.group.rules(), &result{outcome: Ignored, ended: time.Now()})
+			s.tell(req.Context(), c, moved)
 		}
-		was, moved := c.settle(p, s.group.rules(), r)
-		if r.outcome == Success {
-			s.watch(req, resp, c, was, own)
-		}
-		s.tell(req.Context(), c, moved)
 	}()
-
-	s.tell(req.Context(), c, moved...)
-
+	if p.moved != nil {
+		s.tell(req.Context(), c, p.moved)
+	}
 	waited := s.waited(req)
-	resp, err = s.next.RoundTrip(out)
-	ended := moment.Of(req.Context()).Arrival()
-	outcome := s.group.settings.Outcome(req, resp, err)
-	r.kind, r.took = kindOf(req), ended.Sub(p.begun)-(s.waited(req)-waited)
-	r.slow, r.hint = s.group.rules().slow(r.took), patience(outcome, resp, ended)
-	r.outcome, r.ended = outcome, ended
+	resp, err := s.next.RoundTrip(out)
+	r := result{kind: p.kind, ended: moments.Arrival()}
+	r.outcome = s.group.settings.Outcome(req, resp, err)
+	r.took = r.ended.Sub(p.begun) - (s.waited(req) - waited)
+	rules := s.group.rules()
+	r.slow = rules.slow(r.took)
+	if r.outcome == Failure && resp != nil {
+		r.hint = patience(resp, r.ended)
+	}
+	settled = true
+	was, moved := c.settle(p, rules, &r)
+	if r.outcome == Success {
+		s.watch(req, resp, c, was, own)
+	}
+	if moved != nil {
+		s.tell(req.Context(), c, moved)
+	}
 	return resp, err
 }
 
-// patience is until when a failing provider asks to be left alone.
-func patience(outcome Outcome, resp *http.Response, now time.Time) time.Time {
-	if outcome != Failure || resp == nil || resp.StatusCode != http.StatusServiceUnavailable {
+// patience is until when a failing provider asks to be left alone; zero: it does not.
+func patience(resp *http.Response, now time.Time) time.Time {
+	if resp.StatusCode != http.StatusServiceUnavailable {
 		return time.Time{}
 	}
 	if d, ok := hint.RetryAfter(resp.Header, now); ok {
@@ -130,9 +142,9 @@ func (s *stage) waited(req *http.Request) time.Duration {
 }
 
 // tell reports changes. It is called without a lock, by the call that did them.
-func (s *stage) tell(ctx context.Context, c *circuit, moved ...change) {
+func (s *stage) tell(ctx context.Context, c *circuit, moved []change) {
 	for _, m := range moved {
-		if m.is() && s.group.settings.OnChange != nil {
+		if s.group.settings.OnChange != nil {
 			s.group.settings.OnChange(ctx, Change{Key: c.key, From: m.from.String(), To: m.to.String(), Until: m.until, Cause: m.cause})
 		}
 	}
@@ -179,7 +191,7 @@ func (b *body) broken(err error) {
 	switch b.stage.group.settings.Outcome(b.req, nil, err) {
 	case Failure, ConnectFailure:
 		moved := b.wait.circuit.revoke(b.was, b.stage.group.rules(), time.Now())
-		b.stage.tell(b.req.Context(), b.wait.circuit, moved)
+		b.stage.tell(b.req.Context(), b.wait.circuit, moved.added(nil))
 	}
 }
 

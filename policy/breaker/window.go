@@ -40,11 +40,26 @@ func (w *window) reset(d time.Duration, now time.Time) {
 	*w = window{epoch: w.epoch + 1, start: now, width: d / buckets}
 }
 
-// at gives the bucket of time t, moving on if t is past the newest. It is nil
-// for a time that the window has left behind.
-func (w *window) at(t time.Time) *tally { return w.bucket(w.number(t)) }
+// at gives the number and the bucket of time t in a window that spans d, moving on if t
+// is past the newest. The bucket is nil for a time that the window has left behind.
+func (w *window) at(t time.Time, d time.Duration) (int64, *tally) {
+	if number := w.number(t); number == w.head && w.width == d/buckets { // mostly
+		return number, &w.buckets[number%buckets]
+	}
+	return w.moved(t, d)
+}
 
-// bucket is at for the number of a bucket.
+// moved is at where the window has to be another, or t is not in the newest bucket.
+func (w *window) moved(t time.Time, d time.Duration) (int64, *tally) {
+	if w.width != d/buckets {
+		w.reset(d, t)
+	}
+	number := w.number(t)
+	return number, w.bucket(number)
+}
+
+// bucket gives the bucket of a number, moving on if it is past the newest. It is nil
+// for one that the window has left behind.
 func (w *window) bucket(number int64) *tally {
 	if number != w.head {
 		w.asOf = 0
@@ -71,19 +86,33 @@ func (w *window) number(t time.Time) int64 {
 	return int64(since / w.width)
 }
 
-// sum adds up what counts when the newest bucket is the one of that number,
-// or of a greater one if there is. It changes nothing of what counts.
-func (w *window) sum(newest int64) tally {
+// parts are what counts when the newest bucket is the one of that number, or of
+// a greater one if there is: those before the last that anything was counted in,
+// and that one, which is nil if it counts no longer. It changes nothing of what counts.
+func (w *window) parts(newest int64) (older, last *tally) {
 	newest = max(newest, w.head)
 	if w.asOf != newest || newest == 0 {
-		w.older, w.asOf = tally{}, newest
-		for number := max(0, newest-buckets+1); number < w.head; number++ {
-			w.older.add(&w.buckets[number%buckets])
-		}
+		w.addUp(newest)
 	}
-	all := w.older
 	if newest-w.head < buckets {
-		all.add(&w.buckets[w.head%buckets])
+		last = &w.buckets[w.head%buckets]
+	}
+	return &w.older, last
+}
+
+func (w *window) addUp(newest int64) {
+	w.older, w.asOf = tally{}, newest
+	for number := max(0, newest-buckets+1); number < w.head; number++ {
+		w.older.add(&w.buckets[number%buckets])
+	}
+}
+
+// sum is parts together.
+func (w *window) sum(newest int64) tally {
+	older, last := w.parts(newest)
+	all := *older
+	if last != nil {
+		all.add(last)
 	}
 	return all
 }
