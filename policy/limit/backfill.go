@@ -58,7 +58,7 @@ func (d *dispatcher) admit(now time.Time) {
 // heads that have been looked at before.
 func (d *dispatcher) mayGo(l *lane, now time.Time, cost int) bool {
 	for _, m := range l.meters {
-		if d.fullFor(m) || m.undecided(now, cost) || !m.due(now, cost) {
+		if d.fullFor(m) || m.undecided(now, cost) || !m.ready(now, cost) {
 			return false
 		}
 		if d.keeps(m) && !m.kept.allows(m, now, cost) {
@@ -86,8 +86,8 @@ func (d *dispatcher) fullFor(m *meter) bool {
 	return free <= 0 || free < 2 && d.keeps(m) && m.kept.slot
 }
 
-// keeps reports whether something is kept at m in this pass.
-func (d *dispatcher) keeps(m *meter) bool { return m.kept.pass == d.pass }
+// keeps reports whether something is kept at m in this pass. It is for somebody who waits.
+func (d *dispatcher) keeps(m *meter) bool { return len(d.backlog) > 0 && m.kept.pass == d.pass }
 
 // keptAt is what is kept at m in this pass.
 func (d *dispatcher) keptAt(m *meter) reservation {

@@ -16,8 +16,12 @@ const (
 	waitCanceled    = "canceled"
 )
 
-// errRetired says that a dispatcher has been dropped: get another one.
-var errRetired = errors.New("dispatcher retired")
+var (
+	// errRetired says that a dispatcher has been dropped: get another one.
+	errRetired = errors.New("dispatcher retired")
+	// errOccupied says that a call has to wait.
+	errOccupied = errors.New("dispatcher occupied")
+)
 
 // A dispatcher is the quotas of one scope, and all who wait for them. Whoever changes
 // what somebody waits for calls advance, so at any time the head of each lane waits for
@@ -52,13 +56,12 @@ func newDispatcher(inForce *Quotas) *dispatcher {
 // lock locks the dispatcher, or the one that has taken it over, and returns it.
 func (d *dispatcher) lock() *dispatcher {
 	d.mu.Lock()
-	for d.into != nil {
-		next := d.into
-		d.mu.Unlock()
-		d = next
-		d.mu.Lock()
+	if d.into == nil { // mostly
+		return d
 	}
-	return d
+	into := d.into
+	d.mu.Unlock()
+	return into.lock()
 }
 
 // at is a time that was looked at before the lock was had, or the latest that others had
@@ -76,26 +79,29 @@ func (d *dispatcher) at(now time.Time) time.Time {
 func (d *dispatcher) now() time.Time { return d.at(time.Now()) }
 
 // try gives the turn t to a call that need not wait for it: all its meters let it go now,
-// and nothing is kept there that it would spend. Else it says what the call would wait for.
-// The error is errRetired.
-func (d *dispatcher) try(now time.Time, t *turn, stations []station) (ok bool, behind string, err error) {
+// and nothing is kept there that it would spend. Else the error is errOccupied, and t.behind
+// says what the call would wait for; or it is errRetired.
+func (d *dispatcher) try(now time.Time, t *turn, stations []station) error {
 	d = d.lock()
 	defer d.mu.Unlock()
 	now = d.at(now)
 	if d.retired {
-		return false, "", errRetired
+		return errRetired
 	}
-	d.catchUp(now)
+	if len(d.backlog) > 0 {
+		d.catchUp(now)
+	}
 	l := d.laneOf(now, stations, t.req)
 	if l.line.len() > 0 || !d.mayGo(l, now, t.cost) {
-		return false, l.behind(now, t.cost), nil
+		t.behind = l.behind(now, t.cost)
+		return errOccupied
 	}
-	delays := d.delays(l, now, t.cost)
+	delays := len(d.backlog) > 0 && d.delays(l, now, t.cost) // where nobody waits, nothing is kept
 	d.take(t, l, now)
 	if delays {
 		d.advance(now)
 	}
-	return true, "", nil
+	return nil
 }
 
 // join gives w a place in line, or a refusal, if waiting is of no use.
@@ -187,10 +193,11 @@ func (d *dispatcher) take(t *turn, l *lane, now time.Time) {
 		t.learner = l.base.settings
 	}
 	for _, m := range l.meters {
-		m.spend(now, cost)
+		m.shape.Spend(now, cost)
+		m.adaptive.Spend(now, cost)
 		m.active++
 		if m.gate.pass() {
-			t.eased = append(t.eased, m)
+			t.ease(m)
 		}
 	}
 }

@@ -46,10 +46,21 @@ func (q *Quotas) Problems() (problems []string) {
 		now := time.Now()
 		d.catchUp(now) // In real time, the timer may be late.
 		problems = append(problems, d.miscounted()...)
+		problems = append(problems, d.keptForNobody()...)
 		for i := range d.backlog {
 			problems = append(problems, d.heldUpForNothing(i, now)...)
 		}
 		d.mu.Unlock()
+	}
+	return problems
+}
+
+// keptForNobody is what a call would be kept from although nobody waits.
+func (d *dispatcher) keptForNobody() (problems []string) {
+	for _, m := range d.meters {
+		if len(d.backlog) == 0 && m.kept.pass == d.pass && (m.kept.slot || m.kept.rate) {
+			problems = append(problems, fmt.Sprintf("%s keeps %+v for nobody", m.key, m.kept))
+		}
 	}
 	return problems
 }

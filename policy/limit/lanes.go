@@ -25,9 +25,14 @@ type visit struct {
 // usualLane is that of the calls with these stations, but for those of routes that have
 // their own. Most often it is that of the call before.
 func (d *dispatcher) usualLane(now time.Time, stations []station) *lane {
-	if last := &d.last; last.lane != nil && last.count == len(stations) && slices.Equal(last.stations[:last.count], stations) {
+	if last := &d.last; last.lane != nil && slices.Equal(last.stations[:last.count], stations) {
 		return last.lane
 	}
+	return d.lookUp(now, stations)
+}
+
+// lookUp is usualLane for calls that are not like the one before.
+func (d *dispatcher) lookUp(now time.Time, stations []station) *lane {
 	key := keyOf(stations)
 	l := d.lanes[key]
 	if l == nil {

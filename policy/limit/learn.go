@@ -46,47 +46,49 @@ type verdict struct {
 	views []quota.View  // of its quotas
 }
 
-// learn reads what the answer to a request says.
+// nothing reports that it says nothing but that the provider is content.
+func (said *verdict) nothing() bool { return said.fine && said.after <= 0 && len(said.views) == 0 }
+
+// learn reads what the answer to a request says. It goes by what the answer means, or else
+// by its status.
 func (s *Settings) learn(said *verdict, req *http.Request, resp *http.Response, now time.Time) {
 	var means Answer
 	if s.Answer != nil {
 		means = s.Answer(req, resp)
 	}
-	s.judge(said, means, resp, now)
+	status := resp.StatusCode
+	switch means.Meaning {
+	case Throttled:
+		status = http.StatusTooManyRequests
+	case Exhausted, Unrelated:
+		status = http.StatusOK
+	}
+	said.byStatus(status, resp.Header, now, s.Dialect)
+	switch {
+	case means.Meaning == Throttled && said.after <= 0 && means.After > 0:
+		said.hints, said.after = true, min(means.After, maxHint)
+	case means.Meaning == Exhausted:
+		said.after = min(means.After, maxHint)
+	}
 	if means.Points != nil {
 		said.views = append(said.views, *means.Points)
 	}
 }
 
-// judge goes by what the answer means, or else by its status.
-func (s *Settings) judge(said *verdict, means Answer, resp *http.Response, now time.Time) {
-	switch means.Meaning {
-	case Throttled:
-		said.byStatus(http.StatusTooManyRequests, resp.Header, now, s.Dialect)
-		if said.after <= 0 && means.After > 0 {
-			said.hints, said.after = true, min(means.After, maxHint)
-		}
-	case Exhausted:
-		said.byStatus(http.StatusOK, resp.Header, now, s.Dialect)
-		said.after = min(means.After, maxHint)
-	case Unrelated:
-		said.byStatus(http.StatusOK, resp.Header, now, s.Dialect)
-	default:
-		said.byStatus(resp.StatusCode, resp.Header, now, s.Dialect)
-	}
-}
-
-// byStatus reads a status and its header. RFC 6585 section 4: 429, with or without a time;
-// RFC 9110 section 15.6.4: a 503 that names a time; a 403 that names one, or says that
-// nothing is left (GitHub). A 429 that names no time, neither by Retry-After nor as that of
-// its quota, does not say for how long, and the call that got it backs off.
+// byStatus reads a status and its header.
 func (said *verdict) byStatus(status int, header http.Header, now time.Time, dialect *quota.Dialect) {
 	said.fine, said.views = true, quota.Parse(header, now, dialect)
 	switch status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusForbidden:
-	default:
-		return
+		said.byRefusal(status, header, now)
 	}
+}
+
+// byRefusal reads a status that can be a refusal. RFC 6585 section 4: 429, with or without a
+// time; RFC 9110 section 15.6.4: a 503 that names a time; a 403 that names one, or says that
+// nothing is left (GitHub). A 429 that names no time, neither by Retry-After nor as that of
+// its quota, does not say for how long, and the call that got it backs off.
+func (said *verdict) byRefusal(status int, header http.Header, now time.Time) {
 	if after, named := hint.RetryAfter(header, now); named {
 		said.fine, said.hints, said.after = false, true, min(after, maxHint)
 		return

@@ -54,7 +54,12 @@ func (m *meter) open(now time.Time, cost int) bool { return !m.full(now, cost) &
 
 // due reports whether gate and rate let a call go.
 func (m *meter) due(now time.Time, cost int) bool {
-	return !now.Before(m.gate.until) && m.adaptive.Ready(now, cost) && (m.shape.Ready(now, cost) || m.undecided(now, cost))
+	return m.ready(now, cost) || m.undecided(now, cost) && !now.Before(m.gate.until) && m.adaptive.Ready(now, cost)
+}
+
+// ready is due where answers need not tell if something is left for the call.
+func (m *meter) ready(now time.Time, cost int) bool {
+	return !now.Before(m.gate.until) && m.adaptive.Ready(now, cost) && m.shape.Ready(now, cost)
 }
 
 // undecided reports whether only answers can tell if something is left for a call.
@@ -90,11 +95,6 @@ func (m *meter) turnOf(now time.Time, ahead, cost int) time.Time {
 		now = m.gate.until
 	}
 	return later(m.shape.Turn(now, ahead, cost), m.adaptive.Turn(now, ahead, cost))
-}
-
-func (m *meter) spend(now time.Time, cost int) {
-	m.shape.Spend(now, cost)
-	m.adaptive.Spend(now, cost)
 }
 
 func (m *meter) unspend(now, spent time.Time, cost int) {

@@ -155,7 +155,7 @@ func (q *Quotas) Refuses(way Way, req *http.Request, after time.Duration) bool {
 	w := newWaiter(time.Now(), q.claim(req.Context(), &way), way.cost())
 	w.route = routeOf(req)
 	w.deadline, _ = req.Context().Deadline()
-	return d.refuses(w, q.stations(buf[:0], &way, req), after)
+	return d.refuses(w, q.stations(&buf, &way, req), after)
 }
 
 // A Prospect is what a call would meet at one of its quotas.
@@ -169,7 +169,7 @@ type Prospect struct {
 // rate and gate go, if one line has all to itself and nobody comes who goes before it;
 // by the mean time that calls took so far, for a slot.
 func (q *Quotas) Forecast(way Way, req *http.Request, claim Claim) (stops []Prospect, wait time.Duration) {
-	stations := q.stations(nil, &way, req)
+	stations := q.stations(new([few]station), &way, req)
 	stops = make([]Prospect, len(stations))
 	for i, s := range stations {
 		stops[i].Key = s.key

@@ -23,7 +23,7 @@ func TestNobodyEntersADroppedDispatcher(t *testing.T) {
 	if !d.retire(time.Now(), time.Now()) {
 		t.Error("an idle one is kept")
 	}
-	if _, _, err := d.try(time.Now(), &turn{cost: 1}, stations); !errors.Is(err, errRetired) {
+	if err := d.try(time.Now(), &turn{cost: 1}, stations); !errors.Is(err, errRetired) {
 		t.Errorf("it gives turns: %v", err)
 	}
 	if err := d.join(&waiter{}, stations); !errors.Is(err, errRetired) {

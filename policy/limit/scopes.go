@@ -54,6 +54,11 @@ func (s *scopes) get(name string) *dispatcher {
 	if newest := s.newest.Load(); newest != nil && newest.name == name { // mostly
 		return newest.dispatcher
 	}
+	return s.another(name)
+}
+
+// another is get for a scope that is not the newest.
+func (s *scopes) another(name string) *dispatcher {
 	if d := s.find(name); d != nil {
 		return d
 	}

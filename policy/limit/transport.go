@@ -68,29 +68,31 @@ func (t *transport) enter(ctx context.Context, turn *turn, moments *moment.Momen
 	}
 	t.quotas.Adopt()
 	var buf [few]station
-	stations := t.quotas.stations(buf[:0], &t.way, req)
+	stations := t.quotas.stations(&buf, &t.way, req)
 	scope := t.way.scope(req)
-	var behind string
 	for {
-		gone, obstacle, err := t.quotas.scopes.get(scope).try(moments.Departure(), turn, stations)
-		if gone {
+		switch err := t.quotas.scopes.get(scope).try(moments.Departure(), turn, stations); err { //nolint:errorlint // it is never wrapped
+		case nil:
 			return nil
-		}
-		if behind = obstacle; err == nil {
-			break
+		case errOccupied:
+			return t.wait(ctx, turn, moments, scope, stations)
 		}
 	}
+}
+
+// wait is enter for a call that has to wait.
+func (t *transport) wait(ctx context.Context, turn *turn, moments *moment.Moments, scope string, stations []station) error {
 	defer moments.Waited()
 	w := newWaiter(time.Now(), Claim{}, turn.cost) // whose claim may take its time, in which it waits already
-	w.req, w.route, w.behind = req, routeOf(req), behind
+	w.req, w.route, w.behind = turn.req, routeOf(turn.req), turn.behind
 	w.deadline, _ = ctx.Deadline()
-	err := t.wait(ctx, w, scope, stations)
+	err := t.queue(ctx, w, scope, stations)
 	*turn = w.turn
 	return err
 }
 
-// wait is enter for a call that has to wait.
-func (t *transport) wait(ctx context.Context, w *waiter, scope string, stations []station) error {
+// queue has a call wait.
+func (t *transport) queue(ctx context.Context, w *waiter, scope string, stations []station) error {
 	w.claim = t.quotas.claim(ctx, &t.way)
 	if w.claim.Now {
 		return &RefusedError{Reason: QueueTimeout, Key: stations[0].key}

@@ -19,6 +19,8 @@ type turn struct {
 	seq   uint64   // lane.sent with it
 	eased []*meter // those whose gates were opening
 
+	behind string // what kept it from the call at first; "": nothing, or what has no name
+
 	learner *Settings // by which the answer is read; nil: nothing is learned
 	said    verdict   // what it said
 }
@@ -45,16 +47,21 @@ func (d *dispatcher) lands(ctx context.Context, t *turn, now time.Time) (hold bo
 	d = d.lock()
 	defer d.mu.Unlock()
 	now = d.at(now)
-	sooner := false
+	sooner, silent := false, t.said.nothing() && len(t.lane.buckets) == 0
 	for _, m := range t.meters {
+		silent = silent && m.learned == nil && m.adaptive.Rate() == 0
 		hold = hold || m.settings.Concurrency > 0
 		earlier, delayed := pace.Answered(m.shape, now, t.taken, t.cost)
 		sooner = sooner || earlier
 		d.disturbed = d.disturbed || delayed && m.waiting.calls > 0 // Before the next turn they are looked at.
 	}
-	t.land()
-	var moved bool
-	moved, tell = d.learn(ctx, t, now)
+	moved := false
+	if silent { // mostly: there is no bucket that it lands at, and nobody who learns anything
+		t.lane.flying -= t.cost
+	} else {
+		t.land()
+		moved, tell = d.learn(ctx, t, now)
+	}
 	if !hold {
 		t.free()
 	}
@@ -124,6 +131,9 @@ func (s *slots) free() {
 		m.active--
 	}
 }
+
+// ease notes that the gate of a meter was opening.
+func (t *turn) ease(m *meter) { t.eased = append(t.eased, m) }
 
 // awaited reports whether somebody waits at one of them.
 func awaited(meters []*meter) bool {

@@ -40,12 +40,15 @@ type station struct {
 // few is how many stations a call has without memory of its own for them.
 const few = 4
 
-// stations appends those of a call to buf.
-func (q *Quotas) stations(buf []station, w *Way, req *http.Request) []station {
-	for _, stop := range w.Stops {
-		buf = append(buf, station{})
-		s := &buf[len(buf)-1] // written where it stays: to copy what was just written takes as long as the rest
+// stations are those of a call, in buf if there is room.
+func (q *Quotas) stations(buf *[few]station, w *Way, req *http.Request) []station {
+	stations := buf[:]
+	if len(w.Stops) > len(buf) {
+		stations = make([]station, len(w.Stops))
+	}
+	for i := range w.Stops {
+		stop, s := &w.Stops[i], &stations[i] // written where it stays: to copy what was just written takes as long as the rest
 		s.table, s.key = q.ids[stop.Table], stop.Key(req)
 	}
-	return buf
+	return stations[:len(w.Stops)]
 }

@@ -179,9 +179,13 @@ func (m *meter) speed() float64 { return max(m.rate, m.calls/halfSecond.Seconds(
 
 func (m *meter) count(now time.Time) {
 	m.calls++
-	if since := now.Sub(m.bucket); since >= 0 && since < halfSecond { // as mostly
-		return
+	if since := now.Sub(m.bucket); since < 0 || since >= halfSecond { // seldom
+		m.next(now)
 	}
+}
+
+// next goes on to another half second, if this one is over.
+func (m *meter) next(now time.Time) {
 	bucket := now.Truncate(halfSecond)
 	if m.bucket.IsZero() {
 		m.bucket = bucket

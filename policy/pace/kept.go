@@ -104,7 +104,7 @@ func (b *smooth) restore(left float64, at, now time.Time) {
 	if whole > 0 && (!earlier.Before(b.changed) || b.Left(b.changed) >= b.Room()) { // It was full then, too.
 		now = earlier
 	}
-	b.spend(now, whole)
+	b.spend(now, b.clock(now), whole)
 }
 
 // restore goes back to a window that had begun before. What has been sent since was taken

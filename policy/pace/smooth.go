@@ -78,10 +78,11 @@ func (b *smooth) Ready(now time.Time, cost int) bool {
 }
 
 func (b *smooth) Spend(now time.Time, cost int) {
-	if b.first.IsZero() && b.fullAt(b.clock(now).Add(-b.guard)) { // It is full, and not just now.
-		b.first = now
+	at := b.clock(now)
+	if b.first.IsZero() && b.fullAt(at.Add(-b.guard)) { // It is full, and not just now.
+		b.first = now // which stops the clock at this very time
 	}
-	b.spend(now, cost)
+	b.spend(now, at, cost)
 }
 
 // fullAt reports whether it was full at a time of its clock.
@@ -100,7 +101,13 @@ func (b *smooth) answered(now, sent time.Time) (sooner bool) {
 }
 
 // clock is the time that the Limiter is told.
-func (b *smooth) clock(now time.Time) time.Time { return now.Add(-b.lag - b.stood(now)) }
+func (b *smooth) clock(now time.Time) time.Time {
+	lag := b.lag
+	if !b.first.IsZero() {
+		lag += b.stood(now)
+	}
+	return now.Add(-lag)
+}
 
 // stood is for how long the clock has stood since it was last stopped.
 func (b *smooth) stood(now time.Time) time.Duration {
@@ -114,29 +121,32 @@ func (b *smooth) stood(now time.Time) time.Duration {
 // the bucket holds goes when it is full, and the next pay the rest.
 func (b *smooth) needed(cost int) int { return min(cost, b.size) }
 
-// spend takes tokens, be they there or not; less than none puts them back. A
-// Limiter lets nobody reserve more than its burst, and so has a larger one for
-// this moment. It never reserves ahead: a Reservation that is cancelled 1 ns late
-// returns nothing, and after a later one too little.
-func (b *smooth) spend(now time.Time, tokens int) {
-	at := b.clock(now)
+// spend takes tokens at a time of its clock, be they there or not; less than none
+// puts them back. A Limiter lets nobody reserve more than its burst, and so has a
+// larger one for this moment. It never reserves ahead: a Reservation that is
+// cancelled 1 ns late returns nothing, and after a later one too little.
+func (b *smooth) spend(now, at time.Time, tokens int) {
 	if tokens > b.size {
 		b.lim.SetBurstAt(at, tokens)
-		defer b.lim.SetBurstAt(at, b.size)
 	}
 	b.lim.ReserveN(at, tokens)
-	b.changed, b.dipped = now, time.Time{}
-	if tokens > 0 {
-		b.dipped = at
-		b.least -= float64(tokens)
+	if tokens > b.size {
+		b.lim.SetBurstAt(at, b.size)
 	}
+	b.changed = now
+	if tokens <= 0 {
+		b.dipped = time.Time{}
+		return
+	}
+	b.dipped = at
+	b.least -= float64(tokens)
 }
 
 // Unspend does without Reservation.CancelAt, which sets the clock of the
 // Limiter back to its argument, so that the time since then counts twice. What
 // is more than the bucket holds is cut off when it is looked at.
 func (b *smooth) Unspend(now, spent time.Time, cost int) {
-	b.spend(now, -cost)
+	b.spend(now, b.clock(now), -cost)
 	if spent.Equal(b.first) {
 		b.first = time.Time{} // It was not sent, and nobody waits for its answer.
 	}
