@@ -159,8 +159,8 @@ func (c *circuit) settle(p *permit, rules *Settings, r *result) (was credit, mov
 		p.wait.over = true
 	}
 	if p.life == c.life && p.probe == nil && r.good() { // mostly, and it moves nothing
-		var counted *tally
-		if was, counted = c.place(r.ended); counted != nil {
+		counted, was := c.recent.at(r.ended, c.rules.Window)
+		if counted != nil {
 			c.thrive(counted, r)
 		}
 		c.row.remove(p.wait)
@@ -225,16 +225,9 @@ func (c *circuit) revoke(was credit, rules *Settings, now time.Time) change {
 	return moved
 }
 
-// place is where a result counts that ended at a time; nil where the window has left it
-// behind.
-func (c *circuit) place(ended time.Time) (credit, *tally) {
-	number, counted := c.recent.at(ended, c.rules.Window)
-	return credit{epoch: c.recent.epoch, bucket: number}, counted
-}
-
 // count adds a result to those of a closed circuit, and opens it if it has to be.
 func (c *circuit) count(r *result) (was credit, moved change) {
-	was, counted := c.place(r.ended)
+	counted, was := c.recent.at(r.ended, c.rules.Window)
 	switch {
 	case counted == nil || !r.counts():
 		return was, change{}

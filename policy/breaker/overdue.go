@@ -131,10 +131,11 @@ func (c *circuit) known(k kind, now time.Time) (known pace) {
 		if last != nil {
 			known.add(last.paces[k])
 		}
+		if c.ramp.share(c.rules.Ramp, now) >= 1 {
+			return known
+		}
 	}
-	if c.state != closed || c.ramp.share(c.rules.Ramp, now) < 1 {
-		known.add(c.before[k])
-	}
+	known.add(c.before[k])
 	return known
 }
 

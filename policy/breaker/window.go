@@ -40,22 +40,22 @@ func (w *window) reset(d time.Duration, now time.Time) {
 	*w = window{epoch: w.epoch + 1, start: now, width: d / buckets}
 }
 
-// at gives the number and the bucket of time t in a window that spans d, moving on if t
-// is past the newest. The bucket is nil for a time that the window has left behind.
-func (w *window) at(t time.Time, d time.Duration) (int64, *tally) {
+// at gives the bucket of time t in a window that spans d, moving on if t is past the
+// newest, and where that is. The bucket is nil for a time that the window has left behind.
+func (w *window) at(t time.Time, d time.Duration) (*tally, credit) {
 	if number := w.number(t); number == w.head && w.width == d/buckets { // mostly
-		return number, &w.buckets[number%buckets]
+		return &w.buckets[number%buckets], credit{w.epoch, number}
 	}
 	return w.moved(t, d)
 }
 
 // moved is at where the window has to be another, or t is not in the newest bucket.
-func (w *window) moved(t time.Time, d time.Duration) (int64, *tally) {
+func (w *window) moved(t time.Time, d time.Duration) (*tally, credit) {
 	if w.width != d/buckets {
 		w.reset(d, t)
 	}
 	number := w.number(t)
-	return number, w.bucket(number)
+	return w.bucket(number), credit{w.epoch, number}
 }
 
 // bucket gives the bucket of a number, moving on if it is past the newest. It is nil

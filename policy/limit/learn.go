@@ -56,22 +56,30 @@ func (s *Settings) learn(said *verdict, req *http.Request, resp *http.Response, 
 	if s.Answer != nil {
 		means = s.Answer(req, resp)
 	}
-	status := resp.StatusCode
 	switch means.Meaning {
-	case Throttled:
-		status = http.StatusTooManyRequests
-	case Exhausted, Unrelated:
-		status = http.StatusOK
-	}
-	said.byStatus(status, resp.Header, now, s.Dialect)
-	switch {
-	case means.Meaning == Throttled && said.after <= 0 && means.After > 0:
-		said.hints, said.after = true, min(means.After, maxHint)
-	case means.Meaning == Exhausted:
-		said.after = min(means.After, maxHint)
+	case Throttled, Exhausted, Unrelated:
+		said.byMeaning(means, resp.Header, now, s.Dialect)
+	default: // mostly
+		said.byStatus(resp.StatusCode, resp.Header, now, s.Dialect)
 	}
 	if means.Points != nil {
 		said.views = append(said.views, *means.Points)
+	}
+}
+
+// byMeaning reads what an answer means whose status does not say it, and its header.
+func (said *verdict) byMeaning(means Answer, header http.Header, now time.Time, dialect *quota.Dialect) {
+	switch means.Meaning {
+	case Throttled:
+		said.byStatus(http.StatusTooManyRequests, header, now, dialect)
+		if said.after <= 0 && means.After > 0 {
+			said.hints, said.after = true, min(means.After, maxHint)
+		}
+	case Exhausted:
+		said.byStatus(http.StatusOK, header, now, dialect)
+		said.after = min(means.After, maxHint)
+	case Unrelated:
+		said.byStatus(http.StatusOK, header, now, dialect)
 	}
 }
 

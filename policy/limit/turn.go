@@ -53,7 +53,9 @@ func (d *dispatcher) lands(ctx context.Context, t *turn, now time.Time) (hold bo
 		hold = hold || m.settings.Concurrency > 0
 		earlier, delayed := pace.Answered(m.shape, now, t.taken, t.cost)
 		sooner = sooner || earlier
-		d.disturbed = d.disturbed || delayed && m.waiting.calls > 0 // Before the next turn they are looked at.
+		if delayed && m.waiting.calls > 0 {
+			d.disturbed = true // Before the next turn they are looked at.
+		}
 	}
 	moved := false
 	if silent { // mostly: there is no bucket that it lands at, and nobody who learns anything

@@ -122,16 +122,13 @@ func (b *smooth) stood(now time.Time) time.Duration {
 func (b *smooth) needed(cost int) int { return min(cost, b.size) }
 
 // spend takes tokens at a time of its clock, be they there or not; less than none
-// puts them back. A Limiter lets nobody reserve more than its burst, and so has a
-// larger one for this moment. It never reserves ahead: a Reservation that is
-// cancelled 1 ns late returns nothing, and after a later one too little.
+// puts them back. It never reserves ahead: a Reservation that is cancelled 1 ns
+// late returns nothing, and after a later one too little.
 func (b *smooth) spend(now, at time.Time, tokens int) {
 	if tokens > b.size {
-		b.lim.SetBurstAt(at, tokens)
-	}
-	b.lim.ReserveN(at, tokens)
-	if tokens > b.size {
-		b.lim.SetBurstAt(at, b.size)
+		b.overdraw(at, tokens)
+	} else {
+		b.lim.ReserveN(at, tokens)
 	}
 	b.changed = now
 	if tokens <= 0 {
@@ -140,6 +137,14 @@ func (b *smooth) spend(now, at time.Time, tokens int) {
 	}
 	b.dipped = at
 	b.least -= float64(tokens)
+}
+
+// overdraw takes more tokens than the bucket holds. A Limiter lets nobody reserve more
+// than its burst, and so has a larger one for this moment.
+func (b *smooth) overdraw(at time.Time, tokens int) {
+	b.lim.SetBurstAt(at, tokens)
+	b.lim.ReserveN(at, tokens)
+	b.lim.SetBurstAt(at, b.size)
 }
 
 // Unspend does without Reservation.CancelAt, which sets the clock of the
