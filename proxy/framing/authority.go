@@ -40,14 +40,11 @@ func checkConnect(b []byte) *Error {
 func splitPort(b []byte) (host, port []byte, err *Error) {
 	end := bytes.IndexByte(b, ':')
 	if len(b) > 0 && b[0] == '[' {
-		end = bytes.IndexByte(b, ']') + 1
-		if end == 0 || !ipv6(b[1:end-1]) {
+		switch end = literal(b); end {
+		case 0:
 			return nil, nil, errHost
-		}
-		if end == len(b) {
+		case len(b):
 			end = -1
-		} else if b[end] != ':' {
-			return nil, nil, errHost
 		}
 	} else if bytes.IndexByte(b, '@') >= 0 {
 		return nil, nil, errUserinfo
@@ -61,6 +58,16 @@ func splitPort(b []byte) (host, port []byte, err *Error) {
 		return nil, nil, errHost
 	}
 	return host, port, nil
+}
+
+// literal is the length of the IPv6 address in brackets that b begins with and nothing but a
+// port follows; 0 if there is none.
+func literal(b []byte) int {
+	end := bytes.IndexByte(b, ']') + 1
+	if end == 0 || !ipv6(b[1:end-1]) || end < len(b) && b[end] != ':' {
+		return 0
+	}
+	return end
 }
 
 // ipv6 reports whether b is an IPv6 address without a zone: a zone means

@@ -40,9 +40,6 @@ func (h *head) first(b byte) *Error {
 
 // requestLine checks method SP request-target SP HTTP-version (RFC 9112 §3).
 func (h *head) requestLine(line []byte) *Error {
-	if string(line) == "PRI * HTTP/2.0" {
-		return errPreface
-	}
 	i, j := bytes.IndexByte(line, ' '), bytes.LastIndexByte(line, ' ')
 	if i <= 0 || j <= i+1 || j == len(line)-1 {
 		return errRequestLine
@@ -56,6 +53,9 @@ func (h *head) requestLine(line []byte) *Error {
 	case "HTTP/1.0":
 		h.http10 = true
 	default:
+		if string(line) == "PRI * HTTP/2.0" {
+			return errPreface
+		}
 		return checkVersion(version)
 	}
 	if !all(to, target) {
@@ -124,53 +124,57 @@ func checkPath(b []byte) *Error {
 	return nil
 }
 
-// splitField splits and checks a field line (RFC 9112 §5). Where its parts lie
-// counts from the start of the line; the value is without the whitespace around.
-func splitField(line []byte) (f Field, err *Error) {
-	if line[0] == ' ' || line[0] == '\t' {
-		return f, errFold
-	}
-	colon := bytes.IndexByte(line, ':')
+// checkField names what is wrong with a field line whose first colon is at colon.
+func checkField(line []byte, colon int) *Error {
+	blank := func(b byte) bool { return b == ' ' || b == '\t' }
 	switch {
+	case blank(line[0]):
+		return errFold
 	case colon < 0 && bytes.IndexByte(line, '\r') >= 0:
-		return f, errBareCR
+		return errBareCR
 	case colon < 0:
-		return f, errNoColon
+		return errNoColon
 	case colon == 0:
-		return f, errNoName
+		return errNoName
+	case blank(line[colon-1]):
+		return errNameSpace
+	case !all(line[:colon], token):
+		return errName
+	case bytes.IndexByte(line[colon:], '\r') >= 0:
+		return errBareCR
 	}
-	key, val := line[:colon], line[colon+1:]
-	if !all(key, token) {
-		if last := key[colon-1]; last == ' ' || last == '\t' {
-			return f, errNameSpace
-		}
-		return f, errName
-	}
-	if !isValue(val) {
-		if bytes.IndexByte(val, '\r') >= 0 {
-			return f, errBareCR
-		}
-		return f, errValue
-	}
-	from, to := trim(val)
-	return Field{0, int32(colon), int32(colon + 1 + from), int32(colon + 1 + to)}, nil
+	return errValue
 }
 
-// field takes one header field.
+// field takes one header field. Most are about something else, and seen by their length to be.
 func (h *head) field(key, val []byte) *Error {
-	switch {
-	case fold(key, "host"):
-		return h.host(val)
-	case fold(key, "content-length"):
-		return h.contentLength(val)
-	case fold(key, "transfer-encoding"):
-		if h.chunked || !fold(val, "chunked") {
-			return errCoding
+	switch len(key) {
+	case len("host"):
+		if fold(key, "host") {
+			return h.host(val)
 		}
-		h.chunked = true
-	case fold(key, "trailer"):
-		return checkAnnounced(val)
+	case len("trailer"):
+		if fold(key, "trailer") {
+			return checkAnnounced(val)
+		}
+	case len("content-length"):
+		if fold(key, "content-length") {
+			return h.contentLength(val)
+		}
+	case len("transfer-encoding"):
+		if fold(key, "transfer-encoding") {
+			return h.transferEncoding(val)
+		}
 	}
+	return nil
+}
+
+// transferEncoding takes the one that is taken (RFC 9112 §6.1).
+func (h *head) transferEncoding(val []byte) *Error {
+	if h.chunked || !fold(val, "chunked") {
+		return errCoding
+	}
+	h.chunked = true
 	return nil
 }
 

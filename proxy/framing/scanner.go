@@ -23,14 +23,19 @@ const (
 // What is released is well-formed; nothing else is.
 type Scanner struct {
 	limits Limits
-	phase  phase
-	line   int // where the current line begins, in the window
-	seen   int // how far the window was searched for the end of that line
-	skip   int // bytes of an empty line in front of the head
-	left   int64
-	exts   int // bytes of chunk extensions in this body
-	head   head
 	fields []Field
+	place
+}
+
+// A place is where a scanner stands in a request.
+type place struct {
+	phase phase
+	line  int // where the current line begins, in the window
+	seen  int // how far the window was searched for the end of that line
+	skip  int // bytes of an empty line in front of the head
+	left  int64
+	exts  int // bytes of chunk extensions in this body
+	head  head
 }
 
 // A Field says where a header or trailer field lies in the window that it came
@@ -39,7 +44,9 @@ type Field struct{ Name, NameEnd, Value, ValueEnd int32 }
 
 // Begin turns to the next request.
 func (s *Scanner) Begin(limits Limits) {
-	*s = Scanner{limits: limits.withDefaults(), fields: s.fields[:0]}
+	s.limits = limits.withDefaults()
+	s.fields = s.fields[:0]
+	s.place = place{}
 }
 
 // Lend gives the scanner room for fields, which it may grow; Fields has it back.
@@ -72,14 +79,33 @@ func (s *Scanner) Refused(window []byte) (isHead bool) {
 // Head examines the head of a request. It releases it whole, as the first n
 // bytes of the window, and nothing before (n is 0).
 func (s *Scanner) Head(window []byte) (n int, bad *Error) {
-	if len(window) == 0 {
-		return 0, nil
+	if !s.head.begun && (len(window) <= s.skip || classes[window[s.skip]]&token == 0) { // else a method begins
+		if more, err := s.beginHead(window); more || err != nil {
+			return 0, err
+		}
 	}
-	n, bad = s.scanHead(window)
-	if n > 0 {
-		s.line, s.seen = 0, 0
+	for {
+		line, err := s.nextLine(window, s.limits.MaxLine+2)
+		switch {
+		case err == errLineLong && s.head.begun:
+			return 0, errHeadLine
+		case err != nil:
+			return 0, err
+		case s.line > s.limits.MaxHead || line == nil && len(window) > s.limits.MaxHead:
+			return 0, errHead
+		case line == nil:
+			return 0, nil
+		case !s.head.begun:
+			err = s.head.requestLine(line)
+		case len(line) > 0:
+			err = s.headField(line)
+		default:
+			return s.endHead()
+		}
+		if err != nil {
+			return 0, err
+		}
 	}
-	return n, bad
 }
 
 // Parts is what a released head says.
@@ -152,41 +178,10 @@ func (s *Scanner) move(by int) {
 	}
 }
 
-// scanHead releases a head when it is complete.
-func (s *Scanner) scanHead(b []byte) (int, *Error) {
-	if !s.head.begun {
-		if more, err := s.beginHead(b); more || err != nil {
-			return 0, err
-		}
-	}
-	for {
-		line, err := s.nextLine(b, s.limits.MaxLine+2)
-		switch {
-		case err == errLineLong && s.head.begun:
-			return 0, errHeadLine
-		case err != nil:
-			return 0, err
-		case s.line > s.limits.MaxHead || line == nil && len(b) > s.limits.MaxHead:
-			return 0, errHead
-		case line == nil:
-			return 0, nil
-		case !s.head.begun:
-			err = s.head.requestLine(line)
-		case len(line) > 0:
-			err = s.headField(line)
-		default:
-			return s.endHead()
-		}
-		if err != nil {
-			return 0, err
-		}
-	}
-}
-
 // beginHead looks at the first bytes of a head, and passes over one empty line
 // in front of it (RFC 9112 §2.2). It reports whether it needs more bytes.
 func (s *Scanner) beginHead(b []byte) (more bool, err *Error) {
-	if len(b) == s.skip {
+	if len(b) <= s.skip {
 		return true, nil
 	}
 	if err := s.head.first(b[s.skip]); err != nil {
@@ -208,32 +203,31 @@ func (s *Scanner) beginHead(b []byte) (more bool, err *Error) {
 	return s.beginHead(b)
 }
 
-// headField takes one header line.
+// headField takes one header line. What is wrong with the line itself is said first.
 func (s *Scanner) headField(line []byte) *Error {
-	if len(s.fields) == s.limits.MaxHeaders {
-		// What is wrong with the line itself is said first.
-		if _, err := splitField(line); err != nil {
-			return err
-		}
-		return errFields
-	}
 	key, val, err := s.field(line)
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case len(s.fields) > s.limits.MaxHeaders:
+		return errFields
 	}
 	return s.head.field(key, val)
 }
 
-// field splits a field line, and notes where its parts lie.
+// field splits and checks a field line (RFC 9112 §5), and notes where its parts lie. The value
+// is without the whitespace around.
 func (s *Scanner) field(line []byte) (key, val []byte, err *Error) {
-	f, err := splitField(line)
-	if err != nil {
-		return nil, nil, err
+	colon := bytes.IndexByte(line, ':')
+	if colon <= 0 || !all(line[:colon], token) || !isValue(line[colon+1:]) {
+		return nil, nil, checkField(line, colon)
 	}
-	key, val = line[:f.NameEnd], line[f.Value:f.ValueEnd]
-	begin := int32(s.line - len("\r\n") - len(line))
-	s.fields = append(s.fields, Field{begin, begin + f.NameEnd, begin + f.Value, begin + f.ValueEnd})
-	return key, val, nil
+	key, val = line[:colon], line[colon+1:]
+	from, to := trim(val)
+	begin := s.line - len("\r\n") - len(line)
+	behind := begin + colon + 1
+	s.fields = append(s.fields, Field{int32(begin), int32(begin + colon), int32(behind + from), int32(behind + to)})
+	return key, val[from:to], nil
 }
 
 // endHead decides how the body is framed (RFC 9112 §6.3).
@@ -249,7 +243,9 @@ func (s *Scanner) endHead() (int, *Error) {
 	default:
 		s.phase = atEnd
 	}
-	return s.line, nil
+	n := s.line
+	s.line, s.seen = 0, 0
+	return n, nil
 }
 
 // nextLine returns the line at s.line without its end, and moves behind it; nil
