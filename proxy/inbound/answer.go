@@ -24,7 +24,7 @@ type answer struct {
 	header http.Header // nil: nobody asked for it
 	over   atomic.Bool // header is nobody's
 
-	expected bool       // the client waits for 100, which nobody has sent; guarded by mu
+	expected bool       // the client waits for 100, which nobody has sent; guarded by mu until there is a status
 	mu       sync.Mutex // held while a status is written: an informational one may come from another goroutine
 	status   int        // 0: none was written; the handler alone changes it
 
@@ -81,7 +81,7 @@ func (a *answer) inform(status int, header http.Header) {
 	out := a.buffer()
 	out.statusLine(a.call.request.ProtoMinor, status, "")
 	for name, values := range header {
-		if name != "Content-Length" && mayPass(name) {
+		if name != "Content-Length" && name != "Transfer-Encoding" {
 			out.take(name, values)
 		}
 	}

@@ -182,7 +182,7 @@ func cutOff(err error) error {
 
 // abandons reports that the client need not send all that it announced: it asked
 // whether to, and was not told so, or it is so much that nobody will read it to its
-// end. It is called with the answer's mu held.
+// end. It is asked when the answer has its status.
 func (b *body) abandons() bool {
 	return b.call != nil && (b.call.answer.expected || !b.begun.Load() && b.call.request.ContentLength > maxDiscard)
 }

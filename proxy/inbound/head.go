@@ -2,6 +2,7 @@ package inbound
 
 import (
 	"bytes"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -11,7 +12,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// head writes the head that a handler's header makes. It is called with mu held.
+// head writes the head that a handler's header makes.
 func (a *answer) head(header http.Header) {
 	a.beginHead("")
 	out, dated := a.out, false
@@ -41,14 +42,14 @@ func (a *answer) take(name string, values []string) {
 	case "Connection":
 		a.said = values
 		return
+	case "Transfer-Encoding":
+		return
 	case "Content-Length":
 		if a.length = a.declared(values); a.length == unknown {
 			return
 		}
 	}
-	if mayPass(name) {
-		a.out.take(name, values)
-	}
+	a.out.take(name, values)
 }
 
 // endHead ends the head, save for what depends on the body.
@@ -65,14 +66,18 @@ func hasBody(status int) bool {
 
 // declared is the length that a handler says, if it is one (RFC 9110 §8.6).
 func (a *answer) declared(values []string) int64 {
-	if len(values) != 1 || a.status == http.StatusNoContent {
+	if len(values) != 1 || a.status == http.StatusNoContent || values[0] == "" {
 		return unknown
 	}
-	n, err := strconv.ParseUint(values[0], 10, 63)
-	if err != nil {
-		return unknown
+	n := int64(0)
+	for _, digit := range []byte(values[0]) {
+		digit -= '0'
+		if digit > 9 || n > (math.MaxInt64-int64(digit))/10 {
+			return unknown
+		}
+		n = 10*n + int64(digit)
 	}
-	return int64(n) //nolint:gosec // 63 bits
+	return n
 }
 
 // frame completes the head of an answer, by what is known of its body now.
@@ -86,7 +91,9 @@ func (a *answer) frame() {
 		a.chunked = !old
 		a.closes = a.closes || old // its end is the end of the connection
 	}
-	a.connection(out, old)
+	if a.closes || old || len(a.said) > 0 {
+		a.connection(out, old)
+	}
 	if a.chunked {
 		out.add("Transfer-Encoding: chunked\r\n")
 	}
@@ -108,20 +115,25 @@ func (a *answer) connection(out *output, old bool) {
 	}
 }
 
-// statusLine writes a status line (RFC 9112 §4), with the usual reason if it is empty.
+// statusLine writes a status line (RFC 9112 §4), with the usual reason if it is empty, or
+// would bring a line of its own to the head.
 func (o *output) statusLine(minor, status int, reason string) {
-	switch {
-	case minor == 0:
-		o.add("HTTP/1.0 ")
-	case status == http.StatusOK && (reason == "" || reason == "OK"): // most of them
+	if minor == 1 && status == http.StatusOK && (reason == "" || reason == "OK") { // most of them
 		o.add("HTTP/1.1 200 OK\r\n")
 		return
-	default:
+	}
+	o.anyStatusLine(minor, status, reason)
+}
+
+func (o *output) anyStatusLine(minor, status int, reason string) {
+	if minor == 0 {
+		o.add("HTTP/1.0 ")
+	} else {
 		o.add("HTTP/1.1 ")
 	}
 	o.bytes = strconv.AppendInt(o.bytes, int64(status), 10)
 	o.add(" ")
-	if reason == "" {
+	if reason == "" || !httpguts.ValidHeaderFieldValue(reason) {
 		reason = http.StatusText(status)
 	}
 	if reason == "" {
@@ -129,11 +141,6 @@ func (o *output) statusLine(minor, status int, reason string) {
 	}
 	o.add(reason)
 	o.add("\r\n")
-}
-
-// mayPass reports whether a header of a handler may go out in a head.
-func mayPass(name string) bool {
-	return name != "Transfer-Encoding" && !strings.HasPrefix(name, http.TrailerPrefix)
 }
 
 // trailers writes the trailers of a chunked body (RFC 9112 §7.1.2).
@@ -146,7 +153,8 @@ func (o *output) trailers(header http.Header) {
 	o.fields()
 }
 
-// take has a field come with the next ones. A name that is none is left out.
+// take has a field come with the next ones. A name that is none is left out, as is that of
+// a trailer, which has a colon in it.
 func (o *output) take(name string, values []string) {
 	if len(values) == 0 || !httpguts.ValidHeaderFieldName(name) {
 		return
@@ -156,45 +164,34 @@ func (o *output) take(name string, values []string) {
 	}
 }
 
-// fields writes what was taken, in the order of names. It is their places that are put in
-// order: they are moved with less ado than what is there. What would make another line of a
-// value is looked for in all of them at once.
+// fields writes what was taken, in the order of names, and those of one name in the order in
+// which they were taken. What would make another line of a value is looked for in all of them at
+// once.
 func (o *output) fields() {
-	o.order = o.order[:0]
-	for i := range o.lines {
-		o.order = append(o.order, i)
+	lines, out := o.lines, o.bytes
+	slices.SortStableFunc(lines, byName)
+	for i := range lines {
+		out = appendField(out, lines[i].Name, lines[i].Value)
 	}
-	slices.SortFunc(o.order, o.compare)
-	out := o.bytes
-	for _, i := range o.order {
-		out = appendField(out, o.lines[i].Name, o.lines[i].Value)
-	}
-	from := len(o.bytes)
-	o.bytes = out
-	if written, n := out[from:], len(o.lines); bytes.Count(written, carriageReturn) != n || bytes.Count(written, newLine) != n {
-		o.bytes = out[:from] // there are more lines than fields
-		for _, i := range o.order {
-			o.field(o.lines[i].Name, o.lines[i].Value)
+	written, n := out[len(o.bytes):], len(lines)
+	if bytes.Count(written, []byte("\r")) == n && bytes.Count(written, []byte("\n")) == n {
+		o.bytes = out
+	} else { // there are more lines than fields
+		for i := range lines {
+			o.field(lines[i].Name, lines[i].Value)
 		}
 	}
-	clear(o.lines)
-	o.lines = o.lines[:0]
+	clear(lines)
+	o.lines = lines[:0]
 }
 
-// compare puts lines in the order of their names, of which most differ in the first byte, and
-// those of one name in the order in which they were taken.
-func (o *output) compare(a, b int) int {
-	x, y := o.lines[a].Name, o.lines[b].Name
-	if x[0] != y[0] {
-		return int(x[0]) - int(y[0])
+// byName puts lines in the order of their names, of which most differ in the first byte.
+func byName(a, b Field) int {
+	if a.Name[0] != b.Name[0] {
+		return int(a.Name[0]) - int(b.Name[0])
 	}
-	if c := strings.Compare(x, y); c != 0 {
-		return c
-	}
-	return a - b
+	return strings.Compare(a.Name, b.Name)
 }
-
-var carriageReturn, newLine = []byte("\r"), []byte("\n")
 
 // field writes one field line. What would make another line of it does not get into the
 // value.

@@ -11,7 +11,6 @@ import (
 type output struct {
 	bytes  []byte
 	lines  []Field     // that are to be written
-	order  []int       // of the lines
 	vector [3][]byte   // of one write: bytes, a part of a body, its end
 	queue  net.Buffers // over vector
 }

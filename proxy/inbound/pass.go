@@ -1,10 +1,6 @@
 package inbound
 
-import (
-	"net/http"
-
-	"golang.org/x/net/http/httpguts"
-)
+import "net/http"
 
 // A Field is a line of a header.
 type Field struct{ Name, Value string }
@@ -31,13 +27,9 @@ func Pass(w http.ResponseWriter, head *Head) bool {
 		return false
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.status = head.Status
-	reason := head.Reason
-	if !httpguts.ValidHeaderFieldValue(reason) { // else a line of its own would come to the head
-		reason = ""
-	}
-	a.beginHead(reason)
+	a.status = head.Status // from now on nobody else writes
+	a.mu.Unlock()
+	a.beginHead(head.Reason)
 	for name, values := range head.Header {
 		if !head.owns(name) {
 			a.take(name, head.Pick(name, values))
