@@ -45,7 +45,7 @@ func (c *conn) exchange() (again bool) {
 		return false
 	}
 	c.call.Store(k)
-	if c.server.Base.Err() != nil || c.server.closed.Load() {
+	if c.server.ended.Load() {
 		k.end() // that came too late to end it
 	}
 	if k.violation == nil && c.scanner.Done() {

@@ -18,12 +18,13 @@ func (c *conn) receive() *call {
 	c.scanner.Begin(c.server.Limits)
 	k := &call{conn: c} // now: its memory gets into the cache while the head is looked at
 	for waited := false; ; waited = true {
-		n, bad := c.scanner.Head(c.input.window())
+		window := c.input.window()
+		n, bad := c.scanner.Head(window)
 		switch {
 		case bad != nil:
 			return c.refuse(bad)
 		case n > 0:
-			return c.accept(k, n)
+			return c.accept(k, window[:n])
 		case !waited:
 			c.readUntil(c.server.HeadTimeout)
 		}
@@ -66,28 +67,27 @@ func (k *call) begin() {
 	k.answer.call, k.answer.length = k, unknown
 }
 
-// accept makes the request of a head of n bytes, and k the call of that.
-func (c *conn) accept(k *call, n int) *call {
-	window, fields, parts := c.input.window()[:n], c.scanner.Fields(), c.scanner.Parts()
+// accept makes the request of a head, and k the call of that.
+func (c *conn) accept(k *call, head []byte) *call {
+	fields, parts := c.scanner.Fields(), c.scanner.Parts()
 	for _, f := range fields {
-		canonicalize(window[f.Name:f.NameEnd])
+		canonicalize(head[f.Name:f.NameEnd])
 	}
-	text := string(window) // all that follows are parts of it
+	text := string(head) // all that follows are parts of it
+	verb, target := method(text[parts.Method:parts.MethodEnd]), text[parts.Target:parts.TargetEnd]
 	k.begin()
 	r := &k.request
-	r.Method, r.RequestURI = method(text[parts.Method:parts.MethodEnd]), text[parts.Target:parts.TargetEnd]
-	r.ContentLength = parts.Length
-	if parts.HTTP10 {
-		r.Proto, r.ProtoMinor = "HTTP/1.0", 0
-	}
-	special := k.readHeader(text, fields, parts.Chunked)
-	if err := k.readTarget(); err != nil {
-		return c.refuse(&framing.Error{Status: http.StatusBadRequest, Reason: "request target that is no URL"})
-	}
+	r.Method, r.RequestURI, r.ContentLength = verb, target, parts.Length
 	if parts.Chunked {
 		r.ContentLength, r.TransferEncoding = -1, chunkedOnly
 	}
-	r.Close = parts.HTTP10
+	if parts.HTTP10 {
+		r.Proto, r.ProtoMinor, r.Close = "HTTP/1.0", 0, true
+	}
+	special := k.readHeader(text, fields)
+	if err := k.readTarget(); err != nil {
+		return c.refuse(&framing.Error{Status: http.StatusBadRequest, Reason: "request target that is no URL"})
+	}
 	if special {
 		var known bool
 		if k.answer.expected, known = expects(r); !known {
@@ -99,7 +99,7 @@ func (c *conn) accept(k *call, n int) *call {
 		k.body.call, r.Body = k, &k.body
 		_ = c.setReadDeadline(time.Time{}) // the one for the head
 	}
-	c.input.use(n, &c.scanner)
+	c.input.use(len(head), &c.scanner)
 	return k
 }
 
@@ -108,18 +108,30 @@ var chunkedOnly = []string{"chunked"}
 // method is s, where it is one that everybody uses without a part in the head: it
 // may be remembered for long.
 func method(s string) string {
-	for _, m := range [...]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch,
-		http.MethodDelete, http.MethodHead, http.MethodOptions, http.MethodConnect} {
-		if s == m {
-			return m
-		}
+	switch s {
+	case http.MethodGet:
+		return http.MethodGet
+	case http.MethodPost:
+		return http.MethodPost
+	case http.MethodPut:
+		return http.MethodPut
+	case http.MethodPatch:
+		return http.MethodPatch
+	case http.MethodDelete:
+		return http.MethodDelete
+	case http.MethodHead:
+		return http.MethodHead
+	case http.MethodOptions:
+		return http.MethodOptions
+	case http.MethodConnect:
+		return http.MethodConnect
 	}
 	return s
 }
 
 // readHeader takes the fields of a head. Names are canonical already. It reports whether
 // there is something that is said to the server itself.
-func (k *call) readHeader(text string, fields []framing.Field, chunked bool) (special bool) {
+func (k *call) readHeader(text string, fields []framing.Field) (special bool) {
 	r, header := &k.request, make(http.Header, max(len(fields)-1, 0)) // less the Host
 	values := k.values[:]
 	if len(fields) > len(values) {
@@ -129,32 +141,44 @@ func (k *call) readHeader(text string, fields []framing.Field, chunked bool) (sp
 		name, value := text[f.Name:f.NameEnd], text[f.Value:f.ValueEnd]
 		switch name {
 		case "Host":
-			r.Host = k.conn.sameHost(value)
+			r.Host = value
 			continue
 		case "Content-Length", "Transfer-Encoding": // see Request.ContentLength
 			continue
-		case "Connection":
-			if r.ProtoMinor == 1 && strings.EqualFold(value, "keep-alive") {
-				continue // most clients say it, and it says nothing (RFC 9112 §9.3)
-			}
-			special = true
-		case "Expect":
-			special = true
-		case "Trailer":
-			if chunked {
-				announce(r, value)
+		case "Connection", "Expect", "Trailer":
+			kept, ours := k.hear(name, value)
+			if special = special || ours; !kept {
 				continue
 			}
 		}
-		values[0] = value
+		values[i] = value
 		names := len(header)
-		header[name], values = values[:1:1], values[1:]
+		header[name] = values[i : i+1 : i+1]
 		if len(header) == names { // there is another one of that name
 			header[name] = valuesOf(text, fields[:i+1], name)
 		}
 	}
 	r.Header = header
 	return special
+}
+
+// hear takes a field that may be said to the server itself: ours. It reports whether the
+// header has it.
+func (k *call) hear(name, value string) (kept, ours bool) {
+	r := &k.request
+	switch name {
+	case "Trailer":
+		if r.ContentLength == unknown {
+			announce(r, value)
+			return false, false
+		}
+		return true, false
+	case "Connection": // most clients say keep-alive, and it says nothing (RFC 9112 §9.3)
+		if r.ProtoMinor == 1 && strings.EqualFold(value, "keep-alive") {
+			return false, false
+		}
+	}
+	return true, true
 }
 
 // valuesOf are the values of the fields of a name.
@@ -180,27 +204,41 @@ func announce(r *http.Request, names string) {
 	}
 }
 
-// readTarget fills the URL, and the host from a target that names one (RFC 9112
-// §3.2.2).
+// readTarget fills the URL.
 func (k *call) readTarget() error {
 	r, to := &k.request, k.request.RequestURI
-	switch path, query, question := strings.Cut(to, "?"); {
-	case r.Method == http.MethodConnect:
-		r.RequestURI = k.conn.sameHost(to)
-		k.url.Host = r.RequestURI
-	case to[0] == '/' && plain(path):
-		k.url.Path, k.url.RawQuery, k.url.ForceQuery = path, query, question && query == ""
-	default:
-		u, err := url.ParseRequestURI(to)
-		if err != nil {
-			return err
-		}
-		k.url = *u
+	path := plain(to)
+	if to[0] != '/' || path < len(to) && to[path] != '?' {
+		return k.readURL()
 	}
-	if k.url.Host != "" {
-		k.url.Host = k.conn.sameHost(k.url.Host)
-		r.Host = k.url.Host
+	k.url.Path = to[:path]
+	if path < len(to) {
+		k.url.RawQuery = to[path+1:]
+		k.url.ForceQuery = k.url.RawQuery == ""
 	}
+	r.Host = k.conn.sameHost(r.Host)
+	return nil
+}
+
+// readURL fills the URL from a target that is not a plain path, and takes the host from one that
+// names it (RFC 9112 §3.2.2).
+func (k *call) readURL() error {
+	r := &k.request
+	if r.Method == http.MethodConnect {
+		r.Host = k.conn.sameHost(r.RequestURI)
+		r.RequestURI, k.url.Host = r.Host, r.Host
+		return nil
+	}
+	u, err := url.ParseRequestURI(r.RequestURI)
+	if err != nil {
+		return err
+	}
+	if k.url = *u; k.url.Host == "" {
+		r.Host = k.conn.sameHost(r.Host)
+		return nil
+	}
+	r.Host = k.conn.sameHost(k.url.Host)
+	k.url.Host = r.Host
 	return nil
 }
 
@@ -214,15 +252,16 @@ func (c *conn) sameHost(host string) string {
 	return c.host
 }
 
-// plain reports whether a path is written in the one way in which package url
-// writes it: then it is what url.ParseRequestURI would make of it.
-func plain(path string) bool {
-	for i := range len(path) {
-		if !pathBytes[path[i]] {
-			return false
+// plain is how much of the start of a target is written in the one way in which package url
+// writes a path: if that is all in front of a query, it is what url.ParseRequestURI would make
+// of it.
+func plain(to string) int {
+	for i := range len(to) {
+		if !pathBytes[to[i]] {
+			return i
 		}
 	}
-	return true
+	return len(to)
 }
 
 // pathBytes are those that are never escaped in a path.

@@ -45,7 +45,7 @@ type Settings struct {
 type Server struct {
 	Settings
 	draining  atomic.Bool // no further requests
-	closed    atomic.Bool // nor those under way
+	ended     atomic.Bool // nor those under way
 	buffers   buffers
 	outputs   outputs
 	young     young
@@ -156,8 +156,9 @@ func (s *Server) forget(c *conn) {
 	}
 }
 
-// endCalls ends the contexts of all calls.
+// endCalls ends the contexts of all calls, also of those that are about to begin.
 func (s *Server) endCalls() {
+	s.ended.Store(true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
@@ -199,7 +200,7 @@ func (s *Server) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.draining.Store(true)
-	s.closed.Store(true)
+	s.ended.Store(true)
 	s.closeListeners()
 	for c := range s.conns {
 		_ = c.wire.Close()
