@@ -41,7 +41,7 @@ type conn struct {
 	scanner framing.Scanner
 	host    string // of the last request
 	input   input
-	ready   func(fd uintptr) bool // readReady, made once
+	ready   func(fd uintptr) bool // made once: see reader
 	later   error                 // came with the last bytes that were read, or in place of more
 	writes  deadline
 	small   *socket.Writer // writes what is no more than a buffer to wire
@@ -58,7 +58,7 @@ func newConn(s *Server, wire net.Conn) *conn {
 	c := &conn{server: s, wire: wire, remote: wire.RemoteAddr().String(), opened: time.Now()}
 	c.input.pool, c.rested.L = &s.buffers, &c.mu
 	if socket.Quick {
-		c.raw, c.ready = socket.Raw(wire), c.readReady
+		c.raw, c.ready = socket.Raw(wire), c.reader()
 	}
 	c.small = socket.NewWriter(wire, c.raw)
 	ctx := context.WithValue(context.WithoutCancel(s.Base), http.LocalAddrContextKey, wire.LocalAddr())
@@ -104,21 +104,29 @@ func (c *conn) await() bool {
 	if c.later != nil {
 		return false
 	}
-	timeout := c.server.IdleTimeout
-	if c.state.Load() == stateNew {
-		timeout = c.server.HeadTimeout
-	}
-	c.readUntil(timeout)
-	if c.state.CompareAndSwap(stateActive, stateIdle) && c.server.draining.Load() {
-		return false
-	}
-	if c.server.draining.Load() {
-		c.drain()
+	if c.state.Load() != stateNew {
+		c.readUntil(c.server.IdleTimeout)
+		if c.state.CompareAndSwap(stateActive, stateIdle) && c.server.draining.Load() {
+			return false
+		}
+		if c.server.draining.Load() {
+			c.drain()
+		}
+	} else if c.raw == nil { // else when it has to wait: see reader
+		c.greet()
 	}
 	if err := c.first(); err != nil || !c.input.some() {
 		return false
 	}
 	return c.state.CompareAndSwap(stateIdle, stateActive) || c.state.CompareAndSwap(stateNew, stateActive)
+}
+
+// greet bounds the wait for the first request.
+func (c *conn) greet() {
+	c.readUntil(c.server.HeadTimeout)
+	if c.server.draining.Load() {
+		c.drain()
+	}
 }
 
 // drain ends a connection that has no request under way. A new one gets a moment:

@@ -24,30 +24,36 @@ func (c *conn) first() error {
 	return err
 }
 
-// readReady reads what is there into a buffer that it borrows for that. It
+// reader returns what reads what is there into a buffer that it borrows for that. It
 // reports that the wait is over: with bytes, at the end, or by an error. What is
 // not there is waited for without a buffer, which is most of what an idle
-// connection would hold.
-func (c *conn) readReady(fd uintptr) bool {
-	b := c.input.pool.get()
-	for {
-		n, errno := socket.Read(fd, b.bytes)
-		switch {
-		case errno == syscall.EINTR:
-			continue
-		case errno == syscall.EAGAIN:
+// connection would hold. The wait of a new connection is bounded here, and not before: most
+// clients have said by then what they want.
+func (c *conn) reader() func(fd uintptr) bool {
+	return func(fd uintptr) bool {
+		b := c.input.pool.get()
+		for {
+			n, errno := socket.Read(fd, b.bytes)
+			switch {
+			case errno == syscall.EINTR:
+				continue
+			case errno == syscall.EAGAIN:
+				c.input.pool.put(b)
+				if c.state.Load() == stateNew {
+					c.greet()
+				}
+				return false
+			case n > 0:
+				c.input.hold(b, &c.scanner)
+				c.input.to = n
+				return true
+			}
 			c.input.pool.put(b)
-			return false
-		case n > 0:
-			c.input.hold(b, &c.scanner)
-			c.input.to = n
+			c.later = io.EOF
+			if errno != 0 {
+				c.later = errno
+			}
 			return true
 		}
-		c.input.pool.put(b)
-		c.later = io.EOF
-		if errno != 0 {
-			c.later = errno
-		}
-		return true
 	}
 }

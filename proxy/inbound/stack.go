@@ -11,11 +11,16 @@ const deep = 8 << 10
 // grows by doubling, and each time what is on it is found and moved, call by call: that is
 // cheap where hardly anything is on it, and dear in the middle of a chain of policies. It is
 // for who serves calls in goroutines of their own, as the server of HTTP/2 does.
+func Deepen() { deepen(false) }
+
+// deepen has the room for what it does not do, and so need not be cleared.
 //
 //go:noinline
-func Deepen() {
-	var room [deep]byte
-	occupy(&room)
+func deepen(occupied bool) {
+	if occupied {
+		var room [deep]byte
+		occupy(&room)
+	}
 }
 
 // occupy keeps the compiler from seeing that nothing of the room is used.
