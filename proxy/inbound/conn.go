@@ -33,7 +33,6 @@ type conn struct {
 	wire   net.Conn
 	raw    syscall.RawConn // to wait without a buffer; nil: wire is no socket
 	ctx    context.Context // values for its calls, it does not end
-	remote string
 	opened time.Time
 	state  atomic.Int32
 	call   atomic.Pointer[call] // the one under way; nil: none is
@@ -55,7 +54,7 @@ type conn struct {
 }
 
 func newConn(s *Server, wire net.Conn) *conn {
-	c := &conn{server: s, wire: wire, remote: wire.RemoteAddr().String(), opened: time.Now()}
+	c := &conn{server: s, wire: wire, opened: time.Now()}
 	c.input.pool, c.rested.L = &s.buffers, &c.mu
 	if socket.Quick {
 		c.raw, c.ready = socket.Raw(wire), c.reader()

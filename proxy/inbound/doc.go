@@ -57,6 +57,7 @@
 //   - Left out of the header is Content-Length, which the request says itself, and a Connection
 //     of HTTP/1.1 that says keep-alive and nothing else, which is nothing. Nearly every request
 //     has one of them, and whoever passes it on would have to take it away.
+//   - Request.RemoteAddr is empty: who wants to know asks the connection, see Settings.ConnContext.
 //   - A body that is left unread is read behind the answer, not before.
 //   - A deadline that passes in a body does not end the context of its request. One that a
 //     handler sets bounds reads of the body, and nothing else of the connection.

@@ -63,7 +63,7 @@ func (k *call) begin() {
 	// read this one would wait until it is in the cache.
 	k.request = *new(http.Request).WithContext(k)
 	k.request.Proto, k.request.ProtoMajor, k.request.ProtoMinor = "HTTP/1.1", 1, 1
-	k.request.URL, k.request.Body, k.request.RemoteAddr = &k.url, http.NoBody, k.conn.remote
+	k.request.URL, k.request.Body = &k.url, http.NoBody
 	k.answer.call, k.answer.length = k, unknown
 }
 
