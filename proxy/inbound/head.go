@@ -168,22 +168,24 @@ func (o *output) take(name string, values []string) {
 // which they were taken. What would make another line of a value is looked for in all of them at
 // once.
 func (o *output) fields() {
-	lines, out := o.lines, o.bytes
-	slices.SortStableFunc(lines, byName)
-	for i := range lines {
-		out = appendField(out, lines[i].Name, lines[i].Value)
+	slices.SortStableFunc(o.lines, byName)
+	out := o.bytes
+	for i := range o.lines {
+		out = appendField(out, o.lines[i].Name, o.lines[i].Value)
 	}
-	written, n := out[len(o.bytes):], len(lines)
-	if bytes.Count(written, []byte("\r")) == n && bytes.Count(written, []byte("\n")) == n {
-		o.bytes = out
-	} else { // there are more lines than fields
-		for i := range lines {
-			o.field(lines[i].Name, lines[i].Value)
+	from, n := len(o.bytes), len(o.lines)
+	o.bytes = out
+	if bytes.Count(out[from:], carriageReturn) != n || bytes.Count(out[from:], newLine) != n {
+		o.bytes = out[:from] // there are more lines than fields
+		for i := range o.lines {
+			o.field(o.lines[i].Name, o.lines[i].Value)
 		}
 	}
-	clear(lines)
-	o.lines = lines[:0]
+	clear(o.lines)
+	o.lines = o.lines[:0]
 }
+
+var carriageReturn, newLine = []byte("\r"), []byte("\n")
 
 // byName puts lines in the order of their names, of which most differ in the first byte.
 func byName(a, b Field) int {
