@@ -125,6 +125,7 @@ func (o *output) statusLine(minor, status int, reason string) {
 	o.anyStatusLine(minor, status, reason)
 }
 
+// anyStatusLine is for those that are not the usual one.
 func (o *output) anyStatusLine(minor, status int, reason string) {
 	if minor == 0 {
 		o.add("HTTP/1.0 ")

@@ -45,7 +45,7 @@ type Settings struct {
 type Server struct {
 	Settings
 	draining  atomic.Bool // no further requests
-	ended     atomic.Bool // nor those under way
+	ended     atomic.Bool // nor those under way: Base has ended, or Close was called
 	buffers   buffers
 	outputs   outputs
 	young     young
