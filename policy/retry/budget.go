@@ -38,9 +38,11 @@ type Budget struct {
 }
 
 type bucket struct {
+	made time.Time
+
 	mu    sync.Mutex
-	level int64     // millionths of a retry, at most bucketSize
-	idle  time.Time // from here on the bucket is idle, and its earnings are not yet in level
+	level int64         // millionths of a retry, at most bucketSize
+	idle  time.Duration // from here on, counted since made, it is idle, and its earnings are not yet in level
 }
 
 // NewBudget returns a budget that allows ratio retries per call. The level of
@@ -53,7 +55,7 @@ func NewBudget(ratio float64, prev *Budget) *Budget {
 	b := &Budget{deposit: int64(math.Round(min(ratio, 50) * oneRetry))}
 	switch {
 	case prev == nil:
-		b.bucket = &bucket{level: bucketSize, idle: time.Now()}
+		b.bucket = &bucket{made: time.Now(), level: bucketSize}
 	case prev.deposit == b.deposit:
 		return prev
 	default:
@@ -72,19 +74,20 @@ func (b *Budget) Level() float64 {
 	}
 	b.bucket.mu.Lock()
 	defer b.bucket.mu.Unlock()
-	b.bucket.earn(time.Now())
+	b.bucket.earn(time.Since(b.bucket.made))
 	return float64(b.bucket.level) / oneRetry
 }
 
-// called notes a first attempt that came back at a time.
+// called notes a first attempt that came back at a time. Each call comes here.
 func (b *Budget) called(at time.Time) {
 	if b == nil || b.deposit == 0 {
 		return
 	}
+	since := at.Sub(b.bucket.made)
 	b.bucket.mu.Lock()
-	defer b.bucket.mu.Unlock()
-	b.bucket.used(at)
+	b.bucket.used(since)
 	b.bucket.level = min(b.bucket.level+b.deposit, bucketSize)
+	b.bucket.mu.Unlock()
 }
 
 // repeated notes a first attempt that is a retry of its caller's, and came back at a time.
@@ -94,7 +97,7 @@ func (b *Budget) repeated(at time.Time) {
 	}
 	b.bucket.mu.Lock()
 	defer b.bucket.mu.Unlock()
-	b.bucket.used(at)
+	b.bucket.used(at.Sub(b.bucket.made))
 	if b.bucket.level >= oneRetry {
 		b.bucket.level -= oneRetry
 	}
@@ -109,7 +112,7 @@ func (b *Budget) Spend() bool {
 	if b.deposit == 0 {
 		return false
 	}
-	now := time.Now()
+	now := time.Since(b.bucket.made)
 	b.bucket.mu.Lock()
 	defer b.bucket.mu.Unlock()
 	b.bucket.earn(now)
@@ -133,17 +136,17 @@ func (b *Budget) Refund() {
 // used brings level up to date, and begins the second after which the bucket is idle.
 // mu is held. The time may be a while ago, since stages may have waited after the answer
 // came: what others have earned meanwhile is not earned again.
-func (b *bucket) used(at time.Time) {
+func (b *bucket) used(at time.Duration) {
 	b.earn(at)
-	if idle := at.Add(idleAfter); idle.After(b.idle) {
-		b.idle = idle
-	}
+	b.idle = max(b.idle, at+idleAfter)
 }
 
 // earn brings level up to date. mu is held.
-func (b *bucket) earn(now time.Time) {
-	if units := now.Sub(b.idle) / idleUnit; units > 0 {
-		b.level = min(b.level+int64(units), bucketSize)
-		b.idle = b.idle.Add(units * idleUnit) //nolint:durationcheck // a number of units
+func (b *bucket) earn(now time.Duration) {
+	if now < b.idle { // mostly
+		return
 	}
+	units := (now - b.idle) / idleUnit
+	b.level = min(b.level+int64(units), bucketSize)
+	b.idle += units * idleUnit //nolint:durationcheck // a number of units
 }

@@ -17,9 +17,9 @@ func (s *Stage) keyed(req *http.Request) bool {
 func Mints(method string) bool { return method == http.MethodPost || method == http.MethodPatch }
 
 // mint returns the request with a new key, and the key, if it should have one
-// and has none. A key that the caller chose is never replaced.
+// and has none. A key that the caller chose is never replaced. MintKey is set.
 func (s *Stage) mint(req *http.Request) (*http.Request, string) {
-	if !s.set.MintKey || !Mints(req.Method) || ControlsFrom(req.Context()).NoKey {
+	if !Mints(req.Method) || ControlsFrom(req.Context()).NoKey {
 		return req, ""
 	}
 	for _, v := range req.Header[s.header] {

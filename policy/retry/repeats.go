@@ -51,8 +51,11 @@ func NewRepeats() *Repeats {
 // comes again while the first is under way. However the call is known, it is the one
 // retry of a failure.
 func (s *Stage) repeated(c *course) string {
-	known := s.noteKey(c.req)
-	c.follows = s.follows(c)
+	known := false
+	if seen := s.set.Repeats; seen != nil {
+		known = s.keyed(c.req) && seen.keys.note(s.keyMark(c.req))
+		c.follows = !seen.failed.empty() && s.follows(c)
+	}
 	switch {
 	case retryCount(c.req.Header):
 		return ByCount
@@ -66,9 +69,6 @@ func (s *Stage) repeated(c *course) string {
 
 // follows reports whether the same request has just failed, and takes that failure away.
 func (s *Stage) follows(c *course) bool {
-	if s.set.Repeats == nil || s.set.Repeats.failed.empty() {
-		return false
-	}
 	mark, ok := s.mark(c)
 	return ok && s.set.Repeats.failed.take(mark)
 }
@@ -94,15 +94,8 @@ func (s *Stage) remember(c *course) {
 	}
 }
 
-// noteKey remembers the idempotency key of a request, and reports whether it was known.
-// The same key at another place is another one: some use one for several steps.
-func (s *Stage) noteKey(req *http.Request) (known bool) {
-	if s.set.Repeats == nil || !s.keyed(req) {
-		return false
-	}
-	return s.set.Repeats.keys.note(s.keyMark(req))
-}
-
+// keyMark is the digest of a request's idempotency key. The same key at another place is
+// another one: some use one for several steps.
 func (s *Stage) keyMark(req *http.Request) uint64 {
 	h := s.hash(req)
 	add(h, req.Header[s.header]...)

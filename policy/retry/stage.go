@@ -142,8 +142,10 @@ type course struct {
 // RoundTrip makes attempts until one of them is the answer.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	s, ctx := t.stage, req.Context()
-	c := course{refused: t.refused}
-	c.req, c.minted = s.mint(req)
+	c := course{req: req, refused: t.refused}
+	if s.set.MintKey {
+		c.req, c.minted = s.mint(req)
+	}
 	repeat := s.repeated(&c)
 	for attempt := c.req; ; {
 		resp, err := t.next.RoundTrip(attempt)
@@ -152,6 +154,10 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 			s.charge(&c, repeat, err)
 		}
 		means := s.answer(attempt, resp)
+		if err == nil && stands(resp, means) { // mostly
+			s.echo(resp, c.minted)
+			return resp, nil
+		}
 		again, reason := s.decide(&c, resp, means, err)
 		if again == nil {
 			s.gaveUp(&c, reason)

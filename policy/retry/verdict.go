@@ -12,10 +12,10 @@ func (s *Stage) verdict(c *course, resp *http.Response, a Answer) Verdict {
 	if a.Meaning == AsFinal {
 		return Final
 	}
-	status := resp.StatusCode
-	if status < 400 && a.Meaning == AsStatus {
-		return Final // the common case; no word of the server makes a success worth repeating
+	if stands(resp, a) {
+		return Final
 	}
+	status := resp.StatusCode
 	listed := s.listed(resp, a)
 	if !listed && status < 400 {
 		return Final
@@ -38,6 +38,11 @@ func (s *Stage) verdict(c *course, resp *http.Response, a Answer) Verdict {
 		return Running
 	}
 	return Final
+}
+
+// stands reports a success, the common case: no word of the server makes one worth repeating.
+func stands(resp *http.Response, a Answer) bool {
+	return resp.StatusCode < 400 && a.Meaning == AsStatus
 }
 
 // Verdict reads what resp, the answer to the last of so many attempts of a call, tells about
