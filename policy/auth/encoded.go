@@ -64,9 +64,6 @@ func (f *finder) pass(end int) {
 
 // replaceEncoded puts with in every place where a finder finds text.
 func replaceEncoded(s, text, with string) string {
-	if len(s) < len(text) || !mayBeEncoded(s) && !strings.Contains(s, text) { // mostly
-		return s
-	}
 	f := find(text, s)
 	start, end := f.next()
 	if start < 0 {

@@ -2,9 +2,9 @@ package auth
 
 import (
 	"io"
-	"math"
 	"net/http"
 	"slices"
+	"strings"
 )
 
 // shortest is the length from which a secret is looked for in responses: shorter
@@ -51,53 +51,49 @@ func (g *Guard) Scrub(header http.Header) {
 	if len(header) == 0 {
 		return
 	}
-	var room [maxHidden + 1]string
-	texts, least := g.texts(&room)
-	if len(texts) == 0 {
-		return
-	}
 	for name, values := range header {
 		for i, value := range values {
-			if len(value) < least {
-				continue
+			if g.mayShow(value) {
+				g.scrubValue(header, name, i)
 			}
-			clean := g.clean(value, texts)
-			if clean == value {
-				continue
-			}
-			values = slices.Clone(values)
-			values[i] = clean
-			header[name] = values
 		}
+	}
+}
+
+// scrubValue does it with one value of a field.
+func (g *Guard) scrubValue(header http.Header, name string, i int) {
+	values := header[name]
+	if clean := g.clean(values[i]); clean != values[i] {
+		values = slices.Clone(values)
+		values[i] = clean
+		header[name] = values
 	}
 }
 
 // scrubStatus does the same with the text of a status, which a provider may choose.
 func (g *Guard) scrubStatus(status string) string {
-	if len(status) < len("200 ")+shortest {
+	if len(status) < len("200 ")+shortest { // mostly
 		return status
 	}
-	var room [maxHidden + 1]string
-	texts, _ := g.texts(&room)
-	return g.clean(status, texts)
+	return g.clean(status)
 }
 
-// texts are those that are looked for, and the length of the shortest one: no shorter value
-// shows one.
-func (g *Guard) texts(room *[maxHidden + 1]string) (texts []string, least int) {
-	texts, least = room[:0], math.MaxInt
-	for _, secret := range g.hidden {
-		if text := secret.Reveal(); len(text) >= shortest {
-			texts, least = append(texts, text), min(least, len(text))
+// mayShow reports whether one of the texts may be found in a value: mostly that is plain
+// to see.
+func (g *Guard) mayShow(value string) bool {
+	for i := range g.hidden {
+		text := g.hidden[i].Reveal()
+		if len(text) >= shortest && len(value) >= len(text) && (mayBeEncoded(value) || strings.Contains(value, text)) {
+			return true
 		}
 	}
-	return texts, least
+	return false
 }
 
 // clean is a value without the texts.
-func (g *Guard) clean(value string, texts []string) string {
-	for _, text := range texts {
-		if len(value) >= len(text) {
+func (g *Guard) clean(value string) string {
+	for _, secret := range g.hidden {
+		if text := secret.Reveal(); len(text) >= shortest {
 			value = replaceEncoded(value, text, g.placeholder)
 		}
 	}

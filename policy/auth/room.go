@@ -36,11 +36,9 @@ func copied(req *http.Request) *injected {
 	if r == nil || r.Take() == nil {
 		return &injected{Request: *req}
 	}
-	in := &r.injected
 	if outer, ok := ctx.(Outer); ok {
-		in.Request = *req.WithContext(outer.Inner())
-	} else {
-		in.Request = *req
+		req = req.WithContext(outer.Inner())
 	}
-	return in
+	r.injected.Request = *req
+	return &r.injected
 }

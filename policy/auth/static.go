@@ -156,19 +156,28 @@ func (s *static) Token(_ context.Context, stale Token) (Token, error) {
 	if !stale.empty() && s.Refused != nil {
 		s.Refused()
 	}
-	token, err := s.token()
+	token, err := s.lend()
 	if err != nil {
-		return Token{}, &UnavailableError{Err: fmt.Errorf("%s: %w", s.Type, err)}
+		return Token{}, err
 	}
 	return *token, nil
 }
 
-// token gives the one that is kept. Nobody writes to it.
-func (s *static) token() (*Token, error) {
-	last := s.last.Load()
-	if last != nil && s.Constant {
+// lend gives the token that is kept. Nobody writes to it.
+func (s *static) lend() (*Token, error) {
+	if last := s.last.Load(); last != nil && s.Constant {
 		return &last.token, nil
 	}
+	token, err := s.read()
+	if err != nil {
+		return nil, &UnavailableError{Err: fmt.Errorf("%s: %w", s.Type, err)}
+	}
+	return token, nil
+}
+
+// read reads the secret, and keeps a token of it.
+func (s *static) read() (*Token, error) {
+	last := s.last.Load()
 	var username, value string
 	var err error
 	if s.Type == Basic && s.Username != nil {

@@ -23,24 +23,35 @@ import (
 // told before a request is sent what those to it must not show.
 func Wrap(src Source, guard func(context.Context, *Guard)) func(http.RoundTripper) http.RoundTripper {
 	known, _ := src.(refusable)
+	inMemory, _ := src.(*static)
 	return func(next http.RoundTripper) http.RoundTripper {
-		return &transport{src: src, known: known, ends: ends(src), waits: waits(src), guard: guard, next: next}
+		return &transport{src: src, known: known, static: inMemory, ends: ends(src), waits: waits(src), guard: guard, next: next}
 	}
 }
 
 type transport struct {
-	src   Source
-	known refusable // src, if it is one
-	ends  bool      // its tokens end: see WrapLast
-	waits bool      // it may take its time
-	guard func(context.Context, *Guard)
-	next  http.RoundTripper
+	src    Source
+	known  refusable // src, if it is one
+	static *static   // src, if it is one, whose tokens are not copied
+	ends   bool      // its tokens end: see WrapLast
+	waits  bool      // it may take its time
+	guard  func(context.Context, *Guard)
+	next   http.RoundTripper
 }
 
 // RoundTrip sends one request with the credential in it; and once more, if that was
 // refused and there is another by now.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if t.static != nil {
+		token, err := t.static.lend()
+		return t.carry(req, token, err)
+	}
 	token, err := t.src.Token(req.Context(), Token{})
+	return t.carry(req, &token, err)
+}
+
+// carry sends a request with a token, unless there is an error in place of that.
+func (t *transport) carry(req *http.Request, token *Token, err error) (*http.Response, error) {
 	if t.waits {
 		moment.Of(req.Context()).Waited()
 	}
@@ -48,7 +59,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		err = unavailable(req.Context(), err)
 	} else {
-		in, err = inject(req, &token)
+		in, err = inject(req, token)
 	}
 	if err != nil {
 		replay.CloseBody(req)
@@ -57,22 +68,28 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if in == nil {
 		return t.next.RoundTrip(req)
 	}
-	resp, err := t.send(req, in, &token)
+	resp, err := t.send(req, in, token)
 	switch {
 	case err != nil:
 	case t.refuses(resp):
-		return t.again(req, token, resp)
+		return t.again(req, *token, resp)
 	case t.known != nil && resp.StatusCode != http.StatusUnauthorized:
-		t.known.accepted(token)
+		t.known.accepted(*token)
 	}
 	return resp, err
 }
 
-// send sends what was made of req, and makes token the one with which it went out.
+// send sends what was made of req, and makes token, where that ends, the one with which it
+// went out.
 func (t *transport) send(req *http.Request, in *injected, token *Token) (*http.Response, error) {
-	if !t.ends {
-		return in.send(req, t.guard, t.next)
+	if t.ends {
+		return t.sendOff(req, in, token)
 	}
+	return in.send(req, t.guard, t.next)
+}
+
+// sendOff is send with a token that ends.
+func (t *transport) sendOff(req *http.Request, in *injected, token *Token) (*http.Response, error) {
 	e := &errand{Context: in.Context(), src: t.src, token: *token}
 	in.Request = *in.WithContext(e)
 	resp, err := in.send(req, t.guard, t.next)
@@ -191,9 +208,14 @@ func endsWithBody(resp *http.Response) bool {
 
 // check is the last look at a token of any Source before it is sent.
 func (t *Token) check() error {
-	if t.checked {
+	if t.checked { // mostly
 		return nil
 	}
+	return t.unfit()
+}
+
+// unfit says why a token cannot be sent; nil: it can.
+func (t *Token) unfit() error {
 	v := t.Value.Reveal()
 	if v == "" {
 		return errors.New(t.Kind + ": the token is empty")
