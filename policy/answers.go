@@ -128,6 +128,9 @@ func answerForRetry(passes []table) func(*http.Request, *http.Response) retry.An
 	learns, spoken := slices.ContainsFunc(passes, func(q table) bool { return q.Learn }), spoken(passes)
 	return func(req *http.Request, resp *http.Response) retry.Answer {
 		f := finding(req.Context())
+		if f == nil && resp.StatusCode < http.StatusBadRequest { // mostly
+			return retry.Answer{}
+		}
 		switch meaning(f) {
 		case answer.Exhausted:
 			return retry.Answer{Meaning: retry.AsFinal, Reason: f.String()}

@@ -19,8 +19,9 @@ import (
 // attempt its own clock until the response headers, and watches for silence
 // inside the body afterwards.
 //
-// hedged says that it may be one of two at a time.
-func attempt(timeout, idle time.Duration, hedged bool) Stage {
+// hedged says that it may be one of two at a time. see is shown each answer, with the time of
+// its arrival; nil: nobody wants to.
+func attempt(timeout, idle time.Duration, hedged bool, see func(*http.Request, *http.Response, time.Time)) Stage {
 	timeout, idle = min(timeout, forever), min(idle, forever)
 	return Stage{Name: "attempt", Wrap: func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(req *http.Request) (*http.Response, error) {
@@ -37,13 +38,17 @@ func attempt(timeout, idle time.Duration, hedged bool) Stage {
 			}
 			breaker.Begun(req.Context(), t.Start)
 			resp, err := next.RoundTrip(req)
+			now := t.moments.Arrive()
 			call.landed(err)
 			call.gotBody(t.came)
 			if err != nil {
 				t.over()
 				return nil, err
 			}
-			resp.Body = t.follow(resp.Body)
+			if see != nil {
+				see(req, resp, now)
+			}
+			resp.Body = t.follow(resp.Body, now)
 			return resp, nil
 		})
 	}}
@@ -77,9 +82,11 @@ const (
 // begin begins an attempt, and gives its request. It has a share in the clock of its call:
 // deadline is above.
 func begin(req *http.Request, timeout, idle time.Duration) (*try, *http.Request) {
-	t, req := attemptOf(req)
-	ctx := req.Context()
-	t.guard, t.timeout, t.idle = guarded(ctx), timeout, idle
+	t, made := req.Context().(*try) // mostly
+	if !made || t.begun.Load() {
+		t, req = attemptOf(req)
+	}
+	t.guard, t.timeout, t.idle = guarded(req.Context()), timeout, idle
 	t.waiting.Store(noAnswer)
 	t.Start = t.moments.Departure()
 	t.begun.Store(true)
@@ -95,10 +102,7 @@ func begin(req *http.Request, timeout, idle time.Duration) (*try, *http.Request)
 func attemptOf(req *http.Request) (*try, *http.Request) {
 	ctx := req.Context()
 	if t, _ := ctx.Value(tryKey{}).(*try); t != nil && !t.begun.Load() {
-		if ctx != context.Context(t) {
-			req = req.WithContext(t)
-		}
-		return t, req
+		return t, req.WithContext(t)
 	}
 	whole, _ := ctx.Value(boundedKey{}).(*bounded)
 	if room := whole.auth.Take(); room != nil {
@@ -163,13 +167,13 @@ func (t *try) Value(key any) any {
 // directions flow on their own, one of them may have nothing to say for long. A connection
 // that was upgraded may be silent for as long as it likes: its two ends have their own ways
 // to find out.
-func (t *try) follow(body io.ReadCloser) io.ReadCloser {
+func (t *try) follow(body io.ReadCloser, arrived time.Time) io.ReadCloser {
 	t.body.ReadCloser = body
 	if _, upgraded := body.(io.ReadWriteCloser); upgraded || body == http.NoBody {
 		t.waiting.Store(noEnd)
 		return whole((*attemptBody)(t), body)
 	}
-	now := t.clock.at(t.moments.Arrival())
+	now := t.clock.at(arrived)
 	t.waiting.Store(int64(now))
 	t.clock.set(now + t.idle)
 	return (*attemptBody)(t)
@@ -178,7 +182,7 @@ func (t *try) follow(body io.ReadCloser) io.ReadCloser {
 // over ends what goes with the attempt.
 func (t *try) over() {
 	t.waiting.Store(noEnd)
-	t.end(errOver)
+	t.endWith(wasOver)
 }
 
 // errOver is why the context of an attempt ends that is over. It is not context.Canceled itself:

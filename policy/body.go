@@ -11,13 +11,11 @@ type closingBody struct {
 	closed atomic.Bool
 }
 
-// end closes the body, and the first time ends what ends with it.
-func (b *closingBody) end(over func()) error {
-	err := b.Close()
-	if !b.closed.Swap(true) {
-		over()
-	}
-	return err
+// close closes the body, and reports whether it is the first time: then what ends with it is
+// to end.
+func (b *closingBody) close() (first bool, err error) {
+	err = b.Close()
+	return !b.closed.Swap(true), err
 }
 
 // answerBody is the body of the answer to a call, which ends with it.
@@ -27,7 +25,13 @@ type answerBody bounded
 func (b *answerBody) Read(p []byte) (int, error) { return b.body.Read(p) }
 
 // Close ends the call.
-func (b *answerBody) Close() error { return b.body.end((*bounded)(b).over) }
+func (b *answerBody) Close() error {
+	first, err := b.body.close()
+	if first {
+		(*bounded)(b).over()
+	}
+	return err
+}
 
 // attemptBody is the body of the answer to an attempt, which ends with it, and with a
 // silence of the body.
@@ -51,7 +55,13 @@ func (b *attemptBody) Read(p []byte) (int, error) {
 }
 
 // Close ends the attempt.
-func (b *attemptBody) Close() error { return b.body.end((*try)(b).over) }
+func (b *attemptBody) Close() error {
+	first, err := b.body.close()
+	if first {
+		(*try)(b).over()
+	}
+	return err
+}
 
 // whole gives a body that can do all that inner can, which is read and closed by way of it.
 func whole(body, inner io.ReadCloser) io.ReadCloser {

@@ -258,9 +258,10 @@ func (a *Attempt) connected(info httptrace.GotConnInfo) {
 	if info.Conn == nil {
 		return
 	}
+	remote := info.Conn.RemoteAddr()
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.remote = info.Conn.RemoteAddr()
+	a.remote = remote
+	a.mu.Unlock()
 }
 
 // Refusal is an answer that a stage of ours gave in place of the upstream: the

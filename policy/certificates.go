@@ -33,10 +33,14 @@ type shownCertificate struct {
 // time that it ends there may be another, and nobody who needs it.
 const certificateLasts = 24 * time.Hour
 
+// seen reports whether the certificate of a host is the one that was looked at last, and
+// that of late.
+func (c *certificates) seen(host string, at int64) bool {
+	latest := c.latest.Load()
+	return latest != nil && latest.host == host && at < latest.glance.Load()
+}
+
 func (c *certificates) see(host string, state *tls.ConnectionState, now time.Time) {
-	if latest := c.latest.Load(); latest != nil && latest.host == host && now.UnixNano() < latest.glance.Load() { // mostly
-		return
-	}
 	c.mu.RLock()
 	known, full := c.known[host], len(c.known) >= maxSightings
 	c.mu.RUnlock()

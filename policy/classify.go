@@ -44,7 +44,11 @@ var statusClass = map[int]Class{
 // latest answer resp is.
 func Classify(ctx context.Context, resp *http.Response, err error) Class {
 	if err == nil {
-		means := meaning(finding(ctx))
+		f := finding(ctx)
+		if f == nil && resp.StatusCode < http.StatusBadRequest { // mostly
+			return ClassOK
+		}
+		means := meaning(f)
 		if means == "" && spentFor(resp, nil) > 0 {
 			means = answer.Throttled
 		}

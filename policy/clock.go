@@ -74,9 +74,13 @@ func (c *clock) runs() bool { return c.state.Load() == running }
 
 // set has the clock ask its alarms at a time, if not before.
 func (c *clock) set(at time.Duration) {
-	if !c.runs() { // mostly
-		return
+	if c.runs() { // seldom
+		c.sooner(at)
 	}
+}
+
+// sooner has the turn come at a time, if not before.
+func (c *clock) sooner(at time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if w := c.moving(); c.runs() && (w.next == 0 || at < w.next) {
@@ -156,9 +160,13 @@ func (c *clock) due() (endings []ending) {
 
 // stop ends the clock: no alarm is rung any more.
 func (c *clock) stop() {
-	if c.state.Swap(stopped) != running { // mostly
-		return
+	if c.state.Swap(stopped) == running { // seldom
+		c.forget()
 	}
+}
+
+// forget gives the turn back of a clock that has run.
+func (c *clock) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.works != nil {

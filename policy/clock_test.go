@@ -66,7 +66,7 @@ func TestAttemptsHaveTimesOfTheirOwn(t *testing.T) {
 			}
 			began := time.Now()
 			var begun []time.Duration
-			chain := Chain{deadline(time.Hour), {"retry", again.Wrap}, {"auth", auth.Wrap(source, guard)}, attempt(time.Hour, time.Hour, false)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
+			chain := Chain{deadline(time.Hour), {"retry", again.Wrap}, {"auth", auth.Wrap(source, guard)}, attempt(time.Hour, time.Hour, false, nil)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
 				begun = append(begun, AttemptFrom(req.Context()).Start.Sub(began))
 				time.Sleep(2 * time.Second)
 				return &http.Response{StatusCode: test.statuses[len(begun)-1], Body: http.NoBody, Header: http.Header{}}, nil
@@ -120,7 +120,7 @@ func TestAnswerMayBeSilentWhileTheUploadFlows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		silent, says := io.Pipe()
 		call := &Call{}
-		chain := Chain{deadline(time.Minute), attempt(time.Minute, 10*time.Second, false)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
+		chain := Chain{deadline(time.Minute), attempt(time.Minute, 10*time.Second, false, nil)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
 			go func() {
 				<-req.Context().Done()
 				_ = says.CloseWithError(context.Cause(req.Context()))
@@ -157,7 +157,7 @@ func TestAnswerMayBeSilentWhileTheUploadFlows(t *testing.T) {
 func TestUpgradedConnectionMayBeSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := net.Pipe()
-		chain := Chain{deadline(time.Minute), attempt(time.Minute, 10*time.Second, false)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
+		chain := Chain{deadline(time.Minute), attempt(time.Minute, 10*time.Second, false, nil)}.Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
 			context.AfterFunc(req.Context(), func() { ours.Close() })
 			return &http.Response{StatusCode: 101, Body: ours}, nil
 		}))

@@ -73,7 +73,7 @@ func (p *Plan) Connect(ctx context.Context, name string) (Way, error) {
 	if err != nil {
 		return Way{}, err
 	}
-	return Way{p.chain(source, p.upstream.connectionKeys(name)).Wrap(p.upstream.seen.wrap(p.upstream.transport, ConnectionCredential(name))), origin}, nil
+	return Way{p.chain(source, p.upstream.connectionKeys(name)).Wrap(p.upstream.transport), origin}, nil
 }
 
 // origin is where a connection is, as it is now; zero: where calls of its upstream go. What

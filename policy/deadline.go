@@ -87,8 +87,9 @@ func deadline(timeout time.Duration) Stage {
 
 // bound begins the time of a call, whose clock is one of all, and gives its request.
 func bound(req *http.Request, timeout time.Duration, all *clocks) (*bounded, *http.Request) {
-	b := boundedOf(req.Context())
-	if req.Context() != context.Context(b) {
+	b, made := req.Context().(*bounded) // mostly: see Within
+	if !made || b.used.Swap(true) {
+		b = boundedAnew(req.Context())
 		req = req.WithContext(b)
 	}
 	b.limit, b.asked = wholeTime(b.Context, b.call, timeout)
@@ -118,7 +119,7 @@ func (b *bounded) Deadline() (time.Time, bool) {
 // over ends what goes with the call: its answer has been read.
 func (b *bounded) over() {
 	b.time.stop()
-	b.end(nil)
+	b.endWith(leftOff)
 }
 
 // ring ends the call when its time is over, counted from the last byte of a request body

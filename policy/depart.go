@@ -37,12 +37,20 @@ func (c *Call) depart(ctx context.Context) error {
 		return nil
 	}
 	if c.Depart != nil {
-		defer moment.Of(ctx).Waited()
-		if err := c.Depart(ctx); err != nil {
-			return &NotDepartedError{err}
+		if err := c.ask(ctx); err != nil {
+			return err
 		}
 	}
 	c.departures.count.Add(1)
+	return nil
+}
+
+// ask asks Depart, which may take its time.
+func (c *Call) ask(ctx context.Context) error {
+	defer moment.Of(ctx).Waited()
+	if err := c.Depart(ctx); err != nil {
+		return &NotDepartedError{err}
+	}
 	return nil
 }
 

@@ -26,6 +26,7 @@ func credentialName(cfg *config.Upstream, rule int) string {
 // keys name the quota and the circuit that an attempt belongs to.
 type keys struct {
 	upstream   string
+	name       string // of the credential that it carries
 	credential func(*http.Request) string
 }
 
@@ -48,7 +49,7 @@ var keySeed = maphash.MakeSeed()
 const callerMark = " caller:"
 
 func (u *Upstream) keys(credential string) keys {
-	k := keys{upstream: u.Config.Name}
+	k := keys{upstream: u.Config.Name, name: credential}
 	switch credential {
 	case "default":
 		k.credential = func(req *http.Request) string { return req.URL.Host }
@@ -95,5 +96,8 @@ func first(values []string) string {
 // connectionKeys are the keys of a call that names a connection: each has its own quota
 // and circuit.
 func (u *Upstream) connectionKeys(name string) keys {
-	return keys{upstream: u.Config.Name, credential: func(req *http.Request) string { return req.URL.Host + " " + name }}
+	return keys{
+		upstream: u.Config.Name, name: ConnectionCredential(name),
+		credential: func(req *http.Request) string { return req.URL.Host + " " + name },
+	}
 }

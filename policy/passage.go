@@ -14,5 +14,5 @@ const passageTimeout = 5 * time.Minute
 // once, as they came, without credential, quota or circuit. Whoever has two of them sent at a
 // time, by a hedge around it, is told of both.
 func Passage(transport http.RoundTripper) http.RoundTripper {
-	return Chain{deadline(passageTimeout), attempt(passageTimeout, passageTimeout, true)}.Wrap(transport)
+	return Chain{deadline(passageTimeout), attempt(passageTimeout, passageTimeout, true, nil)}.Wrap(transport)
 }

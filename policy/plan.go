@@ -74,7 +74,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p *config.Po
 		if last := auth.WrapLast(source, guard); last != nil {
 			chain = append(chain, Stage{"credential", last})
 		}
-		return append(chain, attempt(p.AttemptTimeout, p.IdleTimeout, hedged != nil))
+		return append(chain, attempt(p.AttemptTimeout, p.IdleTimeout, hedged != nil, u.seen.of(keys.name)))
 	}
 	chain := build(source, u.keys(credential))
 
@@ -84,7 +84,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p *config.Po
 		plan.quotas = own
 	}
 	if len(c.errs) == 0 {
-		plan.RoundTripper = chain.Wrap(u.seen.wrap(u.transport, credential))
+		plan.RoundTripper = chain.Wrap(u.transport)
 	}
 	return plan
 }

@@ -70,13 +70,10 @@ type scopeKey struct{}
 // for the cause of the end is to find Err, and not the cause of something above that has
 // ended later.
 func (s *scope) Value(key any) any {
-	switch key.(type) {
-	case callKey:
-		return s.call
-	case scopeKey:
+	switch key {
+	case scopeKey{}:
 		return s
-	}
-	if key == causeKey {
+	case causeKey:
 		return nil
 	}
 	return s.Context.Value(key)
@@ -142,15 +139,19 @@ func (s *scope) AfterFunc(f func()) (stop func() bool) {
 }
 
 // end ends the scope, if it has not ended: for a cause, or where that is nil as context.Canceled.
-// Where what it is part of has ended, that was before.
 func (s *scope) end(cause error) {
-	switch {
-	case s.Context.Err() != nil:
-		cause = context.Cause(s.Context)
-	case cause == nil:
+	if cause == nil {
 		cause = context.Canceled
 	}
-	if s.ended.CompareAndSwap(nil, outcomeOf(cause)) {
+	s.endWith(outcomeOf(cause))
+}
+
+// endWith ends the scope, if it has not ended. Where what it is part of has ended, that was before.
+func (s *scope) endWith(o *outcome) {
+	if s.Context.Err() != nil {
+		o = outcomeOf(context.Cause(s.Context))
+	}
+	if s.ended.CompareAndSwap(nil, o) {
 		if w := s.waits.Load(); w != nil { // seldom
 			s.tellAll(w)
 		}

@@ -221,7 +221,7 @@ func (i *informed) Inform(code int, _ textproto.MIMEHeader) error {
 func TestCallKnowsWhetherTheBodyCameWithItsHead(t *testing.T) {
 	call := new(Call)
 	var cameWith bool
-	stage := attempt(time.Minute, time.Minute, false).Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
+	stage := attempt(time.Minute, time.Minute, false, nil).Wrap(roundTripper(func(req *http.Request) (*http.Response, error) {
 		if cameWith {
 			req.Context().(interface{ GotBody() }).GotBody()
 		}

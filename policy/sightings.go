@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"outrider/policy/auth"
-	"outrider/policy/moment"
 	"outrider/policy/notice"
 )
 
@@ -71,40 +70,25 @@ func newSightings(upstream string, observe func(ctx context.Context, e Event)) *
 	return &sightings{upstream: upstream, observe: observe, notices: make(map[noticeKey]*NoticeSighting)}
 }
 
-// wrap looks at the answers of a transport to requests with a credential.
-func (s *sightings) wrap(next http.RoundTripper, credential string) http.RoundTripper {
-	return roundTripper(func(req *http.Request) (*http.Response, error) {
-		moments := moment.Of(req.Context())
-		resp, err := next.RoundTrip(req)
-		if now := moments.Arrive(); err == nil {
-			s.see(req, resp, credential, now)
-		}
-		return resp, err
-	})
+// of looks at the answers to requests with a credential.
+func (s *sightings) of(credential string) func(*http.Request, *http.Response, time.Time) {
+	return func(req *http.Request, resp *http.Response, now time.Time) { s.see(req, resp, credential, now) }
 }
 
+// see looks at an answer. Mostly there is nothing to see.
 func (s *sightings) see(req *http.Request, resp *http.Response, credential string, now time.Time) {
-	if next := s.glance.Load(); now.UnixNano() >= next && s.glance.CompareAndSwap(next, now.Add(glanceEvery).UnixNano()) {
+	at := now.UnixNano()
+	if next := s.glance.Load(); at >= next && s.glance.CompareAndSwap(next, now.Add(glanceEvery).UnixNano()) {
 		s.compare(resp, now)
 	}
-	if resp.TLS != nil {
+	if resp.TLS != nil && !s.certificates.seen(req.URL.Host, at) {
 		s.certificates.see(req.URL.Host, resp.TLS, now)
 	}
-	expiry, noticed := "", false
-	for name, values := range resp.Header {
-		switch {
-		case name == tokenExpiry && len(values) > 0:
-			expiry = values[0]
-		case notice.Field(name):
-			noticed = true
-		}
+	if end := first(resp.Header[tokenExpiry]); end != "" || s.tokens.some.Load() {
+		s.tokens.see(credential, req, end, now)
 	}
-	s.tokens.see(credential, req, expiry, now)
-	if !noticed { // mostly
-		return
-	}
-	if n, ok := notice.Read(resp.Header); ok {
-		s.note(req, n, now)
+	if notice.In(resp.Header) {
+		s.note(req, resp, now)
 	}
 }
 
@@ -126,7 +110,11 @@ func (s *sightings) compare(resp *http.Response, now time.Time) {
 
 // note notes a notice, and tells of it if it is new. The fields are those of an answer that
 // may show what its request carried: that is taken out first.
-func (s *sightings) note(req *http.Request, n notice.Notice, now time.Time) {
+func (s *sightings) note(req *http.Request, resp *http.Response, now time.Time) {
+	n, ok := notice.Read(resp.Header)
+	if !ok {
+		return
+	}
 	n = cleaned(n, guarded(req.Context()))
 	s.mu.Lock()
 	known := s.notice(req, n, now)

@@ -46,16 +46,12 @@ func newBounded(ctx context.Context) *bounded {
 // Inner is the context of the first attempt: see auth.Outer.
 func (b *bounded) Inner() context.Context { return &b.first }
 
-// boundedOf is what Within has made of a context, once, and else a new one.
-func boundedOf(ctx context.Context) *bounded {
-	b, made := ctx.(*bounded)
-	switch {
-	case !made:
-		return newBounded(ctx)
-	case b.used.Swap(true):
-		return newBounded(b.Context) // which has not ended with the call before
+// boundedAnew is one for a context which is none that is unused.
+func boundedAnew(ctx context.Context) *bounded {
+	if b, made := ctx.(*bounded); made {
+		ctx = b.Context // which has not ended with the call before
 	}
-	return b
+	return newBounded(ctx)
 }
 
 // Value gives what is known of the call, and else what its context has.

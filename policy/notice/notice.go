@@ -29,13 +29,15 @@ type Notice struct {
 	Text       string    // in the words of the provider; "": none
 }
 
-// Field reports whether a header, by its canonical name, is one that tells something to Read.
-func Field(name string) bool {
-	switch name {
-	case "Deprecation", "Sunset", "Warning":
-		return true
-	case inWords[0], inWords[1], inWords[2]:
-		return true
+// fields are the headers without which Read finds nothing.
+var fields = [...]string{"Deprecation", "Sunset", "Warning", inWords[0], inWords[1], inWords[2]}
+
+// In reports whether there is something in a header for Read, as there is in few.
+func In(header http.Header) bool {
+	for i := range fields {
+		if len(header[fields[i]]) > 0 {
+			return true
+		}
 	}
 	return false
 }
@@ -47,7 +49,7 @@ var inWords = [...]string{"X-Shopify-Api-Deprecated-Reason", "X-Zendesk-Api-Warn
 const longest = 300
 
 // Read gives what the header of an answer says. ok is false where that is nothing, as it is
-// where no name in it is a [Field].
+// where nothing is [In] it.
 func Read(header http.Header) (n Notice, ok bool) {
 	n.Deprecated, n.Since = deprecation(first(header, "Deprecation"))
 	n.Sunset = date(first(header, "Sunset"))
