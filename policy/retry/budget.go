@@ -137,16 +137,16 @@ func (b *Budget) Refund() {
 // mu is held. The time may be a while ago, since stages may have waited after the answer
 // came: what others have earned meanwhile is not earned again.
 func (b *bucket) used(at time.Duration) {
-	b.earn(at)
+	if at >= b.idle { // seldom
+		b.earn(at)
+	}
 	b.idle = max(b.idle, at+idleAfter)
 }
 
 // earn brings level up to date. mu is held.
 func (b *bucket) earn(now time.Duration) {
-	if now < b.idle { // mostly
-		return
+	if units := (now - b.idle) / idleUnit; units > 0 {
+		b.level = min(b.level+int64(units), bucketSize)
+		b.idle += units * idleUnit //nolint:durationcheck // a number of units
 	}
-	units := (now - b.idle) / idleUnit
-	b.level = min(b.level+int64(units), bucketSize)
-	b.idle += units * idleUnit //nolint:durationcheck // a number of units
 }

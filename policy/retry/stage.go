@@ -150,17 +150,23 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	for attempt := c.req; ; {
 		resp, err := t.next.RoundTrip(attempt)
 		c.attempts++
-		if c.attempts == 1 {
+		switch {
+		case c.attempts > 1:
+		case err == nil && repeat == "": // mostly
+			s.set.Budget.called(moment.Of(ctx).Arrival())
+		default:
 			s.charge(&c, repeat, err)
 		}
 		means := s.answer(attempt, resp)
-		if err == nil && stands(resp, means) { // mostly
-			s.echo(resp, c.minted)
-			return resp, nil
+		var again *next
+		var reason string
+		if err != nil || !stands(resp, means.Meaning) {
+			again, reason = s.decide(&c, resp, means, err)
 		}
-		again, reason := s.decide(&c, resp, means, err)
 		if again == nil {
-			s.gaveUp(&c, reason)
+			if reason != "" {
+				s.gaveUp(&c, reason)
+			}
 			if err != nil {
 				return nil, last(c.attempts, err)
 			}
@@ -193,8 +199,9 @@ func (s *Stage) backoff(ctx context.Context, e Event, since time.Time, dropped *
 	return err
 }
 
-// charge tells the budget of a first attempt, unless we refused it ourselves. A retry of
-// the caller's is paid for like one of ours, as far as there is something to pay with.
+// charge tells the budget of a first attempt, which has failed or is a retry of the caller's,
+// unless we refused it ourselves. Such a retry is paid for like one of ours, as far as there is
+// something to pay with.
 func (s *Stage) charge(c *course, repeat string, err error) {
 	switch {
 	case err != nil && refused(err):
@@ -209,11 +216,8 @@ func (s *Stage) charge(c *course, repeat string, err error) {
 	}
 }
 
-// gaveUp tells why no other attempt follows; "": there is nothing to retry.
+// gaveUp tells why no other attempt follows.
 func (s *Stage) gaveUp(c *course, reason string) {
-	if reason == "" {
-		return
-	}
 	if c.attempts > 1 || reason != RefusedLocally {
 		s.remember(c)
 	}

@@ -12,7 +12,7 @@ func (s *Stage) verdict(c *course, resp *http.Response, a Answer) Verdict {
 	if a.Meaning == AsFinal {
 		return Final
 	}
-	if stands(resp, a) {
+	if stands(resp, a.Meaning) {
 		return Final
 	}
 	status := resp.StatusCode
@@ -41,9 +41,7 @@ func (s *Stage) verdict(c *course, resp *http.Response, a Answer) Verdict {
 }
 
 // stands reports a success, the common case: no word of the server makes one worth repeating.
-func stands(resp *http.Response, a Answer) bool {
-	return resp.StatusCode < 400 && a.Meaning == AsStatus
-}
+func stands(resp *http.Response, m Meaning) bool { return resp.StatusCode < 400 && m == AsStatus }
 
 // Verdict reads what resp, the answer to the last of so many attempts of a call, tells about
 // trying it again later. req is the first, with the idempotency key that it went out with.
