@@ -70,14 +70,6 @@ func (g *Guard) scrubValue(header http.Header, name string, i int) {
 	}
 }
 
-// scrubStatus does the same with the text of a status, which a provider may choose.
-func (g *Guard) scrubStatus(status string) string {
-	if len(status) < len("200 ")+shortest { // mostly
-		return status
-	}
-	return g.clean(status)
-}
-
 // mayShow reports whether one of the texts may be found in a value: mostly that is plain
 // to see.
 func (g *Guard) mayShow(value string) bool {

@@ -119,6 +119,9 @@ func (in *injected) send(req *http.Request, guard func(context.Context, *Guard),
 
 // inject returns the request with token in it, nil where there is nothing to change.
 func inject(req *http.Request, token *Token) (*injected, error) {
+	if token.plain() { // mostly
+		return token.setHeader(req), nil
+	}
 	if token.Remove {
 		return token.remove(req), nil
 	}
@@ -145,6 +148,11 @@ func inject(req *http.Request, token *Token) (*injected, error) {
 		return nil, unavailable(req.Context(), err)
 	}
 	return in, nil
+}
+
+// plain reports whether a token is a field, known to be sendable wherever requests go.
+func (t *Token) plain() bool {
+	return t.checked && t.Header != "" && t.Query == "" && t.Origin == "" && t.signing == nil && !t.Remove
 }
 
 // inject begins a request with the token in it. The copy is shallow: the values of
@@ -191,10 +199,15 @@ func (in *injected) receive(req *http.Request, resp *http.Response) {
 	if in.guard.empty() {
 		return
 	}
-	resp.Status = in.guard.scrubStatus(resp.Status)
+	if len(resp.Status) >= len("200 ")+shortest { // seldom; a provider may choose its text
+		resp.Status = in.guard.clean(resp.Status)
+	}
 	in.guard.Scrub(resp.Header)
+	if endsWithBody(resp) { // mostly
+		return
+	}
 	in.guard.Scrub(resp.Trailer)
-	if _, upgraded := resp.Body.(io.Writer); upgraded || resp.Body == nil || resp.Body == http.NoBody || endsWithBody(resp) {
+	if _, upgraded := resp.Body.(io.Writer); upgraded || resp.Body == nil || resp.Body == http.NoBody {
 		return
 	}
 	resp.Body = &guardedBody{resp.Body, resp, &in.guard}
@@ -208,14 +221,9 @@ func endsWithBody(resp *http.Response) bool {
 
 // check is the last look at a token of any Source before it is sent.
 func (t *Token) check() error {
-	if t.checked { // mostly
+	if t.checked {
 		return nil
 	}
-	return t.unfit()
-}
-
-// unfit says why a token cannot be sent; nil: it can.
-func (t *Token) unfit() error {
 	v := t.Value.Reveal()
 	if v == "" {
 		return errors.New(t.Kind + ": the token is empty")
