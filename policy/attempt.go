@@ -19,9 +19,8 @@ import (
 // attempt its own clock until the response headers, and watches for silence
 // inside the body afterwards.
 //
-// hedged says that it may be one of two at a time. see is shown each answer, with the time of
-// its arrival; nil: nobody wants to.
-func attempt(timeout, idle time.Duration, hedged bool, see func(*http.Request, *http.Response, time.Time)) Stage {
+// hedged says that it may be one of two at a time. on looks at the answers; nil: nobody does.
+func attempt(timeout, idle time.Duration, hedged bool, on *onlooker) Stage {
 	timeout, idle = min(timeout, forever), min(idle, forever)
 	return Stage{Name: "attempt", Wrap: func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(req *http.Request) (*http.Response, error) {
@@ -45,10 +44,10 @@ func attempt(timeout, idle time.Duration, hedged bool, see func(*http.Request, *
 				t.over()
 				return nil, err
 			}
-			if see != nil {
-				see(req, resp, now)
+			if on != nil {
+				on.see(req, resp, now)
 			}
-			resp.Body = t.follow(resp.Body, now)
+			resp.Body = t.follow(resp, now)
 			return resp, nil
 		})
 	}}
@@ -82,18 +81,20 @@ const (
 // begin begins an attempt, and gives its request. It has a share in the clock of its call:
 // deadline is above.
 func begin(req *http.Request, timeout, idle time.Duration) (*try, *http.Request) {
-	t, made := req.Context().(*try) // mostly
+	t, made := req.Context().(*try) // made for the first: see bounded
 	if !made || t.begun.Load() {
 		t, req = attemptOf(req)
 	}
-	t.guard, t.timeout, t.idle = guarded(req.Context()), timeout, idle
+	t.guard, t.timeout, t.idle = guarded(t), timeout, idle
 	t.waiting.Store(noAnswer)
 	t.Start = t.moments.Departure()
 	t.begun.Store(true)
 	if t != &t.clock.call.first {
 		t.clock.add(t)
 	}
-	t.clock.set(t.latest())
+	if t.clock.runs() { // seldom
+		t.clock.sooner(t.latest())
+	}
 	return t, req
 }
 
@@ -167,11 +168,11 @@ func (t *try) Value(key any) any {
 // directions flow on their own, one of them may have nothing to say for long. A connection
 // that was upgraded may be silent for as long as it likes: its two ends have their own ways
 // to find out.
-func (t *try) follow(body io.ReadCloser, arrived time.Time) io.ReadCloser {
-	t.body.ReadCloser = body
-	if _, upgraded := body.(io.ReadWriteCloser); upgraded || body == http.NoBody {
+func (t *try) follow(resp *http.Response, arrived time.Time) io.ReadCloser {
+	t.body.ReadCloser = resp.Body
+	if resp.StatusCode == http.StatusSwitchingProtocols || resp.Body == http.NoBody {
 		t.waiting.Store(noEnd)
-		return whole((*attemptBody)(t), body)
+		return whole((*attemptBody)(t), resp.Body)
 	}
 	now := t.clock.at(arrived)
 	t.waiting.Store(int64(now))

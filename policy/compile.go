@@ -252,6 +252,8 @@ func (c *compiler) circuit(u, old *Upstream) *breaker.Group {
 // a fault counts, and what never was the upstream's to answer does not.
 func circuitOutcome(req *http.Request, resp *http.Response, err error) breaker.Outcome {
 	switch Classify(req.Context(), resp, err) {
+	case ClassOK: // mostly
+		return breaker.Success
 	case ClassFault:
 		if spentInLine(req.Context(), err) {
 			return breaker.Ignored

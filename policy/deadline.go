@@ -79,7 +79,11 @@ func deadline(timeout time.Duration) Stage {
 				return nil, err
 			}
 			b.body.ReadCloser = resp.Body
-			resp.Body = whole((*answerBody)(b), resp.Body)
+			if resp.StatusCode == http.StatusSwitchingProtocols {
+				resp.Body = whole((*answerBody)(b), resp.Body)
+			} else {
+				resp.Body = (*answerBody)(b)
+			}
 			return resp, nil
 		})
 	}}

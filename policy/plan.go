@@ -74,7 +74,7 @@ func (c *compiler) plan(u *Upstream, key, match, credential string, p *config.Po
 		if last := auth.WrapLast(source, guard); last != nil {
 			chain = append(chain, Stage{"credential", last})
 		}
-		return append(chain, attempt(p.AttemptTimeout, p.IdleTimeout, hedged != nil, u.seen.of(keys.name)))
+		return append(chain, attempt(p.AttemptTimeout, p.IdleTimeout, hedged != nil, &onlooker{u.seen, keys.name}))
 	}
 	chain := build(source, u.keys(credential))
 

@@ -70,25 +70,37 @@ func newSightings(upstream string, observe func(ctx context.Context, e Event)) *
 	return &sightings{upstream: upstream, observe: observe, notices: make(map[noticeKey]*NoticeSighting)}
 }
 
-// of looks at the answers to requests with a credential.
-func (s *sightings) of(credential string) func(*http.Request, *http.Response, time.Time) {
-	return func(req *http.Request, resp *http.Response, now time.Time) { s.see(req, resp, credential, now) }
+// An onlooker looks at the answers to requests with a credential.
+type onlooker struct {
+	*sightings
+	credential string
 }
 
-// see looks at an answer. Mostly there is nothing to see.
-func (s *sightings) see(req *http.Request, resp *http.Response, credential string, now time.Time) {
-	at := now.UnixNano()
-	if next := s.glance.Load(); at >= next && s.glance.CompareAndSwap(next, now.Add(glanceEvery).UnixNano()) {
+// see looks at an answer, in which there is seldom something to see.
+func (o *onlooker) see(req *http.Request, resp *http.Response, now time.Time) {
+	if at := now.UnixNano(); at >= o.glance.Load() || resp.TLS != nil && !o.certificates.seen(req.URL.Host, at) {
+		o.look(req, resp, now)
+	}
+	if o.tokens.some.Load() || len(resp.Header[tokenExpiry]) > 0 || notice.In(resp.Header) {
+		o.read(req, resp, now)
+	}
+}
+
+// look looks at what is looked at from time to time.
+func (s *sightings) look(req *http.Request, resp *http.Response, now time.Time) {
+	if next := s.glance.Load(); now.UnixNano() >= next && s.glance.CompareAndSwap(next, now.Add(glanceEvery).UnixNano()) {
 		s.compare(resp, now)
 	}
-	if resp.TLS != nil && !s.certificates.seen(req.URL.Host, at) {
+	if resp.TLS != nil {
 		s.certificates.see(req.URL.Host, resp.TLS, now)
 	}
-	if end := first(resp.Header[tokenExpiry]); end != "" || s.tokens.some.Load() {
-		s.tokens.see(credential, req, end, now)
-	}
-	if notice.In(resp.Header) {
-		s.note(req, resp, now)
+}
+
+// read reads what an answer says of the credential and of the endpoint.
+func (o *onlooker) read(req *http.Request, resp *http.Response, now time.Time) {
+	o.tokens.see(o.credential, req, first(resp.Header[tokenExpiry]), now)
+	if n, ok := notice.Read(resp.Header); ok {
+		o.note(req, n, now)
 	}
 }
 
@@ -110,11 +122,7 @@ func (s *sightings) compare(resp *http.Response, now time.Time) {
 
 // note notes a notice, and tells of it if it is new. The fields are those of an answer that
 // may show what its request carried: that is taken out first.
-func (s *sightings) note(req *http.Request, resp *http.Response, now time.Time) {
-	n, ok := notice.Read(resp.Header)
-	if !ok {
-		return
-	}
+func (s *sightings) note(req *http.Request, n notice.Notice, now time.Time) {
 	n = cleaned(n, guarded(req.Context()))
 	s.mu.Lock()
 	known := s.notice(req, n, now)

@@ -28,9 +28,11 @@ type tokenEnd struct{ end, last time.Time }
 // tokenExpiry is where GitHub says when a personal access token ends.
 const tokenExpiry = "Github-Authentication-Token-Expiration" //nolint:gosec // G101: the name of a header
 
-// see notes what an answer says of the token that its request carried; "": nothing, which is
-// of no interest while no end is known.
+// see notes what an answer says of the token that its request carried; "": nothing.
 func (t *tokenEnds) see(credential string, req *http.Request, said string, now time.Time) {
+	if said == "" && !t.some.Load() {
+		return
+	}
 	end := tokenTime(said)
 	k := tokenKey{credential, maphash.String(keySeed, req.Header.Get("Authorization"))}
 	t.mu.Lock()
