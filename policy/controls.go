@@ -45,10 +45,10 @@ func WithControls(ctx context.Context, c Controls) context.Context {
 	} else if c.Timeout > 0 {
 		ctx = context.WithValue(ctx, timeoutKey{}, c.Timeout)
 	}
-	if asked := (retry.Controls{Off: c.NoRetry, Idempotent: c.Idempotent, NoKey: c.NoKey, FirstUse: c.FirstUse}); asked != (retry.Controls{}) {
-		ctx = retry.WithControls(ctx, asked)
+	if !c.NoRetry && !c.Idempotent && !c.NoKey && !c.FirstUse { // mostly
+		return ctx
 	}
-	return ctx
+	return retry.WithControls(ctx, retry.Controls{Off: c.NoRetry, Idempotent: c.Idempotent, NoKey: c.NoKey, FirstUse: c.FirstUse})
 }
 
 // requester says whose call it is.

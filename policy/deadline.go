@@ -93,18 +93,26 @@ func deadline(timeout time.Duration) Stage {
 func bound(req *http.Request, timeout time.Duration, all *clocks) (*bounded, *http.Request) {
 	b, made := req.Context().(*bounded) // mostly: see Within
 	if !made || b.used.Swap(true) {
-		b = boundedAnew(req.Context())
-		req = req.WithContext(b)
+		b, req = boundAnew(req)
 	}
 	b.limit, b.asked = wholeTime(b.Context, b.call, timeout)
-	began := b.moments.Begin()
+	b.time.begin(all, b.moments.Begin())
 	if b.call != nil {
-		began = began.Add(-b.call.held)
+		b.time.began -= b.call.held
 	}
-	b.time.begin(all, began)
 	b.begun.Store(true)
 	b.time.set(b.limit)
 	return b, req
+}
+
+// boundAnew gives a request a context which is unused, where its own is none.
+func boundAnew(req *http.Request) (*bounded, *http.Request) {
+	ctx := req.Context()
+	if b, made := ctx.(*bounded); made {
+		ctx = b.Context // which has not ended with the call before
+	}
+	b := newBounded(ctx)
+	return b, req.WithContext(b)
 }
 
 // Deadline tells the stages below when the call ends, by the clock that nobody sets. The ending

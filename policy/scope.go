@@ -70,10 +70,10 @@ type scopeKey struct{}
 // for the cause of the end is to find Err, and not the cause of something above that has
 // ended later.
 func (s *scope) Value(key any) any {
-	switch key {
-	case scopeKey{}:
+	if _, own := key.(scopeKey); own {
 		return s
-	case causeKey:
+	}
+	if key == causeKey {
 		return nil
 	}
 	return s.Context.Value(key)

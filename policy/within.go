@@ -46,14 +46,6 @@ func newBounded(ctx context.Context) *bounded {
 // Inner is the context of the first attempt: see auth.Outer.
 func (b *bounded) Inner() context.Context { return &b.first }
 
-// boundedAnew is one for a context which is none that is unused.
-func boundedAnew(ctx context.Context) *bounded {
-	if b, made := ctx.(*bounded); made {
-		ctx = b.Context // which has not ended with the call before
-	}
-	return newBounded(ctx)
-}
-
 // Value gives what is known of the call, and else what its context has.
 func (b *bounded) Value(key any) any {
 	switch key.(type) {

@@ -53,7 +53,7 @@ func NewRepeats() *Repeats {
 func (s *Stage) repeated(c *course) string {
 	known := false
 	if seen := s.set.Repeats; seen != nil {
-		known = s.keyed(c.req) && seen.keys.note(s.keyMark(c.req))
+		known = s.header != "" && s.noteKey(c.req)
 		c.follows = !seen.failed.empty() && s.follows(c)
 	}
 	switch {
@@ -94,8 +94,12 @@ func (s *Stage) remember(c *course) {
 	}
 }
 
-// keyMark is the digest of a request's idempotency key. The same key at another place is
-// another one: some use one for several steps.
+// noteKey remembers the idempotency key of a request, if it has one, and reports whether it was
+// known. The same key at another place is another one: some use one for several steps.
+func (s *Stage) noteKey(req *http.Request) (known bool) {
+	return s.keyed(req) && s.set.Repeats.keys.note(s.keyMark(req))
+}
+
 func (s *Stage) keyMark(req *http.Request) uint64 {
 	h := s.hash(req)
 	add(h, req.Header[s.header]...)
@@ -151,12 +155,16 @@ var attemptOf = regexp.MustCompile(`(?:^|;)\s*attempt=0*(?:[2-9]|1\d)`)
 // X-Stainless-Retry-Count of those that Stainless makes (OpenAI, Anthropic and others),
 // counted from 0, and Amz-Sdk-Request of those of AWS, "attempt=2; max=3".
 func retryCount(h http.Header) bool {
-	for _, v := range h["X-Stainless-Retry-Count"] {
+	stainless, aws := h["X-Stainless-Retry-Count"], h["Amz-Sdk-Request"]
+	if len(stainless) == 0 && len(aws) == 0 { // mostly
+		return false
+	}
+	for _, v := range stainless {
 		if n, err := strconv.Atoi(strings.TrimSpace(v)); err == nil && n > 0 {
 			return true
 		}
 	}
-	for _, v := range h["Amz-Sdk-Request"] {
+	for _, v := range aws {
 		if attemptOf.MatchString(v) {
 			return true
 		}
