@@ -179,7 +179,7 @@ func ofPoints(a config.Answer) bool { return a.GraphQL && likeThrottle(a) }
 // answerForLimit is what an answer means for its quota.
 func answerForLimit(req *http.Request, _ *http.Response) limit.Answer {
 	f := finding(req.Context())
-	if f == nil {
+	if f == nil { // mostly
 		return limit.Answer{}
 	}
 	said := limit.Answer{After: f.After, Points: f.Points}

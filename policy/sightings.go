@@ -78,26 +78,21 @@ type onlooker struct {
 
 // see looks at an answer, in which there is seldom something to see.
 func (o *onlooker) see(req *http.Request, resp *http.Response, now time.Time) {
-	if at := now.UnixNano(); at >= o.glance.Load() || resp.TLS != nil && !o.certificates.seen(req.URL.Host, at) {
+	at := now.UnixNano()
+	if at >= o.glance.Load() || resp.TLS != nil && !o.certificates.seen(req.URL.Host, at) ||
+		o.tokens.some.Load() || len(resp.Header[tokenExpiry]) > 0 || notice.In(resp.Header) {
 		o.look(req, resp, now)
 	}
-	if o.tokens.some.Load() || len(resp.Header[tokenExpiry]) > 0 || notice.In(resp.Header) {
-		o.read(req, resp, now)
-	}
 }
 
-// look looks at what is looked at from time to time.
-func (s *sightings) look(req *http.Request, resp *http.Response, now time.Time) {
-	if next := s.glance.Load(); now.UnixNano() >= next && s.glance.CompareAndSwap(next, now.Add(glanceEvery).UnixNano()) {
-		s.compare(resp, now)
+// look looks at each thing for which it is time, or of which an answer tells.
+func (o *onlooker) look(req *http.Request, resp *http.Response, now time.Time) {
+	if next := o.glance.Load(); now.UnixNano() >= next && o.glance.CompareAndSwap(next, now.Add(glanceEvery).UnixNano()) {
+		o.compare(resp, now)
 	}
-	if resp.TLS != nil {
-		s.certificates.see(req.URL.Host, resp.TLS, now)
+	if resp.TLS != nil && !o.certificates.seen(req.URL.Host, now.UnixNano()) {
+		o.certificates.see(req.URL.Host, resp.TLS, now)
 	}
-}
-
-// read reads what an answer says of the credential and of the endpoint.
-func (o *onlooker) read(req *http.Request, resp *http.Response, now time.Time) {
 	o.tokens.see(o.credential, req, first(resp.Header[tokenExpiry]), now)
 	if n, ok := notice.Read(resp.Header); ok {
 		o.note(req, n, now)

@@ -61,22 +61,29 @@ func (t *transport) carry(req *http.Request, token *Token, err error) (*http.Res
 	} else {
 		in, err = inject(req, token)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		replay.CloseBody(req)
 		return nil, err
-	}
-	if in == nil {
+	case in == nil:
 		return t.next.RoundTrip(req)
 	}
 	resp, err := t.send(req, in, token)
+	if err == nil && (t.known != nil || resp.StatusCode == http.StatusUnauthorized) {
+		return t.judge(req, token, resp)
+	}
+	return resp, err
+}
+
+// judge goes by what an answer says of the token.
+func (t *transport) judge(req *http.Request, token *Token, resp *http.Response) (*http.Response, error) {
 	switch {
-	case err != nil:
 	case t.refuses(resp):
 		return t.again(req, *token, resp)
 	case t.known != nil && resp.StatusCode != http.StatusUnauthorized:
 		t.known.accepted(*token)
 	}
-	return resp, err
+	return resp, nil
 }
 
 // send sends what was made of req, and makes token, where that ends, the one with which it

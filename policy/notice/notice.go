@@ -49,7 +49,7 @@ var inWords = [...]string{"X-Shopify-Api-Deprecated-Reason", "X-Zendesk-Api-Warn
 const longest = 300
 
 // Read gives what the header of an answer says. ok is false where that is nothing, as it is
-// where nothing is [In] it.
+// of one with nothing [In] it.
 func Read(header http.Header) (n Notice, ok bool) {
 	n.Deprecated, n.Since = deprecation(first(header, "Deprecation"))
 	n.Sunset = date(first(header, "Sunset"))
