@@ -50,7 +50,6 @@ func (t *Telemetry) StartLetter(ctx context.Context, l Letter) (context.Context,
 	s.span.SetAttributes(l.attributes()...)
 	t.tail.begin(&s.span)
 	ctx = s.carry(ctx, formOutbox)
-	s.record.Letter = l.ID
 	return ctx, s
 }
 

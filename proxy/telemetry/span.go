@@ -3,6 +3,7 @@ package telemetry
 import (
 	"cmp"
 	"context"
+	"encoding/hex"
 	"net/http"
 	"slices"
 	"strconv"
@@ -44,14 +45,17 @@ type Span struct {
 
 	letter  *Letter // that is sent; nil: it is a call of a client
 	traceID string
+	form    string
 
 	first wire // room for the one request that most calls have
 	taken atomic.Bool
 
 	mu      sync.Mutex
 	ended   bool
+	passed  bool     // see Passed
+	latest  *wire    // that was answered, and is not in the record yet; nil: there is none
 	account *account // of its upstream, once a request was made; nil: none was
-	record  *kept    // complete once told of, and nobody's here from then on: see [recent.add]
+	record  *kept    // complete once told of, and nobody's here from then on: see [recent.add]; nil: there is nothing in it yet
 
 	// Of one that has ended, until it is told of.
 	outcome *Outcome
@@ -101,10 +105,12 @@ func (c *callContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// carry begins the record of the call, whose span has begun, and makes its context.
+// carry makes the context of the call, whose span has begun.
 func (s *Span) carry(ctx context.Context, form string) context.Context {
-	s.record, s.traceID = newKept(), s.span.SpanContext().TraceID().String()
-	s.record.Time, s.record.TraceID, s.record.Form = s.start, s.traceID, form
+	var digits [2 * len(trace.TraceID{})]byte
+	id := s.span.TraceID()
+	hex.Encode(digits[:], id[:])
+	s.traceID, s.form = string(digits[:]), form
 	s.ctx = callContext{Context: ctx, call: s}
 	return &s.ctx
 }
@@ -134,17 +140,23 @@ func spanFrom(ctx context.Context) *Span {
 func (t *Telemetry) StartCall(r *http.Request, form string) (context.Context, *Span) {
 	ctx := r.Context()
 	s := &Span{t: t, start: time.Now()}
-	how := &spans.Beginning{Name: spanMethod(r.Method), Kind: trace.SpanKindServer, Start: s.start}
 	if len(r.Header["Traceparent"]) > 0 {
-		ctx = traceContext.Extract(ctx, callerHeader(r.Header))
-		t.tracer.Begin(ctx, &s.span, how)
+		ctx = s.join(ctx, r)
 	} else {
-		t.tracer.BeginTrace(&s.span, how)
+		t.tracer.BeginTrace(&s.span, spanMethod(r.Method), trace.SpanKindServer, s.start)
 	}
 	t.tail.begin(&s.span)
 	ctx = s.carry(ctx, form)
 	t.metrics.calls.Add(1) // last, since it waits until all that is new here is in the cache
 	return ctx, s
+}
+
+// join begins the span of a call whose caller has sent a traceparent, and gives the context
+// which that is in.
+func (s *Span) join(ctx context.Context, r *http.Request) context.Context {
+	ctx = traceContext.Extract(ctx, callerHeader(r.Header))
+	s.t.tracer.Begin(ctx, &s.span, &spans.Beginning{Name: spanMethod(r.Method), Kind: trace.SpanKindServer, Start: s.start})
+	return ctx
 }
 
 // TraceID is the id of the call's trace, also when the trace is not sampled.
@@ -168,6 +180,7 @@ func (s *Span) End(o *Outcome) {
 		s.mu.Unlock()
 		return
 	}
+	s.noted()
 	s.ended = true
 	s.mu.Unlock()
 	if o.Passing {
@@ -229,7 +242,8 @@ func (s *Span) now(ended time.Time) time.Time {
 // fill completes the record of the call, whose method, host and path are those of the request
 // still: see [kept.holdNothing].
 func (s *Span) fill(o *Outcome, elapsed time.Duration) {
-	r := s.record
+	r := s.recording()
+	r.Time, r.TraceID, r.Form = s.start, s.traceID, s.form
 	if o.Call != nil {
 		r.Upstream = o.Call.Upstream
 	}
@@ -238,8 +252,8 @@ func (s *Span) fill(o *Outcome, elapsed time.Duration) {
 	r.Status, r.Class, r.Problem, r.own = o.Status, o.Class, o.Problem, o.Own
 	r.RequestBytes, r.ResponseBytes = o.RequestBytes, o.ResponseBytes
 	r.DurationMS = ms(elapsed)
-	if s.letter == nil {
-		r.Letter = o.Letter
+	if r.Letter = o.Letter; s.letter != nil {
+		r.Letter = s.letter.ID
 	}
 	if o.Err != nil {
 		r.Error = errorText(o.Err)
@@ -306,40 +320,115 @@ func (r *Record) answered() time.Duration {
 	return time.Duration(after * float64(time.Millisecond))
 }
 
-// addTry remembers a try, and who was asked, and returns its place, or -1 when the list is
-// full or the call has ended.
-func (s *Span) addTry(w *wire, try Try) int32 {
-	if s == nil {
-		return -1
-	}
+// Passed says that the answer of the request that was answered last goes to the client, and that
+// the call ends with that: what else there is to be said of the request is told with the call,
+// so that the client need not wait for that.
+func (s *Span) Passed() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ended {
-		return -1
-	}
-	s.account = w.account
-	if len(s.record.Tries) >= maxKept {
-		return -1
-	}
-	try.StartMS = ms(w.start.Sub(s.start))
-	s.record.Tries = append(s.record.Tries, try)
-	return int32(len(s.record.Tries) - 1)
+	s.passed = true
+	s.mu.Unlock()
 }
 
-// endTry tells how long the try at place i took, and what broke it off: an error of some
-// kind, or that it lost.
-func (s *Span) endTry(i int32, d time.Duration, kind string, lost bool) {
-	if s == nil || i < 0 {
+// recording is the record. The lock is held, or the call has ended.
+func (s *Span) recording() *kept {
+	if s.record == nil {
+		s.record = newKept()
+	}
+	return s.record
+}
+
+// answered notes that there is an answer to a request. Its try is remembered when the next thing
+// happens to the call, which is its end most often.
+func (s *Span) answered(w *wire) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	if s.latest != nil {
+		s.noted()
+	}
+	if s.latest = w; s.ended {
+		s.latest, w.try = nil, -1
+	}
+	s.mu.Unlock()
+}
+
+// ends takes a request that has ended as soon as it was answered, if the call is to tell of it.
+func (s *Span) ends(w *wire) bool {
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	w.whole = s.passed && s.latest == w
+	s.mu.Unlock()
+	return w.whole
+}
+
+// noted remembers the try of the request that was answered last, if that is to be done still, and
+// has it told of where the call was left to do so. The lock is held.
+func (s *Span) noted() {
+	w := s.latest
+	if w == nil {
+		return
+	}
+	s.latest = nil
+	s.add(w, Try{HeadersMS: ms(w.headers), Status: w.status, Sent: true, Reused: w.reused()})
+	if w.whole { // and so nothing broke it off, nor has it lost: see [policy.Call.GotBody]
+		w.took = w.headers
+		s.lasted(w, w.took, "", false)
+		s.t.batch.add(w, 0)
+	}
+}
+
+// addTry remembers the try of a request that was not answered.
+func (s *Span) addTry(w *wire, try Try) {
+	if s == nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.noted()
+	s.add(w, try)
+}
+
+// add remembers a try, and who was asked. Its place is -1 when the list is full or the call has
+// ended. The lock is held.
+func (s *Span) add(w *wire, try Try) {
+	w.try = -1
 	if s.ended {
 		return
 	}
-	s.record.Tries[i].DurationMS, s.record.Tries[i].Lost = ms(d), lost
+	s.account = w.account
+	r := s.recording()
+	if len(r.Tries) >= maxKept {
+		return
+	}
+	try.StartMS = ms(w.start.Sub(s.start))
+	w.try = int32(len(r.Tries))
+	r.Tries = append(r.Tries, try)
+}
+
+// endTry tells how long the try of a request took, and what broke it off: an error of some
+// kind, or that it lost.
+func (s *Span) endTry(w *wire, d time.Duration, kind string, lost bool) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.noted()
+	s.lasted(w, d, kind, lost)
+}
+
+// lasted is endTry with the lock held.
+func (s *Span) lasted(w *wire, d time.Duration, kind string, lost bool) {
+	if s.ended || w.try < 0 {
+		return
+	}
+	try := &s.record.Tries[w.try]
+	try.DurationMS, try.Lost = ms(d), lost
 	if kind != "" {
-		s.record.Tries[i].Error = kind
+		try.Error = kind
 	}
 }
 
@@ -350,7 +439,7 @@ func (s *Span) addWait(start time.Time, d time.Duration, kind, reason string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended || len(s.record.Waits) >= maxKept {
+	if s.ended || len(s.recording().Waits) >= maxKept {
 		return
 	}
 	s.record.Waits = append(s.record.Waits, Wait{

@@ -194,17 +194,24 @@ func TestClientSpanEndsWithTheBody(t *testing.T) {
 
 // What a client of ours takes to read is not the upstream's time: an answer that came as a
 // whole with its headers has ended with them, whenever it is read. Of any other the end is
-// known when it comes.
+// known when it comes. Where it is known that the call ends with the first of these, that tells of
+// it, and so it does not cost the client the time.
 func TestAnswerThatCameWithItsHeadersEndedWithThem(t *testing.T) {
 	for name, c := range map[string]struct {
 		body     io.ReadCloser
 		cameWith bool
+		passed   bool
 		want     time.Duration
+		told     int // before the call has ended
 	}{
-		"it came":              {io.NopCloser(iotest.DataErrReader(strings.NewReader("body"))), true, time.Second},
-		"it came, but its end": {io.NopCloser(strings.NewReader("body")), true, time.Minute + time.Second},
-		"it had not begun":     {io.NopCloser(iotest.DataErrReader(strings.NewReader("body"))), false, time.Minute + time.Second},
-		"there is none":        {http.NoBody, false, time.Second},
+		"it came":                      {io.NopCloser(iotest.DataErrReader(strings.NewReader("body"))), true, false, time.Second, 1},
+		"it came, but its end":         {io.NopCloser(strings.NewReader("body")), true, false, time.Minute + time.Second, 1},
+		"it had not begun":             {io.NopCloser(iotest.DataErrReader(strings.NewReader("body"))), false, false, time.Minute + time.Second, 1},
+		"there is none":                {http.NoBody, false, false, time.Second, 1},
+		"passed, it came":              {io.NopCloser(iotest.DataErrReader(strings.NewReader("body"))), true, true, time.Second, 0},
+		"passed, it came, but its end": {io.NopCloser(strings.NewReader("body")), true, true, time.Minute + time.Second, 1},
+		"passed, it had not begun":     {io.NopCloser(iotest.DataErrReader(strings.NewReader("body"))), false, true, time.Minute + time.Second, 1},
+		"passed, there is none":        {http.NoBody, false, true, time.Second, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -224,9 +231,18 @@ func TestAnswerThatCameWithItsHeadersEndedWithThem(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(time.Minute)
+				if c.passed {
+					span.Passed()
+				}
 				io.Copy(io.Discard, resp.Body)
 				resp.Body.Close()
+				if n := len(r.kind(trace.SpanKindClient)); n != c.told {
+					t.Errorf("%d requests are told of before the end of the call, want %d", n, c.told)
+				}
 				span.End(&telemetry.Outcome{Call: call, Method: "GET", Status: 200})
+				if n := len(r.kind(trace.SpanKindClient)); n != 1 || r.spans.GetSpans()[1].SpanKind != trace.SpanKindServer {
+					t.Fatalf("%d requests are told of, want one, and then the call", n)
+				}
 				told := r.kind(trace.SpanKindClient)[0]
 				if got := told.EndTime.Sub(told.StartTime); got != c.want {
 					t.Errorf("the request took %v, want %v", got, c.want)

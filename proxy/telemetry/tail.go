@@ -89,7 +89,13 @@ func (t *tail) forget(span *spans.Span) {
 
 // begin begins to hold for a call, or what else has no parent of ours, that is not sampled.
 func (t *tail) begin(span *spans.Span) {
-	if t == nil || span.SpanContext().IsSampled() || !span.IsRecording() {
+	if t != nil {
+		t.watch(span)
+	}
+}
+
+func (t *tail) watch(span *spans.Span) {
+	if span.SpanContext().IsSampled() || !span.IsRecording() {
 		return
 	}
 	t.mu.Lock()

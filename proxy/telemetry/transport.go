@@ -56,14 +56,22 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 type transport struct {
-	t    *Telemetry
-	next http.RoundTripper
+	t       *Telemetry
+	next    http.RoundTripper
+	account atomic.Pointer[account] // see accountOf
+}
+
+// CloseIdleConnections gives those of next back, if it has any.
+func (x *transport) CloseIdleConnections() {
+	if closer, ok := x.next.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
 }
 
 func (x *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	w, span := x.begin(req)
+	w := x.begin(req)
 	if w.of != nil && w.of.Propagate && x.t.watched {
-		req = withTrace(req, span)
+		req = withTrace(req, w.context())
 	}
 	resp, err := x.next.RoundTrip(req)
 	w.headers = time.Since(w.start)
@@ -71,38 +79,45 @@ func (x *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		w.failed(err)
 		return resp, err
 	}
-	w.try = w.call.addTry(w, Try{
-		HeadersMS: ms(w.headers), Status: resp.StatusCode, Sent: true, Reused: w.reused(),
-	})
 	w.status, w.protocol = resp.StatusCode, resp.Proto
+	w.call.answered(w)
 	w.follow(resp)
 	return resp, nil
 }
 
 // begin begins a request, and its span if somebody gets spans.
-func (x *transport) begin(req *http.Request) (w *wire, span trace.SpanContext) {
+func (x *transport) begin(req *http.Request) *wire {
 	ctx := req.Context()
 	call := spanFrom(ctx)
-	w = call.room()
+	w := call.room()
 	w.t, w.call, w.req, w.of, w.attempt = x.t, call, req, policy.CallFrom(ctx), policy.AttemptFrom(ctx)
 	if w.attempt != nil {
 		w.start = w.attempt.Start
 	} else {
 		w.start = time.Now()
 	}
-	if x.t.watched {
-		how := &spans.Beginning{Name: spanMethod(req.Method), Kind: trace.SpanKindClient, Start: w.start}
-		if call != nil {
-			span, w.span = x.t.tracer.BeginChild(&call.span, how)
-		} else {
-			alone := &spans.Span{}
-			x.t.tracer.Begin(ctx, alone, how)
-			span, w.span = alone.SpanContext(), alone.Take()
-		}
+	switch {
+	case !x.t.watched:
+	case call != nil:
+		w.recorded = call.span.Bear()
+	default:
+		w.alone = &spans.Span{}
+		x.t.tracer.Begin(ctx, w.alone, w.beginning())
 	}
-	w.account = x.t.metrics.accounts.of(w.upstream())
+	w.account = x.accountOf(w.upstream())
 	w.account.begin()
-	return w, span
+	return w
+}
+
+// accountOf is the account of an upstream: nearly always the one that it was for the request
+// before, since upstreams have a transport each.
+func (x *transport) accountOf(upstream string) *account {
+	if last := x.account.Load(); last != nil && last.upstream == upstream {
+		return last
+	}
+	one := x.t.metrics.accounts.of(upstream)
+	x.account.Store(one)
+	return one
 }
 
 // wire is one request on its way.
@@ -112,7 +127,8 @@ type wire struct {
 	of       *policy.Call
 	attempt  *policy.Attempt // nil: nobody knows more of it
 	account  *account
-	span     *spans.Data // what is told of it, until that is told; nil: nobody wants it
+	alone    *spans.Span  // outside of a call; nil: its span is a child of that one's, or nobody gets spans
+	id       trace.SpanID // of such a child; zero: nobody has asked for it so far
 	req      *http.Request
 	start    time.Time
 	headers  time.Duration // from then until those of the answer came, or an error
@@ -121,7 +137,9 @@ type wire struct {
 	body     io.ReadCloser // of the usual response: see [responseBody]
 	try      int32         // place in the call's record
 	ended    atomic.Bool
+	recorded bool // the child is
 	read     bool // the body was read from
+	whole    bool // the answer was there as a whole when its headers were, and the call tells of that: see [Span.ends]
 
 	// Of one that has ended, until it is told of.
 	took time.Duration
@@ -146,23 +164,46 @@ type unsent interface {
 	Unsent() bool
 }
 
+// context has the ids of the span.
+func (w *wire) context() trace.SpanContext {
+	if w.alone != nil {
+		return w.alone.SpanContext()
+	}
+	if !w.id.IsValid() {
+		w.id = w.t.tracer.ChildID(&w.call.span)
+	}
+	return w.call.span.SpanContext().WithSpanID(w.id)
+}
+
+// beginning is how the span begins.
+func (w *wire) beginning() *spans.Beginning {
+	return &spans.Beginning{Name: spanMethod(w.req.Method), Kind: trace.SpanKindClient, Start: w.start}
+}
+
+// data is what is told of the request as a span, once it has ended; nil: nobody wants that.
+func (w *wire) data() *spans.Data {
+	switch {
+	case w.alone != nil:
+		return w.alone.Take()
+	case w.recorded:
+		return w.t.tracer.RecordChild(&w.call.span, w.context().SpanID(), w.beginning())
+	}
+	return nil
+}
+
 func (w *wire) reused() bool { return w.attempt != nil && w.attempt.Reused() }
 
 // failed ends a request that got no response.
 func (w *wire) failed(err error) {
 	sent := w.sent(err)
-	w.try = w.call.addTry(w, Try{Sent: sent, Reused: w.reused()})
+	w.call.addTry(w, Try{Sent: sent, Reused: w.reused()})
 	if sent {
 		w.end(err)
 		return
 	}
-	w.account.requests.Add(-1)
-	if w.span != nil {
-		w.span.Free() // without being ended: it is not exported
-		w.span = nil
-	}
+	w.account.requests.Add(-1) // and there is no span: it is not ended, and so not exported
 	kind, lost := w.broke(err)
-	w.call.endTry(w.try, w.headers, kind, lost)
+	w.call.endTry(w, w.headers, kind, lost)
 	if w.call == nil || !w.call.span.IsRecording() {
 		return
 	}
@@ -196,7 +237,7 @@ func (w *wire) end(err error) {
 
 // endWithHeaders is end of an answer that was there as a whole when its headers were.
 func (w *wire) endWithHeaders() {
-	if w.ended.CompareAndSwap(false, true) {
+	if w.ended.CompareAndSwap(false, true) && !w.call.ends(w) {
 		w.endAfter(w.headers, nil)
 	}
 }
@@ -204,7 +245,7 @@ func (w *wire) endWithHeaders() {
 func (w *wire) endAfter(took time.Duration, err error) {
 	w.took, w.err = took, err
 	w.kind, w.lost = w.broke(err)
-	w.call.endTry(w.try, took, w.kind, w.lost)
+	w.call.endTry(w, took, w.kind, w.lost)
 	w.t.batch.add(w, 0) // its call follows
 }
 
@@ -212,8 +253,8 @@ func (w *wire) endAfter(took time.Duration, err error) {
 func (w *wire) tell() {
 	defer w.account.requests.Add(-1)
 	var of trace.SpanContext
-	if d := w.span; d != nil {
-		of, w.span = d.SpanContext(), nil
+	if d := w.data(); d != nil {
+		of = d.SpanContext()
 		w.describe(d, w.err, w.kind, w.lost)
 		d.End(w.start.Add(w.took))
 	}
@@ -251,7 +292,10 @@ func (w *wire) follow(resp *http.Response) {
 		w.endWithHeaders()
 		return
 	}
-	stream, ok := body.(io.ReadWriteCloser)
+	stream, ok := io.ReadWriteCloser(nil), false
+	if resp.StatusCode == http.StatusSwitchingProtocols { // else net/http promises no Write
+		stream, ok = body.(io.ReadWriteCloser)
+	}
 	if !ok {
 		w.body = body
 		resp.Body = (*responseBody)(w)

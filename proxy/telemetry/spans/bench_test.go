@@ -134,8 +134,9 @@ func (names keys) write(to *spans.Fields, list []attribute.KeyValue) {
 
 func oneCall(tracer *spans.Tracer) {
 	var call spans.Span
-	tracer.BeginTrace(&call, &spans.Beginning{Name: "GET", Kind: trace.SpanKindServer})
-	_, d := tracer.BeginChild(&call, &spans.Beginning{Name: "GET", Kind: trace.SpanKindClient})
+	tracer.BeginTrace(&call, "GET", trace.SpanKindServer, time.Now())
+	call.Bear()
+	d := tracer.RecordChild(&call, tracer.ChildID(&call), &spans.Beginning{Name: "GET", Kind: trace.SpanKindClient})
 	keysOfAttempt.write(d.Fields(), ofAttempt)
 	d.End(time.Time{})
 	d = call.Take()

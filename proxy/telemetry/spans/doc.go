@@ -4,7 +4,7 @@
 // arrives at a collector is the same, field by field, which a test holds against the SDK.
 //
 //	tracer.Start, Begin       a Span: the handle that others write through
-//	tracer.BeginChild         only its Data, for who keeps it to itself
+//	span.Bear                 a child of which there is only the Data, once it has ended
 //	    span.SetAttributes    goes into the Data of the span
 //	span.End                  the Data leaves the span, and belongs to Settings.Ended
 //	span.Take, data.End       the same, with last words by who ends the span: its Fields

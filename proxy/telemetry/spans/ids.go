@@ -13,10 +13,10 @@ import (
 // They are no secrets. All 56 bits that W3C Trace Context Level 2 wants to be random are.
 type randomIDs struct{}
 
-var _ sdktrace.IDGenerator = randomIDs{}
+var _ sdktrace.IDGenerator = (*randomIDs)(nil)
 
 // NewIDs makes those of a new trace.
-func (r randomIDs) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
+func (r *randomIDs) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
 	first, last := rand.Uint64(), rand.Uint64()
 	for first|last == 0 {
 		last = rand.Uint64()
@@ -28,7 +28,7 @@ func (r randomIDs) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
 }
 
 // NewSpanID makes that of a new span in a trace that there is.
-func (randomIDs) NewSpanID(context.Context, trace.TraceID) trace.SpanID {
+func (*randomIDs) NewSpanID(context.Context, trace.TraceID) trace.SpanID {
 	number := rand.Uint64()
 	for number == 0 {
 		number = rand.Uint64()

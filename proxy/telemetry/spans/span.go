@@ -26,7 +26,17 @@ type Span struct {
 	children atomic.Int32      // that had it for a parent
 
 	mu   sync.Mutex
-	data *Data // nil: it is not recorded, or has ended
+	late late  // of which data is made; zero: it was, or never is
+	data *Data // nil: it is not recorded, or has ended, or is late
+}
+
+// late is what is known of a trace that begins, of which there is nothing else to be recorded
+// yet. Most calls have that only when they end, and nobody waits for them any more.
+type late struct {
+	tracer *Tracer
+	name   string
+	kind   trace.SpanKind
+	start  time.Time
 }
 
 var _ trace.Span = (*Span)(nil)
@@ -34,12 +44,34 @@ var _ trace.Span = (*Span)(nil)
 // SpanContext has the ids of the span. It holds after the end, too.
 func (s *Span) SpanContext() trace.SpanContext { return s.context }
 
+// TraceID is the id of its trace, of which there is need more often than of the others.
+func (s *Span) TraceID() trace.TraceID { return s.context.TraceID() }
+
 // IsRecording reports whether what is written to the span is kept: it is recorded, and has
 // not ended.
 func (s *Span) IsRecording() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.data != nil
+	return s.data != nil || s.late.tracer != nil
+}
+
+// recorded is where the span is written to; nil: it is not recorded, or has ended. The lock is
+// held.
+func (s *Span) recorded() *Data {
+	if l := s.late; l.tracer != nil {
+		s.late = late{}
+		s.data = l.tracer.record(&s.context, &trace.SpanContext{}, &Beginning{Name: l.name, Kind: l.kind, Start: l.start})
+	}
+	return s.data
+}
+
+// Bear counts a child that is recorded and sampled as the span is: nobody is asked. It is for
+// who keeps the child to itself and so needs no handle of it, but its id, where that is sent on,
+// and its Data once it has ended: see [Tracer.ChildID] and [Tracer.RecordChild]. It reports
+// whether the child is recorded.
+func (s *Span) Bear() bool {
+	s.children.Add(1)
+	return s.context.IsSampled() || s.IsRecording()
 }
 
 // SetStatus says how the operation went, unless something better was said already: ok is
@@ -47,8 +79,8 @@ func (s *Span) IsRecording() bool {
 func (s *Span) SetStatus(code codes.Code, description string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.data != nil {
-		s.data.SetStatus(code, description)
+	if d := s.recorded(); d != nil {
+		d.SetStatus(code, description)
 	}
 }
 
@@ -56,8 +88,8 @@ func (s *Span) SetStatus(code codes.Code, description string) {
 func (s *Span) SetName(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.data != nil {
-		s.data.SetName(name)
+	if d := s.recorded(); d != nil {
+		d.SetName(name)
 	}
 }
 
@@ -66,8 +98,8 @@ func (s *Span) SetName(name string) {
 func (s *Span) SetAttributes(attributes ...attribute.KeyValue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.data != nil {
-		s.data.setAttributes(attributes)
+	if d := s.recorded(); d != nil {
+		d.setAttributes(attributes)
 	}
 }
 
@@ -75,19 +107,20 @@ func (s *Span) SetAttributes(attributes ...attribute.KeyValue) {
 func (s *Span) AddEvent(name string, options ...trace.EventOption) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.data == nil {
+	d := s.recorded()
+	if d == nil {
 		return
 	}
 	how := trace.NewEventConfig(options...)
-	s.data.addEvent(name, how.Timestamp(), how.Attributes())
+	d.addEvent(name, how.Timestamp(), how.Attributes())
 }
 
 // AddLink adds a link to another span. One that says nothing is left out.
 func (s *Span) AddLink(link trace.Link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.data != nil {
-		s.data.addLink(link)
+	if d := s.recorded(); d != nil {
+		d.addLink(link)
 	}
 }
 
@@ -140,7 +173,7 @@ func (s *Span) EndAt(at time.Time) {
 // the span. It is nil where nothing is recorded, or the span has ended.
 func (s *Span) Take() *Data {
 	s.mu.Lock()
-	d := s.data
+	d := s.recorded()
 	s.data = nil
 	s.mu.Unlock()
 	if d != nil {

@@ -37,7 +37,7 @@ var _ trace.Tracer = (*Tracer)(nil)
 // New makes a Tracer.
 func New(s Settings) *Tracer {
 	if s.IDs == nil {
-		s.IDs = randomIDs{}
+		s.IDs = new(randomIDs)
 	}
 	wide := s.Limits.AttributeValueLengthLimit < 0 &&
 		(s.Limits.AttributeCountLimit < 0 || s.Limits.AttributeCountLimit >= sdktrace.DefaultAttributeCountLimit)
@@ -81,7 +81,9 @@ func (t *Tracer) Begin(ctx context.Context, s *Span, how *Beginning) {
 	}
 	if !parent.IsValid() && parent.TraceState().Len() == 0 {
 		if t.All {
-			t.BeginTrace(s, how)
+			t.identifyTrace(s)
+			s.data = t.record(&s.context, &trace.SpanContext{}, how)
+			s.data.setAttributes(how.Attributes)
 			return
 		}
 		within = context.Background() // in which a sampler sees at once that there is none
@@ -89,17 +91,23 @@ func (t *Tracer) Begin(ctx context.Context, s *Span, how *Beginning) {
 	t.begin(within, s, &parent, how)
 }
 
-// BeginTrace is Begin of what is known to be nobody's child: no context is looked through.
-func (t *Tracer) BeginTrace(s *Span, how *Beginning) {
+// BeginTrace is Begin of what is known to be nobody's child, and of which there is no more to be
+// said: no context is looked through, and nothing is recorded before that is needed. The start is
+// not zero.
+func (t *Tracer) BeginTrace(s *Span, name string, kind trace.SpanKind, start time.Time) {
 	if !t.All {
-		t.begin(context.Background(), s, &trace.SpanContext{}, how)
+		t.begin(context.Background(), s, &trace.SpanContext{}, &Beginning{Name: name, Kind: kind, Start: start})
 		return
 	}
+	t.identifyTrace(s)
+	s.late.tracer, s.late.name, s.late.kind, s.late.start = t, name, kind, start
+}
+
+// identifyTrace gives a span its ids that begins a trace, all of which are sampled.
+func (t *Tracer) identifyTrace(s *Span) {
 	of := trace.SpanContextConfig{TraceFlags: trace.FlagsSampled}
 	of.TraceID, of.SpanID = t.IDs.NewIDs(context.Background())
 	s.context = trace.NewSpanContext(of)
-	s.data = t.record(&s.context, &trace.SpanContext{}, how)
-	s.data.setAttributes(how.Attributes)
 }
 
 // begin begins a span that is recorded if the sampler wants it.
@@ -112,18 +120,18 @@ func (t *Tracer) begin(ctx context.Context, s *Span, parent *trace.SpanContext, 
 	}
 }
 
-// BeginChild begins a child of a span of ours, that is recorded and sampled as that is:
-// nobody is asked. It is for who keeps the child to itself and so needs no handle of it, but
-// its ids, and the Data to write to and to end. That is nil where nothing is recorded.
-func (t *Tracer) BeginChild(parent *Span, how *Beginning) (trace.SpanContext, *Data) {
-	parent.children.Add(1)
-	child := parent.context.WithSpanID(t.IDs.NewSpanID(context.Background(), parent.context.TraceID()))
-	if !parent.context.IsSampled() && !parent.IsRecording() {
-		return child, nil
-	}
+// ChildID makes the id of a child of a span of ours: see [Span.Bear].
+func (t *Tracer) ChildID(parent *Span) trace.SpanID {
+	return t.IDs.NewSpanID(context.Background(), parent.context.TraceID())
+}
+
+// RecordChild gives the Data of a child that was born to a span of ours, and is recorded, to
+// write to and to end.
+func (t *Tracer) RecordChild(parent *Span, id trace.SpanID, how *Beginning) *Data {
+	child := parent.context.WithSpanID(id)
 	d := t.record(&child, &parent.context, how)
 	d.setAttributes(how.Attributes)
-	return child, d
+	return d
 }
 
 // identify gives a span its ids, and says whether it is recorded.
