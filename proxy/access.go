@@ -9,12 +9,9 @@ import (
 	"outrider/policy"
 )
 
-// checkKey asks callers for the access key, where one is set. Whole digests are
+// checkKey asks callers for the access key, which is set. Whole digests are
 // compared, so that the time taken tells nothing about the key.
-func (s *Server) checkKey(set *policy.Set, at *address, r *http.Request) error {
-	if !at.keyed {
-		return nil
-	}
+func (s *Server) checkKey(set *policy.Set, r *http.Request) error {
 	missing := &problem{slug: "key-required", detail: "send the access key as Outrider-Key, or as the password of the proxy's URL"}
 	if formOf(r) != formBaseURL {
 		missing.status = http.StatusProxyAuthRequired

@@ -31,8 +31,8 @@ func TestHeadersCostLittle(t *testing.T) {
 	set := compiled(t)
 	at := &address{host: "127.0.0.1", port: "8080"}
 	r := aRequest()
-	to, err := routeBaseURL(set, at, r, splitTarget(r.RequestURI))
-	if err != nil {
+	var to route
+	if err := to.byBaseURL(set, at, r, r.RequestURI); err != nil {
 		t.Fatal(err)
 	}
 	x, header, answer := &exchange{}, make(http.Header), anAnswer()
@@ -42,7 +42,7 @@ func TestHeadersCostLittle(t *testing.T) {
 		do   func()
 	}{
 		// The path with the base path of the upstream in front.
-		{"routeBaseURL", 1, func() { _, _ = routeBaseURL(set, at, r, splitTarget(r.RequestURI)) }},
+		{"byBaseURL", 1, func() { _ = new(route).byBaseURL(set, at, r, r.RequestURI) }},
 		// The request with its URL, the target in that, and its header, which is two.
 		{"outbound", 4, func() { outbound(t.Context(), r, to) }},
 		{"passOn", 0, func() { x.passOn(header, answer) }},
@@ -61,8 +61,8 @@ func BenchmarkHeaders(b *testing.B) {
 	r, x, header, answer := aRequest(), &exchange{}, make(http.Header), anAnswer()
 	b.ReportAllocs()
 	for b.Loop() {
-		to, err := routeBaseURL(set, at, r, splitTarget(r.RequestURI))
-		if err != nil {
+		var to route
+		if err := to.byBaseURL(set, at, r, r.RequestURI); err != nil {
 			b.Fatal(err)
 		}
 		outbound(b.Context(), r, to)

@@ -28,6 +28,8 @@ type exchange struct {
 	linked   *policy.Upstream // to which answers may link; nil: such links stay as they are
 	prefix   string           // see links
 	body     *upload          // nil: the request has none
+	release  func()           // gives back what prepareBody took; nil: nothing
+	kept     *keeping         // nil: it is not one that may be kept
 	patience time.Duration    // for a client that neither sends nor reads
 
 	informing sync.Mutex // held while an informational answer is written
@@ -58,6 +60,12 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, form form) *excha
 // end tells what became of the call. It is deferred: a panic is a defect of
 // ours that must cost this call only.
 func (x *exchange) end() {
+	if x.release != nil {
+		x.release()
+	}
+	if x.kept != nil {
+		x.kept.end()
+	}
 	if defect := recover(); defect != nil {
 		if defect == http.ErrAbortHandler {
 			x.abort = true
@@ -141,26 +149,24 @@ func (x *exchange) clientFault() error {
 // its answer: nobody was answered. The number is nginx's.
 const statusClientClosed = 499
 
-// exchange sends a call on its way and brings the answer back.
-func (s *Server) exchange(set *policy.Set, x *exchange, to *route) {
+// exchange sends a call on its way and brings the answer back. An error is why there is none.
+func (s *Server) exchange(set *policy.Set, x *exchange, to *route) error {
 	x.outcome.Host, x.outcome.Path = to.host, to.target.path
 	some := realmsOf(x.r.Header)
 	var asked policy.Controls
 	var err error
 	if some&forUs != 0 {
 		if asked, err = controls(x.r.Header); err != nil {
-			x.refuse(err)
-			return
+			return err
 		}
 	}
 	if from := peerOf(x.r); asked.Caller == nil && from != nil {
 		asked.Caller = from.caller
 	}
 	x.ctx = policy.WithControls(x.ctx, asked)
-	chain, replay, err := s.chain(set, x, to, asked)
+	chain, replay, err := s.chain(set, x, to, asked.Connection)
 	if err != nil {
-		x.refuse(err)
-		return
+		return err
 	}
 	x.outcome.Host = to.host
 	if to.form == formBaseURL && to.upstream.Config.RewriteLinks {
@@ -177,35 +183,33 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to *route) {
 		x.body.patience = x.patience
 	}
 	if kept != nil && kept.alone {
-		defer kept.end()
+		x.kept = kept
 		if err := s.lookBack(x, kept, to, out, asked, replay); err != nil {
-			x.refuse(err)
-			return
+			return err
 		}
 	}
 	if kept != nil && kept.now {
 		s.keep(x, kept, to, out, asked)
-		return
+		return nil
 	}
-	if kept == nil || kept.release == nil {
-		release, err := prepareBody(x.ctx, x.r, out, replay, &s.kept)
-		if err != nil {
-			x.refuse(err)
-			return
+	switch {
+	case x.body == nil:
+		out.Body = http.NoBody
+	case kept == nil || kept.release == nil:
+		if x.release, err = prepareBody(x.ctx, x.r, out, replay, &s.kept); err != nil {
+			return err
 		}
-		defer release()
 	}
 
 	resp, err := chain.RoundTrip(out) //nolint:bodyclose // respond, upgrade and rescue close it
 	if kept != nil {
 		if s.rescue(x, kept, to, out, asked, resp, err) {
-			return
+			return nil
 		}
 		kept.leave() // whatever comes of it now, there is no letter
 	}
 	if err != nil {
-		x.refuse(err)
-		return
+		return err
 	}
 	x.finish()
 	if to.upstream == nil && set.File.Forward.Unlisted == "observe" {
@@ -219,11 +223,12 @@ func (s *Server) exchange(set *policy.Set, x *exchange, to *route) {
 	x.wrote = true
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		s.upgrade(x, resp)
-		return
+		return nil
 	}
 	if x.outcome.ResponseBytes, err = x.respond(resp); err != nil {
 		x.broken(err)
 	}
+	return nil
 }
 
 // broken ends a call whose answer could not be passed on whole.
@@ -273,7 +278,7 @@ func (s *Server) upgrade(x *exchange, resp *http.Response) {
 
 // chain picks what the call goes through, and how much of its body may be kept
 // for a replay. A connection may say where the call goes.
-func (s *Server) chain(set *policy.Set, x *exchange, to *route, asked policy.Controls) (http.RoundTripper, int64, error) {
+func (s *Server) chain(set *policy.Set, x *exchange, to *route, connection *string) (http.RoundTripper, int64, error) {
 	if to.upstream != nil {
 		x.call.Upstream, x.call.Rule = to.upstream.Config.Name, to.plan.Match
 		x.call.Propagate = to.plan.Policy.Propagate
@@ -288,18 +293,18 @@ func (s *Server) chain(set *policy.Set, x *exchange, to *route, asked policy.Con
 			// A browser whose proxy we are: pages of any site can make it send this.
 			return nil, 0, crossSite()
 		}
-		if asked.Connection != nil {
-			way, err := to.plan.Connect(x.ctx, *asked.Connection)
+		if connection != nil {
+			way, err := to.plan.Connect(x.ctx, *connection)
 			if err != nil {
 				return nil, 0, err
 			}
-			x.call.Connection = *asked.Connection // what is no name of ours may be anything, a token that was mistaken for one too
-			return way, to.plan.Policy.ReplayBody, to.lead(*asked.Connection, way.Origin)
+			x.call.Connection = *connection // what is no name of ours may be anything, a token that was mistaken for one too
+			return way, to.plan.Policy.ReplayBody, to.lead(*connection, way.Origin)
 		}
 		return to.plan, to.plan.Policy.ReplayBody, nil
 	}
-	if asked.Connection != nil {
-		return nil, 0, noConnections(*asked.Connection, to.host)
+	if connection != nil {
+		return nil, 0, noConnections(*connection, to.host)
 	}
 	_, passage, err := s.outside.get(set.File, s.Outside)
 	return passage, 0, err

@@ -107,7 +107,6 @@ func FuzzTarget(f *testing.F) {
 	}
 	set := compiled(f)
 	at := &address{host: "127.0.0.1", port: "8080"}
-	s := &Server{}
 	f.Fuzz(func(t *testing.T, raw string) {
 		if raw != "" && raw[0] != '/' && raw[0] != '?' {
 			return // another host, or no path
@@ -124,9 +123,9 @@ func FuzzTarget(f *testing.F) {
 			var to route
 			var err error
 			if absolute(r) {
-				to, err = s.routeForward(set, r)
+				err = to.byForward(set, r)
 			} else {
-				to, err = routeBaseURL(set, at, r, splitTarget(r.RequestURI))
+				err = to.byBaseURL(set, at, r, r.RequestURI)
 			}
 			if err != nil {
 				t.Fatalf("%q leads nowhere: %v", target, err)
@@ -169,7 +168,8 @@ func FuzzHeaders(f *testing.F) {
 		if r == nil {
 			return
 		}
-		to, err := routeBaseURL(set, at, r, splitTarget(r.RequestURI))
+		var to route
+		err := to.byBaseURL(set, at, r, r.RequestURI)
 		if err != nil {
 			return // the lines brought a Host of their own
 		}

@@ -63,21 +63,19 @@ func (at *address) calling(authority string) *calling {
 	return next
 }
 
-// route finds out where a request wants to go.
-func (s *Server) route(set *policy.Set, at *address, r *http.Request) (route, error) {
-	if absolute(r) && !at.isMe(r) {
-		if at.upstream != "" {
-			return route{}, notAProxy(at.upstream)
-		}
-		return s.routeForward(set, r)
-	}
-	raw := r.RequestURI
-	if absolute(r) {
+// find finds out where a request wants to go. The route is empty before.
+func (to *route) find(set *policy.Set, at *address, r *http.Request) error {
+	switch {
+	case !absolute(r):
+		return to.byBaseURL(set, at, r, r.RequestURI)
+	case at.isMe(r):
 		// A client that uses us as its proxy for everything, loopback included,
 		// asks for our own base URL: that is no loop but the same thing.
-		raw = originForm(raw)
+		return to.byBaseURL(set, at, r, originForm(r.RequestURI))
+	case at.upstream != "":
+		return notAProxy(at.upstream)
 	}
-	return routeBaseURL(set, at, r, splitTarget(raw))
+	return to.byForward(set, r)
 }
 
 func absolute(r *http.Request) bool {
@@ -96,9 +94,9 @@ func originForm(raw string) string {
 	return "/"
 }
 
-func (s *Server) routeForward(set *policy.Set, r *http.Request) (route, error) {
+func (to *route) byForward(set *policy.Set, r *http.Request) error {
 	if r.URL.User != nil {
-		return route{}, malformed("credentials in the target of a proxy request")
+		return malformed("credentials in the target of a proxy request")
 	}
 	t := splitTarget(originForm(r.RequestURI))
 	if r.Method == http.MethodOptions && r.URL.Path == "" && !t.question {
@@ -107,38 +105,43 @@ func (s *Server) routeForward(set *policy.Set, r *http.Request) (route, error) {
 	u, listed := set.ByHost(r.URL.Host)
 	if !listed {
 		if set.File.Forward.Unlisted == "deny" {
-			return route{}, hostDenied(r.URL.Host)
+			return hostDenied(r.URL.Host)
 		}
-		return route{form: formForward, scheme: r.URL.Scheme, host: r.URL.Host, target: t}, nil
+		*to = route{form: formForward, scheme: r.URL.Scheme, host: r.URL.Host, target: t}
+		return nil
 	}
 	scheme, host := u.Origin(r.URL.Host)
-	return route{formForward, u, u.Plan(r.Method, t.path), scheme, host, t, r.URL.Host}, nil
+	*to = route{formForward, u, u.Plan(r.Method, t.path), scheme, host, t, r.URL.Host}
+	return nil
 }
 
-func routeBaseURL(set *policy.Set, at *address, r *http.Request, t target) (route, error) {
+func (to *route) byBaseURL(set *policy.Set, at *address, r *http.Request, raw string) error {
 	calling := at.calling(r.Host)
 	if !calling.accepted {
-		return route{}, foreignHost(r.Host)
+		return foreignHost(r.Host)
 	}
 	if !at.keyed && at.fromAnotherSite(r.Header) {
-		return route{}, crossSite()
+		return crossSite()
 	}
+	t := &to.target
+	*t = splitTarget(raw)
 	name := at.upstream
 	if name == "" {
 		name = calling.name
 	}
 	if name == "" {
-		name, t = cutName(t)
+		name, *t = cutName(*t)
 	}
 	u, ok := set.ByName(name)
 	if !ok {
-		return route{}, unknownUpstream(set, name)
+		return unknownUpstream(set, name)
 	}
-	if t.path != "*" {
-		t.path = u.BasePath() + t.path
+	if base := u.BasePath(); base != "" && t.path != "*" {
+		t.path = base + t.path
 	}
-	scheme, host := u.Origin("")
-	return route{formBaseURL, u, u.Plan(r.Method, t.path), scheme, host, t, ""}, nil
+	to.form, to.upstream, to.plan = formBaseURL, u, u.Plan(r.Method, t.path)
+	to.scheme, to.host = u.Origin("")
+	return nil
 }
 
 // lead has a call go where its connection is. A client that uses us as its proxy has said

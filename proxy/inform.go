@@ -36,6 +36,6 @@ func (x *exchange) finish() {
 		return
 	}
 	x.informing.Lock()
-	defer x.informing.Unlock()
 	x.final = true
+	x.informing.Unlock()
 }

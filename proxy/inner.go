@@ -173,7 +173,10 @@ func (s *Server) serveInner(w http.ResponseWriter, r *http.Request) {
 	}
 	t := splitTarget(r.RequestURI)
 	scheme, host := u.Origin(inner.authority)
-	s.exchange(set, x, &route{form: form, upstream: u, plan: u.Plan(r.Method, t.path), scheme: scheme, host: host, target: t, asked: inner.authority})
+	to := route{form: form, upstream: u, plan: u.Plan(r.Method, t.path), scheme: scheme, host: host, target: t, asked: inner.authority}
+	if err := s.exchange(set, x, &to); err != nil {
+		x.refuse(err)
+	}
 }
 
 // violates holds a request of HTTP/2, which did not come through the strict

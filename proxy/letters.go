@@ -51,7 +51,7 @@ func localAddress(r *http.Request) (netip.AddrPort, bool) {
 }
 
 // letterOfPath finds out whether a request is for the letters, and what it says behind
-// their path. They are at the main port, and under no name of an upstream.
+// their path. They are at the main port, of which at is, and under no name of an upstream.
 func (at *address) letterOfPath(r *http.Request) (rest string, ok bool) {
 	raw := r.RequestURI
 	if absolute(r) {
@@ -60,7 +60,7 @@ func (at *address) letterOfPath(r *http.Request) (rest string, ok bool) {
 		}
 		raw = originForm(raw)
 	}
-	if at.upstream != "" || !strings.HasPrefix(raw, "/outbox") {
+	if !strings.HasPrefix(raw, "/outbox") {
 		return "", false
 	}
 	path := splitTarget(raw).path

@@ -16,12 +16,23 @@ const (
 	forPeer  realm = 0         // whoever the message is for: it is passed on
 )
 
-// realmOf tells whom a header of a request is for, by its canonical name.
-func realmOf(name string) realm {
+// hopByHop reports whether a header is for one connection only, by its canonical name.
+func hopByHop(name string) bool {
 	switch name {
 	case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
-		"Proxy-Authentication-Info", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings",
-		"Content-Length": // the transport writes it from ContentLength
+		"Proxy-Authentication-Info", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings":
+		return true
+	}
+	return false
+}
+
+// realmOf tells whom a header of a request is for, by its canonical name.
+func realmOf(name string) realm {
+	if hopByHop(name) {
+		return forHop
+	}
+	switch name {
+	case "Content-Length": // the transport writes it from ContentLength
 		return forHop
 	case "Outrider-Timeout", "Outrider-Priority", "Outrider-Retry", "Outrider-Idempotent",
 		"Outrider-Connection", "Outrider-Caller", "Outrider-Key",
@@ -53,7 +64,7 @@ func notPassedOn(name string) bool {
 	case "Outrider-Attempts", "Outrider-Wait", "Outrider-Retry", "Outrider-Trace", "Outrider-Letter":
 		return true
 	}
-	return realmOf(name) == forHop && name != "Content-Length"
+	return hopByHop(name)
 }
 
 // pick is what of a field of an upstream's answer is for the client, and how it says it.
@@ -82,6 +93,9 @@ func (x *exchange) passOn(header, answer http.Header) {
 // stripNamed removes the headers that a Connection names.
 func stripNamed(header http.Header, connection []string) {
 	for _, value := range connection {
+		if strings.EqualFold(value, "Keep-Alive") { // nearly always
+			continue
+		}
 		for name := range strings.SplitSeq(value, ",") {
 			if name = textproto.TrimString(name); name != "" && !strings.EqualFold(name, "Keep-Alive") {
 				header.Del(name)

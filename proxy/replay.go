@@ -35,7 +35,7 @@ var (
 
 // prepareBody gives the outbound request a body that the retry stage may send
 // again, as long as that is possible within limit bytes. release ends it, when
-// the call is over.
+// the call is over; nil: there is nothing to end.
 //
 // A body that is small and whose length is known is read whole before anything
 // is sent: a client that breaks off never reaches the upstream. All others are
@@ -45,7 +45,7 @@ var (
 func prepareBody(ctx context.Context, in, out *http.Request, limit int64, total *kept) (release func(), err error) {
 	if in.Body == nil || in.Body == http.NoBody || in.ContentLength == 0 {
 		out.Body = http.NoBody
-		return func() {}, nil
+		return nil, nil
 	}
 	call := policy.CallFrom(ctx)
 	n := in.ContentLength

@@ -34,6 +34,17 @@ func buffers(large bool) *sync.Pool {
 
 // ownFields says what it took to get the answer, and why it is the last.
 func ownFields(own []inbound.Field, call *policy.Call, traceID string) []inbound.Field {
+	if call.Attempts() > 1 || call.Waited() > 0 || call.NotRetried() != "" || call.GaveUp() {
+		own = effortFields(own, call)
+	}
+	if traceID != "" {
+		own = append(own, inbound.Field{Name: "Outrider-Trace", Value: traceID})
+	}
+	return own
+}
+
+// effortFields are those of ownFields for a call that was no matter of a single attempt at once.
+func effortFields(own []inbound.Field, call *policy.Call) []inbound.Field {
 	if n := call.Attempts(); n > 1 {
 		own = append(own, inbound.Field{Name: "Outrider-Attempts", Value: strconv.Itoa(n)})
 	}
@@ -45,9 +56,6 @@ func ownFields(own []inbound.Field, call *policy.Call, traceID string) []inbound
 	}
 	if call.GaveUp() && call.Stale() == nil { // else the answer is one that nobody would retry
 		own = append(own, inbound.Field{Name: "X-Should-Retry", Value: "false"})
-	}
-	if traceID != "" {
-		own = append(own, inbound.Field{Name: "Outrider-Trace", Value: traceID})
 	}
 	return own
 }
@@ -62,7 +70,7 @@ func ownResponseHeaders(header http.Header, call *policy.Call, traceID string) {
 // respond passes an upstream's answer on, byte for byte. An error means that
 // the client did not get it whole.
 func (x *exchange) respond(resp *http.Response) (written int64, err error) {
-	defer func() { _ = resp.Body.Close() }()
+	defer resp.Body.Close()
 	sized := resp.ContentLength >= 0
 	bodyless := resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusNotModified || resp.Body == http.NoBody
 	if len(resp.Trailer) > 0 && !bodyless && x.r.ProtoAtLeast(1, 1) {
@@ -79,6 +87,7 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 	out := &download{w: w, conn: *http.NewResponseController(w), patience: x.patience, stream: x.r.ProtoMajor >= 2, upload: x.body}
 	if sized && resp.ContentLength <= withHead && !out.stream {
 		out.held = withHead
+		x.span.Passed()
 	}
 	defer out.done()
 	if (!sized || resp.ContentLength > headFirst) && !x.call.GotBody() {
@@ -105,8 +114,8 @@ func (x *exchange) respond(resp *http.Response) (written int64, err error) {
 func (x *exchange) passHead(resp *http.Response) {
 	var room [8]inbound.Field
 	own := ownFields(room[:0], &x.call, x.span.TraceID())
-	for name := range resp.Trailer { // which will follow the body
-		own = append(own, inbound.Field{Name: "Trailer", Value: name})
+	if len(resp.Trailer) > 0 {
+		own = trailerFields(own, resp.Trailer)
 	}
 	stripNamed(resp.Header, resp.Header["Connection"])
 	last := x.last || x.body.open()
@@ -115,9 +124,21 @@ func (x *exchange) passHead(resp *http.Response) {
 	}
 	_, reason, _ := strings.Cut(resp.Status, " ")
 	head := inbound.Head{Status: resp.StatusCode, Reason: reason, Header: resp.Header, Pick: x.pick, Own: own, Last: last}
-	if inbound.Pass(x.w, &head) {
-		return
+	if !inbound.Pass(x.w, &head) {
+		x.writeHead(resp, own, last)
 	}
+}
+
+// trailerFields say which trailers will follow the body.
+func trailerFields(own []inbound.Field, trailer http.Header) []inbound.Field {
+	for name := range trailer {
+		own = append(own, inbound.Field{Name: "Trailer", Value: name})
+	}
+	return own
+}
+
+// writeHead is passHead where the server is net/http's.
+func (x *exchange) writeHead(resp *http.Response, own []inbound.Field, last bool) {
 	header := x.w.Header()
 	x.passOn(header, resp.Header)
 	// What the upstream does not say is not ours to say: nil keeps the server from
@@ -183,14 +204,12 @@ const headFirst = 32 << 10
 // copyBody passes bytes on as they come: what the upstream sent is not held
 // back for more to follow.
 func copyBody(w *download, body io.Reader, sized bool, length int64) (written int64, err error) {
-	large := sized && length > smallBuffer
-	buffer := buffers(large).Get().(*[]byte)
-	defer func() { buffers(large).Put(buffer) }()
+	w.room(sized && length > smallBuffer)
 	for {
 		w.await()
-		n, readErr := body.Read(*buffer)
+		n, readErr := body.Read(*w.buffer)
 		if n > 0 {
-			m, err := w.Write((*buffer)[:n])
+			m, err := w.Write((*w.buffer)[:n])
 			written += int64(m)
 			if err != nil {
 				return written, &clientError{err}
@@ -210,10 +229,9 @@ func copyBody(w *download, body io.Reader, sized bool, length int64) (written in
 				return written, &clientError{err}
 			}
 		}
-		if much := n >= smallBuffer/2; much != large {
-			buffers(large).Put(buffer)
-			large = much
-			buffer = buffers(large).Get().(*[]byte)
+		if much := n >= smallBuffer/2; much != w.large {
+			buffers(w.large).Put(w.buffer)
+			w.room(much)
 		}
 	}
 }
@@ -228,6 +246,14 @@ type download struct {
 	timed    bool    // there is a deadline
 	stream   bool    // of HTTP/2
 	upload   *upload // the other direction; nil: there is none
+
+	buffer *[]byte // see copyBody; nil: there is none so far
+	large  bool
+}
+
+// room takes a buffer for what comes.
+func (d *download) room(large bool) {
+	d.large, d.buffer = large, buffers(large).Get().(*[]byte)
 }
 
 func (d *download) Write(p []byte) (int, error) {
@@ -235,7 +261,7 @@ func (d *download) Write(p []byte) (int, error) {
 		d.limit()
 	}
 	n, err := d.w.Write(p)
-	if err == nil {
+	if err == nil && d.upload != nil {
 		d.upload.spare()
 	}
 	return n, err
@@ -260,9 +286,12 @@ func (d *download) await() {
 	}
 }
 
-// done lifts the deadline: the connection's next answer is another matter. That of
-// a stream is for the rest of it, which net/http writes by itself.
+// done gives the buffer back, and lifts the deadline: the connection's next answer is another
+// matter. That of a stream is for the rest of it, which net/http writes by itself.
 func (d *download) done() {
+	if d.buffer != nil {
+		buffers(d.large).Put(d.buffer)
+	}
 	if d.timed && !d.stream {
 		_ = d.conn.SetWriteDeadline(time.Time{})
 	}

@@ -155,33 +155,41 @@ func (s *Server) start(listener net.Listener, server httpServer) {
 func (s *Server) serve(at *address, w http.ResponseWriter, r *http.Request) {
 	x := s.begin(w, r, formOf(r))
 	defer x.end()
+	if err := s.take(at, x); err != nil {
+		x.refuse(err)
+	}
+}
+
+// take sees to a call. An error is why it is refused.
+func (s *Server) take(at *address, x *exchange) error {
+	r := x.r
 	if violation, bad := inbound.Violation(r); bad {
-		x.refuse(violation)
-		return
+		return violation
 	}
 	set := s.Live.Load()
-	if err := s.checkKey(set, at, r); err != nil {
-		x.refuse(err)
-		return
+	if at.keyed {
+		if err := s.checkKey(set, r); err != nil {
+			return err
+		}
 	}
 	if r.Method == http.MethodConnect {
 		if at.upstream != "" {
-			x.refuse(notAProxy(at.upstream))
-			return
+			return notAProxy(at.upstream)
 		}
 		s.connect(set, at, x)
-		return
+		return nil
 	}
-	if rest, ok := at.letterOfPath(r); ok {
-		s.letters(at, x, rest)
-		return
+	if at.upstream == "" {
+		if rest, ok := at.letterOfPath(r); ok {
+			s.letters(at, x, rest)
+			return nil
+		}
 	}
-	to, err := s.route(set, at, r)
-	if err != nil {
-		x.refuse(err)
-		return
+	var to route
+	if err := to.find(set, at, r); err != nil {
+		return err
 	}
-	s.exchange(set, x, &to)
+	return s.exchange(set, x, &to)
 }
 
 func formOf(r *http.Request) form {

@@ -98,7 +98,7 @@ func (u *upload) finished(err error) {
 // spare gives a client its time anew, which has just taken something of its answer:
 // where both directions flow on their own, it may have nothing to say for long.
 func (u *upload) spare() {
-	if u == nil || u.ended.Load() {
+	if u.ended.Load() {
 		return
 	}
 	u.turning.Lock()

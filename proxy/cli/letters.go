@@ -51,7 +51,8 @@ type callbackWire struct {
 
 	mu   sync.Mutex
 	file *config.File // that way is for
-	way  traced
+	way  http.RoundTripper
+	wire *egress.Transport // beneath it
 }
 
 func (w *callbackWire) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -62,7 +63,7 @@ func (w *callbackWire) RoundTrip(req *http.Request) (*http.Response, error) {
 	return way.RoundTrip(req)
 }
 
-func (w *callbackWire) current() (traced, error) {
+func (w *callbackWire) current() (http.RoundTripper, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	file := w.sidecar.live.Load().File
@@ -71,16 +72,16 @@ func (w *callbackWire) current() (traced, error) {
 	}
 	proxied, err := w.sidecar.way(file.Egress)
 	if err != nil {
-		return traced{}, err
+		return nil, err
 	}
 	wire, err := egress.New(egress.Settings{Guard: egress.NewOpenGuard(w.sidecar.ours), Proxy: proxied})
 	if err != nil {
-		return traced{}, err
+		return nil, err
 	}
 	if w.file != nil {
-		w.way.CloseIdleConnections()
+		w.wire.CloseIdleConnections()
 	}
-	w.file, w.way = file, traced{w.sidecar.telemetry.Transport(wire), wire}
+	w.file, w.way, w.wire = file, w.sidecar.telemetry.Transport(wire), wire
 	return w.way, nil
 }
 

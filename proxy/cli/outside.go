@@ -32,7 +32,7 @@ func (s *sidecar) env() policy.Env {
 			if err != nil {
 				return nil, err
 			}
-			return traced{s.telemetry.Transport(transport), transport}, nil
+			return s.telemetry.Transport(transport), nil
 		},
 		TokenTransport: s.tokenTransport,
 		Keep:           s.storage.keep,
@@ -76,7 +76,7 @@ func (s *sidecar) tokenTransport(u *config.Upstream) (http.RoundTripper, error) 
 	if err != nil {
 		return nil, err
 	}
-	return traced{s.telemetry.TokenTransport(transport, u.Name), transport}, nil
+	return s.telemetry.TokenTransport(transport, u.Name), nil
 }
 
 func jitter(max time.Duration) time.Duration {
@@ -94,14 +94,6 @@ func newKey() string {
 	return uuid.NewString()
 }
 
-// traced is a transport with spans, which can still give its connections back.
-type traced struct {
-	http.RoundTripper
-	wire *egress.Transport
-}
-
-func (t traced) CloseIdleConnections() { t.wire.CloseIdleConnections() }
-
 // outside is the guarded way to hosts that no upstream names.
 func (s *sidecar) outside(file *config.File) (proxy.Outside, error) {
 	way, err := s.way(file.Egress)
@@ -114,7 +106,7 @@ func (s *sidecar) outside(file *config.File) (proxy.Outside, error) {
 		return proxy.Outside{}, err
 	}
 	return proxy.Outside{
-		Transport: traced{s.telemetry.Transport(transport), transport},
+		Transport: s.telemetry.Transport(transport),
 		Dial:      egress.Dialer{Guard: guard, Proxy: way}.Dial,
 		DialUpstream: func(ctx context.Context, u *config.Upstream, network, address string) (net.Conn, error) {
 			way, err := s.way(u.Egress)

@@ -21,6 +21,7 @@ type batch struct {
 	bytes   int64       // of the bodies that they may hold on to
 	due     *time.Timer // has them told of; nil: none has waited yet
 	set     bool        // it is to come, or waits for its turn
+	hurries bool        // they are many, and somebody is to tell of them at once
 	over    bool        // nothing waits any more
 	spare   []untold    // empty: waits next
 
@@ -65,10 +66,19 @@ func (b *batch) add(e untold, bytes int64) (full bool) {
 		b.due.Reset(tellAfter)
 	}
 	b.set = true
-	if len(b.waiting) == tellAtOnce {
+	if len(b.waiting) >= tellAtOnce && !b.hurries {
+		b.hurries = true
 		go b.tellNow()
 	}
 	return len(b.waiting) >= tellFirst || b.bytes >= tellBytes
+}
+
+// leave is add for a request whose call ends in a moment, and has it told of with itself: what
+// there is to be done for that is not done while a client waits.
+func (b *batch) leave(e untold) {
+	b.mu.Lock()
+	b.waiting = append(b.waiting, e)
+	b.mu.Unlock()
 }
 
 // comes is what the timer does. Until it has its turn it is not set again.
@@ -129,7 +139,7 @@ func (b *batch) tell() {
 	b.mu.Lock()
 	b.began = time.Now()
 	these := b.waiting
-	b.waiting, b.spare, b.bytes = b.spare, nil, 0
+	b.waiting, b.spare, b.bytes, b.hurries = b.spare, nil, 0, false
 	b.mu.Unlock()
 	defer func() {
 		clear(these)

@@ -321,8 +321,7 @@ func (r *Record) answered() time.Duration {
 }
 
 // Passed says that the answer of the request that was answered last goes to the client, and that
-// the call ends with that: what else there is to be said of the request is told with the call,
-// so that the client need not wait for that.
+// the call ends with that: so the request is told of together with the call.
 func (s *Span) Passed() {
 	s.mu.Lock()
 	s.passed = true
@@ -353,19 +352,23 @@ func (s *Span) answered(w *wire) {
 	s.mu.Unlock()
 }
 
-// ends takes a request that has ended as soon as it was answered, if the call is to tell of it.
+// ends notes that a request ended as soon as it was answered, if its call ends in a moment, which
+// then remembers that.
 func (s *Span) ends(w *wire) bool {
 	if s == nil {
 		return false
 	}
 	s.mu.Lock()
-	w.whole = s.passed && s.latest == w
+	whole := s.passed && s.latest == w
+	if whole {
+		w.whole, w.took = true, w.headers
+	}
 	s.mu.Unlock()
-	return w.whole
+	return whole
 }
 
-// noted remembers the try of the request that was answered last, if that is to be done still, and
-// has it told of where the call was left to do so. The lock is held.
+// noted remembers the try of the request that was answered last, if that is to be done still. The
+// lock is held.
 func (s *Span) noted() {
 	w := s.latest
 	if w == nil {
@@ -374,9 +377,7 @@ func (s *Span) noted() {
 	s.latest = nil
 	s.add(w, Try{HeadersMS: ms(w.headers), Status: w.status, Sent: true, Reused: w.reused()})
 	if w.whole { // and so nothing broke it off, nor has it lost: see [policy.Call.GotBody]
-		w.took = w.headers
 		s.lasted(w, w.took, "", false)
-		s.t.batch.add(w, 0)
 	}
 }
 

@@ -194,15 +194,15 @@ func TestClientSpanEndsWithTheBody(t *testing.T) {
 
 // What a client of ours takes to read is not the upstream's time: an answer that came as a
 // whole with its headers has ended with them, whenever it is read. Of any other the end is
-// known when it comes. Where it is known that the call ends with the first of these, that tells of
-// it, and so it does not cost the client the time.
+// known when it comes. Where it is known that the call ends with one of the first kind, it is the end
+// of the call that has it told of, unless somebody asks.
 func TestAnswerThatCameWithItsHeadersEndedWithThem(t *testing.T) {
 	for name, c := range map[string]struct {
 		body     io.ReadCloser
 		cameWith bool
 		passed   bool
 		want     time.Duration
-		told     int // before the call has ended
+		told     int // before the call has ended, and without being asked
 	}{
 		"it came":                      {io.NopCloser(iotest.DataErrReader(strings.NewReader("body"))), true, false, time.Second, 1},
 		"it came, but its end":         {io.NopCloser(strings.NewReader("body")), true, false, time.Minute + time.Second, 1},
@@ -236,8 +236,13 @@ func TestAnswerThatCameWithItsHeadersEndedWithThem(t *testing.T) {
 				}
 				io.Copy(io.Discard, resp.Body)
 				resp.Body.Close()
-				if n := len(r.kind(trace.SpanKindClient)); n != c.told {
+				time.Sleep(time.Second)
+				synctest.Wait()
+				if n := len(r.spans.InMemoryExporter.GetSpans()); n != c.told {
 					t.Errorf("%d requests are told of before the end of the call, want %d", n, c.told)
+				}
+				if n := len(r.kind(trace.SpanKindClient)); n != 1 {
+					t.Errorf("%d requests are told of to who asks before the end of the call", n)
 				}
 				span.End(&telemetry.Outcome{Call: call, Method: "GET", Status: 200})
 				if n := len(r.kind(trace.SpanKindClient)); n != 1 || r.spans.GetSpans()[1].SpanKind != trace.SpanKindServer {

@@ -24,48 +24,57 @@ import (
 // The request tells of the span only where its call wants that (see policy.Call.Propagate), and
 // somebody gets spans. Where nobody does, what the caller said stands: an attempt that is in no
 // trace must not come between two that are, and say on the way that it is not sampled.
+//
+// Idle connections are given back by what it gives, if they can be by next.
 func (t *Telemetry) Transport(next http.RoundTripper) http.RoundTripper {
-	return &transport{t: t, next: next}
+	return &transport{beneath: beneath{next}, t: t}
 }
 
 // TokenTransport is Transport for the requests of a credential: each is a span in
 // the trace of the refresh, and no attempt of any call.
 func (t *Telemetry) TokenTransport(next http.RoundTripper, upstream string) http.RoundTripper {
-	return roundTripper(func(req *http.Request) (*http.Response, error) {
-		w := &wire{req: req, attempt: policy.AttemptFrom(req.Context())}
-		span := &spans.Span{}
-		t.tracer.Begin(req.Context(), span, &spans.Beginning{Name: spanMethod(req.Method) + " token", Kind: trace.SpanKindClient})
-		resp, err := next.RoundTrip(req)
-		kind := ""
-		if err != nil {
-			kind = errorKind(err)
-		} else {
-			w.status, w.protocol = resp.StatusCode, resp.Proto
-		}
-		if d := span.Take(); d != nil {
-			w.describe(d, err, kind, false)
-			d.Fields().Word(fieldUpstream, upstream)
-			d.End(time.Time{})
-		}
-		return resp, err
-	})
+	return &tokenTransport{beneath{next}, t, upstream}
 }
 
-type roundTripper func(*http.Request) (*http.Response, error)
+// beneath is the transport below one with spans.
+type beneath struct{ next http.RoundTripper }
 
-func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
-
-type transport struct {
-	t       *Telemetry
-	next    http.RoundTripper
-	account atomic.Pointer[account] // see accountOf
-}
-
-// CloseIdleConnections gives those of next back, if it has any.
-func (x *transport) CloseIdleConnections() {
-	if closer, ok := x.next.(interface{ CloseIdleConnections() }); ok {
+// CloseIdleConnections gives those of it back, if it has any.
+func (b beneath) CloseIdleConnections() {
+	if closer, ok := b.next.(interface{ CloseIdleConnections() }); ok {
 		closer.CloseIdleConnections()
 	}
+}
+
+type tokenTransport struct {
+	beneath
+	t        *Telemetry
+	upstream string
+}
+
+func (x *tokenTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	w := &wire{req: req, attempt: policy.AttemptFrom(req.Context())}
+	span := &spans.Span{}
+	x.t.tracer.Begin(req.Context(), span, &spans.Beginning{Name: spanMethod(req.Method) + " token", Kind: trace.SpanKindClient})
+	resp, err := x.next.RoundTrip(req)
+	kind := ""
+	if err != nil {
+		kind = errorKind(err)
+	} else {
+		w.status, w.protocol = resp.StatusCode, resp.Proto
+	}
+	if d := span.Take(); d != nil {
+		w.describe(d, err, kind, false)
+		d.Fields().Word(fieldUpstream, x.upstream)
+		d.End(time.Time{})
+	}
+	return resp, err
+}
+
+type transport struct {
+	beneath
+	t       *Telemetry
+	account atomic.Pointer[account] // see accountOf
 }
 
 func (x *transport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -139,7 +148,7 @@ type wire struct {
 	ended    atomic.Bool
 	recorded bool // the child is
 	read     bool // the body was read from
-	whole    bool // the answer was there as a whole when its headers were, and the call tells of that: see [Span.ends]
+	whole    bool // the answer was there as a whole when its headers were: see [Span.ends]
 
 	// Of one that has ended, until it is told of.
 	took time.Duration
@@ -237,7 +246,11 @@ func (w *wire) end(err error) {
 
 // endWithHeaders is end of an answer that was there as a whole when its headers were.
 func (w *wire) endWithHeaders() {
-	if w.ended.CompareAndSwap(false, true) && !w.call.ends(w) {
+	switch {
+	case !w.ended.CompareAndSwap(false, true):
+	case w.call.ends(w):
+		w.t.batch.leave(w)
+	default:
 		w.endAfter(w.headers, nil)
 	}
 }
