@@ -157,7 +157,7 @@ func hexDigit(c byte) int {
 // to be heeded and are left out (RFC 9110 §6.5.1).
 func (ex *exchange) readTrailers() error {
 	s, err := readSection(ex.br, ex.t.settings.MaxHeaderBytes)
-	if err != nil || len(s) == 0 {
+	if err != nil || s.lines == 0 {
 		return err
 	}
 	h, _, err := parseFields(s, &ex.t.names, nil, nil)

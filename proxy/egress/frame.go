@@ -21,7 +21,7 @@ const (
 // could read differently is refused. It takes Transfer-Encoding, and with
 // chunked Trailer, out of the header, as net/http does.
 func (h *head) frame(method string) (f framing, keep bool, err error) {
-	connection := h.field("Connection")
+	connection := h.field(&connectionField)
 	h.Close = tokenIn(connection, "close") || h.ProtoMinor == 0 && !tokenIn(connection, "keep-alive")
 	keep = !h.Close
 
@@ -30,12 +30,12 @@ func (h *head) frame(method string) (f framing, keep bool, err error) {
 		return 0, false, err
 	}
 	h.ContentLength = length
-	isChunked, err := h.transferEncoding()
-	if err != nil {
-		return 0, false, err
-	}
+	codings := h.field(&transferEncodingField)
+	isChunked := len(codings) > 0
 	if isChunked {
-		h.announceTrailers()
+		if err := h.unchunk(codings); err != nil {
+			return 0, false, err
+		}
 	}
 	switch {
 	case bodyless(method, h.StatusCode):
@@ -58,7 +58,7 @@ func (h *head) frame(method string) (f framing, keep bool, err error) {
 // contentLength is the declared length, -1 without one. Repetitions that agree
 // become one field (RFC 9110 §8.6).
 func (h *head) contentLength() (int64, error) {
-	values := h.field("Content-Length")
+	values := h.field(&contentLengthField)
 	if len(values) == 0 {
 		return -1, nil
 	}
@@ -77,28 +77,26 @@ func (h *head) contentLength() (int64, error) {
 	return n, nil
 }
 
-// transferEncoding accepts nothing or exactly chunked: other codings we never
-// asked for, and could not take off (RFC 9112 §6.1, §7.4).
-func (h *head) transferEncoding() (bool, error) {
-	values := h.field("Transfer-Encoding")
+// unchunk accepts exactly chunked: other codings we never asked for, and could not
+// take off (RFC 9112 §6.1, §7.4).
+func (h *head) unchunk(codings []string) error {
 	switch {
-	case len(values) == 0:
-		return false, nil
-	case len(values) > 1 || !fold(values[0], "chunked"):
-		return false, malformed("Transfer-Encoding other than chunked")
+	case len(codings) > 1 || !fold(codings[0], "chunked"):
+		return malformed("Transfer-Encoding other than chunked")
 	case h.ContentLength >= 0:
-		return false, malformed("both Transfer-Encoding and Content-Length")
+		return malformed("both Transfer-Encoding and Content-Length")
 	case h.ProtoMinor == 0:
-		return false, malformed("Transfer-Encoding in HTTP/1.0")
+		return malformed("Transfer-Encoding in HTTP/1.0")
 	}
 	delete(h.Header, "Transfer-Encoding")
-	return true, nil
+	h.announceTrailers()
+	return nil
 }
 
 // announceTrailers moves the names in the field Trailer to h.Trailer. It is no more than a
 // hint (RFC 9110 §6.6.2): what cannot be a trailer is left out, as it is where it comes.
 func (h *head) announceTrailers() {
-	lists := h.field("Trailer")
+	lists := h.field(&trailerField)
 	if len(lists) == 0 {
 		return
 	}

@@ -1,15 +1,12 @@
 package egress
 
-import (
-	"bytes"
-	"strings"
-)
+import "bytes"
 
 // A precedent is the head of an answer that an authority gave before. Much of the next
 // one is the same, byte for byte: server, type, policies, limits. What was looked at in
 // the precedent is not looked at again. It never changes.
 type precedent struct {
-	status string // the line, without its CRLF
+	status status
 	fields []field
 }
 
@@ -33,20 +30,26 @@ const (
 // than one.
 const renewal = 256
 
-// learn makes s, the head of an answer, the precedent of the next ones, if it is time.
-func (c *conn) learn(s []byte, known *names) {
-	if c.uses%renewal != 2 || len(s) > maxPrecedent || bytes.Count(s, []byte("\n")) > maxPrecedentFields {
+// isDue reports that the head of the answer that came is to be learned.
+func (c *conn) isDue() bool { return c.uses%renewal == 2 }
+
+// learn makes s, the head of an answer, the precedent of the next ones.
+func (c *conn) learn(s section, known *names) {
+	if len(s.text) > maxPrecedent || s.lines > maxPrecedentFields {
 		return
 	}
-	if p, err := newPrecedent(string(s), known); err == nil {
+	if p, err := newPrecedent(string(s.text), known); err == nil {
 		c.home.precedent.Store(p)
 	}
 }
 
 func newPrecedent(head string, known *names) (*precedent, error) {
-	status, rest, _ := strings.Cut(head, "\r\n")
-	p := &precedent{status: status}
-	for rest != "" {
+	first, err := parseStatus(head)
+	if err != nil {
+		return nil, err
+	}
+	p := &precedent{status: first}
+	for rest := head[len(first.line):]; rest != ""; {
 		f, err := parseField(rest, known)
 		if err != nil {
 			return nil, err
@@ -56,18 +59,18 @@ func newPrecedent(head string, known *names) (*precedent, error) {
 	return p, nil
 }
 
-// statusLine is line, without a copy if it is the precedent's.
-func (p *precedent) statusLine(line []byte) string {
-	if p != nil && string(line) == p.status {
-		return p.status
+// statusOf parses the line that s begins with, unless it is the precedent's.
+func (p *precedent) statusOf(s []byte) (status, error) {
+	if p != nil && hasPrefix(s, p.status.line) {
+		return p.status, nil
 	}
-	return string(line)
+	return parseStatus(string(s[:bytes.IndexByte(s, '\n')+1]))
 }
 
 // A follower goes through a precedent beside a section that is read.
 type follower struct {
 	left  []field // of the precedent
-	fresh field   // the last one that was found, if it is none of these
+	fresh field   // the last one that is none of these
 }
 
 // follow begins at the precedent's first field. nil has none.
@@ -78,27 +81,27 @@ func (p *precedent) follow() follower {
 	return follower{left: p.fields}
 }
 
-// next is the field in the line that s begins with, and the length of that, if it is the
-// precedent's next one, be it with another value; else nil.
-func (w *follower) next(s []byte) (*field, int, error) {
+// next is the precedent's next field, if that is the one in the line that s begins with; else
+// nil. The value is the line's, which may be another, and the length that of the line.
+func (w *follower) next(s []byte) (f *field, value string, length int, err error) {
 	if len(w.left) == 0 {
-		return nil, 0, nil
+		return nil, "", 0, nil
 	}
-	f := &w.left[0]
-	if hasPrefix(s, f.line) {
-		w.left = w.left[1:]
-		return f, len(f.line), nil
+	f = &w.left[0]
+	switch {
+	case hasPrefix(s, f.line):
+		value, length = f.value, len(f.line)
+	case hasPrefix(s, f.label):
+		length = bytes.IndexByte(s, '\n') + 1 // readSection has seen to CRLF
+		value = trimmed(string(s[len(f.label) : length-len("\r\n")]))
+		if !isFieldValue(value) {
+			return nil, "", 0, errControl
+		}
+	default:
+		return nil, "", 0, nil
 	}
-	if !hasPrefix(s, f.label) {
-		return nil, 0, nil
-	}
-	n := bytes.IndexByte(s, '\n') + 1 // readSection has seen to CRLF
-	value := trimmed(string(s[len(f.label) : n-len("\r\n")]))
-	if !isFieldValue(value) {
-		return nil, 0, errControl
-	}
-	w.left, w.fresh = w.left[1:], field{name: f.name, value: value, sign: f.sign}
-	return &w.fresh, n, nil
+	w.left = w.left[1:]
+	return f, value, length, nil
 }
 
 func hasPrefix(s []byte, prefix string) bool {

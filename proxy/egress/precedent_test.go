@@ -31,8 +31,9 @@ func FuzzPrecedent(f *testing.F) {
 		if err != nil {
 			return
 		}
-		want, wantSigns, wantErr := parseFields([]byte(now), &known, nil, nil)
-		got, gotSigns, gotErr := parseFields([]byte(now), &known, p, make([]string, 9))
+		s := section{[]byte(now), strings.Count(now, "\n")}
+		want, wantSigns, wantErr := parseFields(s, &known, nil, nil)
+		got, gotSigns, gotErr := parseFields(s, &known, p, make([]string, 9))
 		if fmt.Sprint(gotErr) != fmt.Sprint(wantErr) || gotSigns != wantSigns || !maps.EqualFunc(got, want, slices.Equal[[]string]) {
 			t.Errorf("after %q, %q is %q (%v), want %q (%v)", before, now, got, gotErr, want, wantErr)
 		}

@@ -38,7 +38,9 @@ func (ex *exchange) receive() (*http.Response, error) {
 	if f == fixed {
 		ex.left = resp.ContentLength
 	}
-	ex.hint()
+	if lists := ex.answer.field(&keepAliveField); lists != nil {
+		ex.hint(lists)
+	}
 	if ex.sender != nil && resp.StatusCode > 299 {
 		// The peer has decided without the rest of the body (RFC 9112 §9.5).
 		ex.sender.interrupt()
@@ -57,9 +59,14 @@ func (ex *exchange) receive() (*http.Response, error) {
 
 // hasBody reports that the next Read of the body will not wait.
 func (ex *exchange) hasBody() bool {
-	if ex.framing != chunked {
-		return ex.br.Buffered() > 0
+	if ex.framing == chunked {
+		return ex.hasChunk()
 	}
+	return ex.br.Buffered() > 0
+}
+
+// hasChunk reports that a byte of a chunk, or all of the body's end, is there.
+func (ex *exchange) hasChunk() bool {
 	buf, _ := ex.br.Peek(ex.br.Buffered())
 	line := bytes.IndexByte(buf, '\n')
 	return line >= 0 && line+1 < len(buf) && ex.chunkHeadBuffered()
@@ -126,14 +133,16 @@ func (ex *exchange) readHead(interim int) error {
 		return ex.interim(interim)
 	}
 	ex.answered = true
-	ex.c.learn(s, &ex.t.names)
+	if ex.c.isDue() {
+		ex.c.learn(s, &ex.t.names)
+	}
 	return nil
 }
 
 // hint notes for how long the peer says that it keeps the connection
 // (Keep-Alive: timeout=N), less a second for the way there.
-func (ex *exchange) hint() {
-	for _, list := range ex.answer.field("Keep-Alive") {
+func (ex *exchange) hint(lists []string) {
+	for _, list := range lists {
 		for item := range strings.SplitSeq(list, ",") {
 			name, value, _ := strings.Cut(trimmed(item), "=")
 			value = strings.Trim(value, ` "`)

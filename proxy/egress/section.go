@@ -9,6 +9,13 @@ import (
 
 // A section is lines, each ended by CRLF, up to an empty one: a response's
 // head, or the trailers after the last chunk.
+type section struct {
+	text  []byte // without the empty line
+	lines int
+}
+
+// behind is what follows the first line, of which the length is given.
+func (s section) behind(first int) section { return section{s.text[first:], s.lines - 1} }
 
 // maxFields bounds the fields of a section: short ones would take many times
 // their size in memory.
@@ -20,12 +27,11 @@ var (
 	errControl = malformed("control character in a header field's value")
 )
 
-// readSection reads a section of limit bytes at most and returns it without
-// the empty line. It is good until br is read from again: normally it is in the
-// reader's buffer as a whole.
-func readSection(br *bufio.Reader, limit int) ([]byte, error) {
+// readSection reads a section of limit bytes at most. It is good until br is read
+// from again: normally it is in the reader's buffer as a whole.
+func readSection(br *bufio.Reader, limit int) (section, error) {
 	line, scanned := 0, 0 // start of the current line; bytes looked at
-	for {
+	for lines := 0; ; {
 		buf, _ := br.Peek(br.Buffered())
 		for {
 			i := bytes.IndexByte(buf[scanned:], '\n')
@@ -35,88 +41,90 @@ func readSection(br *bufio.Reader, limit int) ([]byte, error) {
 			lf := scanned + i
 			switch {
 			case lf == line || buf[lf-1] != '\r':
-				return nil, errBareLF
+				return section{}, errBareLF
 			case line > limit:
-				return nil, errTooLong
+				return section{}, errTooLong
 			case lf-1 == line:
 				_, _ = br.Discard(lf + 1)
-				return buf[:line], nil
+				return section{buf[:line], lines}, nil
 			}
 			line, scanned = lf+1, lf+1
+			lines++
 		}
 		scanned = len(buf)
 		if scanned > limit {
-			return nil, errTooLong
+			return section{}, errTooLong
 		}
 		if scanned == br.Size() {
 			return readLongSection(br, limit)
 		}
 		if _, err := br.Peek(scanned + 1); err != nil && br.Buffered() <= scanned {
-			return nil, err
+			return section{}, err
 		}
 	}
 }
 
 // readLongSection is readSection for what does not fit into the buffer.
-func readLongSection(br *bufio.Reader, limit int) ([]byte, error) {
+func readLongSection(br *bufio.Reader, limit int) (section, error) {
 	var all []byte
 	line := 0
-	for {
+	for lines := 0; ; {
 		part, err := br.ReadSlice('\n')
 		all = append(all, part...)
 		if len(all) > limit+2 {
-			return nil, errTooLong
+			return section{}, errTooLong
 		}
 		if err == bufio.ErrBufferFull {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return section{}, err
 		}
 		if len(all) < line+2 || all[len(all)-2] != '\r' {
-			return nil, errBareLF
+			return section{}, errBareLF
 		}
 		if len(all) == line+2 {
-			return all[:line], nil
+			return section{all[:line], lines}, nil
 		}
 		line = len(all)
+		lines++
 	}
 }
 
-// parseFields parses the field lines in s, each with its CRLF, into a header.
+// parseFields parses a section of field lines into a header.
 // Values keep their bytes, and under one name their order. They share their memory with
 // each other and with the precedent, and their lists that of room, if there is enough.
-func parseFields(s []byte, known *names, p *precedent, room []string) (http.Header, signs, error) {
-	n := bytes.Count(s, []byte("\n"))
-	if n > maxFields {
+func parseFields(of section, known *names, p *precedent, room []string) (http.Header, signs, error) {
+	if of.lines > maxFields {
 		return nil, 0, tooLarge("too many header fields")
 	}
-	h := make(http.Header, n)
+	h := make(http.Header, of.lines)
 	values := room
-	if len(values) < n {
-		values = make([]string, n)
+	if len(values) < of.lines {
+		values = make([]string, of.lines)
 	}
 	var seen signs
 	text := "" // s and what was before it, from the first line that is like none before
 	alike := p.follow()
-	for len(s) > 0 {
-		f, n, err := alike.next(s)
+	for s := of.text; len(s) > 0; {
+		f, value, n, err := alike.next(s)
 		if f == nil && err == nil {
 			if text == "" {
 				text = string(s)
 			}
 			f, n, err = alike.other(text[len(text)-len(s):], known)
+			value = f.value
 		}
 		if err != nil {
 			return nil, 0, err
 		}
 		s = s[n:]
-		values[0] = f.value
+		values[0] = value
 		// Nearly every name is new: its sign tells, and saves the look into the map.
 		if seen&f.sign == 0 {
 			seen |= f.sign
 		} else if had := h[f.name]; had != nil {
-			h[f.name] = append(had, f.value)
+			h[f.name] = append(had, value)
 			continue
 		}
 		h[f.name], values = values[:1:1], values[1:]

@@ -138,11 +138,15 @@ func trimmed(s string) string {
 func tokenIn(lists []string, token string) bool {
 	for _, list := range lists {
 		for list != "" {
-			item, rest, _ := strings.Cut(list, ",")
+			item := list
+			if comma := strings.IndexByte(list, ','); comma < 0 {
+				list = ""
+			} else {
+				item, list = list[:comma], list[comma+1:]
+			}
 			if fold(trimmed(item), token) {
 				return true
 			}
-			list = rest
 		}
 	}
 	return false
