@@ -50,9 +50,7 @@ func (w *wireConn) readFD(fd uintptr) bool {
 			}
 			w.n, w.err = 0, err
 		case errno != 0:
-			w.n, w.err = 0, &net.OpError{
-				Op: "read", Net: "tcp", Source: w.LocalAddr(), Addr: w.RemoteAddr(), Err: os.NewSyscallError("read", errno),
-			}
+			w.n, w.err = 0, w.fault(errno)
 		case n == 0:
 			w.gotFIN.Store(true)
 			w.n, w.err = 0, io.EOF
@@ -60,5 +58,12 @@ func (w *wireConn) readFD(fd uintptr) bool {
 			w.n, w.err = n, nil
 		}
 		return true
+	}
+}
+
+// fault is a failed read as the connection itself returns it.
+func (w *wireConn) fault(errno syscall.Errno) error {
+	return &net.OpError{
+		Op: "read", Net: "tcp", Source: w.LocalAddr(), Addr: w.RemoteAddr(), Err: os.NewSyscallError("read", errno),
 	}
 }

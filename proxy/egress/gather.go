@@ -32,6 +32,11 @@ func (s *secureConn) Write(p []byte) (int, error) {
 	if len(p) <= oneRecord {
 		return s.Conn.Write(p)
 	}
+	return s.writeLarge(p)
+}
+
+// writeLarge is Write of more than a record.
+func (s *secureConn) writeLarge(p []byte) (int, error) {
 	s.large.Lock()
 	defer s.large.Unlock()
 	s.beneath.hold()
@@ -75,6 +80,11 @@ func (g *gatherer) Write(p []byte) (int, error) {
 	if !g.holding.Load() {
 		return g.Conn.Write(p)
 	}
+	return g.keep(p)
+}
+
+// keep is Write while it holds, or did until just now.
+func (g *gatherer) keep(p []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.held == nil {
