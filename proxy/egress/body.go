@@ -91,12 +91,11 @@ func (ex *exchange) Close() error {
 		ex.interrupt()
 		ex.reading.Lock()
 	}
-	defer ex.reading.Unlock()
 	if ex.ended == nil {
-		ex.ended = http.ErrBodyReadAfterClose
 		ex.finish(false)
 	}
 	ex.ended = http.ErrBodyReadAfterClose
+	ex.reading.Unlock()
 	return nil
 }
 

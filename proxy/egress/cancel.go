@@ -1,6 +1,9 @@
 package egress
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // The end of a context is turned into a deadline in the past, which wakes
 // every read and write of the connection. No goroutine waits for it.
@@ -22,28 +25,23 @@ func (t *Transport) begins(c *conn, ex *exchange) {
 	if ex.c = c; ex.canceled.Load() {
 		_ = c.wire.SetDeadline(past)
 	}
-	if len(t.young) == 0 {
-		if t.follower == nil {
-			t.follower = time.AfterFunc(late, t.follow)
-		} else if !t.following {
-			t.follower.Reset(late)
-		}
-		t.following = true
+	if c.young = ex; !c.lookedAt {
+		t.lookAt(c)
 	}
-	c.young, c.place = ex, len(t.young)
-	t.young = append(t.young, c)
 }
 
-// ends notes that c's call is over, or follows its context by now. t.mu is held.
-func (t *Transport) ends(c *conn) {
-	if c.young == nil {
-		return
+// lookAt has the follower look at c, until it finds no young call there: most that come
+// soon find c looked at already. t.mu is held.
+func (t *Transport) lookAt(c *conn) {
+	c.lookedAt = true
+	t.busy = append(t.busy, c)
+	switch {
+	case t.follower == nil:
+		t.follower = time.AfterFunc(late, t.follow)
+	case !t.following:
+		t.follower.Reset(late)
 	}
-	last := len(t.young) - 1
-	moved := t.young[last]
-	t.young[c.place], moved.place = moved, c.place
-	t.young[last] = nil
-	t.young, c.young = t.young[:last], nil
+	t.following = true
 }
 
 // follow has the calls that are not young any more follow their contexts, and
@@ -52,13 +50,15 @@ func (t *Transport) follow() {
 	now := t.now()
 	var grown []*exchange
 	t.mu.Lock()
-	for i := len(t.young) - 1; i >= 0; i-- {
-		if c := t.young[i]; now-c.taken >= late {
+	t.busy = slices.DeleteFunc(t.busy, func(c *conn) bool {
+		if c.young != nil && now-c.taken >= late {
 			grown = append(grown, c.young)
-			t.ends(c) // which puts one there that was looked at already
+			c.young = nil
 		}
-	}
-	if t.following = len(t.young) > 0; t.following {
+		c.lookedAt = c.young != nil
+		return !c.lookedAt
+	})
+	if t.following = len(t.busy) > 0; t.following {
 		t.follower.Reset(late)
 	}
 	t.mu.Unlock()

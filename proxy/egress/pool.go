@@ -41,26 +41,35 @@ type sharedDial struct {
 
 // at returns the authority of k. t.mu is held.
 func (t *Transport) at(k key) *authority {
-	if a := t.latest; a != nil && a.key == k {
+	if a := t.latest.Load(); a != nil && a.key == k {
 		return a
 	}
+	return t.another(k)
+}
+
+// another is at for an authority that is not the one called last. t.mu is held.
+func (t *Transport) another(k key) *authority {
 	a := t.authorities[k]
 	if a == nil {
 		a = &authority{key: k}
 		t.authorities[k] = a
 	}
-	t.latest = a
+	t.latest.Store(a)
 	return a
 }
 
 // tidy forgets an authority that nothing depends on. t.mu is held.
 func (t *Transport) tidy(a *authority) {
-	if a.conns > 0 || a.choosing > 0 || a.dialing != nil || t.authorities[a.key] != a {
-		return
+	if a.conns == 0 && a.choosing == 0 && a.dialing == nil {
+		t.drop(a)
 	}
-	delete(t.authorities, a.key)
-	if t.latest == a {
-		t.latest = nil
+}
+
+// drop forgets an authority, unless another one is in its place. t.mu is held.
+func (t *Transport) drop(a *authority) {
+	if t.authorities[a.key] == a {
+		delete(t.authorities, a.key)
+		t.latest.CompareAndSwap(a, nil)
 	}
 }
 
@@ -144,8 +153,7 @@ func (t *Transport) put(ex *exchange) {
 	if c.young == nil {
 		now = t.now() // the call has taken a while
 	}
-	t.ends(c)
-	ex.detached = true
+	c.young, ex.detached = nil, true
 	unwatch, keeps := ex.unwatch, keep > 0 && t.keeps(c) && !ex.canceled.Load()
 	if keeps {
 		t.rest(c.home, c, now, keep)
@@ -239,7 +247,7 @@ func (t *Transport) count(more int64) {
 func (t *Transport) forget(c *conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.ends(c)
+	c.young = nil
 	a := c.home
 	a.conns--
 	t.count(-1)

@@ -68,15 +68,15 @@ type Transport struct {
 	http2    func() (*http2.Transport, error) // gives the one there is
 	names    names                            // of response fields
 	made     time.Time                        // what now counts from
+	latest   atomic.Pointer[authority]        // the one that was called last; nil: it is forgotten. Changed with mu held
 
 	mu          sync.Mutex
 	authorities map[key]*authority // authority → its connections
-	latest      *authority         // the one that was called last; nil: it is forgotten
 	idle        int                // HTTP/1.1 connections in all authorities' pools
 	sweeper     *time.Timer        // runs while idle > 0
 	sweepAt     time.Duration      // when it will fire
 	sweeping    bool               // it is armed
-	young       []*conn            // used by calls that do not follow their context yet
+	busy        []*conn            // where there are, or were lately, calls that do not follow their context yet
 	follower    *time.Timer        // lets them follow it
 	following   bool               // it is armed
 	closed      bool
