@@ -23,7 +23,8 @@ func (k key) addr() string {
 }
 
 // hostKey is ascii, a host in the form of asciiHost, as a key has it: as a rule, a
-// part of it. A port is taken off only where addr puts the same one back.
+// part of it. A port is taken off only where addr puts the same one back. What it
+// returns is in the form of asciiHost, and its own hostKey.
 func hostKey(ascii string, tls bool) string {
 	bare, own := strings.CutSuffix(ascii, schemePort(tls))
 	if !own {

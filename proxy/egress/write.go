@@ -17,12 +17,18 @@ func (ex *exchange) locate() error {
 	if !ex.key.tls && u.Scheme != "http" {
 		return invalid("scheme is neither http nor https")
 	}
-	host, err := asciiHost(u.Host)
-	if err != nil {
-		return err
+	host := u.Host
+	if last := ex.t.latest.Load(); last == nil || last.key.host != host || last.key.tls != ex.key.tls {
+		var err error
+		if host, err = asciiHost(host); err != nil {
+			return err
+		}
+		ex.key.host = hostKey(host, ex.key.tls)
+	} else {
+		ex.key.host = host // what is like a key's host is its own: see hostKey
 	}
-	ex.key.host = hostKey(host, ex.key.tls)
 	if named := ex.req.Host; named != "" && named != u.Host {
+		var err error
 		if host, err = asciiHost(named); err != nil {
 			return err
 		}
@@ -153,22 +159,47 @@ func (ex *exchange) appendHead(b []byte) ([]byte, error) {
 	if method == "" {
 		method = http.MethodGet
 	}
-	b = append(b, method...)
-	b = append(b, ' ')
-	b = ex.appendTarget(b)
+	b = put(b, method)
+	b = put(b, " ")
+	if ex.key.forwarded() {
+		b = ex.appendAbsolute(b)
+	} else {
+		b = put(b, ex.path)
+	}
 	if req.URL.ForceQuery || req.URL.RawQuery != "" {
-		b = append(b, '?')
-		b = append(b, req.URL.RawQuery...)
+		b = put(b, "?")
+		b = put(b, req.URL.RawQuery)
 	}
-	b = append(b, " HTTP/1.1\r\nHost: "...)
-	b = append(b, ex.host...)
-	b = append(b, '\r', '\n')
+	b = put(b, " HTTP/1.1\r\nHost: ")
+	b = put(b, ex.host)
+	b = put(b, "\r\n")
 	b, err := ex.appendFields(b)
-	b = ex.appendFraming(b, method)
-	if req.Close && !ex.upgrade {
-		b = append(b, "Connection: close\r\n"...)
+	if ex.length != 0 {
+		b = ex.appendFraming(b)
+	} else if ex.sized || anticipatesContent(method) {
+		// RFC 9110 §8.6: methods that anticipate content say that there is
+		// none; others say so if the caller did.
+		b = put(b, "Content-Length: 0\r\n")
 	}
-	return append(b, '\r', '\n'), err
+	if req.Close && !ex.upgrade {
+		b = put(b, "Connection: close\r\n")
+	}
+	return put(b, "\r\n"), err
+}
+
+// appendAbsolute renders the target up to the query for a proxy that reads the
+// request. There "*" is an authority without a path (RFC 9112 §3.2.2, §3.2.4).
+func (ex *exchange) appendAbsolute(b []byte) []byte {
+	b = put(b, "http://")
+	b = put(b, ex.host)
+	if ex.path == "*" {
+		return b
+	}
+	return put(b, ex.path)
+}
+
+func anticipatesContent(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
 
 // appendFields renders the header fields that are not about framing, and notes
@@ -199,20 +230,6 @@ func (ex *exchange) appendFields(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// appendTarget renders the target up to the query. A proxy that reads the
-// request gets it in absolute-form, where "*" is an authority without a path
-// (RFC 9112 §3.2.2, §3.2.4).
-func (ex *exchange) appendTarget(b []byte) []byte {
-	if ex.key.forwarded() {
-		b = append(b, "http://"...)
-		b = append(b, ex.host...)
-		if ex.path == "*" {
-			return b
-		}
-	}
-	return append(b, ex.path...)
-}
-
 // proxyAuth is what a proxy that reads the request wants of us, "" for nothing.
 func (ex *exchange) proxyAuth() string {
 	if !ex.key.forwarded() {
@@ -221,29 +238,23 @@ func (ex *exchange) proxyAuth() string {
 	return ex.key.via.auth
 }
 
-// appendFraming says how long the body is. A body with trailers is chunked
+// appendFraming says how long the body is that there is. One with trailers is chunked
 // even if its length is known: there is no other place for them.
-func (ex *exchange) appendFraming(b []byte, method string) []byte {
-	switch {
-	case ex.chunkedOut():
-		b = append(b, "Transfer-Encoding: chunked\r\n"...)
-		if len(ex.req.Trailer) > 0 {
-			b = append(b, "Trailer: "...)
-			sep := ""
-			for name := range ex.req.Trailer {
-				b = append(append(b, sep...), name...)
-				sep = ", "
-			}
-			b = append(b, '\r', '\n')
-		}
-	case ex.length > 0:
+func (ex *exchange) appendFraming(b []byte) []byte {
+	if !ex.chunkedOut() {
 		b = append(b, "Content-Length: "...)
 		b = strconv.AppendInt(b, ex.length, 10)
+		return append(b, '\r', '\n')
+	}
+	b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	if len(ex.req.Trailer) > 0 {
+		b = append(b, "Trailer: "...)
+		sep := ""
+		for name := range ex.req.Trailer {
+			b = put(put(b, sep), name)
+			sep = ", "
+		}
 		b = append(b, '\r', '\n')
-	case method == http.MethodPost, method == http.MethodPut, method == http.MethodPatch, ex.sized:
-		// RFC 9110 §8.6: methods that anticipate content say that there is
-		// none; others say so if the caller did.
-		b = append(b, "Content-Length: 0\r\n"...)
 	}
 	return b
 }
@@ -253,11 +264,17 @@ func (ex *exchange) chunkedOut() bool {
 }
 
 func appendField(b []byte, name, value string) []byte {
-	b = append(b, name...)
-	b = append(b, ':', ' ')
-	b = append(b, value...)
-	return append(b, '\r', '\n')
+	b = put(b, name)
+	b = put(b, ": ")
+	b = put(b, value)
+	return put(b, "\r\n")
 }
+
+// put is append. Each place that appends has the code for that, which is longer than a
+// call: of a head, which is many pieces, it would be most.
+//
+//go:noinline
+func put(b []byte, s string) []byte { return append(b, s...) }
 
 // isFraming reports the fields that are written from the request's own
 // members and never from its header map.
