@@ -37,32 +37,30 @@ func (w *wireConn) readOrAsk(p []byte) (int, error) {
 func (w *wireConn) readFD(fd uintptr) bool {
 	for {
 		n, errno := socket.Read(fd, w.into)
-		switch {
-		case errno == syscall.EINTR:
-			continue
+		switch w.n, w.err = n, nil; {
+		case n > 0:
 		case errno == syscall.EAGAIN:
 			if w.asker == nil {
 				return false
 			}
-			err := w.ask()
-			if err == nil {
-				return false
-			}
-			w.n, w.err = 0, err
-		case errno != 0:
-			w.n, w.err = 0, w.fault(errno)
-		case n == 0:
-			w.gotFIN.Store(true)
-			w.n, w.err = 0, io.EOF
+			w.err = w.ask()
+			return w.err != nil
+		case errno == syscall.EINTR:
+			continue
 		default:
-			w.n, w.err = n, nil
+			w.err = w.ended(errno)
 		}
 		return true
 	}
 }
 
-// fault is a failed read as the connection itself returns it.
-func (w *wireConn) fault(errno syscall.Errno) error {
+// ended is why a read gave nothing, as the connection itself returns it. No error of the
+// system is the end.
+func (w *wireConn) ended(errno syscall.Errno) error {
+	if errno == 0 {
+		w.gotFIN.Store(true)
+		return io.EOF
+	}
 	return &net.OpError{
 		Op: "read", Net: "tcp", Source: w.LocalAddr(), Addr: w.RemoteAddr(), Err: os.NewSyscallError("read", errno),
 	}

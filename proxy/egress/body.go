@@ -26,16 +26,21 @@ func (ex *exchange) Read(p []byte) (int, error) {
 	default:
 		n, err = ex.readUntilClose(p)
 	}
-	switch {
-	case err == io.EOF:
-		ex.ended = io.EOF
-		ex.finish(true)
-	case err != nil:
-		ex.ended = ex.bodyError(err)
-		ex.finish(false)
-		err = ex.ended
+	if err != nil {
+		err = ex.end(err)
 	}
 	return n, err
+}
+
+// end ends the body, at its own end, which is io.EOF, or before, and returns the error that
+// is Read's from now on.
+func (ex *exchange) end(err error) error {
+	if err != io.EOF {
+		err = ex.bodyError(err)
+	}
+	ex.ended = err
+	ex.finish(err == io.EOF)
+	return err
 }
 
 // readFixed gives io.EOF together with the last byte.
@@ -104,10 +109,10 @@ func (ex *exchange) Close() error {
 // two messages and nothing is in the way.
 func (ex *exchange) finish(clean bool) {
 	reuse := clean && ex.keep
-	if !clean && ex.sender != nil {
-		ex.c.abort() // wakes the sender's write, too
-	}
 	if ex.sender != nil {
+		if !clean {
+			ex.c.abort() // wakes the sender's write, too
+		}
 		reuse = ex.sender.finish() && reuse
 	}
 	// Bytes behind the response belong to nobody.
@@ -117,11 +122,15 @@ func (ex *exchange) finish(clean bool) {
 		ex.t.put(ex)
 		return
 	}
+	ex.hangUp(clean && ex.sender == nil)
+}
+
+// hangUp ends the call, and with it its connection, politely or at once.
+func (ex *exchange) hangUp(politely bool) {
 	ex.detach()
-	switch {
-	case clean && ex.sender == nil:
+	if politely {
 		ex.c.close()
-	default:
+	} else {
 		ex.c.abort()
 	}
 }

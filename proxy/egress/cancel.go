@@ -69,9 +69,9 @@ func (t *Transport) follow() {
 
 // watchEarly follows, from now on, a context whose end would pass unnoticed.
 func (ex *exchange) watchEarly(now time.Time) {
-	soon := now.Add(2 * late)
-	at, ends := ex.ctx().Deadline()
-	own, may := ex.ctx().(interface{ Earliest() time.Time })
+	soon, ctx := now.Add(2*late), ex.ctx()
+	at, ends := ctx.Deadline()
+	own, may := ctx.(interface{ Earliest() time.Time })
 	if ends && at.Before(soon) || may && own.Earliest().Before(soon) {
 		ex.watch()
 	}

@@ -84,19 +84,25 @@ func (t *Transport) begin(req *http.Request) (*exchange, error) {
 	}
 	ex.listen()
 	if req.Body != nil && req.Body != http.NoBody {
-		ex.length = req.ContentLength
-		if ex.length <= 0 {
-			ex.length = -1
-		}
-		ex.expect = tokenIn(req.Header["Expect"], "100-continue")
+		ex.expectBody()
 	}
-	ex.inline = ex.length > 0 && ex.length <= maxInline && req.GetBody != nil && len(req.Trailer) == 0 && !ex.expect
 	ex.upgrade = len(req.Header["Upgrade"]) > 0 && tokenIn(req.Header["Connection"], "upgrade")
 	ex.route()
 	if err := ex.render(); err != nil {
 		return nil, ex.refuse(err)
 	}
 	return ex, nil
+}
+
+// expectBody finds out how the body that the request has will be sent.
+func (ex *exchange) expectBody() {
+	req := ex.req
+	ex.length = req.ContentLength
+	if ex.length <= 0 {
+		ex.length = -1
+	}
+	ex.expect = tokenIn(req.Header["Expect"], "100-continue")
+	ex.inline = ex.length > 0 && ex.length <= maxInline && req.GetBody != nil && len(req.Trailer) == 0 && !ex.expect
 }
 
 // refuse is the error of a request that cannot be written.

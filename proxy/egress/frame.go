@@ -62,19 +62,26 @@ func (h *head) contentLength() (int64, error) {
 	if len(values) == 0 {
 		return -1, nil
 	}
-	for _, v := range values[1:] {
-		if v != values[0] {
-			return 0, malformed("Content-Length fields that differ")
+	if len(values) > 1 {
+		if err := h.uniteLengths(values); err != nil {
+			return 0, err
 		}
 	}
-	n, ok := decimal(values[0])
-	if !ok {
-		return 0, malformed("Content-Length")
+	if n, ok := decimal(values[0]); ok {
+		return n, nil
 	}
-	if len(values) > 1 {
-		h.Header["Content-Length"] = values[:1]
+	return 0, malformed("Content-Length")
+}
+
+// uniteLengths makes one field of several that agree.
+func (h *head) uniteLengths(values []string) error {
+	for _, v := range values[1:] {
+		if v != values[0] {
+			return malformed("Content-Length fields that differ")
+		}
 	}
-	return n, nil
+	h.Header["Content-Length"] = values[:1]
+	return nil
 }
 
 // unchunk accepts exactly chunked: other codings we never asked for, and could not

@@ -24,10 +24,15 @@ type Listener interface {
 
 // listen finds out who listens: the context, or the hooks that it carries.
 func (ex *exchange) listen() {
-	var is bool
-	if ex.listener, is = ex.ctx().(Listener); is {
+	ctx, is := ex.ctx().(Listener)
+	if is {
+		ex.listener = ctx
 		return
 	}
+	ex.listenToHooks()
+}
+
+func (ex *exchange) listenToHooks() {
 	if trace := httptrace.ContextClientTrace(ex.ctx()); trace != nil {
 		ex.listener = hooks{trace}
 	}

@@ -137,16 +137,15 @@ func trimmed(s string) string {
 // in any case.
 func tokenIn(lists []string, token string) bool {
 	for _, list := range lists {
-		for list != "" {
-			item := list
-			if comma := strings.IndexByte(list, ','); comma < 0 {
-				list = ""
-			} else {
-				item, list = list[:comma], list[comma+1:]
-			}
-			if fold(trimmed(item), token) {
+		comma := strings.IndexByte(list, ',')
+		for ; comma >= 0; comma = strings.IndexByte(list, ',') {
+			if fold(trimmed(list[:comma]), token) {
 				return true
 			}
+			list = list[comma+1:]
+		}
+		if fold(trimmed(list), token) {
+			return true
 		}
 	}
 	return false

@@ -18,14 +18,14 @@ func (ex *exchange) locate() error {
 		return invalid("scheme is neither http nor https")
 	}
 	host := u.Host
-	if last := ex.t.latest.Load(); last == nil || last.key.host != host || last.key.tls != ex.key.tls {
+	if last := ex.t.latest.Load(); last != nil && last.key.tls == ex.key.tls && last.key.host == host {
+		ex.key.host = host // what is like a key's host is its own: see hostKey
+	} else {
 		var err error
 		if host, err = asciiHost(host); err != nil {
 			return err
 		}
 		ex.key.host = hostKey(host, ex.key.tls)
-	} else {
-		ex.key.host = host // what is like a key's host is its own: see hostKey
 	}
 	if named := ex.req.Host; named != "" && named != u.Host {
 		var err error
@@ -73,10 +73,14 @@ func checkField(name string, values []string, section string) error {
 	}
 	for _, v := range values {
 		if !isFieldValue(v) {
-			return invalid("value of " + section + " field " + name)
+			return invalidValue(section, name)
 		}
 	}
 	return nil
+}
+
+func invalidValue(section, name string) error {
+	return invalid("value of " + section + " field " + name)
 }
 
 // targetPath is the request target up to the query: the raw path behind the

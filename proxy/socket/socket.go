@@ -89,18 +89,22 @@ func (w *Writer) write(fd uintptr) bool {
 	for len(w.rest) > 0 {
 		n, errno := Write(fd, w.rest)
 		switch {
-		case errno == syscall.EINTR:
+		case n > 0:
+			w.rest = w.rest[n:]
 		case errno == syscall.EAGAIN:
 			return false
-		case errno != 0:
-			w.err = os.NewSyscallError("write", errno)
+		case errno != syscall.EINTR:
+			w.err = unwritten(errno)
 			return true
-		case n == 0:
-			w.err = io.ErrUnexpectedEOF
-			return true
-		default:
-			w.rest = w.rest[n:]
 		}
 	}
 	return true
+}
+
+// unwritten is why a write took nothing.
+func unwritten(errno syscall.Errno) error {
+	if errno == 0 {
+		return io.ErrUnexpectedEOF
+	}
+	return os.NewSyscallError("write", errno)
 }
