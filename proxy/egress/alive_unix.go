@@ -11,29 +11,20 @@ import (
 	"outrider/proxy/socket"
 )
 
-// readOrAsk reads what is there, and asks where nothing is, before it waits.
-// Sockets of package net are non-blocking, so the plain system call answers
-// EAGAIN on a quiet connection, and the runtime's poller is told of what comes
-// from then on: no further call is needed to find that the answer is not there
-// yet. It really reads, where a peek would do for plain HTTP, because TLS needs
-// the bytes to tell a session ticket from a farewell.
+// readOrAsk asks, and then reads: what is no system socket does not say that nothing is there.
 func (w *wireConn) readOrAsk(p []byte) (int, error) {
-	if w.raw == nil {
-		if err := w.ask(); err != nil {
-			return 0, err
-		}
-		return w.Read(p)
-	}
-	w.into = p
-	err := w.raw.Read(w.readFn)
-	w.into = nil
-	if err != nil {
+	if err := w.ask(); err != nil {
 		return 0, err
 	}
-	return w.n, w.err
+	return w.Read(p)
 }
 
-// readFD reports false to wait until there is something to read.
+// readFD reads what is there, and asks where nothing is, before it waits: then
+// it reports false. Sockets of package net are non-blocking, so the plain system
+// call answers EAGAIN on a quiet connection, and the runtime's poller is told of
+// what comes from then on: no further call is needed to find that the answer is
+// not there yet. It really reads, where a peek would do for plain HTTP, because
+// TLS needs the bytes to tell a session ticket from a farewell.
 func (w *wireConn) readFD(fd uintptr) bool {
 	for {
 		n, errno := socket.Read(fd, w.into)

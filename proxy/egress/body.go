@@ -26,21 +26,21 @@ func (ex *exchange) Read(p []byte) (int, error) {
 	default:
 		n, err = ex.readUntilClose(p)
 	}
-	if err != nil {
-		err = ex.end(err)
+	switch {
+	case err == io.EOF:
+		ex.ended = err
+		ex.finish(true)
+	case err != nil:
+		err = ex.breakOff(err)
 	}
 	return n, err
 }
 
-// end ends the body, at its own end, which is io.EOF, or before, and returns the error that
-// is Read's from now on.
-func (ex *exchange) end(err error) error {
-	if err != io.EOF {
-		err = ex.bodyError(err)
-	}
-	ex.ended = err
-	ex.finish(err == io.EOF)
-	return err
+// breakOff ends the body before its end, and returns the error that is Read's from now on.
+func (ex *exchange) breakOff(err error) error {
+	ex.ended = ex.bodyError(err)
+	ex.finish(false)
+	return ex.ended
 }
 
 // readFixed gives io.EOF together with the last byte.

@@ -87,7 +87,9 @@ func (t *Transport) begin(req *http.Request) (*exchange, error) {
 		ex.expectBody()
 	}
 	ex.upgrade = len(req.Header["Upgrade"]) > 0 && tokenIn(req.Header["Connection"], "upgrade")
-	ex.route()
+	if t.settings.Proxy != nil {
+		ex.route()
+	}
 	if err := ex.render(); err != nil {
 		return nil, ex.refuse(err)
 	}
@@ -213,12 +215,12 @@ func (ex *exchange) announce() {
 // sender for the rest.
 func (ex *exchange) send() error {
 	ex.announce()
-	head, body := (*ex.out)[:ex.headLen], (*ex.out)[ex.headLen:]
-	if !ex.expect {
-		head, body = *ex.out, nil
+	first := *ex.out
+	if ex.expect {
+		first = first[:ex.headLen]
 	}
 	before := ex.c.wire.written.Load()
-	_, err := ex.c.nc.Write(head)
+	_, err := ex.c.nc.Write(first)
 	if ex.c.wire.written.Load() > before {
 		ex.sent = true
 		if ex.listener != nil {
@@ -230,7 +232,7 @@ func (ex *exchange) send() error {
 	}
 	switch {
 	case ex.expect:
-		err = ex.sendExpected(body)
+		err = ex.sendExpected((*ex.out)[ex.headLen:])
 	case !ex.inline && ex.length != 0:
 		ex.startSender()
 	}

@@ -76,13 +76,17 @@ func (t *Transport) drop(a *authority) {
 // acquire finds or makes a connection: the HTTP/1.1 connection that was used
 // last, or a free stream of an HTTP/2 connection. The former is the caller's
 // alone; whether it is still alive is for the caller to check.
-func (t *Transport) acquire(ex *exchange) (*conn, *h2conn, error) {
+func (t *Transport) acquire(ex *exchange) (c *conn, h *h2conn, err error) {
 	now := ex.departed()
 	t.mu.Lock()
 	a := t.at(ex.key)
-	a.choosing++
-	c, h, err := t.choose(ex, a, now)
-	a.choosing--
+	if last := len(a.idle) - 1; last >= 0 && now < a.idle[last].expires && len(a.http2) == 0 && ex.ctx().Err() == nil {
+		c = t.takeIdle(a, now) // as choose would
+	} else {
+		a.choosing++
+		c, h, err = t.choose(ex, a, now)
+		a.choosing--
+	}
 	if c != nil {
 		t.begins(c, ex)
 	}
@@ -124,13 +128,9 @@ func (t *Transport) choose(ex *exchange, a *authority, now time.Duration) (*conn
 
 // popIdle takes the last used connection that has not outlived its time.
 func (t *Transport) popIdle(a *authority, now time.Duration) *conn {
-	for n := len(a.idle); n > 0; n = len(a.idle) {
-		c := a.idle[n-1]
-		a.idle[n-1] = nil
-		a.idle = a.idle[:n-1]
-		t.idle--
+	for len(a.idle) > 0 {
+		c := t.takeIdle(a, now)
 		if now < c.expires {
-			c.taken = now
 			return c
 		}
 		t.mu.Unlock()
@@ -138,6 +138,17 @@ func (t *Transport) popIdle(a *authority, now time.Duration) *conn {
 		t.mu.Lock()
 	}
 	return nil
+}
+
+// takeIdle takes the last used connection, which there is. t.mu is held.
+func (t *Transport) takeIdle(a *authority, now time.Duration) *conn {
+	last := len(a.idle) - 1
+	c := a.idle[last]
+	a.idle[last] = nil
+	a.idle = a.idle[:last]
+	t.idle--
+	c.taken = now
+	return c
 }
 
 // put ends the call's use of its connection, which returns to the pool or, if it can
@@ -177,14 +188,13 @@ func (t *Transport) rest(a *authority, c *conn, now, keep time.Duration) {
 	c.rested, c.idleSince, c.expires = true, now, now+keep
 	a.idle = append(a.idle, c)
 	t.idle++
-	t.armSweeper(now, c.expires)
+	if !t.sweeping || c.expires < t.sweepAt {
+		t.armSweeper(now, c.expires)
+	}
 }
 
-// armSweeper sees to it that the sweeper runs at the given time, or earlier.
+// armSweeper has the sweeper run at the given time.
 func (t *Transport) armSweeper(now, at time.Duration) {
-	if t.sweeping && at >= t.sweepAt {
-		return
-	}
 	t.sweepAt, t.sweeping = at, true
 	if t.sweeper == nil {
 		t.sweeper = time.AfterFunc(at-now, t.sweep)

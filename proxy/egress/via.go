@@ -15,9 +15,6 @@ import (
 // by the authority in the target and puts that into Host (RFC 9112 §3.2.2).
 func (ex *exchange) route() {
 	k := &ex.key
-	if ex.t.settings.Proxy == nil {
-		return
-	}
 	k.via = ex.t.settings.Proxy(&url.URL{Scheme: ex.req.URL.Scheme, Host: k.addr()})
 	if k.via == nil || k.tls {
 		return

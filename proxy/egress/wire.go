@@ -72,7 +72,16 @@ func (w *wireConn) RemoteAddr() net.Addr {
 }
 
 func (w *wireConn) Read(p []byte) (int, error) {
-	if w.asker != nil || socket.Quick && w.raw != nil && len(p) > 0 {
+	if socket.Quick && w.raw != nil && len(p) > 0 {
+		w.into = p
+		err := w.raw.Read(w.readFn)
+		w.into = nil
+		if err != nil {
+			return 0, err
+		}
+		return w.n, w.err
+	}
+	if w.asker != nil {
 		return w.readOrAsk(p)
 	}
 	n, err := w.Conn.Read(p)
