@@ -13,8 +13,9 @@ var past = time.Unix(1, 0)
 
 // late is when a call begins to follow its context, which costs five allocations
 // and two locks that others want too, and a goroutine that watches the client: most
-// are over by then. A context with a deadline that is near is followed from the
-// beginning, as is one that may end by a clock of its own by then and says so by a
+// are over by then. A context with a deadline that is near is followed as soon as a
+// request without a body, or with a large one, is on its way, and before a small body is
+// read; so is one that may end by a clock of its own by then and says so by a
 // method Earliest; any other that ends early is noticed after twice this time at the
 // latest.
 const late = 100 * time.Millisecond
@@ -67,9 +68,10 @@ func (t *Transport) follow() {
 	}
 }
 
-// watchEarly follows, from now on, a context whose end would pass unnoticed.
-func (ex *exchange) watchEarly(now time.Time) {
-	soon, ctx := now.Add(2*late), ex.ctx()
+// watchEarly follows, from now on, a context whose end would pass unnoticed. That end may
+// have come near since the call had another connection than the one taken just now.
+func (ex *exchange) watchEarly(taken time.Duration) {
+	soon, ctx := ex.t.made.Add(taken+2*late), ex.ctx()
 	at, ends := ctx.Deadline()
 	own, may := ctx.(interface{ Earliest() time.Time })
 	if ends && at.Before(soon) || may && own.Earliest().Before(soon) {

@@ -57,7 +57,8 @@
 // # Hooks
 //
 // A context that is a [Listener] is told by its own methods: hooks.go. Otherwise
-// these of net/http/httptrace are called: GotConn, WroteHeaders (once, when the
+// these of net/http/httptrace are called: GotConn (over HTTP/1.1 when the
+// first part of the request was written, or could not be), WroteHeaders (once, when the
 // first byte of the request has been accepted by the socket, and exactly if
 // Error.Sent is or would be true; over HTTP/2 when the library has written the
 // header frame, which the peer may still declare unprocessed), Got100Continue,

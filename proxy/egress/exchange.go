@@ -121,15 +121,14 @@ func (ex *exchange) giveUp(err error) error {
 	return err
 }
 
-// prepare begins a call over HTTP/1.1, which has just got a connection: it puts
-// the inline body behind the head, for which once is enough. The end of its context
-// may have come near since it had another one.
-func (ex *exchange) prepare(now time.Time) error {
-	ex.watchEarly(now)
-	if ex.prepared.Load() {
-		return nil
-	}
+// prepare begins a call over HTTP/1.1, which took a connection just now: it puts
+// the inline body behind the head, for which once is enough.
+func (ex *exchange) prepare(taken time.Duration) error {
 	if ex.inline {
+		ex.watchEarly(taken) // it may have to be waited for
+		if ex.prepared.Load() {
+			return nil
+		}
 		if err := ex.readInline(); err != nil {
 			e := &Error{Kind: ClientBody, Addr: ex.key.addr(), Err: err}
 			if ex.ctx().Err() != nil {
@@ -198,7 +197,7 @@ func (ex *exchange) ask() error {
 	return ex.send()
 }
 
-// announce tells who listens that the request is about to be sent.
+// announce tells who listens where the request was sent.
 func (ex *exchange) announce() {
 	c := ex.c
 	if ex.listener != nil {
@@ -214,13 +213,14 @@ func (ex *exchange) announce() {
 // send writes what can be written without waiting for the peer, and starts the
 // sender for the rest.
 func (ex *exchange) send() error {
-	ex.announce()
 	first := *ex.out
 	if ex.expect {
 		first = first[:ex.headLen]
 	}
 	before := ex.c.wire.written.Load()
 	_, err := ex.c.nc.Write(first)
+	// The peer has it: what can wait for that is done while the answer is waited for.
+	ex.announce()
 	if ex.c.wire.written.Load() > before {
 		ex.sent = true
 		if ex.listener != nil {
@@ -229,6 +229,9 @@ func (ex *exchange) send() error {
 	}
 	if err != nil {
 		return err
+	}
+	if !ex.inline {
+		ex.watchEarly(ex.c.taken)
 	}
 	switch {
 	case ex.expect:

@@ -26,9 +26,11 @@ func (t *Transport) Follows(req *http.Request, began time.Time, after ...time.Du
 	}
 	defer func() { _ = ex.giveUp(nil) }()
 	for _, d := range after {
-		if ex.prepare(began.Add(d)) != nil {
+		taken := began.Add(d).Sub(t.made)
+		if ex.prepare(taken) != nil {
 			return false
 		}
+		ex.watchEarly(taken) // as send does
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

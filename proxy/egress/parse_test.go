@@ -33,7 +33,7 @@ func parse(t testing.TB, tr *Transport, method string, data []byte) (*http.Respo
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := ex.prepare(time.Now()); err != nil {
+	if err := ex.prepare(tr.now()); err != nil {
 		t.Fatal(err)
 	}
 	ex.c = newConn(tr, ex.key, bytesConn{bytes.NewReader(data)})

@@ -203,7 +203,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		if h != nil {
 			return ex.roundTripHTTP2(h)
 		}
-		if err := ex.prepare(t.made.Add(c.taken)); err != nil {
+		if err := ex.prepare(c.taken); err != nil {
 			t.put(ex)
 			return nil, ex.giveUp(err)
 		}
