@@ -247,7 +247,6 @@ func (ex *exchange) send() error {
 // does not know it, and sends the body then. A final response meanwhile leaves
 // the body unsent: receive finds it in the buffer.
 func (ex *exchange) sendExpected(inline []byte) error {
-	ex.setReadDeadline(time.Now().Add(ex.t.settings.ExpectContinueTimeout))
 	final, err := ex.awaitContinue()
 	ex.setReadDeadline(time.Time{})
 	switch {
@@ -265,6 +264,22 @@ func (ex *exchange) sendExpected(inline []byte) error {
 	}
 	ex.startSender()
 	return nil
+}
+
+// continuePatience is how long 100 (Continue) is waited for: what the settings say, and no
+// more than a quarter of what the call, or this attempt, has left, since a peer that does not
+// know it needs the rest.
+func (ex *exchange) continuePatience(now time.Time) time.Duration {
+	patience := ex.t.settings.ExpectContinueTimeout
+	if at, ends := ex.ctx().Deadline(); ends {
+		patience = min(patience, max(0, at.Sub(now)/4))
+	}
+	if own, may := ex.ctx().(interface{ Earliest() time.Time }); may {
+		if left := own.Earliest().Sub(now); left > 0 { // else it may lose, and is not late
+			patience = min(patience, left/4)
+		}
+	}
+	return patience
 }
 
 // fail ends the call without a response.

@@ -178,7 +178,7 @@ func TestHTTP2ExpectContinue(t *testing.T) {
 		b, _ := io.ReadAll(r.Body) // sends 100
 		w.Write(b)
 	})
-	tr := newTransport(t, egress.Settings{CAFile: caFile(t), ExpectContinueTimeout: safety})
+	tr := newTransport(t, egress.Settings{CAFile: caFile(t), ExpectContinueTimeout: safety / 8})
 	for path, want := range map[string]string{"/": "hello", "/no": ""} {
 		body := &replayed{data: strings.NewReader("hello")}
 		req := newRequest(t, "POST", url+path, body)

@@ -81,7 +81,8 @@ func misdirected(resp *http.Response) bool {
 // awaitContinue reads responses up to 100 (Continue), or up to a final one,
 // which is answered then. The deadline counts only between heads.
 func (ex *exchange) awaitContinue() (final bool, err error) {
-	until := time.Now().Add(ex.t.settings.ExpectContinueTimeout)
+	now := time.Now()
+	until := now.Add(ex.continuePatience(now))
 	for interim := 0; ; interim++ {
 		ex.setReadDeadline(until)
 		if _, err := ex.br.Peek(1); err != nil {

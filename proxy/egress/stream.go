@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // stream is one request over HTTP/2 and then its response's body.
@@ -57,6 +58,10 @@ func (s *stream) request() *http.Request {
 		r.Body, r.ContentLength = s.body, ex.length
 		if len(ex.req.Trailer) == 0 {
 			r.Trailer = nil
+		}
+		if ex.expect && ex.continuePatience(time.Now()) < ex.t.settings.ExpectContinueTimeout {
+			// The library waits as long as the settings say, for which there is no time.
+			r.Header.Del("Expect")
 		}
 	} else {
 		r.Trailer = nil

@@ -51,7 +51,7 @@ const (
 	defaultDialTimeout           = 10 * time.Second
 	defaultTLSTimeout            = 10 * time.Second
 	defaultIdleConnTimeout       = 90 * time.Second
-	defaultExpectContinueTimeout = 5 * time.Second
+	defaultExpectContinueTimeout = time.Second
 	defaultReadIdleTimeout       = 30 * time.Second
 	defaultMaxIdlePerHost        = 1024 // those of a peak: the last used goes first, the others' time runs out
 	defaultMaxIdle               = 4096
