@@ -40,6 +40,45 @@ func TestImpatientCallerDoesNotOpenTheCircuit(t *testing.T) {
 	})
 }
 
+// A localError is that of an attempt which this machine could not make.
+type localError struct{ error }
+
+func (localError) Local() bool { return true }
+
+// Without a descriptor for another connection nothing could be sent, and five such attempts
+// opened the circuit of a provider that was well. They are tried again all the same, as what
+// was never sent is, and a letter loses no attempt by them.
+func TestShortageOfThisMachineDoesNotOpenTheCircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		short := localError{errors.New("too many open files")}
+		upstream := policytest.NewUpstream(t, policytest.Step{Times: 3 + 40, Unsent: true, Err: short}, policytest.Step{Times: -1})
+		set := newRig(t, upstream).compile(plain, nil)
+		if answer, _ := call(t, set, "POST", "/", "text"); answer.Err == nil || upstream.Tries() != 3 {
+			t.Errorf("%v after %d tries, want three", answer.Err, upstream.Tries())
+		}
+		u, _ := set.ByName("api")
+		plan := u.Plan("POST", "/")
+		for range 40 {
+			req := policytest.NewRequest(t, "POST", "https://api.test/", "text")
+			ctx := policy.WithCall(req.Context(), &policy.Call{Upstream: "api"})
+			req = req.WithContext(policy.WithControls(ctx, policy.Controls{NoRetry: true}))
+			resp, err := plan.RoundTrip(req)
+			if class := policy.Classify(req.Context(), resp, err); class != policy.ClassLocal {
+				t.Fatalf("class %s of %v", class, err)
+			}
+			if got := plan.Settle(req, resp, err); got.Verdict != policy.VerdictNotSent || !got.NothingDone {
+				t.Fatalf("a letter would be: %+v", got)
+			}
+		}
+		if answer, _ := call(t, set, "POST", "/", "text"); answer.Err != nil {
+			t.Errorf("with descriptors again: %v", answer.Err)
+		}
+		if state := set.Status()[0].Circuits[0].State; state != "closed" {
+			t.Errorf("the circuit is %s", state)
+		}
+	})
+}
+
 // A call that had waited in line until its time was nearly over was cut short
 // in its attempt, and the circuit of a provider that was well opened.
 func TestFullQueueDoesNotOpenTheCircuit(t *testing.T) {

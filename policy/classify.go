@@ -22,7 +22,7 @@ const (
 	ClassAuth       Class = "auth"            // 401, 403: alive, and refusing this credential
 	ClassFault      Class = "fault"           // the upstream failed, or could not be reached
 	ClassClientGone Class = "client-gone"     // nobody waits for it: our client left, or gave us too little time, or has the answer of another attempt. Nobody's fault
-	ClassLocal      Class = "local"           // we refused it ourselves: nothing was sent
+	ClassLocal      Class = "local"           // we refused it ourselves, or this machine could not connect: nothing was sent
 	ClassKept       Class = "kept"            // we keep it, to send it later: see package outbox. Nobody has answered it yet
 )
 
@@ -63,6 +63,9 @@ func Classify(ctx context.Context, resp *http.Response, err error) Class {
 	if timeout, ok := errors.AsType[*TimeoutError](err); ok && timeout.Clock == CallerClock {
 		return ClassClientGone // how little time a caller has says nothing about the upstream
 	}
+	if failedHere(err) {
+		return ClassLocal
+	}
 	return ClassFault
 }
 
@@ -94,6 +97,17 @@ func classifyAnswer(status int, means answer.Meaning) Class {
 // because one of our clocks ran out.
 func ClientGone(ctx context.Context) bool {
 	return ctx.Err() != nil && context.Cause(ctx) == context.Canceled
+}
+
+// failedHere reports that an attempt could not be made for a want of this machine, such as of
+// descriptors. Nothing was sent, and the upstream is not to blame; unlike after a Refusal it
+// may be tried again.
+func failedHere(err error) bool {
+	l, ok := errors.AsType[interface {
+		error
+		Local() bool
+	}](err)
+	return ok && l.Local()
 }
 
 // connectFailed reports that err ended an attempt before a byte was sent.

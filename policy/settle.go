@@ -98,7 +98,8 @@ func failedEnding(err error, class retry.Class, call *Call) (end Ending, after t
 	switch {
 	case !aloft && slices.Contains(hopeless, reason):
 		return endUnsendable, 0
-	case attempts == 0, attempts == 1 && refused && connectFailed(err): // such as an address that is denied
+	case attempts == 0, attempts == 1 && refused && connectFailed(err), // such as an address that is denied
+		failedHere(err) && (call == nil || call.Attempts() == 0):
 		return endWithheld, after
 	case connectFailed(err), class == retry.Unsafe && !aloft: // an attempt follows only what did nothing
 		return endUnsent, after

@@ -60,7 +60,7 @@ var settlements = [...]SettlementRow{
 	{Ending: endUnsendable, Verdict: VerdictDead, Reason: "unsendable", NothingDone: true,
 		Why: "it cannot be sent as it is, and could not be later"},
 	{Ending: endWithheld, Verdict: VerdictNotSent, NothingDone: true, Rescue: true,
-		Why: "it never left: a circuit, a queue, a quota or a credential was in the way, which is no fault of the letter's"},
+		Why: "it never left: a circuit, a queue, a quota, a credential or a want of sockets was in the way, which is no fault of the letter's"},
 	{Ending: endUnsent, Verdict: VerdictLater, NothingDone: true, Rescue: true,
 		Why: "no byte of it left, so it was never applied"},
 	{Ending: endNoAnswer, Class: retry.Unsafe, Verdict: VerdictUnknown, Reason: "unknown",

@@ -47,6 +47,7 @@ var kinds = map[string]kind{
 	"credential-unavailable":   {502, "No live credential for this upstream", "proxy_configuration_error", true},
 	"bodies-full":              {503, "Too many request bodies are held", "http_request_denied", true},
 	"request-unsignable":       {422, "The request cannot be signed", "http_request_denied", true},
+	"sockets-exhausted":        {503, "This machine can open no further connection", "proxy_internal_error", true},
 	"proxy-failed":             {502, "The proxy on the way out did not let it through", "destination_unavailable", false},
 	"upstream-unreachable":     {502, "The upstream cannot be reached", "destination_unavailable", false},
 	"upstream-reset":           {502, "The upstream broke the connection off", "connection_terminated", false},
@@ -139,14 +140,15 @@ func quote(s string) string {
 
 // egressSlugs maps what went wrong outside to the slug of our answer.
 var egressSlugs = map[egress.Kind]string{
-	egress.DialFailed:     "upstream-unreachable",
-	egress.ProxyFailed:    "proxy-failed",
-	egress.AddressDenied:  "address-denied",
-	egress.TLSFailed:      "upstream-tls",
-	egress.Reset:          "upstream-reset",
-	egress.Malformed:      "upstream-malformed",
-	egress.HeaderTooLarge: "upstream-malformed",
-	egress.Truncated:      "upstream-reset",
+	egress.DialFailed:       "upstream-unreachable",
+	egress.ProxyFailed:      "proxy-failed",
+	egress.AddressDenied:    "address-denied",
+	egress.TLSFailed:        "upstream-tls",
+	egress.Reset:            "upstream-reset",
+	egress.Malformed:        "upstream-malformed",
+	egress.HeaderTooLarge:   "upstream-malformed",
+	egress.Truncated:        "upstream-reset",
+	egress.SocketsExhausted: "sockets-exhausted",
 }
 
 // problemOf turns what ended a call into our answer. It is nil when the client

@@ -123,9 +123,10 @@ func (s *sidecar) listen() (listeners []opened, adminListener net.Listener, err 
 			closeAll(listeners, nil)
 			return nil, nil, fmt.Errorf("opening listen %s: %w", l.listen, err)
 		}
-		listeners = append(listeners, l)
 		s.addresses[l.upstream] = shownAddress(l)
 		s.owns(l.Listener)
+		l.Listener = &attended{l.Listener, &s.shortages}
+		listeners = append(listeners, l)
 	}
 	if adminListener, err = listenAt(s.file.Admin); err != nil {
 		closeAll(listeners, nil)
@@ -133,7 +134,7 @@ func (s *sidecar) listen() (listeners []opened, adminListener net.Listener, err 
 	}
 	s.adminAt = shownAddress(adminListener)
 	s.owns(adminListener)
-	return listeners, adminListener, nil
+	return listeners, &attended{adminListener, &s.shortages}, nil
 }
 
 func (s *sidecar) owns(l net.Listener) {

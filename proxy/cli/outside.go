@@ -57,7 +57,7 @@ func (s *sidecar) upstreamWire(u *config.Upstream) (*egress.Transport, error) {
 	}
 	return egress.New(egress.Settings{
 		CAFile: u.CAFile, ClientCert: u.ClientCert, ClientKey: u.ClientKey,
-		Guard: egress.NewOpenGuard(s.ours), Proxy: way, Open: s.telemetry.Connections(u.Name),
+		Guard: egress.NewOpenGuard(s.ours), Proxy: way, Open: s.telemetry.Connections(u.Name), Short: s.shortages.dialed,
 	})
 }
 
@@ -67,7 +67,7 @@ func (s *sidecar) tokenWire(u *config.Upstream) (*egress.Transport, error) {
 	if err != nil {
 		return nil, &settingError{"upstream." + u.Name + ".proxy", err}
 	}
-	return egress.New(egress.Settings{Guard: egress.NewOpenGuard(s.ours), Proxy: way})
+	return egress.New(egress.Settings{Guard: egress.NewOpenGuard(s.ours), Proxy: way, Short: s.shortages.dialed})
 }
 
 // tokenTransport is the way to a token endpoint, traced.
@@ -101,19 +101,19 @@ func (s *sidecar) outside(file *config.File) (proxy.Outside, error) {
 		return proxy.Outside{}, fmt.Errorf("egress.proxy: %w", err)
 	}
 	guard := egress.NewGuard(file.Forward.AllowPrivate, s.ours)
-	transport, err := egress.New(egress.Settings{Guard: guard, Proxy: way, Open: s.telemetry.Connections("")})
+	transport, err := egress.New(egress.Settings{Guard: guard, Proxy: way, Open: s.telemetry.Connections(""), Short: s.shortages.dialed})
 	if err != nil {
 		return proxy.Outside{}, err
 	}
 	return proxy.Outside{
 		Transport: s.telemetry.Transport(transport),
-		Dial:      egress.Dialer{Guard: guard, Proxy: way}.Dial,
+		Dial:      egress.Dialer{Guard: guard, Proxy: way, Short: s.shortages.dialed}.Dial,
 		DialUpstream: func(ctx context.Context, u *config.Upstream, network, address string) (net.Conn, error) {
 			way, err := s.way(u.Egress)
 			if err != nil {
 				return nil, &egress.Error{Kind: egress.ProxyFailed, Addr: address, Err: err}
 			}
-			return egress.Dialer{Guard: egress.NewOpenGuard(s.ours), Proxy: way}.Dial(ctx, network, address)
+			return egress.Dialer{Guard: egress.NewOpenGuard(s.ours), Proxy: way, Short: s.shortages.dialed}.Dial(ctx, network, address)
 		},
 	}, nil
 }

@@ -25,6 +25,7 @@ type sidecar struct {
 	live      policy.Live
 	telemetry *telemetry.Telemetry
 	secrets   *secrets
+	shortages shortages
 	alarms    *alarm.Alarms
 	server    *proxy.Server
 	reloader  *proxy.Reloader
@@ -68,6 +69,7 @@ func prepare(ctx context.Context, path string, data []byte, file *config.File, l
 	if err != nil {
 		return nil, usageError{fmt.Errorf("telemetry: %w", err)}
 	}
+	s.shortages.log = s.telemetry.Logger()
 	s.alarms = alarm.New(alarm.Settings{Log: s.telemetry.Logger(), Secret: s.secrets.get, Ways: s.alertWays, Authority: s.root, Outbox: s.alarmingOutbox})
 	s.storage = newStorage(file, s.secrets, s.telemetry.Logger())
 	listeners, adminListener, err := s.listen()

@@ -8,14 +8,14 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
-	"time"
 )
 
 // A Dialer opens connections whose bytes are somebody else's: tunnels. The zero
 // value connects directly, to any address.
 type Dialer struct {
-	Guard *Guard    // what may be dialled; nil: any address
-	Proxy ProxyFunc // nil: direct. It is asked for https://addr, whatever the tunnel will hold
+	Guard *Guard          // what may be dialled; nil: any address
+	Proxy ProxyFunc       // nil: direct. It is asked for https://addr, whatever the tunnel will hold
+	Short func(err error) // hears of dials that failed for SocketsExhausted; nil: nobody does
 }
 
 // Dial connects to addr ("host:port") over network ("tcp", "tcp4" or "tcp6")
@@ -24,15 +24,16 @@ type Dialer struct {
 // between two of them can splice. Through a proxy it is one made with CONNECT,
 // whose first byte is the target's, and network does not matter. Either has
 // CloseWrite. Connecting, TLS to the proxy and its answer take each 10 s at
-// most. The error is an *Error of kind DialFailed, AddressDenied, ProxyFailed,
-// InvalidRequest or Canceled.
+// most. The error is an *Error of kind DialFailed, SocketsExhausted, AddressDenied,
+// ProxyFailed, InvalidRequest or Canceled.
 func (d Dialer) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	var p *Proxy
 	if d.Proxy != nil {
 		p = d.Proxy(&url.URL{Scheme: "https", Host: addr})
 	}
+	s := Settings{Guard: d.Guard, Short: d.Short}.withDefaults()
 	if p == nil {
-		return dialRaw(ctx, nil, d.Guard, defaultDialTimeout, network, addr)
+		return s.dialRaw(ctx, d.Guard, network, addr)
 	}
 	target, err := authorityOf(addr, true)
 	if err == nil {
@@ -41,7 +42,7 @@ func (d Dialer) Dial(ctx context.Context, network, addr string) (net.Conn, error
 	if err != nil {
 		return nil, &Error{Kind: InvalidRequest, Err: err}
 	}
-	k, s := key{tls: true, host: hostKey(target, true), via: p}, Settings{Guard: d.Guard}.withDefaults()
+	k := key{tls: true, host: hostKey(target, true), via: p}
 	raw, err := k.dialProxy(ctx, &s)
 	if err != nil {
 		return nil, err
@@ -69,12 +70,12 @@ func (e lateError) Error() string { return string(e) }
 // Is makes it a context.DeadlineExceeded for errors.Is.
 func (e lateError) Is(target error) bool { return target == context.DeadlineExceeded }
 
-type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
-
-func dialRaw(ctx context.Context, hook dialFunc, guard *Guard, timeout time.Duration, network, addr string) (net.Conn, error) {
-	dctx, cancel := context.WithTimeoutCause(ctx, timeout, errDialTimeout)
+// dialRaw opens a connection, asking guard, which is that of the settings or the one for
+// their proxy.
+func (s *Settings) dialRaw(ctx context.Context, guard *Guard, network, addr string) (net.Conn, error) {
+	dctx, cancel := context.WithTimeoutCause(ctx, s.DialTimeout, errDialTimeout)
 	defer cancel()
-	dial, judged := hook, judge{guard: guard}
+	dial, judged := s.Dial, judge{guard: guard}
 	if dial == nil {
 		var d net.Dialer
 		if guard != nil {
@@ -95,6 +96,12 @@ func dialRaw(ctx context.Context, hook dialFunc, guard *Guard, timeout time.Dura
 		return nil, &Error{Kind: DialFailed, Addr: addr, Err: errors.New("no permitted address took the connection, and " + denied.Error())}
 	} else if ok {
 		return nil, &Error{Kind: AddressDenied, Addr: addr, Err: denied}
+	}
+	if isShortage(err) {
+		if s.Short != nil {
+			s.Short(err)
+		}
+		return nil, &Error{Kind: SocketsExhausted, Addr: addr, Err: err}
 	}
 	return nil, &Error{Kind: kindOf(err, DialFailed), Addr: addr, Err: err}
 }
@@ -148,7 +155,7 @@ func (t *Transport) dial(ctx context.Context, k key, allowHTTP2 bool) (*conn, er
 func (t *Transport) dialPlain(ctx context.Context, k key) (*conn, error) {
 	s := &t.settings
 	if k.via == nil {
-		raw, err := dialRaw(ctx, s.Dial, s.Guard, s.DialTimeout, "tcp", k.addr())
+		raw, err := s.dialRaw(ctx, s.Guard, "tcp", k.addr())
 		if err != nil {
 			return nil, err
 		}

@@ -43,20 +43,24 @@ const (
 	ClientBody
 	// Canceled: the context ended first; the cause is wrapped.
 	Canceled
+	// SocketsExhausted: this machine has no descriptor, port or memory for another
+	// connection. The peer was not asked.
+	SocketsExhausted
 )
 
 var kindTexts = [...]string{
-	InvalidRequest: "invalid request",
-	DialFailed:     "dial failed",
-	AddressDenied:  "address denied",
-	ProxyFailed:    "proxy failed",
-	TLSFailed:      "TLS failed",
-	Reset:          "connection lost before a response",
-	Malformed:      "malformed response",
-	HeaderTooLarge: "response header too large",
-	Truncated:      "response body truncated",
-	ClientBody:     "request body failed",
-	Canceled:       "canceled",
+	InvalidRequest:   "invalid request",
+	DialFailed:       "dial failed",
+	AddressDenied:    "address denied",
+	ProxyFailed:      "proxy failed",
+	TLSFailed:        "TLS failed",
+	Reset:            "connection lost before a response",
+	Malformed:        "malformed response",
+	HeaderTooLarge:   "response header too large",
+	Truncated:        "response body truncated",
+	ClientBody:       "request body failed",
+	Canceled:         "canceled",
+	SocketsExhausted: "sockets exhausted",
 }
 
 // String is the kind in words.
@@ -98,6 +102,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // Unsent reports that provably no byte of the request reached the peer's
 // application, so that even a request with side effects may be tried again.
 func (e *Error) Unsent() bool { return !e.Sent }
+
+// Local reports that it is this machine which failed, and not the peer.
+func (e *Error) Local() bool { return e.Kind == SocketsExhausted }
 
 // ErrorType is the kind as one word, for telemetry.
 func (e *Error) ErrorType() string {

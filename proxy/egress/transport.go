@@ -32,14 +32,15 @@ type Settings struct {
 	DialTimeout           time.Duration // name resolution and TCP connect, and a proxy's answer to CONNECT; 0: 10 s each
 	TLSTimeout            time.Duration // TLS handshake, and that with a proxy; 0: 10 s each
 	IdleConnTimeout       time.Duration // an unused connection is kept for; 0: 90 s
-	ExpectContinueTimeout time.Duration // wait for 100 (Continue) before sending the body anyway (RFC 9110 §10.1.1); 0: 5 s
+	ExpectContinueTimeout time.Duration // wait for 100 (Continue) before sending the body anyway (RFC 9110 §10.1.1), or a quarter of a call's time if that is less; 0: 1 s, as curl has it
 	ReadIdleTimeout       time.Duration // silence of an HTTP/2 connection before it is pinged; 0: 30 s
 	MaxIdlePerHost        int           // unused HTTP/1.1 connections kept per authority; 0: 1024
 	MaxIdle               int           // … and in all; 0: 4096
 	MaxHTTP2PerHost       int           // HTTP/2 connections per authority, when one has too few streams; 0: 16
 	MaxHeaderBytes        int           // of a response's header section, and of its trailers; 0: 1 MiB
 
-	Open *atomic.Int64 // counts the connections that are open, busy or not; nil: nobody asks
+	Open  *atomic.Int64   // counts the connections that are open, busy or not; nil: nobody asks
+	Short func(err error) // hears of dials that failed for SocketsExhausted; nil: nobody does
 
 	// Dial replaces the network, and with it Guard; nil: TCP with happy
 	// eyeballs. It is meant for tests and in-memory networks. With a Proxy it

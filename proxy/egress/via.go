@@ -29,7 +29,7 @@ func (k key) dialProxy(ctx context.Context, s *Settings) (net.Conn, error) {
 			return nil, &Error{Kind: AddressDenied, Addr: k.addr(), Err: err}
 		}
 	}
-	nc, err := dialRaw(ctx, s.Dial, s.Guard.open(), s.DialTimeout, "tcp", k.via.addr)
+	nc, err := s.dialRaw(ctx, s.Guard.open(), "tcp", k.via.addr)
 	e, failed := errors.AsType[*Error](err)
 	switch {
 	case !failed:

@@ -20,6 +20,12 @@ type errorTyper interface {
 	ErrorType() string
 }
 
+// failedHere is implemented by errors that may be due to this machine, and then say so.
+type failedHere interface {
+	errorTyper
+	Local() bool
+}
+
 // harmless is implemented by errors whose text is made of our own words: it holds
 // nothing of the call.
 type harmless interface {
@@ -36,6 +42,9 @@ func errorKind(err error) string {
 	if refusal, ok := errors.AsType[policy.Refusal](err); ok {
 		reason, _ := refusal.Refusal()
 		return clip(reason, 64)
+	}
+	if local, ok := errors.AsType[failedHere](err); ok && local.Local() {
+		return local.ErrorType() // before dns: it may be the resolver that has no socket
 	}
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
 		return "dns"
