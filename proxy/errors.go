@@ -169,7 +169,7 @@ func problemOf(ctx context.Context, err error) *problem {
 		if timeout.Clock == "timeout" || timeout.Clock == policy.CallerClock {
 			slug = "deadline-exceeded"
 		}
-		return &problem{slug: slug, detail: timeout.Error()}
+		return &problem{slug: slug, detail: timeout.Error() + phaseOf(err)}
 	}
 	if policy.ClientGone(ctx) || policy.CallFrom(ctx).BodyFailed() {
 		return nil
@@ -180,6 +180,20 @@ func problemOf(ctx context.Context, err error) *problem {
 		}
 	}
 	return &problem{slug: "internal-error", detail: err.Error()}
+}
+
+// phaseOf says, behind the clock that ended a call, how far that had come.
+func phaseOf(err error) string {
+	out, ok := errors.AsType[*egress.Error](err)
+	switch {
+	case !ok:
+		return ""
+	case out.Sent:
+		return " while the answer was waited for"
+	case out.While != "":
+		return " " + out.While
+	}
+	return ""
 }
 
 // body is the document of RFC 9457, with the members of our own.

@@ -204,7 +204,7 @@ func causeText(cause string) string {
 	case "slow":
 		return "too many answers are slow"
 	case "connect":
-		return "connections are refused"
+		return "no connection can be had"
 	case "silent":
 		return "calls get no answer"
 	case "probe":

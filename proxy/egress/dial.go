@@ -75,10 +75,11 @@ func (e lateError) Is(target error) bool { return target == context.DeadlineExce
 func (s *Settings) dialRaw(ctx context.Context, guard *Guard, network, addr string) (net.Conn, error) {
 	dctx, cancel := context.WithTimeoutCause(ctx, s.DialTimeout, errDialTimeout)
 	defer cancel()
-	dial, judged := s.Dial, judge{guard: guard}
+	dial, judged := s.Dial, judge{guard: guard, progress: progressOf(ctx)}
 	if dial == nil {
 		var d net.Dialer
-		if guard != nil {
+		if guard != nil { // else nobody sees where the lookup ends
+			judged.progress.reach(lookingUp)
 			d.ControlContext = judged.control
 		}
 		dial = d.DialContext
@@ -88,7 +89,7 @@ func (s *Settings) dialRaw(ctx context.Context, guard *Guard, network, addr stri
 	case err == nil:
 		return nc, nil
 	case ctx.Err() != nil:
-		return nil, &Error{Kind: Canceled, Addr: addr, Err: causeOf(ctx)}
+		return nil, &Error{Kind: Canceled, Addr: addr, While: judged.progress.String(), Err: causeOf(ctx)}
 	case dctx.Err() != nil:
 		return nil, &Error{Kind: DialFailed, Addr: addr, Err: errDialTimeout}
 	}
@@ -111,10 +112,12 @@ func (s *Settings) dialRaw(ctx context.Context, guard *Guard, network, addr stri
 // down, it is the host that failed and not the guard that refused.
 type judge struct {
 	guard     *Guard
+	progress  *progress
 	permitted atomic.Bool
 }
 
 func (j *judge) control(ctx context.Context, network, address string, raw syscall.RawConn) error {
+	j.progress.reach(connecting)
 	err := j.guard.control(ctx, network, address, raw)
 	if err == nil {
 		j.permitted.Store(true)
@@ -135,13 +138,15 @@ func (t *Transport) dial(ctx context.Context, k key, allowHTTP2 bool) (*conn, er
 		cfg.NextProtos = []string{"http/1.1"}
 	}
 	tc := secured(c.nc, cfg)
+	progress := progressOf(ctx)
+	progress.reach(securing)
 	hctx, cancel := context.WithTimeoutCause(ctx, t.settings.TLSTimeout, errTLSTimeout)
 	defer cancel()
 	if err := tc.HandshakeContext(hctx); err != nil {
 		c.wire.Close()
 		switch {
 		case ctx.Err() != nil:
-			return nil, &Error{Kind: Canceled, Addr: k.addr(), Err: causeOf(ctx)}
+			return nil, &Error{Kind: Canceled, Addr: k.addr(), While: progress.String(), Err: causeOf(ctx)}
 		case hctx.Err() != nil:
 			err = errTLSTimeout
 		}

@@ -81,7 +81,10 @@ type Error struct {
 	// TLS: a record that holds it), or over HTTP/2 its header frame was, and
 	// the peer did not declare it unprocessed.
 	Sent bool
-	Err  error
+	// While says how far a call had come that was Canceled before it was sent, such as
+	// "while the name was looked up"; "": that is not known.
+	While string
+	Err   error
 }
 
 // Error implements error.

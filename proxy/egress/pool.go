@@ -33,10 +33,11 @@ type authority struct {
 
 // sharedDial is one dial that several calls wait for.
 type sharedDial struct {
-	done    chan struct{} // closed at the end
-	err     error         // set before
-	cancel  context.CancelFunc
-	waiters int
+	done     chan struct{} // closed at the end
+	err      error         // set before
+	cancel   context.CancelFunc
+	waiters  int
+	progress progress
 }
 
 // at returns the authority of k. t.mu is held.

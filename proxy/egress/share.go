@@ -49,7 +49,7 @@ func (t *Transport) waitForHTTP2(ctx context.Context, k key, a *authority) error
 	case <-d.done:
 		err = d.err
 	case <-ctx.Done():
-		err = &Error{Kind: Canceled, Addr: k.addr(), Err: causeOf(ctx)}
+		err = &Error{Kind: Canceled, Addr: k.addr(), While: d.progress.String(), Err: causeOf(ctx)}
 	}
 	t.mu.Lock()
 	d.waiters--
@@ -72,8 +72,9 @@ func (a *authority) cancelDial(d *sharedDial) {
 // goes on when the call that needed it leaves. (For the same reason the call's
 // httptrace hooks hear nothing of it.) t.mu is held.
 func (t *Transport) shareDial(k key, a *authority) *sharedDial {
-	ctx, cancel := context.WithCancel(context.Background())
-	d := &sharedDial{done: make(chan struct{}), cancel: cancel}
+	d := &sharedDial{done: make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), progressKey{}, &d.progress))
+	d.cancel = cancel
 	a.dialing = d
 	go func() {
 		defer cancel()

@@ -37,7 +37,9 @@ func (k key) dialProxy(ctx context.Context, s *Settings) (net.Conn, error) {
 	case e.Kind == DialFailed:
 		return nil, k.via.fault(ctx, k.addr(), e.Err)
 	}
-	e.Addr = k.addr()
+	if e.Addr = k.addr(); e.Kind == Canceled {
+		e.While = whileAsking
+	}
 	return nil, e
 }
 
@@ -63,7 +65,7 @@ func (k key) through(ctx context.Context, s *Settings, nc net.Conn) (net.Conn, e
 // fault is the error of a call for addr that did not get past the proxy.
 func (p *Proxy) fault(ctx context.Context, addr string, err error) error {
 	if ctx.Err() != nil {
-		return &Error{Kind: Canceled, Addr: addr, Err: causeOf(ctx)}
+		return &Error{Kind: Canceled, Addr: addr, While: whileAsking, Err: causeOf(ctx)}
 	}
 	if _, ok := errors.AsType[*ProxyError](err); !ok {
 		err = &ProxyError{Proxy: p.addr, Err: err}
