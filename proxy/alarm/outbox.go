@@ -25,8 +25,9 @@ var lettersLate = alert.Rule{Name: "letters-late", Severity: alert.Warning}
 // outboxFilling is an outbox that will soon take nothing more.
 var outboxFilling = alert.Rule{Name: "outbox-filling", Severity: alert.Warning}
 
-// outboxAway is an outbox that takes and sends nothing, for its store cannot be used. A
-// database that is started again is away for a moment.
+// outboxAway is an outbox that takes and sends nothing, for its store cannot be used, or one
+// that takes nothing, for its store cannot be written to. A database that is started again is
+// away for a moment.
 var outboxAway = alert.Rule{Name: "outbox-away", Severity: alert.Critical, Least: 2}
 
 var outboxRules = []alert.Rule{lettersDead, lettersDamaged, lettersLate, outboxFilling, outboxAway}
@@ -42,11 +43,12 @@ const (
 
 // An Outbox is what is known of the letters that are kept.
 type Outbox struct {
-	Err     error // why nothing is known; nil: it is
-	Bytes   int64 // that they take
-	Most    int64 // that they may take
-	MaxAge  time.Duration
-	Letters []Letters // a value for each upstream
+	Err      error  // why nothing is known; nil: it is
+	Refusing string // why letters are refused; "": they are kept
+	Bytes    int64  // that they take
+	Most     int64  // that they may take
+	MaxAge   time.Duration
+	Letters  []Letters // a value for each upstream
 }
 
 // Letters are those of an upstream.
@@ -110,6 +112,9 @@ func (l *outboxLook) find(outbox Outbox, used bool) (found []outboxTrouble) {
 	case outbox.Err != nil:
 		raise(outboxAway, awayTrouble(outbox.Err))
 	default:
+		if outbox.Refusing != "" {
+			raise(outboxAway, refusingTrouble(outbox.Refusing))
+		}
 		l.filling(outbox, raise)
 		for _, letters := range outbox.Letters {
 			raiseLetters(letters, outbox.MaxAge, raise)
@@ -127,6 +132,14 @@ func awayTrouble(err error) alert.Trouble {
 	return alert.Trouble{
 		Subject: outboxSubject, Title: "The outbox cannot be used", Detail: first,
 		Action: "See to the store (outrider store): until then no letter is taken (503 to those who bring one), and none is sent. None is lost.",
+	}
+}
+
+func refusingTrouble(why string) alert.Trouble {
+	first, _, _ := strings.Cut(why, "\n")
+	return alert.Trouble{
+		Subject: outboxSubject, Title: "The outbox refuses letters", Detail: first,
+		Action: "See to the disk or the database: who brings a letter is answered 503. Those that are kept are sent, and none is lost. It is over with the first letter that is kept and as large, or with any where none was refused for 5 minutes.",
 	}
 }
 

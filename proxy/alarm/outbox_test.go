@@ -150,6 +150,27 @@ func TestOutboxThatIsAwayEndsNoOtherAlert(t *testing.T) {
 	})
 }
 
+// The disk was full: calls were answered 503, and nobody was told, for whoever asked the store
+// how it stands was answered.
+func TestOutboxThatRefusesLettersIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newOutboxRig(t)
+		r.outbox.Refusing = "the disk is full"
+		r.alarms.Look(nil, time.Now())
+		r.want()
+		r.look()
+		r.want("outbox-away: The outbox refuses letters")
+		if a := r.only(); a.Severity != "critical" || a.Detail != "the disk is full" {
+			t.Errorf("it is %+v", a)
+		}
+		dead := alarm.Letters{Upstream: "crm", Dead: map[string]int{"refused": 1}}
+		r.look(dead) // which are known all the same
+		r.outbox.Refusing = ""
+		r.look(dead)
+		r.want("outbox-away: The outbox refuses letters", "letters-dead: 1 dead letter of crm", "outbox-away is over: The outbox refuses letters")
+	})
+}
+
 // A reload that takes an upstream away leaves its letters.
 func TestLettersOutliveTheirUpstream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -109,6 +109,10 @@ func (s *sidecar) observeLetters(e outbox.Event) {
 		level, text, about = slog.LevelError, "the store of the outbox cannot be used; nothing is kept or sent until it can be", []any{"error", e.Err}
 	case outbox.StoreBack:
 		level, text, about = slog.LevelInfo, "the store of the outbox can be used again", nil
+	case outbox.Refusing:
+		level, text, about = slog.LevelWarn, "letters are refused, for they cannot be kept; those that are kept are sent", []any{"error", e.Err}
+	case outbox.Keeping:
+		level, text, about = slog.LevelInfo, "letters are kept again", nil
 	case outbox.ClockJump:
 		level, text, about = slog.LevelWarn, "the clock was set; letters are due as if it had not been", []any{"by", e.Jump.String()}
 	case outbox.Overtaken:

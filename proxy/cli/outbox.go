@@ -124,6 +124,7 @@ func printStanding(w io.Writer, s outbox.Standing) {
 	if s.Away != "" {
 		fmt.Fprintf(w, "WARNING: the outbox takes and sends nothing: %s\n", printable(s.Away))
 	}
+	warnRefusing(w, s)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, u := range s.Upstreams {
 		fmt.Fprintf(table, "%s\t%s\n", u.Upstream, standingText(u))
@@ -133,6 +134,13 @@ func printStanding(w io.Writer, s outbox.Standing) {
 		fmt.Fprintln(w, "no letters")
 	}
 	fmt.Fprintf(w, "%s of %s used\n", roundSize(s.Size), config.Size(s.MaxSize))
+}
+
+// warnRefusing tells that letters are refused, if they are.
+func warnRefusing(w io.Writer, s outbox.Standing) {
+	if s.Refusing != "" {
+		fmt.Fprintf(w, "WARNING: letters are refused: %s\n", printable(s.Refusing))
+	}
 }
 
 // standingText tells of the letters of one upstream.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,6 +63,7 @@ func TestBeOnAFullDisk(t *testing.T) {
 	d.callUntilRefused(t, 10)
 	fillDisk(t, filepath.Join(disk, "log"))
 	d.callUntilRefused(t, 10)
+	d.wantRefusing(t)
 	d.wantKept(t)
 	d.kill()
 	fillDisk(t, filepath.Join(disk, "another log"))
@@ -75,6 +77,23 @@ func TestBeOnAFullDisk(t *testing.T) {
 		t.Error("what was delivered has made no room")
 	}
 	d.wantDelivered(t)
+}
+
+// wantRefusing looks whether the operator is told that letters are refused: in the log, once,
+// and by who asks how the outbox stands.
+func (d *depot) wantRefusing(t *testing.T) {
+	t.Helper()
+	if n := strings.Count(d.log.String(), `"level":"WARN","msg":"letters are refused`); n != 1 {
+		t.Errorf("the log says it %d times", n)
+	}
+	var out strings.Builder
+	c := &commands{Process: Process{Stdout: &out, Stderr: io.Discard}, admin: d.admin}
+	if err := c.outbox(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); !strings.Contains(text, "WARNING: letters are refused: ") || !strings.Contains(text, "the disk is full") {
+		t.Errorf("outbox says %q", text)
+	}
 }
 
 // fillDisk writes a file until there is no room for a byte.

@@ -115,7 +115,7 @@ func alarming(s *outbox.Standing, maxAge time.Duration) (alarm.Outbox, bool) {
 	if s.Away != "" {
 		return alarm.Outbox{Err: errors.New(s.Away)}, true
 	}
-	seen := alarm.Outbox{Bytes: s.Size, Most: s.MaxSize, MaxAge: maxAge}
+	seen := alarm.Outbox{Refusing: s.Refusing, Bytes: s.Size, Most: s.MaxSize, MaxAge: maxAge}
 	for _, u := range s.Upstreams {
 		seen.Letters = append(seen.Letters, alarm.Letters{Upstream: u.Upstream, Waiting: u.Waiting, Oldest: ageOf(u), Dead: u.Reasons})
 	}

@@ -20,6 +20,7 @@ func printOutbox(w io.Writer, view statusView) {
 		fmt.Fprintf(w, "WARNING: the outbox takes and sends nothing: %s\n", printable(s.Away))
 		return
 	}
+	warnRefusing(w, *s)
 	fmt.Fprintf(w, "letters are kept: %s of %s used\n", roundSize(s.Size), config.Size(s.MaxSize))
 	for _, u := range s.Upstreams {
 		switch configured := slices.ContainsFunc(view.Upstreams, func(up policy.UpstreamStatus) bool { return up.Name == u.Upstream }); {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"outrider/policy"
+	"outrider/proxy/outbox"
 	"outrider/proxy/telemetry"
 )
 
@@ -16,6 +17,14 @@ func TestStatusLeavesTheTerminalAlone(t *testing.T) {
 	var out strings.Builder
 	printStatus(&out, statusView{Lost: []telemetry.Loss{{Signal: "traces", Why: "400: \x1b]0;taken\a"}}})
 	if text := out.String(); strings.ContainsAny(text, "\x1b\a") || !strings.Contains(text, "400: ?]0;taken?") {
+		t.Errorf("%q", text)
+	}
+}
+
+func TestStatusSaysThatLettersAreRefused(t *testing.T) {
+	var out strings.Builder
+	printStatus(&out, statusView{Outbox: &outbox.Standing{Size: 651 << 10, MaxSize: 1 << 30, Refusing: "the disk is full"}})
+	if text := out.String(); !strings.Contains(text, "WARNING: letters are refused: the disk is full\nletters are kept: 651KiB of 1GiB used\n") {
 		t.Errorf("%q", text)
 	}
 }

@@ -223,6 +223,9 @@ func (s *screen) outbox(standing outbox.Standing) string {
 	if eta > 0 {
 		text += ", about " + roughTime(eta)
 	}
+	if standing.Refusing != "" {
+		text += ", " + s.paint.style(styleBad, "letters refused")
+	}
 	return text
 }
 

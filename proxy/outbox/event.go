@@ -17,6 +17,8 @@ const (
 	Replay       Kind = "retry"      // dead letters wait again
 	StoreAway    Kind = "store-away" // told once, until StoreBack
 	StoreBack    Kind = "store-back"
+	Refusing     Kind = "refusing" // letters cannot be kept: told once, until Keeping
+	Keeping      Kind = "keeping"
 	ClockJump    Kind = "clock-jump"
 	Overtaken    Kind = "lost" // another process has the letter whose end we wanted to write
 )

@@ -50,7 +50,11 @@ func (o *Outbox) Keep(ctx context.Context, l *Letter, body io.Reader, how KeepOp
 		return Receipt{}, err
 	}
 	bounds := store.Bounds{MaxSize: limits.MaxSize, MaxBody: limits.MaxBody}
-	receipt, err := kept.Keep(ctx, letter.filed(limits, how), body, bounds)
+	from := &heard{Reader: body}
+	receipt, err := kept.Keep(ctx, letter.filed(limits, how), from, bounds)
+	if err != nil || !receipt.Duplicate { // of which nothing was written
+		o.noteKept(ctx, err, from)
+	}
 	if err != nil {
 		return Receipt{}, err
 	}

@@ -48,6 +48,7 @@ type Outbox struct {
 	watchers  watchers  // those who wait for the end of a letter
 	unwritten unwritten // results that the store did not take yet
 	away      outage    // of the store
+	refusing  refusing  // of letters, by a store that can be asked
 	progress  progress  // what was sent lately
 }
 

@@ -12,9 +12,10 @@ import (
 // A Standing is how the outbox stands.
 type Standing struct {
 	Upstreams []UpstreamStanding `json:"upstreams"`
-	Size      int64              `json:"size"`           // of all letters, in bytes
-	MaxSize   int64              `json:"max_size"`       // bound of that
-	Away      string             `json:"away,omitempty"` // what is wrong with the store
+	Size      int64              `json:"size"`               // of all letters, in bytes
+	MaxSize   int64              `json:"max_size"`           // bound of that
+	Away      string             `json:"away,omitempty"`     // what is wrong with the store
+	Refusing  string             `json:"refusing,omitempty"` // why letters are refused, although the store can be asked
 }
 
 // An UpstreamStanding is that of the letters to one upstream.
@@ -50,6 +51,9 @@ func (o *Outbox) Standing(ctx context.Context) (Standing, error) {
 	s := Standing{Upstreams: byUpstream(counts), Size: size, MaxSize: o.limits.Load().MaxSize}
 	if err := o.away.now(); err != nil {
 		s.Away = err.Error()
+	}
+	if err := o.refusing.now(); err != nil {
+		s.Refusing = err.Error()
 	}
 	o.addProgress(s.Upstreams)
 	return s, nil

@@ -20,7 +20,8 @@ export function showOutbox(section, standing, at, link) {
   section.hidden = !standing;
   if (!standing) return;
   text($("outbox-used"), standing.away ? "" : `${bytes(standing.size)} of ${bytes(standing.max_size)}`);
-  text($("outbox-away"), standing.away ? "It takes and sends nothing: " + standing.away : "");
+  const refusing = standing.refusing ? "Letters are refused: " + standing.refusing : "";
+  text($("outbox-away"), standing.away ? "It takes and sends nothing: " + standing.away : refusing);
   const upstreams = standing.upstreams || [];
   $("outbox-upstreams").hidden = !upstreams.length;
   keyed($("outbox-upstreams").tBodies[0], upstreams, (up) => up.upstream, makeUpstream, updateUpstream);
