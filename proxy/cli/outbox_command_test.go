@@ -252,6 +252,23 @@ func TestLettersBehindADeadOneAreToldFromOthersThatWait(t *testing.T) {
 	}
 }
 
+// Of a letter whose answer broke off nothing was shown: "503 Service Unavailable: unexpected EOF".
+func TestLetterWhoseAnswerBrokeOffIsShown(t *testing.T) {
+	home(t, "")
+	server := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		_, _ = io.WriteString(w, "as far as it came")
+	})
+	r := launch(t, keepingAPI(server.URL))
+	id := r.keepLetter("/crm/v1/charges", "amount=1")
+	r.standsSo("0 waiting, 0 dead, 1 delivered")
+	says(t, r.run("outbox", "show", id), "state delivered", "200 OK", "as far as it came", "(the end is not kept: 17B of it are)")
+	var shown letterDocument
+	if err := json.Unmarshal([]byte(r.run("outbox", "show", id, "--json")), &shown); err != nil || shown.Response == nil || !shown.Response.Cut || *shown.Response.Text != "as far as it came" {
+		t.Errorf("%+v, %v", shown.Response, err)
+	}
+}
+
 // An import says how long it takes until all is sent: a quota that lets one letter through in
 // an hour has the last of three sent in about two.
 func TestImportSaysHowLongSendingTakes(t *testing.T) {

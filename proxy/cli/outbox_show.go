@@ -59,19 +59,21 @@ func (c *commands) showLetter(ctx context.Context, way outboxWay, id string, req
 			return err
 		}
 	}
-	err := way.ask(ctx, question{path: "/letters/" + id + "/response"}, &l.Response)
+	failed := way.ask(ctx, question{path: "/letters/" + id + "/response"}, &l.Response)
 	switch {
-	case err == nil || answered(err, http.StatusNotFound):
-	case answered(err, http.StatusConflict): // damaged; what is known of the letter is not
-		c.note("the answer cannot be shown: %v", err)
-	default:
-		return err
+	case answered(failed, http.StatusNotFound):
+		failed = nil
+	case answered(failed, http.StatusConflict): // damaged; what is known of the letter is not
+		c.note("the answer cannot be shown: %v", failed)
+		failed = nil
+	case failed != nil:
+		failed = fmt.Errorf("the answer cannot be shown: %w", failed)
 	}
 	if c.json {
-		return c.printJSON(l)
+		return errors.Join(c.printJSON(l), failed)
 	}
 	printLetter(c.Stdout, l)
-	return nil
+	return failed
 }
 
 // answered reports whether an error is an answer with this status.

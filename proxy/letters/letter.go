@@ -95,7 +95,7 @@ type Response struct {
 	Status  int         `json:"status"`
 	Header  http.Header `json:"header,omitempty"`
 	Trailer http.Header `json:"trailer,omitempty"`
-	Size    int64       `json:"size"`                // of what is kept of the body
+	Size    int64       `json:"size"`                // of what is kept of the body; -1: unknown of one that is left out
 	Cut     bool        `json:"truncated,omitempty"` // its end is not kept
 	Content
 }
@@ -110,11 +110,34 @@ func (l letter) response(w http.ResponseWriter, r *http.Request) {
 	}
 	defer func() { _ = answer.Body.Close() }()
 	shown := Response{Status: answer.Status, Header: shownHeader(answer.Header), Trailer: answer.Trailer, Size: answer.Size, Cut: answer.Truncated}
-	if shown.Content, err = content(answer.Body); err != nil {
+	body := &keptBody{from: answer.Body}
+	if shown.Content, err = content(body); err != nil {
 		fail(w, err)
 		return
 	}
+	shown.Cut = shown.Cut || body.cut
+	if shown.Size < 0 && !shown.Left {
+		shown.Size = body.size
+	}
 	admin.Answer(w, http.StatusOK, shown)
+}
+
+// A keptBody is the body of an answer as far as it is kept: one that broke off ends there, with
+// no error (see outbox.Answer).
+type keptBody struct {
+	from io.Reader
+	size int64
+	cut  bool
+}
+
+// Read implements io.Reader.
+func (b *keptBody) Read(p []byte) (int, error) {
+	n, err := b.from.Read(p)
+	b.size += int64(n)
+	if err == io.ErrUnexpectedEOF {
+		b.cut, err = true, io.EOF
+	}
+	return n, err
 }
 
 // shownHeader leaves out what a provider gives to one caller alone.

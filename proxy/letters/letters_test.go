@@ -290,6 +290,33 @@ func TestAnswerIsShownAsData(t *testing.T) {
 	}
 }
 
+// An answer that broke off is kept as far as it came, and its body ends with an error that says
+// so: that was taken for one of the store.
+func TestAnswerThatBrokeOffIsShownAsFarAsItCame(t *testing.T) {
+	for name, c := range map[string]struct {
+		size  int64
+		known bool // before it is read
+	}{"known at its head": {4, true}, "known at its end": {-1, false}} {
+		t.Run(name, func(t *testing.T) {
+			s := two()
+			s.answer = &outbox.Answer{
+				Status: 200, Size: c.size, Truncated: c.known,
+				Body: io.NopCloser(io.MultiReader(strings.NewReader("half"), iotest.ErrReader(io.ErrUnexpectedEOF))),
+			}
+			w := ask(handler(s), "GET", "/letters/a/response", "", "")
+			var shown letters.Response
+			if err := json.Unmarshal(w.Body.Bytes(), &shown); err != nil || w.Code != 200 || shown.Text == nil || *shown.Text != "half" || !shown.Cut || shown.Size != 4 {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		})
+	}
+	s := two()
+	s.answer = &outbox.Answer{Status: 200, Size: 9, Body: io.NopCloser(iotest.ErrReader(outbox.ErrDamaged))}
+	if w := ask(handler(s), "GET", "/letters/a/response", "", ""); w.Code != 409 {
+		t.Errorf("a damaged one: %d %s", w.Code, w.Body)
+	}
+}
+
 func TestErrorsSayWhoIsToAct(t *testing.T) {
 	wrong := &outbox.ImportError{}
 	for i := range 12 {
