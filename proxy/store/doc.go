@@ -135,5 +135,5 @@
 // The schema has a version. Open brings an older one to its own, step by step,
 // each a transaction; a newer one it refuses, because it does not know what the
 // rows of it mean. A damaged file is refused, too, with what to do: it is never
-// replaced by an empty one.
+// replaced by an empty one. Nor is one that was emptied taken for a new one: see blank.go.
 package store

@@ -28,9 +28,12 @@ func prepare(path string) error {
 		return fmt.Errorf("making %s: %w", dir, err)
 	}
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		return createSecret(path, nil, func(string) error { return createEmpty(path) })
+		return createSecret(path, blank(), func(string) error { return createBlank(path) })
 	}
-	return allPrivate(path)
+	if err := allPrivate(path); err != nil {
+		return err
+	}
+	return emptied(path)
 }
 
 // allPrivate refuses files of a store that others than the owner can get at.
@@ -50,14 +53,15 @@ func allPrivate(path string) error {
 	return nil
 }
 
-// createEmpty makes the store's file where there are no links, at the risk that
+// createBlank makes the store's file where there are no links, at the risk that
 // prepare speaks of: only if this process opens it twice at this very moment.
-func createEmpty(path string) error {
+func createBlank(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	return f.Close()
+	_, err = f.Write(blank())
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // createSecret writes a complete file for its owner only, or leaves the one that

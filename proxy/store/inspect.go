@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -53,7 +54,7 @@ func (s Settings) inspect(ctx context.Context, ids []string) (Inspection, error)
 	case err == nil && !info.Mode().IsRegular():
 		return Inspection{}, fmt.Errorf("%s is no file", path)
 	}
-	if err := allPrivate(path); err != nil {
+	if err := cmp.Or(allPrivate(path), emptied(path)); err != nil {
 		return Inspection{}, err
 	}
 	source, readable := quietSource(path)

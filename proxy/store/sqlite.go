@@ -25,7 +25,7 @@ const (
 	connections = 4
 )
 
-// openSQLite opens the file at path, which exists; it may be empty.
+// openSQLite opens the file at path, which exists; it may be blank, or empty.
 func openSQLite(ctx context.Context, path string) (*database, error) {
 	giveRoom(path)
 	connected, err := sql.Open("sqlite", dataSource(path))

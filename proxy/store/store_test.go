@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 
@@ -118,6 +119,7 @@ func TestDamagedStoreIsRefusedAndNotReplaced(t *testing.T) {
 		"long text":  func([]byte) []byte { return bytes.Repeat([]byte("hello\n"), 5000) },
 		"no header":  func(data []byte) []byte { return append(make([]byte, 100), data[100:]...) },
 		"half":       func(data []byte) []byte { return data[:len(data)/2] },
+		"nothing":    func([]byte) []byte { return nil }, // it was taken for a new one
 		"pages overwritten": func(data []byte) []byte {
 			return append(data[:4096:4096], bytes.Repeat([]byte{0xaa}, len(data)-4096)...)
 		},
@@ -134,9 +136,32 @@ func TestDamagedStoreIsRefusedAndNotReplaced(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantNotOpened(t, settings(dir), database(dir), "damaged", "move it away")
+			if _, err := settings(dir).Inspect(t.Context()); err == nil || !strings.Contains(err.Error(), "damaged") {
+				t.Errorf("who inspects it is told %v", err)
+			}
 			if after, _ := os.ReadFile(database(dir)); !bytes.Equal(after, damaged) {
 				t.Error("the damaged file was changed")
 			}
+		})
+	}
+}
+
+// A store may begin where there is a key, and where an Outrider from before ended when it had
+// made the file, and nothing else.
+func TestNewStoreIsNotTakenForAnEmptiedOne(t *testing.T) {
+	for name, lay := range map[string]string{"a key": "store.key", "an empty file": "store.db"} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			text := ""
+			if lay == "store.key" {
+				text = secret
+			}
+			if err := os.WriteFile(filepath.Join(dir, lay), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s := settings(dir)
+			seed(t, s)
+			wantKept(t, open(t, s), "a/b", canary)
 		})
 	}
 }
