@@ -186,6 +186,45 @@ func TestDeadGrantOverReloads(t *testing.T) {
 	})
 }
 
+// Who ends at once was warned of a token request that went on, and there was none, now and then:
+// nobody had looked yet.
+func TestOnlyARefreshUnderWayIsLostByAnEndAtOnce(t *testing.T) {
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for range 100 {
+		var none policy.Live
+		if err := none.Close(ended); err != nil {
+			t.Fatalf("without a token: %v", err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		endpoint := policytest.NewUpstream(t, grants(1, 5*time.Second))
+		r, _ := fetching(t, endpoint)
+		var live policy.Live
+		live.Publish(r.compile("[upstream.api]\nurl = \"https://api.test\"\n[upstream.api.auth]\n"+connection, nil))
+		ended, end := context.WithCancel(t.Context())
+		end()
+		if err := live.Close(ended); err != nil {
+			t.Errorf("before it is used: %v", err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		endpoint := policytest.NewUpstream(t, grants(1, 5*time.Second))
+		r, _ := fetching(t, endpoint)
+		var live policy.Live
+		live.Publish(r.compile("[upstream.api]\nurl = \"https://api.test\"\n[upstream.api.auth]\n"+connection, nil))
+		called := make(chan struct{})
+		go func() { defer close(called); call(t, live.Load(), "GET", "/", "") }()
+		synctest.Wait()
+		ended, end := context.WithCancel(t.Context())
+		end()
+		if err := live.Close(ended); err == nil {
+			t.Error("a refresh that is under way is not told of")
+		}
+		<-called
+	})
+}
+
 // A call waited 50 s for its turn with a token that died after 30, and was sent with
 // it: the credential was put on above the queue.
 func TestTokenThatDiesInTheQueueIsRefreshedDuringTheWait(t *testing.T) {

@@ -94,30 +94,41 @@ func (l *Live) keep(next, prev *Set) {
 
 // Close gives back the idle connections of all upstreams, and waits until ctx ends for
 // the refreshes that are under way, those of Sets before too: what they bring must not
-// be lost. Calls under way end as they would.
+// be lost. It is an error if one still is. Calls under way end as they would.
 func (l *Live) Close(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if set := l.set.Load(); set != nil {
 		set.release(&Set{})
 	}
-	var closing sync.WaitGroup
+	var sources []keptSource
 	for source := range l.sources {
-		closing.Go(source.Close)
+		sources = append(sources, source)
 	}
 	for c := range l.connected {
-		for _, source := range c.close() {
-			closing.Go(source.Close)
-		}
+		sources = append(sources, c.close()...)
+	}
+	var closing sync.WaitGroup
+	for _, source := range sources {
+		closing.Go(source.Close)
 	}
 	closed := make(chan struct{})
 	go func() { closing.Wait(); close(closed) }()
 	select {
 	case <-closed:
 		return nil
-	case <-ctx.Done():
+	case <-ctx.Done(): // maybe before anybody has looked
+	}
+	if slices.ContainsFunc(sources, losing) {
 		return context.Cause(ctx)
 	}
+	return nil
+}
+
+// losing reports whether a source would lose something if all ended now.
+func losing(s keptSource) bool {
+	status := s.Status()
+	return status.State == auth.StateRefreshing || status.NotKept != nil
 }
 
 // An Upstream is one configured API. It owns what a reload must not reset; its

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -14,16 +15,27 @@ import (
 const broken = 2 * time.Second
 
 // Shutdown stops accepting, lets the calls under way end until ctx does, and
-// then breaks off what is left. It returns when the last of them has ended, and has them told of.
+// then breaks off what is left, and says of how many calls. It returns when the last of them has
+// ended, and has them told of.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.leave()
 	var errs []error
 	var stopping sync.WaitGroup
 	var mu sync.Mutex
+	var left int64
+	breakOff := sync.OnceFunc(func() {
+		left = s.calls.n.Load()
+		s.breaks() // before their connections end, so that they know that it was us
+	})
 	for _, server := range s.servers {
 		stopping.Go(func() {
 			err := server.Shutdown(ctx)
-			if err != nil {
+			over := err != nil && errors.Is(err, ctx.Err())
+			if over {
+				breakOff()
+				err = nil // it is said once, of all
+			}
+			if over || err != nil {
 				_ = server.Close()
 			}
 			mu.Lock()
@@ -32,6 +44,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		})
 	}
 	stopping.Wait()
+	if left > 0 {
+		errs = append(errs, fmt.Errorf("%s broken off: %w", wereCalls(left), context.Cause(ctx)))
+	}
 	s.tunnels.drain(ctx)
 	s.breaks() // a call whose client is not being read from does not notice its end
 	select {
@@ -45,6 +60,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.outside.release()
 	s.outside.mu.Unlock()
 	return errors.Join(errs...)
+}
+
+func wereCalls(n int64) string {
+	if n == 1 {
+		return "1 call was"
+	}
+	return fmt.Sprintf("%d calls were", n)
 }
 
 // underway counts the calls that run, tunnels among them. (A sync.WaitGroup must

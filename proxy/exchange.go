@@ -113,7 +113,10 @@ func (x *exchange) refuse(err error) {
 	}
 	if p == nil {
 		x.outcome.Status = statusClientClosed
-		x.outcome.Class = policy.ClassClientGone
+		x.outcome.Class = x.leftClass()
+		if x.outcome.Class == policy.ClassBroken {
+			x.outcome.Status = 0 // its client waits for an answer still
+		}
 		x.abort = true
 		return
 	}
@@ -237,8 +240,17 @@ func (x *exchange) broken(err error) {
 	x.outcome.Err = err
 	x.outcome.Class = policy.ClassFault
 	if _, client := errors.AsType[*clientError](err); client || policy.ClientGone(x.ctx) {
-		x.outcome.Class = policy.ClassClientGone
+		x.outcome.Class = x.leftClass()
 	}
+}
+
+// leftClass is that of a call for whose answer nobody waits any more: its client left, or it was
+// us who broke off, when the time for what was under way was over.
+func (x *exchange) leftClass() policy.Class {
+	if x.s.base.Err() != nil {
+		return policy.ClassBroken
+	}
+	return policy.ClassClientGone
 }
 
 // unread ends a call whose client did not take the last of the answer. Where that is our own,

@@ -76,7 +76,7 @@ func (c *callCounts) failed(r *telemetry.Record) bool {
 
 // tallyOf counts one call.
 func tallyOf(r *telemetry.Record, failed bool) tally {
-	if r.Class == policy.ClassLocal || r.Class == policy.ClassClientGone || r.Class == policy.ClassKept {
+	if r.Class == policy.ClassLocal || r.Class == policy.ClassClientGone || r.Class == policy.ClassBroken || r.Class == policy.ClassKept {
 		return tally{}
 	}
 	t := tally{calls: 1}

@@ -209,17 +209,56 @@ func TestCallsEndWithTheGrace(t *testing.T) {
 			<-arrived
 			ctx, cancel := graceOver()
 			defer cancel()
-			if err := r.stop(ctx); !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "goes on") {
+			if err := r.stop(ctx); !errors.Is(err, context.DeadlineExceeded) || err.Error() != "1 call was broken off: context deadline exceeded" {
 				t.Errorf("stopping: %v, want that the grace was over", err)
 			}
 			if rest, err := io.ReadAll(answer); len(rest) > 0 && !strings.HasPrefix(string(rest), "HTTP/1.1 5") {
 				t.Errorf("the client got %q %v", rest, err)
 			}
-			if lines := r.logged("call"); len(lines) != 1 {
-				t.Errorf("the log has %d calls, want the one that was broken off", len(lines))
+			// It was told as one whose client had left.
+			if lines := r.logged("call"); len(lines) != 1 || !strings.Contains(fmt.Sprint(lines[0]), "class:broken-off") || !strings.Contains(fmt.Sprint(lines[0]), "status:0") {
+				t.Errorf("the log has the calls %v, want the one that was broken off", lines)
 			}
 			<-sent
 		})
+	}
+}
+
+// So does an answer that streams, and the process says of how many calls
+// it was, and why.
+func TestStreamsAreBrokenOffByUs(t *testing.T) {
+	noGoroutineStays(t)
+	server := upstream(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "begun\n")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	r := launchUnstopped(t, "", anyPorts+api(server.Listener.Addr().String()))
+	for range 2 {
+		_, answer := r.raw("GET /api/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		for line := ""; line != "begun\n"; {
+			var err error
+			if line, err = answer.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(errors.New("terminated signal received"))
+	if err := r.stop(ctx); err == nil || err.Error() != "2 calls were broken off: terminated signal received" {
+		t.Errorf("stopping: %v", err)
+	}
+	lines := r.logged("call")
+	if len(lines) != 2 {
+		t.Errorf("the log has the calls %v", lines)
+	}
+	for _, line := range lines {
+		if text := fmt.Sprint(line); !strings.Contains(text, "class:broken-off") || !strings.Contains(text, "status:200") {
+			t.Errorf("the log says %s", text)
+		}
+	}
+	if text := r.log.String(); strings.Contains(text, "token request") {
+		t.Errorf("there is no token: %s", text)
 	}
 }
 

@@ -57,7 +57,7 @@ func (c *commands) run(ctx context.Context) error {
 	<-ctx.Done()
 	<-watching
 	log.Info("outrider is draining", "grace", grace.String())
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	drain, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), grace, fmt.Errorf("the %s for what was under way are over", grace))
 	defer cancel()
 	// A second signal ends at once.
 	drain, stop := signal.NotifyContext(drain, os.Interrupt, syscall.SIGTERM)
