@@ -26,7 +26,10 @@ func forecastKeeping(req *http.Request, plan *Plan, file *config.File) *KeepFore
 	k.MaxAge = file.Outbox.MaxAge.String()
 	cfg, class := plan.Policy.Retry, plan.retry.KeptClass(req)
 	header, _ := plan.LetterKey(req)
-	const dead = `it is dead, "unknown", for somebody to look at`
+	dead := `it is dead, "unknown", for somebody to look at`
+	if k.Mode == config.OutboxOnFailure && !ReadsOnly(req.Method) {
+		dead = "its caller gets the answer, and there is no letter; if it is one already, " + dead
+	}
 	switch {
 	case header != "":
 		k.Key, k.KeyAge = header, cfg.KeyAge.String()

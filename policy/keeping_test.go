@@ -25,6 +25,11 @@ func TestExplanationSaysWhetherACallIsKept(t *testing.T) {
 		{"on_failure", minting, "PATCH", policy.KeepForecast{Mode: "on_failure", MaxAge: "24h0m0s", Key: "Idempotency-Key", KeyAge: "12h0m0s",
 			When:  "if it comes to nothing (retries are spent, the circuit is open, the quota is gone), or " + asked,
 			Again: "it is sent again, as long as the key is good"}},
+		// It announced a letter, and there is none: the call was sent, and may have been applied.
+		{"on_failure", header, "POST", policy.KeepForecast{Mode: "on_failure", MaxAge: "24h0m0s",
+			When:  "if it comes to nothing (retries are spent, the circuit is open, the quota is gone), or " + asked,
+			Again: "its caller gets the answer, and there is no letter; if it is one already, " + dead + "; under an Idempotency-Key of its caller, which is good for 24h, it is sent again"}},
+		{"on_failure", header, "GET", policy.KeepForecast{Mode: "on_failure", When: asked, MaxAge: "24h0m0s", Again: "it is sent again: applied twice is the same as applied once (RFC 9110 §9.2.2; QUERY: RFC 10008)"}},
 	} {
 		set := newRig(t, nil).compile(plain+"auth = { type = \"none\" }\noutbox = \""+tt.mode+"\"\n"+tt.settings, nil)
 		e, err := set.Explain(t.Context(), tt.method, "/api/x", "")
