@@ -18,17 +18,17 @@ import (
 // ever.
 type fullStore struct {
 	outbox.Store
-	room int
+	room *int // only the test keeps letters
 }
 
 var errFullDisk = errors.New("the disk is full")
 
-func (f *fullStore) Keep(ctx context.Context, l store.NewLetter, body io.Reader, b store.Bounds) (store.Receipt, error) {
+func (f fullStore) Keep(ctx context.Context, l store.NewLetter, body io.Reader, b store.Bounds) (store.Receipt, error) {
 	data, err := io.ReadAll(body)
 	switch {
 	case err != nil:
 		return store.Receipt{}, err
-	case len(data) > f.room:
+	case len(data) > *f.room:
 		return store.Receipt{}, errFullDisk
 	}
 	return f.Store.Keep(ctx, l, strings.NewReader(string(data)), b)
@@ -36,13 +36,12 @@ func (f *fullStore) Keep(ctx context.Context, l store.NewLetter, body io.Reader,
 
 // On a full disk letters were refused for as long as it was full, and the outbox stood well.
 func TestStoreThatCannotBeWrittenIsKnownAndToldOnce(t *testing.T) {
-	full := &fullStore{room: 0}
+	room := 0
 	inBubble(t, func(s *outbox.Settings, _ *outbox.Limits) {
 		open := s.Store
 		s.Store = func(ctx context.Context) (outbox.Store, error) {
 			kept, err := open(ctx)
-			full.Store = kept
-			return full, err
+			return fullStore{kept, &room}, err
 		}
 	}, func(r *rig) {
 		keep := func(id string, body io.Reader) error {
@@ -71,12 +70,12 @@ func TestStoreThatCannotBeWrittenIsKnownAndToldOnce(t *testing.T) {
 			}
 		}
 		want("the disk is full", "refusing")
-		full.room = 10
+		room = 10
 		if err := keep("small", size(10)); err != nil {
 			r.t.Error(err)
 		}
 		want("the disk is full", "refusing") // for what is larger
-		full.room = 100
+		room = 100
 		if err := keep("c", size(100)); err != nil {
 			r.t.Error(err)
 		}
