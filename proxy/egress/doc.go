@@ -29,7 +29,7 @@
 //     golang.org/x/net/http2, chosen by us; source.go guards the request body,
 //     http2errors.go tells what an error means.
 //   - cancel.go turns the end of the context into a deadline in the past. It
-//     follows the context of a call that is not over after ten milliseconds.
+//     follows the context of a call that is not over after a tenth of a second.
 //   - errors.go: everything that can go wrong, as one type.
 //
 // # Proxies
