@@ -60,13 +60,14 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, form form) *excha
 // end tells what became of the call. It is deferred: a panic is a defect of
 // ours that must cost this call only.
 func (x *exchange) end() {
+	defect := recover()
 	if x.release != nil {
 		x.release()
 	}
 	if x.kept != nil {
 		x.kept.end()
 	}
-	if defect := recover(); defect != nil {
+	if defect != nil {
 		if defect == http.ErrAbortHandler {
 			x.abort = true
 		} else {

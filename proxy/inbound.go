@@ -120,7 +120,7 @@ func (to *route) byBaseURL(set *policy.Set, at *address, r *http.Request, raw st
 	if !calling.accepted {
 		return foreignHost(r.Host)
 	}
-	if !at.keyed && at.fromAnotherSite(r.Header) {
+	if !at.keyed && at.fromAnotherSite(r.Header, r.Host) {
 		return crossSite()
 	}
 	t := &to.target

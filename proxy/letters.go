@@ -79,7 +79,7 @@ func (s *Server) letters(at *address, x *exchange, rest string) {
 	switch {
 	case !at.accepts(hostOf(x.r.Host)):
 		x.refuse(foreignHost(x.r.Host))
-	case !at.keyed && at.fromAnotherSite(x.r.Header):
+	case !at.keyed && at.fromAnotherSite(x.r.Header, x.r.Host):
 		x.refuse(crossSite())
 	case s.Outbox == nil || id == "" || strings.Contains(id, "/"):
 		x.refuse(&problem{slug: "letter-unknown", detail: "letters are at " + lettersPath + "ID"})

@@ -1,6 +1,12 @@
 package proxy
 
-import "strings"
+import (
+	"cmp"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strings"
+)
 
 // links lets an answer to a call by base URL lead back through us: references of
 // its Location (RFC 9110 section 10.2.2) and Link (RFC 8288 section 3) that point
@@ -56,24 +62,37 @@ func (l links) field(name string, values []string) []string {
 
 // reference rewrites one URI-reference (RFC 3986 section 4.1). What no base URL
 // can say is left to the provider: another scheme or host as it is, and with the
-// provider's in front what our caller would take for a path of ours, where another
+// provider's in front what some client would take for a path of ours, where another
 // upstream may be, with its credential: a path outside of the base path, one that
-// leaves it by "..", and one behind no host. A tab goes: browsers, and what reads as they do
-// (URL Standard section 4.4), leave it out, and what stood apart comes together.
+// leaves it by "..", one behind no host, and one behind ours. Tabs and blanks around go:
+// clients leave them out (URL Standard section 4.4), and what stood apart comes together.
 func (l links) reference(ref string) string {
-	ref = strings.ReplaceAll(ref, "\t", "")
+	ref = strings.ReplaceAll(strings.Trim(ref, " "), "\t", "")
 	if path, ours := behindNoHost(ref); ours {
 		return l.provider() + path
 	}
-	rest, full, ours := l.pathOf(ref)
-	if !ours {
-		return l.relative(ref)
+	switch rest, full, ours := l.pathOf(ref); {
+	case ours && l.ownAlready(ref, rest):
+		return ref
+	case ours:
+		return l.rooted(ref, rest, full)
+	case full:
+		return ref // another host
 	}
+	return l.relative(ref)
+}
+
+// provider is what stands before a path of the provider in a URL.
+func (l links) provider() string { return l.scheme + "://" + l.host }
+
+// rooted rewrites a reference to the upstream with a path from the root, which is rest. full
+// says that the reference has an authority.
+func (l links) rooted(ref, rest string, full bool) string {
 	whole := ref
-	if !full {
-		whole = l.provider() + ref
+	if !full || l.isSelf(ref) {
+		whole = l.provider() + rest
 	}
-	rest, ours = strings.CutPrefix(rest, l.base)
+	rest, ours := strings.CutPrefix(rest, l.base)
 	if !ours || l.base != "" && !strings.HasPrefix(rest, "/") || climbs(rest, 0) {
 		return whole
 	}
@@ -93,31 +112,33 @@ func (l links) reference(ref string) string {
 	return whole
 }
 
-// provider is what stands before a path of the provider in a URL.
-func (l links) provider() string { return l.scheme + "://" + l.host }
-
-// relative rewrites a reference that is neither to the upstream by its name nor a path from
-// the root. It stays where it leads our caller to the same as the provider's own: not where
-// it leaves the base path, nor after a call by the base URL alone: without a slash behind it,
-// which the provider is not told, it would lead to a path beside it.
+// relative rewrites a reference that is neither to a host nor a path from the root. It stays
+// where it leads our caller to the same as the provider's own: not where it leaves the base
+// path, nor after a call by the base URL alone: without a slash behind it, which the provider
+// is not told, it would lead to a path beside it.
 func (l links) relative(ref string) string {
 	path := ref
 	if i := strings.IndexAny(path, "?#"); i >= 0 {
 		path = path[:i]
 	}
-	if path == "" || hasScheme(path) || strings.HasPrefix(path, "//") {
+	if path == "" || hasScheme(path) {
 		return ref
 	}
-	below := strings.TrimPrefix(l.called, l.base) // what our caller called, after the prefix
-	odd := strings.IndexByte(path, '\\') >= 0     // for browsers, a slash
-	if len(below) > 1 && !odd && !climbs(path, strings.Count(below, "/")-1) {
-		return ref
+	called := l.called
+	if !strings.HasPrefix(called, "/") { // "*"
+		called = l.base + "/"
 	}
-	directory := l.called[:strings.LastIndexByte(l.called, '/')+1]
-	if odd || strings.HasPrefix(directory, "//") {
+	directory := called[:strings.LastIndexByte(called, '/')+1]
+	below := strings.TrimPrefix(directory, l.base) // of what our caller called, after the prefix
+	odd := strings.IndexByte(path, '\\') >= 0      // for browsers, a slash
+	alone := len(called)-len(l.base) <= 1
+	switch {
+	case odd || strings.HasPrefix(directory, "//"):
 		return l.provider() + directory + ref
+	case alone || climbs(path, len(segments(below))):
+		return l.rooted(directory+ref, directory+ref, false)
 	}
-	return l.reference(directory + ref)
+	return ref
 }
 
 // behindNoHost finds the path of a reference that is none: "http:/x", "http:///x", "///x". There
@@ -137,31 +158,78 @@ func behindNoHost(ref string) (path string, ours bool) {
 	return "/" + strings.TrimLeft(after, `/\`), true
 }
 
-// hasScheme reports whether a reference is a URL (RFC 3986 section 3.1).
-func hasScheme(path string) bool {
-	i := strings.IndexAny(path, ":/")
-	return i > 0 && path[i] == ':'
-}
+// scheme is that of a URL, and the colon behind it (RFC 3986 section 3.1).
+var scheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:`)
 
-// pathOf takes scheme and authority off a reference to the upstream. full says
+// hasScheme reports whether a reference is a URL.
+func hasScheme(path string) bool { return scheme.MatchString(path) }
+
+// pathOf takes scheme and authority off a reference to the upstream, or to us. full says
 // that it had an authority; without one, it has to be a path from the root.
 func (l links) pathOf(ref string) (rest string, full, ours bool) {
-	rest, full = strings.CutPrefix(ref, "//")
+	authority, rest, full := authorityOf(ref)
 	if !full {
-		if strings.HasPrefix(ref, "/") {
-			return ref, false, true
-		}
-		scheme, after, ok := strings.Cut(ref, "://")
-		if !ok || !strings.EqualFold(scheme, l.scheme) {
-			return "", false, false
+		return ref, false, strings.HasPrefix(ref, "/")
+	}
+	if l.isSelf(ref) {
+		return rest, true, true
+	}
+	name, _, schemed := strings.Cut(ref, "://")
+	if !strings.HasPrefix(ref, "//") && (!schemed || !strings.EqualFold(name, l.scheme)) {
+		return "", true, false
+	}
+	return rest, true, strings.EqualFold(withoutDefaultPort(l.scheme, authority), l.host)
+}
+
+// authorityOf takes a reference apart, if it has an authority.
+func authorityOf(ref string) (authority, rest string, ok bool) {
+	rest, ok = strings.CutPrefix(ref, "//")
+	if !ok {
+		name, after, found := strings.Cut(ref, "://")
+		if !found || !hasScheme(name+":") || strings.ContainsAny(name, "/?#") {
+			return "", "", false
 		}
 		rest = after
 	}
-	authority := rest
+	authority = rest
 	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
 		authority = rest[:i]
 	}
-	return rest[len(authority):], true, strings.EqualFold(withoutDefaultPort(l.scheme, authority), l.host)
+	return authority, rest[len(authority):], true
+}
+
+// isSelf reports whether a reference names us: the provider cannot know, and does not mean, what
+// is here. A port of ours on loopback is ours by whatever name.
+func (l links) isSelf(ref string) bool {
+	authority, _, ok := authorityOf(ref)
+	if !ok || l.self == "" || !strings.HasPrefix(ref, "//") && !strings.EqualFold(ref[:min(5, len(ref))], "http:") {
+		return false
+	}
+	authority = authority[strings.LastIndexByte(authority, '@')+1:]
+	if strings.EqualFold(withoutDefaultPort("http", authority), withoutDefaultPort("http", l.self)) {
+		return true
+	}
+	own, err := url.Parse("http://" + l.self)
+	if err != nil {
+		return false
+	}
+	named, err := url.Parse("http://" + authority)
+	return err == nil && cmp.Or(named.Port(), "80") == cmp.Or(own.Port(), "80") && isLoopback(named.Host) && isLoopback(own.Host)
+}
+
+// ownAlready reports whether a reference leads to this upstream through us as it is: a server
+// may know by which URL it is called.
+func (l links) ownAlready(ref, rest string) bool {
+	authority, _, _ := authorityOf(ref)
+	rest, below := strings.CutPrefix(rest, l.prefix)
+	return l.self != "" && authority == l.self && below && (l.prefix == "" || rest == "" || rest[0] == '/') && !climbs(rest, 0)
+}
+
+// isLoopback reports whether an authority is this machine for everybody who is on it.
+func isLoopback(authority string) bool {
+	host := hostOf(authority)
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && (ip.IsLoopback() || ip.IsUnspecified())
 }
 
 // withoutDefaultPort normalises an authority after RFC 3986 section 6.2.3.
@@ -184,7 +252,7 @@ func climbs(rest string, depth int) bool {
 		return false
 	}
 	rest = strings.NewReplacer("%2e", ".", "%2E", ".", `\`, "/").Replace(rest)
-	for segment := range strings.SplitSeq(strings.TrimPrefix(rest, "/"), "/") {
+	for _, segment := range segments(rest) {
 		switch segment {
 		case ".":
 		case "..":
@@ -198,38 +266,60 @@ func climbs(rest string, depth int) bool {
 	return false
 }
 
+// segments are those of a path that have something in them: Python drops the others before it
+// goes up.
+func segments(path string) []string {
+	return strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
+}
+
 // linkValues rewrites the targets of a list of link-values. Their parameters stay,
-// "anchor" among them. A value that is not in the form of RFC 8288 section 3 is
-// left alone as a whole.
+// "anchor" among them. In a value that is not in the form of RFC 8288 section 3, which
+// somebody may read all the same, what is in angle brackets is taken for a target.
 func (l links) linkValues(value string) string {
+	if rewritten, ok := l.strictLinkValues(value); ok {
+		return rewritten
+	}
+	return bracketed.ReplaceAllStringFunc(value, func(target string) string {
+		return "<" + l.target(target[1:len(target)-1]) + ">"
+	})
+}
+
+var bracketed = regexp.MustCompile(`<[^<>]*>`)
+
+// target rewrites the target of a link-value. Clients take off what is around it.
+func (l links) target(ref string) string {
+	bare := strings.Trim(ref, ` '"<`)
+	if rewritten := l.reference(bare); rewritten != bare {
+		return rewritten
+	}
+	return ref
+}
+
+func (l links) strictLinkValues(value string) (rewritten string, ok bool) {
 	var b strings.Builder
 	done := 0 // bytes of value that are in b
 	for i := skipBlank(value, 0); i < len(value); i = skipBlank(value, i) {
 		if value[i] != '<' {
-			return value
+			return "", false
 		}
 		begin := i + 1
 		length := strings.IndexByte(value[begin:], '>')
 		if length < 0 {
-			return value
+			return "", false
 		}
 		end := begin + length
 		ref := value[begin:end]
-		if rewritten := l.reference(ref); rewritten != ref {
+		if rewritten := l.target(ref); rewritten != ref {
 			b.WriteString(value[done:begin])
 			b.WriteString(rewritten)
 			done = end
 		}
-		var ok bool
 		if i, ok = pastParameters(value, end+1); !ok {
-			return value
+			return "", false
 		}
 	}
-	if done == 0 {
-		return value
-	}
 	b.WriteString(value[done:])
-	return b.String()
+	return b.String(), true
 }
 
 // skipBlank passes by what may stand between link-values: commas, for a list may
@@ -268,8 +358,12 @@ func pastParameters(s string, i int) (end int, ok bool) {
 // upstreams are one host, and a cookie of one provider would go to the others as well. Its
 // Path becomes that of the base URL; Domain, which would not be ours, and Secure, which keeps
 // it from a caller that speaks with us in plain, are taken off. One for paths that no base URL
-// leads to is left out.
+// leads to is left out. To a port of an upstream's own they go as they are: cookies know no
+// ports, so that no Path keeps them from the others.
 func (l links) cookies(values []string) []string {
+	if l.prefix == "" && !strings.HasSuffix(hostOf(l.self), ".localhost") {
+		return values
+	}
 	var rewritten []string
 	for _, value := range values {
 		var kept []string
@@ -279,13 +373,14 @@ func (l links) cookies(values []string) []string {
 			switch name = strings.ToLower(strings.TrimSpace(name)); {
 			case i > 0 && name == "path":
 				path = strings.TrimSpace(of)
-			case i > 0 && (name == "domain" || name == "secure"):
+			case i > 0 && (name == "domain" || name == "secure" && !needsSecure.MatchString(value)):
 			default:
 				kept = append(kept, part)
 			}
 		}
 		if !strings.HasPrefix(path, "/") { // RFC 6265 section 5.1.4
-			path = l.called[:max(strings.LastIndexByte(l.called, '/'), 0)]
+			path, _, _ = strings.Cut(l.called, ";") // which would begin another attribute
+			path = path[:max(strings.LastIndexByte(path, '/'), 0)]
 		}
 		if path, ours := l.cookiePath(path); ours {
 			rewritten = append(rewritten, strings.Join(kept, ";")+"; Path="+path)
@@ -293,6 +388,10 @@ func (l links) cookies(values []string) []string {
 	}
 	return rewritten
 }
+
+// needsSecure finds a cookie that browsers refuse without Secure, by its name (RFC 6265bis
+// section 4.1.3) or another attribute.
+var needsSecure = regexp.MustCompile(`(?i)^\s*__(host|secure)-|;\s*(samesite\s*=\s*none|partitioned)\s*(;|$)`)
 
 // cookiePath is where our caller finds what is below a path of the provider.
 func (l links) cookiePath(path string) (mapped string, ours bool) {

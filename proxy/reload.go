@@ -218,7 +218,7 @@ func (r *Reloader) reloadIfChanged() {
 		return // gone for a moment, while somebody replaces it
 	}
 	r.mu.Lock()
-	known := bytes.Equal(data, r.seen)
+	known := r.seen != nil && bytes.Equal(data, r.seen)
 	r.mu.Unlock()
 	if !known {
 		_ = r.Reload() // told in the log and in Status

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -25,41 +26,52 @@ func toldSite(header http.Header) (another, ok bool) {
 }
 
 // fromAnotherSite reports whether a page of another site made a browser send this by base
-// URL: a WebSocket has an Origin at least. Programs may send an Origin of their own making
-// with anything else.
-func (at *address) fromAnotherSite(header http.Header) bool {
+// URL. Where a browser does not say it, as to an address that is no loopback for it
+// (0.0.0.0), its Origin or Referer does; and a WebSocket has an Origin at least. Programs may
+// send an Origin of their own making with anything else.
+func (at *address) fromAnotherSite(header http.Header, host string) bool {
 	if another, told := toldSite(header); told {
 		return another
 	}
-	origin := header["Origin"]
-	if len(origin) == 0 || origin[0] == "" || header.Get("Upgrade") == "" {
-		return false
-	}
-	u, err := url.Parse(origin[0])
-	return err != nil || !at.accepts(hostOf(u.Host))
-}
-
-// leadsAcrossSites reports the same of what came by proxy, for host. Where a browser does not
-// say it, its Origin does, or its Referer; plain HTTP with neither may come from anywhere.
-// Programs have no need to say where they come from. Who calls itself a browser is taken for
-// one: that is the one thing about a request that a page cannot change.
-func leadsAcrossSites(header http.Header, host string, secure bool) bool {
-	if another, told := toldSite(header); told {
-		return another
-	}
-	browser := strings.HasPrefix(header.Get("User-Agent"), "Mozilla/")
+	browser := isBrowser(header)
 	from := header.Get("Origin")
 	switch {
-	case !browser && (from == "" || header.Get("Upgrade") == ""):
+	case from == "" && !browser, from != "" && !browser && header.Get("Upgrade") == "":
 		return false
 	case from == "":
 		from = header.Get("Referer")
 	}
 	if from == "" {
+		ip, err := netip.ParseAddr(hostOf(host))
+		return err == nil && ip.IsUnspecified()
+	}
+	u, err := url.Parse(from)
+	return err != nil || !at.accepts(hostOf(u.Host))
+}
+
+// leadsAcrossSites reports the same of what came by proxy, for host. Where a browser does not
+// say it, its Origin does, or its Referer; plain HTTP with neither may come from anywhere.
+// Programs have no need to say where they come from.
+func leadsAcrossSites(header http.Header, host string, secure bool) bool {
+	if another, told := toldSite(header); told {
+		return another
+	}
+	if !isBrowser(header) {
+		return false
+	}
+	from := cmp.Or(header.Get("Origin"), header.Get("Referer"))
+	if from == "" {
 		return !secure
 	}
 	u, err := url.Parse(from)
 	return err != nil || !sameSite(hostOf(u.Host), hostOf(host))
+}
+
+// isBrowser reports what a request says of its sender, which is the one thing about it that a
+// page cannot change. PowerShell calls itself Mozilla, too.
+func isBrowser(header http.Header) bool {
+	agent := header.Get("User-Agent")
+	return strings.HasPrefix(agent, "Mozilla/") && !strings.Contains(agent, "PowerShell/")
 }
 
 // sameSite reports whether two hosts belong to one owner, as far as browsers go: the same

@@ -49,6 +49,13 @@ func (t *tunnels) count() int {
 	return t.held
 }
 
+// relayed is how many there are.
+func (t *tunnels) relayed() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.open)
+}
+
 // add notes a tunnel. The function that it returns closes and forgets it.
 func (t *tunnels) add(client, upstream io.Closer) (done func()) {
 	one := &tunnel{client, upstream}

@@ -74,7 +74,7 @@ func (w *callbackWire) current() (http.RoundTripper, error) {
 	if err != nil {
 		return nil, err
 	}
-	wire, err := egress.New(egress.Settings{Guard: egress.NewOpenGuard(w.sidecar.ours), Proxy: proxied})
+	wire, err := egress.New(egress.Settings{Guard: egress.NewOpenGuard(w.sidecar.ours), Proxy: proxied, Short: w.sidecar.shortages.dialed})
 	if err != nil {
 		return nil, err
 	}

@@ -87,17 +87,17 @@ func (c *commands) noteNeighbour(n *neighbour, path string) {
 
 // sameConfig refuses a command by an Outrider that runs with another configuration than the one
 // that was named for it: a program would get past what that one denies. Who names the admin
-// address, too, means the one that runs.
+// address on the command line, too, means the one that runs. (exec puts it into the environment
+// of what it starts, which must not be a way out.)
 func (c *commands) sameConfig(n *neighbour, path string, data []byte) error {
 	named := c.config != "" || os.Getenv(configVariable) != ""
-	meant := c.admin != "" || os.Getenv(adminVariable) != ""
-	if !named || meant || n.config == path {
+	if !named || c.admin != "" || n.config == path {
 		return nil
 	}
 	if its, err := os.ReadFile(n.config); err == nil && bytes.Equal(its, data) {
 		return nil
 	}
-	return usageError{fmt.Errorf("an Outrider runs already, with the configuration %s, and not %s: leave --config and $%s out to use it, or give this one ports of its own (listen, admin)",
+	return usageError{fmt.Errorf("an Outrider runs already, with the configuration %s, and not %s: leave --config and $%s out to use it, or name it with --admin, or give this one ports of its own (listen, admin)",
 		orBuiltIn(n.config), path, configVariable)}
 }
 

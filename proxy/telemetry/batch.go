@@ -29,7 +29,7 @@ type batch struct {
 	telling chan struct{} // holds one while somebody tells
 }
 
-// untold is what has ended, and is told of once. Nobody changes it any more.
+// untold is what has ended, and is told of once. Nobody changes any more what is told of it.
 type untold interface{ tell() }
 
 const (
@@ -78,7 +78,11 @@ func (b *batch) add(e untold, bytes int64) (full bool) {
 func (b *batch) leave(e untold) {
 	b.mu.Lock()
 	b.waiting = append(b.waiting, e)
+	over := b.over
 	b.mu.Unlock()
+	if over { // its call may have been told of: a body can be read to its end by others
+		b.tellNow()
+	}
 }
 
 // comes is what the timer does. Until it has its turn it is not set again.
