@@ -15,18 +15,25 @@ import (
 // With all descriptors in use nothing could be dialled, and it looked as if the provider
 // refused connections: its circuit opened, though it was well.
 func TestShortageOfThisMachineIsNoFaultOfThePeer(t *testing.T) {
+	v4 := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 443}
+	v6 := &net.TCPAddr{IP: net.ParseIP("2001:db8::1"), Port: 443}
 	for _, c := range []struct {
 		op    string
 		errno syscall.Errno
+		to    net.Addr
 		local bool
 	}{
-		{"socket", syscall.EMFILE, true},
-		{"socket", syscall.ENFILE, true},
-		{"socket", syscall.ENOBUFS, true},
-		{"connect", syscall.ENOMEM, true},
-		{"connect", syscall.EADDRNOTAVAIL, true},
-		{"connect", syscall.ECONNREFUSED, false},
-		{"connect", syscall.ENETUNREACH, false},
+		{"socket", syscall.EMFILE, v4, true},
+		{"socket", syscall.EMFILE, v6, true},
+		{"socket", syscall.ENFILE, nil, true},
+		{"socket", syscall.ENOBUFS, v4, true},
+		{"connect", syscall.ENOMEM, v6, true},
+		{"connect", syscall.EADDRNOTAVAIL, v4, true},
+		// With IPv6 turned off every call to an IPv6 address was told of a shortage, for ever.
+		{"connect", syscall.EADDRNOTAVAIL, v6, false},
+		{"connect", syscall.EADDRNOTAVAIL, nil, false},
+		{"connect", syscall.ECONNREFUSED, v4, false},
+		{"connect", syscall.ENETUNREACH, v6, false},
 	} {
 		want := egress.DialFailed
 		if c.local {
@@ -35,7 +42,7 @@ func TestShortageOfThisMachineIsNoFaultOfThePeer(t *testing.T) {
 		told := 0
 		settings := egress.Settings{
 			Dial: func(context.Context, string, string) (net.Conn, error) {
-				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError(c.op, c.errno)}
+				return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: c.to, Err: os.NewSyscallError(c.op, c.errno)}
 			},
 			Short: func(err error) {
 				if told++; !errors.Is(err, c.errno) {
@@ -58,7 +65,7 @@ func TestShortageOfThisMachineIsNoFaultOfThePeer(t *testing.T) {
 			t.Errorf("by a proxy: %+v is local: %v", e, e.Local())
 		}
 		if c.local != (told == 3) || !c.local && told > 0 {
-			t.Errorf("%v: told %d times of 3 dials", c.errno, told)
+			t.Errorf("%v to %v: told %d times of 3 dials", c.errno, c.to, told)
 		}
 	}
 }
@@ -67,12 +74,22 @@ func TestShortageOfThisMachineIsNoFaultOfThePeer(t *testing.T) {
 func TestShortageWhileTheNameIsLookedUp(t *testing.T) {
 	before := net.DefaultResolver
 	t.Cleanup(func() { net.DefaultResolver = before })
-	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
-		return nil, &net.OpError{Op: "dial", Net: "udp", Err: os.NewSyscallError("socket", syscall.EMFILE)}
-	}}
-	told := 0
-	_, err := egress.Dialer{Short: func(error) { told++ }}.Dial(t.Context(), "tcp", "api.test:443")
-	if e := wantError(t, err, egress.SocketsExhausted, false); !strings.Contains(e.Error(), syscall.EMFILE.Error()) || told != 1 {
-		t.Errorf("%v, told %d times", e, told)
+	for _, c := range []struct {
+		op    string
+		errno syscall.Errno
+		want  egress.Kind
+		told  int
+	}{
+		{"socket", syscall.EMFILE, egress.SocketsExhausted, 1},
+		{"connect", syscall.EADDRNOTAVAIL, egress.DialFailed, 0}, // a nameserver of IPv6, where that is turned off
+	} {
+		net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Net: "udp", Err: os.NewSyscallError(c.op, c.errno)}
+		}}
+		told := 0
+		_, err := egress.Dialer{Short: func(error) { told++ }}.Dial(t.Context(), "tcp", "api.test:443")
+		if e := wantError(t, err, c.want, false); !strings.Contains(e.Error(), c.errno.Error()) || told != c.told {
+			t.Errorf("%v, told %d times", e, told)
+		}
 	}
 }
