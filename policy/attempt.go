@@ -19,7 +19,7 @@ import (
 // attempt its own clock until the response headers, and watches for silence
 // inside the body afterwards.
 //
-// hedged says that it may be one of two at a time. on looks at the answers; nil: nobody does.
+// hedged says that it may be one of two at a time, if its request may be sent twice. on looks at the answers; nil: nobody does.
 func attempt(timeout, idle time.Duration, hedged bool, on *onlooker) Stage {
 	timeout, idle = min(timeout, forever), min(idle, forever)
 	return Stage{Name: "attempt", Wrap: func(next http.RoundTripper) http.RoundTripper {
@@ -32,7 +32,7 @@ func attempt(timeout, idle time.Duration, hedged bool, on *onlooker) Stage {
 				return nil, err
 			}
 			t, req := begin(req, timeout, idle)
-			if t.hedged = hedged; hedged {
+			if t.hedged = hedged && hedge.Hedgeable(req); t.hedged {
 				hedge.Begun(req.Context())
 			}
 			breaker.Begun(req.Context(), t.Start)

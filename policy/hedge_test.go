@@ -112,6 +112,22 @@ hedge = true`, nil)
 
 const ms = time.Millisecond
 
+// Where others have second requests an upload could be taken for one that may lose at any time:
+// how little time its attempt had was not seen, and the provider waited for until it was over.
+func TestOnlyWhatMayBeSentTwiceMayLose(t *testing.T) {
+	left := make(map[string]time.Duration)
+	set := newRig(t, roundTripper(func(req *http.Request) (*http.Response, error) {
+		own := req.Context().(interface{ Earliest() time.Time })
+		left[req.Method] = own.Earliest().Sub(policy.AttemptFrom(req.Context()).Start)
+		return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+	})).compile(hedging+`attempt_timeout = "1s"`, nil)
+	call(t, set, "GET", "/x", "")
+	call(t, set, "PUT", "/x", "hello")
+	if get, put := left["GET"], left["PUT"]; get != 0 || put != time.Second {
+		t.Errorf("a GET may end after %v and an upload after %v, want 0 and 1s", get, put)
+	}
+}
+
 func TestSecondRequestIsAnAttemptOfItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newHedged(t, hedging, policytest.Step{Hang: true}, policytest.Step{Delay: 30 * ms})
