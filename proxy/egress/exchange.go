@@ -213,19 +213,13 @@ func (ex *exchange) announce() {
 // send writes what can be written without waiting for the peer, and starts the
 // sender for the rest.
 func (ex *exchange) send() error {
-	first := *ex.out
-	if ex.expect {
-		first = first[:ex.headLen]
-	}
 	before := ex.c.wire.written.Load()
-	_, err := ex.c.nc.Write(first)
+	_, err := ex.c.nc.Write(*ex.out)
+	ex.sent = ex.c.wire.written.Load() > before // before anybody is told, who may panic
 	// The peer has it: what can wait for that is done while the answer is waited for.
 	ex.announce()
-	if ex.c.wire.written.Load() > before {
-		ex.sent = true
-		if ex.listener != nil {
-			ex.listener.WroteHeaders()
-		}
+	if ex.sent && ex.listener != nil {
+		ex.listener.WroteHeaders()
 	}
 	if err != nil {
 		return err
@@ -233,24 +227,30 @@ func (ex *exchange) send() error {
 	if !ex.inline {
 		ex.watchEarly(ex.c.taken)
 	}
+	ex.freeOut() // who waits for an answer holds none
 	switch {
 	case ex.expect:
-		err = ex.sendExpected((*ex.out)[ex.headLen:])
+		return ex.sendExpected()
 	case !ex.inline && ex.length != 0:
 		ex.startSender()
 	}
-	ex.freeOut() // who waits for an answer holds none
-	return err
+	return nil
 }
 
 // sendExpected waits for 100 (Continue), or for so long that the peer probably
 // does not know it, and sends the body then. A final response meanwhile leaves
 // the body unsent: receive finds it in the buffer.
-func (ex *exchange) sendExpected(inline []byte) error {
-	final, err := ex.awaitContinue()
+func (ex *exchange) sendExpected() error {
+	began := time.Now()
+	final, err := ex.awaitContinue(began)
+	if end, ends := ex.nextEnd(began); ends && ex.isSilence(err) && !time.Now().Before(end) {
+		// The wait took so long that there is no time left to send in. The context's end, which
+		// comes now if it is not put off, ends this one.
+		final, err = ex.awaitContinue(time.Now())
+	}
 	ex.setReadDeadline(time.Time{})
 	switch {
-	case errors.Is(err, os.ErrDeadlineExceeded) && !ex.canceled.Load():
+	case ex.isSilence(err):
 	case err != nil:
 		return err
 	case final:
@@ -258,12 +258,14 @@ func (ex *exchange) sendExpected(inline []byte) error {
 		ex.sender = stoppedSender(ex)
 		return nil
 	}
-	if ex.inline {
-		_, err := ex.c.nc.Write(inline)
-		return err
-	}
 	ex.startSender()
 	return nil
+}
+
+// isSilence reports that 100 (Continue) was waited for in vain, by a call that goes on. The
+// connection hears of the context's end a little later.
+func (ex *exchange) isSilence(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) && !ex.canceled.Load() && ex.ctx().Err() == nil
 }
 
 // continuePatience is how long 100 (Continue) is waited for: what the settings say, and no
@@ -271,15 +273,23 @@ func (ex *exchange) sendExpected(inline []byte) error {
 // know it needs the rest.
 func (ex *exchange) continuePatience(now time.Time) time.Duration {
 	patience := ex.t.settings.ExpectContinueTimeout
-	if at, ends := ex.ctx().Deadline(); ends {
-		patience = min(patience, max(0, at.Sub(now)/4))
-	}
-	if own, may := ex.ctx().(interface{ Earliest() time.Time }); may {
-		if left := own.Earliest().Sub(now); left > 0 { // else it may lose, and is not late
-			patience = min(patience, left/4)
-		}
+	if end, ends := ex.nextEnd(now); ends {
+		patience = min(patience, end.Sub(now)/4)
 	}
 	return patience
+}
+
+// nextEnd is when the call, or this attempt, ends next. A time that is over is none: either the
+// context ends just now, which the connection hears of, or it does not end then.
+func (ex *exchange) nextEnd(now time.Time) (end time.Time, ends bool) {
+	end, ends = ex.ctx().Deadline()
+	ends = ends && end.After(now)
+	if own, may := ex.ctx().(interface{ Earliest() time.Time }); may {
+		if at := own.Earliest(); at.After(now) && (!ends || at.Before(end)) {
+			return at, true
+		}
+	}
+	return end, ends
 }
 
 // fail ends the call without a response.

@@ -75,6 +75,89 @@ func TestContinueIsNotWaitedForLong(t *testing.T) {
 	}
 }
 
+// overdue is a context that does not end at the deadline that it tells, and that may take a
+// while to say that it has ended.
+type overdue struct {
+	context.Context
+	at   time.Time
+	slow time.Duration
+}
+
+func (c overdue) Deadline() (time.Time, bool) { return c.at, true }
+
+func (c overdue) AfterFunc(f func()) (stop func() bool) {
+	return context.AfterFunc(c.Context, func() { time.Sleep(c.slow); f() })
+}
+
+// drowsy wakes who reads from it later than it was asked to, as a busy machine does.
+type drowsy struct{ net.Conn }
+
+func (c drowsy) SetReadDeadline(at time.Time) error {
+	if at.After(time.Now()) {
+		at = at.Add(10 * time.Millisecond)
+	}
+	return c.Conn.SetReadDeadline(at)
+}
+
+// A deadline that was over left no time to wait for 100 (Continue), and the body was read and
+// sent before the connection had heard that its call had ended.
+func TestBodyOfACallThatHasEndedIsNotSent(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		deadline time.Duration
+		end      time.Duration // of the context; 0: there is none
+		slow     time.Duration // to say so
+		waited   time.Duration // for the body; 0: it does not come
+	}{
+		{name: "the deadline is over", end: time.Millisecond},
+		{name: "it passes during the wait", deadline: 8 * time.Millisecond, end: 13 * time.Millisecond},
+		{name: "the connection hears late of the end", deadline: time.Hour, end: time.Millisecond, slow: time.Minute},
+		{name: "it is put off", waited: time.Second + 10*time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tr := newTransport(t, egress.Settings{Dial: func(context.Context, string, string) (net.Conn, error) {
+					ours, theirs := net.Pipe()
+					go func() {
+						p := newPeer(theirs)
+						p.head()
+						if p.body(5) == "hello" {
+							p.say(empty)
+						}
+						_, _ = io.Copy(io.Discard, p.br)
+					}()
+					return drowsy{ours}, nil
+				}})
+				began, read := time.Now(), time.Time{}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				defer time.Sleep(c.slow)
+				if c.end > 0 {
+					time.AfterFunc(c.end, cancel)
+				}
+				body := readerFunc(func(p []byte) (int, error) {
+					read = time.Now()
+					return copy(p, "hello"), io.EOF
+				})
+				req, _ := http.NewRequestWithContext(overdue{ctx, began.Add(c.deadline), c.slow}, "POST", "http://api.test/", body)
+				req.ContentLength = 5
+				req.Header.Set("Expect", "100-continue")
+				resp, err := tr.RoundTrip(req)
+				if c.waited > 0 {
+					if err != nil || resp.Body.Close() != nil || read.Sub(began) != c.waited {
+						t.Errorf("%v; the body was read after %v, want %v", err, read.Sub(began), c.waited)
+					}
+					return
+				}
+				wantError(t, err, egress.Canceled, true)
+				if !read.IsZero() {
+					t.Errorf("the body was read after %v", read.Sub(began))
+				}
+			})
+		})
+	}
+}
+
 // Over HTTP/2 all calls wait for the same time, if they wait: one that has too little for that
 // does not announce its body.
 func TestHTTP2ContinueIsNotWaitedForWithoutTime(t *testing.T) {

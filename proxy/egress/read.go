@@ -80,8 +80,7 @@ func misdirected(resp *http.Response) bool {
 
 // awaitContinue reads responses up to 100 (Continue), or up to a final one,
 // which is answered then. The deadline counts only between heads.
-func (ex *exchange) awaitContinue() (final bool, err error) {
-	now := time.Now()
+func (ex *exchange) awaitContinue(now time.Time) (final bool, err error) {
 	until := now.Add(ex.continuePatience(now))
 	for interim := 0; ; interim++ {
 		ex.setReadDeadline(until)
