@@ -24,6 +24,7 @@ func (ex *exchange) route() {
 
 // dialProxy connects to the key's proxy, if the guard permits the target.
 func (k key) dialProxy(ctx context.Context, s *Settings) (net.Conn, error) {
+	progressOf(ctx).reach(asking) // all of it: the name and the connect are not the target's
 	if s.Dial == nil {
 		if err := s.Guard.checkTarget(ctx, k.addr()); err != nil {
 			return nil, &Error{Kind: AddressDenied, Addr: k.addr(), Err: err}
