@@ -96,11 +96,12 @@ func (ex *exchange) Close() error {
 		ex.interrupt()
 		ex.reading.Lock()
 	}
-	if ex.ended == nil {
+	defer ex.reading.Unlock() // the request body's Close, which finish may call, is foreign code
+	open := ex.ended == nil
+	ex.ended = http.ErrBodyReadAfterClose
+	if open {
 		ex.finish(false)
 	}
-	ex.ended = http.ErrBodyReadAfterClose
-	ex.reading.Unlock()
 	return nil
 }
 

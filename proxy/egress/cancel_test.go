@@ -227,6 +227,42 @@ func TestCloseWakesRead(t *testing.T) {
 	resp.Body.Close()
 }
 
+// touchyBody panics when it is closed.
+type touchyBody struct{ *blockedBody }
+
+func (b touchyBody) Close() error {
+	_ = b.blockedBody.Close()
+	panic("closed")
+}
+
+// A request body that panics when it is closed left the response's body locked for good.
+func TestCloseOutlivesAPanicOfTheRequestBody(t *testing.T) {
+	s := serve(t, func(p *peer) {
+		p.head()
+		p.say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
+		p.br.ReadByte()
+	})
+	reading := make(chan struct{})
+	body := touchyBody{newBlockedBody("", func() { close(reading) })}
+	resp, err := newTransport(t, egress.Settings{}).RoundTrip(newRequest(t, "POST", "http://"+s.addr+"/", body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-reading // the sender does not close it before us
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		resp.Body.Close()
+	}()
+	if _, err := resp.Body.Read(make([]byte, 1)); err != http.ErrBodyReadAfterClose {
+		t.Errorf("after Close: %v", err)
+	}
+	resp.Body.Close()
+}
+
 // A call whose context ends right after its response must not hand on a
 // connection with a deadline in the past.
 func TestLateCancellationSpoilsNoOtherCall(t *testing.T) {
