@@ -17,7 +17,7 @@ var past = time.Unix(1, 0)
 // request without a body, or with a large one, is on its way, and before a small body is
 // read; so is one that may end by a clock of its own by then and says so by a
 // method Earliest; any other that ends early is noticed after twice this time at the
-// latest.
+// latest, and so is any that ends while the first write blocks.
 const late = 100 * time.Millisecond
 
 // begins gives the call its connection, which is canceled at once if the context is:

@@ -77,8 +77,8 @@ type Transport struct {
 	sweeper     *time.Timer        // runs while idle > 0
 	sweepAt     time.Duration      // when it will fire
 	sweeping    bool               // it is armed
-	busy        []*conn            // where there are, or were lately, calls that do not follow their context yet
-	follower    *time.Timer        // lets them follow it
+	busy        []*conn            // where there are, or were lately, young calls: see late
+	follower    *time.Timer        // lets those that are not young any more follow their context
 	following   bool               // it is armed
 	closed      bool
 }

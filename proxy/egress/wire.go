@@ -133,7 +133,7 @@ type conn struct {
 
 	uses      int               // requests so far
 	taken     time.Duration     // when the call that uses it got it; as the times below by Transport.now
-	young     *exchange         // that call, as long as it does not follow its context; guarded by Transport.mu
+	young     *exchange         // that call, until it is found to be as old as late, or over; guarded by Transport.mu
 	lookedAt  bool              // it is in Transport.busy; guarded as well
 	rested    bool              // it has been in the pool
 	idleSince time.Duration     // when it went there, or a little before: when its last call took it, if that was young

@@ -19,7 +19,9 @@ func (ex *exchange) locate() error {
 	}
 	host := u.Host
 	if last := ex.t.latest.Load(); last != nil && last.key.tls == ex.key.tls && last.key.host == host {
-		ex.key.host = host // what is like a key's host is its own: see hostKey
+		// What is like a key's host is its own: see hostKey. The request's string may be a part
+		// of something large, and a connection keeps its key.
+		ex.key.host = last.key.host
 	} else {
 		var err error
 		if host, err = asciiHost(host); err != nil {
