@@ -96,7 +96,7 @@ func (d *dispatcher) try(now time.Time, t *turn, stations []station) error {
 		t.behind = l.behind(now, t.cost)
 		return errOccupied
 	}
-	delays := len(d.backlog) > 0 && d.delays(l, now, t.cost) // where nobody waits, nothing is kept
+	delays := d.delays(l, now, t.cost)
 	d.take(t, l, now)
 	if delays {
 		d.advance(now)

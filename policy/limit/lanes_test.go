@@ -304,6 +304,26 @@ func TestFullQueueRefusesWhoeverGoesLastInAnyLane(t *testing.T) {
 	})
 }
 
+// A call that one quota had no place for took the place of another one first, at the quota
+// before: both were refused, and what was kept for that one stayed so until an old timer.
+func TestCallThatIsRefusedTakesNobodysPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		groups := newGroups(t,
+			limit.Settings{Count: 2, Per: time.Second, Burst: 2, Concurrency: 2, MaxQueue: 1, MaxWait: 30 * time.Second},
+			limit.Settings{Concurrency: 10, MaxWait: 30 * time.Second})
+		w := newWire()
+		heavy, both := costing(t, groups[0], w, 2), through(t, w, groups...)
+		heavy.startAll(t.Context(), "a b")
+		wantRefusal(t, both.call(t.Context(), "c"), 0, limit.QueueFull, 500*time.Millisecond)
+		if problems := groups[0].Problems(); problems != nil {
+			t.Error(problems)
+		}
+		time.Sleep(time.Minute)
+		wantNames(t, w, "a b")
+		wantTimes(t, w, ms(0, 1000)...)
+	})
+}
+
 // The name of the quota that a refusal tells of.
 func TestRefusalNamesTheQuotaThatComesTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
