@@ -79,6 +79,26 @@ func TestShortageOfThisMachineDoesNotOpenTheCircuit(t *testing.T) {
 	})
 }
 
+// That there was no descriptor for three attempts in a row was taken for something that may have
+// been applied, where another attempt does no harm: a call that became a letter had been sent
+// before it was, so it was told, and its key ran out though nobody had seen it.
+func TestNothingIsDoneByAttemptsThatThisMachineCouldNotMake(t *testing.T) {
+	short := policytest.Step{Times: 3, Unsent: true, Err: localError{errors.New("too many open files")}}
+	for name, s := range map[string]sending{
+		"a POST":            {},
+		"a PUT":             {method: "PUT"},
+		"a POST with a key": {key: "k"},
+	} {
+		s.settings, s.steps = thrice, []policytest.Step{short}
+		synctest.Test(t, func(t *testing.T) {
+			got := settled(t, s)
+			if want := (policy.Settlement{Verdict: policy.VerdictNotSent, NothingDone: true, Rescue: true, Why: got.Why}); got != want {
+				t.Errorf("%s: got %+v, want %+v", name, got, want)
+			}
+		})
+	}
+}
+
 // A call that had waited in line until its time was nearly over was cut short
 // in its attempt, and the circuit of a provider that was well opened.
 func TestFullQueueDoesNotOpenTheCircuit(t *testing.T) {

@@ -29,6 +29,7 @@ func (e *NotDepartedError) Refusal() (reason string, retryAfter time.Duration) {
 type departures struct {
 	count  atomic.Int32
 	landed atomic.Int32 // of them; less than count: the latest is aloft, it may have been applied, and there is no answer
+	unsent atomic.Int32 // of them: what was never sent, or never came to the application
 }
 
 // depart asks whether an attempt may be put on the wire, and notes that it is.
@@ -56,9 +57,24 @@ func (c *Call) ask(ctx context.Context) error {
 
 // landed notes how an attempt ended that was put on the wire.
 func (c *Call) landed(err error) {
-	if c != nil && (err == nil || connectFailed(err)) {
+	if c == nil {
+		return
+	}
+	never := connectFailed(err)
+	if never {
+		c.departures.unsent.Add(1)
+	}
+	if err == nil || never {
 		c.departures.landed.Store(c.departures.count.Load())
 	}
+}
+
+// left gives how many attempts of a call may have come to the application; of no Call none.
+func (c *Call) left() int {
+	if c == nil {
+		return 0
+	}
+	return int(c.departures.count.Load() - c.departures.unsent.Load())
 }
 
 // departed gives how many attempts of a call that ended with err were put on the wire, and

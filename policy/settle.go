@@ -56,8 +56,12 @@ func (p *Plan) Settle(req *http.Request, resp *http.Response, err error) Settlem
 		s.After = after
 	}
 	// The row is about the last attempt. Those before it were followed by another because
-	// they came to nothing, or because it did not matter.
-	if call != nil && class != retry.Unsafe && call.departures.count.Load() > 1 {
+	// they came to nothing, or because it did not matter: then some may have come to something.
+	before := call.left()
+	if err == nil { // but for the one that was answered
+		before--
+	}
+	if class != retry.Unsafe && before > 0 {
 		s.NothingDone = false
 	}
 	return s
@@ -99,7 +103,7 @@ func failedEnding(err error, class retry.Class, call *Call) (end Ending, after t
 	case !aloft && slices.Contains(hopeless, reason):
 		return endUnsendable, 0
 	case attempts == 0, attempts == 1 && refused && connectFailed(err), // such as an address that is denied
-		failedHere(err) && (call == nil || call.Attempts() == 0):
+		failedHere(err) && call.left() == 0:
 		return endWithheld, after
 	case connectFailed(err), class == retry.Unsafe && !aloft: // an attempt follows only what did nothing
 		return endUnsent, after

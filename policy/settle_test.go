@@ -131,6 +131,11 @@ func TestSettlements(t *testing.T) {
 		"status 200 that is throttled":     {sending{settings: single + `answer = [{ status = 200, field = "error", means = "throttled", wait = "7s" }]`, key: "k", steps: []policytest.Step{says(200, `{"error":"no"}`)}}, policy.Settlement{Verdict: policy.VerdictLater, After: 7 * time.Second, Rescue: true}},
 
 		// Several attempts: the last one counts, and none of a keyed one is forgotten.
+		"a PUT that never left, 3 times":         {sending{settings: thrice, method: "PUT", steps: []policytest.Step{{Times: 3, Unsent: true, Err: reset}}}, policy.Settlement{Verdict: policy.VerdictLater, NothingDone: true, Rescue: true}},
+		"a POST with a key that never left":      {sending{settings: thrice, key: "k", steps: []policytest.Step{{Times: 3, Unsent: true, Err: reset}}}, policy.Settlement{Verdict: policy.VerdictLater, NothingDone: true, Rescue: true}},
+		"no answer, then a shortage":             {sending{settings: thrice, key: "k", steps: []policytest.Step{{Err: reset}, {Times: 2, Unsent: true, Err: localError{reset}}}}, policy.Settlement{Verdict: policy.VerdictLater, Rescue: true}},
+		"refused to connect, then a 401":         {sending{settings: thrice, key: "k", steps: []policytest.Step{{Unsent: true, Err: reset}, status(401)}}, policy.Settlement{Verdict: policy.VerdictLater, After: 15 * time.Minute, NothingDone: true}},
+		"no answer, then a 401":                  {sending{settings: thrice, key: "k", steps: []policytest.Step{{Err: reset}, status(401)}}, policy.Settlement{Verdict: policy.VerdictLater, After: 15 * time.Minute}},
 		"no answer, then refused to connect":     {sending{settings: thrice, key: "k", steps: []policytest.Step{{Err: reset}, {Times: 2, Unsent: true, Err: reset}}}, policy.Settlement{Verdict: policy.VerdictLater, Rescue: true}},
 		"a POST that was never applied, 3 times": {sending{settings: "retry = { base = \"1s\", cap = \"1s\", unprocessed = [429] }", steps: []policytest.Step{status(429), {Unsent: true, Err: reset}, status(429)}}, policy.Settlement{Verdict: policy.VerdictLater, NothingDone: true, Rescue: true}},
 		"a POST that may have been, the 2nd":     {sending{settings: "retry = { base = \"1s\", cap = \"1s\", unprocessed = [429] }", steps: []policytest.Step{status(429), {Err: reset}}}, policy.Settlement{Verdict: policy.VerdictUnknown, Reason: "unknown"}},
