@@ -218,10 +218,30 @@ func TestOnlyARefreshUnderWayIsLostByAnEndAtOnce(t *testing.T) {
 		synctest.Wait()
 		ended, end := context.WithCancel(t.Context())
 		end()
-		if err := live.Close(ended); err == nil {
-			t.Error("a refresh that is under way is not told of")
+		if err := live.Close(ended); err == nil || !strings.Contains(err.Error(), "token request") {
+			t.Errorf("a refresh that is under way is not told of: %v", err)
 		}
 		<-called
+	})
+}
+
+// Of a grant that could not be saved it was told or not as chance had it, where all had been
+// closed when the time was over, and then as of a token request.
+func TestCloseTellsOfAGrantThatIsNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, k := fetching(t, policytest.NewUpstream(t, grants(1, 0)))
+		k.full = errors.New("the disk is full")
+		var live policy.Live
+		live.Publish(r.compile("[upstream.api]\nurl = \"https://api.test\"\n[upstream.api.auth]\n"+connection, nil))
+		call(t, live.Load(), "GET", "/", "")
+		ended, end := context.WithCancel(t.Context())
+		end()
+		for _, ctx := range []context.Context{t.Context(), ended} {
+			err := live.Close(ctx)
+			if !errors.Is(err, k.full) || errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "token request") {
+				t.Errorf("closed: %v", err)
+			}
+		}
 	})
 }
 

@@ -2,6 +2,8 @@ package policy
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"net"
 	"net/http"
@@ -94,7 +96,8 @@ func (l *Live) keep(next, prev *Set) {
 
 // Close gives back the idle connections of all upstreams, and waits until ctx ends for
 // the refreshes that are under way, those of Sets before too: what they bring must not
-// be lost. It is an error if one still is. Calls under way end as they would.
+// be lost. The error says what would be, if all ended now: what a refresh that still is
+// under way brings, or a grant that could not be saved. Calls under way end as they would.
 func (l *Live) Close(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -116,20 +119,28 @@ func (l *Live) Close(ctx context.Context) error {
 	go func() { closing.Wait(); close(closed) }()
 	select {
 	case <-closed:
-		return nil
-	case <-ctx.Done(): // maybe before anybody has looked
+	case <-ctx.Done(): // maybe before anybody has looked, or when all are closed
 	}
-	if slices.ContainsFunc(sources, losing) {
-		return context.Cause(ctx)
-	}
-	return nil
+	return losses(sources)
 }
 
-// losing reports whether a source would lose something if all ended now.
-func losing(s keptSource) bool {
-	status := s.Status()
-	return status.State == auth.StateRefreshing || status.NotKept != nil
+// losses says what would be lost if all ended now; nil: nothing. Of many sources in one
+// state it is enough to hear of one.
+func losses(sources []keptSource) error {
+	var refreshing, notKept error
+	for _, s := range sources {
+		status := s.Status()
+		if status.State == auth.StateRefreshing {
+			refreshing = errRefreshing
+		}
+		if status.NotKept != nil {
+			notKept = fmt.Errorf("a grant could not be saved: %w", status.NotKept)
+		}
+	}
+	return errors.Join(refreshing, notKept)
 }
+
+var errRefreshing = errors.New("a token request goes on, and nobody will save what it brings")
 
 // An Upstream is one configured API. It owns what a reload must not reset; its
 // plans only refer to it, so that two rules cannot fight over one state.

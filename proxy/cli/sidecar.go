@@ -158,7 +158,7 @@ func (s *sidecar) stop(ctx context.Context) error {
 	_ = s.admin.Close()
 	s.sender.close(ctx)
 	if lost := s.live.Close(lastMoments(ctx)); lost != nil {
-		s.telemetry.Logger().Warn("a token request goes on while we end: what it brings may be lost", "error", lost)
+		s.telemetry.Logger().Warn("tokens may be lost with our end", "error", lost)
 	}
 	s.quotas.close(lastMoments(ctx))
 	s.storage.close()
