@@ -92,9 +92,7 @@ func begin(req *http.Request, timeout, idle time.Duration) (*try, *http.Request)
 	if t != &t.clock.call.first {
 		t.clock.add(t)
 	}
-	if t.clock.runs() { // seldom
-		t.clock.sooner(t.latest())
-	}
+	t.clock.set(t.latest())
 	return t, req
 }
 

@@ -23,7 +23,7 @@ const (
 	ClassFault      Class = "fault"           // the upstream failed, or could not be reached
 	ClassClientGone Class = "client-gone"     // nobody waits for it: our client left, or gave us too little time, or has the answer of another attempt. Nobody's fault
 	ClassBroken     Class = "broken-off"      // we ended while it was under way, and broke it off: of calls, not of attempts
-	ClassLocal      Class = "local"           // we refused it ourselves, or this machine could not connect: nothing was sent
+	ClassLocal      Class = "local"           // we refused it ourselves, or this machine could not connect: the attempt was not sent
 	ClassKept       Class = "kept"            // we keep it, to send it later: see package outbox. Nobody has answered it yet
 )
 

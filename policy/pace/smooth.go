@@ -102,14 +102,10 @@ func (b *smooth) answered(now, sent time.Time) (sooner bool) {
 
 // clock is the time that the Limiter is told.
 func (b *smooth) clock(now time.Time) time.Time {
-	lag := b.lag
-	if !b.first.IsZero() {
-		lag += b.stood(now)
-	}
-	return now.Add(-lag)
+	return now.Add(-b.lag - b.stood(now))
 }
 
-// stood is for how long the clock has stood since it was last stopped.
+// stood is for how long the clock has stood since it was last stopped; 0: it runs.
 func (b *smooth) stood(now time.Time) time.Duration {
 	if b.first.IsZero() {
 		return 0

@@ -106,7 +106,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // application, so that even a request with side effects may be tried again.
 func (e *Error) Unsent() bool { return !e.Sent }
 
-// Local reports that it is this machine which failed, and not the peer.
+// Local reports that it is this machine which failed, and not the peer. No Error has another
+// one inside that does: whoever asks the first of a chain knows.
 func (e *Error) Local() bool { return e.Kind == SocketsExhausted }
 
 // ErrorType is the kind as one word, for telemetry.
