@@ -139,7 +139,7 @@ func refusingTrouble(why string) alert.Trouble {
 	first, _, _ := strings.Cut(why, "\n")
 	return alert.Trouble{
 		Subject: outboxSubject, Title: "The outbox refuses letters", Detail: first,
-		Action: "See to the disk or the database: who brings a letter is answered 503. Those that are kept are sent, and none is lost. It is over with the first letter that is kept and as large, or with any where none was refused for 5 minutes.",
+		Action: "See to the disk or the database: who brings a letter is answered 503. Those that are kept are sent, and none is lost. It is over with the first letter that is kept and as large, or with any where none was refused for 5 minutes, or when none was for an hour.",
 	}
 }
 

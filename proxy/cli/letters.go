@@ -112,7 +112,7 @@ func (s *sidecar) observeLetters(e outbox.Event) {
 	case outbox.Refusing:
 		level, text, about = slog.LevelWarn, "letters are refused, for they cannot be kept; those that are kept are sent", []any{"error", e.Err}
 	case outbox.Keeping:
-		level, text, about = slog.LevelInfo, "letters are kept again", nil
+		level, text, about = slog.LevelInfo, "letters are not refused any more", nil
 	case outbox.ClockJump:
 		level, text, about = slog.LevelWarn, "the clock was set; letters are due as if it had not been", []any{"by", e.Jump.String()}
 	case outbox.Overtaken:

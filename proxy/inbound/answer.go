@@ -25,7 +25,7 @@ type answer struct {
 	over   atomic.Bool // header is nobody's
 
 	expected bool       // the client waits for 100, which nobody has sent; guarded by mu until there is a status
-	mu       sync.Mutex // held while a status is written: an informational one may come from another goroutine
+	mu       sync.Mutex // held while a status is set, and an informational one written, which may come from another goroutine
 	status   int        // 0: none was written; the handler alone changes it
 
 	bodyless bool     // there is no body, whatever the handler writes

@@ -27,7 +27,8 @@ func (c *conn) first() error {
 // reader returns what reads what is there into a buffer that it borrows for that. It
 // reports that the wait is over: with bytes, at the end, or by an error. What is
 // not there is waited for without a buffer, which is most of what an idle
-// connection would hold. The wait of a new connection is bounded here, and not before: most
+// connection would hold. It is made once for a connection, where a method that is handed over
+// at each wait would be an allocation each. The wait of a new connection is bounded here, and not before: most
 // clients have said by then what they want.
 func (c *conn) reader() func(fd uintptr) bool {
 	return func(fd uintptr) bool {

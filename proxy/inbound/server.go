@@ -25,7 +25,8 @@ type Settings struct {
 	// Base ends all calls with it, and has values for their contexts. nil is
 	// context.Background.
 	Base context.Context
-	// ConnContext gives the context of a connection's calls more values. It may be nil.
+	// ConnContext gives the context of a connection's calls more values. It is called from the
+	// goroutine of the connection, and so by several at once. It may be nil.
 	ConnContext func(ctx context.Context, conn net.Conn) context.Context
 	// HeadTimeout is how long a head may take, from its first byte, and how long a
 	// new connection may say nothing. 0: without end.
@@ -66,7 +67,8 @@ func New(s Settings) *Server {
 }
 
 // Serve takes connections from a listener until it fails. After Shutdown or Close
-// the error is http.ErrServerClosed.
+// the error is http.ErrServerClosed. It may return before the server knows of the connection
+// that was accepted last: after Shutdown or Close that one is closed then, and else served.
 func (s *Server) Serve(listener net.Listener) error {
 	if !s.listen(listener) {
 		_ = listener.Close()

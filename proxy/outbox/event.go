@@ -18,7 +18,7 @@ const (
 	StoreAway    Kind = "store-away" // told once, until StoreBack
 	StoreBack    Kind = "store-back"
 	Refusing     Kind = "refusing" // letters cannot be kept: told once, until Keeping
-	Keeping      Kind = "keeping"
+	Keeping      Kind = "keeping"  // they can, or none was refused for an hour
 	ClockJump    Kind = "clock-jump"
 	Overtaken    Kind = "lost" // another process has the letter whose end we wanted to write
 )

@@ -30,7 +30,7 @@ type Settings struct {
 	CallbackTransport http.RoundTripper
 	// SigningKey gives the secret that signs callbacks. Nil, or "": they are not signed.
 	SigningKey func() (string, error)
-	// Observe is told what happens. It must not block. It may be nil.
+	// Observe is told what happens. It must not block, nor use the Outbox. It may be nil.
 	Observe func(Event)
 	// Jitter is randomness in [0, max).
 	Jitter func(max time.Duration) time.Duration

@@ -3,6 +3,7 @@ package outbox_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -14,8 +15,8 @@ import (
 	"outrider/proxy/store"
 )
 
-// A fullStore is one whose disk has no room for a letter of that many bytes, and is read as
-// ever.
+// A fullStore is one whose disk has no room for a letter of more bytes than that, and is read as
+// ever. One that is called slow it has given up meanwhile.
 type fullStore struct {
 	outbox.Store
 	room *int // only the test keeps letters
@@ -28,6 +29,8 @@ func (f fullStore) Keep(ctx context.Context, l store.NewLetter, body io.Reader, 
 	switch {
 	case err != nil:
 		return store.Receipt{}, err
+	case l.ID == "slow":
+		return store.Receipt{}, fmt.Errorf("%w: its body was too slow", store.ErrLost)
 	case len(data) > *f.room:
 		return store.Receipt{}, errFullDisk
 	}
@@ -63,7 +66,10 @@ func TestStoreThatCannotBeWrittenIsKnownAndToldOnce(t *testing.T) {
 		if err := keep("broken off", iotest.ErrReader(io.ErrUnexpectedEOF)); err == nil {
 			r.t.Error("it is kept")
 		}
-		want("") // which is its client's matter
+		if err := keep("slow", size(100)); !errors.Is(err, store.ErrLost) {
+			r.t.Errorf("error %v", err)
+		}
+		want("") // which is their clients' matter
 		for _, id := range []string{"a", "b"} {
 			if err := keep(id, size(100)); !errors.Is(err, errFullDisk) {
 				r.t.Errorf("error %v", err)
@@ -88,5 +94,13 @@ func TestStoreThatCannotBeWrittenIsKnownAndToldOnce(t *testing.T) {
 		r.after(1)
 		_ = keep("late", size(10))
 		want("", "refusing", "keeping", "refusing", "keeping")
+
+		_ = keep("once", size(1000))
+		r.after(time.Hour - 1)
+		want("the disk is full", "refusing", "keeping", "refusing", "keeping", "refusing")
+		r.after(1)
+		want("", "refusing", "keeping", "refusing", "keeping", "refusing", "keeping") // and nobody brought one
+		_ = keep("next", size(10))
+		want("", "refusing", "keeping", "refusing", "keeping", "refusing", "keeping")
 	})
 }

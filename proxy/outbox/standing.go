@@ -52,7 +52,7 @@ func (o *Outbox) Standing(ctx context.Context) (Standing, error) {
 	if err := o.away.now(); err != nil {
 		s.Away = err.Error()
 	}
-	if err := o.refusing.now(); err != nil {
+	if err := o.refusing.now(o.settings.Observe); err != nil {
 		s.Refusing = err.Error()
 	}
 	o.addProgress(s.Upstreams)

@@ -11,7 +11,7 @@ import (
 const pageSize = 4096
 
 // blank is a database of ours without a table (https://sqlite.org/fileformat.html). A new file
-// is that from its first moment on, and never empty: so one that is empty was emptied.
+// is that before it has its name, and never empty: so one that is empty was emptied.
 func blank() []byte {
 	page := make([]byte, pageSize)
 	copy(page, "SQLite format 3\x00")

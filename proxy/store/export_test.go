@@ -8,6 +8,12 @@ import (
 	"time"
 )
 
+// RenameNew and Blank are how a store's file begins.
+var (
+	RenameNew = renameNew
+	Blank     = blank
+)
+
 // Lease is how long a lock outlives its holder.
 const Lease = lease
 

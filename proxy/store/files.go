@@ -28,7 +28,7 @@ func prepare(path string) error {
 		return fmt.Errorf("making %s: %w", dir, err)
 	}
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		return createSecret(path, blank(), func(string) error { return createBlank(path) })
+		return createSecret(path, blank(), func(temp string) error { return renameNew(temp, path) })
 	}
 	if err := allPrivate(path); err != nil {
 		return err
@@ -51,17 +51,6 @@ func allPrivate(path string) error {
 		}
 	}
 	return nil
-}
-
-// createBlank makes the store's file where there are no links, at the risk that
-// prepare speaks of: only if this process opens it twice at this very moment.
-func createBlank(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(blank())
-	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // createSecret writes a complete file for its owner only, or leaves the one that

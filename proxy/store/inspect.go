@@ -102,13 +102,27 @@ func (s sight) anyKey() error {
 	return err
 }
 
+// findSeal is readSeal of a store that may have no tables yet, which is not sealed either:
+// sql.ErrNoRows. Both of these come with the first step.
+func findSeal(ctx context.Context, from rowQuerier) (row sealRow, err error) {
+	var set bool
+	err = from.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name IN ('outrider_seal', 'outrider_slots'))`).Scan(&set)
+	if err != nil {
+		return row, err
+	}
+	if !set {
+		return row, sql.ErrNoRows
+	}
+	return readSeal(ctx, from)
+}
+
 // read looks at what is there. Only damage is told of what cannot be read: somebody who is
 // at work keeps us from it as well.
 func (s sight) read(ctx context.Context, from rowQuerier, ids []string) (Inspection, error) {
 	ours, err := isOurs(ctx, from)
 	var row sealRow
 	if ours && err == nil {
-		row, err = readSeal(ctx, from)
+		row, err = findSeal(ctx, from)
 	}
 	switch code := primary(err); {
 	case !ours && err == nil, errors.Is(err, sql.ErrNoRows):

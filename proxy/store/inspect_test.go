@@ -127,6 +127,17 @@ func TestInspectionMakesNothing(t *testing.T) {
 	}
 }
 
+// A store that was made, and has no tables yet, keeps nothing: that is known of it.
+func TestInspectionReadsAStoreThatIsNotSetUp(t *testing.T) {
+	s := settings(t.TempDir())
+	put(t, database(s.Dir), string(store.Blank()))
+	if seen, err := wantUntouched(t, s, "a/b"); err != nil || !seen.Read || seen.Kept["a/b"] {
+		t.Errorf("seen %+v, %v", seen, err)
+	}
+	seed(t, s)
+	wantKept(t, open(t, s), "a/b", canary)
+}
+
 func mode(t *testing.T, path string, mode os.FileMode) {
 	t.Helper()
 	if err := os.Chmod(path, mode); err != nil {

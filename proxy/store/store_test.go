@@ -2,6 +2,9 @@ package store_test
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -163,6 +166,36 @@ func TestNewStoreIsNotTakenForAnEmptiedOne(t *testing.T) {
 			seed(t, s)
 			wantKept(t, open(t, s), "a/b", canary)
 		})
+	}
+}
+
+// Where there are no links, whoever made the file of a store a moment later overwrote one that
+// another process had kept something in.
+func TestNewFileReplacesNoneThatCameUp(t *testing.T) {
+	dir := t.TempDir()
+	var made sync.Map // texts
+	var all sync.WaitGroup
+	for n := range 16 {
+		temp := filepath.Join(dir, fmt.Sprintf("temp%d", n))
+		put(t, temp, temp)
+		all.Go(func() {
+			switch err := store.RenameNew(temp, database(dir)); {
+			case err == nil:
+				made.Store(temp, true)
+			case !errors.Is(err, fs.ErrExist):
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	text, err := os.ReadFile(database(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	made.Range(func(any, any) bool { n++; return true })
+	if _, ok := made.Load(string(text)); !ok || n != 1 {
+		t.Errorf("%d made it, and it is %s", n, text)
 	}
 }
 
