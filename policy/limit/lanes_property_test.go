@@ -60,6 +60,7 @@ func drawCrossing(t *rapid.T) *crossing {
 		s := claiming(limit.Settings{Per: time.Second, MaxQueue: 1000, MaxWait: time.Hour, Learn: rapid.Bool().Draw(t, "learns")})
 		if !c.calm {
 			s.MaxWait = time.Duration(rapid.IntRange(1, 5).Draw(t, "max_wait")) * time.Second
+			s.MaxQueue = rapid.SampledFrom([]int{1000, 0, 1, 3}).Draw(t, "max_queue")
 		}
 		kind := rapid.SampledFrom([]string{"smooth", "window", "slots", "smooth slots", "window slots"}).Draw(t, "kind")
 		switch kind {
