@@ -287,20 +287,13 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// redirecting is a server before a provider that answers with a Location and a
-// Link of its own.
-func redirecting(t *testing.T, document string) *Server {
+// before is a server before a provider.
+func before(t *testing.T, document string, provider http.RoundTripper) *Server {
 	t.Helper()
 	file, err := config.Parse("test.toml", []byte(document))
 	if err != nil {
 		t.Fatal(err)
 	}
-	provider := roundTripper(func(r *http.Request) (*http.Response, error) {
-		origin := r.URL.Scheme + "://" + r.URL.Host
-		return &http.Response{StatusCode: http.StatusCreated, ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody, Request: r, Header: http.Header{
-			"Location": {origin + "/v1/made"}, "Link": {"<" + origin + "/v1/x?page=2>; rel=next"}, "Content-Location": {origin + "/v1/made"},
-		}}, nil
-	})
 	set, err := policy.Compile(file, policy.Env{
 		Transport: func(*config.Upstream) (http.RoundTripper, error) { return provider, nil },
 		Jitter:    func(time.Duration) time.Duration { return 0 },
@@ -317,6 +310,18 @@ func redirecting(t *testing.T, document string) *Server {
 	live := new(policy.Live)
 	live.Publish(set)
 	return &Server{Settings: Settings{Live: live, Telemetry: watch, Log: slog.New(slog.DiscardHandler)}}
+}
+
+// redirecting is a server before a provider that answers with a Location and a
+// Link of its own.
+func redirecting(t *testing.T, document string) *Server {
+	t.Helper()
+	return before(t, document, roundTripper(func(r *http.Request) (*http.Response, error) {
+		origin := r.URL.Scheme + "://" + r.URL.Host
+		return &http.Response{StatusCode: http.StatusCreated, ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody, Request: r, Header: http.Header{
+			"Location": {origin + "/v1/made"}, "Link": {"<" + origin + "/v1/x?page=2>; rel=next"}, "Content-Location": {origin + "/v1/made"},
+		}}, nil
+	}))
 }
 
 // TestAnswersLeadBackByTheWayTheyCame goes from a request's bytes to the answer's
@@ -371,26 +376,7 @@ func TestOneProviderDoesNotReachAnother(t *testing.T) {
 		}
 	}))
 	defer provider.Close()
-	file, err := config.Parse("test.toml", []byte("[upstream.one]\nurl = \""+provider.URL+"/v1\"\n[upstream.two]\nurl = \""+provider.URL+"/two\"\nhosts = []\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := policy.Compile(file, policy.Env{
-		Transport: func(*config.Upstream) (http.RoundTripper, error) { return http.DefaultTransport, nil },
-		Jitter:    func(time.Duration) time.Duration { return 0 },
-		NewKey:    func() string { return "key" },
-	}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	watch, err := telemetry.New(t.Context(), telemetry.Settings{LogOutput: io.Discard, Sample: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = watch.Shutdown(t.Context()) })
-	live := new(policy.Live)
-	live.Publish(set)
-	s := &Server{Settings: Settings{Live: live, Telemetry: watch, Log: slog.New(slog.DiscardHandler)}}
+	s := before(t, "[upstream.one]\nurl = \""+provider.URL+"/v1\"\n[upstream.two]\nurl = \""+provider.URL+"/two\"\nhosts = []\n", http.DefaultTransport)
 	us := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.serve(&address{host: "127.0.0.1", port: "0"}, w, r)
 	}))
