@@ -68,7 +68,7 @@ func TestAnswersPassAsTheyAre(t *testing.T) {
 	for _, c := range []struct{ name, method, answer, want string }{
 		{"two cookies, raw bytes, no date added", "GET",
 			"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nSet-Cookie: b=\xe9\r\nContent-Length: 2\r\n\r\nhi",
-			"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=1\r\nSet-Cookie: b=\xe9\r\n\r\nhi"},
+			"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=1; Path=/api\r\nSet-Cookie: b=\xe9; Path=/api\r\n\r\nhi"},
 		{"HEAD keeps the length", "HEAD",
 			"HTTP/1.1 200 OK\r\nContent-Length: 1234\r\nContent-Type: text/x\r\n\r\n",
 			"HTTP/1.1 200 OK\r\nContent-Length: 1234\r\nContent-Type: text/x\r\n\r\n"},
