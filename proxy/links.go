@@ -129,8 +129,8 @@ func (l links) relative(ref string) string {
 		called = l.base + "/"
 	}
 	directory := called[:strings.LastIndexByte(called, '/')+1]
-	below := strings.TrimPrefix(directory, l.base) // of what our caller called, after the prefix
-	odd := strings.IndexByte(path, '\\') >= 0      // for browsers, a slash
+	below := strings.TrimPrefix(directory, l.base)                                             // of what our caller called, after the prefix
+	odd := strings.IndexByte(path, '\\') >= 0 || strings.HasPrefix(plainly.Replace(path), "/") // a slash, for some
 	alone := len(called)-len(l.base) <= 1
 	switch {
 	case odd || strings.HasPrefix(directory, "//"):
@@ -243,7 +243,8 @@ func withoutDefaultPort(scheme, authority string) string {
 
 // climbs reports whether the path of a reference, depth segments below the root, has more
 // ".." than segments before them, so that it would end elsewhere with something in front of
-// it. Browsers read "%2e" as a dot, and "\" as a slash.
+// it. Browsers read "%2e" as a dot, and "\" as a slash, and so does Go "%2f" in a path that has
+// a byte in it that ought to be encoded.
 func climbs(rest string, depth int) bool {
 	if i := strings.IndexAny(rest, "?#"); i >= 0 {
 		rest = rest[:i]
@@ -251,7 +252,7 @@ func climbs(rest string, depth int) bool {
 	if !strings.Contains(rest, "..") && !strings.Contains(rest, "%2") {
 		return false
 	}
-	rest = strings.NewReplacer("%2e", ".", "%2E", ".", `\`, "/").Replace(rest)
+	rest = plainly.Replace(rest)
 	for _, segment := range segments(rest) {
 		switch segment {
 		case ".":
@@ -265,6 +266,9 @@ func climbs(rest string, depth int) bool {
 	}
 	return false
 }
+
+// plainly writes a path as the most lenient of clients read it.
+var plainly = strings.NewReplacer("%2e", ".", "%2E", ".", "%2f", "/", "%2F", "/", "%5c", "/", "%5C", "/", `\`, "/")
 
 // segments are those of a path that have something in them: Python drops the others before it
 // goes up.
