@@ -30,7 +30,8 @@
 //	respond.go   copy, flush, trailers; a broken answer breaks the client's
 //	             connection too
 //	links.go     Location and Link that point to the upstream lead a caller of base
-//	             URLs back through us
+//	             URLs back through us, and nowhere else (references.go); its cookies
+//	             stay with it (cookies.go)
 //	relay.go     upgrades and tunnels: bytes both ways, half-close, silence;
 //	             tunnels.go knows which are open, and how many may be
 //	errors.go    the one table: error → status, problem type, Proxy-Status, Retry-After

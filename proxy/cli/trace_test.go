@@ -416,15 +416,24 @@ circuit = { min_calls = 100000, failure_run = 100000, consecutive = 100000 }
 			t.Errorf("call %s: the log says %v attempts, its trace has %d, the upstream got %v", id, line["attempts"], perTrace[line["trace_id"].(string)], n)
 		}
 	}
-	counted := 0.0
+	counted, series := 0.0, ""
 	for line := range strings.Lines(metrics) {
 		if strings.HasPrefix(line, "http_client_request_duration_seconds_count{") {
+			series += line
 			n, _ := strconv.ParseFloat(strings.Fields(line)[len(strings.Fields(line))-1], 64)
 			counted += n
 		}
 	}
 	if int(counted) != total {
-		t.Errorf("the metrics count %v requests, the upstream got %d", counted, total)
+		byStatus := map[string]int{}
+		for _, span := range attempts {
+			for _, a := range span.Attributes {
+				if a.Key == "http.response.status_code" || a.Key == "error.type" {
+					byStatus[a.Key+" "+a.Value.String()]++
+				}
+			}
+		}
+		t.Errorf("the metrics count %v requests, the upstream got %d; by the spans %v, by the metrics\n%s", counted, total, byStatus, series)
 	}
 }
 
